@@ -1,0 +1,629 @@
+//! The network on the CPU, written for speed.
+//!
+//! All tokens of a batch lie one after the other without padding; only attention looks at where a
+//! sequence starts and ends. The whole network is one region of the team. A batch of many tokens is worked
+//! on in chunks of rows that go through everything between two attentions while they are in the
+//! second-level cache, and whoever is free takes the next chunk; a batch of few tokens would leave a member
+//! without rows, so there each product is split by columns, which also lets each member read only its part
+//! of the weights.
+
+use super::{Config, Weights};
+use crate::error::Result;
+use crate::kernels::attention::{self, Head, attend};
+use crate::kernels::matmul::{Left, Right};
+use crate::kernels::norm::layer_norm;
+use crate::kernels::shared::SharedSlice;
+use crate::kernels::{Activation, AlignedVec, Isa, PackedMatrix};
+use crate::team::{Member, Team};
+use escala_weights::Tensors;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Rows of a chunk: enough to use the weights well while the chunk stays in the second-level cache.
+const CHUNK: usize = 96;
+
+/// Workspaces kept for the next batch.
+const KEPT_WORKSPACES: usize = 8;
+
+/// A BERT encoder with packed weights.
+pub(super) struct Encoder {
+    tensors: Arc<Tensors>,
+    positions: AlignedVec,
+    norm: Norm,
+    layers: Vec<Layer>,
+    config: Config,
+    isa: Isa,
+    workspaces: Mutex<Vec<Workspace>>,
+}
+
+struct Layer {
+    /// Queries, keys and values side by side.
+    qkv: PackedMatrix,
+    attention_output: PackedMatrix,
+    attention_norm: Norm,
+    up: PackedMatrix,
+    down: PackedMatrix,
+    output_norm: Norm,
+}
+
+struct Norm {
+    gamma: AlignedVec,
+    beta: AlignedVec,
+    epsilon: f32,
+}
+
+/// Buffers of one forward pass, reused by the next.
+#[derive(Default)]
+struct Workspace {
+    hidden: AlignedVec,
+    qkv: AlignedVec,
+    mixed: AlignedVec,
+    inner: AlignedVec,
+    attention: AlignedVec,
+}
+
+/// The buffers as the members of the team see them.
+#[derive(Clone, Copy)]
+struct Buffers<'a> {
+    /// `[tokens, hidden]`
+    hidden: SharedSlice<'a>,
+    /// `[tokens, 3 hidden]`
+    qkv: SharedSlice<'a>,
+    /// `[tokens, hidden]`
+    mixed: SharedSlice<'a>,
+    /// `[tokens, inner]`, or `[members, CHUNK, inner]` when rows are split
+    inner: SharedSlice<'a>,
+    /// `[members, scratch]`
+    attention: SharedSlice<'a>,
+}
+
+/// What is computed: the tokens of a batch and where its sequences are.
+struct Batch<'a> {
+    sequences: &'a [&'a [u32]],
+    /// Start of each sequence among all tokens, and the end of the last.
+    starts: Vec<usize>,
+    /// Scratch elements of one member's attention.
+    scratch: usize,
+    /// Split by rows (many tokens) or by columns (few).
+    by_rows: bool,
+    chunk: usize,
+    /// Next unit of attention and next chunk of rows, for each layer.
+    counters: Vec<[AtomicUsize; 2]>,
+}
+
+impl Batch<'_> {
+    fn tokens(&self) -> usize {
+        self.starts[self.sequences.len()]
+    }
+}
+
+impl Encoder {
+    pub(super) fn new(weights: Weights) -> Result<Self> {
+        let isa = Isa::best();
+        let config = weights.config.clone();
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        let epsilon = config.layer_norm_eps as f32;
+        let norm = |name: &str| -> Result<Norm> {
+            Ok(Norm {
+                gamma: weights
+                    .get(&format!("{name}.weight"), &[hidden])?
+                    .as_ref()
+                    .into(),
+                beta: weights
+                    .get(&format!("{name}.bias"), &[hidden])?
+                    .as_ref()
+                    .into(),
+                epsilon,
+            })
+        };
+        let linear =
+            |layer: usize, names: &[&str], outputs: usize, inputs: usize| -> Result<PackedMatrix> {
+                let (mut matrix, mut bias) = (Vec::new(), Vec::new());
+                for name in names {
+                    matrix.extend_from_slice(&weights.layer(
+                        layer,
+                        &format!("{name}.weight"),
+                        &[outputs, inputs],
+                    )?);
+                    bias.extend_from_slice(&weights.layer(
+                        layer,
+                        &format!("{name}.bias"),
+                        &[outputs],
+                    )?);
+                }
+                Ok(PackedMatrix::from_outputs(
+                    &matrix,
+                    &bias,
+                    outputs * names.len(),
+                    inputs,
+                    isa,
+                ))
+            };
+        let layers = (0..config.num_hidden_layers)
+            .map(|layer| {
+                let projections = [
+                    "attention.self.query",
+                    "attention.self.key",
+                    "attention.self.value",
+                ];
+                Ok(Layer {
+                    qkv: linear(layer, &projections, hidden, hidden)?,
+                    attention_output: linear(layer, &["attention.output.dense"], hidden, hidden)?,
+                    attention_norm: norm(&format!(
+                        "encoder.layer.{layer}.attention.output.LayerNorm"
+                    ))?,
+                    up: linear(layer, &["intermediate.dense"], inner, hidden)?,
+                    down: linear(layer, &["output.dense"], hidden, inner)?,
+                    output_norm: norm(&format!("encoder.layer.{layer}.output.LayerNorm"))?,
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        // Position and segment always come together, and the segment is always the first.
+        let segments = weights.get(
+            "embeddings.token_type_embeddings.weight",
+            &[config.type_vocab_size, hidden],
+        )?;
+        let shape = [config.max_position_embeddings, hidden];
+        let mut positions = AlignedVec::from(
+            weights
+                .get("embeddings.position_embeddings.weight", &shape)?
+                .as_ref(),
+        );
+        for row in positions.chunks_exact_mut(hidden) {
+            row.iter_mut()
+                .zip(segments.iter())
+                .for_each(|(position, segment)| *position += segment);
+        }
+        let norm = norm("embeddings.LayerNorm")?;
+        // Word embeddings stay in the mapped file: only the rows of words that occur are ever read.
+        weights.get(
+            "embeddings.word_embeddings.weight",
+            &[config.vocab_size, hidden],
+        )?;
+        let tensors = weights.tensors.clone();
+        drop(segments);
+        Ok(Self {
+            tensors,
+            positions,
+            norm,
+            layers,
+            config,
+            isa,
+            workspaces: Mutex::default(),
+        })
+    }
+
+    pub(super) fn memory(&self) -> u64 {
+        let layers: u64 = self
+            .layers
+            .iter()
+            .map(|layer| {
+                layer.qkv.bytes()
+                    + layer.attention_output.bytes()
+                    + layer.up.bytes()
+                    + layer.down.bytes()
+            })
+            .sum();
+        let words = self.config.vocab_size * self.config.hidden_size * size_of::<f32>();
+        layers + self.positions.bytes() + words as u64
+    }
+
+    pub(super) fn encode(&self, team: &Team, sequences: &[&[u32]]) -> Vec<Vec<f32>> {
+        let batch = self.plan(team.threads(), sequences);
+        let pool = || {
+            self.workspaces
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
+        let mut workspace = pool().pop().unwrap_or_default();
+        let (tokens, hidden) = (batch.tokens(), self.config.hidden_size);
+        let inner_rows = if batch.by_rows {
+            team.threads() * batch.chunk
+        } else {
+            tokens
+        };
+        workspace.hidden.reserve_len(tokens * hidden);
+        workspace.qkv.reserve_len(tokens * 3 * hidden);
+        workspace.mixed.reserve_len(tokens * hidden);
+        workspace
+            .inner
+            .reserve_len(inner_rows * self.config.intermediate_size);
+        workspace
+            .attention
+            .reserve_len(team.threads() * batch.scratch);
+        {
+            let buffers = Buffers {
+                hidden: SharedSlice::new(&mut workspace.hidden),
+                qkv: SharedSlice::new(&mut workspace.qkv),
+                mixed: SharedSlice::new(&mut workspace.mixed),
+                inner: SharedSlice::new(&mut workspace.inner),
+                attention: SharedSlice::new(&mut workspace.attention),
+            };
+            team.run(|member| self.forward(member, &batch, buffers));
+        }
+        let answers = (0..sequences.len())
+            .map(|index| {
+                let rows = &workspace.hidden
+                    [batch.starts[index] * hidden..batch.starts[index + 1] * hidden];
+                mean_of_unit_length(rows, hidden)
+            })
+            .collect();
+        let mut pool = pool();
+        if pool.len() < KEPT_WORKSPACES {
+            pool.push(workspace);
+        }
+        answers
+    }
+
+    fn plan<'a>(&self, members: usize, sequences: &'a [&'a [u32]]) -> Batch<'a> {
+        let mut starts = vec![0];
+        let mut longest = 0;
+        for ids in sequences {
+            starts.push(starts[starts.len() - 1] + ids.len());
+            longest = longest.max(ids.len());
+        }
+        let tokens = starts[sequences.len()];
+        let by_rows = tokens >= 48 * members || members == 1;
+        // An even number of equal chunks for each member.
+        let chunks = tokens.div_ceil(CHUNK).next_multiple_of(members);
+        Batch {
+            sequences,
+            starts,
+            scratch: attention::scratch_len(self.isa, longest, self.config.head_size())
+                .next_multiple_of(16),
+            by_rows,
+            chunk: tokens.div_ceil(chunks.max(1)).max(1),
+            counters: self.layers.iter().map(|_| Default::default()).collect(),
+        }
+    }
+
+    /// One member's part of the network.
+    fn forward(&self, member: Member<'_>, batch: &Batch<'_>, buffers: Buffers<'_>) {
+        let tokens = batch.tokens();
+        self.embed(member, batch, buffers);
+        if batch.by_rows {
+            let rows = member.slice(tokens, 1);
+            self.product_rows(&self.layers[0].qkv, buffers.hidden, buffers.qkv, rows);
+        } else {
+            member.barrier();
+            self.product_columns(
+                member,
+                &self.layers[0].qkv,
+                buffers.hidden,
+                buffers.qkv,
+                tokens,
+                None,
+                Activation::None,
+            );
+        }
+        member.barrier();
+        for (index, layer) in self.layers.iter().enumerate() {
+            let next = self.layers.get(index + 1).map(|layer| &layer.qkv);
+            self.attention(member, batch, buffers, &batch.counters[index][0]);
+            member.barrier();
+            if batch.by_rows {
+                self.rest_by_rows(
+                    member,
+                    batch,
+                    buffers,
+                    layer,
+                    next,
+                    &batch.counters[index][1],
+                );
+            } else {
+                self.rest_by_columns(member, tokens, buffers, layer, next);
+            }
+            member.barrier();
+        }
+    }
+
+    /// Word plus position plus segment, normalised.
+    fn embed(&self, member: Member<'_>, batch: &Batch<'_>, buffers: Buffers<'_>) {
+        let hidden = self.config.hidden_size;
+        let shape = [self.config.vocab_size, hidden];
+        // Checked when the encoder was built, and published files do not change.
+        let words = self
+            .tensors
+            .f32_of("embeddings.word_embeddings.weight", &shape)
+            .expect("checked when loaded");
+        let rows = member.slice(batch.tokens(), 1);
+        let mut sequence = batch
+            .starts
+            .partition_point(|&start| start <= rows.start)
+            .max(1)
+            - 1;
+        for row in rows.clone() {
+            while row >= batch.starts[sequence + 1] {
+                sequence += 1;
+            }
+            let position = row - batch.starts[sequence];
+            let id = batch.sequences[sequence][position] as usize;
+            let word = &words[id * hidden..(id + 1) * hidden];
+            let position = &self.positions[position * hidden..(position + 1) * hidden];
+            let out = buffers.hidden.at(row * hidden, hidden);
+            for (column, (word, position)) in word.iter().zip(position).enumerate() {
+                // SAFETY: `out` has `hidden` elements and this row belongs to this member.
+                unsafe { *out.add(column) = word + position };
+            }
+        }
+        self.norm.apply(self.isa, buffers.hidden, rows, hidden);
+    }
+
+    /// Attention of every sequence and head, whoever is free taking the next.
+    fn attention(
+        &self,
+        member: Member<'_>,
+        batch: &Batch<'_>,
+        buffers: Buffers<'_>,
+        next: &AtomicUsize,
+    ) {
+        let (hidden, heads, dim) = (
+            self.config.hidden_size,
+            self.config.num_attention_heads,
+            self.config.head_size(),
+        );
+        let scratch = buffers
+            .attention
+            .at(member.index() * batch.scratch, batch.scratch);
+        let scale = 1.0 / (dim as f32).sqrt();
+        loop {
+            let unit = next.fetch_add(1, Ordering::Relaxed);
+            if unit >= batch.sequences.len() * heads {
+                return;
+            }
+            let (sequence, head) = (unit / heads, unit % heads);
+            let (start, end) = (batch.starts[sequence], batch.starts[sequence + 1]);
+            let tokens = end - start;
+            let qkv = buffers
+                .qkv
+                .at(start * 3 * hidden, tokens * 3 * hidden)
+                .cast_const();
+            let out = buffers.mixed.at(start * hidden, tokens * hidden);
+            // SAFETY: the rows of this sequence are inside both buffers (checked by `at`), the three parts
+            // of a row are `hidden` wide and hold `heads` times `dim` values; nobody else has this unit,
+            // and queries, keys and values are not written before the next barrier.
+            unsafe {
+                let queries = qkv.add(head * dim);
+                let head_at = Head {
+                    queries,
+                    keys: queries.add(hidden),
+                    values: queries.add(2 * hidden),
+                    row: 3 * hidden,
+                    tokens,
+                    dim,
+                };
+                attend(
+                    self.isa,
+                    head_at,
+                    scale,
+                    out.add(head * dim),
+                    hidden,
+                    scratch,
+                );
+            }
+        }
+    }
+
+    /// Everything from one attention to the next, a chunk of rows at a time.
+    fn rest_by_rows(
+        &self,
+        member: Member<'_>,
+        batch: &Batch<'_>,
+        buffers: Buffers<'_>,
+        layer: &Layer,
+        next_qkv: Option<&PackedMatrix>,
+        next: &AtomicUsize,
+    ) {
+        let (tokens, hidden, inner) = (
+            batch.tokens(),
+            self.config.hidden_size,
+            self.config.intermediate_size,
+        );
+        let scratch = buffers
+            .inner
+            .at(member.index() * batch.chunk * inner, batch.chunk * inner);
+        loop {
+            let chunk = next.fetch_add(1, Ordering::Relaxed);
+            let start = chunk * batch.chunk;
+            if start >= tokens {
+                return;
+            }
+            let rows = start..tokens.min(start + batch.chunk);
+            let count = rows.len();
+            let mixed = buffers
+                .mixed
+                .at(start * hidden, count * hidden)
+                .cast_const();
+            let x = buffers.hidden.at(start * hidden, count * hidden);
+            // SAFETY: all pointers cover `count` rows (checked by `at`); these rows belong to this member
+            // until the next barrier, and so does its scratch.
+            unsafe {
+                let into_x = Right {
+                    start: x,
+                    row: hidden,
+                    residual: Some((x.cast_const(), hidden)),
+                    activation: Activation::None,
+                };
+                let matrix = &layer.attention_output;
+                matrix.multiply(Left::rows(mixed, hidden), count, 0..matrix.panels(), into_x);
+                layer
+                    .attention_norm
+                    .apply(self.isa, buffers.hidden, rows.clone(), hidden);
+                let gelu = Right {
+                    start: scratch,
+                    row: inner,
+                    residual: None,
+                    activation: Activation::Gelu,
+                };
+                layer
+                    .up
+                    .multiply(Left::rows(x, hidden), count, 0..layer.up.panels(), gelu);
+                layer.down.multiply(
+                    Left::rows(scratch, inner),
+                    count,
+                    0..layer.down.panels(),
+                    into_x,
+                );
+                layer
+                    .output_norm
+                    .apply(self.isa, buffers.hidden, rows.clone(), hidden);
+            }
+            if let Some(qkv) = next_qkv {
+                self.product_rows(qkv, buffers.hidden, buffers.qkv, rows);
+            }
+        }
+    }
+
+    /// Everything from one attention to the next, each product split by columns.
+    fn rest_by_columns(
+        &self,
+        member: Member<'_>,
+        tokens: usize,
+        buffers: Buffers<'_>,
+        layer: &Layer,
+        next_qkv: Option<&PackedMatrix>,
+    ) {
+        let hidden = self.config.hidden_size;
+        let rows = member.slice(tokens, 1);
+        let residual = Some(buffers.hidden);
+        self.product_columns(
+            member,
+            &layer.attention_output,
+            buffers.mixed,
+            buffers.hidden,
+            tokens,
+            residual,
+            Activation::None,
+        );
+        member.barrier();
+        layer
+            .attention_norm
+            .apply(self.isa, buffers.hidden, rows.clone(), hidden);
+        member.barrier();
+        self.product_columns(
+            member,
+            &layer.up,
+            buffers.hidden,
+            buffers.inner,
+            tokens,
+            None,
+            Activation::Gelu,
+        );
+        member.barrier();
+        self.product_columns(
+            member,
+            &layer.down,
+            buffers.inner,
+            buffers.hidden,
+            tokens,
+            residual,
+            Activation::None,
+        );
+        member.barrier();
+        layer
+            .output_norm
+            .apply(self.isa, buffers.hidden, rows, hidden);
+        if let Some(qkv) = next_qkv {
+            member.barrier();
+            self.product_columns(
+                member,
+                qkv,
+                buffers.hidden,
+                buffers.qkv,
+                tokens,
+                None,
+                Activation::None,
+            );
+        }
+    }
+
+    /// `to[rows] = from[rows] * matrix + bias`
+    fn product_rows(
+        &self,
+        matrix: &PackedMatrix,
+        from: SharedSlice<'_>,
+        to: SharedSlice<'_>,
+        rows: Range<usize>,
+    ) {
+        let (k, n) = (matrix.k(), matrix.n());
+        let left = from.at(rows.start * k, rows.len() * k).cast_const();
+        let start = to.at(rows.start * n, rows.len() * n);
+        // SAFETY: both cover the rows (checked by `at`), which belong to this member until the next barrier.
+        unsafe {
+            let right = Right {
+                start,
+                row: n,
+                residual: None,
+                activation: Activation::None,
+            };
+            matrix.multiply(Left::rows(left, k), rows.len(), 0..matrix.panels(), right);
+        }
+    }
+
+    /// This member's columns of `to = activation(from * matrix + bias) + residual`.
+    #[allow(clippy::too_many_arguments)]
+    fn product_columns(
+        &self,
+        member: Member<'_>,
+        matrix: &PackedMatrix,
+        from: SharedSlice<'_>,
+        to: SharedSlice<'_>,
+        tokens: usize,
+        residual: Option<SharedSlice<'_>>,
+        activation: Activation,
+    ) {
+        let (k, n) = (matrix.k(), matrix.n());
+        let left = from.at(0, tokens * k).cast_const();
+        let start = to.at(0, tokens * n);
+        let residual = residual.map(|residual| (residual.at(0, tokens * n).cast_const(), n));
+        // SAFETY: the buffers cover all rows (checked by `at`), and each member writes its own panels.
+        unsafe {
+            let right = Right {
+                start,
+                row: n,
+                residual,
+                activation,
+            };
+            matrix.multiply(
+                Left::rows(left, k),
+                tokens,
+                member.slice(matrix.panels(), 1),
+                right,
+            );
+        }
+    }
+}
+
+impl Norm {
+    fn apply(&self, isa: Isa, x: SharedSlice<'_>, rows: Range<usize>, width: usize) {
+        let start = x.at(rows.start * width, rows.len() * width);
+        // SAFETY: the rows are inside the buffer (checked by `at`) and belong to the calling member;
+        // gamma and beta are as wide as the rows.
+        unsafe {
+            layer_norm(
+                isa,
+                start,
+                rows.len(),
+                width,
+                self.gamma.as_ptr(),
+                self.beta.as_ptr(),
+                self.epsilon,
+            )
+        };
+    }
+}
+
+/// The mean of `[n, hidden]` rows, scaled to length one.
+fn mean_of_unit_length(rows: &[f32], hidden: usize) -> Vec<f32> {
+    let mut sum = vec![0f32; hidden];
+    for row in rows.chunks_exact(hidden) {
+        sum.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+    }
+    // The number of rows cancels: only the direction is left.
+    let length = sum.iter().map(|x| x * x).sum::<f32>().sqrt();
+    if length > 0.0 {
+        sum.iter_mut().for_each(|x| *x /= length);
+    }
+    sum
+}

@@ -1,0 +1,127 @@
+//! What a network runs on: a device and, for the CPU, the team of threads.
+
+use crate::team::Team;
+use candle_core::Device;
+
+/// Where to compute, as the user says it: `auto`, `cpu`, `cuda` or `cuda:N`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The first CUDA device if there is one and support is built in, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The CUDA device with this ordinal.
+    Cuda(usize),
+}
+
+/// Why a device cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    /// The text is not a device.
+    #[error("`{0}` is not a device: use auto, cpu, cuda or cuda:N")]
+    Unknown(String),
+    /// This build has no CUDA support.
+    #[error("this binary is built without CUDA: build with `--features cuda`, or use --device cpu")]
+    NotBuilt,
+    /// The driver refused.
+    #[error("CUDA device {ordinal} cannot be used")]
+    Cuda {
+        /// Number of the device.
+        ordinal: usize,
+        /// What the driver said.
+        source: candle_core::Error,
+    },
+}
+
+impl std::str::FromStr for DeviceChoice {
+    type Err = DeviceError;
+
+    fn from_str(text: &str) -> Result<Self, DeviceError> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            _ => text
+                .strip_prefix("cuda:")
+                .and_then(|ordinal| ordinal.parse().ok())
+                .map(Self::Cuda)
+                .ok_or_else(|| DeviceError::Unknown(text.to_owned())),
+        }
+    }
+}
+
+impl std::fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(ordinal) => write!(f, "cuda:{ordinal}"),
+        }
+    }
+}
+
+impl DeviceChoice {
+    /// Opens the device.
+    ///
+    /// # Errors
+    /// When a CUDA device was asked for by name and cannot be used. `Auto` falls back to the CPU.
+    pub fn open(self) -> Result<Device, DeviceError> {
+        match self {
+            Self::Cpu => Ok(Device::Cpu),
+            Self::Auto if candle_core::utils::cuda_is_available() => {
+                Ok(Device::new_cuda(0).unwrap_or(Device::Cpu))
+            }
+            Self::Auto => Ok(Device::Cpu),
+            Self::Cuda(_) if !cfg!(feature = "cuda") => Err(DeviceError::NotBuilt),
+            Self::Cuda(ordinal) => {
+                Device::new_cuda(ordinal).map_err(|source| DeviceError::Cuda { ordinal, source })
+            }
+        }
+    }
+}
+
+/// A device and the threads that work for it: what every network's forward pass is given.
+pub struct Compute {
+    /// The threads for kernels and for work on single items (tokenising, decoding).
+    pub team: Team,
+    /// Where tensors live.
+    pub device: Device,
+}
+
+impl Compute {
+    /// The CPU with a team of `threads`.
+    pub fn cpu(threads: usize) -> Self {
+        Self {
+            team: Team::new(threads),
+            device: Device::Cpu,
+        }
+    }
+
+    /// `device` with a team of `threads`.
+    pub fn new(device: Device, threads: usize) -> Self {
+        Self {
+            team: Team::new(threads),
+            device,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_read_and_written() {
+        for text in ["auto", "cpu", "cuda:0", "cuda:7"] {
+            assert_eq!(text.parse::<DeviceChoice>().expect(text).to_string(), text);
+        }
+        assert_eq!(
+            "cuda".parse::<DeviceChoice>().expect("cuda"),
+            DeviceChoice::Cuda(0)
+        );
+        for text in ["", "gpu", "cuda:", "cuda:x", "cuda:-1"] {
+            assert!(text.parse::<DeviceChoice>().is_err(), "{text}");
+        }
+    }
+}

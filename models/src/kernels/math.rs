@@ -1,0 +1,73 @@
+//! Elementary functions on vectors: `exp`, and the Gaussian error linear unit.
+
+use super::simd::Simd;
+
+/// `e^x`, relative error below 3e-7 for x in [-87, 88]; smaller inputs give (nearly) zero.
+///
+/// Range reduction by powers of two with a two-part logarithm, then a polynomial of degree six
+/// (Cephes `expf`, Moshier).
+///
+/// # Safety
+/// See [`Simd`].
+#[inline(always)]
+pub(crate) unsafe fn exp<S: Simd>(x: S::V) -> S::V {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let x = S::min(S::max(x, S::splat(-87.0)), S::splat(88.0));
+        let n = S::round(S::mul(x, S::splat(std::f32::consts::LOG2_E)));
+        let r = S::fma(n, S::splat(-0.693_359_4), x);
+        let r = S::fma(n, S::splat(2.121_944_4e-4), r);
+        let mut p = S::splat(1.987_569_1e-4);
+        for c in [
+            1.398_199_9e-3,
+            8.333_452e-3,
+            4.166_579_6e-2,
+            1.666_666_6e-1,
+            5.0e-1,
+        ] {
+            p = S::fma(p, r, S::splat(c));
+        }
+        let y = S::add(S::fma(p, S::mul(r, r), r), S::splat(1.0));
+        S::mul(y, S::pow2(n))
+    }
+}
+
+/// `x/2 (1 + erf(x/sqrt 2))`, the exact form of GELU; absolute error below 5e-7 (|x| + 1).
+///
+/// The error function is a rational minimax approximation, odd over even in x, clamped where it is one
+/// to half a unit in the last place (the coefficients that XLA and Eigen use for `f32`).
+///
+/// # Safety
+/// See [`Simd`].
+#[inline(always)]
+pub(crate) unsafe fn gelu<S: Simd>(x: S::V) -> S::V {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let z = S::mul(x, S::splat(std::f32::consts::FRAC_1_SQRT_2));
+        let z = S::min(S::max(z, S::splat(-3.743_921_2)), S::splat(3.743_921_2));
+        let z2 = S::mul(z, z);
+        let mut p = S::splat(2.290_506_6e-4);
+        for c in [
+            3.408_291e-3,
+            5.095_569_5e-2,
+            1.852_083_2e-1,
+            std::f32::consts::FRAC_2_SQRT_PI,
+        ] {
+            p = S::fma(p, z2, S::splat(c));
+        }
+        let mut q = S::splat(-1.179_160_3e-7);
+        for c in [
+            2.354_796_6e-5,
+            1.017_962_5e-3,
+            1.407_047e-2,
+            1.109_850_5e-1,
+            4.974_692_5e-1,
+            1.0,
+        ] {
+            q = S::fma(q, z2, S::splat(c));
+        }
+        let erf = S::div(S::mul(z, p), q);
+        let half = S::mul(x, S::splat(0.5));
+        S::fma(half, erf, half)
+    }
+}

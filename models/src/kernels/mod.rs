@@ -1,0 +1,21 @@
+//! Compute kernels for the CPU: how the networks are fast.
+//!
+//! A network file says what the network is; the files here say how its parts run. Start with
+//! [`matmul`], the packed matrix product that most of the time is spent in. All kernels are written once
+//! over the vectors of `simd` and chosen at run time by [`Isa`].
+//!
+//! Kernels work on raw pointers because the members of a [`team`](crate::team) write disjoint parts of
+//! shared buffers; each states what its caller promises.
+
+pub mod aligned;
+pub mod attention;
+pub mod depthwise;
+pub(crate) mod math;
+pub mod matmul;
+pub mod norm;
+pub mod shared;
+pub(crate) mod simd;
+
+pub use aligned::AlignedVec;
+pub use matmul::{Activation, PackedMatrix};
+pub use simd::Isa;

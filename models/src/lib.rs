@@ -1,0 +1,12 @@
+//! Networks on candle, compute kernels and learning algorithms.
+
+pub mod bert;
+pub mod compute;
+pub mod efficientnet;
+pub mod error;
+pub mod fasttext;
+pub mod kernels;
+pub mod team;
+
+pub use compute::{Compute, DeviceChoice};
+pub use error::{Error, Result};

@@ -1,0 +1,71 @@
+//! The engine's threads: lanes that compute, and the clerk that watches deadlines.
+
+use super::Shared;
+use super::signals::Phase;
+use super::slot::Slot;
+use escala_models::Compute;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The clerk looks at the queues at most this often.
+const CLERK_REST: Duration = Duration::from_millis(1);
+
+/// Computes batches until the engine stops: always the most urgent priority that anything waits with,
+/// and within it the task whose oldest item has waited longest, so that no task starves another.
+pub(super) fn run(shared: &Shared) {
+    let compute = Compute::new(shared.config.device.clone(), shared.config.threads_per_lane);
+    let stopped = || shared.signals.phase() == Phase::Stopped;
+    while !stopped() {
+        match next(shared) {
+            Some(slot) => {
+                // The pipeline's panics are caught nearer to it, where its items can be answered; this
+                // keeps the lane alive should anything else break (the drop of an input, say).
+                if catch_unwind(AssertUnwindSafe(|| slot.run(&compute))).is_err() {
+                    tracing::error!(
+                        task = slot.name(),
+                        "panic on a lane outside of the pipeline"
+                    );
+                }
+            }
+            None => shared
+                .signals
+                .lanes
+                .sleep_unless(|| stopped() || next(shared).is_some()),
+        }
+    }
+}
+
+fn next(shared: &Shared) -> Option<Arc<dyn Slot>> {
+    let slots = shared.slots.read();
+    let urgent = slots.iter().filter_map(|slot| Some((slot.head()?, slot)));
+    urgent
+        .min_by_key(|(head, _)| *head)
+        .map(|(_, slot)| slot.clone())
+}
+
+/// Answers items whose deadline passes while they wait, however busy the lanes are.
+pub(super) fn watch_deadlines(shared: &Shared) {
+    let stopped = || shared.signals.phase() == Phase::Stopped;
+    let mut earliest = Instant::now();
+    loop {
+        shared.signals.alarm.wait(earliest, stopped);
+        if stopped() {
+            return;
+        }
+        let now = Instant::now();
+        let slots = shared.slots.read().clone();
+        for slot in slots {
+            let outcome = catch_unwind(AssertUnwindSafe(|| slot.expire(now)));
+            match outcome {
+                Ok(Some(deadline)) => shared.signals.alarm.by(deadline),
+                Ok(None) => {}
+                Err(_) => tracing::error!(
+                    task = slot.name(),
+                    "panic while dropping an item that came too late"
+                ),
+            }
+        }
+        earliest = now + CLERK_REST;
+    }
+}

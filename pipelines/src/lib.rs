@@ -1,0 +1,13 @@
+//! Task = preprocess, network, postprocess; and the engine that loads, batches and admits.
+
+pub mod chinese;
+pub mod embeddings;
+pub mod engine;
+pub mod error;
+pub mod image;
+pub mod labels;
+pub mod language;
+pub mod task;
+
+pub use error::{Error, Kind, Result};
+pub use task::{Options, Priority};

@@ -1,0 +1,117 @@
+//! Deadlines, priorities and the forming of batches.
+
+use crate::probe::*;
+use escala_pipelines::task::Limits;
+use escala_pipelines::{Kind, Options, Priority};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+#[test]
+fn a_deadline_is_answered_while_the_lane_is_busy_and_the_item_is_never_computed() {
+    let (engine, log) = (engine(1), Arc::new(Log::default()));
+    let (handle, gate, holder) = held(&engine, Probe::new("a", &log));
+    let patient = handle.predict(plain(1), Options::default());
+    let past = Options {
+        deadline: Some(Instant::now()),
+        ..Options::default()
+    };
+    assert_eq!(kind(wait(handle.predict(plain(2), past))), Kind::Deadline);
+    // The gate is still closed: the answer can only come from the clerk.
+    assert_eq!(
+        kind(wait(handle.predict(
+            plain(3),
+            Options::within(Duration::from_millis(20))
+        ))),
+        Kind::Deadline
+    );
+    assert_eq!(handle.metrics().queue_items, 1);
+    gate.open();
+    assert!(wait(patient).is_ok());
+    assert!(wait(holder).is_ok());
+    assert_eq!(log.ran(), [0, 1]);
+    assert_eq!(handle.metrics().expired, 2);
+}
+
+#[test]
+fn urgent_items_overtake_and_within_a_priority_the_oldest_goes_first_whatever_its_task() {
+    let (engine, log) = (engine(1), Arc::new(Log::default()));
+    let limits = Limits {
+        batch_items: 1,
+        ..LIMITS
+    };
+    let other = engine
+        .register(Probe {
+            limits,
+            ..Probe::new("b", &log)
+        })
+        .expect("a new task");
+    other.load_blocking().expect("it loads");
+    let (handle, gate, _holder) = held(
+        &engine,
+        Probe {
+            limits,
+            ..Probe::new("a", &log)
+        },
+    );
+    let (batch, streaming, urgent) = (Priority::Batch, Priority::Streaming, Priority::Interactive);
+    let submitted: Vec<_> = [
+        (&handle, 1, batch),
+        (&other, 2, streaming),
+        (&handle, 3, urgent),
+        (&other, 4, urgent),
+        (&handle, 5, streaming),
+        (&other, 6, batch),
+        (&handle, 7, urgent),
+    ]
+    .into_iter()
+    .map(|(handle, id, priority)| handle.predict(plain(id), with(priority)))
+    .collect();
+    gate.open();
+    for prediction in submitted {
+        assert!(wait(prediction).is_ok());
+    }
+    assert_eq!(log.ran(), [0, 3, 4, 7, 2, 5, 1, 6]);
+}
+
+#[test]
+fn what_waits_together_is_computed_together() {
+    let (engine, log) = (engine(1), Arc::new(Log::default()));
+    let (handle, gate, _holder) = held(&engine, Probe::new("a", &log));
+    let costs = [3, 3, 2, 1, 9, 8, 1, 1];
+    let waiting: Vec<_> = (1..)
+        .zip(costs)
+        .map(|(id, cost)| handle.predict(Item { cost, ..plain(id) }, Options::default()))
+        .collect();
+    gate.open();
+    for prediction in waiting {
+        assert!(wait(prediction).is_ok());
+    }
+    assert_eq!(
+        log.runs.lock()[2..],
+        [vec![1, 2, 3], vec![4], vec![5], vec![6], vec![7, 8]]
+    );
+}
+
+#[test]
+fn lanes_compute_at_the_same_time() {
+    let (engine, log) = (engine(3), Arc::new(Log::default()));
+    let limits = Limits {
+        batch_items: 1,
+        ..LIMITS
+    };
+    let handle = engine
+        .register(Probe {
+            limits,
+            ..Probe::new("a", &log)
+        })
+        .expect("a new task");
+    let gate = Gate::new();
+    let held: Vec<_> = (0..3)
+        .map(|id| handle.predict(item(id, Act::Hold(gate.clone())), Options::default()))
+        .collect();
+    gate.wait_for_arrivals(3);
+    gate.open();
+    for prediction in held {
+        assert!(wait(prediction).is_ok());
+    }
+}

@@ -1,0 +1,45 @@
+//! What every door is given: the predictions, the limits, the counters, and what is ready.
+
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::ready::Readiness;
+use escala_pipelines::embeddings::{Embedding, EmbeddingInput};
+use escala_pipelines::labels::{Labels, LabelsInput};
+use escala_pipelines::language::Languages;
+use escala_pipelines::{Options, Result};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// A future that answers a batch, one result per input, in order.
+pub type Answers<'a, O> = Pin<Box<dyn Future<Output = Vec<Result<O>>> + Send + 'a>>;
+
+/// One kind of prediction as a door sees it. The engine's handles are one; tests bring others.
+///
+/// The contract: as many results as inputs, in the same order; an input that fails does not fail its
+/// neighbours; dropping the future gives up the places in the queue.
+pub trait Predict<I, O>: Send + Sync {
+    /// Predicts every input.
+    fn predict_many(&self, inputs: Vec<I>, options: Options) -> Answers<'_, O>;
+}
+
+/// The text of what the engine counts, in the format of Prometheus.
+pub type EngineMetrics = Box<dyn Fn() -> String + Send + Sync>;
+
+/// Everything behind the doors.
+pub struct App {
+    /// The configuration in force.
+    pub config: Config,
+    /// Dominant language of a text.
+    pub language: Arc<dyn Predict<String, Languages>>,
+    /// Embedding of a text.
+    pub embeddings: Arc<dyn Predict<EmbeddingInput, Embedding>>,
+    /// Labels of an image.
+    pub labels: Arc<dyn Predict<LabelsInput, Labels>>,
+    /// What the doors count.
+    pub metrics: Arc<Metrics>,
+    /// What the engine counts.
+    pub engine_metrics: EngineMetrics,
+    /// Which of the preloaded models are warm.
+    pub ready: Arc<Readiness>,
+}

@@ -1,0 +1,244 @@
+//! `escala serve`: the life of a server from its first line to its last.
+//!
+//! The port is bound before any model is touched, so `/healthz` answers at once and a second server on
+//! the same port fails at once; `/readyz` answers 503 until the models to preload are warm. A model that
+//! cannot be loaded does not stop the others: the reason is printed and told by `/readyz`, and it is tried
+//! again. SIGINT or SIGTERM stops accepting and drains; a second one ends the process at once.
+
+use super::Stop;
+use super::settings::flag;
+use crate::config::{Config, Flag, Loaded, LogFormat, TASKS};
+use crate::doors;
+use crate::failure::chain;
+use crate::machine::Machine;
+use crate::ready::Readiness;
+use crate::server;
+use clap::Args;
+use escala_weights::Terminal;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+/// Waiting before a model that could not be loaded is tried again; doubles up to the longest.
+const RETRY_FIRST: Duration = Duration::from_secs(5);
+const RETRY_LONGEST: Duration = Duration::from_secs(300);
+
+/// Threads that serve connections; the work is done by the engine's own threads.
+const MOST_IO_THREADS: usize = 4;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  escala serve
+  escala serve --listen 0.0.0.0:4566 --preload language,embeddings
+  escala serve --offline --models-dir /var/lib/escala/models --log-format json")]
+pub struct ServeArgs {
+    /// Address of the HTTP doors; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Tasks whose models are loaded at start, separated by commas.
+    #[arg(long, value_name = "TASKS")]
+    preload: Option<String>,
+}
+
+impl ServeArgs {
+    pub fn flags(&self) -> Vec<Flag> {
+        let flags = [
+            flag("listen", "--listen", self.listen.as_ref()),
+            flag("models.preload", "--preload", self.preload.as_ref()),
+        ];
+        flags.into_iter().flatten().collect()
+    }
+}
+
+pub fn run(loaded: &Loaded) -> Result<(), Stop> {
+    let threads = std::thread::available_parallelism()
+        .map_or(1, usize::from)
+        .clamp(1, MOST_IO_THREADS);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("http")
+        .enable_all()
+        .build()
+        .map_err(|error| Stop::failed(&error))?;
+    let outcome = runtime.block_on(serve(loaded.config.clone()));
+    // Loads and pulls that are still running are abandoned; what they publish, they publish whole.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Says something to the person at the terminal, or to the log when it is for machines.
+struct Voice(LogFormat);
+
+impl Voice {
+    fn say(&self, text: &str) {
+        match self.0 {
+            LogFormat::Text => eprintln!("{text}"),
+            LogFormat::Json => tracing::info!("{text}"),
+        }
+    }
+
+    fn complain(&self, text: &str) {
+        match self.0 {
+            LogFormat::Text => eprintln!("warning: {text}"),
+            LogFormat::Json => tracing::warn!("{text}"),
+        }
+    }
+}
+
+async fn serve(config: Config) -> Result<(), Stop> {
+    let voice = Arc::new(Voice(config.log.format));
+    let mut signals = Signals::new().map_err(|error| Stop::failed(&error))?;
+    let listener = TcpListener::bind(config.listen).await.map_err(|error| {
+        Stop::Failed(format!(
+            "cannot listen on {}: {error}; choose another address with --listen",
+            config.listen
+        ))
+    })?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| Stop::failed(&error))?;
+
+    let preload: Vec<&'static str> = TASKS
+        .into_iter()
+        .filter(|task| config.models.preload.iter().any(|name| name == task))
+        .collect();
+    let ready = Arc::new(Readiness::new(preload.iter().copied()));
+    let machine = Arc::new(Machine::start(&config).map_err(|error| Stop::failed(&error))?);
+    let app = Arc::new(machine.app(config.clone(), ready.clone()));
+    let engine = machine.engine.config();
+    voice.say(&format!(
+        "escala {} listens on http://{address} (AWS endpoint, REST: /docs, OpenAI: /v1), {} x {} threads on {}",
+        env!("CARGO_PKG_VERSION"),
+        engine.lanes,
+        engine.threads_per_lane,
+        if engine.device.is_cpu() { "the CPU" } else { "CUDA" },
+    ));
+
+    let (stop, stopping) = watch::channel(false);
+    let progress = Arc::new(Terminal::new());
+    for task in preload {
+        tokio::spawn(keep_warm(
+            task,
+            machine.clone(),
+            ready.clone(),
+            voice.clone(),
+            progress.clone(),
+            stopping.clone(),
+        ));
+    }
+    // Only the tasks hold it now, so that its bars do not outlive them.
+    drop(progress);
+
+    let asked = {
+        let (ready, voice) = (ready.clone(), voice.clone());
+        let grace = config.shutdown.grace;
+        async move {
+            signals.next().await;
+            ready.stop();
+            // Tasks that ended already have no need to know.
+            let _ = stop.send(true);
+            voice.say(&format!("stopping: finishing what has started, at most {grace}; a second signal ends it at once"));
+            // The second signal leaves no time for anything.
+            tokio::spawn(async move {
+                signals.next().await;
+                std::process::exit(130);
+            });
+        }
+    };
+    let router = doors::router(app.clone());
+    let drained = server::run(listener, router, &config, app.metrics.clone(), asked).await;
+
+    // All that had a request has been answered or given up; the engine only has to put down its work.
+    let deadline = Instant::now()
+        + if drained {
+            config.shutdown.grace.get()
+        } else {
+            Duration::ZERO
+        };
+    let engine = machine.engine.clone();
+    let ended = tokio::task::spawn_blocking(move || engine.shutdown(deadline)).await;
+    let quiet = ended.as_ref().is_ok_and(|ended| ended.abandoned == 0);
+    if drained && quiet {
+        voice.say("stopped");
+        Ok(())
+    } else {
+        Err(Stop::Failed(
+            "stopped with requests unfinished: the grace period (`shutdown.grace`) was over"
+                .to_owned(),
+        ))
+    }
+}
+
+/// Pulls and loads one model, again and again until it is warm or the server stops.
+async fn keep_warm(
+    task: &'static str,
+    machine: Arc<Machine>,
+    ready: Arc<Readiness>,
+    voice: Arc<Voice>,
+    progress: Arc<Terminal>,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let mut pause = RETRY_FIRST;
+    loop {
+        let (worker, bars) = (machine.clone(), progress.clone());
+        let outcome = tokio::task::spawn_blocking(move || {
+            worker
+                .warm_named(task, &*bars)
+                .map_err(|error| chain(&error))
+        })
+        .await;
+        if *stopping.borrow() {
+            return;
+        }
+        let message = match outcome {
+            Ok(Ok(())) => {
+                ready.ready(task);
+                let model = machine.model_of(task).unwrap_or_default();
+                voice.say(&format!(
+                    "{task} is ready ({model}) after {:.2} s",
+                    ready.age().as_secs_f64()
+                ));
+                if ready.is_ready() {
+                    voice.say("ready");
+                }
+                return;
+            }
+            Ok(Err(message)) => message,
+            Err(error) => format!("loading failed: {error}"),
+        };
+        voice.complain(&format!(
+            "{task} is not ready: {message}\ntrying again in {} s",
+            pause.as_secs()
+        ));
+        ready.failed(task, message);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = stopping.changed() => return,
+        }
+        pause = (pause * 2).min(RETRY_LONGEST);
+    }
+}
+
+/// The signals that ask a server to stop.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

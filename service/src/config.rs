@@ -1,0 +1,384 @@
+//! Configuration: one typed value that everything else is given.
+//!
+//! Sources, later wins: the defaults here; a file (`--config`, else `ESCALA_CONFIG`, else `escala.toml`
+//! in the current folder, else `escala/escala.toml` in the user's configuration folder); environment
+//! variables `ESCALA_<SECTION>_<KEY>`; command line flags. Nothing else in the program reads the
+//! environment. Promises: an unknown key is refused by name, whichever source it comes from; settings
+//! that contradict each other are refused with the names of the keys; `escala config` prints the value
+//! in force and where each part of it came from.
+
+pub mod keys;
+pub mod load;
+pub mod show;
+pub mod units;
+
+use escala_models::DeviceChoice;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use units::{Secret, Size, Span};
+
+pub use load::{Flag, Loaded, load};
+
+/// Names of the tasks that can be preloaded.
+pub const TASKS: [&str; 3] = ["language", "embeddings", "labels"];
+
+/// Everything that can be set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Address that the HTTP doors listen on.
+    pub listen: SocketAddr,
+    /// Where weights are kept and come from.
+    pub models: Models,
+    /// What computes, and how much memory models may hold.
+    pub engine: Engine,
+    /// What a request may cost.
+    pub limits: Limits,
+    /// What is logged.
+    pub log: Log,
+    /// How the server stops.
+    pub shutdown: Shutdown,
+}
+
+/// Where weights are kept and come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Models {
+    /// Folder of the converted weights; the user's cache folder when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dir: Option<PathBuf>,
+    /// Folder with downloaded originals, tried before the network; for machines without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local_dir: Option<PathBuf>,
+    /// Never use the network.
+    pub offline: bool,
+    /// Access token for model hubs; only needed for gated models.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hub_token: Option<Secret>,
+    /// Tasks whose models are pulled, loaded and warmed at start. Others load on first use.
+    pub preload: Vec<String>,
+}
+
+/// What computes, and how much memory models may hold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Engine {
+    /// `auto`, `cpu`, `cuda` or `cuda:N`.
+    #[serde(with = "units::text")]
+    pub device: DeviceChoice,
+    /// Batches that are computed at the same time; 0 means one for every four cores.
+    pub lanes: usize,
+    /// Threads that compute together on one batch; 0 means the cores divided among the lanes.
+    pub threads: usize,
+    /// Most memory that loaded models may hold together.
+    pub memory: Size,
+}
+
+/// What a request may cost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Most bytes of a request's body.
+    pub body: Size,
+    /// Most bytes of request bodies held in memory at one time, all requests together.
+    pub buffered: Size,
+    /// Most bytes of one encoded image.
+    pub image: Size,
+    /// Most pixels of one image.
+    pub image_pixels: u64,
+    /// Most pixels along one side of an image.
+    pub image_side: u32,
+    /// Most bytes of one text.
+    pub text: Size,
+    /// Most texts in one request.
+    pub texts: usize,
+    /// Longest time from a request's head to its answer.
+    pub deadline: Span,
+    /// Longest pause inside a request's body.
+    pub body_pause: Span,
+    /// Longest wait for a request's head; also the longest that an idle connection is kept.
+    pub idle: Span,
+    /// Most open connections.
+    pub connections: usize,
+}
+
+/// What is logged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug` or `trace`, or directives such as `info,escala_pipelines=debug`.
+    pub level: String,
+    /// One line of text or one JSON object for each event.
+    pub format: LogFormat,
+}
+
+/// How log events are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// How the server stops.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Shutdown {
+    /// How long requests that already started may take to finish.
+    pub grace: Span,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 4566)),
+            models: Models::default(),
+            engine: Engine::default(),
+            limits: Limits::default(),
+            log: Log::default(),
+            shutdown: Shutdown::default(),
+        }
+    }
+}
+
+impl Default for Models {
+    fn default() -> Self {
+        Self {
+            dir: None,
+            local_dir: None,
+            offline: false,
+            hub_token: None,
+            preload: TASKS.iter().map(|task| (*task).to_owned()).collect(),
+        }
+    }
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self {
+            device: DeviceChoice::Auto,
+            lanes: 0,
+            threads: 0,
+            memory: Size::mib(2048),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body: Size::mib(24),
+            buffered: Size::mib(256),
+            image: Size::mib(15),
+            image_pixels: 100_000_000,
+            image_side: 10_000,
+            text: Size::bytes(100_000),
+            texts: 2048,
+            deadline: Span::seconds(30),
+            body_pause: Span::seconds(10),
+            idle: Span::seconds(60),
+            connections: 1024,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: "info".to_owned(),
+            format: LogFormat::Text,
+        }
+    }
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self {
+            grace: Span::seconds(20),
+        }
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file that was asked for cannot be read.
+    #[error("cannot read the configuration file {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("the configuration file {} is not valid TOML: {message}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said.
+        message: String,
+    },
+    /// No setting has this name.
+    #[error("unknown key `{key}` in {origin}{}", hint(near))]
+    UnknownKey {
+        /// The key as written.
+        key: String,
+        /// Where it stands.
+        origin: String,
+        /// A setting with a similar name.
+        near: Option<String>,
+    },
+    /// A value does not fit its key.
+    #[error("`{key}` in {origin}: {message}")]
+    Value {
+        /// The key.
+        key: String,
+        /// Where it stands.
+        origin: String,
+        /// What is expected.
+        message: String,
+    },
+    /// Values that are fine alone but not together.
+    #[error("{0}")]
+    Conflict(String),
+}
+
+fn hint(near: &Option<String>) -> String {
+    near.as_ref()
+        .map(|near| format!(", did you mean `{near}`?"))
+        .unwrap_or_default()
+}
+
+impl Config {
+    /// Checks what no single value can show.
+    ///
+    /// # Errors
+    /// The first contradiction, with the names of the keys.
+    pub fn check(&self) -> Result<(), Error> {
+        let limits = &self.limits;
+        // Base64 in JSON takes four bytes for three.
+        let encoded = limits.image.get().div_ceil(3) * 4;
+        let rules: [(bool, String); 11] = [
+            (
+                self.engine.threads <= 1024,
+                "`engine.threads` must be at most 1024".to_owned(),
+            ),
+            (
+                self.engine.lanes <= 64,
+                "`engine.lanes` must be at most 64".to_owned(),
+            ),
+            (
+                limits.body.get() >= encoded.max(limits.text.get()),
+                format!(
+                    "`limits.body` ({}) is smaller than what `limits.image` ({}, {} in base64) and `limits.text` ({}) allow",
+                    limits.body,
+                    limits.image,
+                    Size::bytes(encoded),
+                    limits.text
+                ),
+            ),
+            (
+                limits.buffered.get() >= limits.body.get(),
+                format!(
+                    "`limits.buffered` ({}) is smaller than `limits.body` ({})",
+                    limits.buffered, limits.body
+                ),
+            ),
+            (
+                limits.text.get() >= 1,
+                "`limits.text` must be at least 1 byte".to_owned(),
+            ),
+            (
+                limits.texts >= 1,
+                "`limits.texts` must be at least 1".to_owned(),
+            ),
+            (
+                limits.image_pixels >= 1 && limits.image_side >= 1,
+                "`limits.image_pixels` and `limits.image_side` must be at least 1".to_owned(),
+            ),
+            (
+                limits.connections >= 1,
+                "`limits.connections` must be at least 1".to_owned(),
+            ),
+            (
+                [limits.deadline, limits.body_pause, limits.idle]
+                    .iter()
+                    .all(|span| !span.get().is_zero()),
+                "`limits.deadline`, `limits.body_pause` and `limits.idle` must be longer than 0s"
+                    .to_owned(),
+            ),
+            (
+                limits.body_pause.get() <= limits.deadline.get(),
+                format!(
+                    "`limits.body_pause` ({}) is longer than `limits.deadline` ({})",
+                    limits.body_pause, limits.deadline
+                ),
+            ),
+            (
+                crate::logs::directives(&self.log.level).is_ok(),
+                format!(
+                    "`log.level` is not a level or a list of directives: `{}`",
+                    self.log.level
+                ),
+            ),
+        ];
+        if let Some((_, message)) = rules.into_iter().find(|(holds, _)| !holds) {
+            return Err(Error::Conflict(message));
+        }
+        if let Some(task) = self
+            .models
+            .preload
+            .iter()
+            .find(|task| !TASKS.contains(&task.as_str()))
+        {
+            return Err(Error::Conflict(format!(
+                "`models.preload` names `{task}`, which is not a task: use {}",
+                TASKS.join(", ")
+            )));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_hold_together() {
+        Config::default().check().expect("defaults");
+    }
+
+    #[test]
+    fn contradictions_name_their_keys() {
+        let mut config = Config::default();
+        config.limits.body = Size::mib(1);
+        let message = config.check().expect_err("body too small").to_string();
+        assert!(
+            message.contains("`limits.body`") && message.contains("`limits.image`"),
+            "{message}"
+        );
+
+        let mut config = Config::default();
+        config.models.preload = vec!["faces".to_owned()];
+        let message = config.check().expect_err("no such task").to_string();
+        assert!(
+            message.contains("`models.preload`") && message.contains("faces"),
+            "{message}"
+        );
+
+        let mut config = Config::default();
+        config.log.level = "loud=very".to_owned();
+        assert!(
+            config
+                .check()
+                .expect_err("level")
+                .to_string()
+                .contains("log.level")
+        );
+    }
+}

@@ -1,0 +1,126 @@
+//! The doors of the HTTP port: which request belongs to which, and the one router they make up.
+//!
+//! | path | door |
+//! | --- | --- |
+//! | `POST /` | AWS wire (JSON 1.1) |
+//! | `/v1/text/…`, `/v1/images/…` | REST |
+//! | `/v1/embeddings`, `/v1/models` | OpenAI |
+//! | `/healthz`, `/readyz`, `/metrics`, `/openapi.json`, `/docs`, `GET /` | operations |
+
+use crate::app::App;
+use crate::failure::Failure;
+use crate::server::body::Buffers;
+use crate::server::observe::{Observer, observe};
+use crate::{aws, openai, ops, rest};
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::from_fn_with_state;
+use axum::response::Response;
+use std::sync::Arc;
+
+/// Whose manners an answer follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// AWS JSON 1.1.
+    Aws,
+    /// Plain JSON.
+    Rest,
+    /// OpenAI's embeddings.
+    OpenAi,
+    /// Health, metrics, documentation.
+    Ops,
+}
+
+impl Door {
+    /// The door that a request knocks at.
+    pub fn of(method: &Method, path: &str) -> Self {
+        match path {
+            "/" if *method == Method::POST => Self::Aws,
+            "/" | "/healthz" | "/readyz" | "/metrics" | "/openapi.json" | "/docs" => Self::Ops,
+            "/v1/embeddings" | "/v1/models" => Self::OpenAi,
+            _ if path.starts_with("/v1/models/") => Self::OpenAi,
+            _ => Self::Rest,
+        }
+    }
+
+    /// The word for it in metrics and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Aws => "aws",
+            Self::Rest => "rest",
+            Self::OpenAi => "openai",
+            Self::Ops => "ops",
+        }
+    }
+
+    /// Renders a failure the way this door's clients expect it.
+    pub fn render(self, failure: &Failure, request_id: &str) -> Response {
+        match self {
+            Self::Aws => aws_failure(failure, request_id),
+            Self::OpenAi => openai::error::render(failure, request_id),
+            Self::Rest | Self::Ops => rest::error::render(failure, request_id),
+        }
+    }
+}
+
+/// Failures that happen before the AWS door sees a request: a body that is too large or stalls, a panic.
+fn aws_failure(failure: &Failure, request_id: &str) -> Response {
+    use axum::response::IntoResponse;
+    let name = match failure.status {
+        StatusCode::PAYLOAD_TOO_LARGE => "RequestEntityTooLargeException",
+        StatusCode::REQUEST_TIMEOUT => "RequestTimeoutException",
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => "ThrottlingException",
+        status if status.is_server_error() => "InternalFailure",
+        _ => "SerializationException",
+    };
+    let body = serde_json::json!({ "__type": name, "message": failure.message }).to_string();
+    let headers = [
+        ("content-type", "application/x-amz-json-1.1"),
+        ("x-amzn-errortype", name),
+        ("x-amzn-requestid", request_id),
+    ];
+    (failure.status, headers, body).into_response()
+}
+
+/// Every door, with request ids, counting, limits and the rendering of failures around them.
+pub fn router(app: Arc<App>) -> Router {
+    let buffers = Arc::new(Buffers::new(app.config.limits.buffered.get()));
+    let observer = Observer {
+        app: app.clone(),
+        buffers,
+    };
+    Router::new()
+        .merge(aws::router())
+        .merge(rest::router())
+        .merge(openai::router())
+        .merge(ops::router())
+        .with_state(app)
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(wrong_method)
+        // `observe` reads bodies within our own limits.
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(observer, observe))
+}
+
+async fn nothing_here(uri: Uri) -> Failure {
+    let path: String = uri.path().chars().take(200).collect();
+    Failure::new(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        format!("nothing is served at {path}; see /docs for what is"),
+    )
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Failure {
+    let message = format!(
+        "{} is not answered at {}; see /docs for what is",
+        method,
+        uri.path()
+    );
+    Failure::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        message,
+    )
+}

@@ -1,0 +1,22 @@
+//! The doors of the binary `escala`: AWS wire, REST, OpenAI's embeddings, health and metrics; and its
+//! command line.
+//!
+//! A door translates; it never predicts. The way of a request: [`server`] accepts the connection,
+//! [`server::observe`] gives it an id, a deadline and a body within the limits, [`doors`] finds the
+//! handler, the handler asks [`app::App`] and renders the answer in its door's shape.
+//! Start reading at [`app`], then [`doors`].
+
+pub mod app;
+pub mod aws;
+pub mod cli;
+pub mod config;
+pub mod doors;
+pub mod failure;
+pub mod logs;
+pub mod machine;
+pub mod metrics;
+pub mod openai;
+pub mod ops;
+pub mod ready;
+pub mod rest;
+pub mod server;

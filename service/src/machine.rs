@@ -1,0 +1,234 @@
+//! The engine with its tasks, built from the configuration: the one place where they are put together.
+//!
+//! The server hands it to the doors as [`App`]; the command line uses it directly.
+
+use crate::app::{Answers, App, Predict};
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::ready::Readiness;
+use escala_models::compute::DeviceError;
+use escala_pipelines::Options;
+use escala_pipelines::embeddings::EmbeddingsTask;
+use escala_pipelines::engine::{Engine, EngineConfig, Handle};
+use escala_pipelines::image::ImageLimits;
+use escala_pipelines::labels::LabelsTask;
+use escala_pipelines::language::LanguageTask;
+use escala_pipelines::task::Task;
+use escala_weights::{Progress, Store, StoreOptions, Terminal};
+use std::sync::Arc;
+
+/// The models on this machine, the engine, and a handle for each task.
+pub struct Machine {
+    /// Where weights come from.
+    pub store: Arc<Store>,
+    /// What loads, batches and computes.
+    pub engine: Engine,
+    /// Dominant language of a text.
+    pub language: Handle<LanguageTask>,
+    /// Embedding of a text.
+    pub embeddings: Handle<EmbeddingsTask>,
+    /// Labels of an image.
+    pub labels: Handle<LabelsTask>,
+}
+
+/// Why the engine cannot be built or a model cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The models on this machine cannot be looked at, or one cannot be pulled.
+    #[error(transparent)]
+    Weights(#[from] escala_weights::Error),
+    /// `engine.device` cannot be used.
+    #[error("`engine.device`: {0}")]
+    Device(#[from] DeviceError),
+    /// The engine cannot start, or a model cannot be loaded.
+    #[error(transparent)]
+    Engine(#[from] escala_pipelines::Error),
+}
+
+impl<T: Task> Predict<T::Input, T::Output> for Handle<T> {
+    fn predict_many(&self, mut inputs: Vec<T::Input>, options: Options) -> Answers<'_, T::Output> {
+        match inputs.len() {
+            // Alone, an item is refused when the queue is full; many wait for places until the deadline.
+            1 => match inputs.pop() {
+                Some(input) => {
+                    let answer = self.predict(input, options);
+                    Box::pin(async move { vec![answer.await] })
+                }
+                None => Box::pin(std::future::ready(Vec::new())),
+            },
+            _ => Box::pin(Handle::predict_many(self, inputs, options)),
+        }
+    }
+}
+
+/// The models on this machine.
+///
+/// # Errors
+/// When nothing says where they are.
+pub fn store(config: &Config) -> Result<Store, escala_weights::Error> {
+    let models = &config.models;
+    Store::open(StoreOptions {
+        dir: models.dir.clone(),
+        offline: models.offline,
+        local: models.local_dir.clone(),
+        hub_token: models
+            .hub_token
+            .as_ref()
+            .map(|token| token.reveal().to_owned()),
+        ..StoreOptions::default()
+    })
+}
+
+/// How the engine uses this machine, with what the configuration leaves open decided by its cores.
+fn engine_config(config: &Config) -> Result<EngineConfig, DeviceError> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let lanes = if config.engine.lanes == 0 {
+        (cores / 4).max(1)
+    } else {
+        config.engine.lanes
+    };
+    let threads = if config.engine.threads == 0 {
+        (cores / lanes).max(1)
+    } else {
+        config.engine.threads
+    };
+    Ok(EngineConfig {
+        lanes,
+        threads_per_lane: threads,
+        device: config.engine.device.open()?,
+        memory_budget: config.engine.memory.get(),
+        default_deadline: config.limits.deadline.get(),
+        ..EngineConfig::default()
+    })
+}
+
+impl Machine {
+    /// Starts the engine and registers the tasks. No model is loaded yet.
+    ///
+    /// # Errors
+    /// When the device cannot be used or the machine gives no more threads.
+    pub fn start(config: &Config) -> Result<Self, Error> {
+        let store = Arc::new(store(config)?);
+        let engine = Engine::start(engine_config(config)?, store.clone())?;
+        let images = ImageLimits {
+            max_bytes: config.limits.image.as_usize(),
+            max_pixels: config.limits.image_pixels,
+            max_side: config.limits.image_side,
+            ..ImageLimits::default()
+        };
+        let language = engine.register(LanguageTask::default())?;
+        let embeddings = engine.register(EmbeddingsTask::default())?;
+        let labels = engine.register(LabelsTask::new(images))?;
+        Ok(Self {
+            store,
+            engine,
+            language,
+            embeddings,
+            labels,
+        })
+    }
+
+    /// Pulls a task's model if it is missing, and loads it.
+    ///
+    /// # Errors
+    /// What cannot be pulled or loaded, and what to do.
+    pub fn warm<T: Task>(&self, handle: &Handle<T>, progress: &dyn Progress) -> Result<(), Error> {
+        self.store.ensure(handle.task().model(), progress)?;
+        handle.load_blocking()?;
+        Ok(())
+    }
+
+    /// Pulls and loads the model of a task by its name in the configuration.
+    ///
+    /// # Errors
+    /// As [`Machine::warm`].
+    pub fn warm_named(&self, task: &str, progress: &dyn Progress) -> Result<(), Error> {
+        match task {
+            "language" => self.warm(&self.language, progress),
+            "embeddings" => self.warm(&self.embeddings, progress),
+            "labels" => self.warm(&self.labels, progress),
+            // The configuration was checked against `config::TASKS`, whose members all stand above.
+            _ => Ok(()),
+        }
+    }
+
+    /// The catalogue's name of the model behind a task of the configuration.
+    pub fn model_of(&self, task: &str) -> Option<&str> {
+        match task {
+            "language" => Some(self.language.task().model()),
+            "embeddings" => Some(self.embeddings.task().model()),
+            "labels" => Some(self.labels.task().model()),
+            _ => None,
+        }
+    }
+
+    /// For commands that end soon: [`Machine::start`] with the error as the command line prints it.
+    pub(crate) fn for_commands(config: &Config) -> Result<Self, crate::cli::Stop> {
+        Self::start(config).map_err(|error| crate::cli::Stop::failed(&error))
+    }
+
+    /// [`Machine::warm`] with progress on the terminal and the error as the command line prints it.
+    pub(crate) fn prepare<T: Task>(&self, handle: &Handle<T>) -> Result<(), crate::cli::Stop> {
+        self.warm(handle, &Terminal::new())
+            .map_err(|error| crate::cli::Stop::failed(&error))
+    }
+
+    /// What the doors are given.
+    pub fn app(&self, config: Config, ready: Arc<Readiness>) -> App {
+        let engine = self.engine.clone();
+        App {
+            config,
+            language: Arc::new(self.language.clone()),
+            embeddings: Arc::new(self.embeddings.clone()),
+            labels: Arc::new(self.labels.clone()),
+            metrics: Arc::new(Metrics::default()),
+            engine_metrics: Box::new(move || {
+                let mut text = String::new();
+                engine.write_metrics(&mut text);
+                text
+            }),
+            ready,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::TASKS;
+
+    #[test]
+    fn every_task_of_the_configuration_has_a_model_of_the_catalogue() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let mut config = Config::default();
+        config.models.dir = Some(folder.path().to_owned());
+        let machine = Machine::start(&config).expect("starts");
+        for task in TASKS {
+            let model = machine.model_of(task).expect(task);
+            assert!(
+                machine.store.catalog().get(model).is_some(),
+                "{task}: {model}"
+            );
+        }
+    }
+
+    #[test]
+    fn missing_weights_are_unavailable_and_say_so() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let mut config = Config::default();
+        config.models.dir = Some(folder.path().to_owned());
+        config.models.offline = true;
+        let machine = Machine::start(&config).expect("starts");
+        let error = machine
+            .warm_named("language", &escala_weights::Silent)
+            .expect_err("no weights");
+        assert!(error.to_string().contains("lid.176"), "{error}");
+        let answer = machine
+            .language
+            .predict_blocking("hello".into(), Options::default());
+        assert_eq!(
+            answer.expect_err("no weights").kind(),
+            escala_pipelines::Kind::Unavailable
+        );
+    }
+}

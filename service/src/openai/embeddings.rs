@@ -1,0 +1,267 @@
+//! `POST /v1/embeddings`.
+//!
+//! Follows OpenAI's API reference for the request and the answer; what we cannot do (tokens of their
+//! tokenizer as input, other numbers of dimensions) is refused with the reason.
+
+use super::error::OpenAiErrorBody;
+use super::models::known;
+use crate::app::App;
+use crate::failure::Failure;
+use crate::rest::call::{Call, Media, check_texts, predict_list};
+use crate::rest::embeddings::MODEL;
+use axum::Json;
+use axum::extract::State;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use escala_pipelines::Kind;
+use escala_pipelines::embeddings::EmbeddingInput;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// Numbers in an embedding.
+const DIMENSIONS: u64 = 384;
+
+/// Texts to embed.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateEmbeddings {
+    /// A text, or a list of texts.
+    #[schema(value_type = OneOrMany)]
+    input: Value,
+    /// `all-MiniLM-L6-v2`.
+    #[schema(example = "all-MiniLM-L6-v2")]
+    model: String,
+    /// How to write the numbers.
+    #[serde(default)]
+    encoding_format: Encoding,
+    /// 384, if given.
+    #[schema(minimum = 384, maximum = 384)]
+    dimensions: Option<u64>,
+    /// Taken and not used.
+    #[serde(rename = "user")]
+    _user: Option<String>,
+}
+
+/// A text or a list of texts.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code)] // only describes the document
+enum OneOrMany {
+    /// One text.
+    One(String),
+    /// Texts, answered in order.
+    Many(Vec<String>),
+}
+
+/// How to write an embedding's numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Encoding {
+    /// A list of numbers.
+    #[default]
+    Float,
+    /// Little-endian 32-bit floats in base64.
+    Base64,
+}
+
+/// The embeddings.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EmbeddingList {
+    #[schema(example = "list")]
+    object: &'static str,
+    data: Vec<EmbeddingObject>,
+    model: &'static str,
+    usage: Usage,
+}
+
+/// One embedding.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EmbeddingObject {
+    #[schema(example = "embedding")]
+    object: &'static str,
+    /// The number of the text.
+    index: usize,
+    /// The numbers.
+    embedding: Numbers,
+}
+
+/// An embedding's numbers.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum Numbers {
+    /// As a list.
+    Float(Vec<f32>),
+    /// As base64 of little-endian 32-bit floats.
+    Base64(String),
+}
+
+/// What the request took.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Usage {
+    /// Tokens read, special ones included.
+    prompt_tokens: usize,
+    /// The same.
+    total_tokens: usize,
+}
+
+/// Embed texts, in OpenAI's shape.
+///
+/// # Errors
+/// Those of [`crate::failure`], in OpenAI's shape.
+#[utoipa::path(
+    post,
+    path = "/v1/embeddings",
+    operation_id = "create_embeddings",
+    tag = "openai",
+    request_body = CreateEmbeddings,
+    responses(
+        (status = 200, description = "The embeddings, in order.", body = EmbeddingList),
+        (status = 400, description = "The request breaks a rule.", body = OpenAiErrorBody),
+        (status = 404, description = "There is no such model.", body = OpenAiErrorBody),
+        (status = 413, description = "The body or a text is too large.", body = OpenAiErrorBody),
+        (status = 415, description = "The body is not JSON.", body = OpenAiErrorBody),
+        (status = 429, description = "The queue is full; `Retry-After` says when to come back.", body = OpenAiErrorBody),
+        (status = 503, description = "The model cannot be loaded now.", body = OpenAiErrorBody),
+        (status = 504, description = "The deadline passed.", body = OpenAiErrorBody),
+    )
+)]
+pub async fn embeddings(
+    State(app): State<Arc<App>>,
+    call: Call,
+) -> Result<Json<EmbeddingList>, Failure> {
+    if call.media != Media::Json {
+        return Err(call.unsupported("application/json"));
+    }
+    let request: CreateEmbeddings = call.json().await?;
+    known(&request.model)?;
+    if request
+        .dimensions
+        .is_some_and(|dimensions| dimensions != DIMENSIONS)
+    {
+        let message = format!(
+            "`{MODEL}` has {DIMENSIONS} dimensions and cannot answer with another number of them"
+        );
+        return Err(Failure::of_kind(Kind::Unsupported, message).at("dimensions"));
+    }
+    let texts = texts(request.input)?;
+    check_texts(&texts, &app.config.limits).map_err(|failure| failure.at("input"))?;
+    let inputs = texts
+        .into_iter()
+        .map(|text| EmbeddingInput { text })
+        .collect();
+    let mut usage = 0;
+    let mut data = Vec::new();
+    for (index, result) in predict_list(&*app.embeddings, inputs, call.options)
+        .await?
+        .into_iter()
+        .enumerate()
+    {
+        // This shape has no place for an item that fails alone.
+        let embedding = result.map_err(|failure| {
+            let message = format!("input {index}: {}", failure.message);
+            Failure { message, ..failure }.at("input")
+        })?;
+        usage += embedding.tokens;
+        data.push(EmbeddingObject {
+            object: "embedding",
+            index,
+            embedding: write(embedding.vector, request.encoding_format),
+        });
+    }
+    Ok(Json(EmbeddingList {
+        object: "list",
+        data,
+        model: MODEL,
+        usage: Usage {
+            prompt_tokens: usage,
+            total_tokens: usage,
+        },
+    }))
+}
+
+/// The texts of `input`.
+fn texts(input: Value) -> Result<Vec<String>, Failure> {
+    let wrong = || Failure::invalid("`input` must be a text or a list of texts").at("input");
+    let texts = match input {
+        Value::String(text) => vec![text],
+        Value::Array(items) if items.iter().any(|item| item.is_number() || item.is_array()) => {
+            let message = "`input` as token numbers cannot be read: they are numbers of another model's tokenizer; send texts \
+                 (with LangChain's OpenAIEmbeddings: check_embedding_ctx_length=False)";
+            return Err(Failure::of_kind(Kind::Unsupported, message).at("input"));
+        }
+        Value::Array(items) => items
+            .into_iter()
+            .map(|item| match item {
+                Value::String(text) => Ok(text),
+                _ => Err(wrong()),
+            })
+            .collect::<Result<_, _>>()?,
+        _ => return Err(wrong()),
+    };
+    match texts.iter().position(String::is_empty) {
+        Some(index) => Err(Failure::invalid(format!("input {index} is empty")).at("input")),
+        None => Ok(texts),
+    }
+}
+
+fn write(vector: Vec<f32>, encoding: Encoding) -> Numbers {
+    match encoding {
+        Encoding::Float => Numbers::Float(vector),
+        Encoding::Base64 => {
+            let bytes: Vec<u8> = vector
+                .iter()
+                .flat_map(|number| number.to_le_bytes())
+                .collect();
+            Numbers::Base64(BASE64_STANDARD.encode(bytes))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn texts_are_taken_and_tokens_are_not() {
+        assert_eq!(texts(json!("a")).expect("one"), ["a"]);
+        assert_eq!(texts(json!(["a", "b"])).expect("two"), ["a", "b"]);
+        assert!(
+            texts(json!([]))
+                .expect("none, which is refused later")
+                .is_empty()
+        );
+        for input in [json!([1, 2]), json!([[1, 2], [3]])] {
+            let failure = texts(input).expect_err("tokens");
+            assert_eq!(
+                (failure.code, failure.member),
+                ("unsupported", Some("input"))
+            );
+        }
+        for input in [
+            json!(""),
+            json!(["a", ""]),
+            json!(null),
+            json!(3),
+            json!({}),
+            json!([null]),
+        ] {
+            assert_eq!(
+                texts(input.clone()).expect_err("not texts").code,
+                "invalid_input",
+                "{input}"
+            );
+        }
+    }
+
+    #[test]
+    fn base64_holds_little_endian_floats() {
+        // struct.pack("<2f", 1.0, -0.5) in base64, as numpy.frombuffer reads it.
+        match write(vec![1.0, -0.5], Encoding::Base64) {
+            Numbers::Base64(text) => assert_eq!(text, "AACAPwAAAL8="),
+            Numbers::Float(_) => panic!("not base64"),
+        }
+    }
+}

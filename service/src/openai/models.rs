@@ -1,0 +1,90 @@
+//! `GET /v1/models` and `GET /v1/models/{model}`.
+
+use super::error::OpenAiErrorBody;
+use crate::failure::Failure;
+use crate::rest::embeddings::MODEL;
+use axum::Json;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// When the model was published (2021-08-30), in seconds since the epoch.
+const CREATED: u64 = 1_630_281_600;
+
+/// The models of this door.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ModelList {
+    #[schema(example = "list")]
+    object: &'static str,
+    data: Vec<Model>,
+}
+
+/// One model.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Model {
+    #[schema(example = "all-MiniLM-L6-v2")]
+    id: &'static str,
+    #[schema(example = "model")]
+    object: &'static str,
+    created: u64,
+    owned_by: &'static str,
+}
+
+const fn model() -> Model {
+    Model {
+        id: MODEL,
+        object: "model",
+        created: CREATED,
+        owned_by: "sentence-transformers",
+    }
+}
+
+/// Checks that a model's name is one of ours: with or without the name of its hub's folder.
+///
+/// # Errors
+/// 404 with the names there are.
+pub fn known(name: &str) -> Result<(), Failure> {
+    let bare = name.strip_prefix("sentence-transformers/").unwrap_or(name);
+    if bare.eq_ignore_ascii_case(MODEL) {
+        return Ok(());
+    }
+    let name: String = name.chars().take(100).collect();
+    let message = format!("the model `{name}` does not exist here; use `{MODEL}`");
+    Err(Failure::new(StatusCode::NOT_FOUND, "model_not_found", message).at("model"))
+}
+
+/// List the models that can embed.
+#[utoipa::path(
+    get,
+    path = "/v1/models",
+    operation_id = "list_models",
+    tag = "openai",
+    responses((status = 200, description = "The models.", body = ModelList))
+)]
+pub async fn list() -> Json<ModelList> {
+    Json(ModelList {
+        object: "list",
+        data: vec![model()],
+    })
+}
+
+/// Describe one model.
+///
+/// # Errors
+/// 404 when there is no such model.
+#[utoipa::path(
+    get,
+    path = "/v1/models/{model}",
+    operation_id = "describe_model",
+    tag = "openai",
+    params(("model" = String, Path, description = "Its name.")),
+    responses(
+        (status = 200, description = "The model.", body = Model),
+        (status = 404, description = "There is no such model.", body = OpenAiErrorBody),
+    )
+)]
+pub async fn one(Path(name): Path<String>) -> Result<Json<Model>, Failure> {
+    known(&name)?;
+    Ok(Json(model()))
+}

@@ -1,0 +1,25 @@
+//! Plain JSON over HTTP. A handler reads a request, asks [`crate::app::App`], and renders the answer.
+//!
+//! Shapes: an operation takes one item or a list; a list answers one result per item, in order, each
+//! an answer or `{"error": {"code", "message"}}`. Errors of a whole request are
+//! `{"error": {"code", "message", "request_id"}}` with the statuses of [`crate::failure`].
+
+pub mod call;
+pub mod embeddings;
+pub mod error;
+pub mod labels;
+pub mod language;
+pub mod openapi;
+
+use crate::app::App;
+use axum::Router;
+use axum::routing::post;
+use std::sync::Arc;
+
+/// The routes of this door.
+pub fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/text/language", post(language::language))
+        .route("/v1/text/embeddings", post(embeddings::embeddings))
+        .route("/v1/images/labels", post(labels::labels))
+}

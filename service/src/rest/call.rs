@@ -1,0 +1,303 @@
+//! A request as the JSON handlers see it: what kind of body it has, the body, and its deadline.
+
+use crate::app::Predict;
+use crate::failure::{Failure, concerns_the_item};
+use crate::server::observe::Deadline;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use escala_pipelines::{Kind, Options, Priority};
+use serde::de::DeserializeOwned;
+
+/// Bodies above this are parsed away from the threads that serve connections.
+const PARSE_INLINE: usize = 256 << 10;
+
+/// What the `Content-Type` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Media {
+    /// `application/json` or `…+json`.
+    Json,
+    /// `text/plain`.
+    Text,
+    /// `image/…` or `application/octet-stream`.
+    Image,
+    /// Something else, or nothing.
+    Other(String),
+}
+
+impl Media {
+    fn of(value: &str) -> Self {
+        let essence = value
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
+        match essence.as_str() {
+            "application/json" | "text/json" => Self::Json,
+            "text/plain" => Self::Text,
+            "application/octet-stream" => Self::Image,
+            _ if essence.ends_with("+json") => Self::Json,
+            _ if essence.starts_with("image/") => Self::Image,
+            _ => Self::Other(essence),
+        }
+    }
+}
+
+/// A request, read.
+pub struct Call {
+    /// What the body is.
+    pub media: Media,
+    /// The query string.
+    pub query: String,
+    /// The body.
+    pub body: Bytes,
+    /// How to predict for it.
+    pub options: Options,
+}
+
+impl<S: Send + Sync> FromRequest<S> for Call {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        let media = request
+            .headers()
+            .get(CONTENT_TYPE)
+            .map(|value| Media::of(&String::from_utf8_lossy(value.as_bytes())))
+            .unwrap_or(Media::Other(String::new()));
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let deadline = request
+            .extensions()
+            .get::<Deadline>()
+            .map(|deadline| deadline.0);
+        let body = Bytes::from_request(request, state)
+            .await
+            .map_err(|_| Failure::invalid("the request's body broke off"))?;
+        Ok(Self {
+            media,
+            query,
+            body,
+            options: Options {
+                priority: Priority::Interactive,
+                deadline,
+            },
+        })
+    }
+}
+
+impl Call {
+    /// The body read as JSON.
+    ///
+    /// # Errors
+    /// 400 with the place of the fault.
+    pub async fn json<T: DeserializeOwned + Send + 'static>(&self) -> Result<T, Failure> {
+        if self.body.len() <= PARSE_INLINE {
+            return parse(&self.body);
+        }
+        let body = self.body.clone();
+        away(move || parse(&body)).await
+    }
+
+    /// The body as text.
+    ///
+    /// # Errors
+    /// 400 when it is not UTF-8.
+    pub fn text(&self) -> Result<String, Failure> {
+        std::str::from_utf8(&self.body)
+            .map(str::to_owned)
+            .map_err(|_| Failure::invalid("the text is not valid UTF-8"))
+    }
+
+    /// The query string read into a struct.
+    ///
+    /// # Errors
+    /// 400 with the parameter at fault.
+    pub fn query<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        let uri = axum::http::Uri::builder()
+            .path_and_query(format!("/?{}", self.query))
+            .build()
+            .map_err(|_| Failure::invalid("the query string is not valid"))?;
+        axum::extract::Query::<T>::try_from_uri(&uri)
+            .map(|query| query.0)
+            .map_err(|error| {
+                Failure::invalid(format!(
+                    "the query string does not fit: {}",
+                    crate::failure::chain(&error)
+                ))
+            })
+    }
+
+    /// The refusal of a body of another kind.
+    pub fn unsupported(&self, wanted: &str) -> Failure {
+        let got = match &self.media {
+            Media::Other(name) if name.is_empty() => "there is none".to_owned(),
+            Media::Other(name) => format!("it is `{}`", name.chars().take(100).collect::<String>()),
+            Media::Json => "it is JSON".to_owned(),
+            Media::Text => "it is text".to_owned(),
+            Media::Image => "it is an image or bytes".to_owned(),
+        };
+        let message = format!("set the header Content-Type to {wanted}; {got}");
+        Failure::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            message,
+        )
+    }
+}
+
+/// Runs `work` away from the threads that serve connections.
+///
+/// # Errors
+/// What `work` answers; 500 when it panicked.
+pub async fn away<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => {
+            tracing::error!(%error, "reading a request failed");
+            Err(Failure::of_kind(
+                Kind::Internal,
+                "the request could not be read",
+            ))
+        }
+    }
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(body).map_err(|error| {
+        let what = match error.classify() {
+            serde_json::error::Category::Data => "the JSON does not fit",
+            _ => "the body is not valid JSON",
+        };
+        Failure::invalid(format!("{what}: {error}"))
+    })
+}
+
+/// Predicts one item.
+///
+/// # Errors
+/// The failure of the item.
+pub async fn predict_one<I: Send, O>(
+    predictor: &dyn Predict<I, O>,
+    input: I,
+    options: Options,
+) -> Result<O, Failure> {
+    let mut answers = predictor.predict_many(vec![input], options).await;
+    match answers.pop() {
+        Some(answer) => answer.map_err(Failure::from),
+        None => Err(Failure::of_kind(
+            Kind::Internal,
+            "the prediction has no answer",
+        )),
+    }
+}
+
+/// Predicts a list. What is wrong with an item stays with the item; what is wrong with the server
+/// (overload, deadline, missing weights, a defect) fails the request, so that the caller sees the status.
+///
+/// # Errors
+/// The first failure that is not about an item.
+pub async fn predict_list<I: Send, O>(
+    predictor: &dyn Predict<I, O>,
+    inputs: Vec<I>,
+    options: Options,
+) -> Result<Vec<Result<O, Failure>>, Failure> {
+    let answers = predictor.predict_many(inputs, options).await;
+    answers
+        .into_iter()
+        .map(|answer| match answer {
+            Ok(output) => Ok(Ok(output)),
+            Err(error) if concerns_the_item(error.kind()) => Ok(Err(Failure::from(error))),
+            Err(error) => Err(Failure::from(error)),
+        })
+        .collect()
+}
+
+/// Checks texts against the limits. One text that is too long fails the request.
+///
+/// # Errors
+/// 400 when there are none or too many, 413 when one is too long.
+pub fn check_texts(texts: &[String], limits: &crate::config::Limits) -> Result<(), Failure> {
+    if texts.is_empty() {
+        return Err(Failure::invalid("there is no text").at("texts"));
+    }
+    if texts.len() > limits.texts {
+        return Err(Failure::invalid(format!(
+            "there are {} texts; at most {} are taken",
+            texts.len(),
+            limits.texts
+        ))
+        .at("texts"));
+    }
+    let limit = limits.text.get();
+    match texts.iter().position(|text| text.len() as u64 > limit) {
+        Some(index) => {
+            let message = format!(
+                "text {index} has {} bytes; at most {limit} are taken",
+                texts[index].len()
+            );
+            Err(Failure::of_kind(Kind::TooLarge, message).at("texts"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Exactly one of `text` and `texts`.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Texts {
+    /// One, answered alone.
+    One(String),
+    /// A list, answered as a list.
+    Many(Vec<String>),
+}
+
+impl Texts {
+    /// Reads the two members.
+    ///
+    /// # Errors
+    /// 400 when both or neither are there.
+    pub fn of(text: Option<String>, texts: Option<Vec<String>>) -> Result<Self, Failure> {
+        match (text, texts) {
+            (Some(text), None) => Ok(Self::One(text)),
+            (None, Some(texts)) => Ok(Self::Many(texts)),
+            _ => Err(Failure::invalid("give either `text` or `texts`")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_types_are_read() {
+        for (value, media) in [
+            ("application/json", Media::Json),
+            ("Application/JSON; charset=utf-8", Media::Json),
+            ("application/problem+json", Media::Json),
+            ("text/plain;charset=utf-8", Media::Text),
+            ("image/webp", Media::Image),
+            ("application/octet-stream", Media::Image),
+            (
+                "application/x-www-form-urlencoded",
+                Media::Other("application/x-www-form-urlencoded".into()),
+            ),
+            ("", Media::Other(String::new())),
+        ] {
+            assert_eq!(Media::of(value), media, "{value}");
+        }
+    }
+
+    #[test]
+    fn one_or_many_but_not_both() {
+        assert_eq!(
+            Texts::of(Some("a".into()), None),
+            Ok(Texts::One("a".into()))
+        );
+        assert_eq!(Texts::of(None, Some(vec![])), Ok(Texts::Many(vec![])));
+        assert!(Texts::of(None, None).is_err());
+        assert!(Texts::of(Some("a".into()), Some(vec![])).is_err());
+    }
+}

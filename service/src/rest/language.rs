@@ -1,0 +1,135 @@
+//! `POST /v1/text/language`: the language a text is written in.
+
+use super::call::{Call, Media, Texts, check_texts, predict_list, predict_one};
+use super::error::{ErrorBody, ItemError};
+use crate::app::App;
+use crate::failure::Failure;
+use axum::Json;
+use axum::extract::State;
+use escala_pipelines::language::Language;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// One text or a list of texts.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LanguageRequest {
+    /// One text. Give this or `texts`.
+    #[schema(example = "¿Dónde está la biblioteca?")]
+    text: Option<String>,
+    /// Texts, answered in order. Give this or `text`.
+    texts: Option<Vec<String>>,
+}
+
+/// One language the text may be in.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LanguageScore {
+    /// ISO 639-1 code where there is one, else ISO 639-2/3; Traditional Chinese is `zh-TW`.
+    #[schema(example = "es")]
+    code: String,
+    /// Probability, 0 to 1.
+    score: f32,
+}
+
+/// The languages of one text.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LanguageAnswer {
+    /// Most likely first.
+    languages: Vec<LanguageScore>,
+}
+
+/// The answer to one item of a list.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum LanguageItem {
+    /// It has one.
+    Answer(LanguageAnswer),
+    /// It failed alone.
+    Failed {
+        /// Why.
+        error: ItemError,
+    },
+}
+
+/// An answer for `text`, results for `texts`.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum LanguageResponse {
+    /// For `text`.
+    One(LanguageAnswer),
+    /// For `texts`.
+    Many {
+        /// One for each text, in order.
+        results: Vec<LanguageItem>,
+    },
+}
+
+fn answer(languages: Vec<Language>) -> LanguageAnswer {
+    let languages = languages.into_iter().map(|language| LanguageScore {
+        code: language.code,
+        score: language.score,
+    });
+    LanguageAnswer {
+        languages: languages.collect(),
+    }
+}
+
+/// Detect the dominant language of texts.
+///
+/// A body of type `text/plain` is one text.
+///
+/// # Errors
+/// Those of [`crate::failure`].
+#[utoipa::path(
+    post,
+    path = "/v1/text/language",
+    tag = "text",
+    request_body(content(
+        (LanguageRequest = "application/json"),
+        (String = "text/plain"),
+    )),
+    responses(
+        (status = 200, description = "The languages of each text, most likely first.", body = LanguageResponse),
+        (status = 400, description = "The request breaks a rule.", body = ErrorBody),
+        (status = 413, description = "The body or a text is too large.", body = ErrorBody),
+        (status = 415, description = "The content type is not taken here.", body = ErrorBody),
+        (status = 429, description = "The queue is full; `Retry-After` says when to come back.", body = ErrorBody),
+        (status = 503, description = "The model cannot be loaded now.", body = ErrorBody),
+        (status = 504, description = "The deadline passed.", body = ErrorBody),
+    )
+)]
+pub async fn language(
+    State(app): State<Arc<App>>,
+    call: Call,
+) -> Result<Json<LanguageResponse>, Failure> {
+    let texts = match call.media {
+        Media::Json => {
+            let request: LanguageRequest = call.json().await?;
+            Texts::of(request.text, request.texts)?
+        }
+        Media::Text => Texts::One(call.text()?),
+        _ => return Err(call.unsupported("application/json or text/plain")),
+    };
+    Ok(Json(match texts {
+        Texts::One(text) => {
+            check_texts(std::slice::from_ref(&text), &app.config.limits)?;
+            LanguageResponse::One(answer(
+                predict_one(&*app.language, text, call.options).await?,
+            ))
+        }
+        Texts::Many(texts) => {
+            check_texts(&texts, &app.config.limits)?;
+            let results = predict_list(&*app.language, texts, call.options).await?;
+            let item = |result: Result<_, Failure>| match result {
+                Ok(languages) => LanguageItem::Answer(answer(languages)),
+                Err(failure) => LanguageItem::Failed {
+                    error: failure.into(),
+                },
+            };
+            LanguageResponse::Many {
+                results: results.into_iter().map(item).collect(),
+            }
+        }
+    }))
+}

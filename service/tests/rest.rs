@@ -1,0 +1,789 @@
+//! The router of all doors over predictions made up on the spot: shapes, statuses, limits, documents.
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::{Request, StatusCode, header::HeaderMap};
+use escala_pipelines::embeddings::{Embedding, EmbeddingInput};
+use escala_pipelines::image::properties::{DominantColor, ImageProperties, Quality};
+use escala_pipelines::labels::{Label, Labels, LabelsInput};
+use escala_pipelines::language::{Language, Languages};
+use escala_pipelines::{Error, Kind, Options, Result};
+use escala_service::app::{Answers, App, Predict};
+use escala_service::config::Config;
+use escala_service::config::units::Size;
+use escala_service::doors;
+use escala_service::metrics::Metrics;
+use escala_service::ready::Readiness;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tower::ServiceExt;
+
+/// A prediction made of a function.
+struct By<F>(F);
+
+impl<I: Send + 'static, O: Send + 'static, F: Fn(I) -> Result<O> + Send + Sync> Predict<I, O>
+    for By<F>
+{
+    fn predict_many(&self, inputs: Vec<I>, options: Options) -> Answers<'_, O> {
+        assert!(options.deadline.is_some(), "every request has a deadline");
+        Box::pin(async move { inputs.into_iter().map(&self.0).collect() })
+    }
+}
+
+fn fail(text: &str) -> Option<Error> {
+    let kind = match text {
+        "!invalid" => Kind::InvalidInput,
+        "!large" => Kind::TooLarge,
+        "!unsupported" => Kind::Unsupported,
+        "!missing" => Kind::NotFound,
+        "!overloaded" => Kind::Overloaded,
+        "!deadline" => Kind::Deadline,
+        "!unavailable" => Kind::Unavailable,
+        "!internal" => Kind::Internal,
+        "!panic" => panic!("asked to"),
+        _ => return None,
+    };
+    Some(
+        Error::new(kind, format!("told to fail by {text}"))
+            .with_retry_after(Duration::from_secs(3)),
+    )
+}
+
+fn language(text: String) -> Result<Languages> {
+    match fail(&text) {
+        Some(error) => Err(error),
+        None => Ok(vec![Language {
+            code: text.chars().take(2).collect(),
+            score: 0.75,
+        }]),
+    }
+}
+
+fn embed(input: EmbeddingInput) -> Result<Embedding> {
+    match fail(&input.text) {
+        Some(error) => Err(error),
+        None => Ok(Embedding {
+            vector: vec![1.0, -0.5],
+            tokens: input.text.len(),
+            truncated: input.text.len() > 8,
+        }),
+    }
+}
+
+/// Answers what it was asked as labels, so that tests see what arrived.
+fn labels(input: LabelsInput) -> Result<Labels> {
+    if input.image == "junk" {
+        return Err(Error::new(Kind::InvalidImage, "the bytes are not an image"));
+    }
+    let options = input.options;
+    let label = |name: String| Label {
+        name,
+        confidence: options.min_confidence,
+        parents: vec!["Parent".into()],
+        categories: options.filters.include_categories.clone(),
+        aliases: vec![],
+    };
+    let properties = options.properties.map(|_| ImageProperties {
+        quality: Quality {
+            brightness: 1.0,
+            sharpness: 2.0,
+            contrast: 3.0,
+        },
+        dominant_colors: vec![DominantColor {
+            rgb: [255, 0, 16],
+            css_color: "red".into(),
+            css_rgb: [255, 0, 0],
+            simplified_color: "red".into(),
+            pixel_percent: 100.0,
+        }],
+    });
+    let names = [
+        format!("{} bytes", input.image.len()),
+        format!("max {}", options.max_labels),
+    ];
+    Ok(Labels {
+        labels: names.into_iter().map(label).collect(),
+        properties,
+        model_version: "1.0".into(),
+    })
+}
+
+fn app(config: Config) -> Arc<App> {
+    Arc::new(App {
+        config,
+        language: Arc::new(By(language)),
+        embeddings: Arc::new(By(embed)),
+        labels: Arc::new(By(labels)),
+        metrics: Arc::new(Metrics::default()),
+        engine_metrics: Box::new(|| "escala_engine_test 1\n".to_owned()),
+        ready: Arc::new(Readiness::new(["language"])),
+    })
+}
+
+fn router() -> Router {
+    doors::router(app(Config::default()))
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {:?}", self.body))
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().expect("text"))
+    }
+}
+
+async fn send(
+    router: &Router,
+    method: &str,
+    path: &str,
+    media: &str,
+    body: impl Into<Body>,
+) -> Answer {
+    let mut request = Request::builder().method(method).uri(path);
+    if !media.is_empty() {
+        request = request.header("content-type", media);
+    }
+    let response = router
+        .clone()
+        .oneshot(request.body(body.into()).expect("request"))
+        .await
+        .expect("infallible");
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.expect("body").to_bytes();
+    Answer {
+        status: parts.status,
+        headers: parts.headers,
+        body,
+    }
+}
+
+async fn post(router: &Router, path: &str, body: Value) -> Answer {
+    send(router, "POST", path, "application/json", body.to_string()).await
+}
+
+async fn get(router: &Router, path: &str) -> Answer {
+    send(router, "GET", path, "", Body::empty()).await
+}
+
+#[tokio::test]
+async fn language_of_one_text_of_many_and_of_plain_text() {
+    let router = router();
+    let path = "/v1/text/language";
+    let answer = post(&router, path, json!({ "text": "es" })).await;
+    assert_eq!(
+        answer.json(),
+        json!({ "languages": [{ "code": "es", "score": 0.75 }] })
+    );
+    let answer = send(
+        &router,
+        "POST",
+        path,
+        "text/plain; charset=utf-8",
+        "zh 你好",
+    )
+    .await;
+    assert_eq!(
+        answer.json(),
+        json!({ "languages": [{ "code": "zh", "score": 0.75 }] })
+    );
+    let answer = post(&router, path, json!({ "texts": ["en", "!invalid", "fr"] })).await;
+    assert_eq!(
+        answer.json(),
+        json!({ "results": [
+            { "languages": [{ "code": "en", "score": 0.75 }] },
+            { "error": { "code": "invalid_input", "message": "told to fail by !invalid" } },
+            { "languages": [{ "code": "fr", "score": 0.75 }] },
+        ] })
+    );
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_server_fails_the_request() {
+    let router = router();
+    for (text, status, code) in [
+        ("!invalid", 400, "invalid_input"),
+        ("!unsupported", 400, "unsupported"),
+        ("!missing", 404, "not_found"),
+        ("!large", 413, "too_large"),
+        ("!overloaded", 429, "overloaded"),
+        ("!internal", 500, "internal"),
+        ("!panic", 500, "internal"),
+        ("!unavailable", 503, "unavailable"),
+        ("!deadline", 504, "deadline"),
+    ] {
+        let answer = post(&router, "/v1/text/language", json!({ "text": text })).await;
+        let body = answer.json();
+        assert_eq!(
+            (answer.status.as_u16(), body["error"]["code"].as_str()),
+            (status, Some(code)),
+            "{text}"
+        );
+        assert_eq!(
+            body["error"]["request_id"].as_str(),
+            Some(answer.header("x-request-id")),
+            "{text}"
+        );
+        assert_eq!(
+            body["error"].as_object().map(|error| error.len()),
+            Some(3),
+            "{text}"
+        );
+        if status == 429 {
+            assert_eq!(answer.header("retry-after"), "3");
+        }
+        if status == 500 {
+            assert!(
+                !body["error"]["message"]
+                    .as_str()
+                    .expect("message")
+                    .contains("told to"),
+                "{body}"
+            );
+        }
+    }
+    let answer = post(
+        &router,
+        "/v1/text/language",
+        json!({ "texts": ["en", "!overloaded"] }),
+    )
+    .await;
+    assert_eq!(answer.status, 429);
+    assert_eq!(
+        post(&router, "/v1/text/language", json!({ "text": "en" }))
+            .await
+            .status,
+        200,
+        "it lives on"
+    );
+}
+
+#[tokio::test]
+async fn malformed_requests_are_told_what_is_wrong() {
+    let router = router();
+    let path = "/v1/text/language";
+    for (body, part) in [
+        ("", "not valid JSON"),
+        ("{", "not valid JSON"),
+        ("[]", "does not fit"),
+        ("{}", "either `text` or `texts`"),
+        (r#"{"text":"a","texts":["b"]}"#, "either `text` or `texts`"),
+        (r#"{"text":1}"#, "does not fit"),
+        (r#"{"txt":"a"}"#, "unknown field `txt`"),
+        (r#"{"texts":[]}"#, "there is no text"),
+        ("{\"text\":\"\u{0}\"}", "not valid JSON"),
+    ] {
+        let answer = send(&router, "POST", path, "application/json", body.to_owned()).await;
+        let message = answer.json()["error"]["message"]
+            .as_str()
+            .expect("message")
+            .to_owned();
+        assert_eq!(answer.status, 400, "{body}");
+        assert!(message.contains(part), "{body}: {message}");
+    }
+    let answer = send(&router, "POST", path, "text/plain", &b"\xff\xfe"[..]).await;
+    assert_eq!(answer.status, 400);
+    for media in ["", "application/x-www-form-urlencoded", "image/png"] {
+        let answer = send(&router, "POST", path, media, "{}").await;
+        assert_eq!(
+            (
+                answer.status.as_u16(),
+                answer.json()["error"]["code"].as_str()
+            ),
+            (415, Some("unsupported_media_type")),
+            "{media}"
+        );
+    }
+    let answer = get(&router, path).await;
+    assert_eq!(
+        (
+            answer.status.as_u16(),
+            answer.json()["error"]["code"].as_str()
+        ),
+        (405, Some("method_not_allowed"))
+    );
+    assert_eq!(answer.header("allow"), "POST");
+    let answer = get(&router, "/v1/nothing").await;
+    assert_eq!(
+        (
+            answer.status.as_u16(),
+            answer.json()["error"]["code"].as_str()
+        ),
+        (404, Some("not_found"))
+    );
+}
+
+#[tokio::test]
+async fn limits_are_kept_in_every_doors_shape() {
+    let mut config = Config::default();
+    config.limits.body = Size::bytes(1000);
+    config.limits.image = Size::bytes(100);
+    config.limits.text = Size::bytes(10);
+    config.limits.texts = 3;
+    config.check().expect("holds together");
+    let router = doors::router(app(config));
+    let large = "x".repeat(2000);
+    for path in ["/v1/text/language", "/v1/images/labels"] {
+        let answer = send(&router, "POST", path, "application/json", large.clone()).await;
+        assert_eq!(
+            (
+                answer.status.as_u16(),
+                answer.json()["error"]["code"].as_str()
+            ),
+            (413, Some("too_large")),
+            "{path}"
+        );
+    }
+    let answer = send(
+        &router,
+        "POST",
+        "/v1/embeddings",
+        "application/json",
+        large.clone(),
+    )
+    .await;
+    assert_eq!(
+        (
+            answer.status.as_u16(),
+            answer.json()["error"]["type"].as_str()
+        ),
+        (413, Some("invalid_request_error"))
+    );
+    let answer = send(&router, "POST", "/", "application/x-amz-json-1.1", large).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.json()["__type"].as_str()),
+        (413, Some("RequestEntityTooLargeException"))
+    );
+
+    let answer = post(
+        &router,
+        "/v1/text/language",
+        json!({ "texts": ["ok", "eleven byte"] }),
+    )
+    .await;
+    assert_eq!(answer.status, 413);
+    let answer = post(
+        &router,
+        "/v1/text/embeddings",
+        json!({ "texts": ["a", "b", "c", "d"] }),
+    )
+    .await;
+    assert_eq!(answer.status, 400);
+    let answer = send(
+        &router,
+        "POST",
+        "/v1/images/labels",
+        "image/png",
+        "x".repeat(101),
+    )
+    .await;
+    assert_eq!(answer.status, 413);
+}
+
+#[tokio::test]
+async fn embeddings_of_one_and_of_many() {
+    let router = router();
+    let path = "/v1/text/embeddings";
+    let one = json!({ "embedding": [1.0, -0.5], "tokens": 1, "truncated": false });
+    let answer = post(&router, path, json!({ "text": "a" })).await;
+    let mut expected = one.clone();
+    expected["model"] = json!("all-MiniLM-L6-v2");
+    assert_eq!(answer.json(), expected);
+    let answer = post(&router, path, json!({ "texts": ["a", "!large"] })).await;
+    let failed = json!({ "error": { "code": "too_large", "message": "told to fail by !large" } });
+    assert_eq!(
+        answer.json(),
+        json!({ "model": "all-MiniLM-L6-v2", "results": [one, failed] })
+    );
+}
+
+#[tokio::test]
+async fn images_come_in_json_or_as_they_are() {
+    let router = router();
+    let path = "/v1/images/labels";
+    let body = json!({
+        "image": "aGVsbG8=", "max_labels": 5, "min_confidence": 10, "properties": true, "include_categories": ["Animals"]
+    });
+    let from_json = post(&router, path, body).await;
+    assert_eq!(
+        from_json.json(),
+        json!({
+            "labels": [
+                { "name": "5 bytes", "confidence": 10.0, "parents": ["Parent"], "categories": ["Animals"], "aliases": [] },
+                { "name": "max 5", "confidence": 10.0, "parents": ["Parent"], "categories": ["Animals"], "aliases": [] },
+            ],
+            "properties": {
+                "brightness": 1.0, "sharpness": 2.0, "contrast": 3.0,
+                "dominant_colors": [{
+                    "rgb": [255, 0, 16], "hex": "#ff0010", "css_color": "red", "simplified_color": "red", "pixel_percent": 100.0
+                }],
+            },
+            "model_version": "1.0",
+        })
+    );
+    let query = "?max_labels=5&min_confidence=10&properties=true&include_categories=Animals";
+    for media in ["image/jpeg", "application/octet-stream"] {
+        let raw = send(&router, "POST", &format!("{path}{query}"), media, "hello").await;
+        assert_eq!(raw.json(), from_json.json(), "{media}");
+    }
+    // The defaults are Rekognition's.
+    let answer = send(&router, "POST", path, "image/png", "hello")
+        .await
+        .json();
+    assert_eq!(answer["labels"][0]["confidence"], json!(55.0));
+    assert_eq!(answer["labels"][1]["name"], json!("max 1000"));
+    assert!(answer.get("properties").is_none());
+
+    for (path, media, body, code) in [
+        (path.to_owned(), "image/png", "junk", "invalid_image"),
+        (path.to_owned(), "image/png", "", "invalid_image"),
+        (
+            path.to_owned(),
+            "application/json",
+            r#"{"image":"%%%"}"#,
+            "invalid_input",
+        ),
+        (
+            path.to_owned(),
+            "application/json",
+            r#"{"image":"anVuaw=="}"#,
+            "invalid_image",
+        ),
+        (path.to_owned(), "application/json", "{}", "invalid_input"),
+        (
+            format!("{path}?max_labels=2"),
+            "application/json",
+            r#"{"image":"aGk="}"#,
+            "invalid_input",
+        ),
+        (
+            format!("{path}?max_labels=0"),
+            "image/png",
+            "hello",
+            "invalid_input",
+        ),
+        (
+            format!("{path}?max_labels=x"),
+            "image/png",
+            "hello",
+            "invalid_input",
+        ),
+        (
+            format!("{path}?min_confidence=101"),
+            "image/png",
+            "hello",
+            "invalid_input",
+        ),
+        (
+            format!("{path}?min_confidence=NaN"),
+            "image/png",
+            "hello",
+            "invalid_input",
+        ),
+        (
+            format!("{path}?colour=red"),
+            "image/png",
+            "hello",
+            "invalid_input",
+        ),
+    ] {
+        let answer = send(&router, "POST", &path, media, body).await;
+        assert_eq!(
+            (
+                answer.status.as_u16(),
+                answer.json()["error"]["code"].as_str()
+            ),
+            (400, Some(code)),
+            "{path} {body}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn openai_clients_get_their_shape() {
+    let router = router();
+    let path = "/v1/embeddings";
+    let model = "all-MiniLM-L6-v2";
+    let answer = post(
+        &router,
+        path,
+        json!({ "model": model, "input": ["ab", "c"] }),
+    )
+    .await;
+    assert_eq!(
+        answer.json(),
+        json!({
+            "object": "list", "model": model, "usage": { "prompt_tokens": 3, "total_tokens": 3 },
+            "data": [
+                { "object": "embedding", "index": 0, "embedding": [1.0, -0.5] },
+                { "object": "embedding", "index": 1, "embedding": [1.0, -0.5] },
+            ],
+        })
+    );
+    let body = json!({ "model": "sentence-transformers/all-MiniLM-L6-v2", "input": "ab", "encoding_format": "base64", "dimensions": 384, "user": "u" });
+    assert_eq!(
+        post(&router, path, body).await.json()["data"][0]["embedding"],
+        json!("AACAPwAAAL8=")
+    );
+
+    for (body, status, param) in [
+        (
+            json!({ "model": "text-embedding-3-small", "input": "a" }),
+            404,
+            Some("model"),
+        ),
+        (
+            json!({ "model": model, "input": [1, 2, 3] }),
+            400,
+            Some("input"),
+        ),
+        (json!({ "model": model, "input": [] }), 400, Some("input")),
+        (json!({ "model": model, "input": "" }), 400, Some("input")),
+        (
+            json!({ "model": model, "input": "a", "dimensions": 128 }),
+            400,
+            Some("dimensions"),
+        ),
+        (
+            json!({ "model": model, "input": "a", "encoding_format": "int8" }),
+            400,
+            None,
+        ),
+        (
+            json!({ "model": model, "input": ["a", "!invalid"] }),
+            400,
+            Some("input"),
+        ),
+        (json!({ "model": model }), 400, None),
+        (
+            json!({ "model": model, "input": ["a", "!overloaded"] }),
+            429,
+            None,
+        ),
+        (
+            json!({ "model": model, "input": "!unavailable" }),
+            503,
+            None,
+        ),
+    ] {
+        let answer = post(&router, path, body.clone()).await;
+        let error = &answer.json()["error"];
+        assert_eq!(
+            (answer.status.as_u16(), error["param"].as_str()),
+            (status, param),
+            "{body}: {error}"
+        );
+        assert!(
+            error["message"].is_string() && error["type"].is_string() && error["code"].is_string(),
+            "{error}"
+        );
+    }
+    let list = get(&router, "/v1/models").await.json();
+    assert_eq!(
+        (list["object"].as_str(), list["data"][0]["id"].as_str()),
+        (Some("list"), Some(model))
+    );
+    assert_eq!(
+        get(&router, "/v1/models/sentence-transformers/all-MiniLM-L6-v2")
+            .await
+            .json()["id"],
+        json!(model)
+    );
+    assert_eq!(
+        get(&router, "/v1/models/gpt").await.json()["error"]["code"],
+        json!("model_not_found")
+    );
+}
+
+#[tokio::test]
+async fn health_readiness_and_metrics() {
+    let app = app(Config::default());
+    let router = doors::router(app.clone());
+    assert_eq!(get(&router, "/healthz").await.status, 200);
+    let answer = get(&router, "/readyz").await;
+    assert_eq!(
+        (
+            answer.status.as_u16(),
+            answer.json()["tasks"]["language"]["state"].as_str()
+        ),
+        (503, Some("loading"))
+    );
+    app.ready.failed("language", "no weights".into());
+    assert_eq!(
+        get(&router, "/readyz").await.json()["tasks"]["language"]["message"],
+        json!("no weights")
+    );
+    app.ready.ready("language");
+    let answer = get(&router, "/readyz").await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.json()["ready"].as_bool()),
+        (200, Some(true))
+    );
+
+    post(&router, "/v1/text/language", json!({ "text": "es" })).await;
+    post(&router, "/v1/text/language", json!({})).await;
+    get(&router, "/v1/made/up/by/a/scanner").await;
+    let answer = get(&router, "/metrics").await;
+    assert!(answer.header("content-type").starts_with("text/plain"));
+    let text = String::from_utf8(answer.body.to_vec()).expect("text");
+    for line in [
+        r#"escala_requests_total{door="rest",operation="/v1/text/language",status="200"} 1"#,
+        r#"escala_requests_total{door="rest",operation="/v1/text/language",status="400"} 1"#,
+        r#"escala_requests_total{door="rest",operation="unmatched",status="404"} 1"#,
+        "escala_requests_in_flight 1",
+        "escala_engine_test 1",
+    ] {
+        assert!(text.lines().any(|have| have == line), "{line} in\n{text}");
+    }
+    assert!(!text.contains("scanner"));
+}
+
+#[tokio::test]
+async fn request_ids_come_back() {
+    let router = router();
+    let request = Request::builder()
+        .uri("/healthz")
+        .header("x-request-id", "mine-1")
+        .body(Body::empty())
+        .expect("request");
+    let response = router.clone().oneshot(request).await.expect("infallible");
+    assert_eq!(response.headers()["x-request-id"], "mine-1");
+    let (one, two) = (
+        get(&router, "/healthz").await,
+        get(&router, "/healthz").await,
+    );
+    assert_ne!(one.header("x-request-id"), two.header("x-request-id"));
+    assert_eq!(one.header("x-request-id").len(), 36);
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_cancels_and_is_counted() {
+    /// Never answers; tells when it is dropped.
+    struct Never(Arc<AtomicBool>, Arc<tokio::sync::Notify>);
+    struct Told(Arc<AtomicBool>);
+    impl Drop for Told {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+    impl Predict<String, Languages> for Never {
+        fn predict_many(&self, _: Vec<String>, _: Options) -> Answers<'_, Languages> {
+            let told = Told(self.0.clone());
+            let entered = self.1.clone();
+            Box::pin(async move {
+                let _told = told;
+                entered.notify_one();
+                std::future::pending().await
+            })
+        }
+    }
+    let (dropped, entered) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(tokio::sync::Notify::new()),
+    );
+    let mut app = Arc::into_inner(app(Config::default())).expect("only one");
+    app.language = Arc::new(Never(dropped.clone(), entered.clone()));
+    let app = Arc::new(app);
+    let router = doors::router(app.clone());
+    let waiting = tokio::spawn(async move {
+        post(&router, "/v1/text/language", json!({ "text": "a" }))
+            .await
+            .status
+    });
+    entered.notified().await;
+    waiting.abort();
+    waiting.await.expect_err("aborted");
+    assert!(dropped.load(Ordering::SeqCst));
+    let text = app.metrics.text();
+    assert!(
+        text.contains(r#"operation="/v1/text/language",status="499"} 1"#),
+        "{text}"
+    );
+    assert!(text.contains("escala_requests_in_flight 0\n"));
+}
+
+#[tokio::test]
+async fn the_openapi_document_is_whole_and_true() {
+    let router = router();
+    let document = get(&router, "/openapi.json").await.json();
+    assert!(
+        document["openapi"]
+            .as_str()
+            .expect("version")
+            .starts_with("3.1.")
+    );
+
+    fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+        match value {
+            Value::Object(members) => {
+                found.extend(members.get("$ref").and_then(Value::as_str));
+                members.values().for_each(|value| references(value, found));
+            }
+            Value::Array(items) => items.iter().for_each(|value| references(value, found)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    references(&document, &mut found);
+    assert!(found.len() > 10, "{found:?}");
+    for reference in found {
+        let pointer = reference.strip_prefix('#').expect("inside the document");
+        assert!(document.pointer(pointer).is_some(), "{reference}");
+    }
+
+    let paths = document["paths"].as_object().expect("paths");
+    let mut operations = Vec::new();
+    for (path, item) in paths {
+        for (method, operation) in item.as_object().expect("methods") {
+            assert!(
+                operations.iter().all(|id| id != &operation["operationId"]),
+                "operation ids are unique"
+            );
+            operations.push(operation["operationId"].clone());
+            let path = path.replace("{model}", "all-MiniLM-L6-v2");
+            let answer = send(&router, &method.to_uppercase(), &path, "", Body::empty()).await;
+            // 415 says that the route is there and wants a body.
+            assert!(
+                matches!(answer.status.as_u16(), 200 | 415 | 503),
+                "{method} {path}: {}",
+                answer.status
+            );
+        }
+    }
+    for path in [
+        "/v1/text/language",
+        "/v1/text/embeddings",
+        "/v1/images/labels",
+        "/v1/embeddings",
+        "/readyz",
+        "/metrics",
+    ] {
+        assert!(paths.contains_key(path), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn pages_need_nothing_from_elsewhere() {
+    let router = router();
+    for path in ["/", "/docs"] {
+        let answer = get(&router, path).await;
+        assert_eq!(answer.status, 200);
+        assert!(answer.header("content-type").starts_with("text/html"));
+        let html = String::from_utf8(answer.body.to_vec()).expect("text");
+        for needle in ["src=\"http", "href=\"http", "@import", "//cdn"] {
+            assert!(!html.contains(needle), "{path} has {needle}");
+        }
+    }
+}

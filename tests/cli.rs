@@ -1,0 +1,410 @@
+//! The command line of the real binary, as a user or a script calls it: answers on standard output, all
+//! else on standard error, and the exit status says how it went.
+
+mod common;
+
+use common::{escala, golden, golden_json};
+use serde_json::Value;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+struct Said {
+    status: i32,
+    out: String,
+    err: String,
+}
+
+impl Said {
+    fn of(output: &Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
+        Self {
+            status: output.status.code().expect("an exit status"),
+            out: text(&output.stdout),
+            err: text(&output.stderr),
+        }
+    }
+
+    /// Standard output as lines of JSON, of a command that must succeed.
+    #[track_caller]
+    fn json(&self) -> Vec<Value> {
+        assert_eq!(self.status, 0, "{}\n{}", self.out, self.err);
+        self.out
+            .lines()
+            .map(|line| {
+                serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+            })
+            .collect()
+    }
+}
+
+fn run(arguments: &[&str]) -> Said {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    run_in(folder.path(), arguments, |command| command)
+}
+
+fn run_in(
+    folder: &Path,
+    arguments: &[&str],
+    with: impl FnOnce(&mut Command) -> &mut Command,
+) -> Said {
+    let mut command = escala(folder);
+    Said::of(
+        &with(command.args(arguments))
+            .output()
+            .expect("the binary runs"),
+    )
+}
+
+#[test]
+fn languages() {
+    let said = run(&["predict", "language", "¿Dónde está la biblioteca?"]);
+    assert_eq!(said.status, 0, "{}", said.err);
+    assert!(said.out.starts_with("es "), "{}", said.out);
+    let golden = golden_json("lid176.json");
+    let items = golden["items"].as_array().expect("items");
+    let mut arguments = vec!["predict", "language", "--json"];
+    arguments.extend(
+        items
+            .iter()
+            .map(|item| item["text"].as_str().expect("text")),
+    );
+    let lines = run(&arguments).json();
+    assert_eq!(lines.len(), items.len());
+    for (line, item) in lines.iter().zip(items) {
+        assert_eq!(
+            (&line["text"], &line["languages"][0]["code"]),
+            (&item["text"], &item["top3"][0][0])
+        );
+    }
+}
+
+#[test]
+fn lines_of_standard_input() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut child = escala(folder.path())
+        .args(["predict", "language", "-", "--json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let mut input = child.stdin.take().expect("standard input");
+    // More lines than one group holds, so that reading and answering alternate.
+    let writer = std::thread::spawn(move || {
+        for _ in 0..300 {
+            input
+                .write_all("Guten Tag, wie geht es Ihnen?\nCiao, come stai?\n".as_bytes())
+                .expect("written");
+        }
+    });
+    let output = child.wait_with_output().expect("an end");
+    writer.join().expect("no panic");
+    let lines = Said::of(&output).json();
+    assert_eq!(lines.len(), 600);
+    for (index, line) in lines.iter().enumerate() {
+        assert_eq!(
+            line["languages"][0]["code"],
+            ["de", "it"][index % 2],
+            "line {index}"
+        );
+    }
+}
+
+#[test]
+fn labels() {
+    let image = golden("images").join("coffee.png");
+    let said = run(&[
+        "predict",
+        "labels",
+        &image.display().to_string(),
+        "--max-labels",
+        "5",
+    ]);
+    assert_eq!(said.status, 0, "{}", said.err);
+    assert!(said.out.contains("Espresso"), "{}", said.out);
+    let lines = run(&[
+        "predict",
+        "labels",
+        "--json",
+        "--properties",
+        "--min-confidence",
+        "50",
+        &image.display().to_string(),
+    ])
+    .json();
+    let espresso = lines[0]["labels"]
+        .as_array()
+        .expect("labels")
+        .iter()
+        .find(|label| label["name"] == "Espresso")
+        .expect("espresso");
+    let confidence = espresso["confidence"].as_f64().expect("a number");
+    // The reference network gives 95.112 %.
+    assert!((confidence - 95.112).abs() < 0.5, "{confidence}");
+    assert!(lines[0]["properties"]["dominant_colors"][0]["hex"].is_string());
+}
+
+#[test]
+fn a_bad_file_fails_alone() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("no-image.jpg"), b"hello").expect("written");
+    let image = golden("images").join("chelsea.png").display().to_string();
+    let said = run_in(
+        folder.path(),
+        &["predict", "labels", "no-image.jpg", "not-there.png", &image],
+        |command| command,
+    );
+    assert_eq!(said.status, 1, "{}", said.err);
+    assert!(
+        said.err.contains("no-image.jpg") && said.err.contains("not-there.png"),
+        "{}",
+        said.err
+    );
+    assert!(said.out.contains("Cat"), "{}", said.out);
+}
+
+#[test]
+fn embeddings() {
+    let golden = golden_json("minilm.json");
+    let item = &golden["items"][0];
+    let lines = run(&["embed", "--json", item["text"].as_str().expect("text")]).json();
+    let vector = lines[0]["embedding"].as_array().expect("a vector");
+    assert_eq!(vector.len(), 384);
+    for (got, want) in vector
+        .iter()
+        .zip(item["embedding_first8"].as_array().expect("numbers"))
+    {
+        let (got, want) = (
+            got.as_f64().expect("a number"),
+            want.as_f64().expect("a number"),
+        );
+        assert!((got - want).abs() <= 2e-5, "{got} is not {want}");
+    }
+    assert_eq!(
+        lines[0]["tokens"],
+        item["input_ids"].as_array().expect("ids").len()
+    );
+}
+
+#[test]
+fn models_are_pulled_verified_and_removed() {
+    // A folder of its own, so that what other tests use is not removed under them.
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let models = folder.path().join("models").display().to_string();
+    let run = |arguments: &[&str]| {
+        run_in(
+            folder.path(),
+            &[&["--models-dir", &models], arguments].concat(),
+            |command| command,
+        )
+    };
+    let status = |name: &str| {
+        let lines = run(&["models", "list", "--json"]).json();
+        lines
+            .iter()
+            .find(|line| line["name"] == name)
+            .unwrap_or_else(|| panic!("no {name} in {lines:?}"))["status"]
+            .clone()
+    };
+    assert_eq!(status("lid.176"), "missing");
+    assert_eq!(
+        run(&["models", "pull", "lid.176", "--json"]).json()[0]["status"],
+        "ready"
+    );
+    assert_eq!(status("lid.176"), "ready");
+    let verified = run(&["models", "verify", "lid.176", "--json"]).json();
+    assert_eq!(verified[0]["status"], "verified");
+    assert!(verified[0]["files"].as_u64().expect("files") >= 1);
+
+    // Damage is noticed, and pulling repairs it.
+    let largest = walk(Path::new(&models))
+        .into_iter()
+        .max_by_key(|(_, length)| *length)
+        .expect("files")
+        .0;
+    let mut bytes = std::fs::read(&largest).expect("readable");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::remove_file(&largest).expect("removable");
+    std::fs::write(&largest, bytes).expect("writable");
+    let damaged = run(&["models", "verify", "lid.176"]);
+    assert_eq!(damaged.status, 1, "{}", damaged.out);
+    assert!(damaged.err.contains("lid.176"), "{}", damaged.err);
+
+    assert_eq!(
+        run(&["models", "rm", "lid.176", "--json"]).json()[0]["status"],
+        "removed"
+    );
+    assert_eq!(status("lid.176"), "missing");
+    let unknown = run(&["models", "pull", "no-such-model"]);
+    assert_eq!(unknown.status, 2);
+    assert!(unknown.err.contains("no-such-model"), "{}", unknown.err);
+}
+
+fn walk(folder: &Path) -> Vec<(std::path::PathBuf, u64)> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let entry = entry.expect("an entry");
+        match entry.file_type().expect("a type").is_dir() {
+            true => files.extend(walk(&entry.path())),
+            false => files.push((entry.path(), entry.metadata().expect("metadata").len())),
+        }
+    }
+    files
+}
+
+#[test]
+fn without_weights_and_network_it_says_what_is_missing() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let said = run_in(
+        folder.path(),
+        &[
+            "predict",
+            "language",
+            "hello",
+            "--offline",
+            "--models-dir",
+            "empty",
+        ],
+        |command| command,
+    );
+    assert_eq!(said.status, 1, "{}", said.out);
+    assert!(
+        said.err.contains("lid.176") && said.err.contains("offline"),
+        "{}",
+        said.err
+    );
+    assert!(said.out.is_empty(), "{}", said.out);
+}
+
+#[test]
+fn the_configuration_in_force_and_its_origins() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(
+        folder.path().join("escala.toml"),
+        "[limits]\ntext = \"5KB\"\n",
+    )
+    .expect("written");
+    let arguments = ["config", "--json", "--set", "engine.lanes=2"];
+    let said = run_in(folder.path(), &arguments, |command| {
+        command.env("ESCALA_LIMITS_TEXTS", "7")
+    });
+    let config = said.json().remove(0);
+    assert_eq!(
+        (
+            &config["limits.text"]["value"],
+            config["limits.texts"]["value"].as_i64()
+        ),
+        (&Value::from("5KB"), Some(7))
+    );
+    assert_eq!(config["engine.lanes"]["value"], 2);
+    assert_eq!(config["listen"]["value"], "127.0.0.1:4566");
+    let origin = |key: &str| {
+        config[key]["origin"]
+            .as_str()
+            .expect("an origin")
+            .to_owned()
+    };
+    assert!(origin("limits.text").contains("escala.toml"));
+    assert!(origin("limits.texts").contains("ESCALA_LIMITS_TEXTS"));
+    assert_eq!(origin("listen"), "default");
+
+    // What it prints loads back as it is.
+    let printed = run_in(folder.path(), &["config"], |command| command);
+    std::fs::write(folder.path().join("again.toml"), &printed.out).expect("written");
+    let again = run_in(
+        folder.path(),
+        &["config", "--json", "--config", "again.toml"],
+        |command| command,
+    )
+    .json()
+    .remove(0);
+    assert_eq!(again["limits.text"]["value"], "5KB");
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for arguments in [&["config"][..], &["config", "--json"]] {
+        let said = run_in(folder.path(), arguments, |command| {
+            command.env("ESCALA_MODELS_HUB_TOKEN", "hf_secret")
+        });
+        assert_eq!(said.status, 0, "{}", said.err);
+        assert!(
+            !said.out.contains("hf_secret") && !said.err.contains("hf_secret"),
+            "{}",
+            said.out
+        );
+    }
+}
+
+/// What is wrong, the arguments, a variable, and what the message must name.
+type WrongSetting = (
+    &'static str,
+    &'static [&'static str],
+    Option<(&'static str, &'static str)>,
+    &'static str,
+);
+
+#[test]
+fn wrong_settings_are_refused_by_name() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("typo.toml"), "[limits]\ntxt = \"5KB\"\n").expect("written");
+    std::fs::write(folder.path().join("broken.toml"), "[limits\n").expect("written");
+    let cases: [WrongSetting; 6] = [
+        (
+            "an unknown key in the file",
+            &["config", "--config", "typo.toml"],
+            None,
+            "limits.txt",
+        ),
+        (
+            "a file that is no TOML",
+            &["config", "--config", "broken.toml"],
+            None,
+            "broken.toml",
+        ),
+        (
+            "a file that is not there",
+            &["config", "--config", "none.toml"],
+            None,
+            "none.toml",
+        ),
+        (
+            "an unknown variable",
+            &["config"],
+            Some(("ESCALA_LIMITS_TXT", "1")),
+            "ESCALA_LIMITS_TXT",
+        ),
+        (
+            "an unknown key by flag",
+            &["config", "--set", "limits.txt=1"],
+            None,
+            "limits.txt",
+        ),
+        (
+            "a wrong value",
+            &["serve", "--listen", "nowhere"],
+            None,
+            "listen",
+        ),
+    ];
+    for (what, arguments, variable, named) in cases {
+        let said = run_in(folder.path(), arguments, |command| command.envs(variable));
+        assert_eq!(said.status, 2, "{what}: {}{}", said.out, said.err);
+        assert!(said.err.contains(named), "{what}: {}", said.err);
+    }
+}
+
+#[test]
+fn wrong_commands_are_refused_and_help_helps() {
+    assert_eq!(run(&["predict", "weather"]).status, 2);
+    assert_eq!(run(&["embed"]).status, 2);
+    let help = run(&["--help"]);
+    assert_eq!(help.status, 0);
+    for command in ["serve", "predict", "embed", "models", "config"] {
+        assert!(help.out.contains(command), "{command} is not in the help");
+    }
+    assert!(run(&["--version"]).out.contains(env!("CARGO_PKG_VERSION")));
+}

@@ -1,0 +1,52 @@
+"""What the client scripts share: the arguments `URL GOLDEN_FOLDER`, and a runner that calls every
+function named `test_…` of the script and prints `ok NAME` for each; the first failure ends it."""
+
+import json
+import sys
+import traceback
+from contextlib import contextmanager
+from pathlib import Path
+
+URL = sys.argv[1].rstrip("/")
+GOLDEN = Path(sys.argv[2])
+
+
+def golden(name: str):
+    return json.loads((GOLDEN / name).read_text(encoding="utf-8"))
+
+
+def image(name: str) -> bytes:
+    return (GOLDEN / "images" / name).read_bytes()
+
+
+def near(got: float, want: float, tolerance: float, what: str = "") -> None:
+    assert abs(got - want) <= tolerance, f"{what}: {got} is not {want} within {tolerance}"
+
+
+@contextmanager
+def raises(kind, code: str | None = None, status: int | None = None):
+    """The block must raise this exception, for AWS clients with this code and HTTP status."""
+    try:
+        yield
+    except kind as error:
+        if code is not None:
+            got = error.response["Error"]["Code"]
+            assert got == code, f"code {got}, expected {code}: {error}"
+            assert error.response["Error"]["Message"], f"no message: {error.response}"
+            assert error.response["ResponseMetadata"]["RequestId"], f"no request id: {error.response}"
+        if status is not None:
+            got = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            assert got == status, f"status {got}, expected {status}: {error}"
+    else:
+        raise AssertionError(f"{kind.__name__} expected, but the call succeeded")
+
+
+def run(names: dict) -> None:
+    for name, check in list(names.items()):
+        if name.startswith("test_"):
+            try:
+                check()
+            except Exception:
+                traceback.print_exc()
+                sys.exit(f"FAILED {name}")
+            print(f"ok {name}", flush=True)
