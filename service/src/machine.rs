@@ -116,8 +116,8 @@ impl Machine {
             max_side: config.limits.image_side,
             ..ImageLimits::default()
         };
-        let language = engine.register(LanguageTask::default())?;
-        let embeddings = engine.register(EmbeddingsTask::default())?;
+        let language = engine.register(LanguageTask)?;
+        let embeddings = engine.register(EmbeddingsTask)?;
         let labels = engine.register(LabelsTask::new(images))?;
         Ok(Self {
             store,
