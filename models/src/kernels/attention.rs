@@ -116,8 +116,7 @@ pub unsafe fn attend(
 }
 
 multiversion! {
-    /// Copies keys (transposed) and values into panels; the columns past the last token stay unspecified,
-    /// for nothing reads their results.
+    /// Copies keys (transposed) and values into panels; the columns past the last token are zeros.
     unsafe fn pack(isa, head: Head, keys: *mut f32, values: *mut f32) = pack_body
 }
 
@@ -127,11 +126,20 @@ unsafe fn pack_body<S: Simd>(head: Head, keys: *mut f32, values: *mut f32) {
     let padded = head.tokens.next_multiple_of(width);
     // SAFETY: the contract of `attend`.
     unsafe {
-        for token in 0..head.tokens {
-            let from = head.keys.add(token * head.row);
-            let to = keys.add(token / width * width * head.dim + token % width);
+        // A vector of tokens at a time, so that stores are whole vectors. The columns past the last token
+        // are read with the panel: they must at least be numbers, or arithmetic on NaN or denormals would
+        // slow the loop down.
+        let mut lanes = [0f32; 16];
+        for first in (0..padded).step_by(S::LANES) {
+            let count = head.tokens.saturating_sub(first).min(S::LANES);
+            let from = head.keys.add(first.min(head.tokens - 1) * head.row);
+            let to = keys.add(first / width * width * head.dim + first % width);
+            lanes[count..].fill(0.0);
             for d in 0..head.dim {
-                *to.add(d * width) = *from.add(d);
+                for (token, lane) in lanes[..count].iter_mut().enumerate() {
+                    *lane = *from.add(token * head.row + d);
+                }
+                S::store(to.add(d * width), S::load(lanes.as_ptr()));
             }
         }
         for panel in 0..head.dim.div_ceil(width) {
@@ -150,14 +158,6 @@ unsafe fn pack_body<S: Simd>(head: Head, keys: *mut f32, values: *mut f32) {
                         S::load_part(from.add(first), columns - first),
                     );
                 }
-            }
-        }
-        // Panels of keys are read whole: the unused columns must at least be numbers, or denormal and NaN
-        // arithmetic would slow the loop down.
-        for token in head.tokens..padded {
-            let to = keys.add(token / width * width * head.dim + token % width);
-            for d in 0..head.dim {
-                *to.add(d * width) = 0.0;
             }
         }
     }

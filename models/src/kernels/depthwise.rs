@@ -269,8 +269,8 @@ unsafe fn pixels<
         }
         for (pixel, &sum) in sums.iter().enumerate() {
             let y = match activation {
-                Activation::Relu6 => S::min(S::max(sum, S::splat(0.0)), S::splat(6.0)),
-                Activation::Relu => S::max(sum, S::splat(0.0)),
+                Activation::Relu6 => S::min(S::splat(6.0), S::max(S::splat(0.0), sum)),
+                Activation::Relu => S::max(S::splat(0.0), sum),
                 Activation::Gelu => super::math::gelu::<S>(sum),
                 Activation::None => sum,
             };

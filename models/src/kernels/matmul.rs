@@ -276,7 +276,14 @@ unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
 ) {
     // SAFETY: the caller's contract of `PackedMatrix::multiply`.
     unsafe {
-        let mut sums = [[S::splat(0.0); VECTORS]; ROWS];
+        let mut start = [S::splat(0.0); VECTORS];
+        if !panel.bias.is_null() {
+            start[0] = S::load(panel.bias);
+            if VECTORS > 1 {
+                start[VECTORS - 1] = S::load(panel.bias.add(S::LANES));
+            }
+        }
+        let mut sums = [start; ROWS];
         let mut weights = panel.weights;
         for segment in 0..left.segments {
             let mut at = left.start.add(segment * left.segment);
@@ -298,6 +305,26 @@ unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
                 at = at.add(1);
             }
         }
+        let whole = panel.columns == VECTORS * S::LANES;
+        if whole && right.residual.is_none() && right.activation != Activation::Gelu {
+            // Straight from the registers: with short sums the way through memory below costs a tenth.
+            // (The bound comes first: these instructions answer the second operand when one is not a
+            // number, and what is not a number must stay visible.)
+            let (low, high) = match right.activation {
+                Activation::Relu6 => (0.0, 6.0),
+                Activation::Relu => (0.0, f32::INFINITY),
+                Activation::None | Activation::Gelu => (f32::NEG_INFINITY, f32::INFINITY),
+            };
+            let (low, high) = (S::splat(low), S::splat(high));
+            unroll!(ROW < ROWS {
+                let out = right.start.add(ROW * right.row);
+                S::store(out, S::min(high, S::max(low, sums[ROW][0])));
+                if VECTORS > 1 {
+                    S::store(out.add(S::LANES), S::min(high, S::max(low, sums[ROW][VECTORS - 1])));
+                }
+            });
+            return;
+        }
         // From here on the sums are in memory: the epilogue is a loop, and a loop over registers would
         // have kept a copy of them in memory all along.
         let mut stored = std::mem::MaybeUninit::<[[f32; TILE_COLUMNS]; 12]>::uninit();
@@ -308,20 +335,16 @@ unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
                 S::store(stored.add(ROW * TILE_COLUMNS + S::LANES), sums[ROW][VECTORS - 1]);
             }
         });
-        let whole = panel.columns == VECTORS * S::LANES;
         for row in 0..ROWS {
             let out = right.start.add(row * right.row);
             for vector in 0..VECTORS {
                 let offset = vector * S::LANES;
                 let mut y = S::load(stored.add(row * TILE_COLUMNS + offset));
-                if !panel.bias.is_null() {
-                    y = S::add(y, S::load(panel.bias.add(offset)));
-                }
                 y = match right.activation {
                     Activation::None => y,
                     Activation::Gelu => math::gelu::<S>(y),
-                    Activation::Relu6 => S::min(S::max(y, S::splat(0.0)), S::splat(6.0)),
-                    Activation::Relu => S::max(y, S::splat(0.0)),
+                    Activation::Relu6 => S::min(S::splat(6.0), S::max(S::splat(0.0), y)),
+                    Activation::Relu => S::max(S::splat(0.0), y),
                 };
                 if whole {
                     if let Some((residual, distance)) = right.residual {
@@ -427,6 +450,38 @@ mod tests {
                     // k products of values up to one, each rounded once: k * 2^-24, with room for GELU.
                     prop_assert!((f64::from(*got) - want).abs() <= 1e-6 * (k as f64 + 2.0), "{isa:?} {got} {want}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_number_stays_visible() {
+        let (n, k) = (37, 3);
+        for isa in Isa::available() {
+            let packed = PackedMatrix::from_outputs(&vec![1.0; n * k], &[], n, k, isa);
+            for activation in [
+                Activation::None,
+                Activation::Gelu,
+                Activation::Relu,
+                Activation::Relu6,
+            ] {
+                let left = [f32::NAN; 3];
+                let mut out = vec![0.0; n];
+                let right = Right {
+                    start: out.as_mut_ptr(),
+                    row: n,
+                    residual: None,
+                    activation,
+                };
+                // SAFETY: one row of `k` values in, one of `n` out.
+                unsafe {
+                    packed.multiply(Left::rows(left.as_ptr(), k), 1, 0..packed.panels(), right)
+                };
+                // The error function of GELU is clamped: there it is the factor that keeps the mark.
+                assert!(
+                    out.iter().all(|y| y.is_nan()),
+                    "{isa:?} {activation:?} {out:?}"
+                );
             }
         }
     }

@@ -109,7 +109,9 @@ pub(crate) trait Simd: Copy {
     unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
     /// `a * b + c`
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `b` where one of the two is not a number.
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
+    /// `b` where one of the two is not a number.
     unsafe fn min(a: Self::V, b: Self::V) -> Self::V;
     /// Nearest integer, ties to even.
     unsafe fn round(a: Self::V) -> Self::V;
