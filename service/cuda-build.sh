@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Builds `escala` with CUDA devices on a machine that has no CUDA toolkit: the compiler comes as Python
-# packages, cuBLAS, cuRAND and NVRTC are loaded when the program runs (the driver and, say, a PyTorch
-# installation have them; add their folders to LD_LIBRARY_PATH).
+# Builds `escala` with CUDA devices on a machine that has no CUDA toolkit and no GPU: the compiler comes
+# as Python packages, and the libraries that the program needs when it runs (the driver's libcuda, cuBLAS,
+# cuRAND, NVRTC, cudart) are stood in for by empty ones while it is linked. The machine that runs it must
+# have the real ones: a driver and, say, a PyTorch installation, whose `nvidia/*/lib` folders go into
+# LD_LIBRARY_PATH.
 #
 #     service/cuda-build.sh                      # for the GPU of this machine
 #     CUDA_COMPUTE_CAP=90 service/cuda-build.sh  # for another one: 80 A100, 86 RTX 30, 89 L4, 90 H100 and H200
@@ -31,4 +33,25 @@ if [ ! -e "$venv/.complete" ]; then
 fi
 CUDA_HOME="$(echo "$venv"/lib/python3*/site-packages/nvidia/cu"${version%%.*}")"
 export CUDA_HOME CUDA_PATH="$CUDA_HOME" CUDA_ROOT="$CUDA_HOME" PATH="$CUDA_HOME/bin:$PATH"
-exec cargo build --release --features cuda "$@"
+
+# The libraries' names for the linker, holding every symbol that the CUDA crates leave open.
+target="${CARGO_TARGET_DIR:-target}"
+cargo build --release --package escala-models --features cuda
+mkdir -p "$target/cuda-stand-ins"
+stand_ins="$(cd "$target/cuda-stand-ins" && pwd)"
+open_symbols="$(nm --undefined-only --just-symbols "$target"/release/deps/libcudarc-*.rlib \
+    "$target"/release/deps/libcandle_*.rlib "$target"/release/build/candle-kernels-*/out/*.a 2>/dev/null | sort -u)"
+stand_in() { # library, soname, symbols
+    { grep -E "$3" <<<"$open_symbols" || true; } | sed 's/.*/.globl &\n.type &, @function\n&:/' >"$stand_ins/$1.s"
+    cc -shared -nostdlib -Wl,-soname,"$2" -o "$stand_ins/lib$1.so" "$stand_ins/$1.s"
+}
+major="${version%%.*}"
+stand_in cuda libcuda.so.1 '^cu[A-Z]'
+stand_in cudart "libcudart.so.$major" '^(cuda|__cuda)'
+stand_in cublas "libcublas.so.$major" '^cublas[^L]'
+stand_in cublasLt "libcublasLt.so.$major" '^cublasLt'
+stand_in curand libcurand.so.10 '^curand'
+stand_in nvrtc "libnvrtc.so.$major" '^nvrtc'
+
+# For the last step only: these flags may not change how the crates above were compiled.
+exec cargo rustc --release --features cuda --bin escala "$@" -- -L "native=$stand_ins"

@@ -42,9 +42,9 @@ animal; mammal; canine; domestic animal = Pet; dog; hound; terrier; spaniel; ret
 shepherd dog = Sheepdog; schnauzer; corgi; mastiff; spitz; pinscher; wolf; fox; wild dog; greyhound; wolfhound
 foxhound; sled dog; feline; domestic cat = Cat; big cat; wildcat; bear; rodent; squirrel; rabbit; primate; monkey
 ape; great ape; lemur; elephant; swine = Pig; antelope; sheep; goat; cattle; bovine; horse; equine; camel; sloth
-marsupial; kangaroo; aquatic mammal; whale; dolphin; seal; ungulate; procyonid = Procyonid
+marsupial; kangaroo; aquatic mammal; whale; dolphin; seal; ungulate
 bird; aquatic bird = Water Bird; wading bird; seabird; shorebird; bird of prey; waterfowl; duck; swan; stork
-heron; egret; penguin; finch; eagle; hawk; owl; parrot; cockatoo; grouse; pheasant; thrush; cuckoo; plover
+heron; egret; penguin; finch; eagle; hawk; owl; parrot; cockatoo; grouse; thrush; cuckoo; plover
 reptile; snake; rattlesnake; viper; cobra; python; boa; lizard; gecko; chameleon; turtle; sea turtle; crocodile
 alligator; dinosaur; amphibian; frog; salamander; newt
 fish; shark; ray; salmon; butterfly fish = Butterflyfish
@@ -54,8 +54,8 @@ person; athlete
 plant, flora = Plant; flower; orchid; fungus
 food, nutrient = Food; food, solid food = Food; beverage; alcohol; wine; coffee; edible fruit = Fruit
 citrus = Citrus Fruit; apple; berry; produce; vegetable; squash; cabbage; pepper; cruciferous vegetable
-root vegetable; potato; bread; bun; baked goods; dessert; frozen dessert; sandwich; hamburger = Burger; soup; stew
-snack food = Snack; sauce; condiment; cracker; pudding
+root vegetable; potato; bread; baked goods; dessert; frozen dessert; sandwich; hamburger = Burger; soup; stew
+sauce; condiment; cracker; pudding
 conveyance = Transportation; vehicle; car, auto = Car; truck; van; bus; bicycle; motorcycle
 vessel, watercraft = Watercraft; ship; boat; sailing vessel; sailboat; motorboat; passenger ship; cargo ship; submersible = Submarine
 warship; military vehicle; aircraft; airplane; locomotive; car, railcar = Railcar; train, railroad train = Train
@@ -65,7 +65,7 @@ cap = Cap; coat; dress; skirt; swimsuit = Swimwear; sweater; shirt; trouser = Pa
 undergarment = Underwear; nightwear = Sleepwear; uniform; scarf; bag; mask, = Mask; body armor = Armor
 vest = Vest; raincoat; robe; hosiery; face mask = Mask; belt
 furniture; chair; table = Table; bed; baby bed = Infant Bed; sofa = Couch; cabinet; lamp = Lamp; curtain; rug
-cushion; mirror; bench; chest of drawers = Dresser; mat; bedclothes = Bedding; furnishing = Furnishings
+cushion; mirror; bench; chest of drawers = Dresser; mat; bedclothes = Bedding
 cooking utensil = Cookware; pan, cooking pan = Pan; pot, = Pot; kitchen utensil; bottle; glass = Drinking Glass
 mug; jug; bowl; tableware; cutlery, eating utensil = Cutlery; knife; spoon; kitchen appliance; home appliance = Appliance
 oven; crockery; coffee maker; basket; box; can = Tin
@@ -78,8 +78,8 @@ lock; measuring instrument; pen; brush; pump; farm machine = Farm Machinery; cle
 ball, = Ball; sports equipment; gymnastic apparatus = Gymnastics Equipment; weight = Weights; plaything = Toy
 puzzle; game equipment = Game Equipment
 building; place of worship; shop; tower; bridge; fence; roof; memorial = Monument; column = Column; housing
-theater; arch; door; fortification; farm building; factory; shed; dwelling; outbuilding; tent
-geological formation = Nature; mountain; shore = Shoreline; natural elevation = Hill; reef
+theater; arch; door; fortification; farm building; factory; dwelling; tent
+geological formation = Nature; mountain; shore = Shoreline; reef
 cosmetic = Cosmetics; makeup; toiletry = Toiletries; bandage; towel
 fabric = Fabric; magazine; window blind = Window Blind
 """
@@ -93,6 +93,7 @@ Wildlife | Animals and Pets | Animal | Wild Animal
 Pet | Animals and Pets | Animal
 Livestock | Animals and Pets | Animal | Farm Animal
 Poultry | Animals and Pets | Bird, Livestock | Fowl
+Chicken | | Poultry
 Sea Life | Animals and Pets | Animal | Marine Life
 Canine | | | Canid
 Dog | | | Domestic Dog
@@ -109,6 +110,8 @@ Ape | | Wildlife
 Lemur | | Wildlife
 Elephant | | Wildlife
 Antelope | | Wildlife
+Sloth | | Wildlife
+Spiny Lobster | | | Langouste, Rock Lobster
 Kangaroo | | Wildlife
 Marsupial | | Wildlife
 Crocodile | | Wildlife
@@ -124,7 +127,6 @@ Coral | | Sea Life
 Echinoderm | | Sea Life
 Sea Turtle | | Sea Life
 Ungulate | | | Hoofed Animal
-Procyonid | | Wildlife
 Person | Person Description | | Human
 Athlete | Sports | Person | Sportsperson
 Flower | | | Blossom
@@ -138,6 +140,7 @@ Produce | Food and Beverage | Food
 Baked Goods | | Food
 Pasta | Food and Beverage | Food
 Burger | | | Hamburger
+Sandwich | | !Food
 Transportation | Transport and Logistics | | Transport
 Vehicle | Vehicles and Automotive
 Car | | | Automobile, Auto
@@ -147,6 +150,9 @@ Train | Vehicles and Automotive | Vehicle | Railroad Train
 Bicycle | | | Bike
 Motorcycle | | | Motorbike
 Airplane | | | Aeroplane, Plane
+Warplane | | | Military Aircraft, Military Plane
+Van | | !Vehicle
+Sailboat | | Boat
 Watercraft | Vehicles and Automotive | | Vessel
 Public Transport | Transport and Logistics
 Warship | Weapons and Military | Military
@@ -179,22 +185,21 @@ Pants | | | Trousers
 Formal Wear | Apparel and Accessories | Clothing
 Scarf | | Accessories
 Furniture | Furniture and Furnishings
-Furnishings | Furniture and Furnishings
 Couch | | | Sofa
-Rug | Home and Indoors | | Carpet
+Rug | Home and Indoors | !Home Decor | Carpet
 Home Decor | Home and Indoors | | Home Decoration
 Indoors | Home and Indoors
-Lamp | Home and Indoors
+Lamp | Home and Indoors | !
 Mirror | Home and Indoors
 Mat | Home and Indoors
 Bedding | Home and Indoors | | Bedclothes
-Curtain | Home and Indoors
+Curtain | Home and Indoors | !Home Decor
 Window Blind | Home and Indoors
 Towel | Home and Indoors
 Bathroom | Home and Indoors | Indoors
 Shower | Home and Indoors | Bathroom
 Bottle | Kitchen and Dining
-Jug | Kitchen and Dining
+Jug | Kitchen and Dining | !
 Cookware | Kitchen and Dining
 Kitchen Utensil | Kitchen and Dining
 Drinking Glass | Kitchen and Dining | Drinkware
@@ -224,11 +229,13 @@ Computer | Technology and Computing | Electronics
 Keyboard | Technology and Computing | Computer Hardware
 Computer Hardware | Technology and Computing | Electronics | Hardware
 Phone | Technology and Computing | Electronics | Telephone
+Mobile Phone | | | Cell Phone, Cellphone, Cellular Phone
+Television | | | TV, Television Set
 Camera | Technology and Computing | Electronics
 Photography | Hobbies and Interests
 Screen | Technology and Computing | Electronics | Display
 Clock | Home and Indoors
-Timepiece | Everyday Objects
+Timepiece | Everyday Objects | !
 Watch | Apparel and Accessories | Accessories | Wristwatch
 Telescope | Technology and Computing
 Audio System | Technology and Computing | | Sound System
@@ -256,7 +263,7 @@ Building | Buildings and Architecture
 Architecture | Buildings and Architecture
 Place of Worship | Religion
 Shop | Buildings and Architecture | | Store
-Tower | Buildings and Architecture
+Tower | Buildings and Architecture | Architecture, Building
 Bridge | Buildings and Architecture | Architecture
 Fence | Buildings and Architecture | | Fencing
 Roof | Buildings and Architecture | Architecture
@@ -272,8 +279,8 @@ Camping | Travel and Adventure | Outdoors
 Outdoors | Nature and Outdoors
 Nature | Nature and Outdoors | Outdoors
 Water | Nature and Outdoors | Nature
-Hill | | Nature
-Cosmetics | Beauty and Personal Care
+Shoreline | Nature and Outdoors | Water
+Cosmetics | Beauty and Personal Care | !
 Toiletries | Beauty and Personal Care | | Personal Care Products
 Makeup | Beauty and Personal Care | Cosmetics
 Medical Equipment | Medical
@@ -306,7 +313,7 @@ Meal | Food and Beverage | Food
 Lake | Nature and Outdoors | Nature, Water
 Wedding | Events and Attractions
 Nut | Food and Beverage | Food
-Cushion | Home and Indoors
+Cushion | Home and Indoors | !Home Decor
 Fortification | Buildings and Architecture | Architecture
 Cloak | Apparel and Accessories | Clothing
 Corn | Food and Beverage | Vegetable | Maize
@@ -316,10 +323,16 @@ Baby Care | Everyday Objects | | Baby Products
 # Classes by their first WordNet lemma (`lemma#index` where that is ambiguous):
 # `lemma = Label | category | more parents`. Two classes given one label share it.
 CLASSES = """
-cock = Rooster | | Poultry
-hen = Hen | | Poultry
+cock = Rooster | | !Chicken
+hen = Hen | | !Chicken
 robin = American Robin
 water ouzel = Water Ouzel
+bulbul = Bulbul | | !Bird
+peacock = Peacock | | !Bird
+American coot = American Coot | | !Water Bird
+bustard = Bustard | | !Bird
+echidna = Echidna | | Wildlife
+platypus = Platypus | | Wildlife
 kite = Kite Bird
 loggerhead = Loggerhead Turtle
 African grey = African Grey Parrot
@@ -343,7 +356,10 @@ cairn = Cairn Terrier
 Dandie Dinmont = Dandie Dinmont Terrier
 Boston bull = Boston Terrier
 Scotch terrier = Scottish Terrier
-Lhasa = Lhasa Apso
+Lhasa = Lhasa Apso | | !Dog
+Rottweiler = Rottweiler | | !Dog
+Weimaraner = Weimaraner | | !Dog
+toy terrier = Toy Terrier | | !Terrier
 Staffordshire bullterrier = Staffordshire Bull Terrier
 clumber = Clumber Spaniel
 English springer = English Springer Spaniel
@@ -367,7 +383,7 @@ Blenheim spaniel = Blenheim Spaniel
 Mexican hairless = Mexican Hairless Dog
 Siberian husky = Siberian Husky | | Husky
 African hunting dog = African Wild Dog
-hyena = Hyena | | Wildlife
+hyena = Hyena | | !Mammal, Wildlife
 tabby = Tabby Cat
 Egyptian cat = Egyptian Cat
 cougar = Cougar
@@ -404,13 +420,17 @@ colobus = Colobus Monkey
 capuchin = Capuchin Monkey
 titi = Titi Monkey
 Madagascar cat = Ring-Tailed Lemur
-lesser panda = Red Panda
+lesser panda = Red Panda | | Wildlife
 giant panda = Giant Panda | | Bear, Wildlife
 coho = Coho Salmon
 rock beauty = Rock Beauty Fish
 anemone fish = Clownfish
 puffer = Pufferfish
 otter = Otter | | Wildlife
+weasel = Weasel | | Wildlife
+mink = Mink | | Wildlife
+polecat = Polecat | | Wildlife
+black-footed ferret = Black-Footed Ferret | | Wildlife
 beaver = Beaver | | Wildlife
 skunk = Skunk | | Wildlife
 badger = Badger | | Wildlife
@@ -422,12 +442,13 @@ aircraft carrier = Aircraft Carrier
 amphibian = Amphibious Vehicle
 altar = Altar | Religion
 analog clock = Analog Clock
-apiary = Apiary | Nature and Outdoors | Agriculture
+ambulance = Ambulance | | !Van, Public Safety Equipment
+apiary = Apiary | Nature and Outdoors | !Agriculture
 ashcan = Trash Can | Everyday Objects | Container
 assault rifle = Assault Rifle
 backpack = Backpack
 bakery = Bakery
-balloon = Balloon
+balloon = Hot Air Balloon
 ballpoint = Ballpoint Pen
 Band Aid = Band-Aid
 bannister = Banister | Buildings and Architecture | Handrail
@@ -451,14 +472,14 @@ bicycle-built-for-two = Tandem Bicycle
 binder = Binder | Offices and Workspaces | Stationery
 binoculars = Binoculars | Technology and Computing
 birdhouse = Birdhouse | Nature and Outdoors
-boathouse = Boathouse
+boathouse = Boathouse | | !Building
 bobsled = Bobsled | | Winter Sport
 bolo tie = Bolo Tie
 bonnet = Bonnet
 bookcase = Bookcase
 bookshop = Bookstore
 bottlecap = Bottle Cap | Everyday Objects | !
-bow = Bow Weapon
+bow = Bow
 bow tie = Bow Tie | | Accessories, Formal Wear
 brass = Memorial Plaque
 brassiere = Bra
@@ -473,7 +494,7 @@ cab = Taxi
 caldron = Cauldron
 candle = Candle | Home and Indoors | !Home Decor
 cannon = Cannon
-can opener = Can Opener
+can opener = Can Opener | Kitchen and Dining
 cardigan = Cardigan Sweater
 car mirror = Car Mirror | Vehicles and Automotive | Car Part
 carousel = Carousel | Events and Attractions | Amusement Park
@@ -484,21 +505,21 @@ cash machine = ATM | Technology and Computing | Machine
 cassette = Cassette Tape | Technology and Computing | Electronics
 cassette player = Cassette Player | | Electronics
 tape player = Cassette Player | | Electronics
-castle = Castle | Buildings and Architecture
+castle = Castle | Buildings and Architecture | Building
 CD player = CD Player | Technology and Computing | Electronics
 cellular telephone = Mobile Phone
 chain = Chain | Everyday Objects
 chainlink fence = Chain-Link Fence
 chain mail = Chainmail
 chain saw = Chainsaw
-chest = Chest Box
+chest = Storage Chest
 chiffonier = Chiffonier
 chime = Wind Chime
 church = Church
 cinema = Cinema
 cleaver = Cleaver
 cliff dwelling = Cliff Dwelling
-clog = Clog Shoe
+clog = Clog
 cocktail shaker = Cocktail Shaker | Kitchen and Dining
 coffee mug = Coffee Mug
 coffeepot = Coffee Pot
@@ -513,7 +534,7 @@ crane#517 = Construction Crane | Tools and Machinery
 crash helmet = Crash Helmet
 crate = Crate | Everyday Objects | Container
 crib = Crib
-Crock Pot = Slow Cooker
+Crock Pot = Slow Cooker | Home Appliances | Kitchen Appliance
 croquet ball = Croquet Ball
 crutch = Crutch | Medical | Medical Equipment
 cuirass = Cuirass
@@ -530,11 +551,11 @@ dishwasher = Dishwasher
 disk brake = Disc Brake | Vehicles and Automotive | Car Part
 dock = Dock | Transport and Logistics
 dogsled = Dog Sled
-dome = Dome | Buildings and Architecture | Architecture
+dome = Dome | Buildings and Architecture | !Architecture, Building
 doormat = Doormat
 drilling platform = Oil Rig | Tools and Machinery
 drumstick = Drumstick | Hobbies and Interests | Music
-Dutch oven = Dutch Oven
+Dutch oven = Dutch Oven | Kitchen and Dining | !Pot
 electric fan = Electric Fan | Home Appliances | Appliance
 entertainment center = Entertainment Center
 envelope = Envelope | Offices and Workspaces | Stationery
@@ -599,14 +620,14 @@ laptop = Laptop
 notebook = Laptop
 lawn mower = Lawn Mower
 lens cap = Lens Cap | Technology and Computing | !Photography
-letter opener = Letter Opener
+letter opener = Letter Opener | Offices and Workspaces
 library = Library | Buildings and Architecture | Building, Indoors
 lifeboat = Lifeboat | | Public Safety Equipment
 lighter = Lighter | Everyday Objects
 limousine = Limousine
 liner = Ocean Liner
 lipstick = Lipstick
-Loafer = Loafer Shoe
+Loafer = Loafer
 lotion = Lotion
 loudspeaker = Loudspeaker | Technology and Computing | Electronics
 loupe = Magnifying Glass | Tools and Machinery
@@ -621,7 +642,7 @@ mask = Face Mask | | !Mask
 ski mask = Ski Mask | | !Mask
 matchstick = Matchstick | Everyday Objects
 maypole = Maypole | Events and Attractions
-maze = Maze | Buildings and Architecture | Puzzle
+maze = Maze | Buildings and Architecture | !Architecture
 measuring cup = Measuring Cup | Kitchen and Dining
 medicine chest = Medicine Cabinet | | Bathroom
 megalith = Megalith | | Archaeology
@@ -634,8 +655,8 @@ mobile home = Mobile Home
 Model T = Model T
 modem = Modem | Technology and Computing | Electronics
 monastery = Monastery | Religion | !Place of Worship
-monitor = Monitor | Technology and Computing | Screen
-screen = Monitor | Technology and Computing | Screen
+monitor = Monitor | Technology and Computing | Screen, Computer Hardware
+screen = Monitor | Technology and Computing | Screen, Computer Hardware
 moped = Moped | | Motorcycle
 mortar = Mortar and Pestle | Kitchen and Dining
 mosque = Mosque
@@ -690,7 +711,7 @@ pirate = Pirate Ship
 pitcher = Pitcher | Kitchen and Dining | Jug
 plane = Hand Plane
 planetarium = Planetarium
-plastic bag = Plastic Bag
+plastic bag = Plastic Bag | Everyday Objects
 plate rack = Dish Rack | Kitchen and Dining
 plow = Plow
 plunger = Plunger | | Bathroom
@@ -714,7 +735,7 @@ quill = Quill Pen
 quilt = Quilt | | Bedding
 racer = Race Car
 racket = Racket | Sports | Sports Equipment
-radiator = Radiator | Home Appliances
+radiator = Radiator | Home Appliances | Appliance
 radio = Radio | Technology and Computing | Electronics
 radio telescope = Radio Telescope
 rain barrel = Rain Barrel | Home and Indoors | Container
@@ -729,7 +750,7 @@ rotisserie = Rotisserie
 rubber eraser = Eraser | Offices and Workspaces | Stationery
 rule = Ruler | Offices and Workspaces | Stationery
 running shoe = Running Shoe
-safe = Safe | Everyday Objects
+safe = Safe | Everyday Objects | !
 safety pin = Safety Pin | Everyday Objects
 saltshaker = Salt Shaker | Kitchen and Dining
 sarong = Sarong
@@ -745,14 +766,14 @@ shield = Shield | Weapons and Military | Armor
 shoe shop = Shoe Store
 shoji = Shoji | Home and Indoors
 shopping basket = Shopping Basket
-shopping cart = Shopping Cart
-shower cap = Shower Cap | Apparel and Accessories | !Bathroom, Headwear
+shopping cart = Shopping Cart | Everyday Objects | !
+shower cap = Shower Cap | Apparel and Accessories | !Headwear
 shower curtain = Shower Curtain | | Shower
 ski = Ski | Sports | Sports Equipment, Winter Sport
 sleeping bag = Sleeping Bag | Travel and Adventure | !Camping
 slide rule = Slide Rule | Technology and Computing | !Measuring Instrument
 sliding door = Sliding Door
-slot = Slot Machine
+slot = Slot Machine | Toys and Gaming | Game
 snorkel = Snorkel | Sports | Sports Equipment
 snowmobile = Snowmobile
 snowplow = Snowplow
@@ -762,6 +783,7 @@ solar dish = Solar Dish | Technology and Computing
 sombrero = Sombrero
 soup bowl = Soup Bowl | | Bowl
 space bar = Space Bar | Technology and Computing | Keyboard
+spatula = Spatula | | !Kitchen Utensil
 space heater = Space Heater | Home Appliances | Appliance
 space shuttle = Space Shuttle
 spider web = Spider Web | Nature and Outdoors
@@ -772,10 +794,10 @@ steam locomotive = Steam Locomotive
 steel drum = Steelpan
 stethoscope = Stethoscope | Medical | Medical Equipment
 stole = Stole | | Scarf
-stone wall = Stone Wall | Buildings and Architecture
+stone wall = Stone Wall | Buildings and Architecture | !Architecture
 stopwatch = Stopwatch
 strainer = Strainer | Kitchen and Dining
-streetcar = Tram
+streetcar = Tram | | Public Transport
 stretcher = Stretcher | Medical | !Medical Equipment
 studio couch = Sofa Bed
 stupa = Stupa
@@ -816,19 +838,19 @@ tricycle = Tricycle
 tripod = Tripod | Technology and Computing | Photography
 triumphal arch = Triumphal Arch
 turnstile = Turnstile | Transport and Logistics
-typewriter keyboard = Typewriter Keyboard | | Typewriter
+typewriter keyboard = Typewriter Keyboard | | !Typewriter
 umbrella = Umbrella | Apparel and Accessories | Accessories
 upright = Upright Piano
 vacuum = Vacuum Cleaner
 vase = Vase | Home and Indoors | !Home Decor
-vault = Vault Ceiling | Buildings and Architecture | Architecture
+vault = Vault Ceiling | Buildings and Architecture | !Architecture
 velvet = Velvet
 vending machine = Vending Machine
 vestment = Vestment | Religion | Clothing
 viaduct = Viaduct
 wallet = Wallet | Apparel and Accessories | Accessories
 wardrobe = Wardrobe
-warplane = Military Aircraft
+warplane = Warplane | Vehicles and Automotive | Airplane
 washbasin = Sink | Home and Indoors | Bathroom
 washer = Washing Machine
 water bottle = Water Bottle
@@ -847,7 +869,7 @@ wooden spoon = Wooden Spoon
 wool = Wool
 worm fence = Split-Rail Fence
 wreck = Shipwreck
-yawl = Yawl
+yawl = Yawl | | !Sailboat
 yurt = Yurt
 web site = Website | Text and Documents | !Text
 comic book = Comic Book | Text and Documents | Book
@@ -856,27 +878,28 @@ street sign = Street Sign | | Sign
 traffic light = Traffic Light | Transport and Logistics
 book jacket = Book Cover | Text and Documents | Book
 menu = Menu | Text and Documents | !Document
-plate = Plate | Food and Beverage | Meal
+plate = Dish | Food and Beverage | Meal
+bagel = Bagel | | !Bread
 hot pot = Hot Pot
 trifle = Trifle
 ice lolly = Popsicle
 French loaf = Baguette
 cheeseburger = Cheeseburger
 hotdog = Hot Dog
-head cabbage = Head of Cabbage
+head cabbage = Cabbage
 mushroom = Mushroom | | Fungus
 Granny Smith = Granny Smith Apple
-orange = Orange Fruit
+orange = Orange
 corn = Corn
 ear = Corn
 hay = Hay | Nature and Outdoors | !Agriculture
-carbonara = Carbonara | | Pasta
+carbonara = Carbonara | | !Pasta
 dough = Dough | | Food
 meat loaf = Meatloaf | | !Food
 espresso = Espresso
 cup = Cup
 eggnog = Eggnog
-alp = Alps | | !Mountain
+alp = Mountain
 bubble = Bubble | Nature and Outdoors | !
 lakeside = Lakeside | | Lake, Shoreline
 seashore = Seashore
@@ -907,7 +930,13 @@ Commode; Groin; Groyne; Mole; Bulwark; Drop; Board; Light; Claw; Paddy Wagon; Bl
 Emmet; Pismire; Ai; Spot; Mail; Pirate; Essence; Coach; Carriage; Scope; Napkin; Sweet Potato; Rubber; Dike; Dyke;
 Ounce; Coat-of-Mail Shell; Red Hot; Fitch; Foulmart; Foumart; Hedgehog; Panda; Market; Nursery; Beam; Hip; Cock;
 Tup; Kite; Admiral; Monarch; Maned Wolf; Bath; Vat; Horn; Trumpet; Geta; Tope; Pick; Wing; Iron; File; Brass; Mini;
-Bobtail; Purse; Bell; Bullet; Man-Eater; Eatery; Alsatian Dog; Squealer; Grunter; Shades; Guy""".replace("\n", " ").split(";")}
+Bobtail; Landrover; Island Dispenser;
+Judge's Robe; Anteater; Lollipop; Lolly; Taper; Wax Light; Swob; Hankey; Chetah; Cicala; Cohoe; Coon Bear; Kangaroo Bear;
+Native Bear; Pigboat; Eating House; Eating Place; Internet Site; Site; Lip Rouge; Prison House; Sand Viper; Puff Adder;
+Grass Snake; Catamount; Plane; Mud Puppy; Grampus; Sea Wolf; Devilfish; Billfish; Linnet; King of Beasts; Sewing Needle; Snake Feeder;
+Snake Doctor; Mosquito Hawk; Panther; Station Waggon; Skeeter Hawk;
+Darning Needle; Devil's Darning Needle; Madagascar Cat; Bear Cat; Cat Bear; Beach Waggon; Sport Car; Pandean Pipe; Syrinx;
+Volute; Whorl; Aegis; Egis; Malemute; Orangutang; Orang; Beigel; Hautbois; Purse; Bell; Bullet; Man-Eater; Eatery; Alsatian Dog; Squealer; Grunter; Shades; Guy""".replace("\n", " ").split(";")}
 
 
 def wordnet(path):

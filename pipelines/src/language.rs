@@ -14,8 +14,14 @@ pub const MODEL: &str = "lid.176";
 /// Languages less likely than this are not named, but for the likeliest.
 const FLOOR: f32 = 0.01;
 
-/// Texts that a thread takes at a time.
-const CHUNK: usize = 64;
+/// Bytes of text that a thread takes at a time: about half a millisecond of work, so that calling the others
+/// costs little and long texts are shared out as well as short ones.
+const CHUNK: u64 = 8 << 10;
+
+/// Bytes of a text, and a little more: an empty one still has a place in the queue and an answer.
+fn cost_of(text: &str) -> u64 {
+    text.len() as u64 + 16
+}
 
 /// One language the text may be in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,8 +63,7 @@ impl Task for LanguageTask {
     }
 
     fn cost(&self, input: &String) -> u64 {
-        // An empty text still has a place in the queue and an answer.
-        input.len() as u64 + 16
+        cost_of(input)
     }
 
     fn limits(&self) -> Limits {
@@ -134,6 +139,22 @@ impl LanguagePipeline {
     }
 }
 
+/// Cuts the batch into runs that cost [`CHUNK`] or little more each.
+fn chunks(batch: &[String]) -> Vec<&[String]> {
+    let (mut chunks, mut start, mut sum) = (Vec::new(), 0, 0);
+    for (index, text) in batch.iter().enumerate() {
+        sum += cost_of(text);
+        if sum >= CHUNK {
+            chunks.push(&batch[start..=index]);
+            (start, sum) = (index + 1, 0);
+        }
+    }
+    if start < batch.len() {
+        chunks.push(&batch[start..]);
+    }
+    chunks
+}
+
 impl Pipeline for LanguagePipeline {
     type Input = String;
     type Output = Languages;
@@ -154,15 +175,32 @@ impl Pipeline for LanguagePipeline {
                 .map(|text| self.languages(text, &mut scratch))
                 .collect()
         };
-        if batch.len() <= CHUNK {
-            return one(batch);
-        }
-        let chunks: Vec<&[String]> = batch.chunks(CHUNK).collect();
+        let chunks = chunks(batch);
         let answers: Vec<Mutex<Vec<Result<Languages>>>> =
             chunks.iter().map(|_| Mutex::default()).collect();
         compute.team.for_each(chunks.len(), |index| {
             *answers[index].lock() = one(chunks[index])
         });
         answers.into_iter().flat_map(Mutex::into_inner).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_are_the_batch_in_order_and_of_like_cost() {
+        let short: Vec<String> = (0..1000).map(|number| number.to_string()).collect();
+        let long = vec!["x".repeat(5000); 7];
+        for (batch, most) in [(&short, 512), (&long, 2), (&Vec::new(), 0)] {
+            let chunks = chunks(batch);
+            assert_eq!(&chunks.concat(), batch);
+            assert!(
+                chunks
+                    .iter()
+                    .all(|chunk| !chunk.is_empty() && chunk.len() <= most)
+            );
+        }
     }
 }

@@ -28,6 +28,7 @@ pub const TASKS: [&str; 3] = ["language", "embeddings", "labels"];
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Address that the HTTP doors listen on.
+    #[serde(with = "units::address")]
     pub listen: SocketAddr,
     /// Where weights are kept and come from.
     pub models: Models,
@@ -81,7 +82,7 @@ pub struct Engine {
 pub struct Limits {
     /// Most bytes of a request's body.
     pub body: Size,
-    /// Most bytes of request bodies held in memory at one time, all requests together.
+    /// Most bytes of request bodies and large answers held in memory at one time, all requests together.
     pub buffered: Size,
     /// Most bytes of one encoded image.
     pub image: Size,
@@ -97,7 +98,8 @@ pub struct Limits {
     pub deadline: Span,
     /// Longest pause inside a request's body.
     pub body_pause: Span,
-    /// Longest wait for a request's head; also the longest that an idle connection is kept.
+    /// Longest wait for a request's head; also the longest that an idle connection is kept, and that a caller
+    /// may take nothing of its answer.
     pub idle: Span,
     /// Most open connections.
     pub connections: usize,
@@ -293,8 +295,11 @@ impl Config {
                 "`limits.text` must be at least 1 byte".to_owned(),
             ),
             (
-                limits.texts >= 1,
-                "`limits.texts` must be at least 1".to_owned(),
+                (1..=crate::rest::list::MOST).contains(&limits.texts),
+                format!(
+                    "`limits.texts` must be between 1 and {}",
+                    crate::rest::list::MOST
+                ),
             ),
             (
                 limits.image_pixels >= 1 && limits.image_side >= 1,

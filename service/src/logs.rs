@@ -45,7 +45,7 @@ pub fn start(log: &Log) -> Result<(), ParseError> {
             )
             .try_init(),
         LogFormat::Json => registry
-            .with(lines.json().flatten_event(true).with_current_span(false))
+            .with(lines.json().flatten_event(true).with_span_list(false))
             .try_init(),
     };
     if started.is_err() {

@@ -9,6 +9,7 @@ pub mod embeddings;
 pub mod error;
 pub mod labels;
 pub mod language;
+pub mod list;
 pub mod openapi;
 
 use crate::app::App;

@@ -2,11 +2,12 @@
 //!
 //! Promises: no delay on any socket (`TCP_NODELAY`; without it small requests wait for acknowledgements);
 //! at most so many connections, one more is answered 503 and closed; a connection's buffers stay small
-//! ([`CONNECTION_BUFFER`]); after the signal to stop, nothing new is accepted, idle connections are
+//! ([`CONNECTION_BUFFER`]); a caller that does not take its answer is given up; after the signal to stop, nothing new is accepted, idle connections are
 //! closed, and requests that have started get the grace period to finish.
 
 pub mod body;
 pub mod observe;
+pub mod stall;
 
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -15,6 +16,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use stall::Impatient;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,7 +89,7 @@ pub async fn run(
         };
         let open = metrics.connection_opens();
         let connection = builder.serve_connection(
-            TokioIo::new(stream),
+            TokioIo::new(Impatient::new(stream, config.limits.idle.get())),
             TowerToHyperService::new(router.clone()),
         );
         let connection = graceful.watch(connection);
@@ -269,6 +271,31 @@ mod tests {
                 .text()
                 .contains("escala_connections_open 1\n")
         );
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_takes_does_not_keep_the_connection() {
+        let mut config = Config::default();
+        config.limits.idle = "100ms".parse::<Span>().expect("span");
+        let large = || async { vec![b'x'; 64 << 20] };
+        let running = start(Router::new().route("/", get(large)), config).await;
+        let mut stream = TcpStream::connect(running.address).await.expect("connects");
+        ask(&mut stream, "/").await;
+        let gone = async {
+            while !running
+                .metrics
+                .text()
+                .contains("escala_connections_open 0\n")
+            {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        // The first line comes, so the request was answered; the rest is never read.
+        let mut buffer = [0; 12];
+        stream.read_exact(&mut buffer).await.expect("answer");
+        assert_eq!(&buffer, b"HTTP/1.1 200");
+        let gone = tokio::time::timeout(Duration::from_secs(5), gone).await;
+        assert!(gone.is_ok(), "the connection is given up");
     }
 
     #[tokio::test]

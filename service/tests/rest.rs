@@ -283,6 +283,7 @@ async fn malformed_requests_are_told_what_is_wrong() {
         (r#"{"text":1}"#, "does not fit"),
         (r#"{"txt":"a"}"#, "unknown field `txt`"),
         (r#"{"texts":[]}"#, "there is no text"),
+        (r#" ["a", null]"#, "must be an object"),
         ("{\"text\":\"\u{0}\"}", "not valid JSON"),
     ] {
         let answer = send(&router, "POST", path, "application/json", body.to_owned()).await;
@@ -390,6 +391,33 @@ async fn limits_are_kept_in_every_doors_shape() {
     )
     .await;
     assert_eq!(answer.status, 413);
+}
+
+#[tokio::test]
+async fn lists_of_millions_are_counted_and_not_kept() {
+    let router = router();
+    let many = 1_000_000;
+    let empties = format!("[{}\"\"]", "\"\",".repeat(many - 1));
+    for path in ["/v1/text/language", "/v1/text/embeddings"] {
+        let body = format!("{{\"texts\":{empties}}}");
+        let answer = send(&router, "POST", path, "application/json", body).await;
+        let message = answer.json()["error"]["message"].to_string();
+        assert!(message.contains("there are 1000000 texts"), "{message}");
+    }
+    let body = format!("{{\"image\":\"aGk=\",\"exclude_labels\":{empties}}}");
+    let answer = send(
+        &router,
+        "POST",
+        "/v1/images/labels",
+        "application/json",
+        body,
+    )
+    .await;
+    let message = answer.json()["error"]["message"].to_string();
+    assert!(
+        message.contains("`exclude_labels` has 1000000 names"),
+        "{message}"
+    );
 }
 
 #[tokio::test]
@@ -549,6 +577,11 @@ async fn openai_clients_get_their_shape() {
             400,
             Some("input"),
         ),
+        (
+            json!({ "model": model, "input": vec![""; 100_000] }),
+            400,
+            Some("input"),
+        ),
         (json!({ "model": model, "input": [] }), 400, Some("input")),
         (json!({ "model": model, "input": "" }), 400, Some("input")),
         (
@@ -604,6 +637,14 @@ async fn openai_clients_get_their_shape() {
     assert_eq!(
         get(&router, "/v1/models/gpt").await.json()["error"]["code"],
         json!("model_not_found")
+    );
+    let answer = get(&router, "/v1/models/%ff").await;
+    assert_eq!(answer.status, 400);
+    assert_eq!(answer.json()["error"]["param"], json!("model"));
+    let body = json!({ "model": model, "input": "ab", "encoding_format": null });
+    assert_eq!(
+        post(&router, path, body).await.json()["data"][0]["embedding"],
+        json!([1.0, -0.5])
     );
 }
 

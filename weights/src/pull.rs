@@ -319,12 +319,35 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<(), Error> {
 }
 
 /// Removes a folder and what is in it, if it is there.
+///
+/// A pull that was killed may have left its `pip` or `npm` behind, which still makes files there. So the folder
+/// first gets another name, under which nobody makes any.
 pub(crate) fn empty(folder: &Path) -> Result<(), Error> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(io_error("remove", folder)(error))
+    // No model's name ends like this.
+    let mut aside = folder.as_os_str().to_owned();
+    aside.push("~");
+    let aside = Path::new(&aside);
+    remove(aside)?;
+    match fs::rename(folder, aside) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(io_error("remove", folder)(error)),
+        Ok(()) => remove(aside),
+    }
+}
+
+fn remove(folder: &Path) -> Result<(), Error> {
+    // A file that was being made while the folder got its new name may still appear in it.
+    let mut attempts = 16;
+    loop {
+        attempts -= 1;
+        match fs::remove_dir_all(folder) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !folder.exists() => {
+                return Ok(());
+            }
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && attempts > 0 => (),
+            Err(error) => return Err(io_error("remove", folder)(error)),
         }
-        _ => Ok(()),
     }
 }
 
@@ -364,5 +387,47 @@ pub(crate) fn drop_archives(store: &Store, entry: &Entry) {
         {
             tracing::warn!(path = %path.display(), %error, "cannot remove an archive");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// What a killed pull's `pip` does: it goes on making files in a folder that it has known.
+    #[test]
+    fn a_folder_that_somebody_still_writes_to_goes_away() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("work");
+        let (made, stop) = (AtomicBool::new(false), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            for round in 0..50 {
+                let inner = folder.join("pip/scratch");
+                fs::create_dir_all(&inner).unwrap();
+                made.store(false, Ordering::SeqCst);
+                stop.store(false, Ordering::SeqCst);
+                let (made, stop) = (&made, &stop);
+                let writer = scope.spawn(move || {
+                    let mut count = 0;
+                    // Ends when the folder is gone, as the program does.
+                    while !stop.load(Ordering::SeqCst)
+                        && fs::write(inner.join(format!("{count}")), b"x").is_ok()
+                    {
+                        made.store(true, Ordering::SeqCst);
+                        count += 1;
+                    }
+                });
+                while !made.load(Ordering::SeqCst) {
+                    std::thread::yield_now();
+                }
+                let emptied = empty(&folder);
+                stop.store(true, Ordering::SeqCst);
+                writer.join().unwrap();
+                assert!(emptied.is_ok(), "round {round}: {emptied:?}");
+                assert!(!folder.exists(), "round {round}");
+            }
+        });
+        assert!(empty(&folder).is_ok(), "nothing there is nothing to do");
     }
 }

@@ -52,25 +52,28 @@ impl<T: Task> Handle<T> {
         inputs: Vec<T::Input>,
         options: Options,
     ) -> impl Future<Output = Vec<Result<T::Output>>> + Send + 'static {
+        let mut outside = Outside {
+            slot: self.slot.clone(),
+            items: VecDeque::new(),
+        };
+        let costed = inputs.into_iter().map(|input| {
+            let cost = outside.slot.cost(&input);
+            (input, cost)
+        });
+        outside.items = costed.collect();
         let handle = self.clone();
         async move {
             let (slot, shared) = (&handle.slot, &handle.owner.shared);
             let deadline = options
                 .deadline
                 .unwrap_or_else(|| after(Instant::now(), shared.config.default_deadline));
-            let mut places = Vec::with_capacity(inputs.len());
-            let mut rest: VecDeque<(T::Input, u64)> = inputs
-                .into_iter()
-                .map(|input| {
-                    let cost = slot.cost(&input);
-                    (input, cost)
-                })
-                .collect();
+            let rest = &mut outside.items;
+            let mut places = Vec::with_capacity(rest.len());
             while !rest.is_empty() {
                 // Listens before it looks, so that no place becomes free unheard.
                 let mut room = pin!(slot.room.notified());
                 room.as_mut().enable();
-                match slot.submit_some(shared, &mut rest, options.priority, deadline, &mut places) {
+                match slot.submit_some(shared, rest, options.priority, deadline, &mut places) {
                     Admitted::All => {}
                     Admitted::Full => room.await,
                     Admitted::Refused(error) => {
@@ -142,6 +145,19 @@ impl<T: Task> Handle<T> {
     /// The task's counters now.
     pub fn metrics(&self) -> TaskMetrics {
         self.slot.metrics()
+    }
+}
+
+/// Items of one call, with their costs, that have no place in the queue yet. What is left when the caller
+/// goes away is counted as cancelled: every item has an outcome, also one that was never admitted.
+struct Outside<T: Task> {
+    slot: Arc<TaskSlot<T>>,
+    items: VecDeque<(T::Input, u64)>,
+}
+
+impl<T: Task> Drop for Outside<T> {
+    fn drop(&mut self) {
+        self.slot.gave_up(self.items.len());
     }
 }
 
@@ -230,5 +246,100 @@ fn block_on<F: Future>(future: F) -> F::Output {
             return output;
         }
         std::thread::park();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Engine, EngineConfig};
+    use crate::task::{Limits, LoadContext, Pipeline, Unit};
+    use escala_models::Compute;
+    use escala_weights::{Store, StoreOptions};
+
+    /// A task with two places, whose model is never there.
+    struct NeverLoaded;
+
+    impl Task for NeverLoaded {
+        type Input = ();
+        type Output = ();
+        type Pipeline = NeverLoaded;
+
+        fn name(&self) -> &'static str {
+            "never"
+        }
+
+        fn model(&self) -> &str {
+            "never"
+        }
+
+        fn unit(&self) -> Unit {
+            Unit::Bytes
+        }
+
+        fn cost(&self, (): &()) -> u64 {
+            1
+        }
+
+        fn limits(&self) -> Limits {
+            Limits {
+                batch_cost: 1,
+                batch_items: 1,
+                queue_items: 2,
+                queue_cost: 2,
+            }
+        }
+
+        /// Known beforehand, so that the load waits for memory.
+        fn memory_estimate(&self) -> Option<u64> {
+            Some(1)
+        }
+
+        fn load(&self, _: &LoadContext<'_>) -> Result<NeverLoaded> {
+            Err(Error::new(Kind::Unavailable, "there is no such model"))
+        }
+    }
+
+    impl Pipeline for NeverLoaded {
+        type Input = ();
+        type Output = ();
+
+        fn memory(&self) -> u64 {
+            1
+        }
+
+        fn sample(&self) {}
+
+        fn run(&self, _: &Compute, batch: &[()]) -> Vec<Result<()>> {
+            batch.iter().map(|()| Ok(())).collect()
+        }
+    }
+
+    #[test]
+    fn items_without_a_place_are_cancelled_with_their_caller() {
+        let options = StoreOptions {
+            dir: Some(std::env::temp_dir().join("escala-handle-tests")),
+            offline: true,
+            ..StoreOptions::default()
+        };
+        let store = Store::open(options).expect("opening a store touches no file");
+        let engine = Engine::start(EngineConfig::default(), Arc::new(store)).expect("threads");
+        let handle = engine.register(NeverLoaded).expect("registered once");
+        // Keeps the loader from reserving memory, so that the load waits as long as this is held.
+        let memory = &handle.owner.shared.signals.memory;
+        let all = memory
+            .reserve(memory.budget(), "all", Instant::now(), Vec::new)
+            .expect("nothing is loaded");
+        let unpolled = handle.predict_many(vec![(); 3], Options::default());
+        drop(unpolled);
+        assert_eq!(handle.metrics().cancelled, 3);
+        {
+            let mut many = pin!(handle.predict_many(vec![(); 5], Options::default()));
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(many.as_mut().poll(&mut context).is_pending());
+            assert_eq!(handle.metrics().queue_items, 2);
+        }
+        assert_eq!(handle.metrics().cancelled, 8);
+        drop(all);
     }
 }

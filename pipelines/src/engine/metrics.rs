@@ -253,7 +253,7 @@ pub struct TaskMetrics {
     pub evictions: u64,
     /// Bytes that the loaded model holds; 0 when none is loaded.
     pub memory: u64,
-    /// Cost of the items done: tokens, bytes or pixels.
+    /// Cost of the items done, as [`Task::cost`](crate::task::Task::cost) estimated it: tokens, bytes or pixels.
     pub units: u64,
 }
 
@@ -456,7 +456,7 @@ pub(super) fn write(
         out,
         "counter",
         "units_done_total",
-        "Cost of the items done: tokens, bytes or pixels.",
+        "Cost of the items done, as it was estimated before they were computed: tokens, bytes or pixels.",
     )?;
     for (task, labels) in tasks.iter().zip(&labels) {
         let unit = task.metrics.unit.name();

@@ -9,8 +9,8 @@ use super::resize::{Crop, bicubic};
 use image::RgbImage;
 use ndarray::{Array1, Array2, ArrayView1, Axis};
 
-/// Most dominant colours that can be asked for, and the number when nobody says.
-pub const MAX_DOMINANT_COLORS: usize = 12;
+/// Most dominant colours that can be asked for, as at Rekognition.
+pub const MAX_DOMINANT_COLORS: usize = 20;
 /// Dominant colours answered when nobody says how many.
 pub const DEFAULT_DOMINANT_COLORS: usize = 10;
 
@@ -51,8 +51,8 @@ pub struct DominantColor {
     pub pixel_percent: f32,
 }
 
-/// Measures an image; answers at most `max_colors` dominant colours (1 to [`MAX_DOMINANT_COLORS`]; a number
-/// outside is taken as the nearest inside).
+/// Measures an image; answers at most `max_colors` dominant colours, and never more than
+/// [`MAX_DOMINANT_COLORS`]. (No image has more than 16: that many clusters are sought.)
 ///
 /// # Panics
 /// When the image has no pixels, which [`super::decode`] never answers.
@@ -60,7 +60,7 @@ pub fn measure(image: &RgbImage, max_colors: usize) -> ImageProperties {
     let small = at_most(image, 512);
     ImageProperties {
         quality: quality(&small),
-        dominant_colors: dominant_colors(image, max_colors.clamp(1, MAX_DOMINANT_COLORS)),
+        dominant_colors: dominant_colors(image, max_colors.min(MAX_DOMINANT_COLORS)),
     }
 }
 
@@ -492,7 +492,7 @@ mod tests {
             assert!((color.pixel_percent - percent).abs() <= 1.1, "{color:?}");
         }
         assert_eq!(measure(&image, 2).dominant_colors.as_slice(), &colors[..2]);
-        assert_eq!(measure(&image, 0).dominant_colors.len(), 1);
+        assert_eq!(measure(&image, 0).dominant_colors.len(), 0);
     }
 
     #[test]
@@ -588,7 +588,7 @@ mod tests {
             (width, height) in (1u32..700, 1u32..40),
             seed in any::<u32>(),
             levels in 1u32..256,
-            most in 0usize..20,
+            most in 0usize..25,
         ) {
             let image = RgbImage::from_fn(width, height, |x, y| {
                 let noise = |channel: u32| {
@@ -603,7 +603,8 @@ mod tests {
                 prop_assert!((0.0..=100.0).contains(&value));
             }
             let colors = &properties.dominant_colors;
-            prop_assert!(!colors.is_empty() && colors.len() <= most.clamp(1, MAX_DOMINANT_COLORS));
+            prop_assert_eq!(colors.is_empty(), most == 0);
+            prop_assert!(colors.len() <= most.min(MAX_DOMINANT_COLORS));
             prop_assert!(colors.windows(2).all(|pair| pair[0].pixel_percent >= pair[1].pixel_percent));
             prop_assert!(colors.iter().map(|color| color.pixel_percent).sum::<f32>() <= 100.01);
             let mut names: Vec<_> = colors.iter().map(|color| color.css_color.clone()).collect();

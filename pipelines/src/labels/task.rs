@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 /// The catalogue's name of the network.
 pub const MODEL: &str = "efficientnet-lite0";
 /// Version of network and taxonomy together; a change of either that changes answers counts it up.
-pub const MODEL_VERSION: &str = "1.0";
+pub const MODEL_VERSION: &str = "1.1";
 
 /// Pixels along each side of what the network sees.
 const SIDE: u32 = 224;

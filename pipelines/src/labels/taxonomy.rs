@@ -381,10 +381,31 @@ mod tests {
             ),
             (517, "Construction Crane", vec![]),
             (985, "Daisy", vec!["Flower", "Plant"]),
+            (980, "Volcano", vec!["Mountain", "Nature", "Outdoors"]),
+            // A picture of any mountain, not of the Alps.
+            (970, "Mountain", vec!["Nature", "Outdoors"]),
+            // Where WordNet's view of things is not that of most people.
+            (276, "Hyena", vec!["Animal", "Mammal", "Wildlife"]),
             (
-                980,
-                "Volcano",
-                vec!["Hill", "Mountain", "Nature", "Outdoors"],
+                388,
+                "Giant Panda",
+                vec!["Animal", "Bear", "Mammal", "Wildlife"],
+            ),
+            (
+                407,
+                "Ambulance",
+                vec![
+                    "Public Safety Equipment",
+                    "Transportation",
+                    "Van",
+                    "Vehicle",
+                ],
+            ),
+            (934, "Hot Dog", vec!["Food", "Sandwich"]),
+            (
+                8,
+                "Hen",
+                vec!["Animal", "Bird", "Chicken", "Livestock", "Poultry"],
             ),
             (981, "Baseball Player", vec!["Athlete", "Person"]),
         ] {

@@ -145,14 +145,21 @@ impl Failure {
         // Clients compare these two texts with AWS's word for word.
         const IMAGE_FORMAT: &str = "Request has invalid image format";
         const SLOW_DOWN: &str = "Slow down; sudden increase in rate of requests.";
+        // AWS leaves it at the sentence; what is wrong follows it here.
+        let because = |sentence: &str| format!("{sentence}: {}", error.message());
         let (code, message) = match (error.kind(), service) {
-            (Kind::InvalidInput, _) => (invalid, said()),
+            (Kind::InvalidInput, Comprehend) => (invalid, said()),
+            (Kind::InvalidInput, Rekognition) => {
+                (invalid, because("Request has invalid parameters"))
+            }
             (Kind::InvalidImage, Comprehend) => (invalid, said()),
             (Kind::InvalidImage, Rekognition) => {
                 ("InvalidImageFormatException", IMAGE_FORMAT.to_owned())
             }
             (Kind::TooLarge, Comprehend) => ("TextSizeLimitExceededException", said()),
-            (Kind::TooLarge, Rekognition) => ("ImageTooLargeException", said()),
+            (Kind::TooLarge, Rekognition) => {
+                ("ImageTooLargeException", because("Image size is too large"))
+            }
             (Kind::Unsupported, Comprehend) => ("UnsupportedLanguageException", said()),
             (Kind::Unsupported, Rekognition) => (invalid, said()),
             (Kind::NotFound, _) => ("ResourceNotFoundException", said()),

@@ -61,10 +61,15 @@ pub fn target(headers: &HeaderMap) -> Result<Target<'_>, Failure> {
     let essence = media
         .as_deref()
         .map(|media| media.split(';').next().unwrap_or_default().trim());
+    // Media types are compared without regard to case (RFC 9110, section 8.3.1).
+    let json = |essence: &str| {
+        [MEDIA_TYPE, "application/x-amz-json-1.0", "application/json"]
+            .iter()
+            .any(|known| essence.eq_ignore_ascii_case(known))
+    };
     match essence {
-        None | Some(MEDIA_TYPE | "application/x-amz-json-1.0" | "application/json") => {
-            Ok(Target { prefix, operation })
-        }
+        None => Ok(Target { prefix, operation }),
+        Some(essence) if json(essence) => Ok(Target { prefix, operation }),
         Some(_) => Err(Failure::unknown_operation(format!(
             "The Content-Type must be {MEDIA_TYPE}."
         ))),
@@ -201,6 +206,11 @@ mod tests {
             ("content-type", "application/x-amz-json-1.1; charset=utf-8"),
         ]);
         assert!(target(&charset).is_ok());
+        let upper = headers(&[
+            ("x-amz-target", "A.B"),
+            ("content-type", "Application/X-Amz-JSON-1.1"),
+        ]);
+        assert!(target(&upper).is_ok());
         for bad in [
             headers(&[json]),
             headers(&[("x-amz-target", ""), json]),

@@ -512,6 +512,13 @@ async fn an_image_comes_from_exactly_one_place() {
             (400, "InvalidParameterException")
         );
     }
+    for part in [json!({}), json!({"Bucket": "bucket"})] {
+        let answer = detect(json!({ "S3Object": part })).await;
+        assert_eq!(
+            (answer.status, answer.code()),
+            (400, "InvalidS3ObjectException")
+        );
+    }
     let answer = detect(json!({ "S3Object": object })).await;
     assert_eq!(
         (answer.status, answer.code()),
@@ -524,7 +531,8 @@ async fn an_image_comes_from_exactly_one_place() {
             "__type": "InvalidS3ObjectException",
             "Code": "InvalidS3ObjectException",
             "Logref": answer.headers["x-amzn-requestid"].to_str().expect("id"),
-            "Message": "Unable to get object metadata from S3. Check object key, region and/or access permissions.",
+            "Message": "Unable to get object metadata from S3. Check object key, region and/or access permissions. \
+             (This version of Escala has no object store; send the image as Bytes.)",
         })
     );
     let answer = detect(json!({"Bytes": "no base64!"})).await;
@@ -549,13 +557,13 @@ async fn failures_about_images_have_the_codes_of_the_service() {
             "TooLarge",
             400,
             "ImageTooLargeException",
-            "the double was told to fail with TooLarge",
+            "Image size is too large: the double was told to fail with TooLarge",
         ),
         (
             "InvalidInput",
             400,
             "InvalidParameterException",
-            "the double was told to fail with InvalidInput",
+            "Request has invalid parameters: the double was told to fail with InvalidInput",
         ),
         (
             "Overloaded",

@@ -478,7 +478,25 @@ fn display(shape: &Shape, value: &Value) -> String {
             shown + "]"
         }
         Value::Object(object) => format!("{{{} members}}", object.len()),
+        Value::Number(number) => match (&shape.kind, number.as_f64()) {
+            (Kind::Float, Some(number)) => java_number(f64::from(number as f32), number as f32),
+            (Kind::Double, Some(number)) => java_number(number, number),
+            _ => number.to_string(),
+        },
         scalar => scalar.to_string(),
+    }
+}
+
+/// A number as `Float.toString` and `Double.toString` of Java write it: `150.0`, `1.0E30`. `shortest` is the
+/// number in its own precision.
+fn java_number(value: f64, shortest: impl std::fmt::Debug + std::fmt::UpperExp) -> String {
+    if value == 0.0 || (1e-3..1e7).contains(&value.abs()) {
+        return format!("{shortest:?}");
+    }
+    let text = format!("{shortest:E}");
+    match text.split_once('E') {
+        Some((digits, exponent)) if !digits.contains('.') => format!("{digits}.0E{exponent}"),
+        _ => text,
     }
 }
 
@@ -835,6 +853,22 @@ mod tests {
         assert!(rekognition("DetectLabels", json!({"Image": image, "MinConfidence": 100.5})).ends_with(
             "Value '100.5' at 'minConfidence' failed to satisfy constraint: Member must have value less than or equal to 100"
         ));
+        // Numbers are shown as Java shows those of their type.
+        for (given, shown) in [
+            (json!(150), "150.0"),
+            (json!(-1), "-1.0"),
+            (json!(1e30), "1.0E30"),
+            (json!(12_345_678.5), "1.2345678E7"),
+        ] {
+            let message = rekognition(
+                "DetectLabels",
+                json!({"Image": image, "MinConfidence": given}),
+            );
+            assert!(
+                message.contains(&format!("Value '{shown}' at 'minConfidence'")),
+                "{message}"
+            );
+        }
         assert!(rekognition("DetectLabels", json!({"Image": image, "MaxLabels": -1})).ends_with(
             "Value '-1' at 'maxLabels' failed to satisfy constraint: Member must have value greater than or equal to 0"
         ));

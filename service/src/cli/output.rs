@@ -77,29 +77,46 @@ pub fn for_each_group(
     if texts != ["-"] {
         return work(texts);
     }
-    let mut input = std::io::stdin().lock();
-    loop {
-        let mut group = Vec::new();
-        while group.len() < GROUP {
-            match read_line(&mut input, most_bytes).map_err(Stop::Failed)? {
-                Some(line) => group.push(line),
-                None => break,
-            }
-        }
-        if group.is_empty() {
-            return Ok(());
-        }
-        work(group)?;
-    }
+    for_each_lines(&mut std::io::stdin().lock(), most_bytes, GROUP, work)
 }
 
-/// One line without its end; `None` at the end of the input.
+/// The lines of `input` in groups. Those before a line that cannot be read are worked on first.
+fn for_each_lines(
+    input: &mut impl BufRead,
+    most_bytes: u64,
+    most_lines: usize,
+    mut work: impl FnMut(Vec<String>) -> Result<(), Stop>,
+) -> Result<(), Stop> {
+    let mut number = 0_u64;
+    let mut end = None;
+    while end.is_none() {
+        let mut group = Vec::new();
+        while group.len() < most_lines && end.is_none() {
+            number += 1;
+            match read_line(input, most_bytes) {
+                Ok(Some(line)) => group.push(line),
+                Ok(None) => end = Some(Ok(())),
+                Err(what) => {
+                    end = Some(Err(Stop::Failed(format!(
+                        "line {number} of standard input {what}"
+                    ))));
+                }
+            }
+        }
+        if !group.is_empty() {
+            work(group)?;
+        }
+    }
+    end.unwrap_or(Ok(()))
+}
+
+/// One line without its end; `None` at the end of the input. The error goes on from "the line …".
 fn read_line(input: &mut impl BufRead, most_bytes: u64) -> Result<Option<String>, String> {
     let mut line = Vec::new();
     // One more than allowed, so that a line that is too long is noticed without being read whole.
     let read = std::io::Read::take(&mut *input, most_bytes + 2)
         .read_until(b'\n', &mut line)
-        .map_err(|error| format!("cannot read standard input: {error}"))?;
+        .map_err(|error| format!("cannot be read: {error}"))?;
     if read == 0 {
         return Ok(None);
     }
@@ -110,13 +127,11 @@ fn read_line(input: &mut impl BufRead, most_bytes: u64) -> Result<Option<String>
         }
     }
     if line.len() as u64 > most_bytes {
-        return Err(format!(
-            "a line of standard input is longer than `limits.text` ({most_bytes} bytes)"
-        ));
+        return Err(format!("is longer than `limits.text` ({most_bytes} bytes)"));
     }
     String::from_utf8(line)
         .map(Some)
-        .map_err(|_| "a line of standard input is not valid UTF-8".to_owned())
+        .map_err(|_| "is not valid UTF-8".to_owned())
 }
 
 #[cfg(test)]
@@ -138,6 +153,26 @@ mod tests {
             Ok(Some("1234".to_owned()))
         );
         assert!(read_line(&mut &b"\xff\n"[..], 4).is_err());
+    }
+
+    #[test]
+    fn lines_before_a_bad_one_are_worked_on_and_it_is_named() {
+        let mut seen = Vec::new();
+        let ended = for_each_lines(&mut &b"a\nb\nc\n\xff\nd\n"[..], 10, 2, |group| {
+            seen.push(group);
+            Ok(())
+        });
+        assert_eq!(seen, [vec!["a", "b"], vec!["c"]]);
+        match ended {
+            Err(Stop::Failed(message)) => assert!(message.starts_with("line 4 "), "{message}"),
+            _ => panic!("the bad line is an error"),
+        }
+        let mut groups = 0;
+        let ended = for_each_lines(&mut &b"a\nb\n"[..], 10, 2, |_| {
+            groups += 1;
+            Ok(())
+        });
+        assert!(ended.is_ok() && groups == 1);
     }
 
     #[test]

@@ -142,7 +142,9 @@ fn labels(config: &Config, args: LabelsArgs) -> Result<(), Stop> {
         max_labels: args.max_labels as usize,
         min_confidence: args.min_confidence,
         filters: LabelFilters::default(),
-        properties: args.properties.then_some(12),
+        properties: args
+            .properties
+            .then_some(escala_pipelines::image::properties::DEFAULT_DOMINANT_COLORS),
         ..LabelsOptions::default()
     };
     for file in &args.files {

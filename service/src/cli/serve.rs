@@ -28,6 +28,10 @@ const RETRY_LONGEST: Duration = Duration::from_secs(300);
 /// Threads that serve connections; the work is done by the engine's own threads.
 const MOST_IO_THREADS: usize = 4;
 
+/// Threads that read large bodies (JSON, base64), beside one for each model that is being pulled and one for
+/// the end. Without a bound, as many large bodies would be read at once as there are connections.
+const BLOCKING_THREADS: usize = 8 + TASKS.len() + 1;
+
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   escala serve
@@ -58,6 +62,7 @@ pub fn run(loaded: &Loaded) -> Result<(), Stop> {
         .clamp(1, MOST_IO_THREADS);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
+        .max_blocking_threads(BLOCKING_THREADS)
         .thread_name("http")
         .enable_all()
         .build()

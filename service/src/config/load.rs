@@ -13,6 +13,21 @@ const ALIAS: (&str, &str) = ("ESCALA_WEIGHTS_DIR", "models.local_dir");
 /// Variables with these prefixes belong to the test and bench programs and are left alone.
 const OTHER_PREFIXES: [&str; 2] = ["ESCALA_TEST_", "ESCALA_BENCH_"];
 
+/// Whether a variable is one that Kubernetes (and Docker's links) sets in every container beside a service
+/// named `escala`: `ESCALA_SERVICE_HOST`, `ESCALA_SERVICE_PORT`, `ESCALA_PORT`, `ESCALA_PORT_4566_TCP_ADDR` …
+/// Nobody wrote these, so they are no mistakes in our settings.
+fn is_service_link(name: &str) -> bool {
+    name.strip_prefix("ESCALA_").is_some_and(|rest| {
+        rest == "PORT"
+            || rest == "SERVICE_HOST"
+            || rest == "SERVICE_PORT"
+            || rest.starts_with("SERVICE_PORT_")
+            || rest
+                .strip_prefix("PORT_")
+                .is_some_and(|port| port.starts_with(|c: char| c.is_ascii_digit()))
+    })
+}
+
 /// A setting given on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flag {
@@ -82,6 +97,7 @@ pub fn load(
         if !name.starts_with("ESCALA_")
             || OTHER_VARIABLES.contains(&name.as_str())
             || OTHER_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+            || is_service_link(name)
         {
             continue;
         }
@@ -402,7 +418,14 @@ mod tests {
         );
         load(
             None,
-            variables(&[("ESCALA_TEST_X", "1"), ("PATH", "/bin")]),
+            variables(&[
+                ("ESCALA_TEST_X", "1"),
+                ("PATH", "/bin"),
+                ("ESCALA_PORT", "tcp://10.0.0.1:4566"),
+                ("ESCALA_PORT_4566_TCP_ADDR", "10.0.0.1"),
+                ("ESCALA_SERVICE_HOST", "10.0.0.1"),
+                ("ESCALA_SERVICE_PORT_HTTP", "4566"),
+            ]),
             &[],
             nowhere.path(),
         )

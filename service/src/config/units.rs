@@ -199,6 +199,36 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Serde for addresses to listen on, with an error that says how to write one.
+pub mod address {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+    use std::net::SocketAddr;
+
+    /// Writes the address as it prints.
+    ///
+    /// # Errors
+    /// What the serializer says.
+    pub fn serialize<S: Serializer>(
+        address: &SocketAddr,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(address)
+    }
+
+    /// Reads the address from text.
+    ///
+    /// # Errors
+    /// When the value is not text, or not a numeric address with a port.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|_| {
+            de::Error::custom(format!(
+                "`{text}` is not an address: write numbers and a port, such as 127.0.0.1:4566, 0.0.0.0:4566 or [::1]:4566"
+            ))
+        })
+    }
+}
+
 /// Serde for types that are written as they print and read.
 pub mod text {
     use serde::{Deserialize, Deserializer, Serializer, de};

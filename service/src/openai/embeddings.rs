@@ -9,14 +9,16 @@ use crate::app::App;
 use crate::failure::Failure;
 use crate::rest::call::{Call, Media, check_texts, predict_list};
 use crate::rest::embeddings::MODEL;
+use crate::rest::list::List;
 use axum::Json;
 use axum::extract::State;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use escala_pipelines::Kind;
 use escala_pipelines::embeddings::EmbeddingInput;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
@@ -29,13 +31,13 @@ const DIMENSIONS: u64 = 384;
 pub struct CreateEmbeddings {
     /// A text, or a list of texts.
     #[schema(value_type = OneOrMany)]
-    input: Value,
+    input: Input,
     /// `all-MiniLM-L6-v2`.
     #[schema(example = "all-MiniLM-L6-v2")]
     model: String,
     /// How to write the numbers.
-    #[serde(default)]
-    encoding_format: Encoding,
+    #[schema(default = "float")]
+    encoding_format: Option<Encoding>,
     /// 384, if given.
     #[schema(minimum = 384, maximum = 384)]
     dimensions: Option<u64>,
@@ -145,8 +147,9 @@ pub async fn embeddings(
         );
         return Err(Failure::of_kind(Kind::Unsupported, message).at("dimensions"));
     }
+    let encoding = request.encoding_format.unwrap_or_default();
     let texts = texts(request.input)?;
-    check_texts(&texts, &app.config.limits).map_err(|failure| failure.at("input"))?;
+    let texts = check_texts(texts, &app.config.limits).map_err(|failure| failure.at("input"))?;
     let inputs = texts
         .into_iter()
         .map(|text| EmbeddingInput { text })
@@ -167,7 +170,7 @@ pub async fn embeddings(
         data.push(EmbeddingObject {
             object: "embedding",
             index,
-            embedding: write(embedding.vector, request.encoding_format),
+            embedding: write(embedding.vector, encoding),
         });
     }
     Ok(Json(EmbeddingList {
@@ -181,29 +184,145 @@ pub async fn embeddings(
     }))
 }
 
+/// What stands in `input`, read without ever holding what it is refused for.
+#[derive(Debug)]
+enum Input {
+    /// One text, or a list of items.
+    Items(List<Item>),
+    /// Something else.
+    Other,
+}
+
+/// One item of the list in `input`.
+#[derive(Debug)]
+enum Item {
+    Text(String),
+    /// A token's number, or a list of them.
+    Tokens,
+    /// Something else.
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Input {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(InputVisitor)
+    }
+}
+
+struct InputVisitor;
+
+impl<'de> Visitor<'de> for InputVisitor {
+    type Value = Input;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text or a list of texts")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Input, E> {
+        Ok(Input::Items(vec![Item::Text(text.to_owned())].into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, sequence: A) -> Result<Input, A::Error> {
+        List::read(sequence).map(Input::Items)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Input, A::Error> {
+        skip_map(map).map(|()| Input::Other)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Input, E> {
+        Ok(Input::Other)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Input, E> {
+        Ok(Input::Other)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Input, E> {
+        Ok(Input::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Input, E> {
+        Ok(Input::Other)
+    }
+
+    fn visit_unit<E>(self) -> Result<Input, E> {
+        Ok(Input::Other)
+    }
+}
+
+impl<'de> Deserialize<'de> for Item {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ItemVisitor)
+    }
+}
+
+struct ItemVisitor;
+
+impl<'de> Visitor<'de> for ItemVisitor {
+    type Value = Item;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Item, E> {
+        Ok(Item::Text(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Item, A::Error> {
+        while sequence.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Item::Tokens)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Item, A::Error> {
+        skip_map(map).map(|()| Item::Other)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Item, E> {
+        Ok(Item::Other)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Item, E> {
+        Ok(Item::Tokens)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Item, E> {
+        Ok(Item::Tokens)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Item, E> {
+        Ok(Item::Tokens)
+    }
+
+    fn visit_unit<E>(self) -> Result<Item, E> {
+        Ok(Item::Other)
+    }
+}
+
+fn skip_map<'de, A: MapAccess<'de>>(mut map: A) -> Result<(), A::Error> {
+    while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+    Ok(())
+}
+
 /// The texts of `input`.
-fn texts(input: Value) -> Result<Vec<String>, Failure> {
+fn texts(input: Input) -> Result<List<String>, Failure> {
     let wrong = || Failure::invalid("`input` must be a text or a list of texts").at("input");
-    let texts = match input {
-        Value::String(text) => vec![text],
-        Value::Array(items) if items.iter().any(|item| item.is_number() || item.is_array()) => {
+    let Input::Items(items) = input else {
+        return Err(wrong());
+    };
+    items.try_map(|index, item| match item {
+        Item::Text(text) if text.is_empty() => {
+            Err(Failure::invalid(format!("input {index} is empty")).at("input"))
+        }
+        Item::Text(text) => Ok(text),
+        Item::Tokens => {
             let message = "`input` as token numbers cannot be read: they are numbers of another model's tokenizer; send texts \
                  (with LangChain's OpenAIEmbeddings: check_embedding_ctx_length=False)";
-            return Err(Failure::of_kind(Kind::Unsupported, message).at("input"));
+            Err(Failure::of_kind(Kind::Unsupported, message).at("input"))
         }
-        Value::Array(items) => items
-            .into_iter()
-            .map(|item| match item {
-                Value::String(text) => Ok(text),
-                _ => Err(wrong()),
-            })
-            .collect::<Result<_, _>>()?,
-        _ => return Err(wrong()),
-    };
-    match texts.iter().position(String::is_empty) {
-        Some(index) => Err(Failure::invalid(format!("input {index} is empty")).at("input")),
-        None => Ok(texts),
-    }
+        Item::Other => Err(wrong()),
+    })
 }
 
 fn write(vector: Vec<f32>, encoding: Encoding) -> Numbers {
@@ -222,7 +341,12 @@ fn write(vector: Vec<f32>, encoding: Encoding) -> Numbers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
+
+    fn texts(input: Value) -> Result<Vec<String>, Failure> {
+        let input: Input = serde_json::from_str(&input.to_string()).expect("any JSON is read");
+        super::texts(input).map(List::into_items)
+    }
 
     #[test]
     fn texts_are_taken_and_tokens_are_not() {
@@ -245,8 +369,10 @@ mod tests {
             json!(["a", ""]),
             json!(null),
             json!(3),
-            json!({}),
+            json!(true),
+            json!({ "a": [1] }),
             json!([null]),
+            json!([{ "a": 1 }]),
         ] {
             assert_eq!(
                 texts(input.clone()).expect_err("not texts").code,

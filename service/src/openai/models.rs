@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::rest::embeddings::MODEL;
 use axum::Json;
 use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
 use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -84,7 +85,9 @@ pub async fn list() -> Json<ModelList> {
         (status = 404, description = "There is no such model.", body = OpenAiErrorBody),
     )
 )]
-pub async fn one(Path(name): Path<String>) -> Result<Json<Model>, Failure> {
+pub async fn one(name: Result<Path<String>, PathRejection>) -> Result<Json<Model>, Failure> {
+    let Path(name) =
+        name.map_err(|_| Failure::invalid("the model's name is not valid UTF-8").at("model"))?;
     known(&name)?;
     Ok(Json(model()))
 }

@@ -1,5 +1,6 @@
 //! A request as the JSON handlers see it: what kind of body it has, the body, and its deadline.
 
+use super::list::List;
 use crate::app::Predict;
 use crate::failure::{Failure, concerns_the_item};
 use crate::server::observe::Deadline;
@@ -121,10 +122,10 @@ impl Call {
         axum::extract::Query::<T>::try_from_uri(&uri)
             .map(|query| query.0)
             .map_err(|error| {
-                Failure::invalid(format!(
-                    "the query string does not fit: {}",
-                    crate::failure::chain(&error)
-                ))
+                // The rejection's own text only says that it is one; its cause names the parameter.
+                let cause = std::error::Error::source(&error)
+                    .map_or_else(|| error.to_string(), ToString::to_string);
+                Failure::invalid(format!("the query string does not fit: {cause}"))
             })
     }
 
@@ -166,6 +167,12 @@ pub async fn away<T: Send + 'static>(
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    // Serde would take a list as the members of a struct in order, which nobody was promised.
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Failure::invalid(
+            "the JSON does not fit: the body must be an object, not a list",
+        ));
+    }
     serde_json::from_slice(body).map_err(|error| {
         let what = match error.classify() {
             serde_json::error::Category::Data => "the JSON does not fit",
@@ -215,22 +222,24 @@ pub async fn predict_list<I: Send, O>(
         .collect()
 }
 
-/// Checks texts against the limits. One text that is too long fails the request.
+/// Checks texts against the limits and hands them on. One text that is too long fails the request.
 ///
 /// # Errors
 /// 400 when there are none or too many, 413 when one is too long.
-pub fn check_texts(texts: &[String], limits: &crate::config::Limits) -> Result<(), Failure> {
-    if texts.is_empty() {
+pub fn check_texts(
+    texts: List<String>,
+    limits: &crate::config::Limits,
+) -> Result<Vec<String>, Failure> {
+    let sent = texts.sent();
+    if sent == 0 {
         return Err(Failure::invalid("there is no text").at("texts"));
     }
-    if texts.len() > limits.texts {
-        return Err(Failure::invalid(format!(
-            "there are {} texts; at most {} are taken",
-            texts.len(),
-            limits.texts
-        ))
-        .at("texts"));
+    if sent > limits.texts {
+        let most = limits.texts;
+        let message = format!("there are {sent} texts; at most {most} are taken");
+        return Err(Failure::invalid(message).at("texts"));
     }
+    let texts = texts.into_items();
     let limit = limits.text.get();
     match texts.iter().position(|text| text.len() as u64 > limit) {
         Some(index) => {
@@ -240,8 +249,21 @@ pub fn check_texts(texts: &[String], limits: &crate::config::Limits) -> Result<(
             );
             Err(Failure::of_kind(Kind::TooLarge, message).at("texts"))
         }
-        None => Ok(()),
+        None => Ok(texts),
     }
+}
+
+/// Checks one text against the limits and hands it on.
+///
+/// # Errors
+/// 413 when it is too long.
+pub fn check_text(text: String, limits: &crate::config::Limits) -> Result<String, Failure> {
+    let (bytes, limit) = (text.len() as u64, limits.text.get());
+    if bytes <= limit {
+        return Ok(text);
+    }
+    let message = format!("the text has {bytes} bytes; at most {limit} are taken");
+    Err(Failure::of_kind(Kind::TooLarge, message).at("text"))
 }
 
 /// Exactly one of `text` and `texts`.
@@ -250,7 +272,7 @@ pub enum Texts {
     /// One, answered alone.
     One(String),
     /// A list, answered as a list.
-    Many(Vec<String>),
+    Many(List<String>),
 }
 
 impl Texts {
@@ -258,7 +280,7 @@ impl Texts {
     ///
     /// # Errors
     /// 400 when both or neither are there.
-    pub fn of(text: Option<String>, texts: Option<Vec<String>>) -> Result<Self, Failure> {
+    pub fn of(text: Option<String>, texts: Option<List<String>>) -> Result<Self, Failure> {
         match (text, texts) {
             (Some(text), None) => Ok(Self::One(text)),
             (None, Some(texts)) => Ok(Self::Many(texts)),
@@ -296,8 +318,11 @@ mod tests {
             Texts::of(Some("a".into()), None),
             Ok(Texts::One("a".into()))
         );
-        assert_eq!(Texts::of(None, Some(vec![])), Ok(Texts::Many(vec![])));
+        assert_eq!(
+            Texts::of(None, Some(List::default())),
+            Ok(Texts::Many(List::default()))
+        );
         assert!(Texts::of(None, None).is_err());
-        assert!(Texts::of(Some("a".into()), Some(vec![])).is_err());
+        assert!(Texts::of(Some("a".into()), Some(List::default())).is_err());
     }
 }

@@ -1,7 +1,8 @@
 //! `POST /v1/text/embeddings`: texts as vectors whose angles tell how near their meanings are.
 
-use super::call::{Call, Media, Texts, check_texts, predict_list, predict_one};
+use super::call::{Call, Media, Texts, check_text, check_texts, predict_list, predict_one};
 use super::error::{ErrorBody, ItemError};
+use super::list::List;
 use crate::app::App;
 use crate::failure::Failure;
 use axum::Json;
@@ -21,8 +22,8 @@ pub struct EmbeddingsRequest {
     /// One text. Give this or `texts`.
     text: Option<String>,
     /// Texts, answered in order. Give this or `text`.
-    #[schema(example = json!(["a cat on a mat", "un gato"]))]
-    texts: Option<Vec<String>>,
+    #[schema(value_type = Option<Vec<String>>, example = json!(["a cat on a mat", "un gato"]))]
+    texts: Option<List<String>>,
 }
 
 /// The embedding of one text.
@@ -116,7 +117,7 @@ pub async fn embeddings(
     };
     Ok(Json(match texts {
         Texts::One(text) => {
-            check_texts(std::slice::from_ref(&text), &app.config.limits)?;
+            let text = check_text(text, &app.config.limits)?;
             let embedding =
                 predict_one(&*app.embeddings, EmbeddingInput { text }, call.options).await?;
             EmbeddingsResponse::One {
@@ -125,7 +126,7 @@ pub async fn embeddings(
             }
         }
         Texts::Many(texts) => {
-            check_texts(&texts, &app.config.limits)?;
+            let texts = check_texts(texts, &app.config.limits)?;
             let inputs = texts
                 .into_iter()
                 .map(|text| EmbeddingInput { text })

@@ -2,6 +2,7 @@
 
 use super::call::{Call, Media, away, predict_one};
 use super::error::ErrorBody;
+use super::list::List;
 use crate::app::App;
 use crate::config::Limits;
 use crate::failure::Failure;
@@ -13,7 +14,9 @@ use base64::alphabet::STANDARD;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use escala_pipelines::Kind;
-use escala_pipelines::image::properties::ImageProperties;
+use escala_pipelines::image::properties::{
+    DEFAULT_DOMINANT_COLORS, ImageProperties, MAX_DOMINANT_COLORS,
+};
 use escala_pipelines::labels::{Label, LabelFilters, Labels, LabelsInput, LabelsOptions};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -28,8 +31,11 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// Images above this are decoded from base64 away from the threads that serve connections.
 const DECODE_INLINE: usize = 256 << 10;
 
-/// Most dominant colours.
-const MOST_COLORS: usize = 12;
+/// Most dominant colours, as Rekognition takes.
+const MOST_COLORS: usize = MAX_DOMINANT_COLORS;
+
+/// Most names in one filter, as Rekognition takes.
+const MOST_NAMES: usize = 100;
 
 /// An image and what is asked about it.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -48,20 +54,24 @@ pub struct LabelsRequest {
     #[serde(default)]
     properties: bool,
     /// Most dominant colours.
-    #[schema(default = 12, minimum = 1, maximum = 12)]
+    #[schema(default = 10, minimum = 1, maximum = 20)]
     max_colors: Option<usize>,
     /// Keep only labels with these names.
     #[serde(default)]
-    include_labels: Vec<String>,
+    #[schema(value_type = Vec<String>, max_items = 100)]
+    include_labels: List<String>,
     /// Drop labels with these names.
     #[serde(default)]
-    exclude_labels: Vec<String>,
+    #[schema(value_type = Vec<String>, max_items = 100)]
+    exclude_labels: List<String>,
     /// Keep only labels of these categories.
     #[serde(default)]
-    include_categories: Vec<String>,
+    #[schema(value_type = Vec<String>, max_items = 100)]
+    include_categories: List<String>,
     /// Drop labels of these categories.
     #[serde(default)]
-    exclude_categories: Vec<String>,
+    #[schema(value_type = Vec<String>, max_items = 100)]
+    exclude_categories: List<String>,
 }
 
 /// What is asked about an image that is the body itself. Lists are separated by commas.
@@ -78,7 +88,7 @@ pub struct LabelsQuery {
     /// Also answer dominant colours, brightness, sharpness and contrast.
     properties: Option<bool>,
     /// Most dominant colours.
-    #[param(default = 12, minimum = 1, maximum = 12)]
+    #[param(default = 10, minimum = 1, maximum = 20)]
     max_colors: Option<usize>,
     /// Keep only labels with these names.
     include_labels: Option<String>,
@@ -198,7 +208,7 @@ impl Asked {
         let defaults = LabelsOptions::default();
         let max_labels = self.max_labels.unwrap_or(defaults.max_labels);
         let min_confidence = self.min_confidence.unwrap_or(defaults.min_confidence);
-        let max_colors = self.max_colors.unwrap_or(MOST_COLORS);
+        let max_colors = self.max_colors.unwrap_or(DEFAULT_DOMINANT_COLORS);
         if max_labels == 0 {
             return Err(Failure::invalid("`max_labels` must be at least 1").at("max_labels"));
         }
@@ -224,13 +234,25 @@ impl Asked {
     }
 }
 
-fn list(text: Option<String>) -> Vec<String> {
+/// The names in a query parameter.
+fn split(text: Option<String>) -> List<String> {
     let text = text.unwrap_or_default();
-    text.split(',')
-        .map(str::trim)
-        .filter(|item| !item.is_empty())
+    let names = text.split(',').map(str::trim);
+    let names: Vec<String> = names
+        .filter(|name| !name.is_empty())
         .map(str::to_owned)
-        .collect()
+        .collect();
+    names.into()
+}
+
+/// The names of a filter: each is compared with every label, so there cannot be any number of them.
+fn names(list: List<String>, member: &'static str) -> Result<Vec<String>, Failure> {
+    if list.sent() > MOST_NAMES {
+        let sent = list.sent();
+        let message = format!("`{member}` has {sent} names; at most {MOST_NAMES} are taken");
+        return Err(Failure::invalid(message).at(member));
+    }
+    Ok(list.into_items())
 }
 
 /// Name what an image shows.
@@ -271,7 +293,7 @@ pub async fn labels(
             ));
         }
         Media::Json => from_json(&call).await?,
-        Media::Image => (call.body.clone(), from_query(call.query()?)),
+        Media::Image => (call.body.clone(), from_query(call.query()?)?),
         _ => return Err(call.unsupported("application/json, image/* or application/octet-stream")),
     };
     let options = asked.options()?;
@@ -307,10 +329,10 @@ async fn from_json(call: &Call) -> Result<(Bytes, Asked), Failure> {
         false => away(move || decode(&text)).await?,
     };
     let filters = LabelFilters {
-        include_labels: request.include_labels,
-        exclude_labels: request.exclude_labels,
-        include_categories: request.include_categories,
-        exclude_categories: request.exclude_categories,
+        include_labels: names(request.include_labels, "include_labels")?,
+        exclude_labels: names(request.exclude_labels, "exclude_labels")?,
+        include_categories: names(request.include_categories, "include_categories")?,
+        exclude_categories: names(request.exclude_categories, "exclude_categories")?,
     };
     let asked = Asked {
         max_labels: request.max_labels,
@@ -322,24 +344,30 @@ async fn from_json(call: &Call) -> Result<(Bytes, Asked), Failure> {
     Ok((image, asked))
 }
 
-fn from_query(query: LabelsQuery) -> Asked {
-    Asked {
+fn from_query(query: LabelsQuery) -> Result<Asked, Failure> {
+    Ok(Asked {
         max_labels: query.max_labels,
         min_confidence: query.min_confidence,
         properties: query.properties.unwrap_or(false),
         max_colors: query.max_colors,
         filters: LabelFilters {
-            include_labels: list(query.include_labels),
-            exclude_labels: list(query.exclude_labels),
-            include_categories: list(query.include_categories),
-            exclude_categories: list(query.exclude_categories),
+            include_labels: names(split(query.include_labels), "include_labels")?,
+            exclude_labels: names(split(query.exclude_labels), "exclude_labels")?,
+            include_categories: names(split(query.include_categories), "include_categories")?,
+            exclude_categories: names(split(query.exclude_categories), "exclude_categories")?,
         },
-    }
+    })
 }
 
 fn decode(text: &str) -> Result<Bytes, Failure> {
     BASE64.decode(text).map(Bytes::from).map_err(|error| {
-        Failure::invalid(format!("`image` is not base64: {error}").to_lowercase()).at("image")
+        let hint = match text.starts_with("data:") {
+            true => "; send what follows `base64,` in the data URL",
+            false => "",
+        };
+        let error = error.to_string().to_lowercase();
+        let error = error.trim_end_matches('.');
+        Failure::invalid(format!("`image` is not base64: {error}{hint}")).at("image")
     })
 }
 
@@ -355,11 +383,13 @@ mod tests {
         for text in ["aGk*", "a", "aG k=", "data:image/png;base64,aGk="] {
             assert_eq!(decode(text).expect_err(text).status.as_u16(), 400, "{text}");
         }
+        let failure = decode("data:image/png;base64,aGk=").expect_err("a URL");
+        assert!(failure.message.contains("data URL"), "{}", failure.message);
     }
 
     #[test]
     fn settings_are_checked() {
-        let asked = |query: LabelsQuery| from_query(query).options();
+        let asked = |query: LabelsQuery| from_query(query)?.options();
         let options = asked(LabelsQuery::default()).expect("defaults");
         assert_eq!(options, LabelsOptions::default());
         for query in [
@@ -376,7 +406,11 @@ mod tests {
                 ..Default::default()
             },
             LabelsQuery {
-                max_colors: Some(13),
+                max_colors: Some(21),
+                ..Default::default()
+            },
+            LabelsQuery {
+                exclude_categories: Some("x,".repeat(MOST_NAMES + 1)),
                 ..Default::default()
             },
         ] {
@@ -389,6 +423,6 @@ mod tests {
         };
         let options = asked(query).expect("fine");
         assert_eq!(options.filters.include_labels, ["Cat", "Dog"]);
-        assert_eq!(options.properties, Some(MOST_COLORS));
+        assert_eq!(options.properties, Some(DEFAULT_DOMINANT_COLORS));
     }
 }

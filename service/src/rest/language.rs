@@ -1,7 +1,8 @@
 //! `POST /v1/text/language`: the language a text is written in.
 
-use super::call::{Call, Media, Texts, check_texts, predict_list, predict_one};
+use super::call::{Call, Media, Texts, check_text, check_texts, predict_list, predict_one};
 use super::error::{ErrorBody, ItemError};
+use super::list::List;
 use crate::app::App;
 use crate::failure::Failure;
 use axum::Json;
@@ -19,7 +20,8 @@ pub struct LanguageRequest {
     #[schema(example = "¿Dónde está la biblioteca?")]
     text: Option<String>,
     /// Texts, answered in order. Give this or `text`.
-    texts: Option<Vec<String>>,
+    #[schema(value_type = Option<Vec<String>>)]
+    texts: Option<List<String>>,
 }
 
 /// One language the text may be in.
@@ -113,13 +115,13 @@ pub async fn language(
     };
     Ok(Json(match texts {
         Texts::One(text) => {
-            check_texts(std::slice::from_ref(&text), &app.config.limits)?;
+            let text = check_text(text, &app.config.limits)?;
             LanguageResponse::One(answer(
                 predict_one(&*app.language, text, call.options).await?,
             ))
         }
         Texts::Many(texts) => {
-            check_texts(&texts, &app.config.limits)?;
+            let texts = check_texts(texts, &app.config.limits)?;
             let results = predict_list(&*app.language, texts, call.options).await?;
             let item = |result: Result<_, Failure>| match result {
                 Ok(languages) => LanguageItem::Answer(answer(languages)),

@@ -1,6 +1,10 @@
 //! Reads a request's body into memory, within limits: bytes of one body, bytes of all bodies together,
 //! the longest pause, and the request's deadline.
 //!
+//! A body takes its part of the shared memory as it arrives: one that is only announced takes nothing, or
+//! a few callers could shut everyone out by announcing bodies that they never send. Large answers take
+//! theirs from the same memory until they are sent.
+//!
 //! A body that announces itself as too large is never buffered. So that the caller, who is still
 //! writing, sees the answer and not a broken connection, a bounded part of what it sends is read and
 //! thrown away first; a caller that waits for `100 Continue` gets its answer at once.
@@ -10,16 +14,25 @@ use crate::failure::Failure;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::header::{CONTENT_LENGTH, EXPECT};
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
 use bytes::BytesMut;
 use http_body_util::BodyExt;
+use hyper::body::{Frame, SizeHint};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 /// How much of a refused body is thrown away before the answer, as a multiple of the limit.
 const DISCARD: u64 = 4;
 /// How long that may take.
 const DISCARD_TIME: Duration = Duration::from_secs(5);
+
+/// Most bytes that are set aside for a body because it announces so many; more as they arrive.
+const TRUSTED: u64 = 1 << 20;
+/// Answers up to this size are not counted: the number of connections bounds them.
+const SMALL_ANSWER: u64 = 64 << 10;
 
 /// The memory that all bodies share.
 pub struct Buffers {
@@ -56,6 +69,12 @@ impl Share {
             buffers: buffers.clone(),
             bytes: 0,
         }
+    }
+
+    /// Whether [`Share::grow`] would succeed now.
+    fn could_grow(&self, bytes: u64) -> bool {
+        let more = bytes.saturating_sub(self.bytes);
+        self.buffers.used.load(Relaxed).saturating_add(more) <= self.buffers.limit
     }
 
     /// Makes the share at least `bytes`; false when there is not so much left.
@@ -111,7 +130,7 @@ pub async fn collect(
     let waits = headers.contains_key(EXPECT);
     let refusal = match announced {
         Some(announced) if announced > limit => Some(too_large(limit)),
-        Some(announced) if !share.grow(announced) => Some(full()),
+        Some(announced) if !share.could_grow(announced) => Some(full()),
         _ => None,
     };
     if let Some(refusal) = refusal {
@@ -161,7 +180,7 @@ pub async fn collect(
         match &mut rest {
             None if first.is_empty() => first = data,
             None => {
-                let whole = announced.unwrap_or(0).max(length);
+                let whole = announced.unwrap_or(0).min(TRUSTED).max(length);
                 let mut both = BytesMut::with_capacity(usize::try_from(whole).unwrap_or(0));
                 both.extend_from_slice(&first);
                 both.extend_from_slice(&data);
@@ -176,6 +195,53 @@ pub async fn collect(
     })
 }
 
+/// Counts an answer of a known size in the shared memory until it is sent.
+///
+/// # Errors
+/// 429 when there is no room for it.
+pub fn hold(answer: Response, buffers: &Arc<Buffers>) -> Result<Response, Failure> {
+    let bytes = answer.body().size_hint().lower();
+    if bytes <= SMALL_ANSWER {
+        return Ok(answer);
+    }
+    let mut share = Share::none(buffers);
+    if !share.grow(bytes) {
+        return Err(full());
+    }
+    Ok(answer.map(|body| {
+        Body::new(HeldAnswer {
+            body,
+            _share: share,
+        })
+    }))
+}
+
+/// An answer's body and its part of the shared memory.
+struct HeldAnswer {
+    body: Body,
+    _share: Share,
+}
+
+impl HttpBody for HeldAnswer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 fn too_large(limit: u64) -> Failure {
     Failure::new(
         StatusCode::PAYLOAD_TOO_LARGE,
@@ -188,7 +254,7 @@ fn full() -> Failure {
     Failure::new(
         StatusCode::TOO_MANY_REQUESTS,
         "overloaded",
-        "too many large requests at the same time",
+        "too many large requests and answers at the same time",
     )
     .retry_after(Duration::from_secs(1))
 }
@@ -328,6 +394,34 @@ mod tests {
             .await
             .is_ok()
         );
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_only_announced_takes_nothing() {
+        let buffers = Arc::new(Buffers::new(100));
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("100"));
+        let silent = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
+        let limits = limits(100);
+        let mut waiting = Box::pin(collect(&headers, silent, &limits, soon(), &buffers));
+        assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+        assert_eq!(buffers.used.load(Relaxed), 0);
+        let other = collect(&headers, pieces(vec![b"abc"]), &limits, soon(), &buffers).await;
+        assert!(other.is_ok());
+    }
+
+    #[tokio::test]
+    async fn large_answers_take_their_part_until_they_are_sent() {
+        let size = SMALL_ANSWER as usize + 1;
+        let buffers = Arc::new(Buffers::new(size as u64 + 10));
+        let answer = |size: usize| hold(Response::new(Body::from(vec![0; size])), &buffers);
+        assert!(answer(size - 1).is_ok());
+        assert_eq!(buffers.used.load(Relaxed), 0, "small ones are not counted");
+        let first = answer(size).expect("fits");
+        let refused = answer(size).expect_err("no room for a second");
+        assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+        let sent = first.into_body().collect().await.expect("body").to_bytes();
+        assert_eq!((sent.len(), buffers.used.load(Relaxed)), (size, 0));
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,6 +19,7 @@ use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+use tracing::Instrument;
 
 /// The header with the id, in requests and answers.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -126,7 +127,12 @@ pub async fn observe(State(observer): State<Observer>, request: Request, next: N
             Ok(held) => {
                 app.metrics.read(held.bytes.len() as u64);
                 let request = Request::from_parts(parts, Body::from(held.bytes.clone()));
-                match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+                // At the level of errors, so that no choice of level takes the id off a line that matters.
+                let span = tracing::error_span!("request", id = &*id.0);
+                match AssertUnwindSafe(next.run(request).instrument(span))
+                    .catch_unwind()
+                    .await
+                {
                     Ok(response) => response,
                     Err(panic) => {
                         tracing::error!(
@@ -145,6 +151,7 @@ pub async fn observe(State(observer): State<Observer>, request: Request, next: N
             }
         };
 
+    response = body::hold(response, &buffers).unwrap_or_else(Failure::into_response);
     if let Some(failure) = response.extensions_mut().remove::<Failure>() {
         // The headers of the bare answer stay (`Allow` beside 405).
         let mut rendered = door.render(&failure, &id.0);

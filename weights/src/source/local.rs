@@ -10,6 +10,10 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// What to do about a file with another checksum.
+const AGAIN: &str =
+    "copy the file again: it is damaged, or it is another version than the pinned one";
+
 /// Lays down what the folder has of the missing inputs.
 pub(crate) fn fetch(
     folder: &Path,
@@ -27,7 +31,10 @@ pub(crate) fn fetch(
     for file in missing {
         match open(folder, &entry.name, &file.name)? {
             Some((path, mut from)) => {
-                let refused = |r: super::Refused| r.into_failure("check the folder's disk");
+                let refused = |r: super::Refused| match r {
+                    super::Refused::Content(why) => Failure::permanent(why, AGAIN),
+                    other => other.into_failure("check the folder's disk"),
+                };
                 inbox
                     .deposit(file, &mut from)
                     .map_err(refused)

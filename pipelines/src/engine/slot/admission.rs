@@ -163,6 +163,11 @@ impl<T: Task> TaskSlot<T> {
         self.left_queue(idle);
     }
 
+    /// Counts items that never had a place, because their caller has gone.
+    pub(in crate::engine) fn gave_up(&self, items: usize) {
+        Metrics::add(&self.metrics.cancelled, items);
+    }
+
     /// Why nothing is admitted, if so.
     pub(super) fn unwilling(&self, inner: &Inner<T>, now: Instant) -> Option<Error> {
         if self.signals.phase() != Phase::Open {

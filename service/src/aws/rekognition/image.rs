@@ -13,7 +13,15 @@ pub struct Image {
     #[serde(rename = "Bytes")]
     bytes: Option<Blob>,
     #[serde(rename = "S3Object")]
-    s3_object: Option<de::IgnoredAny>,
+    s3_object: Option<S3Object>,
+}
+
+/// `S3Object`, as far as it is looked at.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct S3Object {
+    bucket: Option<de::IgnoredAny>,
+    name: Option<de::IgnoredAny>,
 }
 
 impl Image {
@@ -21,13 +29,20 @@ impl Image {
     ///
     /// # Errors
     /// Neither or both sources are given, or the object cannot be had: no object store is part of this
-    /// version, so that no object exists. The texts are AWS's.
+    /// version, so that no object exists. AWS's sentences come first, then what is the matter here.
     pub fn encoded(self) -> Result<Bytes, Failure> {
         match (self.bytes, self.s3_object) {
             (Some(Blob(bytes)), None) => Ok(bytes),
+            (None, Some(S3Object { bucket, name })) if bucket.is_none() || name.is_none() => {
+                Err(Failure::declared(
+                    "InvalidS3ObjectException",
+                    "Request has invalid S3 object: it must have Bucket and Name.",
+                ))
+            }
             (None, Some(_)) => Err(Failure::declared(
                 "InvalidS3ObjectException",
-                "Unable to get object metadata from S3. Check object key, region and/or access permissions.",
+                "Unable to get object metadata from S3. Check object key, region and/or access permissions. \
+                 (This version of Escala has no object store; send the image as Bytes.)",
             )),
             (None, None) => Err(invalid("Image has neither Bytes nor S3Object.")),
             (Some(_), Some(_)) => Err(invalid("Image has both Bytes and S3Object.")),
