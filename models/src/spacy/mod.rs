@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A text is one unit of work on one thread; callers spread texts over threads. Time and memory grow in
-//! proportion to the text's length (some 6 KB a word while it is analysed, most of it the parser's), so callers bound the length.
+//! proportion to the text's length (some 3 KB a word while it is analysed), so callers bound the length.
 //!
 //! The scores are the networks' own and not calibrated: a tag's is its probability among all tags; an
 //! entity's the geometric mean of the probabilities, among the moves that were allowed, of the moves that

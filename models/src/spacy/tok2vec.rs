@@ -193,15 +193,24 @@ impl Tok2Vec {
         let mut next = AlignedVec::zeroed(rows * WIDTH);
         let mut sums = AlignedVec::zeroed(BLOCK * WIDTH * PIECES);
         let mut out = AlignedVec::zeroed(BLOCK * WIDTH);
-        let width = self.tables.len() * WIDTH;
-        let mut features = AlignedVec::zeroed(BLOCK.min(words.len()) * width);
-        for (block, words) in words.chunks(BLOCK).enumerate() {
-            for (word, row) in words.iter().zip(features.chunks_exact_mut(width)) {
-                self.embed(word, row);
+        let mut features = AlignedVec::zeroed(BLOCK.min(words.len()) * self.tables.len() * WIDTH);
+        let mut missing = Vec::with_capacity(BLOCK);
+        for (index, word) in words.iter().enumerate() {
+            let row = &mut x[(PAD + index) * WIDTH..][..WIDTH];
+            match word.lexeme.mixed[self.place(word)].get() {
+                Some(mixed) => row.copy_from_slice(mixed),
+                None => missing.push(index),
             }
-            let start = (PAD + block * BLOCK) * WIDTH;
-            self.mix
-                .run(&features, width, words.len(), &mut sums, &mut x[start..]);
+            if missing.len() == BLOCK || (index + 1 == words.len() && !missing.is_empty()) {
+                self.mix(words, &missing, &mut features, &mut sums, &mut out);
+                for (&index, mixed) in missing.iter().zip(out.chunks_exact(WIDTH)) {
+                    x[(PAD + index) * WIDTH..][..WIDTH].copy_from_slice(mixed);
+                    let word = &words[index];
+                    // Another thread, or the same word before, may have been faster with the same values.
+                    let _ = word.lexeme.mixed[self.place(word)].set(mixed.into());
+                }
+                missing.clear();
+            }
         }
         for (index, layer) in self.layers.iter().enumerate() {
             // Rows that a word can still see.
@@ -220,6 +229,31 @@ impl Tok2Vec {
             std::mem::swap(&mut x, &mut next);
         }
         AlignedVec::from(&x[PAD * WIDTH..(rows - PAD) * WIDTH])
+    }
+
+    /// Which of a lexeme's mixed embeddings are the word's here.
+    fn place(&self, word: &Word) -> usize {
+        if self.tables.len() == FEATURES.len() {
+            word.space_after.into()
+        } else {
+            2
+        }
+    }
+
+    /// Writes the mixed embeddings of the words with these indices to `out`.
+    fn mix(
+        &self,
+        words: &[Word],
+        indices: &[usize],
+        features: &mut [f32],
+        sums: &mut [f32],
+        out: &mut [f32],
+    ) {
+        let width = self.tables.len() * WIDTH;
+        for (&index, row) in indices.iter().zip(features.chunks_exact_mut(width)) {
+            self.embed(&words[index], row);
+        }
+        self.mix.run(features, width, indices.len(), sums, out);
     }
 
     /// Writes the embeddings of a word's features one after the other.

@@ -23,7 +23,7 @@ const WINDOW: usize = 32;
 const STEPS: usize = 200_000;
 /// Chunks longer than this (bytes) are no addresses: Internet Explorer's old limit, which the web still keeps to.
 const LONGEST_URL: usize = 2083;
-/// Chunks that are remembered, over all shards.
+/// Words of chunks that are remembered, over all shards: with what is known of each, some 30 MB.
 const REMEMBERED: usize = 20_000;
 /// Chunks longer than this (bytes) are not remembered.
 const MEMORABLE: usize = 48;
@@ -45,8 +45,13 @@ pub struct Word {
 /// A word of a chunk: its length in bytes and its look.
 type Piece = (usize, Arc<Lexeme>);
 
-/// The words of chunks.
-type Memory = HashMap<Box<str>, Arc<[Piece]>>;
+/// Chunks that were split before.
+#[derive(Default)]
+struct Memory {
+    chunks: HashMap<Box<str>, Arc<[Piece]>>,
+    /// How many words they have together.
+    words: usize,
+}
 
 pub(crate) struct Tokenizer {
     prefix: Vec<Regex>,
@@ -59,7 +64,7 @@ pub(crate) struct Tokenizer {
     sequences: Vec<Vec<Vec<Box<str>>>>,
     /// Index into `sequences` by first word.
     heads: HashMap<Box<str>, u32>,
-    /// Chunks that were split before, in shards so that threads seldom meet.
+    /// In shards, so that threads seldom meet.
     memory: [Mutex<Memory>; SHARDS],
     hasher: RandomState,
 }
@@ -222,7 +227,7 @@ impl Tokenizer {
                 .unwrap_or_else(PoisonError::into_inner)
         };
         if chunk.len() <= MEMORABLE
-            && let Some(pieces) = remembered().get(chunk)
+            && let Some(pieces) = remembered().chunks.get(chunk)
         {
             return take(pieces);
         }
@@ -240,10 +245,11 @@ impl Tokenizer {
         take(&pieces);
         if chunk.len() <= MEMORABLE {
             let mut memory = remembered();
-            if memory.len() >= REMEMBERED / SHARDS {
-                memory.clear();
+            if memory.words + pieces.len() > REMEMBERED / SHARDS {
+                *memory = Memory::default();
             }
-            memory.insert(chunk.into(), pieces.into());
+            memory.words += pieces.len();
+            memory.chunks.insert(chunk.into(), pieces.into());
         }
     }
 
@@ -436,7 +442,7 @@ impl Tokenizer {
 
     /// About how many bytes the tables take, and the memory of chunks when it is full.
     pub(crate) fn memory(&self) -> u64 {
-        ((self.exceptions.len() + REMEMBERED) * 512) as u64
+        ((self.exceptions.len() + REMEMBERED) * 1536) as u64
     }
 }
 

@@ -14,7 +14,7 @@ use crate::kernels::simd::Isa;
 use crate::kernels::{Activation, AlignedVec, PackedMatrix};
 use escala_weights::Tensors;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 
 /// Units of the hidden layer, and of the projected vectors.
@@ -22,8 +22,11 @@ const HIDDEN: usize = 64;
 const PIECES: usize = 2;
 /// Sums a slot adds to the hidden layer.
 const SUMS: usize = HIDDEN * PIECES;
-/// Words projected at a time.
+/// Words whose shares are computed at a time.
 const BLOCK: usize = 96;
+/// Blocks of shares that are kept: a word's shares are ten times its vector, and states seldom look back
+/// further than a few blocks, so a long document's are computed again rather than all held.
+const KEPT: usize = 64;
 
 /// The networks of one transition system.
 pub(crate) struct Scorer {
@@ -42,8 +45,12 @@ pub(crate) struct Scorer {
 /// A document's words as the scorer needs them.
 pub(crate) struct Features<'a> {
     scorer: &'a Scorer,
-    /// `[words, slots, 128]`.
-    shares: AlignedVec,
+    /// `[words, 64]`.
+    hidden: AlignedVec,
+    /// `[words of the block, slots, 128]` for each block; empty for those that are not held.
+    shares: Vec<AlignedVec>,
+    /// Blocks that are held, the oldest first.
+    held: VecDeque<usize>,
     scores: Vec<f32>,
 }
 
@@ -98,22 +105,13 @@ impl Scorer {
     /// Prepares the words of a document whose vectors these are.
     pub(crate) fn features(&self, vectors: &[f32]) -> Features<'_> {
         let words = vectors.len() / WIDTH;
-        let width = self.slots * SUMS;
-        let mut shares = AlignedVec::zeroed(words * width);
-        let mut hidden = AlignedVec::zeroed(BLOCK.min(words) * HIDDEN);
-        for (block, vectors) in vectors.chunks(BLOCK * WIDTH).enumerate() {
-            let rows = vectors.len() / WIDTH;
-            multiply(&self.input, vectors, rows, &mut hidden);
-            multiply(
-                &self.lower,
-                &hidden,
-                rows,
-                &mut shares[block * BLOCK * width..],
-            );
-        }
+        let mut hidden = AlignedVec::zeroed(words * HIDDEN);
+        multiply(&self.input, vectors, words, &mut hidden);
         Features {
             scorer: self,
-            shares,
+            hidden,
+            shares: vec![AlignedVec::default(); words.div_ceil(BLOCK)],
+            held: VecDeque::with_capacity(KEPT),
             scores: vec![0.0; self.moves],
         }
     }
@@ -149,6 +147,31 @@ pub(crate) fn multiply(matrix: &PackedMatrix, from: &[f32], rows: usize, to: &mu
 }
 
 impl Features<'_> {
+    /// What a word adds to the hidden layer when it is in a slot.
+    fn share(&mut self, word: usize, slot: usize) -> &[f32] {
+        let scorer = self.scorer;
+        let (block, word) = (word / BLOCK, word % BLOCK);
+        if self.shares[block].is_empty() {
+            let width = scorer.slots * SUMS;
+            let start = block * BLOCK * HIDDEN;
+            let hidden = &self.hidden[start..self.hidden.len().min(start + BLOCK * HIDDEN)];
+            let words = hidden.len() / HIDDEN;
+            let mut shares = match self.held.len() {
+                KEPT => self
+                    .held
+                    .pop_front()
+                    .map(|oldest| std::mem::take(&mut self.shares[oldest]))
+                    .unwrap_or_default(),
+                _ => AlignedVec::default(),
+            };
+            shares.reserve_len(words * width);
+            multiply(&scorer.lower, hidden, words, &mut shares);
+            self.shares[block] = shares;
+            self.held.push_back(block);
+        }
+        &self.shares[block][(word * scorer.slots + slot) * SUMS..][..SUMS]
+    }
+
     /// The best of the moves that `allowed` lets through in the state of these words (in the order of the
     /// slots), the first of equals; none when no move is allowed or no score is a number.
     pub(crate) fn choose(
@@ -160,7 +183,7 @@ impl Features<'_> {
         let mut sums = [0.0; SUMS];
         for (slot, word) in slots.iter().enumerate() {
             let share = match word {
-                Some(word) => &self.shares[(word * scorer.slots + slot) * SUMS..][..SUMS],
+                Some(word) => self.share(*word, slot),
                 None => &scorer.pad[slot * SUMS..][..SUMS],
             };
             for (sum, share) in sums.iter_mut().zip(share) {

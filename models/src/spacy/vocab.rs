@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// Seed of every string's hash.
 const STRING_SEED: u64 = 1;
@@ -18,7 +19,7 @@ const LONG: usize = 100;
 const RUN: usize = 4;
 
 /// A word without its context.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Lexeme {
     /// Lower case.
     pub lower: Box<str>,
@@ -32,6 +33,9 @@ pub struct Lexeme {
     pub is_space: bool,
     /// Which list of the tokenizer's split exceptions begins with this word.
     pub(crate) special: Option<u32>,
+    /// The mixed embeddings once they were computed: the shared ones without and with a space after the
+    /// word, and the entity recogniser's. Common words make up most of a text, and their lexemes are shared.
+    pub(crate) mixed: [OnceLock<Box<[f32]>>; 3],
 }
 
 /// The tables behind a [`Lexeme`].
@@ -126,6 +130,7 @@ impl Vocabulary {
             ids,
             is_space: !text.is_empty() && text.chars().all(is_space),
             special: None,
+            mixed: Default::default(),
         }
     }
 
