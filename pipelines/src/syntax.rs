@@ -5,7 +5,7 @@
 //!
 //! Maps: universal parts of speech are Comprehend's tags but for `X`, which is `O`. The recogniser's eighteen
 //! types become Comprehend's nine ([`EntityType`]). Key phrases are the parser's noun chunks, without those
-//! that are one pronoun. Tokens of white space are left out.
+//! that are one pronoun or hold neither letter nor digit. Tokens of white space are left out.
 //!
 //! Scores are the networks' own probabilities of what they chose, not calibrated on held-out data.
 
@@ -347,7 +347,7 @@ pub(crate) fn read(text: &str, document: &Document) -> Result<Syntax> {
             .is_some_and(|token| PartOfSpeech::of_universal(&token.pos) == PartOfSpeech::Pronoun)
             && words.next().is_none();
         match offsets.trimmed(bytes(document, &span.tokens)?)? {
-            Some(extent) if !pronoun => key_phrases.push(KeyPhrase {
+            Some(extent) if !pronoun && wordy(extent.of(text)) => key_phrases.push(KeyPhrase {
                 extent,
                 score: probability(span.score)?,
             }),
@@ -364,6 +364,11 @@ pub(crate) fn read(text: &str, document: &Document) -> Result<Syntax> {
         key_phrases,
         sentences,
     })
+}
+
+/// It holds a letter or a digit.
+fn wordy(text: &str) -> bool {
+    text.chars().any(char::is_alphanumeric)
 }
 
 /// The bytes of a range of tokens.

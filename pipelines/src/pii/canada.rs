@@ -15,7 +15,7 @@ pub fn find(page: &Page<'_>, found: &mut Vec<Found>) {
     for bytes in page.matches(insurance()) {
         // Employment and Social Development Canada: Luhn's formula; numbers with 8 are not given.
         let digits = page.compact(&bytes);
-        let given = !digits.starts_with('8') && digits.trim_matches('0') != "";
+        let given = !digits.starts_with('8') && !digits.trim_matches('0').is_empty();
         if given && checksum::luhn(&digits) {
             let kind = PiiKind::CaSocialInsuranceNumber;
             let named = page.beside(&bytes, insurance_words());

@@ -148,7 +148,8 @@ mod tests {
 
     #[test]
     fn published_numbers_hold_and_no_slip_of_one_digit_does() {
-        let cases: [(fn(&str) -> bool, &[&str]); 5] = [
+        type Case = (fn(&str) -> bool, &'static [&'static str]);
+        let cases: [Case; 5] = [
             // Test numbers of the card networks; Canada's sample Social Insurance number.
             (
                 luhn,

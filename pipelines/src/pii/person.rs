@@ -195,7 +195,7 @@ fn name(page: &Page<'_>, syntax: &Syntax, bytes: Range<usize>) -> Option<Range<u
     });
     let plain = kept
         .chars()
-        .all(|c| !c.is_numeric() && !"@/\\#_+=<>".contains(c));
+        .all(|c| c.is_alphabetic() || c.is_whitespace() || ".,'’-".contains(c));
     let letters = kept.chars().filter(|c| c.is_alphabetic()).count();
     (proper && plain && letters >= 2 && !field(kept)).then_some(bytes)
 }

@@ -402,6 +402,14 @@ fn names_addresses_and_dates_of_a_reading() {
             ("ADDRESS", "10 Downing Street, London SW1A 2AA"),
         ]
     );
+    let text = "👋 Write to Ada O'Neil-Byron or RT @user: today";
+    let people = [
+        ("👋 Write", "PERSON"),
+        ("Ada O'Neil-Byron", "PERSON"),
+        ("RT @user:", "PERSON"),
+    ];
+    let found = shown(text, Some(&reading(text, &people)));
+    assert_eq!(found, [("NAME", "Ada O'Neil-Byron"), ("USERNAME", "@user")]);
     let text = "Dear Team, my name is Grace Hopper. The annual cost is for three days.";
     let syntax = reading(text, &[("annual", "DATE"), ("three days", "DATE")]);
     assert_eq!(shown(text, Some(&syntax)), [("NAME", "Grace Hopper")]);
