@@ -410,6 +410,10 @@ fn names_addresses_and_dates_of_a_reading() {
     ];
     let found = shown(text, Some(&reading(text, &people)));
     assert_eq!(found, [("NAME", "Ada O'Neil-Byron"), ("USERNAME", "@user")]);
+    let text = "Reference 4111 1111 1111 2012, since 1999";
+    let dates = [("4111 1111 1111 2012", "DATE"), ("1999", "DATE")];
+    let found = shown(text, Some(&reading(text, &dates)));
+    assert_eq!(found, [("DATE_TIME", "1999")]);
     let text = "Dear Team, my name is Grace Hopper. The annual cost is for three days.";
     let syntax = reading(text, &[("annual", "DATE"), ("three days", "DATE")]);
     assert_eq!(shown(text, Some(&syntax)), [("NAME", "Grace Hopper")]);
