@@ -80,6 +80,75 @@ fn languages() {
 }
 
 #[test]
+fn readings_of_texts() {
+    let golden = golden_json("spacy_en.json");
+    let items = golden["items"].as_array().expect("items");
+    let texts: Vec<&str> = items
+        .iter()
+        .map(|item| item["text"].as_str().expect("text"))
+        .collect();
+    let ask = |view: &str| {
+        let mut arguments = vec!["predict", view, "--json"];
+        arguments.extend(&texts);
+        run(&arguments).json()
+    };
+    let strings = |list: &Value, member: &str| -> Vec<String> {
+        let items = list.as_array().expect("a list").iter();
+        items
+            .map(|item| item[member].as_str().expect("text").to_owned())
+            .collect()
+    };
+    for (line, item) in ask("entities").iter().zip(items) {
+        assert_eq!(line["text"], item["text"]);
+        for (ours, reference) in [("text", "text"), ("label", "label")] {
+            assert_eq!(
+                strings(&line["entities"], ours),
+                strings(&item["ents"], reference)
+            );
+        }
+    }
+    for (line, item) in ask("syntax").iter().zip(items) {
+        let mut words = item["tokens"].clone();
+        let words_list = words.as_array_mut().expect("tokens");
+        words_list.retain(|token| !token["text"].as_str().expect("text").trim().is_empty());
+        for (ours, reference) in [
+            ("text", "text"),
+            ("lemma", "lemma"),
+            ("tag", "tag"),
+            ("dependency", "dep"),
+        ] {
+            assert_eq!(
+                strings(&line["tokens"], ours),
+                strings(&words, reference),
+                "{}",
+                item["text"]
+            );
+        }
+    }
+    let said = run(&["predict", "key-phrases", texts[0]]);
+    assert_eq!(said.status, 0, "{}", said.err);
+    assert!(said.out.contains("U.K."), "{}", said.out);
+}
+
+#[test]
+fn personal_data_of_texts() {
+    let said = run(&["predict", "pii", "write to ada@example.com"]);
+    assert_eq!(said.status, 0, "{}", said.err);
+    assert!(said.out.contains("EMAIL") && said.out.contains("ada@example.com"));
+    let lines = run(&[
+        "predict",
+        "pii",
+        "--language",
+        "es",
+        "--json",
+        "tengo 34 años",
+    ])
+    .json();
+    assert_eq!(lines[0]["entities"][0]["type"], "AGE");
+    assert_eq!(run(&["predict", "pii", "--language", "fr", "a"]).status, 2);
+}
+
+#[test]
 fn lines_of_standard_input() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut child = escala(folder.path())

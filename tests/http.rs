@@ -105,6 +105,82 @@ fn languages_are_the_reference_ones() {
 }
 
 #[test]
+fn readings_agree_through_every_door() {
+    let golden = golden_json("spacy_en.json");
+    for item in golden["items"].as_array().expect("items") {
+        let text = item["text"].as_str().expect("text");
+        let rest = server()
+            .post_json("/v1/text/entities", &json!({ "text": text }))
+            .ok();
+        let request = json!({ "Text": text, "LanguageCode": "en" }).to_string();
+        let aws = server()
+            .aws("Comprehend_20171127.DetectEntities", request.as_bytes())
+            .ok();
+        let rest = rest["entities"].as_array().expect("entities");
+        let aws = aws["Entities"].as_array().expect("entities");
+        let reference = item["ents"].as_array().expect("entities");
+        assert_eq!(
+            (rest.len(), aws.len()),
+            (reference.len(), reference.len()),
+            "{text}"
+        );
+        for ((rest, aws), reference) in rest.iter().zip(aws).zip(reference) {
+            assert_eq!(
+                (&rest["text"], &rest["label"]),
+                (&reference["text"], &reference["label"])
+            );
+            assert_eq!(
+                (&rest["begin"], &rest["end"]),
+                (&reference["start_char"], &reference["end_char"])
+            );
+            // The same 32-bit number, which the two doors write with as many digits as it or a double needs.
+            let score = |value: &Value| value.as_f64().expect("a score") as f32;
+            assert_eq!(
+                (&rest["type"], score(&rest["score"])),
+                (&aws["Type"], score(&aws["Score"]))
+            );
+            assert_eq!(
+                (&rest["begin"], &rest["end"]),
+                (&aws["BeginOffset"], &aws["EndOffset"])
+            );
+            let (from, to) = (rest["begin_byte"].as_u64(), rest["end_byte"].as_u64());
+            let (from, to) = (from.expect("a byte") as usize, to.expect("a byte") as usize);
+            assert_eq!(&text[from..to], rest["text"].as_str().expect("text"));
+        }
+    }
+}
+
+#[test]
+fn strange_texts_are_read_or_refused() {
+    for text in [
+        "\u{0}",
+        "👩‍👩‍👧‍👦 😀",
+        "\u{202e}מִבְחָן עברית",
+        "\u{200b}\u{200b}",
+        &"x".repeat(100_000),
+        &"1".repeat(5_000),
+        "\n\n a \t b \r\n",
+    ] {
+        for path in ["/v1/text/syntax", "/v1/text/entities", "/v1/text/pii"] {
+            let answer = server().post_json(path, &json!({ "text": text })).ok();
+            for list in ["tokens", "entities"] {
+                for item in answer[list].as_array().into_iter().flatten() {
+                    let (from, to) = (item["begin_byte"].as_u64(), item["end_byte"].as_u64());
+                    let (from, to) = (from.expect("a byte") as usize, to.expect("a byte") as usize);
+                    assert_eq!(text.get(from..to), item["text"].as_str(), "{path}");
+                }
+            }
+        }
+    }
+    let lone = server().post(
+        "/v1/text/syntax",
+        "application/json",
+        br#"{"text": "\ud800"}"#,
+    );
+    lone.assert_rest_error(400, "invalid_input", "a lone surrogate");
+}
+
+#[test]
 fn embeddings_are_the_reference_ones() {
     // Two f32 implementations sum in different orders; the file has six decimals, its cosines five.
     const TOLERANCE: f64 = 2e-5;

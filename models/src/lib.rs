@@ -6,6 +6,7 @@ pub mod efficientnet;
 pub mod error;
 pub mod fasttext;
 pub mod kernels;
+pub mod spacy;
 pub mod team;
 
 pub use compute::{Compute, DeviceChoice};

@@ -7,6 +7,9 @@ pub mod error;
 pub mod image;
 pub mod labels;
 pub mod language;
+pub mod offsets;
+pub mod pii;
+pub mod syntax;
 pub mod task;
 
 pub use error::{Error, Kind, Result};

@@ -3,6 +3,7 @@
 use crate::error::{Error, Kind, Result};
 use escala_models::Compute;
 use escala_weights::Store;
+use parking_lot::Mutex;
 use std::time::{Duration, Instant};
 
 /// What the cost of an item counts.
@@ -144,6 +145,31 @@ pub trait Pipeline: Send + Sync + 'static {
     /// does not depend on the other items of the batch. Runs on a compute thread, possibly on several at
     /// once. The engine keeps the inputs, so that it can run them again one by one after a panic.
     fn run(&self, compute: &Compute, batch: &[Self::Input]) -> Vec<Result<Self::Output>>;
+}
+
+/// One answer per item, the items shared out among the team one by one: for items that differ in cost.
+pub(crate) fn each<I: Sync, O: Send>(
+    compute: &Compute,
+    batch: &[I],
+    one: impl Fn(&I) -> Result<O> + Sync,
+) -> Vec<Result<O>> {
+    if let [only] = batch {
+        return vec![one(only)];
+    }
+    let places: Vec<Mutex<Option<Result<O>>>> = batch.iter().map(|_| Mutex::new(None)).collect();
+    compute.team.for_each(batch.len(), |index| {
+        *places[index].lock() = Some(one(&batch[index]));
+    });
+    let missing = || {
+        Err(Error::new(
+            Kind::Internal,
+            "an item of the batch was left out",
+        ))
+    };
+    places
+        .into_iter()
+        .map(|place| place.into_inner().unwrap_or_else(missing))
+        .collect()
 }
 
 /// The error of a model that cannot be loaded, with every cause in its sentence: what is missing and what

@@ -6,6 +6,8 @@ use crate::ready::Readiness;
 use escala_pipelines::embeddings::{Embedding, EmbeddingInput};
 use escala_pipelines::labels::{Labels, LabelsInput};
 use escala_pipelines::language::Languages;
+use escala_pipelines::pii::{Pii, PiiInput};
+use escala_pipelines::syntax::Syntax;
 use escala_pipelines::{Options, Result};
 use std::future::Future;
 use std::pin::Pin;
@@ -32,6 +34,10 @@ pub struct App {
     pub config: Config,
     /// Dominant language of a text.
     pub language: Arc<dyn Predict<String, Languages>>,
+    /// Words, names and phrases of a text.
+    pub syntax: Arc<dyn Predict<Arc<str>, Syntax>>,
+    /// Personal data in a text.
+    pub pii: Arc<dyn Predict<PiiInput, Pii>>,
     /// Embedding of a text.
     pub embeddings: Arc<dyn Predict<EmbeddingInput, Embedding>>,
     /// Labels of an image.

@@ -21,7 +21,10 @@ use units::{Secret, Size, Span};
 pub use load::{Flag, Loaded, load};
 
 /// Names of the tasks that can be preloaded.
-pub const TASKS: [&str; 3] = ["language", "embeddings", "labels"];
+pub const TASKS: [&str; 5] = ["language", "embeddings", "labels", "syntax", "pii"];
+
+/// Those that are preloaded when nothing else is said; the others load on first use.
+pub const PRELOAD: [&str; 3] = ["language", "embeddings", "labels"];
 
 /// Everything that can be set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -154,7 +157,7 @@ impl Default for Models {
             local_dir: None,
             offline: false,
             hub_token: None,
-            preload: TASKS.iter().map(|task| (*task).to_owned()).collect(),
+            preload: PRELOAD.map(str::to_owned).to_vec(),
         }
     }
 }

@@ -13,6 +13,8 @@ use escala_pipelines::engine::{Engine, EngineConfig, Handle};
 use escala_pipelines::image::ImageLimits;
 use escala_pipelines::labels::LabelsTask;
 use escala_pipelines::language::LanguageTask;
+use escala_pipelines::pii::PiiTask;
+use escala_pipelines::syntax::{SharedEnglish, SyntaxTask};
 use escala_pipelines::task::Task;
 use escala_weights::{Progress, Store, StoreOptions, Terminal};
 use std::sync::Arc;
@@ -29,6 +31,10 @@ pub struct Machine {
     pub embeddings: Handle<EmbeddingsTask>,
     /// Labels of an image.
     pub labels: Handle<LabelsTask>,
+    /// Words, names and phrases of a text.
+    pub syntax: Handle<SyntaxTask>,
+    /// Personal data in a text.
+    pub pii: Handle<PiiTask>,
 }
 
 /// Why the engine cannot be built or a model cannot be used.
@@ -119,12 +125,17 @@ impl Machine {
         let language = engine.register(LanguageTask)?;
         let embeddings = engine.register(EmbeddingsTask)?;
         let labels = engine.register(LabelsTask::new(images))?;
+        let english = SharedEnglish::default();
+        let syntax = engine.register(SyntaxTask::new(english.clone()))?;
+        let pii = engine.register(PiiTask::new(english))?;
         Ok(Self {
             store,
             engine,
             language,
             embeddings,
             labels,
+            syntax,
+            pii,
         })
     }
 
@@ -147,6 +158,8 @@ impl Machine {
             "language" => self.warm(&self.language, progress),
             "embeddings" => self.warm(&self.embeddings, progress),
             "labels" => self.warm(&self.labels, progress),
+            "syntax" => self.warm(&self.syntax, progress),
+            "pii" => self.warm(&self.pii, progress),
             // The configuration was checked against `config::TASKS`, whose members all stand above.
             _ => Ok(()),
         }
@@ -158,6 +171,8 @@ impl Machine {
             "language" => Some(self.language.task().model()),
             "embeddings" => Some(self.embeddings.task().model()),
             "labels" => Some(self.labels.task().model()),
+            "syntax" => Some(self.syntax.task().model()),
+            "pii" => Some(self.pii.task().model()),
             _ => None,
         }
     }
@@ -181,6 +196,8 @@ impl Machine {
             language: Arc::new(self.language.clone()),
             embeddings: Arc::new(self.embeddings.clone()),
             labels: Arc::new(self.labels.clone()),
+            syntax: Arc::new(self.syntax.clone()),
+            pii: Arc::new(self.pii.clone()),
             metrics: Arc::new(Metrics::default()),
             engine_metrics: Box::new(move || {
                 let mut text = String::new();

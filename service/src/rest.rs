@@ -11,6 +11,9 @@ pub mod labels;
 pub mod language;
 pub mod list;
 pub mod openapi;
+pub mod pii;
+pub mod syntax;
+pub mod text;
 
 use crate::app::App;
 use axum::Router;
@@ -21,6 +24,10 @@ use std::sync::Arc;
 pub fn router() -> Router<Arc<App>> {
     Router::new()
         .route("/v1/text/language", post(language::language))
+        .route("/v1/text/entities", post(syntax::entities))
+        .route("/v1/text/key-phrases", post(syntax::key_phrases))
+        .route("/v1/text/syntax", post(syntax::syntax))
+        .route("/v1/text/pii", post(pii::pii))
         .route("/v1/text/embeddings", post(embeddings::embeddings))
         .route("/v1/images/labels", post(labels::labels))
 }

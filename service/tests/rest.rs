@@ -7,6 +7,9 @@ use escala_pipelines::embeddings::{Embedding, EmbeddingInput};
 use escala_pipelines::image::properties::{DominantColor, ImageProperties, Quality};
 use escala_pipelines::labels::{Label, Labels, LabelsInput};
 use escala_pipelines::language::{Language, Languages};
+use escala_pipelines::offsets::Offsets;
+use escala_pipelines::pii::{self, Pii, PiiInput};
+use escala_pipelines::syntax::{Entity, EntityType, KeyPhrase, Syntax};
 use escala_pipelines::{Error, Kind, Options, Result};
 use escala_service::app::{Answers, App, Predict};
 use escala_service::config::Config;
@@ -59,6 +62,35 @@ fn language(text: String) -> Result<Languages> {
             code: text.chars().take(2).collect(),
             score: 0.75,
         }]),
+    }
+}
+
+/// All of the text is a place and a phrase.
+fn syntax(text: Arc<str>) -> Result<Syntax> {
+    if let Some(error) = fail(&text) {
+        return Err(error);
+    }
+    let extent = Offsets::new(&text).extent(0..text.len())?;
+    Ok(Syntax {
+        entities: vec![Entity {
+            extent,
+            kind: EntityType::Location,
+            label: "GPE".into(),
+            score: 0.5,
+        }],
+        key_phrases: vec![KeyPhrase {
+            extent,
+            score: 0.25,
+        }],
+        sentences: vec![extent],
+        ..Syntax::default()
+    })
+}
+
+fn personal(input: PiiInput) -> Result<Pii> {
+    match fail(input.text()) {
+        Some(error) => Err(error),
+        None => pii::detect(input.text(), None),
     }
 }
 
@@ -115,6 +147,8 @@ fn app(config: Config) -> Arc<App> {
     Arc::new(App {
         config,
         language: Arc::new(By(language)),
+        syntax: Arc::new(By(syntax)),
+        pii: Arc::new(By(personal)),
         embeddings: Arc::new(By(embed)),
         labels: Arc::new(By(labels)),
         metrics: Arc::new(Metrics::default()),
@@ -208,6 +242,62 @@ async fn language_of_one_text_of_many_and_of_plain_text() {
             { "languages": [{ "code": "fr", "score": 0.75 }] },
         ] })
     );
+}
+
+#[tokio::test]
+async fn readings_and_personal_data_of_one_text_and_of_many() {
+    let router = router();
+    let place = json!({
+        "type": "LOCATION", "label": "GPE", "score": 0.5,
+        "text": "Köln", "begin": 0, "end": 4, "begin_byte": 0, "end_byte": 5,
+    });
+    let entities = post(&router, "/v1/text/entities", json!({ "text": "Köln" })).await;
+    assert_eq!(entities.json(), json!({ "entities": [place] }));
+    let many = json!({ "texts": ["Köln", "!invalid"], "language": "en" });
+    let many = post(&router, "/v1/text/entities", many).await.json();
+    assert_eq!(many["results"][0]["entities"][0], place);
+    assert_eq!(many["results"][1]["error"]["code"], "invalid_input");
+    let phrases = post(&router, "/v1/text/key-phrases", json!({ "text": "Köln" })).await;
+    assert_eq!(phrases.json()["key_phrases"][0]["score"], 0.25);
+    let syntax = post(&router, "/v1/text/syntax", json!({ "text": "Köln" })).await;
+    assert_eq!(syntax.json()["sentences"][0]["end"], 4);
+    let pii = json!({ "text": "é a@example.com", "language": "es" });
+    let pii = post(&router, "/v1/text/pii", pii).await.json();
+    assert_eq!(pii["entities"][0]["type"], "EMAIL");
+    assert_eq!(pii["entities"][0]["evidence"], "pattern");
+    assert_eq!(
+        (
+            &pii["entities"][0]["begin"],
+            &pii["entities"][0]["begin_byte"]
+        ),
+        (&json!(2), &json!(3))
+    );
+    let plain = send(
+        &router,
+        "POST",
+        "/v1/text/pii?language=es",
+        "text/plain",
+        Body::from("a@example.com"),
+    )
+    .await;
+    assert_eq!(plain.json()["entities"][0]["end"], 13);
+    for path in [
+        "/v1/text/entities",
+        "/v1/text/key-phrases",
+        "/v1/text/syntax",
+        "/v1/text/pii",
+    ] {
+        let answer = post(&router, path, json!({ "text": "a", "language": "fr" })).await;
+        assert_eq!(
+            (answer.status.as_u16(), &answer.json()["error"]["code"]),
+            (400, &json!("unsupported"))
+        );
+        let message = answer.json()["error"]["message"].to_string();
+        assert!(
+            message.contains("`fr`") && message.contains("en"),
+            "{message}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -805,6 +895,10 @@ async fn the_openapi_document_is_whole_and_true() {
     }
     for path in [
         "/v1/text/language",
+        "/v1/text/entities",
+        "/v1/text/key-phrases",
+        "/v1/text/syntax",
+        "/v1/text/pii",
         "/v1/text/embeddings",
         "/v1/images/labels",
         "/v1/embeddings",

@@ -85,9 +85,123 @@ def test_what_botocore_would_not_send_is_refused_as_aws_does():
         raw.detect_dominant_language(Text=5)
 
 
+READINGS = golden("spacy_en.json")["items"]
+# The types of models.md, written down a second time on purpose.
+TYPES = {
+    "PERSON": "PERSON", "ORG": "ORGANIZATION", "GPE": "LOCATION", "LOC": "LOCATION", "FAC": "LOCATION",
+    "DATE": "DATE", "TIME": "DATE", "EVENT": "EVENT", "PRODUCT": "COMMERCIAL_ITEM", "WORK_OF_ART": "TITLE",
+    "CARDINAL": "QUANTITY", "ORDINAL": "QUANTITY", "PERCENT": "QUANTITY", "MONEY": "QUANTITY", "QUANTITY": "QUANTITY",
+}
+
+
+def placed(text, item):
+    """The item's text stands at its offsets, which count code points as Python does."""
+    assert text[item["BeginOffset"] : item["EndOffset"]] == item["Text"], item
+    return item["Text"]
+
+
+def probable(score):
+    assert 0.0 < score <= 1.0, score
+
+
+def test_entities_are_the_reference_ones():
+    for item in READINGS:
+        entities = c.detect_entities(Text=item["text"], LanguageCode="en")["Entities"]
+        found = [(placed(item["text"], e), e["Type"], e["BeginOffset"]) for e in entities]
+        wanted = [(e["text"], TYPES.get(e["label"], "OTHER"), e["start_char"]) for e in item["ents"]]
+        assert found == wanted, (item["text"], found, wanted)
+        for entity in entities:
+            probable(entity["Score"])
+
+
+def test_syntax_is_the_reference_one():
+    for item in READINGS:
+        tokens = c.detect_syntax(Text=item["text"], LanguageCode="en")["SyntaxTokens"]
+        words = [t for t in item["tokens"] if t["text"].strip()]
+        found = [(placed(item["text"], t), t["PartOfSpeech"]["Tag"]) for t in tokens]
+        wanted = [(t["text"], "O" if t["pos"] == "X" else t["pos"]) for t in words]
+        assert found == wanted, (item["text"], found, wanted)
+        assert [t["TokenId"] for t in tokens] == list(range(1, len(tokens) + 1))
+        for token in tokens:
+            probable(token["PartOfSpeech"]["Score"])
+
+
+def test_key_phrases_are_the_reference_noun_chunks():
+    for item in READINGS:
+        phrases = c.detect_key_phrases(Text=item["text"], LanguageCode="en")["KeyPhrases"]
+        pronouns = {t["idx"]: t["text"] for t in item["tokens"] if t["pos"] == "PRON"}
+        wanted = [
+            (p["start_char"], p["text"].strip())
+            for p in item["noun_chunks"]
+            if pronouns.get(p["start_char"]) != p["text"]
+        ]
+        assert [(p["BeginOffset"], placed(item["text"], p)) for p in phrases] == wanted, (item["text"], phrases, wanted)
+        for phrase in phrases:
+            probable(phrase["Score"])
+
+
+def test_batches_of_readings_answer_what_each_text_answers_alone():
+    texts = [item["text"] for item in READINGS]
+    for single, batch, member in [
+        (c.detect_entities, c.batch_detect_entities, "Entities"),
+        (c.detect_key_phrases, c.batch_detect_key_phrases, "KeyPhrases"),
+        (c.detect_syntax, c.batch_detect_syntax, "SyntaxTokens"),
+    ]:
+        answer = batch(TextList=texts + ["x" * 5001], LanguageCode="en")
+        assert [result["Index"] for result in answer["ResultList"]] == list(range(len(texts))), member
+        assert [error["Index"] for error in answer["ErrorList"]] == [len(texts)], answer["ErrorList"]
+        for text, result in zip(texts, answer["ResultList"]):
+            assert result[member] == single(Text=text, LanguageCode="en")[member], (member, text)
+
+
+def test_languages_without_a_model_are_refused_by_name():
+    for operation in [c.detect_entities, c.detect_key_phrases, c.detect_syntax, c.detect_pii_entities]:
+        with raises(c.exceptions.UnsupportedLanguageException, "UnsupportedLanguageException", 400):
+            operation(Text="Bonjour tout le monde", LanguageCode="fr")
+
+
+def test_sizes_of_readings():
+    with raises(c.exceptions.TextSizeLimitExceededException, "TextSizeLimitExceededException", 400):
+        c.detect_syntax(Text="x " * 2501, LanguageCode="en")
+    assert c.detect_syntax(Text="x " * 2500, LanguageCode="en")["SyntaxTokens"]
+    with raises(c.exceptions.TextSizeLimitExceededException, "TextSizeLimitExceededException", 400):
+        c.detect_entities(Text="x" * 100_001, LanguageCode="en")
+    with raises(c.exceptions.ResourceUnavailableException, "ResourceUnavailableException", 400):
+        arn = "arn:aws:comprehend:us-east-1:123456789012:entity-recognizer-endpoint/mine"
+        c.detect_entities(Text="Ada lives in London.", EndpointArn=arn)
+
+
+def test_personal_data():
+    text = (
+        "My name is Jane Doe, I live at 100 Main Street, Seattle, WA 98121. 👋 Write to jane@example.com or call "
+        "(206) 555-0100. Card 4111 1111 1111 1111, SSN 219-09-9999, key AKIAIOSFODNN7EXAMPLE."
+    )
+    entities = c.detect_pii_entities(Text=text, LanguageCode="en")["Entities"]
+    found = {(e["Type"], text[e["BeginOffset"] : e["EndOffset"]]) for e in entities}
+    wanted = {
+        ("NAME", "Jane Doe"),
+        ("ADDRESS", "100 Main Street, Seattle, WA 98121"),
+        ("EMAIL", "jane@example.com"),
+        ("PHONE", "(206) 555-0100"),
+        ("CREDIT_DEBIT_NUMBER", "4111 1111 1111 1111"),
+        ("SSN", "219-09-9999"),
+        ("AWS_ACCESS_KEY", "AKIAIOSFODNN7EXAMPLE"),
+    }
+    assert found == wanted, found
+    labels = c.contains_pii_entities(Text=text, LanguageCode="en")["Labels"]
+    assert {label["Name"] for label in labels} == {kind for kind, _ in wanted}, labels
+    for label in labels:
+        probable(label["Score"])
+    spanish = "Mi correo es ana@example.com y tengo 34 años."
+    found = c.detect_pii_entities(Text=spanish, LanguageCode="es")["Entities"]
+    assert [e["Type"] for e in found] == ["EMAIL", "AGE"], found
+    # A number whose check digit is wrong is no card.
+    assert c.contains_pii_entities(Text="Reference 4111 1111 1111 1112", LanguageCode="en")["Labels"] == []
+
+
 def test_an_operation_that_is_not_built_says_so():
     with raises(ClientError, "NotImplementedException", 501):
-        c.detect_entities(Text="Ada Lovelace lived in London.", LanguageCode="en")
+        c.list_endpoints()
 
 
 run(globals())

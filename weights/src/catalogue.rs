@@ -22,6 +22,10 @@ const BUILTIN: &[(&str, &str)] = &[
         "efficientnet-lite0.toml",
         include_str!("../catalog/efficientnet-lite0.toml"),
     ),
+    (
+        "en-core-web-sm.toml",
+        include_str!("../catalog/en-core-web-sm.toml"),
+    ),
     ("lid.176.toml", include_str!("../catalog/lid.176.toml")),
 ];
 
@@ -96,7 +100,7 @@ pub struct Entry {
     pub name: String,
     /// The version of this entry; a new version is pulled beside the old one.
     pub version: String,
-    /// The task that uses it: `embeddings`, `language`, `labels`.
+    /// The task that uses it: `embeddings`, `language`, `labels`, `syntax`.
     pub task: String,
     /// One line for a person.
     pub title: String,
@@ -234,6 +238,13 @@ pub enum Convert {
     },
     /// A fastText model (`.bin` or `.ftz`), to safetensors.
     Fasttext {},
+    /// A network of thinc (spaCy's library), to safetensors.
+    Thinc {
+        /// `node.parameter` → name of the tensor; every array of the file, none besides.
+        names: BTreeMap<String, String>,
+    },
+    /// MessagePack, to JSON.
+    MsgpackJson {},
 }
 
 impl Convert {
@@ -250,6 +261,8 @@ impl Convert {
                 )
             }
             Self::Fasttext {} => format!("fasttext/{}", format::fasttext::REVISION),
+            Self::Thinc { names } => format!("thinc/{} {names:?}", format::thinc::REVISION),
+            Self::MsgpackJson {} => format!("msgpack-json/{}", format::msgpack::REVISION),
         }
     }
 }
@@ -421,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn builtin_lists_the_three_models_with_their_sizes() {
+    fn builtin_lists_the_models_with_their_sizes() {
         let catalog = Catalog::builtin().unwrap();
         let rows: Vec<_> = catalog
             .iter()
@@ -432,10 +445,12 @@ mod tests {
             [
                 ("all-minilm-l6-v2", "embeddings", 90_868_376 + 466_247 + 612),
                 ("efficientnet-lite0", "labels", 18_826_032),
+                ("en-core-web-sm", "syntax", 13_901_693),
                 ("lid.176", "language", 938_013),
             ]
         );
-        assert!(catalog.iter().all(|e| e.default));
+        let on_demand: Vec<_> = catalog.iter().filter(|e| !e.default).collect();
+        assert!(on_demand.iter().all(|e| e.name == "en-core-web-sm"));
     }
 
     #[test]

@@ -28,6 +28,8 @@ use axum::routing::post;
 use errors::Failure;
 use escala_pipelines::labels::{Labels, LabelsInput};
 use escala_pipelines::language::Languages;
+use escala_pipelines::pii::{Pii, PiiInput};
+use escala_pipelines::syntax::Syntax;
 use escala_pipelines::{Error, Kind, Options, Priority};
 use std::sync::Arc;
 use tracing::Instrument;
@@ -37,6 +39,10 @@ use tracing::Instrument;
 pub struct Aws {
     /// Languages of texts.
     pub language: Arc<dyn Predict<String, Languages>>,
+    /// Words, names and phrases of texts.
+    pub syntax: Arc<dyn Predict<Arc<str>, Syntax>>,
+    /// Personal data in texts.
+    pub pii: Arc<dyn Predict<PiiInput, Pii>>,
     /// Labels of images.
     pub labels: Arc<dyn Predict<LabelsInput, Labels>>,
 }
@@ -62,6 +68,8 @@ pub fn router() -> Router<Arc<App>> {
 async fn entry(State(app): State<Arc<App>>, request: Request) -> Response {
     let aws = Aws {
         language: app.language.clone(),
+        syntax: app.syntax.clone(),
+        pii: app.pii.clone(),
         labels: app.labels.clone(),
     };
     let (parts, body) = request.into_parts();

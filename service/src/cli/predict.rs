@@ -1,4 +1,4 @@
-//! `escala predict language` and `escala predict labels`.
+//! `escala predict …`: one command for each task.
 
 use super::output::{self, for_each_group, short, table};
 use super::{Output, Stop};
@@ -6,19 +6,33 @@ use crate::config::Config;
 use crate::failure::{Failure, chain};
 use crate::machine::Machine;
 use crate::rest::labels::{LabelsResponse, PropertiesView, check_image};
+use crate::rest::pii::PiiAnswer;
+use crate::rest::syntax::{EntitiesAnswer, KeyPhrasesAnswer, SyntaxAnswer};
 use bytes::Bytes;
 use clap::{Args, Subcommand};
 use escala_pipelines::labels::{LabelFilters, LabelsInput, LabelsOptions};
 use escala_pipelines::language::Language;
+use escala_pipelines::pii::{self, PiiInput};
+use escala_pipelines::syntax::Syntax;
 use escala_pipelines::{Options, Result as Prediction};
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 #[derive(Debug, Subcommand)]
 pub enum Predict {
     /// The language of each text.
     Language(LanguageArgs),
+    /// The people, places, organizations, dates and amounts that each text names.
+    Entities(TextArgs),
+    /// The noun phrases of each text.
+    KeyPhrases(TextArgs),
+    /// The words of each text with their parts of speech, dictionary forms and relations.
+    Syntax(TextArgs),
+    /// The personal data in each text.
+    Pii(PiiArgs),
     /// What each image shows.
     Labels(LabelsArgs),
 }
@@ -31,6 +45,33 @@ pub struct LanguageArgs {
     /// Texts, or `-` for the lines of standard input.
     #[arg(required = true, value_name = "TEXT")]
     texts: Vec<String>,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  escala predict entities \"Ada Lovelace was born in London.\"
+  cat lines.txt | escala predict syntax - --json")]
+pub struct TextArgs {
+    /// English texts, or `-` for the lines of standard input.
+    #[arg(required = true, value_name = "TEXT")]
+    texts: Vec<String>,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  escala predict pii \"My card is 4111 1111 1111 1111.\"
+  cat lines.txt | escala predict pii - --language es --json")]
+pub struct PiiArgs {
+    /// Texts, or `-` for the lines of standard input.
+    #[arg(required = true, value_name = "TEXT")]
+    texts: Vec<String>,
+    /// Their language.
+    #[arg(long, default_value = "en", value_parser = clap::builder::PossibleValuesParser::new(pii::LANGUAGES))]
+    language: String,
     #[command(flatten)]
     output: Output,
 }
@@ -67,6 +108,24 @@ fn percent(text: &str) -> Result<f32, String> {
 pub fn run(config: &Config, predict: Predict) -> Result<(), Stop> {
     match predict {
         Predict::Language(args) => language(config, args),
+        Predict::Entities(args) => syntax(config, args, EntitiesAnswer::of, |answer| {
+            rows(&answer["entities"], &["type", "score", "text"])
+        }),
+        Predict::KeyPhrases(args) => syntax(config, args, KeyPhrasesAnswer::of, |answer| {
+            rows(&answer["key_phrases"], &["score", "text"])
+        }),
+        Predict::Syntax(args) => syntax(config, args, SyntaxAnswer::of, |answer| {
+            let columns = [
+                "text",
+                "part_of_speech",
+                "tag",
+                "lemma",
+                "dependency",
+                "head",
+            ];
+            rows(&answer["tokens"], &columns)
+        }),
+        Predict::Pii(args) => personal(config, args),
         Predict::Labels(args) => labels(config, args),
     }
 }
@@ -96,6 +155,89 @@ impl Faults {
         } else {
             Err(Stop::Silent)
         }
+    }
+}
+
+fn syntax<A: Serialize>(
+    config: &Config,
+    args: TextArgs,
+    answer: fn(&str, Syntax) -> A,
+    rows: fn(&Value) -> Vec<Vec<String>>,
+) -> Result<(), Stop> {
+    let machine = Machine::for_commands(config)?;
+    machine.prepare(&machine.syntax)?;
+    texts(config, args.texts, args.output, rows, |texts| {
+        let inputs = texts.iter().map(|text| Arc::from(text.as_str())).collect();
+        let answers = machine.syntax.predict_many_blocking(inputs, patient());
+        let render = |(text, answered): (&String, Prediction<Syntax>)| Ok(answer(text, answered?));
+        texts.iter().zip(answers).map(render).collect()
+    })
+}
+
+fn personal(config: &Config, args: PiiArgs) -> Result<(), Stop> {
+    let machine = Machine::for_commands(config)?;
+    machine.prepare(&machine.pii)?;
+    let rows = |answer: &Value| rows(&answer["entities"], &["type", "score", "evidence", "text"]);
+    texts(config, args.texts, args.output, rows, |texts| {
+        let input = |text: &String| PiiInput::new(text.as_str().into(), &args.language);
+        let inputs = texts.iter().map(input).collect();
+        let answers = machine.pii.predict_many_blocking(inputs, patient());
+        let render = |(text, found): (&String, Prediction<_>)| Ok(PiiAnswer::of(text, found?));
+        texts.iter().zip(answers).map(render).collect()
+    })
+}
+
+/// Answers texts in groups and prints each answer: a line of JSON with its text, or a table under it.
+fn texts<A: Serialize>(
+    config: &Config,
+    texts: Vec<String>,
+    output: Output,
+    rows: impl Fn(&Value) -> Vec<Vec<String>>,
+    predict: impl Fn(&[String]) -> Vec<Prediction<A>>,
+) -> Result<(), Stop> {
+    let mut faults = Faults::default();
+    for_each_group(texts, config.limits.text.get(), |group| {
+        for (text, answer) in group.iter().zip(predict(&group)) {
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(error) => {
+                    faults.report(&short(text, 60), &chain(&error), output)?;
+                    continue;
+                }
+            };
+            let mut line = serde_json::to_value(&answer).map_err(|error| Stop::failed(&error))?;
+            if output.json {
+                line["text"] = json!(text);
+                output::json(&line)?;
+            } else {
+                output::print(&format!("{}\n{}", short(text, 100), table(&rows(&line))))?;
+            }
+        }
+        Ok(())
+    })?;
+    faults.end()
+}
+
+/// The members of each item as the cells of a table's row, indented.
+fn rows(items: &Value, members: &[&str]) -> Vec<Vec<String>> {
+    let cell = |value: &Value| match value {
+        Value::String(text) => short(text, 80),
+        Value::Number(number) if number.is_f64() => {
+            format!("{:.3}", number.as_f64().unwrap_or_default())
+        }
+        other => other.to_string(),
+    };
+    let row = |item: &Value| -> Vec<String> {
+        let mut cells: Vec<String> = members.iter().map(|member| cell(&item[member])).collect();
+        if let Some(first) = cells.first_mut() {
+            first.insert_str(0, "  ");
+        }
+        cells
+    };
+    let rows: Vec<Vec<String>> = items.as_array().into_iter().flatten().map(row).collect();
+    match rows.is_empty() {
+        true => vec![vec!["  nothing found".to_owned()]],
+        false => rows,
     }
 }
 

@@ -1,8 +1,9 @@
 //! `POST /v1/text/language`: the language a text is written in.
 
-use super::call::{Call, Media, Texts, check_text, check_texts, predict_list, predict_one};
-use super::error::{ErrorBody, ItemError};
+use super::call::{Call, Media, Texts};
+use super::error::ErrorBody;
 use super::list::List;
+use super::text::{Response, Rules};
 use crate::app::App;
 use crate::failure::Failure;
 use axum::Json;
@@ -41,32 +42,6 @@ pub struct LanguageAnswer {
     languages: Vec<LanguageScore>,
 }
 
-/// The answer to one item of a list.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(untagged)]
-pub enum LanguageItem {
-    /// It has one.
-    Answer(LanguageAnswer),
-    /// It failed alone.
-    Failed {
-        /// Why.
-        error: ItemError,
-    },
-}
-
-/// An answer for `text`, results for `texts`.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(untagged)]
-pub enum LanguageResponse {
-    /// For `text`.
-    One(LanguageAnswer),
-    /// For `texts`.
-    Many {
-        /// One for each text, in order.
-        results: Vec<LanguageItem>,
-    },
-}
-
 fn answer(languages: Vec<Language>) -> LanguageAnswer {
     let languages = languages.into_iter().map(|language| LanguageScore {
         code: language.code,
@@ -92,7 +67,7 @@ fn answer(languages: Vec<Language>) -> LanguageAnswer {
         (String = "text/plain"),
     )),
     responses(
-        (status = 200, description = "The languages of each text, most likely first.", body = LanguageResponse),
+        (status = 200, description = "The languages of each text, most likely first.", body = Response<LanguageAnswer>),
         (status = 400, description = "The request breaks a rule.", body = ErrorBody),
         (status = 413, description = "The body or a text is too large.", body = ErrorBody),
         (status = 415, description = "The content type is not taken here.", body = ErrorBody),
@@ -104,7 +79,7 @@ fn answer(languages: Vec<Language>) -> LanguageAnswer {
 pub async fn language(
     State(app): State<Arc<App>>,
     call: Call,
-) -> Result<Json<LanguageResponse>, Failure> {
+) -> Result<Json<Response<LanguageAnswer>>, Failure> {
     let texts = match call.media {
         Media::Json => {
             let request: LanguageRequest = call.json().await?;
@@ -113,25 +88,11 @@ pub async fn language(
         Media::Text => Texts::One(call.text()?),
         _ => return Err(call.unsupported("application/json or text/plain")),
     };
-    Ok(Json(match texts {
-        Texts::One(text) => {
-            let text = check_text(text, &app.config.limits)?;
-            LanguageResponse::One(answer(
-                predict_one(&*app.language, text, call.options).await?,
-            ))
-        }
-        Texts::Many(texts) => {
-            let texts = check_texts(texts, &app.config.limits)?;
-            let results = predict_list(&*app.language, texts, call.options).await?;
-            let item = |result: Result<_, Failure>| match result {
-                Ok(languages) => LanguageItem::Answer(answer(languages)),
-                Err(failure) => LanguageItem::Failed {
-                    error: failure.into(),
-                },
-            };
-            LanguageResponse::Many {
-                results: results.into_iter().map(item).collect(),
-            }
-        }
-    }))
+    let rules = Rules {
+        languages: None,
+        predictor: &*app.language,
+        input: |text, _| text.to_string(),
+        output: |_, languages| answer(languages),
+    };
+    rules.answer(&app, texts, "", call.options).await.map(Json)
 }

@@ -18,6 +18,10 @@ use utoipa::OpenApi;
     ),
     paths(
         super::language::language,
+        super::syntax::entities,
+        super::syntax::key_phrases,
+        super::syntax::syntax,
+        super::pii::pii,
         super::embeddings::embeddings,
         super::labels::labels,
         crate::openai::embeddings::embeddings,

@@ -5,8 +5,10 @@
 //! that must back it have been seen, and every malformed input is an [`Error`].
 
 pub mod fasttext;
+pub mod msgpack;
 mod pickle;
 pub mod safetensors;
+pub mod thinc;
 pub mod torch_legacy;
 
 use std::io;

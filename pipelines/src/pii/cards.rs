@@ -1,0 +1,69 @@
+//! Cards: number, verification code, expiry date and PIN.
+
+use super::page::{Page, pattern, proven, shaped};
+use super::{Found, LIKELY, PLAUSIBLE, PiiKind, SURE, checksum};
+
+pattern!(number = r"(?-u:\b)[1-9][0-9]{3}(?:[ -]?[0-9]{2,6}){2,4}(?-u:\b)");
+pattern!(card = words r"cards?|visa|mastercard|amex|american express|credit|debit|discover|maestro|tarjetas?|crédito|débito|cc");
+pattern!(
+    code = r"(?i)(?-u:\b)(?:cvv2?|cvc2?|cid|csc|cvn|security code|verification (?:code|value|number)|código de (?:seguridad|verificación))(?:\s*(?:number|code))?(?:\s*(?:is|es|was|:|=|#|-))?\s*(?P<value>[0-9]{3,4})(?-u:\b)"
+);
+pattern!(expiry = r"(?-u:\b)(?:0?[1-9]|1[0-2])\s?[/-]\s?(?:20[2-9][0-9]|[2-9][0-9])(?-u:\b)");
+pattern!(expires = words r"exp|expiry|expires?|expiration|expiring|valid (?:thru|through|until|to)|caduca|caducidad|vence|vencimiento|válida hasta");
+pattern!(
+    pin = r"(?i)(?-u:\b)pin(?:\s*(?:number|code|no\.?))?(?:\s*(?:is|es|was|:|=|#|-))?\s*(?P<value>[0-9]{4})(?-u:\b)"
+);
+
+/// Finds the data of cards.
+pub fn find(page: &Page<'_>, found: &mut Vec<Found>) {
+    for bytes in page.matches(number()) {
+        let digits = page.compact(&bytes);
+        if network(&digits) && checksum::luhn(&digits) {
+            let named = page.beside(&bytes, card());
+            let score = if named { SURE } else { 0.95 };
+            found.push(proven(PiiKind::CreditDebitNumber, bytes, score));
+        }
+    }
+    for bytes in page.matches(code()) {
+        found.push(shaped(PiiKind::CreditDebitCvv, bytes, LIKELY));
+    }
+    for bytes in page.matches(expiry()) {
+        if page.announced(&bytes, expires()) {
+            found.push(shaped(PiiKind::CreditDebitExpiry, bytes, LIKELY));
+        } else if page.announced(&bytes, card()) {
+            found.push(shaped(PiiKind::CreditDebitExpiry, bytes, PLAUSIBLE));
+        }
+    }
+    for bytes in page.matches(pin()) {
+        found.push(shaped(PiiKind::Pin, bytes, LIKELY));
+    }
+}
+
+/// A network issues numbers that begin so and are so long (ISO/IEC 7812; the networks' published ranges).
+fn network(digits: &str) -> bool {
+    let first = |count: usize| {
+        digits
+            .get(..count)
+            .and_then(|head| head.parse::<u32>().ok())
+    };
+    let (Some(two), Some(three), Some(four)) = (first(2), first(3), first(4)) else {
+        return false;
+    };
+    match digits.len() {
+        13 | 19 if two / 10 == 4 => true,
+        // Visa, Mastercard, Discover, JCB, UnionPay, Maestro, RuPay.
+        16..=19 => {
+            (digits.len() == 16 && (two / 10 == 4 || (51..=55).contains(&two)))
+                || (digits.len() == 16 && (2221..=2720).contains(&four))
+                || (four == 6011 || two == 65 || (644..=649).contains(&three))
+                || (3528..=3589).contains(&four)
+                || two == 62
+                || [50, 56, 57, 58, 60, 63, 67, 81, 82].contains(&two)
+        }
+        // American Express.
+        15 => two == 34 || two == 37,
+        // Diners Club.
+        14 => two == 36 || two == 38 || two == 39 || (300..=305).contains(&three),
+        _ => false,
+    }
+}

@@ -1,0 +1,217 @@
+//! Names and addresses, and what else the model reads as dates: its reading and the words around.
+//!
+//! An address is a street with its number, widened by the places that follow; a place alone is one only where
+//! the text says that somebody is there ("lives in", "address:"). Other countries' forms of addresses are not
+//! known.
+
+use super::page::{Page, pattern, shaped};
+use super::{Evidence, Found, LIKELY, PLAUSIBLE, PiiKind};
+use crate::syntax::{PartOfSpeech, Syntax};
+use std::ops::Range;
+
+const STREET: &str = r"(?:Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Place|Pl|Square|Sq|Terrace|Ter|Way|Highway|Hwy|Parkway|Pkwy|Circle|Cir|Alley|Trail|Trl|Crescent|Close|Row|Mews|Gardens|Broadway)";
+const STATE: &str = r"(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY])";
+
+pattern!(
+    street = &format!(
+        r"(?-u:\b)[0-9]{{1,6}}[A-Za-z]?(?:-[0-9]{{1,5}})?(?: (?:[NSEW]\.?|North|South|East|West))?(?: (?:[A-Z][A-Za-z'.-]{{0,30}}|[0-9]{{1,3}}(?:st|nd|rd|th))){{0,4}} {STREET}(?-u:\b)\.?(?:,? (?:Apt|Apartment|Suite|Ste|Unit|Floor|Flat|Room|#)\.? ?#?[A-Za-z0-9-]{{1,6}}(?-u:\b))?(?:,? [A-Z][A-Za-z.'-]{{1,30}}(?: [A-Z][A-Za-z.'-]{{1,30}}){{0,3}},? {STATE}(?-u:\b))?(?:,? [0-9]{{5}}(?:-[0-9]{{4}})?(?-u:\b))?"
+    )
+);
+pattern!(box_number = r"(?i)(?-u:\b)P\.? ?O\.? Box [0-9]{1,7}(?-u:\b)");
+// State and ZIP code; Royal Mail's postcodes; Canada Post's.
+pattern!(
+    code = &format!(
+        r"(?-u:\b)(?:{STATE} [0-9]{{5}}(?:-[0-9]{{4}})?|(?:[A-Z]{{1,2}}[0-9][A-Z0-9]?|GIR) [0-9][ABD-HJLNP-UW-Z]{{2}}|[ABCEGHJ-NPRSTVXY][0-9][ABCEGHJ-NPRSTV-Z] [0-9][ABCEGHJ-NPRSTV-Z][0-9])(?-u:\b)"
+    )
+);
+pattern!(there = words r"live|lives|lived|living|reside|resides|resided|residing|resident of|address|addresses|home|born in|moved to|located|mail(?:ed)? to|ship(?:ped)? to|deliver(?:ed)? to|based in|from");
+pattern!(
+    titled = r"(?-u:\b)(?:Mr|Mrs|Ms|Miss|Dr|Prof|Professor|Sir|Madam|Dear|[Mm]y name is|[Nn]ame:)\.? (?:(?:Mr|Mrs|Ms|Dr|Prof)\.? )?(?P<value>\p{Lu}[\p{L}'’-]+(?: \p{Lu}\.)?(?: \p{Lu}[\p{L}'’-]+){0,2})"
+);
+pattern!(
+    title = r"^(?i:mr|mrs|ms|miss|dr|prof|professor|sir|madam|dear|president|captain|judge)\.?\s+"
+);
+
+/// Words that the model takes for people where a form names its fields.
+const FIELDS: &[&str] = &[
+    "email",
+    "e-mail",
+    "phone",
+    "mobile",
+    "fax",
+    "ssn",
+    "itin",
+    "vin",
+    "pin",
+    "cvv",
+    "iban",
+    "swift",
+    "bic",
+    "url",
+    "ip",
+    "mac",
+    "nhs",
+    "sin",
+    "pan",
+    "aadhaar",
+    "passport",
+    "visa",
+    "mastercard",
+    "amex",
+    "card",
+    "password",
+    "username",
+    "login",
+    "name",
+    "address",
+    "dob",
+    "account",
+    "customer",
+    "team",
+    "sir",
+    "madam",
+    "friend",
+    "friends",
+    "all",
+    "everyone",
+    "colleagues",
+];
+
+/// Finds names, addresses and dates in the model's reading of a text.
+pub fn find(page: &Page<'_>, syntax: &Syntax, found: &mut Vec<Found>) {
+    let shapes = found.len();
+    for bytes in page.matches(titled()) {
+        if !field(page.at(&bytes)) {
+            found.push(shaped(PiiKind::Name, bytes, LIKELY));
+        }
+    }
+    let mut addresses: Vec<Range<usize>> = Vec::new();
+    for pattern in [street(), box_number(), code()] {
+        addresses.extend(page.matches(pattern));
+    }
+    let mut places: Vec<Range<usize>> = Vec::new();
+    for entity in &syntax.entities {
+        let bytes = entity.extent.begin_byte..entity.extent.end_byte;
+        let meets = |found: &Found| found.bytes.start < bytes.end && bytes.start < found.bytes.end;
+        // A rule that knows the shape knows better.
+        if found[..shapes].iter().any(meets) {
+            continue;
+        }
+        let read = |kind, bytes, score: f32| Found {
+            kind,
+            bytes,
+            score,
+            evidence: Evidence::Model,
+        };
+        match entity.label.as_str() {
+            "PERSON" => {
+                if let Some(bytes) = name(page, syntax, bytes) {
+                    found.push(read(PiiKind::Name, bytes, entity.score));
+                }
+            }
+            "GPE" | "LOC" | "FAC" => places.push(bytes),
+            // "three days" and "annual" are no dates.
+            "DATE" | "TIME" if says_when(page.at(&bytes)) => {
+                found.push(read(PiiKind::DateTime, bytes, entity.score));
+            }
+            _ => {}
+        }
+    }
+    for place in places {
+        if page.announced(&place, there()) {
+            addresses.push(place);
+            continue;
+        }
+        // A place that follows a part of an address, or stands before its code, belongs to it.
+        let joined = |a: &Range<usize>, b: &Range<usize>| {
+            a.end <= b.start
+                && matches!(
+                    &page.text[a.end..b.start],
+                    "" | " " | "," | ", " | ",\n" | "\n"
+                )
+        };
+        let belongs = addresses
+            .iter()
+            .any(|part| joined(part, &place) || joined(&place, part));
+        if belongs {
+            addresses.push(place);
+        }
+    }
+    for bytes in together(page.text, addresses) {
+        let digits = page.at(&bytes).bytes().any(|byte| byte.is_ascii_digit());
+        let score = if digits { LIKELY } else { PLAUSIBLE };
+        let evidence = if digits {
+            Evidence::Pattern
+        } else {
+            Evidence::Model
+        };
+        found.push(Found {
+            kind: PiiKind::Address,
+            bytes,
+            score,
+            evidence,
+        });
+    }
+}
+
+/// Joins parts that overlap or that only a comma or white space parts.
+fn together(text: &str, mut parts: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    parts.sort_by_key(|part| (part.start, part.end));
+    let mut joined: Vec<Range<usize>> = Vec::new();
+    for part in parts {
+        match joined.last_mut() {
+            Some(last)
+                if part.start <= last.end
+                    || matches!(&text[last.end..part.start], " " | "," | ", " | "\n" | ",\n") =>
+            {
+                last.end = last.end.max(part.end);
+            }
+            _ => joined.push(part),
+        }
+    }
+    joined
+}
+
+/// The name in what the model takes for a person, without titles and endings; `None` when it is none.
+fn name(page: &Page<'_>, syntax: &Syntax, bytes: Range<usize>) -> Option<Range<usize>> {
+    let whole = page.at(&bytes);
+    let start = bytes.start + title().find(whole).map_or(0, |title| title.end());
+    let kept = &page.text[start..bytes.end];
+    let kept = kept
+        .strip_suffix("'s")
+        .or_else(|| kept.strip_suffix("’s"))
+        .unwrap_or(kept);
+    // The first line: a name does not run on, the model does.
+    let kept = kept
+        .split(['\n', '\t', ':'])
+        .next()
+        .unwrap_or_default()
+        .trim_end();
+    let bytes = start..start + kept.len();
+    let proper = syntax.tokens.iter().any(|token| {
+        token.extent.begin_byte >= bytes.start
+            && token.extent.end_byte <= bytes.end
+            && token.part_of_speech == PartOfSpeech::ProperNoun
+    });
+    let plain = kept
+        .chars()
+        .all(|c| c.is_alphabetic() || c.is_whitespace() || ".,'’-".contains(c));
+    let letters = kept.chars().filter(|c| c.is_alphabetic()).count();
+    (proper && plain && letters >= 2 && !field(kept)).then_some(bytes)
+}
+
+/// The words name a field of a form or an audience, not a person.
+fn field(words: &str) -> bool {
+    words
+        .split_whitespace()
+        .all(|word| FIELDS.contains(&word.to_lowercase().trim_matches(['.', '\'', '’'])))
+}
+
+/// What the model calls a date points at a time: it has a number that is no count of days, or names a month, a
+/// day or a time near today.
+fn says_when(text: &str) -> bool {
+    pattern!(when = words r"jan(?:uary)?|feb(?:ruary)?|march|april|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?|mon(?:day)?|tue(?:s|sday)?|wed(?:nesday)?|thu(?:rs|rsday)?|fri(?:day)?|sat(?:urday)?|sun(?:day)?|today|tonight|tomorrow|yesterday|noon|midnight|morning|afternoon|evening|(?:last|next|this) (?:week|month|year|night|spring|summer|fall|autumn|winter)|christmas|easter|(?:1[5-9]|20)[0-9]{2}s?|[0-9]{1,2}(?::[0-9]{2})? ?(?:am|pm|a\.m|p\.m)");
+    // The model also takes long numbers of cards and accounts for dates; two years have eight digits.
+    let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    when().is_match(text) && digits <= 8
+}
