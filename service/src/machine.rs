@@ -85,6 +85,14 @@ pub fn store(config: &Config) -> Result<Store, escala_weights::Error> {
     })
 }
 
+/// Threads for one computation: what the configuration says, or every core.
+pub fn threads(config: &Config) -> usize {
+    match config.engine.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    }
+}
+
 /// How the engine uses this machine, with what the configuration leaves open decided by its cores.
 fn engine_config(config: &Config) -> Result<EngineConfig, DeviceError> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);

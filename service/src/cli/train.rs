@@ -1,0 +1,454 @@
+//! `escala train …`: fine-tuning on the user's own labelled texts.
+
+use super::{Stop, output};
+use crate::config::Config;
+use crate::machine;
+use clap::{Args, Subcommand, ValueEnum};
+use escala_models::bert::{Config as Encoder, Tokenizer};
+use escala_models::team::Team;
+use escala_models::train::adapter::{self, AdapterConfig};
+use escala_models::train::calibrate;
+use escala_models::train::classifier::{
+    Ended, Example, Observer, Progress, Settings, Trainer, softmax,
+};
+use escala_models::train::dataset::{self, Labelled};
+use escala_models::train::encoder::Method;
+use escala_models::train::metrics::Metrics;
+use escala_models::train::ratings::{self, Rated};
+use escala_weights::{Tensors, Terminal};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// The catalogue's name of the rated sentences.
+const RATINGS: &str = "vader-ratings";
+
+#[derive(Debug, Subcommand)]
+pub enum Train {
+    /// Fine-tune a sentence encoder as a classifier of texts.
+    TextClassifier(Box<TextClassifierArgs>),
+    /// Write the rated sentences that the sentiment model is trained on, split and composed.
+    SentimentData(SentimentDataArgs),
+}
+
+/// What of the encoder learns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum MethodChoice {
+    /// Low-rank adapters: small files, merged into the base when they are loaded.
+    Lora,
+    /// All weights.
+    Full,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples are read from .jsonl ({\"text\": …, \"label\": …} or {\"text\": …, \"target\": {label: probability, …}})
+and from .csv or .tsv (label,text without a heading).
+
+A run that was stopped (Ctrl-C, or worse) goes on where it was when the same command is given again.
+
+Example:
+  escala train text-classifier --train train.csv --dev dev.csv --output my-classifier"
+)]
+pub struct TextClassifierArgs {
+    /// Examples to learn from.
+    #[arg(long, value_name = "FILE")]
+    train: PathBuf,
+    /// Examples to stop early and to calibrate by; without them a tenth of the training examples is set aside.
+    #[arg(long, value_name = "FILE")]
+    dev: Option<PathBuf>,
+    /// Examples to report on at the end.
+    #[arg(long, value_name = "FILE")]
+    test: Option<PathBuf>,
+    /// Folder that the classifier and its figures are written to.
+    #[arg(long, value_name = "FOLDER")]
+    output: PathBuf,
+    /// The encoder, by its name in the catalogue.
+    #[arg(long, default_value = "all-minilm-l6-v2", value_name = "MODEL")]
+    base: String,
+    /// What of the encoder learns.
+    #[arg(long, value_enum, default_value = "lora")]
+    method: MethodChoice,
+    /// Rank of the adapters.
+    #[arg(long, default_value_t = 16, value_name = "N")]
+    rank: usize,
+    /// Numerator of the adapters' factor; the rank, unless given.
+    #[arg(long, value_name = "NUMBER")]
+    alpha: Option<f64>,
+    /// Passes over the examples.
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    epochs: u32,
+    /// Examples in a step.
+    #[arg(long, default_value_t = 32, value_name = "N")]
+    batch: usize,
+    /// Learning rate of the encoder at its highest; 1e-3 for adapters and 5e-5 for all weights, unless given.
+    #[arg(long, value_name = "NUMBER")]
+    rate: Option<f64>,
+    /// Learning rate of the classifying layer.
+    #[arg(long, default_value_t = 1e-3, value_name = "NUMBER")]
+    head_rate: f64,
+    /// Share of the steps over which the rates rise.
+    #[arg(long, default_value_t = 0.06, value_name = "SHARE")]
+    warm_up: f64,
+    /// Decoupled weight decay.
+    #[arg(long, default_value_t = 0.01, value_name = "NUMBER")]
+    weight_decay: f64,
+    /// Share of activations dropped while learning.
+    #[arg(long, default_value_t = 0.1, value_name = "SHARE")]
+    dropout: f32,
+    /// Evaluations in each epoch.
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    evaluations: u32,
+    /// Evaluations without improvement after which training stops; 0: never.
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    patience: u32,
+    /// Tokens read of each text.
+    #[arg(long, default_value_t = 128, value_name = "N")]
+    max_tokens: usize,
+    /// Source of everything random: the same seed, data and number of threads give the same model.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    seed: u64,
+    /// Forget a run that was stopped in the same folder.
+    #[arg(long)]
+    fresh: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SentimentDataArgs {
+    /// Folder that train.jsonl, dev.jsonl and test.jsonl are written to.
+    #[arg(long, value_name = "FOLDER")]
+    output: PathBuf,
+    /// Joined examples of mixed sentiment, and as many that are not.
+    #[arg(long, default_value_t = 1500, value_name = "N")]
+    composed: usize,
+}
+
+pub fn run(config: &Config, train: Train) -> Result<(), Stop> {
+    match train {
+        Train::TextClassifier(args) => text_classifier(config, &args),
+        Train::SentimentData(args) => sentiment_data(config, &args),
+    }
+}
+
+fn stop(error: impl std::error::Error) -> Stop {
+    Stop::failed(&error)
+}
+
+fn at<'a>(path: &'a Path) -> impl FnOnce(std::io::Error) -> Stop + 'a {
+    move |error| Stop::Failed(format!("{}: {error}", path.display()))
+}
+
+fn sentiment_data(config: &Config, args: &SentimentDataArgs) -> Result<(), Stop> {
+    let store = machine::store(config).map_err(stop)?;
+    let files = store.ensure(RATINGS, &Terminal::new()).map_err(stop)?;
+    let archive = files.path("ratings.tar.gz").map_err(stop)?;
+    let mut split = ratings::open(&archive).map_err(stop)?;
+    let composed = ratings::composed(&split.train, args.composed, 7);
+    split.train.extend(composed);
+    std::fs::create_dir_all(&args.output).map_err(at(&args.output))?;
+    for (name, part) in [
+        ("train.jsonl", &split.train),
+        ("dev.jsonl", &split.dev),
+        ("test.jsonl", &split.test),
+    ] {
+        let path = args.output.join(name);
+        write_rated(&path, part).map_err(at(&path))?;
+        output::print(&format!("{}: {} sentences\n", path.display(), part.len()))?;
+    }
+    Ok(())
+}
+
+fn write_rated(path: &Path, part: &[Rated]) -> std::io::Result<()> {
+    let mut out = BufWriter::new(File::create(path)?);
+    for rated in part {
+        let target: serde_json::Map<_, _> = ratings::LABELS
+            .iter()
+            .zip(rated.target)
+            .map(|(label, p)| ((*label).to_owned(), json!(p)))
+            .collect();
+        let line = json!({
+            "text": rated.text, "target": target, "mean": rated.mean, "domain": rated.domain,
+        });
+        writeln!(out, "{line}")?;
+    }
+    out.into_inner()?.sync_all()
+}
+
+fn text_classifier(config: &Config, args: &TextClassifierArgs) -> Result<(), Stop> {
+    let (train, dev, test) = parts(args)?;
+    let names: BTreeSet<&String> = train.iter().flat_map(|e| e.target.keys()).collect();
+    let labels: Vec<String> = order_of(names);
+    let store = machine::store(config).map_err(stop)?;
+    let base = store.ensure(&args.base, &Terminal::new()).map_err(stop)?;
+    let path = |name: &str| base.path(name).map_err(stop);
+    let encoder = Encoder::open(&path("config.json")?).map_err(stop)?;
+    let max_tokens = args.max_tokens.min(encoder.max_position_embeddings);
+    let tokenizer = Tokenizer::open(&path("tokenizer.json")?, max_tokens).map_err(stop)?;
+    let tensors = Arc::new(Tensors::open(path("model.safetensors")?).map_err(stop)?);
+    let examples = |part: &[Labelled]| -> Result<Vec<Example>, Stop> {
+        part.iter()
+            .map(|e| example(&tokenizer, &labels, e))
+            .collect()
+    };
+    let (train, dev_examples, test_examples) =
+        (examples(&train)?, examples(&dev)?, examples(&test)?);
+    let method = match args.method {
+        MethodChoice::Full => Method::Full,
+        MethodChoice::Lora => Method::Lora {
+            rank: args.rank,
+            alpha: args.alpha.unwrap_or(args.rank as f64),
+        },
+    };
+    let settings = Settings {
+        epochs: args.epochs,
+        batch: args.batch,
+        rate: args.rate.unwrap_or(match args.method {
+            MethodChoice::Lora => 1e-3,
+            MethodChoice::Full => 5e-5,
+        }),
+        head_rate: args.head_rate,
+        warm_up: args.warm_up,
+        weight_decay: args.weight_decay,
+        dropout: args.dropout,
+        evaluations: args.evaluations,
+        patience: args.patience,
+        seed: args.seed,
+    };
+    let device = config.engine.device.open().map_err(stop)?;
+    let team = Arc::new(Team::new(machine::threads(config)));
+    let mut trainer = Trainer::new(
+        encoder,
+        tensors,
+        labels.len(),
+        method,
+        settings.clone(),
+        &device,
+        team,
+    )
+    .map_err(stop)?;
+    std::fs::create_dir_all(&args.output).map_err(at(&args.output))?;
+    let checkpoint = args.output.join("checkpoint.safetensors");
+    if args.fresh && checkpoint.exists() {
+        std::fs::remove_file(&checkpoint).map_err(at(&checkpoint))?;
+    }
+    eprintln!(
+        "{} examples, {} labels, {} numbers to learn",
+        train.len(),
+        labels.len(),
+        trainer.parameters()
+    );
+    let mut watch = Watch::new(&labels)?;
+    let ended = trainer
+        .train(&train, &dev_examples, Some(&checkpoint), &mut watch)
+        .map_err(stop)?;
+    watch.bar.finish_and_clear();
+    if ended == Ended::Interrupted {
+        return Err(Stop::Failed(format!(
+            "stopped; the same command goes on from {}",
+            checkpoint.display()
+        )));
+    }
+    let logits = trainer.predict(&dev_examples).map_err(stop)?;
+    let targets: Vec<&[f32]> = dev_examples.iter().map(|e| e.target.as_slice()).collect();
+    let temperature = calibrate::temperature(&logits, &targets);
+    let low_rank = match method {
+        Method::Lora { rank, alpha } => (rank, alpha),
+        Method::Full => (1, 1.0),
+    };
+    let description = AdapterConfig {
+        peft_type: if method == Method::Full {
+            "FULL"
+        } else {
+            "LORA"
+        }
+        .to_owned(),
+        task_type: "SEQ_CLS".to_owned(),
+        base_model_name_or_path: args.base.clone(),
+        r: low_rank.0,
+        lora_alpha: low_rank.1,
+        target_modules: ["query", "key", "value", "dense"]
+            .map(str::to_owned)
+            .to_vec(),
+        modules_to_save: vec!["classifier".to_owned()],
+        labels: labels.clone(),
+        max_tokens,
+        prompt: String::new(),
+        temperature,
+        bias: Vec::new(),
+    };
+    adapter::save(&trainer, &description, method, &args.output).map_err(stop)?;
+    let figures = |examples: &[Example]| -> Result<Metrics, Stop> {
+        let logits = trainer.predict(examples).map_err(stop)?;
+        let predicted: Vec<Vec<f32>> = logits
+            .iter()
+            .map(|row| softmax(&row.iter().map(|x| x / temperature).collect::<Vec<_>>()))
+            .collect();
+        let targets: Vec<&[f32]> = examples.iter().map(|e| e.target.as_slice()).collect();
+        Ok(Metrics::of(&predicted, &targets, labels.len()))
+    };
+    let mut report = json!({
+        "base": args.base, "labels": labels, "settings": settings, "temperature": temperature,
+        "examples": train.len(), "dev": figures(&dev_examples)?,
+    });
+    if !test_examples.is_empty() {
+        report["test"] = json!(figures(&test_examples)?);
+    }
+    let text = serde_json::to_string_pretty(&report).map_err(stop)?;
+    let path = args.output.join("metrics.json");
+    std::fs::write(&path, text + "\n").map_err(at(&path))?;
+    std::fs::remove_file(&checkpoint).or_else(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Ok(()),
+        _ => Err(at(&checkpoint)(error)),
+    })?;
+    let part = if test_examples.is_empty() {
+        "dev"
+    } else {
+        "test"
+    };
+    output::print(&format!(
+        "{}: accuracy {:.4}, macro F1 {:.3} on {part} ({} examples)\n",
+        args.output.display(),
+        report[part]["accuracy"].as_f64().unwrap_or_default(),
+        report[part]["macro_f1"].as_f64().unwrap_or_default(),
+        report[part]["count"],
+    ))
+}
+
+/// Training, development and test examples.
+fn parts(args: &TextClassifierArgs) -> Result<(Vec<Labelled>, Vec<Labelled>, Vec<Labelled>), Stop> {
+    let read = |path: &PathBuf| dataset::read(path).map_err(stop);
+    let mut train = read(&args.train)?;
+    let dev = match &args.dev {
+        Some(path) => read(path)?,
+        // Every tenth, so that sorted files give all labels to both parts.
+        None => {
+            let mut dev = Vec::new();
+            let mut index = 0;
+            train.retain(|example| {
+                index += 1;
+                if index % 10 == 0 {
+                    dev.push(example.clone());
+                }
+                index % 10 != 0
+            });
+            dev
+        }
+    };
+    let test = args
+        .test
+        .as_ref()
+        .map(read)
+        .transpose()?
+        .unwrap_or_default();
+    Ok((train, dev, test))
+}
+
+/// Sentiment's labels in Comprehend's order; any others by name.
+fn order_of(names: BTreeSet<&String>) -> Vec<String> {
+    let known: Vec<String> = ratings::LABELS.map(str::to_owned).to_vec();
+    if names.len() == known.len() && known.iter().all(|name| names.contains(name)) {
+        return known;
+    }
+    names.into_iter().cloned().collect()
+}
+
+fn example(tokenizer: &Tokenizer, labels: &[String], labelled: &Labelled) -> Result<Example, Stop> {
+    if let Some(unknown) = labelled.target.keys().find(|name| !labels.contains(name)) {
+        return Err(Stop::Failed(format!(
+            "the label {unknown} does not occur among the training examples"
+        )));
+    }
+    let target = |label: &String| labelled.target.get(label).copied().unwrap_or(0.0);
+    Ok(Example {
+        ids: tokenizer.encode(&labelled.text).map_err(stop)?.ids,
+        target: labels.iter().map(target).collect(),
+    })
+}
+
+/// Shows where a run is, and asks it to stop on Ctrl-C.
+struct Watch {
+    bar: ProgressBar,
+    interrupted: Arc<AtomicBool>,
+    labels: Vec<String>,
+    started: Instant,
+    loss: f64,
+}
+
+impl Watch {
+    fn new(labels: &[String]) -> Result<Self, Stop> {
+        let interrupted = Arc::new(AtomicBool::new(false));
+        let flag = interrupted.clone();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(stop)?;
+        std::thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || {
+                if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+                    flag.store(true, Ordering::Relaxed);
+                }
+            })
+            .map_err(stop)?;
+        let bar = ProgressBar::no_length();
+        if let Ok(style) =
+            ProgressStyle::with_template("{wide_bar} {pos}/{len} steps  {elapsed}<{eta}  {msg}")
+        {
+            bar.set_style(style);
+        }
+        Ok(Self {
+            bar,
+            interrupted,
+            labels: labels.to_vec(),
+            started: Instant::now(),
+            loss: 0.0,
+        })
+    }
+}
+
+impl Observer for Watch {
+    fn step(&mut self, progress: Progress) -> bool {
+        self.loss = if self.loss == 0.0 {
+            progress.loss
+        } else {
+            0.98 * self.loss + 0.02 * progress.loss
+        };
+        self.bar.set_length(progress.steps);
+        self.bar.set_position(progress.step);
+        self.bar.set_message(format!("loss {:.4}", self.loss));
+        self.interrupted.load(Ordering::Relaxed)
+    }
+
+    fn evaluated(&mut self, progress: Progress, metrics: &Metrics, best: bool) {
+        let f1: Vec<String> = self
+            .labels
+            .iter()
+            .zip(&metrics.labels)
+            .take(8)
+            .map(|(label, figures)| format!("{label} {:.3}", figures.f1))
+            .collect();
+        let line = format!(
+            "step {}/{}  {:.0} s  loss {:.4}  dev loss {:.4}  accuracy {:.4}  macro F1 {:.3}  ({}){}",
+            progress.step,
+            progress.steps,
+            self.started.elapsed().as_secs_f64(),
+            self.loss,
+            metrics.loss,
+            metrics.accuracy,
+            metrics.macro_f1,
+            f1.join(", "),
+            if best { "  best" } else { "" },
+        );
+        if self.bar.is_hidden() {
+            eprintln!("{line}");
+        } else {
+            self.bar.println(line);
+        }
+    }
+}
