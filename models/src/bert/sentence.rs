@@ -195,7 +195,8 @@ mod tests {
 
     #[test]
     fn a_folder_says_how_it_is_pooled() {
-        let folder = std::env::temp_dir().join(format!("escala-pooling-{}", std::process::id()));
+        let scratch = tempfile::tempdir().expect("folder");
+        let folder = scratch.path().join("model");
         std::fs::create_dir_all(folder.join("1_Pooling")).expect("folder");
         let said = |text: &str| {
             std::fs::write(folder.join("1_Pooling/config.json"), text).expect("file");

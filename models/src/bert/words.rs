@@ -166,15 +166,19 @@ impl TokenClassifier {
                 if label == OUTSIDE {
                     return None;
                 }
-                // Some tokenizers count the space before a word as the word's.
+                // Some tokenizers count the space before a word as the word's, some make it a token.
                 let place = text.get(first.start..last.end)?;
                 let start = first.start + (place.len() - place.trim_start().len());
+                let end = first.start + place.trim_end().len();
+                if start >= end {
+                    return None;
+                }
                 let sum: f32 = group.iter().map(|word| word.score).sum();
                 Some(Span {
                     label: label.to_owned(),
                     score: sum / group.len() as f32,
                     start,
-                    end: (first.start + place.trim_end().len()).max(start),
+                    end,
                 })
             })
             .collect()
