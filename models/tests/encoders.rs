@@ -246,7 +246,7 @@ fn spans_of_words_are_transformers() {
                     let place = |span: &Span| (span.label.clone(), span.start, span.end);
                     assert_eq!(place(got), place(want), "{at}");
                 }
-                assert_eq!(answer.truncated, case.text.len() > 100);
+                assert!(answer.tokens >= case.ids.len(), "{at}");
                 seen += wanted.len();
             }
         }

@@ -210,23 +210,27 @@ fn published(dir: &Path, name: &str) -> Result<Published, Error> {
 
 /// What is published of a revision.
 fn find(repo: &str, revision: &str, place: &Place) -> Result<Option<ModelFiles>, Error> {
-    let path = place.reference(revision);
-    let commit = match fs::read_to_string(&path) {
-        Ok(commit) => commit,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(io_error("read", &path)(error)),
-    };
-    if !is_commit(&commit) {
-        return Err(Error::Damaged {
-            model: repo.to_owned(),
-            path,
-            why: "it names no commit".to_owned(),
-        });
+    match place.commit(revision)? {
+        Some(commit) => store::published(repo, &place.dir.join(commit)),
+        None => Ok(None),
     }
-    store::published(repo, &place.dir.join(commit))
 }
 
 impl Place {
+    /// The commit that a revision was when it was first asked for.
+    fn commit(&self, revision: &str) -> Result<Option<String>, Error> {
+        let path = self.reference(revision);
+        match fs::read_to_string(&path) {
+            Ok(commit) if is_commit(&commit) => Ok(Some(commit)),
+            Ok(_) => {
+                tracing::warn!(path = %path.display(), "names no commit; asking the hub again");
+                Ok(None)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io_error("read", &path)(error)),
+        }
+    }
+
     fn reference(&self, revision: &str) -> PathBuf {
         // No plain revision has a percent sign.
         self.dir.join("refs").join(revision.replace('/', "%2F"))
@@ -254,6 +258,9 @@ fn pull(
         }
         Err(other) => return Err(other),
     }
+    // A damaged checkpoint is made whole again, not moved on.
+    let asked = place.commit(revision)?;
+    let asked = asked.as_deref().unwrap_or(revision);
     let layout = store.layout();
     let inbox = Inbox {
         files: layout.files(&place.key),
@@ -275,7 +282,7 @@ fn pull(
         })
     } else {
         tell.say(Stage::Fetch, &format!("hub repository {repo}"), 0, None);
-        fetch(store, repo, revision, &inbox, &staging)
+        fetch(store, repo, asked, &inbox, &staging)
     };
     let (commit, names) = fetched.map_err(|failure| {
         let why = failure.why;

@@ -28,14 +28,15 @@ pub struct Tokens {
     pub truncated: bool,
 }
 
-/// The tokens of one text with their places.
+/// All tokens of one text with their places.
 pub(super) struct PlacedTokens {
-    pub(super) tokens: Tokens,
+    pub(super) ids: Vec<u32>,
     /// For each token, where it lies in the text, unless it is a special one.
     pub(super) places: Vec<Option<Place>>,
 }
 
 /// Where a token lies.
+#[derive(Clone, Copy)]
 pub(super) struct Place {
     /// First byte.
     pub(super) start: usize,
@@ -98,7 +99,7 @@ impl Tokenizer {
         Ok(self.cut(ids, cut))
     }
 
-    /// The tokens of `text` and where each lies.
+    /// The tokens of the whole of `text` and where each lies.
     ///
     /// # Errors
     /// When the tokenizer fails, or keeps no places.
@@ -108,7 +109,6 @@ impl Tokenizer {
                 "words of a tokenizer without tokenizer.json",
             ));
         };
-        let (text, cut) = self.prefix(text);
         let encoding = inner
             .encode(text, true)
             .map_err(|error| Error::Tokenizer(error.to_string()))?;
@@ -142,16 +142,15 @@ impl Tokenizer {
                 continues,
             })
         };
-        let mut places: Vec<_> = (0..encoding.len()).map(place).collect();
-        let tokens = self.cut(encoding.get_ids().to_vec(), cut);
-        if let Some(last) = tokens.ids.len().checked_sub(1)
-            && places.len() > tokens.ids.len()
-        {
-            let closing = places.pop().flatten();
-            places.truncate(last);
-            places.push(closing);
-        }
-        Ok(PlacedTokens { tokens, places })
+        Ok(PlacedTokens {
+            places: (0..encoding.len()).map(place).collect(),
+            ids: encoding.get_ids().to_vec(),
+        })
+    }
+
+    /// The most tokens that one reading has.
+    pub(super) fn longest(&self) -> usize {
+        self.longest
     }
 
     /// Cuts to the longest length; the closing special token stays, as in the reference's truncation.

@@ -83,7 +83,7 @@ pub(crate) unsafe fn gelu_tanh<S: Simd>(x: S::V) -> S::V {
     unsafe {
         let cubic = S::fma(S::mul(x, x), S::splat(0.044_715), S::splat(1.0));
         // -2 sqrt(2/pi)
-        let exponent = S::mul(S::mul(x, cubic), S::splat(-1.595_769_1));
+        let exponent = S::mul(S::mul(x, cubic), S::splat(-1.595_769));
         S::div(x, S::add(S::splat(1.0), exp::<S>(exponent)))
     }
 }
