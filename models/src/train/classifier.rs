@@ -527,7 +527,7 @@ pub fn softmax(logits: &[f32]) -> Vec<f32> {
 }
 
 /// Fisher and Yates, with counter-based random numbers.
-fn shuffle<T>(items: &mut [T], seed: u64) {
+pub(super) fn shuffle<T>(items: &mut [T], seed: u64) {
     for last in (1..items.len()).rev() {
         let other = (random(seed, last as u64) % (last as u64 + 1)) as usize;
         items.swap(last, other);

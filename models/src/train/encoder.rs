@@ -3,7 +3,8 @@
 use super::ops::{FrozenLinear, Ops};
 use super::optimizer::Parameter;
 use super::random;
-use crate::bert::Config;
+use crate::bert::weights::{Part, Weights, Words};
+use crate::bert::{Config, HiddenAct};
 use crate::error::{Error, Result};
 use candle_core::{Device, Tensor, Var};
 use escala_weights::Tensors;
@@ -23,22 +24,22 @@ pub enum Method {
     },
 }
 
-/// The linear layers of a transformer layer, by their names below `encoder.layer.N`.
-pub(crate) const LINEARS: [&str; 6] = [
-    "attention.self.query",
-    "attention.self.key",
-    "attention.self.value",
-    "attention.output.dense",
-    "intermediate.dense",
-    "output.dense",
+/// The linear layers of a transformer layer.
+pub(crate) const LINEARS: [Part; 6] = [
+    Part::Query,
+    Part::Key,
+    Part::Value,
+    Part::AttentionOutput,
+    Part::Up,
+    Part::Down,
 ];
 
-/// Outputs and inputs of the linear layer at `index` of [`LINEARS`].
-pub(crate) fn shape(config: &Config, index: usize) -> (usize, usize) {
+/// Outputs and inputs of a linear layer.
+pub(crate) fn shape(config: &Config, part: Part) -> (usize, usize) {
     let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-    match index {
-        4 => (inner, hidden),
-        5 => (hidden, inner),
+    match part {
+        Part::Up => (inner, hidden),
+        Part::Down => (hidden, inner),
         _ => (hidden, hidden),
     }
 }
@@ -55,14 +56,11 @@ pub struct LearningEncoder {
 
 enum Embeddings {
     /// Rows are looked up in the file.
-    Frozen {
-        tensors: Arc<Tensors>,
-        positions: Vec<f32>,
-    },
+    Frozen { words: Words, positions: Vec<f32> },
     Learning {
         words: Var,
         positions: Var,
-        segments: Var,
+        segments: Option<Var>,
     },
 }
 
@@ -126,73 +124,62 @@ impl LearningEncoder {
             });
             Ok(var)
         };
+        if config.hidden_act != HiddenAct::Gelu {
+            return Err(Error::unsupported(format!(
+                "training with the activation {:?}",
+                config.hidden_act
+            )));
+        }
+        let weights = Weights::new(config.clone(), tensors)?;
         let hidden = config.hidden_size;
         let get = |name: &str, shape: &[usize]| -> Result<Vec<f32>> {
-            Ok(tensors.f32_of(name, shape)?.into_owned())
+            Ok(weights.get(name, shape)?.into_owned())
         };
         let full = method == Method::Full;
-        let norm = |name: &str,
+        let norm = |module: &str,
                     learn: &mut dyn FnMut(String, Vec<f32>, &[usize], bool) -> Result<Var>|
          -> Result<[Tensor; 2]> {
-            let mut part = |part: &str| -> Result<Tensor> {
-                let name = format!("{name}.{part}");
-                let values = get(&name, &[hidden])?;
+            let (gamma, beta) = weights.norm(module)?;
+            let mut part = |part: &str, values: Vec<f32>| -> Result<Tensor> {
+                let name = format!("{module}.{part}");
                 Ok(if full {
                     learn(name, values, &[hidden], false)?.as_tensor().clone()
                 } else {
                     Tensor::from_vec(values, hidden, device)?
                 })
             };
-            Ok([part("weight")?, part("bias")?])
+            let gamma = part("weight", gamma.into_owned())?;
+            Ok([gamma, part("bias", beta.into_owned())?])
         };
-        let words = "embeddings.word_embeddings.weight";
-        let positions = "embeddings.position_embeddings.weight";
-        let segments = "embeddings.token_type_embeddings.weight";
-        let word_shape = [config.vocab_size, hidden];
-        let position_shape = [config.max_position_embeddings, hidden];
-        let segment_shape = [config.type_vocab_size, hidden];
         let embeddings = if full {
+            let mut table = |name: &str, rows: usize| -> Result<Var> {
+                let name = weights.module(&format!("embeddings.{name}_embeddings.weight"));
+                let values = get(&name, &[rows, hidden])?;
+                learn(name, values, &[rows, hidden], true)
+            };
             Embeddings::Learning {
-                words: learn(
-                    words.to_owned(),
-                    get(words, &word_shape)?,
-                    &word_shape,
-                    true,
-                )?,
-                positions: learn(
-                    positions.to_owned(),
-                    get(positions, &position_shape)?,
-                    &position_shape,
-                    true,
-                )?,
-                segments: learn(
-                    segments.to_owned(),
-                    get(segments, &segment_shape)?,
-                    &segment_shape,
-                    true,
-                )?,
+                words: table("word", config.vocab_size)?,
+                positions: table("position", config.max_position_embeddings)?,
+                segments: match config.type_vocab_size {
+                    0 => None,
+                    kinds => Some(table("token_type", kinds)?),
+                },
             }
         } else {
-            tensors.f32_of(words, &word_shape)?;
-            let mut positions = get(positions, &position_shape)?;
-            let segments = get(segments, &segment_shape)?;
-            for row in positions.chunks_exact_mut(hidden) {
-                row.iter_mut().zip(&segments).for_each(|(p, s)| *p += s);
-            }
             Embeddings::Frozen {
-                tensors: tensors.clone(),
-                positions,
+                words: weights.words()?,
+                positions: weights.positions()?,
             }
         };
-        let embedding_norm = norm("embeddings.LayerNorm", &mut learn)?;
+        let embedding_norm = norm(&weights.module("embeddings.LayerNorm"), &mut learn)?;
         let mut layers = Vec::with_capacity(config.num_hidden_layers);
         for layer in 0..config.num_hidden_layers {
             let mut linears = Vec::with_capacity(LINEARS.len());
-            for (index, name) in LINEARS.iter().enumerate() {
-                let name = format!("encoder.layer.{layer}.{name}");
-                let (outputs, inputs) = shape(&config, index);
-                let weight = get(&format!("{name}.weight"), &[outputs, inputs])?;
-                let bias = get(&format!("{name}.bias"), &[outputs])?;
+            for (index, part) in LINEARS.into_iter().enumerate() {
+                let name = weights.part(layer, part);
+                let (outputs, inputs) = shape(&config, part);
+                let (weight, bias) = weights.linear(&name, outputs, inputs)?;
+                let (weight, bias) = (weight.into_owned(), bias.into_owned());
                 linears.push(match method {
                     Method::Full => Linear::Learning {
                         weight: learn(format!("{name}.weight"), weight, &[outputs, inputs], true)?,
@@ -225,11 +212,10 @@ impl LearningEncoder {
             let linears: [Linear; 6] = linears
                 .try_into()
                 .unwrap_or_else(|_| unreachable!("one for each name"));
-            let at = |name: &str| format!("encoder.layer.{layer}.{name}.LayerNorm");
             layers.push(Layer {
                 linears,
-                attention_norm: norm(&at("attention.output"), &mut learn)?,
-                output_norm: norm(&at("output"), &mut learn)?,
+                attention_norm: norm(&weights.part(layer, Part::AttentionNorm), &mut learn)?,
+                output_norm: norm(&weights.part(layer, Part::OutputNorm), &mut learn)?,
             });
         }
         let encoder = Self {
@@ -255,11 +241,11 @@ impl LearningEncoder {
     pub fn forward(&self, sequences: &[&[u32]], dropout: Option<Dropout>) -> Result<Tensor> {
         let mut starts = vec![0];
         for ids in sequences {
-            if ids.is_empty() || ids.len() > self.config.max_position_embeddings {
+            if ids.is_empty() || ids.len() > self.config.max_tokens() {
                 return Err(Error::unsupported(format!(
                     "a sequence of {} tokens, the network reads 1 to {}",
                     ids.len(),
-                    self.config.max_position_embeddings
+                    self.config.max_tokens()
                 )));
             }
             if ids.iter().any(|&id| id as usize >= self.config.vocab_size) {
@@ -311,17 +297,15 @@ impl LearningEncoder {
     fn embed(&self, sequences: &[&[u32]], starts: &[usize]) -> Result<Tensor> {
         let (tokens, hidden) = (starts[sequences.len()], self.config.hidden_size);
         let x = match &self.embeddings {
-            Embeddings::Frozen { tensors, positions } => {
-                let words = tensors.f32_of(
-                    "embeddings.word_embeddings.weight",
-                    &[self.config.vocab_size, hidden],
-                )?;
-                let mut x = Vec::with_capacity(tokens * hidden);
+            Embeddings::Frozen { words, positions } => {
+                let mut x = vec![0f32; tokens * hidden];
+                let mut rows = x.chunks_exact_mut(hidden);
                 for ids in sequences {
-                    for (position, &id) in ids.iter().enumerate() {
-                        let word = &words[id as usize * hidden..][..hidden];
-                        let position = &positions[position * hidden..][..hidden];
-                        x.extend(word.iter().zip(position).map(|(w, p)| w + p));
+                    let places = self.config.positions(ids);
+                    for ((&id, place), row) in ids.iter().zip(places).zip(&mut rows) {
+                        words.row(id as usize, row);
+                        let position = &positions[place as usize * hidden..][..hidden];
+                        row.iter_mut().zip(position).for_each(|(x, p)| *x += p);
                     }
                 }
                 Tensor::from_vec(x, (tokens, hidden), &self.device)?
@@ -337,12 +321,15 @@ impl LearningEncoder {
                     .collect();
                 let places: Vec<u32> = sequences
                     .iter()
-                    .flat_map(|ids| 0..ids.len() as u32)
+                    .flat_map(|ids| self.config.positions(ids))
                     .collect();
                 let ids = Tensor::from_vec(ids, tokens, &self.device)?;
                 let places = Tensor::from_vec(places, tokens, &self.device)?;
-                (words.index_select(&ids, 0)? + positions.index_select(&places, 0)?)?
-                    .broadcast_add(&segments.narrow(0, 0, 1)?)?
+                let x = (words.index_select(&ids, 0)? + positions.index_select(&places, 0)?)?;
+                match segments {
+                    Some(segments) => x.broadcast_add(&segments.narrow(0, 0, 1)?)?,
+                    None => x,
+                }
             }
         };
         self.normalise(&x, &self.norm)

@@ -7,6 +7,7 @@
 //! | `optimizer.rs` | AdamW, gradient clipping, warm-up and decay |
 //! | `classifier.rs` | a classifier on the encoder and the training loop: early stopping, checkpoints, progress |
 //! | `checkpoint.rs` | what a run needs to go on after it was stopped |
+//! | `head.rs` | a linear classifier on an encoder that stays as it is |
 //! | `metrics.rs` | accuracy, F1, confusion, calibration |
 //! | `calibrate.rs` | temperature scaling |
 //! | `dataset.rs` | labelled texts from files |
@@ -23,6 +24,7 @@ pub mod checkpoint;
 pub mod classifier;
 pub mod dataset;
 pub mod encoder;
+pub mod head;
 pub mod metrics;
 pub mod ops;
 pub mod optimizer;

@@ -4,18 +4,20 @@ use super::{Stop, output};
 use crate::config::Config;
 use crate::machine;
 use clap::{Args, Subcommand, ValueEnum};
-use escala_models::bert::{Config as Encoder, Tokenizer};
+use escala_models::Compute;
+use escala_models::bert::{Config as Encoder, SentenceEncoder, Tokenizer};
 use escala_models::team::Team;
 use escala_models::train::adapter::{self, AdapterConfig};
 use escala_models::train::calibrate;
 use escala_models::train::classifier::{
-    Ended, Example, Observer, Progress, Settings, Trainer, softmax,
+    Ended, Example, HEAD, Observer, Progress, Settings, Trainer, softmax,
 };
 use escala_models::train::dataset::{self, Labelled};
 use escala_models::train::encoder::Method;
+use escala_models::train::head;
 use escala_models::train::metrics::Metrics;
 use escala_models::train::ratings::{self, Rated};
-use escala_weights::{Tensors, Terminal};
+use escala_weights::{ModelFiles, Tensors, Terminal};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -44,6 +46,8 @@ enum MethodChoice {
     Lora,
     /// All weights.
     Full,
+    /// Nothing: only a linear layer on top learns. Minutes instead of hours, and several points worse.
+    Head,
 }
 
 #[derive(Debug, Args)]
@@ -111,6 +115,9 @@ pub struct TextClassifierArgs {
     /// Tokens read of each text.
     #[arg(long, default_value_t = 128, value_name = "N")]
     max_tokens: usize,
+    /// Put before every text; some encoders were trained with one ("query: ").
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    prompt: String,
     /// Source of everything random: the same seed, data and number of threads give the same model.
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
@@ -188,29 +195,24 @@ fn text_classifier(config: &Config, args: &TextClassifierArgs) -> Result<(), Sto
     let base = store.ensure(&args.base, &Terminal::new()).map_err(stop)?;
     let path = |name: &str| base.path(name).map_err(stop);
     let encoder = Encoder::open(&path("config.json")?).map_err(stop)?;
-    let max_tokens = args.max_tokens.min(encoder.max_position_embeddings);
-    let tokenizer = Tokenizer::open(&path("tokenizer.json")?, max_tokens).map_err(stop)?;
-    let tensors = Arc::new(Tensors::open(path("model.safetensors")?).map_err(stop)?);
+    let max_tokens = args.max_tokens.min(encoder.max_tokens());
+    let tokenizer = Tokenizer::load(base.dir(), max_tokens).map_err(stop)?;
     let examples = |part: &[Labelled]| -> Result<Vec<Example>, Stop> {
         part.iter()
-            .map(|e| example(&tokenizer, &labels, e))
+            .map(|e| example(&tokenizer, &args.prompt, &labels, e))
             .collect()
     };
-    let (train, dev_examples, test_examples) =
-        (examples(&train)?, examples(&dev)?, examples(&test)?);
-    let method = match args.method {
-        MethodChoice::Full => Method::Full,
-        MethodChoice::Lora => Method::Lora {
-            rank: args.rank,
-            alpha: args.alpha.unwrap_or(args.rank as f64),
-        },
+    let parts = Parts {
+        train: examples(&train)?,
+        dev: examples(&dev)?,
+        test: examples(&test)?,
     };
     let settings = Settings {
         epochs: args.epochs,
         batch: args.batch,
         rate: args.rate.unwrap_or(match args.method {
-            MethodChoice::Lora => 1e-3,
             MethodChoice::Full => 5e-5,
+            MethodChoice::Lora | MethodChoice::Head => 1e-3,
         }),
         head_rate: args.head_rate,
         warm_up: args.warm_up,
@@ -220,8 +222,70 @@ fn text_classifier(config: &Config, args: &TextClassifierArgs) -> Result<(), Sto
         patience: args.patience,
         seed: args.seed,
     };
+    std::fs::create_dir_all(&args.output).map_err(at(&args.output))?;
+    let mut description = AdapterConfig {
+        peft_type: adapter::LOW_RANK.to_owned(),
+        task_type: "SEQ_CLS".to_owned(),
+        base_model_name_or_path: args.base.clone(),
+        r: args.rank,
+        lora_alpha: args.alpha.unwrap_or(args.rank as f64),
+        target_modules: ["query", "key", "value", "dense"]
+            .map(str::to_owned)
+            .to_vec(),
+        modules_to_save: vec!["classifier".to_owned()],
+        labels,
+        max_tokens,
+        prompt: args.prompt.clone(),
+        temperature: 1.0,
+    };
+    let logits = match args.method {
+        MethodChoice::Head => head_only(config, &base, &parts, &settings, &mut description, args)?,
+        MethodChoice::Lora | MethodChoice::Full => {
+            fine_tuned(config, &base, &parts, &settings, &mut description, args)?
+        }
+    };
+    report(args, &parts, &settings, &description, &logits)
+}
+
+/// Examples as token ids and distributions.
+struct Parts {
+    train: Vec<Example>,
+    dev: Vec<Example>,
+    test: Vec<Example>,
+}
+
+/// Logits of the development and test examples.
+struct Logits {
+    dev: Vec<Vec<f32>>,
+    test: Vec<Vec<f32>>,
+}
+
+fn targets(examples: &[Example]) -> Vec<&[f32]> {
+    examples.iter().map(|e| e.target.as_slice()).collect()
+}
+
+/// Trains the encoder, or adapters beside it, and writes what was learned.
+fn fine_tuned(
+    config: &Config,
+    base: &ModelFiles,
+    parts: &Parts,
+    settings: &Settings,
+    description: &mut AdapterConfig,
+    args: &TextClassifierArgs,
+) -> Result<Logits, Stop> {
+    let path = |name: &str| base.path(name).map_err(stop);
+    let encoder = Encoder::open(&path("config.json")?).map_err(stop)?;
+    let tensors = Arc::new(Tensors::open(path("model.safetensors")?).map_err(stop)?);
+    let method = match args.method {
+        MethodChoice::Full => Method::Full,
+        MethodChoice::Lora | MethodChoice::Head => Method::Lora {
+            rank: description.r,
+            alpha: description.lora_alpha,
+        },
+    };
     let device = config.engine.device.open().map_err(stop)?;
     let team = Arc::new(Team::new(machine::threads(config)));
+    let labels = description.labels.clone();
     let mut trainer = Trainer::new(
         encoder,
         tensors,
@@ -232,20 +296,19 @@ fn text_classifier(config: &Config, args: &TextClassifierArgs) -> Result<(), Sto
         team,
     )
     .map_err(stop)?;
-    std::fs::create_dir_all(&args.output).map_err(at(&args.output))?;
     let checkpoint = args.output.join("checkpoint.safetensors");
     if args.fresh && checkpoint.exists() {
         std::fs::remove_file(&checkpoint).map_err(at(&checkpoint))?;
     }
     eprintln!(
         "{} examples, {} labels, {} numbers to learn",
-        train.len(),
+        parts.train.len(),
         labels.len(),
         trainer.parameters()
     );
     let mut watch = Watch::new(&labels)?;
     let ended = trainer
-        .train(&train, &dev_examples, Some(&checkpoint), &mut watch)
+        .train(&parts.train, &parts.dev, Some(&checkpoint), &mut watch)
         .map_err(stop)?;
     watch.bar.finish_and_clear();
     if ended == Ended::Interrupted {
@@ -254,63 +317,118 @@ fn text_classifier(config: &Config, args: &TextClassifierArgs) -> Result<(), Sto
             checkpoint.display()
         )));
     }
-    let logits = trainer.predict(&dev_examples).map_err(stop)?;
-    let targets: Vec<&[f32]> = dev_examples.iter().map(|e| e.target.as_slice()).collect();
-    let temperature = calibrate::temperature(&logits, &targets);
-    let low_rank = match method {
-        Method::Lora { rank, alpha } => (rank, alpha),
-        Method::Full => (1, 1.0),
+    let logits = Logits {
+        dev: trainer.predict(&parts.dev).map_err(stop)?,
+        test: trainer.predict(&parts.test).map_err(stop)?,
     };
-    let description = AdapterConfig {
-        peft_type: if method == Method::Full {
-            "FULL"
-        } else {
-            "LORA"
+    description.temperature = calibrate::temperature(&logits.dev, &targets(&parts.dev));
+    if method == Method::Full {
+        description.peft_type = "FULL".to_owned();
+    }
+    adapter::save(&trainer, description, method, &args.output).map_err(stop)?;
+    match std::fs::remove_file(&checkpoint) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(at(&checkpoint)(error)),
+        _ => Ok(logits),
+    }
+}
+
+/// Trains a linear layer on the encoder as it is, and writes it.
+fn head_only(
+    config: &Config,
+    base: &ModelFiles,
+    parts: &Parts,
+    settings: &Settings,
+    description: &mut AdapterConfig,
+    args: &TextClassifierArgs,
+) -> Result<Logits, Stop> {
+    let device = config.engine.device.open().map_err(stop)?;
+    let compute = Compute::new(device, machine::threads(config));
+    let encoder = SentenceEncoder::load(base.dir(), &compute.device).map_err(stop)?;
+    let total = parts.train.len() + parts.dev.len() + parts.test.len();
+    let bar = bar("texts");
+    bar.set_length(total as u64);
+    let vectors = |examples: &[Example]| -> Result<Vec<Vec<f32>>, Stop> {
+        // Texts of one length together.
+        let mut order: Vec<usize> = (0..examples.len()).collect();
+        order.sort_by_key(|&index| examples[index].ids.len());
+        let mut all = vec![Vec::new(); examples.len()];
+        for chunk in order.chunks(64) {
+            let ids: Vec<&[u32]> = chunk.iter().map(|&i| examples[i].ids.as_slice()).collect();
+            let pooled = encoder.pool(&compute, &ids).map_err(stop)?;
+            for (&index, vector) in chunk.iter().zip(pooled) {
+                all[index] = vector;
+            }
+            bar.inc(chunk.len() as u64);
         }
-        .to_owned(),
-        task_type: "SEQ_CLS".to_owned(),
-        base_model_name_or_path: args.base.clone(),
-        r: low_rank.0,
-        lora_alpha: low_rank.1,
-        target_modules: ["query", "key", "value", "dense"]
-            .map(str::to_owned)
-            .to_vec(),
-        modules_to_save: vec!["classifier".to_owned()],
-        labels: labels.clone(),
-        max_tokens,
-        prompt: String::new(),
-        temperature,
-        bias: Vec::new(),
+        Ok(all)
     };
-    adapter::save(&trainer, &description, method, &args.output).map_err(stop)?;
-    let figures = |examples: &[Example]| -> Result<Metrics, Stop> {
-        let logits = trainer.predict(examples).map_err(stop)?;
+    let (train, dev, test) = (
+        vectors(&parts.train)?,
+        vectors(&parts.dev)?,
+        vectors(&parts.test)?,
+    );
+    bar.finish_and_clear();
+    let wanted = |examples: &[Example]| -> Vec<Vec<f32>> {
+        examples.iter().map(|e| e.target.clone()).collect()
+    };
+    let labels = description.labels.len();
+    let head = head::train(
+        &train,
+        &wanted(&parts.train),
+        (&dev, &wanted(&parts.dev)),
+        labels,
+        settings,
+    )
+    .map_err(stop)?;
+    let logits = Logits {
+        dev: dev.iter().map(|x| head.apply(x)).collect(),
+        test: test.iter().map(|x| head.apply(x)).collect(),
+    };
+    description.peft_type = adapter::HEAD_ONLY.to_owned();
+    description.target_modules.clear();
+    description.r = 1;
+    description.lora_alpha = 1.0;
+    description.temperature = calibrate::temperature(&logits.dev, &targets(&parts.dev));
+    let width = encoder.config().hidden_size;
+    let learned = vec![
+        (HEAD[0].to_owned(), vec![labels, width], head.weight),
+        (HEAD[1].to_owned(), vec![labels], head.bias),
+    ];
+    adapter::write(description, learned, &args.output).map_err(stop)?;
+    Ok(logits)
+}
+
+/// Writes `metrics.json` and says the most important of it.
+fn report(
+    args: &TextClassifierArgs,
+    parts: &Parts,
+    settings: &Settings,
+    description: &AdapterConfig,
+    logits: &Logits,
+) -> Result<(), Stop> {
+    let labels = description.labels.len();
+    let figures = |logits: &[Vec<f32>], examples: &[Example]| -> Metrics {
         let predicted: Vec<Vec<f32>> = logits
             .iter()
-            .map(|row| softmax(&row.iter().map(|x| x / temperature).collect::<Vec<_>>()))
+            .map(|row| {
+                let scaled: Vec<f32> = row.iter().map(|x| x / description.temperature).collect();
+                softmax(&scaled)
+            })
             .collect();
-        let targets: Vec<&[f32]> = examples.iter().map(|e| e.target.as_slice()).collect();
-        Ok(Metrics::of(&predicted, &targets, labels.len()))
+        Metrics::of(&predicted, &targets(examples), labels)
     };
     let mut report = json!({
-        "base": args.base, "labels": labels, "settings": settings, "temperature": temperature,
-        "examples": train.len(), "dev": figures(&dev_examples)?,
+        "base": args.base, "labels": description.labels, "settings": settings,
+        "temperature": description.temperature, "examples": parts.train.len(),
+        "dev": figures(&logits.dev, &parts.dev),
     });
-    if !test_examples.is_empty() {
-        report["test"] = json!(figures(&test_examples)?);
+    if !parts.test.is_empty() {
+        report["test"] = json!(figures(&logits.test, &parts.test));
     }
     let text = serde_json::to_string_pretty(&report).map_err(stop)?;
     let path = args.output.join("metrics.json");
     std::fs::write(&path, text + "\n").map_err(at(&path))?;
-    std::fs::remove_file(&checkpoint).or_else(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Ok(()),
-        _ => Err(at(&checkpoint)(error)),
-    })?;
-    let part = if test_examples.is_empty() {
-        "dev"
-    } else {
-        "test"
-    };
+    let part = if parts.test.is_empty() { "dev" } else { "test" };
     output::print(&format!(
         "{}: accuracy {:.4}, macro F1 {:.3} on {part} ({} examples)\n",
         args.output.display(),
@@ -358,17 +476,32 @@ fn order_of(names: BTreeSet<&String>) -> Vec<String> {
     names.into_iter().cloned().collect()
 }
 
-fn example(tokenizer: &Tokenizer, labels: &[String], labelled: &Labelled) -> Result<Example, Stop> {
+fn example(
+    tokenizer: &Tokenizer,
+    prompt: &str,
+    labels: &[String],
+    labelled: &Labelled,
+) -> Result<Example, Stop> {
     if let Some(unknown) = labelled.target.keys().find(|name| !labels.contains(name)) {
         return Err(Stop::Failed(format!(
             "the label {unknown} does not occur among the training examples"
         )));
     }
     let target = |label: &String| labelled.target.get(label).copied().unwrap_or(0.0);
+    let text = format!("{prompt}{}", labelled.text);
     Ok(Example {
-        ids: tokenizer.encode(&labelled.text).map_err(stop)?.ids,
+        ids: tokenizer.encode(&text).map_err(stop)?.ids,
         target: labels.iter().map(target).collect(),
     })
+}
+
+fn bar(of: &str) -> ProgressBar {
+    let bar = ProgressBar::no_length();
+    let template = format!("{{wide_bar}} {{pos}}/{{len}} {of}  {{elapsed}}<{{eta}}  {{msg}}");
+    if let Ok(style) = ProgressStyle::with_template(&template) {
+        bar.set_style(style);
+    }
+    bar
 }
 
 /// Shows where a run is, and asks it to stop on Ctrl-C.
@@ -396,14 +529,8 @@ impl Watch {
                 }
             })
             .map_err(stop)?;
-        let bar = ProgressBar::no_length();
-        if let Ok(style) =
-            ProgressStyle::with_template("{wide_bar} {pos}/{len} steps  {elapsed}<{eta}  {msg}")
-        {
-            bar.set_style(style);
-        }
         Ok(Self {
-            bar,
+            bar: bar("steps"),
             interrupted,
             labels: labels.to_vec(),
             started: Instant::now(),

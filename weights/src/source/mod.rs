@@ -6,7 +6,7 @@
 
 pub(crate) mod archive;
 mod command;
-mod hub;
+pub(crate) mod hub;
 mod local;
 mod package;
 

