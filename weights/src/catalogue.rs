@@ -27,6 +27,7 @@ const BUILTIN: &[(&str, &str)] = &[
         include_str!("../catalog/en-core-web-sm.toml"),
     ),
     ("lid.176.toml", include_str!("../catalog/lid.176.toml")),
+    ("tox-block.toml", include_str!("../catalog/tox-block.toml")),
 ];
 
 /// The file name of the licence and attribution that is published beside every model.
@@ -245,6 +246,13 @@ pub enum Convert {
     },
     /// MessagePack, to JSON.
     MsgpackJson {},
+    /// 32-bit floats at fixed places of a file, to safetensors.
+    Slices {
+        /// Name of the tensor → where it lies.
+        tensors: BTreeMap<String, format::slices::Slice>,
+    },
+    /// The pickle of a Keras tokenizer, to a list of its words as JSON.
+    KerasTokenizer {},
 }
 
 impl Convert {
@@ -263,6 +271,10 @@ impl Convert {
             Self::Fasttext {} => format!("fasttext/{}", format::fasttext::REVISION),
             Self::Thinc { names } => format!("thinc/{} {names:?}", format::thinc::REVISION),
             Self::MsgpackJson {} => format!("msgpack-json/{}", format::msgpack::REVISION),
+            Self::Slices { tensors } => format!("slices/{} {tensors:?}", format::slices::REVISION),
+            Self::KerasTokenizer {} => {
+                format!("keras-tokenizer/{}", format::keras_tokenizer::REVISION)
+            }
         }
     }
 }
@@ -447,10 +459,12 @@ mod tests {
                 ("efficientnet-lite0", "labels", 18_826_032),
                 ("en-core-web-sm", "syntax", 13_901_693),
                 ("lid.176", "language", 938_013),
+                ("tox-block", "toxicity", 12_591_448 + 16_110_007),
             ]
         );
         let on_demand: Vec<_> = catalog.iter().filter(|e| !e.default).collect();
-        assert!(on_demand.iter().all(|e| e.name == "en-core-web-sm"));
+        let on_demand: Vec<_> = on_demand.iter().map(|e| e.name.as_str()).collect();
+        assert_eq!(on_demand, ["en-core-web-sm", "tox-block"]);
     }
 
     #[test]

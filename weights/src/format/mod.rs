@@ -5,9 +5,11 @@
 //! that must back it have been seen, and every malformed input is an [`Error`].
 
 pub mod fasttext;
+pub mod keras_tokenizer;
 pub mod msgpack;
 mod pickle;
 pub mod safetensors;
+pub mod slices;
 pub mod thinc;
 pub mod torch_legacy;
 
