@@ -39,6 +39,9 @@ pub fn to_json(file: &[u8]) -> Result<Vec<u8>, Error> {
     if let Some(inner) = tokenizer.find("tokenizer") {
         tokenizer = Attributes::of(&pickle, pickle.get(inner))?;
     }
+    if tokenizer.class != "Tokenizer" {
+        return Err(invalid(format!("an object of class {}", tokenizer.class)));
+    }
     let (Node::Bool(true), Node::Text(" ")) = (tokenizer.get("lower")?, tokenizer.get("split")?)
     else {
         return Err(unsupported("a tokenizer that is not of lower-case words"));
@@ -84,18 +87,26 @@ fn unsupported(what: &str) -> Error {
 /// The attributes of an object.
 struct Attributes<'a> {
     pickle: &'a Pickle<'a>,
+    class: &'a str,
     pairs: &'a [(Id, Id)],
 }
 
 impl<'a> Attributes<'a> {
     fn of(pickle: &'a Pickle<'a>, object: &'a Node<'a>) -> Result<Self, Error> {
-        let &Node::Object(_, Some(attributes)) = object else {
+        let &Node::Object(class, Some(attributes)) = object else {
             return Err(invalid("not an object with attributes"));
+        };
+        let &Node::Global(_, class) = pickle.get(class) else {
+            return Err(invalid("an object without a class"));
         };
         let Node::Dict(pairs) = pickle.get(attributes) else {
             return Err(invalid("attributes that are no dictionary"));
         };
-        Ok(Self { pickle, pairs })
+        Ok(Self {
+            pickle,
+            class,
+            pairs,
+        })
     }
 
     fn find(&self, name: &str) -> Option<Id> {
@@ -118,9 +129,9 @@ mod tests {
         [&[b'X', text.len() as u8, 0, 0, 0][..], text.as_bytes()].concat()
     }
 
-    /// A pickled object of class `m.C` with these attributes, each an opcode sequence.
+    /// A pickled object of class `m.Tokenizer` with these attributes, each an opcode sequence.
     fn object(attributes: &[(&str, Vec<u8>)]) -> Vec<u8> {
-        let mut bytes = b"cm\nC\n)\x81}(".to_vec();
+        let mut bytes = b"cm\nTokenizer\n)\x81}(".to_vec();
         for (name, value) in attributes {
             bytes.extend(text(name));
             bytes.extend(value);
