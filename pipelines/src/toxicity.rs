@@ -16,9 +16,9 @@
 //! holds is no less than the largest of theirs.
 //!
 //! The model reads a hundred words. A longer text is read in windows of a hundred, each beginning fifty after the one
-//! before and the last ending with the text, and each label's score is its largest: a short insult in a long text
-//! is as visible as alone, and wherever it stands, some window holds it with its surroundings. (The package reads
-//! the last hundred words only.)
+//! before and the last ending with the text, and each label's score is its largest: wherever an insult stands, some
+//! window holds it with its surroundings. (The package reads the last hundred words only.) Among a hundred calm words an
+//! insult scores lower than alone.
 //!
 //! Scores are the network's outputs: probabilities of the labels that people gave to comments on Wikipedia. They are not
 //! recalibrated, because that needs labelled texts of the kind to be judged; `pipelines/README.md` has what was

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! prints precision and recall of every label at a score of 0.5, and what is mistaken. The floors below are what
-//! `pipelines/README.md` publishes, rounded down.
+//! `pipelines/README.md` publishes, less one hundredth for rounding.
 
 use candle_core::Device;
 use escala_models::Compute;
@@ -17,12 +17,12 @@ use std::sync::Arc;
 
 /// Label, least precision, least recall.
 const FLOORS: [(&str, f32, f32); 6] = [
-    ("TOXIC", 0.0, 0.0),
-    ("PROFANITY", 0.0, 0.0),
-    ("HATE_SPEECH", 0.0, 0.0),
-    ("INSULT", 0.0, 0.0),
-    ("HARASSMENT_OR_ABUSE", 0.0, 0.0),
-    ("VIOLENCE_OR_THREAT", 0.0, 0.0),
+    ("TOXIC", 0.87, 0.72),
+    ("PROFANITY", 0.76, 0.96),
+    ("HATE_SPEECH", 0.99, 0.21),
+    ("INSULT", 0.64, 0.79),
+    ("HARASSMENT_OR_ABUSE", 0.58, 0.59),
+    ("VIOLENCE_OR_THREAT", 0.99, 0.30),
 ];
 
 fn pipeline() -> ToxicityPipeline {
@@ -118,9 +118,9 @@ fn a_text_has_the_same_answer_alone_and_in_any_company() {
             "{text}"
         );
     }
-    // The insult is in the first of many windows.
+    // The insult is in the first of many windows (and in none that the last hundred words touch).
     let answer = pipeline.run(&Compute::cpu(1), &[long.as_str().into()]);
     let answer = answer[0].as_ref().expect("answer");
-    assert!(answer.toxicity > 0.9, "{answer:?}");
+    assert!(answer.toxicity > 0.6, "{answer:?}");
     assert!(score(answer, ToxicKind::Insult.name()) > 0.5, "{answer:?}");
 }

@@ -235,7 +235,7 @@ def test_an_insult_in_a_long_segment_is_seen_wherever_it_stands():
     for before in [0, 5, 13]:
         text = calm * before + "You stupid idiot! " + calm * (13 - before)
         (result,) = c.detect_toxic_content(TextSegments=[{"Text": text}], LanguageCode="en")["ResultList"]
-        assert result["Toxicity"] > 0.9, (before, result)
+        assert result["Toxicity"] > 0.5, (before, result)
 
 
 def test_segments_that_are_refused():

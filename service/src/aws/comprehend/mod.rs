@@ -34,7 +34,7 @@ pub const OPERATIONS: &[&str] = &[
 
 /// What an operation reads in documents.
 #[derive(Clone, Copy)]
-pub enum View {
+enum View {
     Language,
     Entities,
     KeyPhrases,
@@ -44,16 +44,11 @@ pub enum View {
 }
 
 /// A typed request.
-pub enum Request {
-    /// About documents.
-    Documents {
-        /// What is read in them.
-        view: View,
-        /// Which documents.
-        form: Form,
-    },
-    /// About segments of a text.
-    Toxic(toxic::Request),
+pub struct Request(About);
+
+enum About {
+    Documents { view: View, form: Form },
+    Segments(toxic::Request),
 }
 
 /// Makes a typed request of a validated input.
@@ -63,7 +58,7 @@ pub enum Request {
 pub fn read(call: Call, input: Value) -> Result<Request, Failure> {
     let name = call.operation.name.as_str();
     if name == "DetectToxicContent" {
-        return Ok(Request::Toxic(typed(input)?));
+        return Ok(Request(About::Segments(typed(input)?)));
     }
     let view = match name.strip_prefix("Batch").unwrap_or(name) {
         "DetectDominantLanguage" => View::Language,
@@ -81,7 +76,7 @@ pub fn read(call: Call, input: Value) -> Result<Request, Failure> {
     } else {
         Form::Single(typed(input)?)
     };
-    Ok(Request::Documents { view, form })
+    Ok(Request(About::Documents { view, form }))
 }
 
 /// Runs a request.
@@ -94,9 +89,9 @@ pub async fn run(
     request: Request,
     options: Options,
 ) -> Result<Value, Failure> {
-    let (view, form) = match request {
-        Request::Documents { view, form } => (view, form),
-        Request::Toxic(request) => return toxic::answer(aws, call, request, options).await,
+    let (view, form) = match request.0 {
+        About::Documents { view, form } => (view, form),
+        About::Segments(request) => return toxic::answer(aws, call, request, options).await,
     };
     match view {
         View::Language => {
