@@ -5,7 +5,8 @@
 //! cargo test --release -p escala-pipelines --test toxicity -- --nocapture
 //! ```
 //!
-//! prints precision and recall of every label at a score of 0.5, and what is mistaken. The floors below are what
+//! prints precision and recall of every label at a score of 0.5, how often a text with the label scores above one
+//! without it (area under the ROC curve), and what is mistaken. The floors below are what
 //! `pipelines/README.md` publishes, less one hundredth for rounding.
 
 use candle_core::Device;
@@ -74,13 +75,16 @@ fn labels_are_as_precise_and_complete_as_published() {
         .into_iter()
         .map(|answer| answer.expect("answer"))
         .collect();
-    println!("| label | texts | precision | recall |\n| --- | --- | --- | --- |");
+    println!("| label | texts | precision | recall | AUC |\n| --- | --- | --- | --- | --- |");
     let mut low = Vec::new();
     for (label, precise, complete) in FLOORS {
         let (mut right, mut said, mut meant) = (0, 0, 0);
+        let (mut with, mut without) = (Vec::new(), Vec::new());
         for ((labels, text), answer) in rows.iter().zip(&answers) {
             let wanted = labels.iter().any(|wanted| wanted == label);
             let got = score(answer, label) >= 0.5;
+            let side = if wanted { &mut with } else { &mut without };
+            side.push(score(answer, label));
             right += usize::from(wanted && got);
             said += usize::from(got);
             meant += usize::from(wanted);
@@ -90,7 +94,9 @@ fn labels_are_as_precise_and_complete_as_published() {
             }
         }
         let (precision, recall) = (right as f32 / said as f32, right as f32 / meant as f32);
-        println!("| `{label}` | {meant} | {precision:.2} | {recall:.2} |");
+        let above = |one: &f32| without.iter().filter(|other| one > other).count();
+        let area = with.iter().map(above).sum::<usize>() as f32 / (with.len() * without.len()) as f32;
+        println!("| `{label}` | {meant} | {precision:.2} | {recall:.2} | {area:.2} |");
         // Also when nothing was said at all.
         if !(precision >= precise && recall >= complete) {
             low.push(label);
