@@ -231,11 +231,12 @@ def test_toxicity_is_the_reference_one():
 def test_an_insult_in_a_long_segment_is_seen_wherever_it_stands():
     calm = "The garden is full of flowers and the birds sing in the morning. "
     (result,) = c.detect_toxic_content(TextSegments=[{"Text": calm * 14}], LanguageCode="en")["ResultList"]
-    assert result["Toxicity"] < 0.1, result
+    assert result["Toxicity"] < 0.05, result
     for before in [0, 5, 13]:
         text = calm * before + "You stupid idiot! " + calm * (13 - before)
         (result,) = c.detect_toxic_content(TextSegments=[{"Text": text}], LanguageCode="en")["ResultList"]
-        assert result["Toxicity"] > 0.5, (before, result)
+        # Diluted, but seen; the last hundred words alone have 0.002 where the insult is not among them.
+        assert result["Toxicity"] > 0.3, (before, result)
 
 
 def test_segments_that_are_refused():
