@@ -189,7 +189,10 @@ impl Networks {
                     .iter()
                     .map(|&length: &usize| (0..length).map(word).collect())
                     .collect();
-                cases.push((title, json!({ "case": "toxicity", "words": words, "threads": threads })));
+                cases.push((
+                    title,
+                    json!({ "case": "toxicity", "words": words, "threads": threads }),
+                ));
             }
             for (title, images) in [
                 ("EfficientNet-Lite0, 1 image", 1),
