@@ -8,6 +8,7 @@ use escala_pipelines::labels::{Labels, LabelsInput};
 use escala_pipelines::language::Languages;
 use escala_pipelines::pii::{Pii, PiiInput};
 use escala_pipelines::syntax::Syntax;
+use escala_pipelines::toxicity::Toxicity;
 use escala_pipelines::{Options, Result};
 use std::future::Future;
 use std::pin::Pin;
@@ -38,6 +39,8 @@ pub struct App {
     pub syntax: Arc<dyn Predict<Arc<str>, Syntax>>,
     /// Personal data in a text.
     pub pii: Arc<dyn Predict<PiiInput, Pii>>,
+    /// Toxicity of a text.
+    pub toxicity: Arc<dyn Predict<Arc<str>, Toxicity>>,
     /// Embedding of a text.
     pub embeddings: Arc<dyn Predict<EmbeddingInput, Embedding>>,
     /// Labels of an image.

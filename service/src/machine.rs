@@ -16,6 +16,7 @@ use escala_pipelines::language::LanguageTask;
 use escala_pipelines::pii::PiiTask;
 use escala_pipelines::syntax::{SharedEnglish, SyntaxTask};
 use escala_pipelines::task::Task;
+use escala_pipelines::toxicity::ToxicityTask;
 use escala_weights::{Progress, Store, StoreOptions, Terminal};
 use std::sync::Arc;
 
@@ -35,6 +36,8 @@ pub struct Machine {
     pub syntax: Handle<SyntaxTask>,
     /// Personal data in a text.
     pub pii: Handle<PiiTask>,
+    /// Toxicity of a text.
+    pub toxicity: Handle<ToxicityTask>,
 }
 
 /// Why the engine cannot be built or a model cannot be used.
@@ -136,6 +139,7 @@ impl Machine {
         let english = SharedEnglish::default();
         let syntax = engine.register(SyntaxTask::new(english.clone()))?;
         let pii = engine.register(PiiTask::new(english))?;
+        let toxicity = engine.register(ToxicityTask)?;
         Ok(Self {
             store,
             engine,
@@ -144,6 +148,7 @@ impl Machine {
             labels,
             syntax,
             pii,
+            toxicity,
         })
     }
 
@@ -168,6 +173,7 @@ impl Machine {
             "labels" => self.warm(&self.labels, progress),
             "syntax" => self.warm(&self.syntax, progress),
             "pii" => self.warm(&self.pii, progress),
+            "toxicity" => self.warm(&self.toxicity, progress),
             // The configuration was checked against `config::TASKS`, whose members all stand above.
             _ => Ok(()),
         }
@@ -181,6 +187,7 @@ impl Machine {
             "labels" => Some(self.labels.task().model()),
             "syntax" => Some(self.syntax.task().model()),
             "pii" => Some(self.pii.task().model()),
+            "toxicity" => Some(self.toxicity.task().model()),
             _ => None,
         }
     }
@@ -206,6 +213,7 @@ impl Machine {
             labels: Arc::new(self.labels.clone()),
             syntax: Arc::new(self.syntax.clone()),
             pii: Arc::new(self.pii.clone()),
+            toxicity: Arc::new(self.toxicity.clone()),
             metrics: Arc::new(Metrics::default()),
             engine_metrics: Box::new(move || {
                 let mut text = String::new();

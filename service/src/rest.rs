@@ -14,6 +14,7 @@ pub mod openapi;
 pub mod pii;
 pub mod syntax;
 pub mod text;
+pub mod toxicity;
 
 use crate::app::App;
 use axum::Router;
@@ -28,6 +29,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/v1/text/key-phrases", post(syntax::key_phrases))
         .route("/v1/text/syntax", post(syntax::syntax))
         .route("/v1/text/pii", post(pii::pii))
+        .route("/v1/text/toxicity", post(toxicity::toxicity))
         .route("/v1/text/embeddings", post(embeddings::embeddings))
         .route("/v1/images/labels", post(labels::labels))
 }

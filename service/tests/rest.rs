@@ -10,6 +10,7 @@ use escala_pipelines::language::{Language, Languages};
 use escala_pipelines::offsets::Offsets;
 use escala_pipelines::pii::{self, Pii, PiiInput};
 use escala_pipelines::syntax::{Entity, EntityType, KeyPhrase, Syntax};
+use escala_pipelines::toxicity::{ToxicKind, Toxicity};
 use escala_pipelines::{Error, Kind, Options, Result};
 use escala_service::app::{Answers, App, Predict};
 use escala_service::config::Config;
@@ -94,6 +95,16 @@ fn personal(input: PiiInput) -> Result<Pii> {
     }
 }
 
+fn toxicity(text: Arc<str>) -> Result<Toxicity> {
+    match fail(&text) {
+        Some(error) => Err(error),
+        None => Ok(Toxicity {
+            toxicity: 0.5,
+            labels: ToxicKind::ALL.map(|kind| (kind, 0.25)).to_vec(),
+        }),
+    }
+}
+
 fn embed(input: EmbeddingInput) -> Result<Embedding> {
     match fail(&input.text) {
         Some(error) => Err(error),
@@ -149,6 +160,7 @@ fn app(config: Config) -> Arc<App> {
         language: Arc::new(By(language)),
         syntax: Arc::new(By(syntax)),
         pii: Arc::new(By(personal)),
+        toxicity: Arc::new(By(toxicity)),
         embeddings: Arc::new(By(embed)),
         labels: Arc::new(By(labels)),
         metrics: Arc::new(Metrics::default()),
@@ -272,6 +284,12 @@ async fn readings_and_personal_data_of_one_text_and_of_many() {
         ),
         (&json!(2), &json!(3))
     );
+    let toxicity = json!({ "texts": ["a", "!invalid"] });
+    let toxicity = post(&router, "/v1/text/toxicity", toxicity).await.json();
+    assert_eq!(toxicity["results"][0]["toxicity"], 0.5);
+    let harassment = json!({ "label": "HARASSMENT_OR_ABUSE", "score": 0.25 });
+    assert_eq!(toxicity["results"][0]["labels"][3], harassment);
+    assert_eq!(toxicity["results"][1]["error"]["code"], "invalid_input");
     let plain = send(
         &router,
         "POST",
@@ -286,6 +304,7 @@ async fn readings_and_personal_data_of_one_text_and_of_many() {
         "/v1/text/key-phrases",
         "/v1/text/syntax",
         "/v1/text/pii",
+        "/v1/text/toxicity",
     ] {
         let answer = post(&router, path, json!({ "text": "a", "language": "fr" })).await;
         assert_eq!(
@@ -899,6 +918,7 @@ async fn the_openapi_document_is_whole_and_true() {
         "/v1/text/key-phrases",
         "/v1/text/syntax",
         "/v1/text/pii",
+        "/v1/text/toxicity",
         "/v1/text/embeddings",
         "/v1/images/labels",
         "/v1/embeddings",

@@ -31,6 +31,7 @@ const BUILTIN: &[(&str, &str)] = &[
         "multilingual-e5-small.toml",
         include_str!("../catalog/multilingual-e5-small.toml"),
     ),
+    ("tox-block.toml", include_str!("../catalog/tox-block.toml")),
     (
         "vader-ratings.toml",
         include_str!("../catalog/vader-ratings.toml"),
@@ -258,6 +259,13 @@ pub enum Convert {
     },
     /// MessagePack, to JSON.
     MsgpackJson {},
+    /// 32-bit floats at fixed places of a file, to safetensors.
+    Slices {
+        /// Name of the tensor → where it lies.
+        tensors: BTreeMap<String, format::slices::Slice>,
+    },
+    /// The pickle of a Keras tokenizer, to a list of its words as JSON.
+    KerasTokenizer {},
 }
 
 impl Convert {
@@ -277,6 +285,10 @@ impl Convert {
             Self::E5s1 { part } => format!("e5s1/{} {part:?}", format::e5s1::REVISION),
             Self::Thinc { names } => format!("thinc/{} {names:?}", format::thinc::REVISION),
             Self::MsgpackJson {} => format!("msgpack-json/{}", format::msgpack::REVISION),
+            Self::Slices { tensors } => format!("slices/{} {tensors:?}", format::slices::REVISION),
+            Self::KerasTokenizer {} => {
+                format!("keras-tokenizer/{}", format::keras_tokenizer::REVISION)
+            }
         }
     }
 }
@@ -462,6 +474,7 @@ mod tests {
                 ("en-core-web-sm", "syntax", 13_901_693),
                 ("lid.176", "language", 938_013),
                 ("multilingual-e5-small", "embeddings", 71_622_400),
+                ("tox-block", "toxicity", 12_591_448 + 16_110_007),
                 ("vader-ratings", "training data", 2_338_514),
             ]
         );
@@ -469,7 +482,12 @@ mod tests {
         let on_demand: Vec<_> = on_demand.map(|e| e.name.as_str()).collect();
         assert_eq!(
             on_demand,
-            ["en-core-web-sm", "multilingual-e5-small", "vader-ratings"]
+            [
+                "en-core-web-sm",
+                "multilingual-e5-small",
+                "tox-block",
+                "vader-ratings"
+            ]
         );
     }
 

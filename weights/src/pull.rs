@@ -13,7 +13,9 @@
 
 use crate::catalogue::{Convert, Entry, InputFile, MANIFEST, NOTICE, Output};
 use crate::error::{Attempt, Error, io_error};
-use crate::format::{self, e5s1, fasttext, msgpack, safetensors, thinc, torch_legacy};
+use crate::format::{
+    self, e5s1, fasttext, keras_tokenizer, msgpack, safetensors, slices, thinc, torch_legacy,
+};
 use crate::hash;
 use crate::progress::{Progress, Stage};
 use crate::source::{self, Failure, Inbox, Tell, lock_archive};
@@ -293,6 +295,11 @@ fn convert(entry: &Entry, output: &Output, inbox: &Inbox<'_>, staging: &Path) ->
         Convert::Thinc { names } => thinc::convert(&read()?, names),
         Convert::MsgpackJson {} => {
             let json = msgpack::to_json(&read()?).map_err(refuse)?;
+            return fs::write(&to, json).map_err(io_error("write", &to));
+        }
+        Convert::Slices { tensors } => slices::convert(&read()?, tensors),
+        Convert::KerasTokenizer {} => {
+            let json = keras_tokenizer::to_json(&read()?).map_err(refuse)?;
             return fs::write(&to, json).map_err(io_error("write", &to));
         }
     };

@@ -30,6 +30,7 @@ use escala_pipelines::labels::{Labels, LabelsInput};
 use escala_pipelines::language::Languages;
 use escala_pipelines::pii::{Pii, PiiInput};
 use escala_pipelines::syntax::Syntax;
+use escala_pipelines::toxicity::Toxicity;
 use escala_pipelines::{Error, Kind, Options, Priority};
 use std::sync::Arc;
 use tracing::Instrument;
@@ -43,6 +44,8 @@ pub struct Aws {
     pub syntax: Arc<dyn Predict<Arc<str>, Syntax>>,
     /// Personal data in texts.
     pub pii: Arc<dyn Predict<PiiInput, Pii>>,
+    /// Toxicity of texts.
+    pub toxicity: Arc<dyn Predict<Arc<str>, Toxicity>>,
     /// Labels of images.
     pub labels: Arc<dyn Predict<LabelsInput, Labels>>,
 }
@@ -70,6 +73,7 @@ async fn entry(State(app): State<Arc<App>>, request: Request) -> Response {
         language: app.language.clone(),
         syntax: app.syntax.clone(),
         pii: app.pii.clone(),
+        toxicity: app.toxicity.clone(),
         labels: app.labels.clone(),
     };
     let (parts, body) = request.into_parts();

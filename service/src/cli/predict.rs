@@ -8,6 +8,7 @@ use crate::machine::Machine;
 use crate::rest::labels::{LabelsResponse, PropertiesView, check_image};
 use crate::rest::pii::PiiAnswer;
 use crate::rest::syntax::{EntitiesAnswer, KeyPhrasesAnswer, SyntaxAnswer};
+use crate::rest::toxicity::ToxicityAnswer;
 use bytes::Bytes;
 use clap::{Args, Subcommand};
 use escala_pipelines::labels::{LabelFilters, LabelsInput, LabelsOptions};
@@ -33,6 +34,8 @@ pub enum Predict {
     Syntax(TextArgs),
     /// The personal data in each text.
     Pii(PiiArgs),
+    /// How toxic each text is.
+    Toxicity(TextArgs),
     /// What each image shows.
     Labels(LabelsArgs),
 }
@@ -126,6 +129,7 @@ pub fn run(config: &Config, predict: Predict) -> Result<(), Stop> {
             rows(&answer["tokens"], &columns)
         }),
         Predict::Pii(args) => personal(config, args),
+        Predict::Toxicity(args) => toxicity(config, args),
         Predict::Labels(args) => labels(config, args),
     }
 }
@@ -183,6 +187,23 @@ fn personal(config: &Config, args: PiiArgs) -> Result<(), Stop> {
         let inputs = texts.iter().map(input).collect();
         let answers = machine.pii.predict_many_blocking(inputs, patient());
         let render = |(text, found): (&String, Prediction<_>)| Ok(PiiAnswer::of(text, found?));
+        texts.iter().zip(answers).map(render).collect()
+    })
+}
+
+fn toxicity(config: &Config, args: TextArgs) -> Result<(), Stop> {
+    let machine = Machine::for_commands(config)?;
+    machine.prepare(&machine.toxicity)?;
+    let rows = |answer: &Value| {
+        let overall = json!([{"label": "TOXICITY", "score": answer["toxicity"]}]);
+        let mut cells = rows(&overall, &["label", "score"]);
+        cells.extend(rows(&answer["labels"], &["label", "score"]));
+        cells
+    };
+    texts(config, args.texts, args.output, rows, |texts| {
+        let inputs = texts.iter().map(|text| Arc::from(text.as_str())).collect();
+        let answers = machine.toxicity.predict_many_blocking(inputs, patient());
+        let render = |(text, found): (&String, Prediction<_>)| Ok(ToxicityAnswer::of(text, found?));
         texts.iter().zip(answers).map(render).collect()
     })
 }

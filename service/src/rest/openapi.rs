@@ -22,6 +22,7 @@ use utoipa::OpenApi;
         super::syntax::key_phrases,
         super::syntax::syntax,
         super::pii::pii,
+        super::toxicity::toxicity,
         super::embeddings::embeddings,
         super::labels::labels,
         crate::openai::embeddings::embeddings,

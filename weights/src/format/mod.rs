@@ -6,9 +6,11 @@
 
 pub mod e5s1;
 pub mod fasttext;
+pub mod keras_tokenizer;
 pub mod msgpack;
 mod pickle;
 pub mod safetensors;
+pub mod slices;
 pub mod thinc;
 pub mod torch_legacy;
 

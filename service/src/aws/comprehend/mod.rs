@@ -8,6 +8,7 @@ mod document;
 mod dominant_language;
 mod pii;
 mod syntax;
+mod toxic;
 
 use super::Aws;
 use super::dispatch::{Call, typed};
@@ -24,6 +25,7 @@ pub const OPERATIONS: &[&str] = &[
     "DetectSyntax",
     "DetectPiiEntities",
     "ContainsPiiEntities",
+    "DetectToxicContent",
     "BatchDetectDominantLanguage",
     "BatchDetectEntities",
     "BatchDetectKeyPhrases",
@@ -42,9 +44,11 @@ enum View {
 }
 
 /// A typed request.
-pub struct Request {
-    view: View,
-    form: Form,
+pub struct Request(About);
+
+enum About {
+    Documents { view: View, form: Form },
+    Segments(toxic::Request),
 }
 
 /// Makes a typed request of a validated input.
@@ -53,6 +57,9 @@ pub struct Request {
 /// The operation has no handler, or what it is asked is not part of this version of Escala.
 pub fn read(call: Call, input: Value) -> Result<Request, Failure> {
     let name = call.operation.name.as_str();
+    if name == "DetectToxicContent" {
+        return Ok(Request(About::Segments(typed(input)?)));
+    }
     let view = match name.strip_prefix("Batch").unwrap_or(name) {
         "DetectDominantLanguage" => View::Language,
         "DetectEntities" => View::Entities,
@@ -69,7 +76,7 @@ pub fn read(call: Call, input: Value) -> Result<Request, Failure> {
     } else {
         Form::Single(typed(input)?)
     };
-    Ok(Request { view, form })
+    Ok(Request(About::Documents { view, form }))
 }
 
 /// Runs a request.
@@ -82,8 +89,11 @@ pub async fn run(
     request: Request,
     options: Options,
 ) -> Result<Value, Failure> {
-    let form = request.form;
-    match request.view {
+    let (view, form) = match request.0 {
+        About::Documents { view, form } => (view, form),
+        About::Segments(request) => return toxic::answer(aws, call, request, options).await,
+    };
+    match view {
         View::Language => {
             dominant_language::rules(aws)
                 .answer(call, form, options)
