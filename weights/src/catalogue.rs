@@ -26,6 +26,10 @@ const BUILTIN: &[(&str, &str)] = &[
         "en-core-web-sm.toml",
         include_str!("../catalog/en-core-web-sm.toml"),
     ),
+    (
+        "es-core-news-sm.toml",
+        include_str!("../catalog/es-core-news-sm.toml"),
+    ),
     ("lid.176.toml", include_str!("../catalog/lid.176.toml")),
 ];
 
@@ -111,6 +115,10 @@ pub struct Entry {
     /// Whether `serve` pulls it without being asked.
     #[serde(default)]
     pub default: bool,
+    /// Whether it is pulled only by somebody who says that they accept its licence
+    /// ([`crate::Store::ensure_accepting`]): licences that ask more than attribution.
+    #[serde(default)]
+    pub consent: bool,
     /// The pinned inputs.
     pub files: Vec<InputFile>,
     /// Where to get them, in the order to try. A local folder, where one is configured, comes first.
@@ -315,6 +323,9 @@ impl Entry {
                 return Err(format!("{key} is empty"));
             }
         }
+        if self.default && self.consent {
+            return Err("a default model cannot need consent".to_owned());
+        }
         let mut inputs = BTreeSet::new();
         for file in &self.files {
             plain_name("file name", &file.name)?;
@@ -446,11 +457,16 @@ mod tests {
                 ("all-minilm-l6-v2", "embeddings", 90_868_376 + 466_247 + 612),
                 ("efficientnet-lite0", "labels", 18_826_032),
                 ("en-core-web-sm", "syntax", 13_901_693),
+                ("es-core-news-sm", "syntax", 14_107_724),
                 ("lid.176", "language", 938_013),
             ]
         );
         let on_demand: Vec<_> = catalog.iter().filter(|e| !e.default).collect();
-        assert!(on_demand.iter().all(|e| e.name == "en-core-web-sm"));
+        let on_demand: Vec<_> = on_demand.iter().map(|e| e.name.as_str()).collect();
+        assert_eq!(on_demand, ["en-core-web-sm", "es-core-news-sm"]);
+        let consent: Vec<_> = catalog.iter().filter(|e| e.consent).collect();
+        assert!(consent.iter().all(|e| e.licence == "GPL-3.0"));
+        assert_eq!(consent.len(), 1);
     }
 
     #[test]
@@ -508,6 +524,11 @@ mod tests {
                 "must be letters",
             ),
             ("-py3-none-any.whl", ".rar", "no known kind"),
+            (
+                "default = true",
+                "default = true\nconsent = true",
+                "cannot need consent",
+            ),
             ("8f3472cf", "8f3472c", "64 hexadecimal"),
             (
                 "licence = \"CC-BY-SA-3.0\"",
