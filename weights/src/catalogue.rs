@@ -281,6 +281,14 @@ impl Entry {
         self.files.iter().map(|f| f.bytes).sum()
     }
 
+    /// What is answered instead of pulling it without consent.
+    pub(crate) fn needs_consent(&self) -> Error {
+        Error::Consent {
+            model: self.name.clone(),
+            licence: self.licence.clone(),
+        }
+    }
+
     /// The input of this name.
     pub fn file(&self, name: &str) -> Option<&InputFile> {
         self.files.iter().find(|f| f.name == name)

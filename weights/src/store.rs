@@ -198,12 +198,27 @@ impl Store {
         }
         let entry = self.catalog.require(name)?;
         if entry.consent && accepted != Some(entry.licence.as_str()) {
-            return Err(Error::Consent {
-                model: entry.name.clone(),
-                licence: entry.licence.clone(),
-            });
+            return Err(entry.needs_consent());
         }
         pull::pull(self, entry, progress)
+    }
+
+    /// Gives a model that is ready. Never pulls.
+    ///
+    /// # Errors
+    /// Those of [`Store::find`]; when it is not ready, [`Error::Consent`] if [`Store::ensure`] would not pull it
+    /// either, else [`Error::NotPulled`].
+    pub fn pulled(&self, name: &str) -> Result<ModelFiles, Error> {
+        let entry = self.catalog.require(name)?;
+        match self.find(name) {
+            Ok(Some(ready)) => Ok(ready),
+            Ok(None) | Err(Error::Damaged { .. }) if entry.consent => Err(entry.needs_consent()),
+            Ok(None) => Err(Error::NotPulled {
+                model: name.to_owned(),
+                dir: self.layout.dir.clone(),
+            }),
+            Err(other) => Err(other),
+        }
     }
 
     /// Gives a model if it is published. Never pulls.
