@@ -5,6 +5,7 @@
 use crate::app::{Answers, App, Predict};
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::readings::{IfPresent, Readings};
 use crate::ready::Readiness;
 use escala_models::compute::DeviceError;
 use escala_pipelines::Options;
@@ -14,7 +15,7 @@ use escala_pipelines::image::ImageLimits;
 use escala_pipelines::labels::LabelsTask;
 use escala_pipelines::language::LanguageTask;
 use escala_pipelines::pii::PiiTask;
-use escala_pipelines::syntax::{SharedEnglish, SyntaxTask};
+use escala_pipelines::syntax::{SharedEnglish, SharedModel, SyntaxTask};
 use escala_pipelines::task::Task;
 use escala_pipelines::toxicity::ToxicityTask;
 use escala_weights::{Progress, Store, StoreOptions, Terminal};
@@ -32,8 +33,10 @@ pub struct Machine {
     pub embeddings: Handle<EmbeddingsTask>,
     /// Labels of an image.
     pub labels: Handle<LabelsTask>,
-    /// Words, names and phrases of a text.
+    /// Words, names and phrases of an English text.
     pub syntax: Handle<SyntaxTask>,
+    /// The same of a Spanish text; its model may be absent.
+    pub spanish: Handle<SyntaxTask>,
     /// Personal data in a text.
     pub pii: Handle<PiiTask>,
     /// Toxicity of a text.
@@ -138,6 +141,7 @@ impl Machine {
         let labels = engine.register(LabelsTask::new(images))?;
         let english = SharedEnglish::default();
         let syntax = engine.register(SyntaxTask::new(english.clone()))?;
+        let spanish = engine.register(SyntaxTask::new(SharedModel::spanish()))?;
         let pii = engine.register(PiiTask::new(english))?;
         let toxicity = engine.register(ToxicityTask)?;
         Ok(Self {
@@ -147,6 +151,7 @@ impl Machine {
             embeddings,
             labels,
             syntax,
+            spanish,
             pii,
             toxicity,
         })
@@ -206,12 +211,18 @@ impl Machine {
     /// What the doors are given.
     pub fn app(&self, config: Config, ready: Arc<Readiness>) -> App {
         let engine = self.engine.clone();
+        let model = self.spanish.task().model();
+        let spanish = IfPresent::new(self.spanish.clone(), self.store.clone(), model);
+        let syntax = Readings(vec![
+            ("en", Arc::new(self.syntax.clone())),
+            ("es", Arc::new(spanish)),
+        ]);
         App {
             config,
             language: Arc::new(self.language.clone()),
             embeddings: Arc::new(self.embeddings.clone()),
             labels: Arc::new(self.labels.clone()),
-            syntax: Arc::new(self.syntax.clone()),
+            syntax: Arc::new(syntax),
             pii: Arc::new(self.pii.clone()),
             toxicity: Arc::new(self.toxicity.clone()),
             metrics: Arc::new(Metrics::default()),

@@ -9,7 +9,7 @@ use escala_pipelines::labels::{Label, Labels, LabelsInput};
 use escala_pipelines::language::{Language, Languages};
 use escala_pipelines::offsets::Offsets;
 use escala_pipelines::pii::{self, Pii, PiiInput};
-use escala_pipelines::syntax::{Entity, EntityType, KeyPhrase, Syntax};
+use escala_pipelines::syntax::{Entity, EntityType, KeyPhrase, Syntax, SyntaxInput};
 use escala_pipelines::toxicity::{ToxicKind, Toxicity};
 use escala_pipelines::{Error, Kind, Options, Result};
 use escala_service::app::{Answers, App, Predict};
@@ -67,7 +67,7 @@ fn language(text: String) -> Result<Languages> {
 }
 
 /// All of the text is a place and a phrase.
-fn syntax(text: Arc<str>) -> Result<Syntax> {
+fn syntax(SyntaxInput { text, .. }: SyntaxInput) -> Result<Syntax> {
     if let Some(error) = fail(&text) {
         return Err(error);
     }
@@ -269,6 +269,20 @@ async fn readings_and_personal_data_of_one_text_and_of_many() {
     let many = post(&router, "/v1/text/entities", many).await.json();
     assert_eq!(many["results"][0]["entities"][0], place);
     assert_eq!(many["results"][1]["error"]["code"], "invalid_input");
+    // A model that is absent is absent for every text.
+    for absent in [
+        json!({ "text": "!unsupported", "language": "es" }),
+        json!({ "texts": ["Köln", "!unsupported"], "language": "es" }),
+    ] {
+        let absent = post(&router, "/v1/text/entities", absent).await;
+        assert_eq!(absent.status.as_u16(), 400);
+        assert_eq!(absent.json()["error"]["code"], "unsupported");
+        let message = absent.json()["error"]["message"].to_string();
+        assert!(
+            message.contains("told to fail by !unsupported"),
+            "{message}"
+        );
+    }
     let phrases = post(&router, "/v1/text/key-phrases", json!({ "text": "Köln" })).await;
     assert_eq!(phrases.json()["key_phrases"][0]["score"], 0.25);
     let syntax = post(&router, "/v1/text/syntax", json!({ "text": "Köln" })).await;

@@ -26,6 +26,10 @@ const BUILTIN: &[(&str, &str)] = &[
         "en-core-web-sm.toml",
         include_str!("../catalog/en-core-web-sm.toml"),
     ),
+    (
+        "es-core-news-sm.toml",
+        include_str!("../catalog/es-core-news-sm.toml"),
+    ),
     ("lid.176.toml", include_str!("../catalog/lid.176.toml")),
     (
         "multilingual-e5-small.toml",
@@ -120,6 +124,10 @@ pub struct Entry {
     /// Whether `serve` pulls it without being asked.
     #[serde(default)]
     pub default: bool,
+    /// Whether it is pulled only by somebody who says that they accept its licence
+    /// ([`crate::Store::ensure_accepting`]): licences that ask more than attribution.
+    #[serde(default)]
+    pub consent: bool,
     /// The pinned inputs.
     pub files: Vec<InputFile>,
     /// Where to get them, in the order to try. A local folder, where one is configured, comes first.
@@ -299,6 +307,14 @@ impl Entry {
         self.files.iter().map(|f| f.bytes).sum()
     }
 
+    /// What is answered instead of pulling it without consent.
+    pub(crate) fn needs_consent(&self) -> Error {
+        Error::Consent {
+            model: self.name.clone(),
+            licence: self.licence.clone(),
+        }
+    }
+
     /// The input of this name.
     pub fn file(&self, name: &str) -> Option<&InputFile> {
         self.files.iter().find(|f| f.name == name)
@@ -340,6 +356,9 @@ impl Entry {
             if text.trim().is_empty() {
                 return Err(format!("{key} is empty"));
             }
+        }
+        if self.default && self.consent {
+            return Err("a default model cannot need consent".to_owned());
         }
         let mut inputs = BTreeSet::new();
         for file in &self.files {
@@ -472,6 +491,7 @@ mod tests {
                 ("all-minilm-l6-v2", "embeddings", 90_868_376 + 466_247 + 612),
                 ("efficientnet-lite0", "labels", 18_826_032),
                 ("en-core-web-sm", "syntax", 13_901_693),
+                ("es-core-news-sm", "syntax", 14_107_724),
                 ("lid.176", "language", 938_013),
                 ("multilingual-e5-small", "embeddings", 71_622_400),
                 ("tox-block", "toxicity", 12_591_448 + 16_110_007),
@@ -484,11 +504,15 @@ mod tests {
             on_demand,
             [
                 "en-core-web-sm",
+                "es-core-news-sm",
                 "multilingual-e5-small",
                 "tox-block",
                 "vader-ratings"
             ]
         );
+        let consent: Vec<_> = catalog.iter().filter(|e| e.consent).collect();
+        assert!(consent.iter().all(|e| e.licence == "GPL-3.0"));
+        assert_eq!(consent.len(), 1);
     }
 
     #[test]
@@ -546,6 +570,11 @@ mod tests {
                 "must be letters",
             ),
             ("-py3-none-any.whl", ".rar", "no known kind"),
+            (
+                "default = true",
+                "default = true\nconsent = true",
+                "cannot need consent",
+            ),
             ("8f3472cf", "8f3472c", "64 hexadecimal"),
             (
                 "licence = \"CC-BY-SA-3.0\"",

@@ -85,6 +85,16 @@ pub enum Error {
         /// The store's folder.
         dir: PathBuf,
     },
+    /// The model may be pulled only by somebody who accepts its licence.
+    #[error(
+        "model \"{model}\" is under the licence {licence} and is pulled only by somebody who accepts it: `escala models pull {model} --accept-licence {licence}`"
+    )]
+    Consent {
+        /// The model.
+        model: String,
+        /// SPDX identifier of its licence.
+        licence: String,
+    },
     /// The model is in the store but is not what was published.
     #[error(
         "model \"{model}\" is damaged in {}: {why} (pull it again with `escala models rm {model}` and `escala models pull {model}`)",

@@ -166,13 +166,58 @@ impl Store {
     /// system calls: its manifest is read and sizes are compared, checksums are not ([`Store::verify`] does).
     ///
     /// # Errors
-    /// [`Error::UnknownModel`]; [`Error::Pull`] with what each source said; [`Error::Convert`]; [`Error::Io`].
+    /// [`Error::UnknownModel`]; [`Error::Pull`] with what each source said; [`Error::Convert`]; [`Error::Io`];
+    /// [`Error::Consent`] when it is not ready and its licence must be accepted first.
     pub fn ensure(&self, name: &str, progress: &dyn Progress) -> Result<ModelFiles, Error> {
+        self.ensure_with(name, None, progress)
+    }
+
+    /// [`Store::ensure`] for somebody who accepts a licence: pulls also a model that needs consent, if it is
+    /// under that very licence.
+    ///
+    /// # Errors
+    /// Those of [`Store::ensure`].
+    pub fn ensure_accepting(
+        &self,
+        name: &str,
+        licence: &str,
+        progress: &dyn Progress,
+    ) -> Result<ModelFiles, Error> {
+        self.ensure_with(name, Some(licence), progress)
+    }
+
+    fn ensure_with(
+        &self,
+        name: &str,
+        accepted: Option<&str>,
+        progress: &dyn Progress,
+    ) -> Result<ModelFiles, Error> {
+        match self.find(name) {
+            Ok(Some(ready)) => return Ok(ready),
+            Ok(None) | Err(Error::Damaged { .. }) => (),
+            Err(other) => return Err(other),
+        }
+        let entry = self.catalog.require(name)?;
+        if entry.consent && accepted != Some(entry.licence.as_str()) {
+            return Err(entry.needs_consent());
+        }
+        pull::pull(self, entry, progress)
+    }
+
+    /// Gives a model that is ready. Never pulls.
+    ///
+    /// # Errors
+    /// Those of [`Store::find`]; when it is not ready, [`Error::Consent`] if [`Store::ensure`] would not pull it
+    /// either, else [`Error::NotPulled`].
+    pub fn pulled(&self, name: &str) -> Result<ModelFiles, Error> {
+        let entry = self.catalog.require(name)?;
         match self.find(name) {
             Ok(Some(ready)) => Ok(ready),
-            Ok(None) | Err(Error::Damaged { .. }) => {
-                pull::pull(self, self.catalog.require(name)?, progress)
-            }
+            Ok(None) | Err(Error::Damaged { .. }) if entry.consent => Err(entry.needs_consent()),
+            Ok(None) => Err(Error::NotPulled {
+                model: name.to_owned(),
+                dir: self.layout.dir.clone(),
+            }),
             Err(other) => Err(other),
         }
     }

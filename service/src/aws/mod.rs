@@ -29,7 +29,7 @@ use errors::Failure;
 use escala_pipelines::labels::{Labels, LabelsInput};
 use escala_pipelines::language::Languages;
 use escala_pipelines::pii::{Pii, PiiInput};
-use escala_pipelines::syntax::Syntax;
+use escala_pipelines::syntax::{Syntax, SyntaxInput};
 use escala_pipelines::toxicity::Toxicity;
 use escala_pipelines::{Error, Kind, Options, Priority};
 use std::sync::Arc;
@@ -41,7 +41,7 @@ pub struct Aws {
     /// Languages of texts.
     pub language: Arc<dyn Predict<String, Languages>>,
     /// Words, names and phrases of texts.
-    pub syntax: Arc<dyn Predict<Arc<str>, Syntax>>,
+    pub syntax: Arc<dyn Predict<SyntaxInput, Syntax>>,
     /// Personal data in texts.
     pub pii: Arc<dyn Predict<PiiInput, Pii>>,
     /// Toxicity of texts.

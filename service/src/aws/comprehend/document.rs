@@ -131,7 +131,10 @@ impl<I: Send, O> Rules<'_, I, O> {
                     result["Index"] = index.into();
                     results.push(result);
                 }
-                Err(error) if concerns_the_item(error.kind()) => {
+                // The language is the whole request's.
+                Err(error)
+                    if concerns_the_item(error.kind()) && error.kind() != Kind::Unsupported =>
+                {
                     let code = item_code(error.kind());
                     errors.push(
                         json!({"Index": index, "ErrorCode": code, "ErrorMessage": error.message()}),
@@ -207,7 +210,6 @@ fn batch_size(documents: usize) -> Result<(), Failure> {
 fn item_code(kind: Kind) -> &'static str {
     match kind {
         Kind::TooLarge => "TEXT_SIZE_LIMIT_EXCEEDED",
-        Kind::Unsupported => "UNSUPPORTED_LANGUAGE",
         _ => "INVALID_REQUEST",
     }
 }
