@@ -11,6 +11,7 @@ pub mod offsets;
 pub mod pii;
 pub mod syntax;
 pub mod task;
+pub mod windows;
 
 pub use error::{Error, Kind, Result};
 pub use task::{Options, Priority};

@@ -4,6 +4,7 @@
 
 use crate::app::{Answers, App, Predict};
 use crate::config::Config;
+use crate::long_texts::{InWindows, PersonalData};
 use crate::metrics::Metrics;
 use crate::ready::Readiness;
 use escala_models::compute::DeviceError;
@@ -14,8 +15,9 @@ use escala_pipelines::image::ImageLimits;
 use escala_pipelines::labels::LabelsTask;
 use escala_pipelines::language::LanguageTask;
 use escala_pipelines::pii::PiiTask;
-use escala_pipelines::syntax::{SharedEnglish, SyntaxTask};
+use escala_pipelines::syntax::{SharedEnglish, Syntax, SyntaxTask};
 use escala_pipelines::task::Task;
+use escala_pipelines::windows;
 use escala_weights::{Progress, Store, StoreOptions, Terminal};
 use std::sync::Arc;
 
@@ -191,13 +193,15 @@ impl Machine {
     /// What the doors are given.
     pub fn app(&self, config: Config, ready: Arc<Readiness>) -> App {
         let engine = self.engine.clone();
+        let syntax: Arc<dyn Predict<Arc<str>, Syntax>> =
+            Arc::new(InWindows::new(self.syntax.clone(), windows::READING));
         App {
             config,
-            language: Arc::new(self.language.clone()),
+            language: Arc::new(InWindows::new(self.language.clone(), windows::LANGUAGE)),
             embeddings: Arc::new(self.embeddings.clone()),
             labels: Arc::new(self.labels.clone()),
-            syntax: Arc::new(self.syntax.clone()),
-            pii: Arc::new(self.pii.clone()),
+            pii: Arc::new(PersonalData::new(self.pii.clone(), syntax.clone())),
+            syntax,
             metrics: Arc::new(Metrics::default()),
             engine_metrics: Box::new(move || {
                 let mut text = String::new();

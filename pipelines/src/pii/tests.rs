@@ -461,6 +461,53 @@ fn labels_are_the_best_of_each_kind() {
     assert_eq!(labels, [(PiiKind::Email, SURE), (PiiKind::Phone, 0.97)]);
 }
 
+#[test]
+fn extensions_only_where_they_are_asked_for() {
+    // Examples of the Ministry of the Interior and of the Tax Agency; companies' public numbers.
+    let text = "DNI 12345678Z, NIE X1234567L, CIF A58818501 y Q2826000H; dni 12.345.678-Z";
+    assert_eq!(found(text), []);
+    let extended = detect_extended(text, None).expect("no rule tears a character");
+    let shown: Vec<_> = extended
+        .iter()
+        .map(|entity| (entity.kind.name(), entity.extent.of(text)))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("ES_DNI", "12345678Z"),
+            ("ES_NIE", "X1234567L"),
+            ("ES_CIF", "A58818501"),
+            ("ES_CIF", "Q2826000H"),
+            ("ES_DNI", "12.345.678-Z"),
+        ]
+    );
+    assert!(
+        shown.len() == 5
+            && PiiKind::ALL
+                .iter()
+                .filter(|kind| !kind.is_extension())
+                .count()
+                == 36
+    );
+    for wrong in [
+        "12345678A",
+        "X1234567A",
+        "A58818502",
+        "Q2826000A",
+        "A5881850H",
+    ] {
+        let text = format!("es {wrong}");
+        assert_eq!(
+            detect_extended(&text, None).expect("searched"),
+            [],
+            "{wrong}"
+        );
+    }
+    let text = "IBAN ES91 2100 0418 4502 0005 1332";
+    let account = detect(text, None).expect("searched");
+    assert_eq!(iban_country(text, &account[0]), Some("ES"));
+}
+
 proptest! {
     #[test]
     fn any_text_is_searched_and_nothing_overlaps(text in "(?:\\PC|[0-9@:./ -]|GB29|pin |é){0,120}") {

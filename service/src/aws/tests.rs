@@ -201,6 +201,8 @@ fn client() -> Client {
             syntax: double.clone(),
             pii: double.clone(),
             labels: double.clone(),
+            long_texts: None,
+            pii_extensions: false,
         },
         double,
     }

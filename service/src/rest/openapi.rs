@@ -22,6 +22,8 @@ use utoipa::OpenApi;
         super::syntax::key_phrases,
         super::syntax::syntax,
         super::pii::pii,
+        super::redact::redact,
+        super::analyze::analyze_texts,
         super::embeddings::embeddings,
         super::labels::labels,
         crate::openai::embeddings::embeddings,

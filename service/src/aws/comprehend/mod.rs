@@ -82,7 +82,10 @@ pub async fn run(
     request: Request,
     options: Options,
 ) -> Result<Value, Failure> {
-    let form = request.form;
+    let mut form = request.form;
+    if let Some(most) = aws.long_texts {
+        form.allow(most);
+    }
     match request.view {
         View::Language => {
             dominant_language::rules(aws)
