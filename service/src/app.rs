@@ -31,6 +31,16 @@ pub trait Predict<I, O>: Send + Sync {
     }
 }
 
+impl<I, O, P: Predict<I, O> + ?Sized> Predict<I, O> for Arc<P> {
+    fn predict_many(&self, inputs: Vec<I>, options: Options) -> Answers<'_, O> {
+        (**self).predict_many(inputs, options)
+    }
+
+    fn reads_long_texts(&self) -> bool {
+        (**self).reads_long_texts()
+    }
+}
+
 /// The text of what the engine counts, in the format of Prometheus.
 pub type EngineMetrics = Box<dyn Fn() -> String + Send + Sync>;
 

@@ -24,11 +24,12 @@
 //! Spanish texts get the rules and their Spanish words, but no names and no addresses: no reading of Spanish
 //! is behind it.
 //!
-//! Scores say how sure a rule is ([`SURE`] and below); they are set by hand, not calibrated on data. Every
-//! search is a finite automaton's with bounded look around it, so that time grows with the length of the text
+//! Rules have scores of their own ([`SURE`] and below), set by hand; [`calibration`] makes them what was right on
+//! texts with known answers. Every search is a finite automaton's with bounded look around it, so that time grows with the length of the text
 //! whatever the text is.
 
 pub mod bank;
+pub mod calibration;
 pub mod canada;
 pub mod cards;
 pub mod checksum;
@@ -245,7 +246,7 @@ pub struct PiiEntity {
     pub extent: Extent,
     /// What it is.
     pub kind: PiiKind,
-    /// How sure the rule is, 0 to 1.
+    /// How likely it is right, 0 to 1.
     pub score: f32,
     /// What it rests on.
     pub evidence: Evidence,
@@ -297,6 +298,23 @@ pub fn detect_extended(text: &str, syntax: Option<&Syntax>) -> Result<Pii> {
 }
 
 fn search(text: &str, syntax: Option<&Syntax>, extended: bool) -> Result<Pii> {
+    let offsets = Offsets::new(text);
+    let entity = |found: Found| {
+        Ok(PiiEntity {
+            score: calibration::score(&found),
+            extent: offsets.extent(found.bytes)?,
+            kind: found.kind,
+            evidence: found.evidence,
+        })
+    };
+    findings(text, syntax, extended)
+        .into_iter()
+        .map(entity)
+        .collect()
+}
+
+/// What the rules find, overlaps settled, with the rules' own scores.
+pub fn findings(text: &str, syntax: Option<&Syntax>, extended: bool) -> Vec<Found> {
     const FAMILIES: [fn(&Page<'_>, &mut Vec<Found>); 12] = [
         network::find,
         secrets::find,
@@ -322,16 +340,7 @@ fn search(text: &str, syntax: Option<&Syntax>, extended: bool) -> Result<Pii> {
     if let Some(syntax) = syntax {
         person::find(&page, syntax, &mut found);
     }
-    let offsets = Offsets::new(text);
-    let entity = |found: Found| {
-        Ok(PiiEntity {
-            extent: offsets.extent(found.bytes)?,
-            kind: found.kind,
-            score: found.score,
-            evidence: found.evidence,
-        })
-    };
-    settle(found).into_iter().map(entity).collect()
+    settle(found)
 }
 
 /// Keeps the best of what overlaps: better evidence first, then the longest, then the highest score.

@@ -1153,7 +1153,7 @@ pub fn generated() -> Vec<Sample> {
         });
     };
     for (kind, makes, templates) in ROWS {
-        for round in 0..4 {
+        for round in 0..10 {
             for (index, template) in templates.iter().enumerate() {
                 let value = makes[(round + index / 2) % makes.len()](&mut random);
                 add(
@@ -1168,7 +1168,7 @@ pub fn generated() -> Vec<Sample> {
         }
     }
     for (make, templates) in NEAR_MISSES {
-        for _ in 0..4 {
+        for _ in 0..10 {
             for (index, template) in templates.iter().enumerate() {
                 let value = make(&mut random);
                 add(&mut random, template, &value, None, index, "near miss");

@@ -1,6 +1,8 @@
 //! How much personal data is found, and how much of what is found is some: precision and recall by kind.
 //!
 //! `cargo test --release -p escala-pipelines --test pii -- --nocapture` prints the tables of `pipelines/README.md`.
+//! After a change of rules, `ESCALA_TEST_PII_CALIBRATION=pipelines/src/pii/calibration.tsv` writes the table of
+//! scores anew, and `ESCALA_TEST_PII_MISSES=1` prints what is wrong in the development half.
 //! With `ESCALA_TEST_PII_CORPUS=FILE` it also writes the corpus, a text a line as JSON, for
 //! `benches/pii_peer.py`, which asks another detector about the same texts.
 
@@ -8,12 +10,15 @@ mod corpus;
 
 use corpus::{Half, Sample};
 use escala_models::Compute;
-use escala_pipelines::pii::{Evidence, PiiEntity, PiiInput, PiiKind, PiiTask};
+use escala_pipelines::pii::calibration::Family;
+use escala_pipelines::pii::{Found, PiiEntity, PiiInput, PiiKind, PiiTask, findings};
+use escala_pipelines::syntax::{SharedEnglish, Syntax, SyntaxTask};
 use escala_pipelines::task::{LoadContext, Pipeline, Task};
 use escala_weights::{Store, StoreOptions};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::sync::Arc;
 
 /// Findings and what there is to find, of one kind.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,38 +51,48 @@ fn share(part: usize, whole: usize) -> f64 {
 
 type Tallies = BTreeMap<String, Tally>;
 
+/// A sample, what is found in it, and the same with the rules' own scores.
+type Result = (Sample, Vec<PiiEntity>, Vec<Found>);
+
 /// The samples with what is found in each.
-fn detected() -> Vec<(Sample, Vec<PiiEntity>)> {
+fn detected() -> Vec<Result> {
     let store = Store::open(StoreOptions::default()).expect("a store");
     let context = LoadContext {
         weights: &store,
         device: &candle_core::Device::Cpu,
     };
-    let pipeline = PiiTask::default().load(&context).expect("weights");
+    let english = SharedEnglish::default();
+    let reader = SyntaxTask::new(english.clone())
+        .load(&context)
+        .expect("weights");
+    let pipeline = PiiTask::new(english).load(&context).expect("weights");
     let mut samples = corpus::generated();
     samples.extend(corpus::prose());
     let compute = Compute::cpu(1);
-    let inputs: Vec<PiiInput> = samples
-        .iter()
-        .map(|sample| PiiInput::new(sample.text.as_str().into(), "en"))
-        .collect();
-    let answers = pipeline.run(&compute, &inputs);
-    samples
-        .into_iter()
-        .zip(answers)
-        .map(|(sample, answer)| (sample, answer.expect("searched")))
-        .collect()
+    let texts: Vec<Arc<str>> = samples.iter().map(|s| s.text.as_str().into()).collect();
+    let readings = reader.run(&compute, &texts);
+    let answer = |(sample, reading): (Sample, escala_pipelines::Result<Syntax>)| {
+        let reading = reading.expect("read");
+        let own = findings(&sample.text, Some(&reading), false);
+        let input = PiiInput::new(sample.text.as_str().into(), "en");
+        let mut found = pipeline.run(&compute, &[input.read(Arc::new(reading))]);
+        let found = found.remove(0).expect("searched");
+        assert_eq!(own.len(), found.len());
+        (sample, found, own)
+    };
+    samples.into_iter().zip(readings).map(answer).collect()
 }
 
-fn tally(results: &[(Sample, Vec<PiiEntity>)], wanted: impl Fn(&Sample) -> bool) -> Tallies {
+fn tally(results: &[Result], wanted: impl Fn(&Sample) -> bool) -> Tallies {
     let mut tallies = Tallies::new();
-    for (sample, found) in results.iter().filter(|(sample, _)| wanted(sample)) {
+    for (sample, found, _) in results.iter().filter(|result| wanted(&result.0)) {
         for (kind, bytes) in &sample.gold {
             let same = |entity: &&PiiEntity| entity.kind.name() == kind;
             let tally = tallies.entry(kind.clone()).or_default();
             tally.gold += 1;
-            let exact =
-                |entity: &PiiEntity| entity.extent.begin_byte..entity.extent.end_byte == *bytes;
+            let exact = |entity: &PiiEntity| {
+                entity.extent.begin_byte == bytes.start && entity.extent.end_byte == bytes.end
+            };
             tally.exact += usize::from(found.iter().filter(same).any(exact));
             let meets = |entity: &PiiEntity| {
                 entity.extent.begin_byte < bytes.end && bytes.start < entity.extent.end_byte
@@ -125,9 +140,9 @@ fn print(title: &str, tallies: &Tallies) -> Tally {
     all
 }
 
-fn write_corpus(path: &std::ffi::OsStr, results: &[(Sample, Vec<PiiEntity>)]) {
+fn write_corpus(path: &std::ffi::OsStr, results: &[Result]) {
     let mut file = std::fs::File::create(path).expect("a file");
-    for (sample, _) in results {
+    for (sample, ..) in results {
         let characters = |byte: usize| sample.text[..byte].chars().count();
         let gold: Vec<_> = sample
             .gold
@@ -173,7 +188,7 @@ fn precision_and_recall_stay_above_their_floors() {
     }
     if std::env::var_os("ESCALA_TEST_PII_MISSES").is_some() {
         // Only the half that rules may be fitted on.
-        for (sample, found) in &results {
+        for (sample, found, _) in &results {
             if sample.half == Half::HeldOut {
                 continue;
             }
@@ -240,43 +255,94 @@ fn precision_and_recall_stay_above_their_floors() {
 const FLOORS: (f64, f64, f64, f64) = (0.0, 0.0, 0.0, 0.0);
 /// Precision and recall of every kind in the held-out generated half.
 const KIND_FLOOR: f64 = 0.0;
+/// Greatest expected calibration error of the held-out half.
+const MISCALIBRATION: f64 = 1.0;
 
-/// Scores beside how often they are right.
-fn reliability(results: &[(Sample, Vec<PiiEntity>)]) {
-    for half in [Half::Development, Half::HeldOut] {
-        let mut bins: BTreeMap<(String, u32), (usize, usize)> = BTreeMap::new();
-        let (mut brier, mut sum, mut correct, mut count) = (0.0, 0.0, 0, 0);
-        for (sample, found) in results.iter().filter(|(sample, _)| sample.half == half) {
-            for entity in found {
-                let right = right(sample, entity);
-                let evidence = match entity.evidence {
-                    Evidence::Model => "model",
-                    Evidence::Pattern => "pattern",
-                    Evidence::Checksum => "checksum",
-                };
-                let bin = (evidence.to_owned(), (entity.score * 100.0).round() as u32);
-                let bin = bins.entry(bin).or_default();
-                bin.0 += usize::from(right);
-                bin.1 += 1;
-                let score = f64::from(entity.score);
-                brier += (score - f64::from(u8::from(right))).powi(2);
-                sum += score;
-                correct += usize::from(right);
-                count += 1;
-            }
-        }
-        println!(
-            "\nscores of the half {half:?}: mean {:.3}, right {:.3}, Brier {:.4}, {count} findings",
-            sum / count as f64,
-            share(correct, count),
-            brier / count as f64
-        );
-        for ((evidence, score), (right, all)) in &bins {
-            println!(
-                "  {evidence} {:.2}: {right} of {all} right, smoothed {:.3}",
-                f64::from(*score) / 100.0,
-                (*right as f64 + 1.0) / (*all as f64 + 2.0)
-            );
+/// The table of `calibration.tsv`, counted again.
+fn counted(results: &[Result]) -> String {
+    let mut counts = BTreeMap::<Family, (usize, usize)>::new();
+    let fitted = results
+        .iter()
+        .filter(|result| result.0.half == Half::Development);
+    for (sample, found, own) in fitted {
+        for (entity, own) in found.iter().zip(own) {
+            let count = counts.entry(Family::of(own)).or_default();
+            count.0 += usize::from(right(sample, entity));
+            count.1 += 1;
         }
     }
+    let mut table = "# Findings of the development half, by family: kind, evidence, own score in percent, right, \
+                     all.\n"
+        .to_owned();
+    for (
+        Family {
+            kind,
+            evidence,
+            own,
+        },
+        (right, all),
+    ) in counts
+    {
+        table += &format!(
+            "{}\t{}\t{own}\t{right}\t{all}\n",
+            kind.name(),
+            evidence.name()
+        );
+    }
+    table
+}
+
+/// Scores beside how often they are right in the half that nothing was fitted on: Brier's score and the greatest
+/// distance between a band's mean score and its precision, of the calibrated scores and of the rules' own.
+fn reliability(results: &[Result]) {
+    let held_out = results
+        .iter()
+        .filter(|result| result.0.half == Half::HeldOut);
+    let mut pairs: Vec<(f64, f64, bool)> = Vec::new();
+    for (sample, found, own) in held_out {
+        for (entity, own) in found.iter().zip(own) {
+            let right = right(sample, entity);
+            pairs.push((f64::from(entity.score), f64::from(own.score), right));
+        }
+    }
+    let count = pairs.len() as f64;
+    let truth = |right: bool| f64::from(u8::from(right));
+    let brier = |score: fn(&(f64, f64, bool)) -> f64| {
+        pairs
+            .iter()
+            .map(|pair| (score(pair) - truth(pair.2)).powi(2))
+            .sum::<f64>()
+            / count
+    };
+    let (calibrated, own) = (brier(|pair| pair.0), brier(|pair| pair.1));
+    println!("\nheld-out scores: Brier {calibrated:.4} calibrated, {own:.4} the rules' own\n");
+    println!("| score | findings | mean score | right |");
+    println!("| --- | --- | --- | --- |");
+    let mut distance = 0.0;
+    for (low, high) in [
+        (0.0, 0.5),
+        (0.5, 0.7),
+        (0.7, 0.85),
+        (0.85, 0.95),
+        (0.95, 1.01),
+    ] {
+        let band: Vec<_> = pairs
+            .iter()
+            .filter(|pair| (low..high).contains(&pair.0))
+            .collect();
+        if band.is_empty() {
+            continue;
+        }
+        let all = band.len() as f64;
+        let mean = band.iter().map(|pair| pair.0).sum::<f64>() / all;
+        let right = band.iter().map(|pair| truth(pair.2)).sum::<f64>() / all;
+        println!(
+            "| {low:.2} to {:.2} | {} | {mean:.3} | {right:.3} |",
+            f64::min(high, 1.0),
+            band.len()
+        );
+        distance += (mean - right).abs() * all / count;
+    }
+    println!("\nexpected calibration error {distance:.4}");
+    assert!(distance <= MISCALIBRATION, "{distance}");
 }
