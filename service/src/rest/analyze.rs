@@ -229,7 +229,7 @@ impl Batch<'_> {
     }
 
     /// A view of the readings of these texts.
-    fn view<'b, A: Serialize>(
+    fn view<'b, A: Serialize + 'b>(
         &'b self,
         which: Vec<usize>,
         of: fn(&str, &Syntax) -> A,
