@@ -510,7 +510,7 @@ async fn long_texts_are_taken_up_to_their_limit() {
             // A stand-in for the model: each window is one place.
             let entities = post(&router, path, body).await.json()["entities"].clone();
             let entities = entities.as_array().expect("entities").clone();
-            assert!(entities.len() > 1000);
+            assert!(entities.len() >= 1000);
             let mut at = 0;
             for entity in &entities {
                 assert_eq!(entity["begin_byte"], at);
