@@ -93,6 +93,12 @@ impl<I: Send, O> Rules<'_, I, O> {
         }
     }
 
+    /// Most bytes of a text: AWS's limit, or a higher one where the settings and the model allow it.
+    fn most(&self, allowed: Option<usize>, aws: usize) -> usize {
+        let allowed = allowed.filter(|_| self.predictor.reads_long_texts());
+        allowed.map_or(aws, |allowed| allowed.max(aws))
+    }
+
     async fn single(
         &self,
         call: Call,
@@ -156,12 +162,6 @@ impl<I: Send, O> Rules<'_, I, O> {
             }
         }
         Ok(json!({"ResultList": results, "ErrorList": errors}))
-    }
-
-    /// Most bytes of a text: AWS's limit, or a higher one where the settings and the model allow it.
-    fn most(&self, allowed: Option<usize>, aws: usize) -> usize {
-        let allowed = allowed.filter(|_| self.predictor.reads_long_texts());
-        allowed.map_or(aws, |allowed| allowed.max(aws))
     }
 
     /// The language of the request, if the model reads it.
