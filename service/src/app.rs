@@ -24,6 +24,22 @@ pub type Answers<'a, O> = Pin<Box<dyn Future<Output = Vec<Result<O>>> + Send + '
 pub trait Predict<I, O>: Send + Sync {
     /// Predicts every input.
     fn predict_many(&self, inputs: Vec<I>, options: Options) -> Answers<'_, O>;
+
+    /// Whether it takes texts of any length, because it cuts long ones into windows ([`crate::long_texts`]).
+    /// Doors that have a limit for long texts then use it.
+    fn reads_long_texts(&self) -> bool {
+        false
+    }
+}
+
+impl<I, O, P: Predict<I, O> + ?Sized> Predict<I, O> for Arc<P> {
+    fn predict_many(&self, inputs: Vec<I>, options: Options) -> Answers<'_, O> {
+        (**self).predict_many(inputs, options)
+    }
+
+    fn reads_long_texts(&self) -> bool {
+        (**self).reads_long_texts()
+    }
 }
 
 /// The text of what the engine counts, in the format of Prometheus.

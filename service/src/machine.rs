@@ -4,6 +4,7 @@
 
 use crate::app::{Answers, App, Predict};
 use crate::config::Config;
+use crate::long_texts::{InWindows, PersonalData};
 use crate::metrics::Metrics;
 use crate::readings::{IfPresent, Readings};
 use crate::ready::Readiness;
@@ -15,9 +16,10 @@ use escala_pipelines::image::ImageLimits;
 use escala_pipelines::labels::LabelsTask;
 use escala_pipelines::language::LanguageTask;
 use escala_pipelines::pii::PiiTask;
-use escala_pipelines::syntax::{SharedEnglish, SharedModel, SyntaxTask};
+use escala_pipelines::syntax::{SharedEnglish, SharedModel, Syntax, SyntaxInput, SyntaxTask};
 use escala_pipelines::task::Task;
 use escala_pipelines::toxicity::ToxicityTask;
+use escala_pipelines::windows;
 use escala_weights::{Progress, Store, StoreOptions, Terminal};
 use std::sync::Arc;
 
@@ -213,17 +215,19 @@ impl Machine {
         let engine = self.engine.clone();
         let model = self.spanish.task().model();
         let spanish = IfPresent::new(self.spanish.clone(), self.store.clone(), model);
-        let syntax = Readings(vec![
+        let readings = Readings(vec![
             ("en", Arc::new(self.syntax.clone())),
             ("es", Arc::new(spanish)),
         ]);
+        let syntax: Arc<dyn Predict<SyntaxInput, Syntax>> =
+            Arc::new(InWindows::new(readings, windows::READING));
         App {
             config,
-            language: Arc::new(self.language.clone()),
+            language: Arc::new(InWindows::new(self.language.clone(), windows::LANGUAGE)),
             embeddings: Arc::new(self.embeddings.clone()),
             labels: Arc::new(self.labels.clone()),
-            syntax: Arc::new(syntax),
-            pii: Arc::new(self.pii.clone()),
+            pii: Arc::new(PersonalData::new(self.pii.clone(), syntax.clone())),
+            syntax,
             toxicity: Arc::new(self.toxicity.clone()),
             metrics: Arc::new(Metrics::default()),
             engine_metrics: Box::new(move || {

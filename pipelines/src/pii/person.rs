@@ -24,13 +24,17 @@ pattern!(
         r"(?-u:\b)(?:{STATE} [0-9]{{5}}(?:-[0-9]{{4}})?|(?:[A-Z]{{1,2}}[0-9][A-Z0-9]?|GIR) [0-9][ABD-HJLNP-UW-Z]{{2}}|[ABCEGHJ-NPRSTVXY][0-9][ABCEGHJ-NPRSTV-Z] [0-9][ABCEGHJ-NPRSTV-Z][0-9])(?-u:\b)"
     )
 );
-pattern!(there = words r"live|lives|lived|living|reside|resides|resided|residing|resident of|address|addresses|home|born in|moved to|located|mail(?:ed)? to|ship(?:ped)? to|deliver(?:ed)? to|based in|from");
+pattern!(there = words r"live|lives|lived|living|reside|resides|resided|residing|resident of|address|addresses|home|born in|born on [^.!?]{1,30} in|married in|grew up in|(?:i|we|he|she|they) left|moved to|located|mail(?:ed)? to|ship(?:ped)? to|deliver(?:ed)? to|based in|from");
 pattern!(
-    titled = r"(?-u:\b)(?:Mr|Mrs|Ms|Miss|Dr|Prof|Professor|Sir|Madam|Dear|[Mm]y name is|[Nn]ame:)\.? (?:(?:Mr|Mrs|Ms|Dr|Prof)\.? )?(?P<value>\p{Lu}[\p{L}'’-]+(?: \p{Lu}\.)?(?: \p{Lu}[\p{L}'’-]+){0,2})"
+    titled = r"(?-u:\b)(?:Mr|Mrs|Ms|Miss|Dr|Prof|Professor|Sir|Madam|Dear|[Mm]y name is|[Nn]ame:|[Rr]egards,|[Ss]incerely,|[Yy]ours,|[Ww]ishes,)\.? (?:(?:Mr|Mrs|Ms|Dr|Prof)\.? )?(?P<value>\p{Lu}[\p{L}'’-]+(?: \p{Lu}\.)?(?: \p{Lu}[\p{L}'’-]+){0,2})"
 );
 pattern!(
     title = r"^(?i:mr|mrs|ms|miss|dr|prof|professor|sir|madam|dear|president|captain|judge)\.?\s+"
 );
+
+pattern!(age_after = r"^, ([1-9][0-9]?|1[01][0-9])(?:,|\.|;| and)");
+// A town that the model does not know, between a street and its code.
+pattern!(town = r"^,? ?\p{Lu}[\p{L}'’.-]{1,30}(?: \p{Lu}[\p{L}'’.-]{1,30}){0,2},? ?$");
 
 /// Words that the model takes for people where a form names its fields.
 const FIELDS: &[&str] = &[
@@ -90,6 +94,7 @@ pub fn find(page: &Page<'_>, syntax: &Syntax, found: &mut Vec<Found>) {
         addresses.extend(page.matches(pattern));
     }
     let mut places: Vec<Range<usize>> = Vec::new();
+    let mut names: Vec<Range<usize>> = Vec::new();
     for entity in &syntax.entities {
         let bytes = entity.extent.begin_byte..entity.extent.end_byte;
         let meets = |found: &Found| found.bytes.start < bytes.end && bytes.start < found.bytes.end;
@@ -106,15 +111,31 @@ pub fn find(page: &Page<'_>, syntax: &Syntax, found: &mut Vec<Found>) {
         match entity.label.as_str() {
             "PERSON" => {
                 if let Some(bytes) = name(page, syntax, bytes) {
+                    names.push(bytes.clone());
                     found.push(read(PiiKind::Name, bytes, entity.score));
                 }
             }
             "GPE" | "LOC" | "FAC" => places.push(bytes),
             // "three days" and "annual" are no dates.
-            "DATE" | "TIME" if says_when(page.at(&bytes)) => {
+            "DATE" | "TIME" if says_when(page.at(&bytes)) && !counts(page, syntax, &bytes) => {
                 found.push(read(PiiKind::DateTime, bytes, entity.score));
             }
             _ => {}
+        }
+    }
+    for name in &names {
+        // "Bartholomew Finch, 45, told": newspapers' way.
+        if let Some(age) = age_after()
+            .captures(&page.text[name.end..])
+            .and_then(|c| c.get(1))
+        {
+            let bytes = name.end + age.start()..name.end + age.end();
+            if !found[..shapes]
+                .iter()
+                .any(|found| found.bytes.start < bytes.end && bytes.start < found.bytes.end)
+            {
+                found.push(shaped(PiiKind::Age, bytes, LIKELY));
+            }
         }
     }
     for place in places {
@@ -138,6 +159,8 @@ pub fn find(page: &Page<'_>, syntax: &Syntax, found: &mut Vec<Found>) {
         }
     }
     for bytes in together(page.text, addresses) {
+        // The end of a sentence; "St." keeps its mark inside of an address only.
+        let bytes = bytes.start..bytes.start + page.at(&bytes).trim_end_matches('.').len();
         let digits = page.at(&bytes).bytes().any(|byte| byte.is_ascii_digit());
         let score = if digits { LIKELY } else { PLAUSIBLE };
         let evidence = if digits {
@@ -154,15 +177,21 @@ pub fn find(page: &Page<'_>, syntax: &Syntax, found: &mut Vec<Found>) {
     }
 }
 
-/// Joins parts that overlap or that only a comma or white space parts.
+/// Joins parts that overlap or that only a comma, white space or the name of a town parts.
 fn together(text: &str, mut parts: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    let coded = |part: &Range<usize>| {
+        code()
+            .find(&text[part.clone()])
+            .is_some_and(|code| code.start() == 0)
+    };
     parts.sort_by_key(|part| (part.start, part.end));
     let mut joined: Vec<Range<usize>> = Vec::new();
     for part in parts {
         match joined.last_mut() {
             Some(last)
                 if part.start <= last.end
-                    || matches!(&text[last.end..part.start], " " | "," | ", " | "\n" | ",\n") =>
+                    || matches!(&text[last.end..part.start], " " | "," | ", " | "\n" | ",\n")
+                    || (coded(&part) && town().is_match(&text[last.end..part.start])) =>
             {
                 last.end = last.end.max(part.end);
             }
@@ -187,7 +216,10 @@ fn name(page: &Page<'_>, syntax: &Syntax, bytes: Range<usize>) -> Option<Range<u
         .next()
         .unwrap_or_default()
         .trim_end();
-    let bytes = start..start + kept.len();
+    let kept_end = start + kept.len();
+    let start = whole_name(page, syntax, start);
+    let kept = &page.text[start..kept_end];
+    let bytes = start..kept_end;
     let proper = syntax.tokens.iter().any(|token| {
         token.extent.begin_byte >= bytes.start
             && token.extent.end_byte <= bytes.end
@@ -198,6 +230,39 @@ fn name(page: &Page<'_>, syntax: &Syntax, bytes: Range<usize>) -> Option<Range<u
         .all(|c| c.is_alphabetic() || c.is_whitespace() || ".,'’-".contains(c));
     let letters = kept.chars().filter(|c| c.is_alphabetic()).count();
     (proper && plain && letters >= 2 && !field(kept)).then_some(bytes)
+}
+
+/// Where a name begins whose first word the model left out: "Emeka" of "Emeka Haddad".
+fn whole_name(page: &Page<'_>, syntax: &Syntax, start: usize) -> usize {
+    let own = syntax
+        .tokens
+        .partition_point(|token| token.extent.begin_byte < start);
+    let mut start = start;
+    for token in syntax.tokens[..own].iter().rev().take(2) {
+        let word = token.extent.of(page.text);
+        let joined = page.text.get(token.extent.end_byte..start) == Some(" ");
+        let capital = word.starts_with(char::is_uppercase) && word.chars().all(char::is_alphabetic);
+        let proper = token.part_of_speech == PartOfSpeech::ProperNoun;
+        let titled = title().is_match(&page.text[token.extent.begin_byte..start]);
+        if !(joined && capital && proper) || titled || field(word) || word.chars().count() < 2 {
+            break;
+        }
+        start = token.extent.begin_byte;
+    }
+    start
+}
+
+/// A bare number of four digits before a noun counts things: "1502 leaflets".
+fn counts(page: &Page<'_>, syntax: &Syntax, bytes: &Range<usize>) -> bool {
+    let bare = page.at(bytes).bytes().all(|byte| byte.is_ascii_digit());
+    let next = syntax
+        .tokens
+        .partition_point(|token| token.extent.begin_byte < bytes.end);
+    let noun = |token: &crate::syntax::Token| {
+        token.part_of_speech == PartOfSpeech::Noun
+            && page.text.get(bytes.end..token.extent.begin_byte) == Some(" ")
+    };
+    bare && syntax.tokens.get(next).is_some_and(noun)
 }
 
 /// The words name a field of a form or an audience, not a person.

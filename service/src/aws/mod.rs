@@ -48,6 +48,10 @@ pub struct Aws {
     pub toxicity: Arc<dyn Predict<Arc<str>, Toxicity>>,
     /// Labels of images.
     pub labels: Arc<dyn Predict<LabelsInput, Labels>>,
+    /// Most bytes of a text where the settings allow more than AWS does.
+    pub long_texts: Option<usize>,
+    /// Whether to report personal data of kinds that AWS does not know.
+    pub pii_extensions: bool,
 }
 
 /// The operation that a request named, in the extensions of its answer. Only names of the service models
@@ -75,6 +79,8 @@ async fn entry(State(app): State<Arc<App>>, request: Request) -> Response {
         pii: app.pii.clone(),
         toxicity: app.toxicity.clone(),
         labels: app.labels.clone(),
+        long_texts: (app.config.aws.long_texts).then(|| app.config.limits.rest_text.as_usize()),
+        pii_extensions: app.config.aws.pii_extensions,
     };
     let (parts, body) = request.into_parts();
     let request = Request::from_parts(parts.clone(), body);

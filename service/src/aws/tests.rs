@@ -226,6 +226,8 @@ fn client() -> Client {
             pii: double.clone(),
             toxicity: double.clone(),
             labels: double.clone(),
+            long_texts: None,
+            pii_extensions: false,
         },
         double,
     }
@@ -233,6 +235,13 @@ fn client() -> Client {
 
 impl Client {
     async fn send(&self, request: HttpRequest<Bytes>) -> Answer {
+        let answer = self.exchange(request).await;
+        well_formed(&answer);
+        answer
+    }
+
+    /// An answer as it is, also where it is not what AWS's models say.
+    async fn exchange(&self, request: HttpRequest<Bytes>) -> Answer {
         let (parts, body) = request.into_parts();
         let response = handle(&self.aws, &parts, body).await;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -247,14 +256,12 @@ impl Client {
             .expect("body")
             .to_bytes();
         let body = serde_json::from_slice(&bytes).expect("every answer is JSON");
-        let answer = Answer {
+        Answer {
             status,
             headers,
             name,
             body,
-        };
-        well_formed(&answer);
-        answer
+        }
     }
 
     async fn post(&self, target: &str, body: impl Into<Bytes>) -> Answer {
@@ -524,6 +531,76 @@ async fn a_reading_of_a_text_in_three_views() {
         );
         assert_eq!(answer.body["ErrorList"][0]["Index"], 1, "{operation}");
     }
+}
+
+#[tokio::test]
+async fn longer_texts_only_where_the_settings_and_the_model_allow_them() {
+    use crate::long_texts::{InWindows, PersonalData};
+    let mut client = client();
+    client.aws.long_texts = Some(200_000);
+    let ask = async |client: &Client, operation: &str, size: usize| {
+        let request = json!({"Text": "x ".repeat(size / 2), "LanguageCode": "en"});
+        client.comprehend(operation, request).await
+    };
+    // The stand-in does not read long texts: AWS's limits stay.
+    assert_eq!(ask(&client, "DetectEntities", 100_002).await.status, 400);
+    let syntax = Arc::new(InWindows::new(client.double.clone(), 1000));
+    client.aws.syntax = syntax.clone();
+    client.aws.pii = Arc::new(PersonalData::new(client.double.clone(), syntax));
+    for operation in ["DetectEntities", "DetectSyntax", "DetectPiiEntities"] {
+        let answer = ask(&client, operation, 200_000).await;
+        assert_eq!(answer.status, 200, "{operation}");
+        let large = ask(&client, operation, 200_002).await;
+        assert_eq!(large.code(), "TextSizeLimitExceededException");
+        assert!(
+            large.message().contains("200000 bytes"),
+            "{}",
+            large.message()
+        );
+    }
+    let answer = ask(&client, "DetectEntities", 200_000).await;
+    let entities = answer.body["Entities"].as_array().expect("entities");
+    assert_eq!(entities.len(), 100_000);
+    assert_eq!(entities[99_999]["BeginOffset"], 199_998);
+    let batch = json!({"TextList": ["x ".repeat(3000)], "LanguageCode": "en"});
+    let answer = client.comprehend("BatchDetectSyntax", batch).await;
+    assert_eq!(answer.body["ErrorList"], json!([]));
+}
+
+/// Finds what the rules find, with extensions where they are asked for.
+struct Rules;
+
+impl Predict<PiiInput, Pii> for Rules {
+    fn predict_many(&self, inputs: Vec<PiiInput>, _: Options) -> Answers<'_, Pii> {
+        let one = |input: &PiiInput| match input.is_extended() {
+            true => escala_pipelines::pii::detect_extended(input.text(), None),
+            false => escala_pipelines::pii::detect(input.text(), None),
+        };
+        Box::pin(async move { inputs.iter().map(one).collect() })
+    }
+}
+
+#[tokio::test]
+async fn kinds_that_aws_does_not_know_only_where_the_settings_allow_them() {
+    let mut client = client();
+    client.aws.pii = Arc::new(Rules);
+    let request = json!({"Text": "DNI 12345678Z", "LanguageCode": "es"});
+    let plain = client
+        .comprehend("DetectPiiEntities", request.clone())
+        .await;
+    assert_eq!(plain.body["Entities"], json!([]));
+    client.aws.pii_extensions = true;
+    let ask = async |operation: &str| {
+        let http = HttpRequest::post("/")
+            .header("x-amz-target", format!("Comprehend_20171127.{operation}"))
+            .header("content-type", "application/x-amz-json-1.1")
+            .body(request.to_string().into());
+        client.exchange(http.expect("request")).await.body
+    };
+    let extended = ask("DetectPiiEntities").await;
+    assert_eq!(extended["Entities"][0]["Type"], "ES_DNI");
+    let labels = ask("ContainsPiiEntities").await;
+    assert_eq!(labels["Labels"][0]["Name"], "ES_DNI");
 }
 
 #[tokio::test]

@@ -23,6 +23,8 @@ use utoipa::OpenApi;
         super::syntax::syntax,
         super::pii::pii,
         super::toxicity::toxicity,
+        super::redact::redact,
+        super::analyze::analyze_texts,
         super::embeddings::embeddings,
         super::labels::labels,
         crate::openai::embeddings::embeddings,

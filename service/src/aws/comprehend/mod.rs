@@ -89,10 +89,13 @@ pub async fn run(
     request: Request,
     options: Options,
 ) -> Result<Value, Failure> {
-    let (view, form) = match request.0 {
+    let (view, mut form) = match request.0 {
         About::Documents { view, form } => (view, form),
         About::Segments(request) => return toxic::answer(aws, call, request, options).await,
     };
+    if let Some(most) = aws.long_texts {
+        form.allow(most);
+    }
     match view {
         View::Language => {
             dominant_language::rules(aws)
