@@ -7,6 +7,7 @@
 use super::page::{Page, pattern, shaped};
 use super::{Evidence, Found, LIKELY, PLAUSIBLE, PiiKind};
 use crate::syntax::{PartOfSpeech, Syntax};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 const STREET: &str = r"(?:Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Place|Pl|Square|Sq|Terrace|Ter|Way|Highway|Hwy|Parkway|Pkwy|Circle|Cir|Alley|Trail|Trl|Crescent|Close|Row|Mews|Gardens|Broadway)";
@@ -83,7 +84,7 @@ const FIELDS: &[&str] = &[
 
 /// Finds names, addresses and dates in the model's reading of a text.
 pub fn find(page: &Page<'_>, syntax: &Syntax, found: &mut Vec<Found>) {
-    let shapes = found.len();
+    let shapes = Covered::by(found.iter().map(|found| found.bytes.clone()));
     for bytes in page.matches(titled()) {
         if !field(page.at(&bytes)) {
             found.push(shaped(PiiKind::Name, bytes, LIKELY));
@@ -97,9 +98,8 @@ pub fn find(page: &Page<'_>, syntax: &Syntax, found: &mut Vec<Found>) {
     let mut names: Vec<Range<usize>> = Vec::new();
     for entity in &syntax.entities {
         let bytes = entity.extent.begin_byte..entity.extent.end_byte;
-        let meets = |found: &Found| found.bytes.start < bytes.end && bytes.start < found.bytes.end;
         // A rule that knows the shape knows better.
-        if found[..shapes].iter().any(meets) {
+        if shapes.meets(&bytes) {
             continue;
         }
         let read = |kind, bytes, score: f32| Found {
@@ -130,31 +130,24 @@ pub fn find(page: &Page<'_>, syntax: &Syntax, found: &mut Vec<Found>) {
             .and_then(|c| c.get(1))
         {
             let bytes = name.end + age.start()..name.end + age.end();
-            if !found[..shapes]
-                .iter()
-                .any(|found| found.bytes.start < bytes.end && bytes.start < found.bytes.end)
-            {
+            if !shapes.meets(&bytes) {
                 found.push(shaped(PiiKind::Age, bytes, LIKELY));
             }
         }
     }
+    let mut starts: BTreeSet<usize> = addresses.iter().map(|part| part.start).collect();
+    let mut ends: BTreeSet<usize> = addresses.iter().map(|part| part.end).collect();
     for place in places {
-        if page.announced(&place, there()) {
-            addresses.push(place);
-            continue;
-        }
         // A place that follows a part of an address, or stands before its code, belongs to it.
-        let joined = |a: &Range<usize>, b: &Range<usize>| {
-            a.end <= b.start
-                && matches!(
-                    &page.text[a.end..b.start],
-                    "" | " " | "," | ", " | ",\n" | "\n"
-                )
-        };
-        let belongs = addresses
-            .iter()
-            .any(|part| joined(part, &place) || joined(&place, part));
-        if belongs {
+        let follows = ends
+            .range(place.start.saturating_sub(2)..=place.start)
+            .any(|&end| parted(&page.text[end..place.start]));
+        let precedes = starts
+            .range(place.end..=place.end + 2)
+            .any(|&start| parted(&page.text[place.end..start]));
+        if follows || precedes || page.announced(&place, there()) {
+            starts.insert(place.start);
+            ends.insert(place.end);
             addresses.push(place);
         }
     }
@@ -177,6 +170,36 @@ pub fn find(page: &Page<'_>, syntax: &Syntax, found: &mut Vec<Found>) {
     }
 }
 
+/// Nothing but a comma or white space.
+fn parted(between: &str) -> bool {
+    matches!(between, "" | " " | "," | ", " | "\n" | ",\n")
+}
+
+/// The bytes that some ranges cover together, so that one look tells whether another range meets them.
+struct Covered(Vec<Range<usize>>);
+
+impl Covered {
+    fn by(ranges: impl Iterator<Item = Range<usize>>) -> Self {
+        let mut ranges: Vec<Range<usize>> = ranges.collect();
+        ranges.sort_by_key(|range| range.start);
+        let mut covered: Vec<Range<usize>> = Vec::new();
+        for range in ranges {
+            match covered.last_mut() {
+                Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+                _ => covered.push(range),
+            }
+        }
+        Self(covered)
+    }
+
+    fn meets(&self, bytes: &Range<usize>) -> bool {
+        let first = self.0.partition_point(|range| range.end <= bytes.start);
+        self.0
+            .get(first)
+            .is_some_and(|range| range.start < bytes.end)
+    }
+}
+
 /// Joins parts that overlap or that only a comma, white space or the name of a town parts.
 fn together(text: &str, mut parts: Vec<Range<usize>>) -> Vec<Range<usize>> {
     let coded = |part: &Range<usize>| {
@@ -190,7 +213,7 @@ fn together(text: &str, mut parts: Vec<Range<usize>>) -> Vec<Range<usize>> {
         match joined.last_mut() {
             Some(last)
                 if part.start <= last.end
-                    || matches!(&text[last.end..part.start], " " | "," | ", " | "\n" | ",\n")
+                    || parted(&text[last.end..part.start])
                     || (coded(&part) && town().is_match(&text[last.end..part.start])) =>
             {
                 last.end = last.end.max(part.end);
@@ -220,10 +243,13 @@ fn name(page: &Page<'_>, syntax: &Syntax, bytes: Range<usize>) -> Option<Range<u
     let start = whole_name(page, syntax, start);
     let kept = &page.text[start..kept_end];
     let bytes = start..kept_end;
-    let proper = syntax.tokens.iter().any(|token| {
-        token.extent.begin_byte >= bytes.start
-            && token.extent.end_byte <= bytes.end
-            && token.part_of_speech == PartOfSpeech::ProperNoun
+    let tokens = &syntax.tokens;
+    let first = tokens.partition_point(|token| token.extent.begin_byte < bytes.start);
+    let mut own = tokens[first..]
+        .iter()
+        .take_while(|token| token.extent.begin_byte < bytes.end);
+    let proper = own.any(|token| {
+        token.extent.end_byte <= bytes.end && token.part_of_speech == PartOfSpeech::ProperNoun
     });
     let plain = kept
         .chars()
@@ -244,7 +270,17 @@ fn whole_name(page: &Page<'_>, syntax: &Syntax, start: usize) -> usize {
         let capital = word.starts_with(char::is_uppercase) && word.chars().all(char::is_alphabetic);
         let proper = token.part_of_speech == PartOfSpeech::ProperNoun;
         let titled = title().is_match(&page.text[token.extent.begin_byte..start]);
-        if !(joined && capital && proper) || titled || field(word) || word.chars().count() < 2 {
+        let next = syntax
+            .entities
+            .partition_point(|entity| entity.extent.end_byte <= token.extent.begin_byte);
+        let named = (syntax.entities.get(next))
+            .is_some_and(|entity| entity.extent.begin_byte < token.extent.end_byte);
+        if !(joined && capital && proper)
+            || titled
+            || named
+            || field(word)
+            || word.chars().count() < 2
+        {
             break;
         }
         start = token.extent.begin_byte;
