@@ -75,15 +75,24 @@ pub fn group(tree: &Tree<'_>, mentions: &mut [Mention]) -> Vec<Vec<(usize, f32)>
                     .copied()
                     .filter(|other| countable && same_thing(tree, &mentions[*other], mention))
                     .map(|other| (other, SAME_NOUN));
+                // A name that is a noun as well: "Tim Cook … Cook".
+                let part = || {
+                    let named = tree.part(mention.head) == PartOfSpeech::ProperNoun;
+                    let part = parts.get(&lemma).filter(|_| named);
+                    part.map(|other| (*other, PART_OF_NAME))
+                };
                 // The next mention is compared with this one, which says more recently what is meant.
+                let part = part();
                 nouns.insert(lemma, index);
-                same.or(beside.map(|other| (other, BESIDE))).or_else(|| {
-                    predicate_of(tree, mention, &at_head)
-                        .filter(|other| {
-                            *other < index && fits_predicate(tree, &mentions[*other], mention)
-                        })
-                        .map(|other| (other, PREDICATE))
-                })
+                same.or(part)
+                    .or(beside.map(|other| (other, BESIDE)))
+                    .or_else(|| {
+                        predicate_of(tree, mention, &at_head)
+                            .filter(|other| {
+                                *other < index && fits_predicate(tree, &mentions[*other], mention)
+                            })
+                            .map(|other| (other, PREDICATE))
+                    })
             }
             Form::Pronoun(person) => match person {
                 Person::Speaker | Person::Speakers | Person::Addressee => {
@@ -156,14 +165,23 @@ fn named_beside(
     let head = mention.head;
     if tree.dep(head) == "appos" {
         // Lists are read as if each stood for the one before it: "Great camera, terrible battery".
-        let named =
-            mention.form == Form::Name || tree.part(tree.head(head)) == PartOfSpeech::ProperNoun;
+        let named = mention.form == Form::Name
+            || tree.part(tree.head(head)) == PartOfSpeech::ProperNoun
+            || mention.kind == TargetType::Person && tree.has(head, &["det"]);
         let list = tree.token(head).tag == "NNS"
             || (tree.head(head)..head).any(|word| tree.lower(word) == ":");
         return at_head
             .get(&tree.head(head))
             .copied()
             .filter(|_| named && !list);
+    }
+    // "A woman called Rita".
+    let verb = tree.head(head);
+    if matches!(tree.dep(head), "oprd" | "dobj")
+        && tree.dep(verb) == "acl"
+        && matches!(tree.lemma(verb), "call" | "name")
+    {
+        return at_head.get(&tree.head(verb)).copied();
     }
     let before = mention.words.start.checked_sub(1)?;
     let describes = matches!(tree.dep(before), "compound" | "nmod")
@@ -193,7 +211,8 @@ fn fits_predicate(tree: &Tree<'_>, subject: &Mention, noun: &Mention) -> bool {
         noun.kind,
         TargetType::Attribute | TargetType::Date | TargetType::Quantity
     );
-    let known = !matches!(subject.form, Form::Pronoun(person) if person.speaks());
+    let known = !matches!(subject.form, Form::Pronoun(person) if person.speaks())
+        && !types::only_presents(tree.lemma(subject.head));
     let same = subject.kind == noun.kind
         || subject.kind == TargetType::Other
         || noun.kind == TargetType::Other && subject.kind != TargetType::Person;

@@ -121,6 +121,9 @@ fn feels(tree: &Tree<'_>, verb: usize) -> bool {
 /// The scope of a clause that leaves out what it says: "the other one is not", "so were the potatoes".
 fn elliptical(tree: &Tree<'_>, mention: &Mention, top: usize, words: &[usize]) -> Option<Scope> {
     let mut turned = false;
+    if tree.has(top, &["acomp", "attr", "dobj", "xcomp", "prep"]) {
+        return None;
+    }
     for &word in words {
         let own = tree.within(word, first_joined(tree, mention.head), STEPS);
         let mark = matches!(tree.dep(word), "mark" | "cc" | "punct" | "advmod")
@@ -386,7 +389,15 @@ fn trimmed(tree: &Tree<'_>, mut words: Vec<usize>) -> Vec<usize> {
     }
     let kept = words.iter().take_while(|word| loose(**word)).count();
     words.drain(..kept);
-    words
+    // A mark or conjunction that joined what is left out.
+    let stands = |place: usize| {
+        let next = words.get(place + 1);
+        !loose(words[place]) || next.is_none_or(|next| *next == words[place] + 1 && !loose(*next))
+    };
+    (0..words.len())
+        .filter(|place| stands(*place))
+        .map(|place| words[place])
+        .collect()
 }
 
 /// Adjectives and adverbs that judge nothing.

@@ -204,6 +204,8 @@ impl<'a> Tree<'a> {
         let own_subject = || self.has(index, SUBJECTS);
         match self.dep(index) {
             "ROOT" | "parataxis" | "relcl" => true,
+            // "The trouble is that it crashes" is one clause; "it was good, we will be back" is two.
+            "ccomp" if index > self.head(index) && self.lemma(self.head(index)) == "be" => false,
             "ccomp" => own_subject() || self.is_verb(index),
             "advcl" => own_subject() || self.has(index, &["mark"]),
             "conj" => self.is_verb(index) && own_subject(),

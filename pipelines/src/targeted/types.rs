@@ -111,7 +111,7 @@ const NOUNS: &[(TargetType, &str)] = &[
     // WordNet's most frequent sense is something else here, and what is meant is of no type.
     (
         TargetType::Other,
-        "battery screen display camera phone laptop keyboard food dish meal soup desert dessert drink coffee tea \
+        "fry chip battery screen display camera phone laptop keyboard food dish meal soup desert dessert drink coffee tea \
          steak fish chicken dog cat animal email e-mail message question answer problem issue thing way idea story \
          joke word page line part point case job work project product item order bed sofa chair table lift elevator \
          shower towel pillow mattress ticket refund fee bill cake bread bottle box parcel package suitcase bag \
@@ -174,7 +174,7 @@ words! {
 words! {
     /// A noun that names nothing by itself.
     pub fn is_empty_noun = "way lot bit kind sort sense fact course sake behalf regard regards instead thank thanks fault \
-    clue favour favor fortune";
+    clue favour favor fortune pro con kudo kudos congratulation";
 }
 
 /// Prepositions or verbs and nouns that mean something only together.
@@ -214,6 +214,11 @@ const FIXED: &[(&str, &str)] = &[
     ("pay", "attention"),
 ];
 
+words! {
+    /// A noun that, as a subject, is not what its predicate is: "my only complaint is the dustbin".
+    pub fn only_presents = "complaint problem issue downside upside drawback thing reason highlight lowlight advantage \
+    disadvantage question answer point difference favourite favorite best worst rest gripe quibble";
+}
 words! {
     /// A noun that, said of something, only judges it.
     pub fn only_judges = "dream nightmare joke delight joy pleasure treat treasure gem disaster mess shame pity disgrace \
