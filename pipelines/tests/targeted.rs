@@ -70,33 +70,37 @@ fn readings(texts: &[Arc<str>]) -> Vec<Syntax> {
         .collect()
 }
 
-#[test]
-fn mentions_types_and_groups() {
-    let gold = gold();
-    let texts: Vec<Arc<str>> = gold.iter().map(|(text, _)| text.as_str().into()).collect();
-    let (mut found, mut wanted, mut hit, mut typed) = (0, 0, 0, 0);
-    let (mut precision, mut recall) = (0.0, 0.0);
-    for ((text, mentions), syntax) in gold.iter().zip(readings(&texts)) {
-        let plan = Plan::of(text, &syntax).expect("plan");
+/// What was found of the labelled mentions of some texts.
+#[derive(Default)]
+struct Tally {
+    found: usize,
+    wanted: usize,
+    hit: usize,
+    typed: usize,
+    precision: f64,
+    recall: f64,
+}
+
+impl Tally {
+    fn add(&mut self, text: &str, mentions: &[Gold], syntax: &Syntax) {
+        let plan = Plan::of(text, syntax).expect("plan");
         // Sentiment is not looked at here.
         let scores = vec![[0.0, 0.0, 1.0, 0.0]; plan.clauses().len()];
         let answer = plan.answer(&scores).expect("answer");
         let mut said = HashMap::new();
         for (group, entity) in answer.iter().enumerate() {
             for mention in &entity.mentions {
-                said.insert(
-                    (mention.extent.begin, mention.extent.end),
-                    (group, mention.kind),
-                );
+                let place = (mention.extent.begin, mention.extent.end);
+                said.insert(place, (group, mention.kind));
             }
         }
-        found += said.len();
-        wanted += mentions.len();
+        self.found += said.len();
+        self.wanted += mentions.len();
         let mut pairs = Vec::new();
         for want in mentions {
             if let Some((group, kind)) = said.get(&(want.begin, want.end)) {
-                hit += 1;
-                typed += usize::from(kind.name() == want.kind);
+                self.hit += 1;
+                self.typed += usize::from(kind.name() == want.kind);
                 pairs.push((want.group.as_str(), *group));
             }
         }
@@ -105,19 +109,39 @@ fn mentions_types_and_groups() {
             let of_gold = pairs.iter().filter(|(other, _)| other == gold).count();
             let of_ours = pairs.iter().filter(|(_, other)| other == ours).count();
             let of_both = pairs.iter().filter(|pair| *pair == &(*gold, *ours)).count();
-            precision += of_both as f64 / of_ours as f64;
-            recall += of_both as f64 / of_gold as f64;
+            self.precision += of_both as f64 / of_ours as f64;
+            self.recall += of_both as f64 / of_gold as f64;
         }
     }
-    let figures = [
-        ("precision of mentions", hit as f64 / found as f64, 0.95),
-        ("recall of mentions", hit as f64 / wanted as f64, 0.95),
-        ("accuracy of types", typed as f64 / hit as f64, 0.93),
-        ("B-cubed precision of groups", precision / hit as f64, 0.96),
-        ("B-cubed recall of groups", recall / hit as f64, 0.96),
-    ];
-    for (name, figure, least) in figures {
-        println!("{name}: {figure:.3}");
-        assert!(figure >= least, "{name}: {figure:.3} is below {least}");
+}
+
+/// Texts at even places were looked at while the rules were tuned, those at odd places were not. The bounds are
+/// two hundredths below what was measured.
+#[test]
+fn mentions_types_and_groups() {
+    let gold = gold();
+    let texts: Vec<Arc<str>> = gold.iter().map(|(text, _)| text.as_str().into()).collect();
+    let readings = readings(&texts);
+    for (half, name) in ["even", "odd"].into_iter().enumerate() {
+        let mut tally = Tally::default();
+        let places = gold.iter().zip(&readings).skip(half).step_by(2);
+        for ((text, mentions), syntax) in places {
+            tally.add(text, mentions, syntax);
+        }
+        let hit = tally.hit as f64;
+        let figures = [
+            ("precision of mentions", hit / tally.found as f64, 0.945),
+            ("recall of mentions", hit / tally.wanted as f64, 0.96),
+            ("accuracy of types", tally.typed as f64 / hit, 0.94),
+            ("B-cubed precision of groups", tally.precision / hit, 0.97),
+            ("B-cubed recall of groups", tally.recall / hit, 0.967),
+        ];
+        for (what, figure, least) in figures {
+            println!("{name}: {what} {figure:.3}");
+            assert!(
+                figure >= least,
+                "{name}: {what} {figure:.3} is below {least}"
+            );
+        }
     }
 }

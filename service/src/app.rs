@@ -8,6 +8,7 @@ use escala_pipelines::labels::{Labels, LabelsInput};
 use escala_pipelines::language::Languages;
 use escala_pipelines::pii::{Pii, PiiInput};
 use escala_pipelines::syntax::Syntax;
+use escala_pipelines::targeted::Targeted;
 use escala_pipelines::{Options, Result};
 use std::future::Future;
 use std::pin::Pin;
@@ -36,6 +37,8 @@ pub struct App {
     pub language: Arc<dyn Predict<String, Languages>>,
     /// Words, names and phrases of a text.
     pub syntax: Arc<dyn Predict<Arc<str>, Syntax>>,
+    /// What a text speaks of, and the sentiment towards each.
+    pub targeted: Arc<dyn Predict<Arc<str>, Targeted>>,
     /// Personal data in a text.
     pub pii: Arc<dyn Predict<PiiInput, Pii>>,
     /// Embedding of a text.

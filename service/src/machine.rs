@@ -15,6 +15,7 @@ use escala_pipelines::labels::LabelsTask;
 use escala_pipelines::language::LanguageTask;
 use escala_pipelines::pii::PiiTask;
 use escala_pipelines::syntax::{SharedEnglish, SyntaxTask};
+use escala_pipelines::targeted::Targeted;
 use escala_pipelines::task::Task;
 use escala_weights::{Progress, Store, StoreOptions, Terminal};
 use std::sync::Arc;
@@ -64,6 +65,20 @@ impl<T: Task> Predict<T::Input, T::Output> for Handle<T> {
             },
             _ => Box::pin(Handle::predict_many(self, inputs, options)),
         }
+    }
+}
+
+/// Targeted sentiment while no task knows the sentiment of a sentence.
+struct Unbuilt;
+
+impl Predict<Arc<str>, Targeted> for Unbuilt {
+    fn predict_many(&self, inputs: Vec<Arc<str>>, _: Options) -> Answers<'_, Targeted> {
+        let error = escala_pipelines::Error::new(
+            escala_pipelines::Kind::Unavailable,
+            "there is no model of sentiment in this build",
+        );
+        let answers = inputs.iter().map(|_| Err(error.clone())).collect();
+        Box::pin(std::future::ready(answers))
     }
 }
 
@@ -197,6 +212,7 @@ impl Machine {
             embeddings: Arc::new(self.embeddings.clone()),
             labels: Arc::new(self.labels.clone()),
             syntax: Arc::new(self.syntax.clone()),
+            targeted: Arc::new(Unbuilt),
             pii: Arc::new(self.pii.clone()),
             metrics: Arc::new(Metrics::default()),
             engine_metrics: Box::new(move || {

@@ -13,6 +13,7 @@ pub mod list;
 pub mod openapi;
 pub mod pii;
 pub mod syntax;
+pub mod targeted;
 pub mod text;
 
 use crate::app::App;
@@ -27,6 +28,10 @@ pub fn router() -> Router<Arc<App>> {
         .route("/v1/text/entities", post(syntax::entities))
         .route("/v1/text/key-phrases", post(syntax::key_phrases))
         .route("/v1/text/syntax", post(syntax::syntax))
+        .route(
+            "/v1/text/targeted-sentiment",
+            post(targeted::targeted_sentiment),
+        )
         .route("/v1/text/pii", post(pii::pii))
         .route("/v1/text/embeddings", post(embeddings::embeddings))
         .route("/v1/images/labels", post(labels::labels))

@@ -30,6 +30,7 @@ use escala_pipelines::labels::{Labels, LabelsInput};
 use escala_pipelines::language::Languages;
 use escala_pipelines::pii::{Pii, PiiInput};
 use escala_pipelines::syntax::Syntax;
+use escala_pipelines::targeted::Targeted;
 use escala_pipelines::{Error, Kind, Options, Priority};
 use std::sync::Arc;
 use tracing::Instrument;
@@ -41,6 +42,8 @@ pub struct Aws {
     pub language: Arc<dyn Predict<String, Languages>>,
     /// Words, names and phrases of texts.
     pub syntax: Arc<dyn Predict<Arc<str>, Syntax>>,
+    /// What texts speak of, and the sentiment towards each.
+    pub targeted: Arc<dyn Predict<Arc<str>, Targeted>>,
     /// Personal data in texts.
     pub pii: Arc<dyn Predict<PiiInput, Pii>>,
     /// Labels of images.
@@ -69,6 +72,7 @@ async fn entry(State(app): State<Arc<App>>, request: Request) -> Response {
     let aws = Aws {
         language: app.language.clone(),
         syntax: app.syntax.clone(),
+        targeted: app.targeted.clone(),
         pii: app.pii.clone(),
         labels: app.labels.clone(),
     };
