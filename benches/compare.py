@@ -168,6 +168,13 @@ def network_cases(threads: list[int]) -> list[dict]:
                 {"title": f"EfficientNet-Lite0, {images} image{'s' * (images > 1)}", "mixed": False, "threads": count, "items": images}
                 | {"request": {"case": "efficientnet", "images": images, "pixels": pixels, "seed": 1}}
             )
+        for name, count_texts in (("1 text of 12 words", 1), ("32 texts of 5 to 100 words", 32)):
+            lengths = [12] if count_texts == 1 else [5 + (i * 13 % 32) * 95 // 31 for i in range(32)]
+            words = [[1 + (7919 * at + length) % 19_999 for at in range(length)] for length in lengths]
+            cases.append(
+                {"title": f"ToxBlock, {name}", "mixed": False, "threads": count, "items": count_texts}
+                | {"request": {"case": "toxicity", "words": words}}
+            )
     golden = json.loads((GOLDEN / "lid176.json").read_text())["items"]
     texts = [item["text"] for item in golden] * 200
     cases.append(
@@ -180,7 +187,7 @@ def network_cases(threads: list[int]) -> list[dict]:
 def same(case: str, left: list, right: list) -> bool:
     if case == "language":
         return left == right
-    tolerance = SAME_EMBEDDING if case == "minilm" else SAME_LOGIT
+    tolerance = SAME_LOGIT if case == "efficientnet" else SAME_EMBEDDING
     return len(left) == len(right) and all(abs(a - b) <= tolerance for a, b in zip(left, right))
 
 

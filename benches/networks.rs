@@ -16,6 +16,7 @@ use escala_models::bert::SentenceEncoder;
 use escala_models::efficientnet::{CLASSES, EfficientNetLite};
 use escala_models::fasttext::{Classifier, Scratch};
 use escala_models::kernels::Isa;
+use escala_models::toxicity;
 use escala_weights::{Store, StoreOptions, Terminal};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -39,6 +40,7 @@ struct Networks {
     minilm: SentenceEncoder,
     efficientnet: EfficientNetLite,
     language: Classifier,
+    toxicity: toxicity::Classifier,
     /// By number of threads.
     computes: HashMap<usize, Compute>,
 }
@@ -53,6 +55,7 @@ impl Networks {
             minilm: SentenceEncoder::load(files("all-minilm-l6-v2")?.dir(), &Device::Cpu)?,
             efficientnet: EfficientNetLite::load(&efficientnet, &Device::Cpu)?,
             language: Classifier::load(&language)?,
+            toxicity: toxicity::Classifier::load(files("tox-block")?.dir(), &Device::Cpu)?,
             computes: HashMap::new(),
         })
     }
@@ -134,6 +137,12 @@ impl Networks {
                     .collect();
                 Ok(json!({ "ms": ms, "output": labels }))
             }
+            "toxicity" => {
+                let words: Vec<Vec<u32>> = serde_json::from_value(request["words"].clone())?;
+                let sequences: Vec<&[u32]> = words.iter().map(Vec::as_slice).collect();
+                let (ms, scores) = timed(repeats, || self.toxicity.scores(compute, &sequences))?;
+                Ok(json!({ "ms": ms, "output": scores.last().ok_or("no texts")? }))
+            }
             _ => Err(format!("no case {case}").into()),
         }
     }
@@ -167,6 +176,23 @@ impl Networks {
                 ("MiniLM, 32 texts of 5 to 128 tokens", mixed.clone()),
             ] {
                 cases.push((title, json!({ "case": "minilm", "mode": "padded", "ids": texts(&lengths), "threads": threads })));
+            }
+            for (title, lengths) in [
+                ("ToxBlock, 1 text of 12 words", vec![12]),
+                (
+                    "ToxBlock, 32 texts of 5 to 100 words",
+                    (0..32).map(|i| 5 + (i * 13 % 32) * 95 / 31).collect(),
+                ),
+            ] {
+                let word = |at: usize| 1 + (at * 7919) % 19_999;
+                let words: Vec<Vec<usize>> = lengths
+                    .iter()
+                    .map(|&length: &usize| (0..length).map(word).collect())
+                    .collect();
+                cases.push((
+                    title,
+                    json!({ "case": "toxicity", "words": words, "threads": threads }),
+                ));
             }
             for (title, images) in [
                 ("EfficientNet-Lite0, 1 image", 1),

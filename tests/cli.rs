@@ -149,6 +149,31 @@ fn personal_data_of_texts() {
 }
 
 #[test]
+fn toxicity_of_texts() {
+    let said = run(&["predict", "toxicity", "You are so dumb and stupid!"]);
+    assert_eq!(said.status, 0, "{}", said.err);
+    // Keras answers 0.992 and, for obscene words, 0.653.
+    for cells in [["TOXICITY", "0.99"], ["PROFANITY", "0.65"]] {
+        let line = said.out.lines().find(|line| line.contains(cells[0]));
+        assert!(
+            line.is_some_and(|line| line.contains(cells[1])),
+            "{}",
+            said.out
+        );
+    }
+    let lines = run(&[
+        "predict",
+        "toxicity",
+        "--json",
+        "Good morning.",
+        "Shut up, fool.",
+    ])
+    .json();
+    let toxicity = |line: usize| lines[line]["toxicity"].as_f64().expect("a number");
+    assert!(toxicity(0) < 0.1 && toxicity(1) > 0.5, "{lines:?}");
+}
+
+#[test]
 fn lines_of_standard_input() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut child = escala(folder.path())

@@ -161,7 +161,12 @@ fn strange_texts_are_read_or_refused() {
         &"1".repeat(5_000),
         "\n\n a \t b \r\n",
     ] {
-        for path in ["/v1/text/syntax", "/v1/text/entities", "/v1/text/pii"] {
+        for path in [
+            "/v1/text/syntax",
+            "/v1/text/entities",
+            "/v1/text/pii",
+            "/v1/text/toxicity",
+        ] {
             let answer = server().post_json(path, &json!({ "text": text })).ok();
             for list in ["tokens", "entities"] {
                 for item in answer[list].as_array().into_iter().flatten() {

@@ -13,11 +13,13 @@ one JSON object a line on its standard input, and the contender answers each wit
         -> {"ms": […], "output": […]}
     {"case": "language", "texts": ["…", …], "repeats": 5, "threads": 1}
         -> {"ms": […], "output": ["en", …]}
+    {"case": "toxicity", "words": [[17, …], …], "repeats": 5, "threads": 1}
+        -> {"ms": […], "output": [0.9, …]}
 
 `ms` holds the wall time of each repeat over the whole batch, in milliseconds; loading, the making of
 input tensors and one unmeasured run of the same shape come before. `output` is what the runner
 compares between contenders: the first eight values of the last text's embedding or of the last
-image's logits, or the language of each text. `note` (optional) says which variant ran. A case that
+image's logits, the language of each text, or the last text's scores. `note` (optional) says which variant ran. A case that
 fails answers {"error": "…"}. `ids` are the token ids of `lengths` texts; a contender in another
 language may derive the same ids from `lengths` and `seed` by the rule of `token_ids`.
 """
@@ -54,6 +56,15 @@ def pad(texts: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
         ids[row, : len(text)] = text
         mask[row, : len(text)] = 1
     return ids, mask
+
+
+def blanks_first(texts: list[list[int]]) -> np.ndarray:
+    """The words of texts as ToxBlock takes them: a hundred, zeros on the left."""
+    words = np.zeros((len(texts), 100), np.int64)
+    for row, text in enumerate(texts):
+        last = text[-100:]
+        words[row, 100 - len(last) :] = last
+    return words
 
 
 def read_image(file: str) -> np.ndarray:
@@ -130,3 +141,11 @@ def verify_logits(logits, who: str) -> None:
         probabilities = np.exp(got - got.max()) / np.exp(got - got.max()).sum()
         assert int(got.argmax()) == best["idx"], f"{who}: {item['image']} is class {got.argmax()}"
         assert abs(probabilities[best["idx"]] - best["prob"]) < 1e-3, f"{who}: {item['image']}"
+
+
+def verify_toxicity(scores, who: str) -> None:
+    """Stops unless `scores(words)` gives the golden scores (Keras, f32; sums in another order)."""
+    items = json.loads((GOLDEN / "toxicity.json").read_text())["items"]
+    got = scores(blanks_first([item["ids"] for item in items]))
+    want = np.array([item["scores"] for item in items])
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-5, err_msg=who)

@@ -1,10 +1,10 @@
-"""ONNX graphs of the two networks, built node by node from the published tensors.
+"""ONNX graphs of the networks, built node by node from the published tensors.
 
 MiniLM comes in two forms: `plain` uses only standard operators, as an exporter writes it (ONNX
 Runtime then applies its own fusions), and `fused` uses the transformer operators that ONNX Runtime
 ships for BERT. The peer times both and keeps the faster one for each case.
 
-    python graphs.py DIR      # writes minilm_plain.onnx, minilm_fused.onnx, efficientnet.onnx
+    python graphs.py DIR      # writes minilm_plain.onnx, minilm_fused.onnx, efficientnet.onnx, toxicity.onnx
 """
 
 import math
@@ -208,7 +208,41 @@ def efficientnet() -> onnx.ModelProto:
     return b.model("efficientnet_lite0", inputs, outputs)
 
 
-GRAPHS = {"minilm_plain": minilm_plain, "minilm_fused": minilm_fused, "efficientnet": efficientnet}
+def toxicity() -> onnx.ModelProto:
+    """ToxBlock with ONNX's own bidirectional LSTM; `words` are padded with zeros on the left."""
+    b = _Builder(weights.toxicity())
+    units, steps, directions = 50, 100, ("forward", "backward")
+
+    def gates(name: str) -> np.ndarray:
+        """Both directions of a matrix `[inputs, 4 units]` as `[2, 4 units, inputs]`, gates in ONNX's order."""
+        turned = []
+        for direction in directions:
+            i, f, c, o = np.split(b.tensors[f"{direction}.{name}"].T, 4)
+            turned.append(np.concatenate([i, o, f, c]))
+        return np.ascontiguousarray(np.stack(turned))
+
+    bias = np.concatenate([gates("bias"), np.zeros((2, 4 * units), np.float32)], axis=1)
+    x = b.add("Transpose", b.add("Gather", b.weight("embedding"), "words"), perm=[1, 0, 2])
+    constants = [b.constant(v, n) for v, n in ((gates("kernel"), "w"), (gates("recurrent"), "r"), (bias, "b"))]
+    x = b.add(
+        "LSTM",
+        x,
+        *constants,
+        direction="bidirectional",
+        hidden_size=units,
+        activations=["HardSigmoid", "Tanh", "Tanh"] * 2,
+    )
+    x = b.add("ReduceMax", x, axes=[0], keepdims=0)
+    x = b.add("Reshape", b.add("Transpose", x, perm=[1, 0, 2]), b.constant(np.array([-1, 2 * units], np.int64), "wide"))
+    x = b.add("Relu", b.add("Gemm", x, b.weight("dense.kernel"), b.weight("dense.bias")))
+    x = b.add("Gemm", x, b.weight("output.kernel"), b.weight("output.bias"))
+    b.nodes.append(helper.make_node("Sigmoid", [x], ["scores"]))
+    inputs = [helper.make_tensor_value_info("words", TensorProto.INT64, ["batch", steps])]
+    outputs = [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", 6])]
+    return b.model("toxicity", inputs, outputs)
+
+
+GRAPHS = {"minilm_plain": minilm_plain, "minilm_fused": minilm_fused, "efficientnet": efficientnet, "toxicity": toxicity}
 
 
 def main() -> None:

@@ -92,12 +92,21 @@ def efficientnet(request: dict) -> dict:
     return {"ms": contender.timed(run, request["repeats"]), "output": run()[-1][:8].tolist()}
 
 
+def toxicity(request: dict) -> dict:
+    batch = contender.blanks_first(request["words"])
+    network = session("toxicity", request["threads"])
+    run = lambda: network.run(None, {"words": batch})[0]
+    return {"ms": contender.timed(run, request["repeats"]), "output": run()[-1].tolist()}
+
+
 def main() -> None:
     threads = len(os.sched_getaffinity(0))
     for graph in ("minilm_plain", "minilm_fused"):
         contender.verify_embeddings(lambda ids, mask: embed(graph, threads, ids, mask), graph)
     contender.verify_logits(lambda batch: session("efficientnet", threads).run(None, {"image": batch})[0], "efficientnet")
-    contender.serve(f"onnxruntime {ort.__version__}", {"minilm": minilm, "efficientnet": efficientnet})
+    contender.verify_toxicity(lambda batch: session("toxicity", threads).run(None, {"words": batch})[0], "toxicity")
+    cases = {"minilm": minilm, "efficientnet": efficientnet, "toxicity": toxicity}
+    contender.serve(f"onnxruntime {ort.__version__}", cases)
 
 
 if __name__ == "__main__":

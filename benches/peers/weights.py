@@ -29,6 +29,11 @@ _FILES = {
         "models/efficientnet-lite0-57934424.pth",
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
     ),
+    "toxicity": (
+        "tox_block",
+        "trained_models/lstm_model_0.1.2.h5",
+        "587d40726f1250341a3661fac099e46582cf34cdd5136eb88a726bf6d62ec24e",
+    ),
 }
 
 
@@ -52,6 +57,18 @@ def minilm() -> dict[str, np.ndarray]:
     from safetensors.numpy import load_file
 
     return load_file(path("minilm"))
+
+
+def toxicity() -> dict[str, np.ndarray]:
+    """All tensors of ToxBlock by the names and places of Escala's catalogue."""
+    import tomllib
+
+    catalogue = Path(__file__).resolve().parents[2] / "weights" / "catalog" / "tox-block.toml"
+    outputs = tomllib.loads(catalogue.read_text())["outputs"]
+    (places,) = [o["convert"]["tensors"] for o in outputs if o["convert"]["kind"] == "slices"]
+    file = path("toxicity").read_bytes()
+    read = lambda at: np.frombuffer(file, "<f4", int(np.prod(at["shape"])), at["offset"]).reshape(at["shape"])
+    return {name: read(at) for name, at in places.items()}
 
 
 def efficientnet() -> dict[str, np.ndarray]:

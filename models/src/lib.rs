@@ -8,6 +8,8 @@ pub mod fasttext;
 pub mod kernels;
 pub mod spacy;
 pub mod team;
+pub mod toxicity;
+pub mod train;
 
 pub use compute::{Compute, DeviceChoice};
 pub use error::{Error, Result};

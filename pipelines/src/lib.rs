@@ -12,6 +12,7 @@ pub mod pii;
 pub mod syntax;
 pub mod targeted;
 pub mod task;
+pub mod toxicity;
 
 pub use error::{Error, Kind, Result};
 pub use task::{Options, Priority};

@@ -1,11 +1,16 @@
-//! Words, names and phrases of an English text, in Comprehend's terms.
+//! Words, names and phrases of an English or a Spanish text, in Comprehend's terms.
+//!
+//! Each language is a task of its own, because each has a model of its own, which is loaded when a text needs it.
+//! The Spanish one needs consent to its licence and may be absent: its task then answers that the language is
+//! not supported, and how to get the model.
 //!
 //! The network reads a text once; entities, key phrases and parts of speech are three views of that one
 //! reading, so that the three operations agree with each other.
 //!
 //! Maps: universal parts of speech are Comprehend's tags but for `X`, which is `O`. The recogniser's eighteen
-//! types become Comprehend's nine ([`EntityType`]). Key phrases are the parser's noun chunks, without those
-//! that are one pronoun or hold neither letter nor digit. Tokens of white space are left out.
+//! types in English, four in Spanish, become Comprehend's nine ([`EntityType`]). Key phrases are the parser's noun
+//! chunks, without the marks, conjunctions and prepositions that the Spanish ones begin and end with, and without
+//! those that are one pronoun or hold neither letter nor digit. Tokens of white space are left out.
 //!
 //! Scores are the networks' own probabilities of what they chose, not calibrated on held-out data.
 
@@ -13,17 +18,40 @@ use crate::error::{Error, Kind, Result};
 use crate::offsets::{Extent, Offsets};
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit, each, unavailable};
 use escala_models::Compute;
-use escala_models::spacy::{Document, English};
+use escala_models::spacy::{self, Document, Language};
+use escala_weights::Store;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::sync::{Arc, Weak};
 
-/// The catalogue's name of the model.
+/// The catalogue's name of the English model.
 pub const MODEL: &str = "en-core-web-sm";
 
-/// Languages that the model reads.
-pub const LANGUAGES: &[&str] = &["en"];
+/// The catalogue's name of the Spanish model.
+pub const SPANISH_MODEL: &str = "es-core-news-sm";
+
+/// Languages that there are models for.
+pub const LANGUAGES: &[&str] = &["en", "es"];
+
+/// A text to read in a language.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyntaxInput {
+    /// The text.
+    pub text: Arc<str>,
+    /// Its language, one of [`LANGUAGES`].
+    pub language: Box<str>,
+}
+
+impl SyntaxInput {
+    /// A text in a language.
+    pub fn new(text: Arc<str>, language: &str) -> Self {
+        Self {
+            text,
+            language: language.into(),
+        }
+    }
+}
 
 macro_rules! names {
     ($(#[$about:meta])* $type:ident { $($(#[$doc:meta])* $variant:ident = $name:literal,)* }) => {
@@ -122,10 +150,11 @@ names! {
 }
 
 impl EntityType {
-    /// The type for a label of OntoNotes 5, which the recogniser was trained on.
-    fn of_ontonotes(label: &str) -> Self {
+    /// The type for a label of OntoNotes 5, which the English recogniser was trained on, or of WikiNER, which
+    /// the Spanish one was.
+    fn of_label(label: &str) -> Self {
         match label {
-            "PERSON" => Self::Person,
+            "PERSON" | "PER" => Self::Person,
             "ORG" => Self::Organization,
             "GPE" | "LOC" | "FAC" => Self::Location,
             "DATE" | "TIME" => Self::Date,
@@ -147,7 +176,7 @@ pub struct Token {
     pub part_of_speech: PartOfSpeech,
     /// Probability of its fine tag, 0 to 1.
     pub score: f32,
-    /// Fine tag of the Penn treebank.
+    /// Fine tag of the Penn treebank; in Spanish the universal part of speech.
     pub tag: String,
     /// Dictionary form.
     pub lemma: String,
@@ -164,7 +193,8 @@ pub struct Entity {
     pub extent: Extent,
     /// What it is.
     pub kind: EntityType,
-    /// What the recogniser calls it: a label of OntoNotes 5, finer than `kind`.
+    /// What the recogniser calls it: in English a label of OntoNotes 5, finer than `kind`; in Spanish `PER`,
+    /// `LOC`, `ORG` or `MISC`.
     pub label: String,
     /// Probability, 0 to 1.
     pub score: f32,
@@ -192,33 +222,78 @@ pub struct Syntax {
     pub sentences: Vec<Extent>,
 }
 
-/// A place for the one copy of the English model that the tasks on it share.
+/// A place for the one copy of a language's model that the tasks on it share; the English one's by default.
 ///
 /// Each task counts the whole of it against the memory budget: what is evicted is then never counted too
 /// low, whichever goes first.
 #[derive(Clone, Default)]
-pub struct SharedEnglish(Arc<Mutex<Weak<English>>>);
+pub struct SharedModel {
+    language: Language,
+    place: Arc<Mutex<Weak<spacy::Pipeline>>>,
+}
 
-impl SharedEnglish {
+/// A place for the English model.
+pub type SharedEnglish = SharedModel;
+
+impl SharedModel {
+    /// A place for the Spanish model.
+    pub fn spanish() -> Self {
+        Self {
+            language: Language::Spanish,
+            place: Arc::default(),
+        }
+    }
+
+    /// The catalogue's name of the model.
+    fn model(&self) -> &'static str {
+        match self.language {
+            Language::English => MODEL,
+            Language::Spanish => SPANISH_MODEL,
+        }
+    }
+
     /// The copy that another task holds, or a new one.
     ///
     /// # Errors
-    /// `Unavailable` with what is missing and what to do.
-    pub(crate) fn load(&self, context: &LoadContext<'_>) -> Result<Arc<English>> {
+    /// `Unavailable` with what is missing and what to do; `Unsupported` when the model needs consent that nobody
+    /// gave.
+    pub(crate) fn load(&self, context: &LoadContext<'_>) -> Result<Arc<spacy::Pipeline>> {
         // Whoever comes second waits here instead of reading the files again.
-        let mut place = self.0.lock();
-        if let Some(english) = place.upgrade() {
-            return Ok(english);
+        let mut place = self.place.lock();
+        if let Some(shared) = place.upgrade() {
+            return Ok(shared);
         }
+        let model = self.model();
         let files = context
             .weights
-            .ensure(MODEL, &escala_weights::Silent)
-            .map_err(|e| unavailable(MODEL, e))?;
-        let english = English::load(files.dir()).map_err(|e| unavailable(MODEL, e))?;
-        let english = Arc::new(english);
-        *place = Arc::downgrade(&english);
-        Ok(english)
+            .ensure(model, &escala_weights::Silent)
+            .map_err(|error| match error {
+                escala_weights::Error::Consent { .. } => unsupported(error),
+                error => unavailable(model, error),
+            })?;
+        let shared = spacy::Pipeline::load(files.dir()).map_err(|e| unavailable(model, e))?;
+        let shared = Arc::new(shared);
+        *place = Arc::downgrade(&shared);
+        Ok(shared)
     }
+}
+
+/// Whether a model that needs consent is on this machine.
+///
+/// # Errors
+/// `Unsupported` with how to get it when it is not; `Unavailable` when that cannot be found out.
+pub fn present(weights: &Store, model: &str) -> Result<()> {
+    match weights.pulled(model) {
+        Ok(_) => Ok(()),
+        Err(error @ escala_weights::Error::Consent { .. }) => Err(unsupported(error)),
+        Err(error) => Err(unavailable(model, error)),
+    }
+}
+
+/// The error of a language whose model nobody gave consent to.
+fn unsupported(cause: escala_weights::Error) -> Error {
+    let message = format!("there is no model for this language here: {cause}");
+    Error::new(Kind::Unsupported, message).with_source(cause)
 }
 
 /// Reading takes about 10 µs a byte: a batch is some 80 ms on one core, a full queue about ten seconds.
@@ -229,22 +304,22 @@ pub(crate) const LIMITS: Limits = Limits {
     queue_cost: 1 << 20,
 };
 
-/// Words, names and phrases of an English text.
+/// Words, names and phrases of a text in one language.
 #[derive(Clone, Default)]
 pub struct SyntaxTask {
-    english: SharedEnglish,
+    shared: SharedModel,
 }
 
 impl SyntaxTask {
     /// The task, on the copy of the model in this place.
-    pub fn new(english: SharedEnglish) -> Self {
-        Self { english }
+    pub fn new(shared: SharedModel) -> Self {
+        Self { shared }
     }
 }
 
 /// The loaded model.
 pub struct SyntaxPipeline {
-    english: Arc<English>,
+    shared: Arc<spacy::Pipeline>,
 }
 
 impl Task for SyntaxTask {
@@ -253,11 +328,14 @@ impl Task for SyntaxTask {
     type Pipeline = SyntaxPipeline;
 
     fn name(&self) -> &'static str {
-        "syntax"
+        match self.shared.language {
+            Language::English => "syntax",
+            Language::Spanish => "syntax-es",
+        }
     }
 
     fn model(&self) -> &str {
-        MODEL
+        self.shared.model()
     }
 
     fn unit(&self) -> Unit {
@@ -273,8 +351,8 @@ impl Task for SyntaxTask {
     }
 
     fn load(&self, context: &LoadContext<'_>) -> Result<SyntaxPipeline> {
-        let english = self.english.load(context)?;
-        Ok(SyntaxPipeline { english })
+        let shared = self.shared.load(context)?;
+        Ok(SyntaxPipeline { shared })
     }
 }
 
@@ -283,16 +361,19 @@ impl Pipeline for SyntaxPipeline {
     type Output = Syntax;
 
     fn memory(&self) -> u64 {
-        self.english.memory()
+        self.shared.memory()
     }
 
     fn sample(&self) -> Arc<str> {
-        "Ada Lovelace lived in London.".into()
+        match self.shared.language() {
+            Language::English => "Ada Lovelace lived in London.".into(),
+            Language::Spanish => "Rosalía de Castro vivió en Padrón.".into(),
+        }
     }
 
     fn run(&self, compute: &Compute, batch: &[Arc<str>]) -> Vec<Result<Syntax>> {
         each(compute, batch, |text| {
-            read(text, &self.english.analyse(text))
+            read(text, &self.shared.analyse(text))
         })
     }
 }
@@ -329,10 +410,12 @@ pub(crate) fn read(text: &str, document: &Document) -> Result<Syntax> {
     let mut entities = Vec::with_capacity(document.entities.len());
     for span in &document.entities {
         let label = &span.label;
-        if let Some(extent) = offsets.trimmed(bytes(document, &span.tokens)?)? {
+        if let Some(extent) = offsets.trimmed(bytes(document, &span.tokens)?)?
+            && wordy(extent.of(text))
+        {
             entities.push(Entity {
                 extent,
-                kind: EntityType::of_ontonotes(label),
+                kind: EntityType::of_label(label),
                 label: label.clone(),
                 score: probability(span.score)?,
             });
@@ -346,7 +429,8 @@ pub(crate) fn read(text: &str, document: &Document) -> Result<Syntax> {
             .next()
             .is_some_and(|token| PartOfSpeech::of_universal(&token.pos) == PartOfSpeech::Pronoun)
             && words.next().is_none();
-        match offsets.trimmed(bytes(document, &span.tokens)?)? {
+        let phrase = without_edges(document, text, &span.tokens);
+        match offsets.trimmed(bytes(document, &phrase)?)? {
             Some(extent) if !pronoun && wordy(extent.of(text)) => key_phrases.push(KeyPhrase {
                 extent,
                 score: probability(span.score)?,
@@ -365,6 +449,56 @@ pub(crate) fn read(text: &str, document: &Document) -> Result<Syntax> {
         sentences,
     })
 }
+
+/// A noun chunk without the marks at its edges that have no partner in it, and without the conjunctions and, after
+/// marks, the prepositions it begins with: `, en la calle,` is `la calle`. An edge's mark and its partner at the
+/// other edge both go.
+fn without_edges(document: &Document, text: &str, chunk: &Range<usize>) -> Range<usize> {
+    let Some(words) = document.tokens.get(chunk.clone()) else {
+        return chunk.clone();
+    };
+    let of = |at: usize| text.get(words[at].start..words[at].end).unwrap_or_default();
+    let (mut start, mut end) = (0, words.len());
+    let mut marked = false;
+    while start + 1 < end {
+        let (first, last) = (&words[start], &words[end - 1]);
+        let partner = |mark: &str, range: Range<usize>| {
+            let partner = PAIRS.iter().find_map(|&(open, close)| match mark {
+                _ if mark == open => Some(close),
+                _ if mark == close => Some(open),
+                _ => None,
+            });
+            partner.is_some_and(|partner| range.into_iter().any(|at| of(at) == partner))
+        };
+        let mark = |word: &spacy::Token| word.is_space || word.pos == "PUNCT";
+        if start + 2 < end && mark(first) && mark(last) && partner(of(start), end - 1..end) {
+            (start, end, marked) = (start + 1, end - 1, true);
+        } else if (mark(first) && !partner(of(start), start + 1..end))
+            || first.dep == "cc"
+            || (marked && first.pos == "ADP")
+        {
+            (start, marked) = (start + 1, true);
+        } else if mark(last) && !partner(of(end - 1), start..end - 1) {
+            end -= 1;
+        } else {
+            break;
+        }
+    }
+    chunk.start + start..chunk.start + end
+}
+
+/// Marks that open something, and those that close it.
+const PAIRS: [(&str, &str); 9] = [
+    ("(", ")"),
+    ("[", "]"),
+    ("{", "}"),
+    ("«", "»"),
+    ("“", "”"),
+    ("‘", "’"),
+    ("¿", "?"),
+    ("¡", "!"),
+    ("\"", "\""),
+];
 
 /// It holds a letter or a digit.
 fn wordy(text: &str) -> bool {
@@ -412,6 +546,7 @@ mod tests {
                 pos: pos.into(),
                 dep: "dep".into(),
                 head,
+                morphology: String::new(),
                 is_space: word.trim().is_empty(),
             }
         };
@@ -516,9 +651,59 @@ mod tests {
     }
 
     #[test]
+    fn phrases_are_without_the_marks_around_them() {
+        // Words with their parts of speech; the phrase is what is left of all of them.
+        let cases: [(&[(&str, &str)], &str); 7] = [
+            (
+                &[
+                    (",", "PUNCT"),
+                    ("en", "ADP"),
+                    ("la", "DET"),
+                    ("calle", "NOUN"),
+                    (",", "PUNCT"),
+                ],
+                "la calle",
+            ),
+            (&[("en", "ADP"), ("2019", "NOUN")], "en 2019"),
+            (&[("y", "CCONJ"), ("Roma", "PROPN")], "Roma"),
+            (&[("(", "PUNCT"), ("UE", "PROPN"), (")", "PUNCT")], "UE"),
+            (
+                &[
+                    ("Unión", "PROPN"),
+                    ("(", "PUNCT"),
+                    ("UE", "PROPN"),
+                    (")", "PUNCT"),
+                ],
+                "Unión ( UE )",
+            ),
+            (
+                &[("¿", "PUNCT"), ("quién", "PRON"), ("yo", "PRON")],
+                "quién yo",
+            ),
+            (&[("(", "PUNCT"), (")", "PUNCT")], ""),
+        ];
+        for (words, wanted) in cases {
+            let text = words
+                .iter()
+                .map(|(word, _)| *word)
+                .collect::<Vec<_>>()
+                .join(" ");
+            let words: Vec<_> = words.iter().map(|&(word, pos)| (word, pos, 0)).collect();
+            let mut document = document(&text, &words);
+            for token in &mut document.tokens {
+                token.dep = if token.pos == "CCONJ" { "cc" } else { "dep" }.into();
+            }
+            document.noun_chunks = vec![span(0..words.len(), "")];
+            let phrases = read(&text, &document).expect("fits").key_phrases;
+            let phrases: Vec<_> = phrases.iter().map(|p| p.extent.of(&text)).collect();
+            assert_eq!(phrases.concat(), wanted, "{text}");
+        }
+    }
+
+    #[test]
     fn every_label_of_the_recogniser_has_a_type() {
         let groups = [
-            (EntityType::Person, &["PERSON"][..]),
+            (EntityType::Person, &["PERSON", "PER"][..]),
             (EntityType::Organization, &["ORG"]),
             (EntityType::Location, &["GPE", "LOC", "FAC"]),
             (EntityType::Date, &["DATE", "TIME"]),
@@ -529,11 +714,11 @@ mod tests {
                 EntityType::Quantity,
                 &["CARDINAL", "ORDINAL", "PERCENT", "MONEY", "QUANTITY"],
             ),
-            (EntityType::Other, &["NORP", "LAW", "LANGUAGE"]),
+            (EntityType::Other, &["NORP", "LAW", "LANGUAGE", "MISC"]),
         ];
         for (kind, labels) in groups {
             for label in labels {
-                assert_eq!(EntityType::of_ontonotes(label), kind, "{label}");
+                assert_eq!(EntityType::of_label(label), kind, "{label}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The command line: `serve`, `predict`, `embed`, `models`, `config`.
+//! The command line: `serve`, `predict`, `embed`, `train`, `models`, `config`.
 //!
 //! Promises: answers go to standard output and everything else to standard error; `--json` prints one
 //! JSON object a line; the exit status is 0 when everything was answered, 1 when something failed, 2 when
@@ -11,6 +11,7 @@ mod output;
 mod predict;
 mod serve;
 mod settings;
+mod train;
 
 use crate::config::{self, Loaded};
 use crate::failure::chain;
@@ -51,6 +52,9 @@ enum Command {
     Predict(predict::Predict),
     /// Print the embedding of each text.
     Embed(embed::EmbedArgs),
+    /// Teach a model from labelled examples.
+    #[command(subcommand)]
+    Train(train::Train),
     /// Look after the models on this machine.
     #[command(subcommand)]
     Models(models::Models),
@@ -131,6 +135,7 @@ fn run(cli: Cli) -> Result<(), Stop> {
         Command::Serve(_) => serve::run(&loaded),
         Command::Predict(predict) => predict::run(&loaded.config, predict),
         Command::Embed(args) => embed::run(&loaded.config, args),
+        Command::Train(train) => train::run(&loaded.config, train),
         Command::Models(models) => models::run(&loaded.config, models),
         Command::Config(output) => config_in_force(&loaded, output),
     }

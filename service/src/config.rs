@@ -21,7 +21,14 @@ use units::{Secret, Size, Span};
 pub use load::{Flag, Loaded, load};
 
 /// Names of the tasks that can be preloaded.
-pub const TASKS: [&str; 5] = ["language", "embeddings", "labels", "syntax", "pii"];
+pub const TASKS: [&str; 6] = [
+    "language",
+    "embeddings",
+    "labels",
+    "syntax",
+    "pii",
+    "toxicity",
+];
 
 /// Those that are preloaded when nothing else is said; the others load on first use.
 pub const PRELOAD: [&str; 3] = ["language", "embeddings", "labels"];

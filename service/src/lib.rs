@@ -17,6 +17,7 @@ pub mod machine;
 pub mod metrics;
 pub mod openai;
 pub mod ops;
+pub mod readings;
 pub mod ready;
 pub mod rest;
 pub mod server;

@@ -5,6 +5,7 @@
 use crate::app::{Answers, App, Predict};
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::readings::{IfPresent, Readings};
 use crate::ready::Readiness;
 use escala_models::compute::DeviceError;
 use escala_pipelines::Options;
@@ -14,9 +15,10 @@ use escala_pipelines::image::ImageLimits;
 use escala_pipelines::labels::LabelsTask;
 use escala_pipelines::language::LanguageTask;
 use escala_pipelines::pii::PiiTask;
-use escala_pipelines::syntax::{SharedEnglish, SyntaxTask};
+use escala_pipelines::syntax::{SharedEnglish, SharedModel, SyntaxTask};
 use escala_pipelines::targeted::Targeted;
 use escala_pipelines::task::Task;
+use escala_pipelines::toxicity::ToxicityTask;
 use escala_weights::{Progress, Store, StoreOptions, Terminal};
 use std::sync::Arc;
 
@@ -32,10 +34,14 @@ pub struct Machine {
     pub embeddings: Handle<EmbeddingsTask>,
     /// Labels of an image.
     pub labels: Handle<LabelsTask>,
-    /// Words, names and phrases of a text.
+    /// Words, names and phrases of an English text.
     pub syntax: Handle<SyntaxTask>,
+    /// The same of a Spanish text; its model may be absent.
+    pub spanish: Handle<SyntaxTask>,
     /// Personal data in a text.
     pub pii: Handle<PiiTask>,
+    /// Toxicity of a text.
+    pub toxicity: Handle<ToxicityTask>,
 }
 
 /// Why the engine cannot be built or a model cannot be used.
@@ -100,6 +106,14 @@ pub fn store(config: &Config) -> Result<Store, escala_weights::Error> {
     })
 }
 
+/// Threads for one computation: what the configuration says, or every core.
+pub fn threads(config: &Config) -> usize {
+    match config.engine.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    }
+}
+
 /// How the engine uses this machine, with what the configuration leaves open decided by its cores.
 fn engine_config(config: &Config) -> Result<EngineConfig, DeviceError> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -142,7 +156,9 @@ impl Machine {
         let labels = engine.register(LabelsTask::new(images))?;
         let english = SharedEnglish::default();
         let syntax = engine.register(SyntaxTask::new(english.clone()))?;
+        let spanish = engine.register(SyntaxTask::new(SharedModel::spanish()))?;
         let pii = engine.register(PiiTask::new(english))?;
+        let toxicity = engine.register(ToxicityTask)?;
         Ok(Self {
             store,
             engine,
@@ -150,7 +166,9 @@ impl Machine {
             embeddings,
             labels,
             syntax,
+            spanish,
             pii,
+            toxicity,
         })
     }
 
@@ -175,6 +193,7 @@ impl Machine {
             "labels" => self.warm(&self.labels, progress),
             "syntax" => self.warm(&self.syntax, progress),
             "pii" => self.warm(&self.pii, progress),
+            "toxicity" => self.warm(&self.toxicity, progress),
             // The configuration was checked against `config::TASKS`, whose members all stand above.
             _ => Ok(()),
         }
@@ -188,6 +207,7 @@ impl Machine {
             "labels" => Some(self.labels.task().model()),
             "syntax" => Some(self.syntax.task().model()),
             "pii" => Some(self.pii.task().model()),
+            "toxicity" => Some(self.toxicity.task().model()),
             _ => None,
         }
     }
@@ -206,14 +226,21 @@ impl Machine {
     /// What the doors are given.
     pub fn app(&self, config: Config, ready: Arc<Readiness>) -> App {
         let engine = self.engine.clone();
+        let model = self.spanish.task().model();
+        let spanish = IfPresent::new(self.spanish.clone(), self.store.clone(), model);
+        let syntax = Readings(vec![
+            ("en", Arc::new(self.syntax.clone())),
+            ("es", Arc::new(spanish)),
+        ]);
         App {
             config,
             language: Arc::new(self.language.clone()),
             embeddings: Arc::new(self.embeddings.clone()),
             labels: Arc::new(self.labels.clone()),
-            syntax: Arc::new(self.syntax.clone()),
+            syntax: Arc::new(syntax),
             targeted: Arc::new(Unbuilt),
             pii: Arc::new(self.pii.clone()),
+            toxicity: Arc::new(self.toxicity.clone()),
             metrics: Arc::new(Metrics::default()),
             engine_metrics: Box::new(move || {
                 let mut text = String::new();

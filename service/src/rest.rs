@@ -15,6 +15,7 @@ pub mod pii;
 pub mod syntax;
 pub mod targeted;
 pub mod text;
+pub mod toxicity;
 
 use crate::app::App;
 use axum::Router;
@@ -33,6 +34,7 @@ pub fn router() -> Router<Arc<App>> {
             post(targeted::targeted_sentiment),
         )
         .route("/v1/text/pii", post(pii::pii))
+        .route("/v1/text/toxicity", post(toxicity::toxicity))
         .route("/v1/text/embeddings", post(embeddings::embeddings))
         .route("/v1/images/labels", post(labels::labels))
 }

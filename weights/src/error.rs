@@ -28,6 +28,24 @@ pub enum Error {
         /// Every name in the catalogue.
         known: Vec<String>,
     },
+    /// What should name a checkpoint does not.
+    #[error("\"{reference}\" names no checkpoint: {why}")]
+    Reference {
+        /// What was given.
+        reference: String,
+        /// What does not hold.
+        why: &'static str,
+    },
+    /// A folder is not a checkpoint.
+    #[error("{reference} is no checkpoint: {}: {why}", path.display())]
+    Checkpoint {
+        /// What was given.
+        reference: String,
+        /// The file at fault.
+        path: PathBuf,
+        /// What does not hold.
+        why: String,
+    },
     /// Neither a setting nor the environment says where models are kept.
     #[error("no directory for models: set ESCALA_MODELS_DIR, XDG_CACHE_HOME or HOME")]
     NoDirectory,
@@ -66,6 +84,16 @@ pub enum Error {
         model: String,
         /// The store's folder.
         dir: PathBuf,
+    },
+    /// The model may be pulled only by somebody who accepts its licence.
+    #[error(
+        "model \"{model}\" is under the licence {licence} and is pulled only by somebody who accepts it: `escala models pull {model} --accept-licence {licence}`"
+    )]
+    Consent {
+        /// The model.
+        model: String,
+        /// SPDX identifier of its licence.
+        licence: String,
     },
     /// The model is in the store but is not what was published.
     #[error(

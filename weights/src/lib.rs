@@ -30,11 +30,13 @@
 //! | `catalog/*.toml`, `catalogue.rs` | the models there are, and the rules an entry must keep |
 //! | `store.rs` | the store's layout on disk, and finding, verifying and removing what is published |
 //! | `pull.rs` | a pull from lock to rename |
+//! | `checkpoint.rs` | models that a user names instead: a repository on the hub, or a folder |
 //! | `source/` | local folder, hub, `pip`, `npm`; running programs; reading one member of an archive |
 //! | `format/` | readers of foreign formats and the safetensors writer, one module each |
 //! | `tensors.rs` | reading what was published, memory-mapped |
 
 mod catalogue;
+mod checkpoint;
 mod error;
 pub mod format;
 mod hash;

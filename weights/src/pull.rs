@@ -13,7 +13,9 @@
 
 use crate::catalogue::{Convert, Entry, InputFile, MANIFEST, NOTICE, Output};
 use crate::error::{Attempt, Error, io_error};
-use crate::format::{self, fasttext, msgpack, safetensors, thinc, torch_legacy};
+use crate::format::{
+    self, e5s1, fasttext, keras_tokenizer, msgpack, safetensors, slices, thinc, torch_legacy,
+};
 use crate::hash;
 use crate::progress::{Progress, Stage};
 use crate::source::{self, Failure, Inbox, Tell, lock_archive};
@@ -42,7 +44,7 @@ pub(crate) fn pull(
 }
 
 fn pull_told(store: &Store, entry: &Entry, tell: Tell<'_>) -> Result<ModelFiles, Error> {
-    let _lock = lock(store, entry, Some(&tell))?;
+    let _lock = lock(store, &entry.name, Some(&tell))?;
     match store.find(&entry.name) {
         Ok(Some(ready)) => return Ok(ready),
         Ok(None) => (),
@@ -71,10 +73,10 @@ fn pull_told(store: &Store, entry: &Entry, tell: Tell<'_>) -> Result<ModelFiles,
 }
 
 /// Takes the model's lock. The system releases it when the file is closed, so also when the process dies.
-pub(crate) fn lock(store: &Store, entry: &Entry, tell: Option<&Tell<'_>>) -> Result<File, Error> {
+pub(crate) fn lock(store: &Store, name: &str, tell: Option<&Tell<'_>>) -> Result<File, Error> {
     let folder = store.layout().locks();
     fs::create_dir_all(&folder).map_err(io_error("create", &folder))?;
-    let path = folder.join(format!("{}.lock", entry.name));
+    let path = folder.join(format!("{name}.lock"));
     let file = File::create(&path).map_err(io_error("create", &path))?;
     match file.try_lock() {
         Ok(()) => return Ok(file),
@@ -278,9 +280,26 @@ fn convert(entry: &Entry, output: &Output, inbox: &Inbox<'_>, staging: &Path) ->
         }
         Convert::TorchLegacy { drop_suffixes } => torch_legacy::convert(&read()?, drop_suffixes),
         Convert::Fasttext {} => fasttext::convert(&read()?),
+        Convert::E5s1 {
+            part: e5s1::Part::Config,
+        } => {
+            let json = e5s1::config(&read()?).map_err(refuse)?;
+            return fs::write(&to, json).map_err(io_error("write", &to));
+        }
+        Convert::E5s1 {
+            part: e5s1::Part::Tensors,
+        } => e5s1::tensors(&read()?),
+        Convert::E5s1 {
+            part: e5s1::Part::Tokenizer,
+        } => e5s1::tokenizer(&read()?),
         Convert::Thinc { names } => thinc::convert(&read()?, names),
         Convert::MsgpackJson {} => {
             let json = msgpack::to_json(&read()?).map_err(refuse)?;
+            return fs::write(&to, json).map_err(io_error("write", &to));
+        }
+        Convert::Slices { tensors } => slices::convert(&read()?, tensors),
+        Convert::KerasTokenizer {} => {
+            let json = keras_tokenizer::to_json(&read()?).map_err(refuse)?;
             return fs::write(&to, json).map_err(io_error("write", &to));
         }
     };
@@ -294,7 +313,7 @@ fn convert(entry: &Entry, output: &Output, inbox: &Inbox<'_>, staging: &Path) ->
 }
 
 /// A second name for an input, so that a large file is not written twice; a copy where that is not possible.
-fn link(from: &Path, to: &Path) -> Result<(), Error> {
+pub(crate) fn link(from: &Path, to: &Path) -> Result<(), Error> {
     if fs::hard_link(from, to).is_ok() {
         return Ok(());
     }
@@ -302,7 +321,7 @@ fn link(from: &Path, to: &Path) -> Result<(), Error> {
 }
 
 /// Makes a file's bytes durable and the file read-only: published files are memory-mapped.
-fn write_through(path: &Path) -> Result<(), Error> {
+pub(crate) fn write_through(path: &Path) -> Result<(), Error> {
     let file = File::open(path).map_err(io_error("open", path))?;
     file.sync_all().map_err(io_error("write through", path))?;
     let mut permissions = file

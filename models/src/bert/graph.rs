@@ -1,6 +1,8 @@
 //! The network in plain candle operations, for any device.
 
-use super::{Config, Weights};
+use super::Output;
+use super::config::{Config, HiddenAct};
+use super::weights::{Part, Weights};
 use crate::error::Result;
 use candle_core::{D, DType, Device, IndexOp, Tensor};
 use candle_nn::{Embedding, LayerNorm, Linear, Module};
@@ -8,8 +10,8 @@ use candle_nn::{Embedding, LayerNorm, Linear, Module};
 /// A BERT encoder on a device; sequences are padded to the longest of a batch and masked.
 pub(super) struct Encoder {
     words: Embedding,
-    positions: Tensor,
-    segment: Tensor,
+    /// Positions with the first segment added.
+    positions: Embedding,
     norm: LayerNorm,
     layers: Vec<Layer>,
     config: Config,
@@ -31,60 +33,41 @@ impl Encoder {
     pub(super) fn new(weights: &Weights, device: &Device) -> Result<Self> {
         let config = weights.config.clone();
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let tensor = |name: &str, shape: &[usize]| -> Result<Tensor> {
-            Ok(Tensor::from_slice(
-                &weights.get(name, shape)?,
-                shape,
-                device,
-            )?)
-        };
-        let norm = |name: &str| -> Result<LayerNorm> {
-            let (gamma, beta) = (
-                tensor(&format!("{name}.weight"), &[hidden])?,
-                tensor(&format!("{name}.bias"), &[hidden])?,
-            );
+        let norm = |module: &str| -> Result<LayerNorm> {
+            let (gamma, beta) = weights.norm(module)?;
+            let gamma = Tensor::from_slice(&gamma, hidden, device)?;
+            let beta = Tensor::from_slice(&beta, hidden, device)?;
             Ok(LayerNorm::new(gamma, beta, config.layer_norm_eps))
         };
-        let linear = |name: &str, outputs: usize, inputs: usize| -> Result<Linear> {
-            let weight = tensor(&format!("{name}.weight"), &[outputs, inputs])?;
-            Ok(Linear::new(
-                weight,
-                Some(tensor(&format!("{name}.bias"), &[outputs])?),
-            ))
+        let linear = |layer: usize, part: Part, outputs: usize, inputs: usize| -> Result<Linear> {
+            let (weight, bias) = weights.linear(&weights.part(layer, part), outputs, inputs)?;
+            let weight = Tensor::from_slice(&weight, (outputs, inputs), device)?;
+            let bias = Tensor::from_slice(&bias, outputs, device)?;
+            Ok(Linear::new(weight, Some(bias)))
         };
         let layers = (0..config.num_hidden_layers)
             .map(|layer| {
-                let at = |name: &str| format!("encoder.layer.{layer}.{name}");
                 Ok(Layer {
-                    query: linear(&at("attention.self.query"), hidden, hidden)?,
-                    key: linear(&at("attention.self.key"), hidden, hidden)?,
-                    value: linear(&at("attention.self.value"), hidden, hidden)?,
-                    attention_output: linear(&at("attention.output.dense"), hidden, hidden)?,
-                    attention_norm: norm(&at("attention.output.LayerNorm"))?,
-                    up: linear(&at("intermediate.dense"), inner, hidden)?,
-                    down: linear(&at("output.dense"), hidden, inner)?,
-                    output_norm: norm(&at("output.LayerNorm"))?,
+                    query: linear(layer, Part::Query, hidden, hidden)?,
+                    key: linear(layer, Part::Key, hidden, hidden)?,
+                    value: linear(layer, Part::Value, hidden, hidden)?,
+                    attention_output: linear(layer, Part::AttentionOutput, hidden, hidden)?,
+                    attention_norm: norm(&weights.part(layer, Part::AttentionNorm))?,
+                    up: linear(layer, Part::Up, inner, hidden)?,
+                    down: linear(layer, Part::Down, hidden, inner)?,
+                    output_norm: norm(&weights.part(layer, Part::OutputNorm))?,
                 })
             })
             .collect::<Result<Vec<_>>>()?;
+        let shape = [config.vocab_size, hidden];
+        let words = weights.get(&weights.module("embeddings.word_embeddings.weight"), &shape)?;
+        let words = Tensor::from_slice(&words, &shape, device)?;
+        let shape = [config.max_position_embeddings, hidden];
+        let positions = Tensor::from_slice(&weights.positions()?, &shape, device)?;
         Ok(Self {
-            words: Embedding::new(
-                tensor(
-                    "embeddings.word_embeddings.weight",
-                    &[config.vocab_size, hidden],
-                )?,
-                hidden,
-            ),
-            positions: tensor(
-                "embeddings.position_embeddings.weight",
-                &[config.max_position_embeddings, hidden],
-            )?,
-            segment: tensor(
-                "embeddings.token_type_embeddings.weight",
-                &[config.type_vocab_size, hidden],
-            )?
-            .i(0)?,
-            norm: norm("embeddings.LayerNorm")?,
+            words: Embedding::new(words, hidden),
+            positions: Embedding::new(positions, hidden),
+            norm: norm(&weights.module("embeddings.LayerNorm"))?,
             layers,
             device: device.clone(),
             config,
@@ -94,43 +77,55 @@ impl Encoder {
     pub(super) fn memory(&self) -> u64 {
         let config = &self.config;
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let embeddings = (config.vocab_size + config.max_position_embeddings + 3) * hidden;
+        let embeddings = (config.vocab_size + config.max_position_embeddings + 2) * hidden;
         let layer = 4 * hidden * (hidden + 1) + 2 * inner * hidden + inner + 5 * hidden;
         ((embeddings + config.num_hidden_layers * layer) * size_of::<f32>()) as u64
     }
 
-    pub(super) fn encode(&self, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
+    pub(super) fn run(&self, sequences: &[&[u32]], output: Output) -> Result<Vec<Vec<f32>>> {
         let longest = sequences.iter().map(|ids| ids.len()).max().unwrap_or(0);
         let (batch, hidden) = (sequences.len(), self.config.hidden_size);
         let mut ids = vec![0u32; batch * longest];
+        let mut positions = vec![0u32; batch * longest];
         let mut mask = vec![0f32; batch * longest];
         for (row, sequence) in sequences.iter().enumerate() {
-            ids[row * longest..][..sequence.len()].copy_from_slice(sequence);
-            mask[row * longest..][..sequence.len()].fill(1.0);
+            let row = row * longest..row * longest + sequence.len();
+            ids[row.clone()].copy_from_slice(sequence);
+            let places = positions[row.clone()].iter_mut();
+            places
+                .zip(self.config.positions(sequence))
+                .for_each(|(place, position)| *place = position);
+            mask[row].fill(1.0);
         }
         let ids = Tensor::from_vec(ids, (batch, longest), &self.device)?;
+        let positions = Tensor::from_vec(positions, (batch, longest), &self.device)?;
         let mask = Tensor::from_vec(mask, (batch, longest), &self.device)?;
         // 0 where there is a token, very negative where there is padding: [batch, 1, 1, longest].
         let bias = ((&mask - 1.0)? * 1e9)?.reshape((batch, 1, 1, longest))?;
-        let positions = self.positions.i(..longest)?;
-        let x = self
-            .words
-            .forward(&ids)?
-            .broadcast_add(&positions)?
-            .broadcast_add(&self.segment)?;
+        let x = (self.words.forward(&ids)? + self.positions.forward(&positions)?)?;
         let mut x = self.norm.forward(&x)?;
         for layer in &self.layers {
             x = layer.forward(&x, &bias, &self.config)?;
         }
-        let weights = mask.unsqueeze(D::Minus1)?;
-        let sums = x.broadcast_mul(&weights)?.sum(1)?;
-        let norms = sums.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?;
-        let unit = sums
-            .broadcast_div(&norms)?
-            .to_dtype(DType::F32)?
-            .to_device(&Device::Cpu)?;
-        debug_assert_eq!(unit.dims(), [batch, hidden]);
-        Ok(unit.to_vec2::<f32>()?)
+        let x = match output {
+            Output::Mean => {
+                let counts = mask.sum_keepdim(1)?;
+                let sums = x.broadcast_mul(&mask.unsqueeze(D::Minus1)?)?.sum(1)?;
+                sums.broadcast_div(&counts)?
+            }
+            Output::First => x.i((.., 0))?,
+            Output::All => x,
+        };
+        let x = x.to_dtype(DType::F32)?.to_device(&Device::Cpu)?;
+        if output != Output::All {
+            return Ok(x.to_vec2::<f32>()?);
+        }
+        let rows = x.reshape((batch, longest * hidden))?.to_vec2::<f32>()?;
+        let cut = |(mut row, ids): (Vec<f32>, &&[u32])| {
+            row.truncate(ids.len() * hidden);
+            row
+        };
+        Ok(rows.into_iter().zip(sequences).map(cut).collect())
     }
 }
 
@@ -159,7 +154,12 @@ impl Layer {
         let x = self
             .attention_norm
             .forward(&(self.attention_output.forward(&mixed)? + x)?)?;
-        let inner = self.up.forward(&x)?.gelu_erf()?;
+        let inner = self.up.forward(&x)?;
+        let inner = match config.hidden_act {
+            HiddenAct::Gelu => inner.gelu_erf()?,
+            HiddenAct::GeluTanh => inner.gelu()?,
+            HiddenAct::Relu => inner.relu()?,
+        };
         Ok(self
             .output_norm
             .forward(&(self.down.forward(&inner)? + &x)?)?)

@@ -1,131 +1,93 @@
-//! BERT sentence encoder (Devlin et al. 2018, arXiv:1810.04805), as all-MiniLM-L6-v2 uses it.
+//! Encoders of the BERT family (Devlin et al. 2018, arXiv:1810.04805): BERT, DistilBERT, RoBERTa and
+//! XLM-RoBERTa, for sentence embeddings and for classifying texts and words.
 //!
-//! Post-layer-norm transformer; exact GELU; mean of the last hidden states over all tokens, scaled to
-//! length one (Reimers and Gurevych 2019, arXiv:1908.10084). Reference implementations: Hugging Face
-//! `BertModel` and sentence-transformers; the tensor names are theirs, without prefix
-//! (`encoder.layer.0.attention.self.query.weight` …).
+//! All are the same post-layer-norm transformer; they differ in the names of their tensors, in where positions
+//! start and in the head. Reference implementations: `BertModel`, `DistilBertModel` and `RobertaModel` of
+//! Hugging Face transformers with their `…ForSequenceClassification` and `…ForTokenClassification`, and
+//! sentence-transformers (Reimers and Gurevych 2019, arXiv:1908.10084). What is read is their layout: a folder
+//! with `config.json`, `model.safetensors` (32- or 16-bit floats, or the 4-bit blocks of
+//! `escala_weights::format::e5s1`) and a tokenizer.
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `mod.rs` | configuration, weights by name, the choice of device |
+//! | `mod.rs` | the network on either way, and the choice between them |
+//! | `config.rs` | sizes and choices from `config.json` |
+//! | `weights.rs` | tensors by what they are, whatever they are called and however stored |
 //! | `cpu.rs` | the fast way on the CPU: packed weights, no padding, a team for the whole network |
 //! | `graph.rs` | the plain way in candle operations: for CUDA, and what the fast way is checked against |
-//! | `tokenizer.rs` | text to token ids |
+//! | `tokenizer.rs`, `unigram.rs` | text to token ids |
+//! | `sentence.rs` | sentence embeddings |
+//! | `head.rs`, `sequence.rs`, `words.rs` | classifiers of texts and of words |
+//! | `adapted.rs` | classifiers of texts that were trained here: a base model with an adapter |
 
+mod adapted;
+mod config;
 mod cpu;
 mod graph;
+mod head;
+mod sentence;
+mod sequence;
 mod tokenizer;
+mod unigram;
+pub(crate) mod weights;
+mod words;
 
+pub use adapted::AdaptedClassifier;
+pub use config::{Config, Family, HiddenAct, Problem};
+pub use sentence::SentenceEncoder;
+pub use sequence::{Classification, SequenceClassifier};
 pub use tokenizer::{Tokenizer, Tokens};
+pub use words::{Span, TokenClassifier, WordLabels};
 
 use crate::compute::Compute;
 use crate::error::{Error, Result};
 use candle_core::Device;
 use escala_weights::Tensors;
-use serde::Deserialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use weights::Weights;
 
-/// Sizes of the network, read from `config.json`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-pub struct Config {
-    /// Width of the hidden states.
-    pub hidden_size: usize,
-    /// Layers.
-    pub num_hidden_layers: usize,
-    /// Attention heads.
-    pub num_attention_heads: usize,
-    /// Width between the two products of the feed-forward part.
-    pub intermediate_size: usize,
-    /// Longest sequence.
-    pub max_position_embeddings: usize,
-    /// Tokens known.
-    pub vocab_size: usize,
-    /// Kinds of segments.
-    pub type_vocab_size: usize,
-    /// Added to the variance in layer normalisation.
-    pub layer_norm_eps: f64,
-    /// Must be `gelu`.
-    pub hidden_act: String,
+/// What of the last hidden states is wanted of each sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Output {
+    /// The mean over all tokens.
+    Mean,
+    /// The first token's.
+    First,
+    /// All, one token after the other.
+    All,
 }
 
-impl Config {
-    /// Reads and checks `config.json`.
-    ///
-    /// # Errors
-    /// When the file is missing, is not a BERT configuration, or asks for something not built.
-    pub fn open(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::File {
-            path: path.into(),
-            source,
-        })?;
-        let config: Self = serde_json::from_str(&text).map_err(|source| Error::Config {
-            path: path.into(),
-            source,
-        })?;
-        config.check()?;
-        Ok(config)
-    }
-
-    fn check(&self) -> Result<()> {
-        let sizes = [
-            self.hidden_size,
-            self.num_hidden_layers,
-            self.num_attention_heads,
-            self.intermediate_size,
-        ];
-        if sizes.contains(&0) || sizes.iter().any(|&size| size > 1 << 16) {
-            return Err(Error::unsupported(format!(
-                "sizes out of range in {self:?}"
-            )));
+impl Output {
+    /// Takes it from the `[tokens, hidden]` rows of a sequence.
+    fn of(self, rows: &[f32], hidden: usize) -> Vec<f32> {
+        match self {
+            Self::First => rows[..hidden].to_vec(),
+            Self::All => rows.to_vec(),
+            Self::Mean => {
+                let mut mean = vec![0f32; hidden];
+                for row in rows.chunks_exact(hidden) {
+                    mean.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+                }
+                let count = (rows.len() / hidden) as f32;
+                mean.iter_mut().for_each(|x| *x /= count);
+                mean
+            }
         }
-        if self.max_position_embeddings == 0 || self.vocab_size == 0 || self.type_vocab_size == 0 {
-            return Err(Error::unsupported(format!("empty embeddings in {self:?}")));
-        }
-        if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
-            return Err(Error::unsupported(format!(
-                "a hidden size of {} is not a multiple of {} heads",
-                self.hidden_size, self.num_attention_heads
-            )));
-        }
-        if self.hidden_act != "gelu" {
-            return Err(Error::unsupported(format!(
-                "activation `{}`",
-                self.hidden_act
-            )));
-        }
-        Ok(())
-    }
-
-    /// Width of one head.
-    pub fn head_size(&self) -> usize {
-        self.hidden_size / self.num_attention_heads
     }
 }
 
-/// The tensors of a BERT by their names.
-struct Weights {
-    tensors: Arc<Tensors>,
-    config: Config,
+/// Which way a network goes.
+#[derive(Clone, Copy)]
+enum Way<'a> {
+    /// The fast one on the CPU, the plain one elsewhere.
+    Best(&'a Device),
+    /// The plain one.
+    Plain(&'a Device),
 }
 
-impl Weights {
-    fn get(&self, name: &str, shape: &[usize]) -> Result<std::borrow::Cow<'_, [f32]>> {
-        Ok(self.tensors.f32_of(name, shape)?)
-    }
-
-    fn layer(
-        &self,
-        layer: usize,
-        name: &str,
-        shape: &[usize],
-    ) -> Result<std::borrow::Cow<'_, [f32]>> {
-        self.get(&format!("encoder.layer.{layer}.{name}"), shape)
-    }
-}
-
-/// A BERT that turns token sequences into sentence embeddings.
-pub struct SentenceEncoder {
+/// The network up to the last hidden states.
+struct Encoder {
     config: Config,
     network: Network,
 }
@@ -135,77 +97,42 @@ enum Network {
     Graph(graph::Encoder),
 }
 
-impl SentenceEncoder {
-    /// Loads `config.json` and `model.safetensors` of `folder` for `device`.
-    ///
-    /// # Errors
-    /// When a file is missing, does not fit, or the device refuses.
-    pub fn load(folder: &Path, device: &Device) -> Result<Self> {
-        let config = Config::open(&folder.join("config.json"))?;
-        let tensors = Arc::new(Tensors::open(folder.join("model.safetensors"))?);
-        Self::new(config, tensors, device)
-    }
-
-    /// The network of `config` with the weights in `tensors`.
-    ///
-    /// # Errors
-    /// When the tensors do not fit or the device refuses.
-    pub fn new(config: Config, tensors: Arc<Tensors>, device: &Device) -> Result<Self> {
-        config.check()?;
-        let weights = Weights {
-            tensors,
-            config: config.clone(),
-        };
-        let network = match device {
-            Device::Cpu => Network::Cpu(cpu::Encoder::new(weights)?),
-            _ => Network::Graph(graph::Encoder::new(&weights, device)?),
-        };
-        Ok(Self { config, network })
-    }
-
-    /// The same network in plain candle operations, also on the CPU: the reference of the fast way.
-    ///
-    /// # Errors
-    /// As [`SentenceEncoder::new`].
-    pub fn reference(config: Config, tensors: Arc<Tensors>, device: &Device) -> Result<Self> {
-        config.check()?;
-        let weights = Weights {
-            tensors,
-            config: config.clone(),
+impl Encoder {
+    fn new(weights: &Weights, way: Way<'_>) -> Result<Self> {
+        let network = match way {
+            Way::Best(Device::Cpu) => Network::Cpu(cpu::Encoder::new(weights)?),
+            Way::Best(device) | Way::Plain(device) => {
+                Network::Graph(graph::Encoder::new(weights, device)?)
+            }
         };
         Ok(Self {
-            network: Network::Graph(graph::Encoder::new(&weights, device)?),
-            config,
+            config: weights.config.clone(),
+            network,
         })
     }
 
-    /// Sizes of the network.
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-
     /// Bytes of memory that the loaded network holds.
-    pub fn memory(&self) -> u64 {
+    fn memory(&self) -> u64 {
         match &self.network {
             Network::Cpu(network) => network.memory(),
             Network::Graph(network) => network.memory(),
         }
     }
 
-    /// One embedding of `hidden_size` values and length one for each sequence of token ids.
-    ///
-    /// Sequences of different lengths share a batch without padding on the CPU; the answer for a sequence
-    /// does not depend on the others.
-    ///
-    /// # Errors
-    /// When a sequence is empty or too long, an id is unknown, or the device fails.
-    pub fn encode(&self, compute: &Compute, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
+    /// Runs the network. Sequences of different lengths share a batch without padding on the CPU; the answer
+    /// for a sequence does not depend on the others.
+    fn run(
+        &self,
+        compute: &Compute,
+        sequences: &[&[u32]],
+        output: Output,
+    ) -> Result<Vec<Vec<f32>>> {
+        let longest = self.config.max_tokens();
         for ids in sequences {
-            if ids.is_empty() || ids.len() > self.config.max_position_embeddings {
+            if ids.is_empty() || ids.len() > longest {
                 return Err(Error::unsupported(format!(
-                    "a sequence of {} tokens, the network reads 1 to {}",
-                    ids.len(),
-                    self.config.max_position_embeddings
+                    "a sequence of {} tokens, the network reads 1 to {longest}",
+                    ids.len()
                 )));
             }
             if let Some(id) = ids
@@ -222,8 +149,70 @@ impl SentenceEncoder {
             return Ok(Vec::new());
         }
         match &self.network {
-            Network::Cpu(network) => Ok(network.encode(&compute.team, sequences)),
-            Network::Graph(network) => network.encode(sequences),
+            Network::Cpu(network) => Ok(network.run(&compute.team, sequences, output)),
+            Network::Graph(network) => network.run(sequences, output),
         }
     }
+}
+
+/// The configuration and tensors of a checkpoint in a folder.
+fn open(folder: &Path) -> Result<Weights> {
+    let config = Config::open(&folder.join("config.json"))?;
+    Weights::new(config, Arc::new(Tensors::open(tensor_file(folder)?)?))
+}
+
+/// `model.safetensors` of a folder, or why there is none.
+fn tensor_file(folder: &Path) -> Result<PathBuf> {
+    let file = folder.join("model.safetensors");
+    if file.exists() {
+        return Ok(file);
+    }
+    let others = [
+        (
+            "model.safetensors.index.json",
+            "weights in several files are not read",
+        ),
+        (
+            "pytorch_model.bin",
+            "only safetensors are read, not PyTorch's pickles; save the model again with `safe_serialization=True`",
+        ),
+        ("tf_model.h5", "only safetensors are read"),
+    ];
+    for (other, why) in others {
+        if folder.join(other).exists() {
+            return Err(Error::unsupported(format!(
+                "{} has {other} and no model.safetensors: {why}",
+                folder.display()
+            )));
+        }
+    }
+    Err(Error::unsupported(format!(
+        "{} has no model.safetensors",
+        folder.display()
+    )))
+}
+
+/// Calls `work` for each item on the team's threads.
+fn each<T: Sync, U: Send>(
+    compute: &Compute,
+    items: &[T],
+    work: impl Fn(&T) -> Result<U> + Sync,
+) -> Result<Vec<U>> {
+    let slots: Vec<std::sync::Mutex<Option<Result<U>>>> =
+        items.iter().map(|_| std::sync::Mutex::default()).collect();
+    let lock = |index: usize| {
+        let slot: &std::sync::Mutex<_> = &slots[index];
+        slot.lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    };
+    compute.team.for_each(items.len(), |index| {
+        let done = work(&items[index]);
+        *lock(index) = Some(done);
+    });
+    (0..items.len())
+        .map(|index| {
+            let done = lock(index).take();
+            done.expect("`for_each` visits every index before it returns")
+        })
+        .collect()
 }

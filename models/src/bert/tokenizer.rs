@@ -1,12 +1,22 @@
-//! Text to token ids, with the vocabulary of `tokenizer.json`.
+//! Text to token ids, with the vocabulary that lies beside the weights.
 
+use super::unigram::Unigram;
 use crate::error::{Error, Result};
+use escala_weights::Tensors;
 use std::path::Path;
+use tokenizers::ModelWrapper;
 
 /// A tokenizer that never pads and cuts at a fixed length.
 pub struct Tokenizer {
-    inner: tokenizers::Tokenizer,
+    kind: Kind,
     longest: usize,
+}
+
+enum Kind {
+    /// `tokenizer.json` of the `tokenizers` crate.
+    Json(Box<tokenizers::Tokenizer>),
+    /// `tokenizer.safetensors`.
+    Unigram(Unigram),
 }
 
 /// The tokens of one text.
@@ -18,21 +28,55 @@ pub struct Tokens {
     pub truncated: bool,
 }
 
+/// All tokens of one text with their places.
+pub(super) struct PlacedTokens {
+    pub(super) ids: Vec<u32>,
+    /// For each token, where it lies in the text, unless it is a special one.
+    pub(super) places: Vec<Option<Place>>,
+}
+
+/// Where a token lies.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    /// First byte.
+    pub(super) start: usize,
+    /// After the last byte.
+    pub(super) end: usize,
+    /// The token belongs to the word of the one before.
+    pub(super) continues: bool,
+}
+
 impl Tokenizer {
+    /// Opens the tokenizer of a folder, `tokenizer.json` or `tokenizer.safetensors`; texts are cut to `longest`
+    /// tokens, special ones included.
+    ///
+    /// # Errors
+    /// When there is neither, or it is not a tokenizer.
+    pub fn load(folder: &Path, longest: usize) -> Result<Self> {
+        let tables = folder.join("tokenizer.safetensors");
+        if tables.exists() {
+            return Ok(Self {
+                kind: Kind::Unigram(Unigram::new(&Tensors::open(tables)?)?),
+                longest: longest.max(2),
+            });
+        }
+        Self::open(&folder.join("tokenizer.json"), longest)
+    }
+
     /// Opens `tokenizer.json`; texts are cut to `longest` tokens, special ones included.
     ///
     /// # Errors
     /// When the file is not a tokenizer.
     pub fn open(path: &Path, longest: usize) -> Result<Self> {
         let mut inner = tokenizers::Tokenizer::from_file(path)
-            .map_err(|error| Error::Tokenizer(error.to_string()))?;
+            .map_err(|error| Error::Tokenizer(format!("{}: {error}", path.display())))?;
         inner.with_padding(None);
         // Cutting here rather than in the crate tells us whether anything was cut.
         inner
             .with_truncation(None)
             .map_err(|error| Error::Tokenizer(error.to_string()))?;
         Ok(Self {
-            inner,
+            kind: Kind::Json(Box::new(inner)),
             longest: longest.max(2),
         })
     }
@@ -43,27 +87,87 @@ impl Tokenizer {
     /// When the tokenizer fails.
     pub fn encode(&self, text: &str) -> Result<Tokens> {
         let (text, cut) = self.prefix(text);
-        let encoding = self
-            .inner
-            .encode_fast(text, true)
+        let ids = match &self.kind {
+            Kind::Unigram(model) => model.encode(text),
+            Kind::Json(inner) => {
+                let encoding = inner
+                    .encode_fast(text, true)
+                    .map_err(|error| Error::Tokenizer(error.to_string()))?;
+                encoding.get_ids().to_vec()
+            }
+        };
+        Ok(self.cut(ids, cut))
+    }
+
+    /// The tokens of the whole of `text` and where each lies.
+    ///
+    /// # Errors
+    /// When the tokenizer fails, or keeps no places.
+    pub(super) fn encode_placed(&self, text: &str) -> Result<PlacedTokens> {
+        let Kind::Json(inner) = &self.kind else {
+            return Err(Error::unsupported(
+                "words of a tokenizer without tokenizer.json",
+            ));
+        };
+        let encoding = inner
+            .encode(text, true)
             .map_err(|error| Error::Tokenizer(error.to_string()))?;
-        let ids = encoding.get_ids();
+        let unknown = unknown(inner);
+        let prefix = match inner.get_model() {
+            ModelWrapper::WordPiece(model) => Some(model.continuing_subword_prefix.as_str()),
+            ModelWrapper::BPE(model) => model.continuing_subword_prefix.as_deref(),
+            _ => None,
+        };
+        let prefix = prefix.filter(|prefix| !prefix.is_empty());
+        let place = |index: usize| {
+            if encoding.get_special_tokens_mask()[index] != 0 {
+                return None;
+            }
+            let (start, end) = encoding.get_offsets()[index];
+            let token = encoding.get_tokens()[index].as_str();
+            let piece = text.get(start..end).unwrap_or_default();
+            let continues = match prefix {
+                _ if Some(encoding.get_ids()[index]) == unknown => false,
+                Some(prefix) => token.starts_with(prefix) && token != piece,
+                // Without marks on the tokens a word ends at a space.
+                None => {
+                    let before = text.get(..start).and_then(|text| text.chars().next_back());
+                    let rest = text.get(start..).unwrap_or_default();
+                    before.is_some_and(|c| c != ' ') && !rest.starts_with(' ')
+                }
+            };
+            Some(Place {
+                start,
+                end,
+                continues,
+            })
+        };
+        Ok(PlacedTokens {
+            places: (0..encoding.len()).map(place).collect(),
+            ids: encoding.get_ids().to_vec(),
+        })
+    }
+
+    /// The most tokens that one reading has.
+    pub(super) fn longest(&self) -> usize {
+        self.longest
+    }
+
+    /// Cuts to the longest length; the closing special token stays, as in the reference's truncation.
+    fn cut(&self, mut ids: Vec<u32>, cut: bool) -> Tokens {
         let truncated = cut || ids.len() > self.longest;
-        if ids.len() <= self.longest {
-            return Ok(Tokens {
-                ids: ids.to_vec(),
-                truncated,
-            });
+        if ids.len() > self.longest
+            && let Some(last) = ids.pop()
+        {
+            ids.truncate(self.longest - 1);
+            ids.push(last);
         }
-        // Keep the closing special token, as truncation in the reference does.
-        let mut ids = [&ids[..self.longest - 1], &ids[ids.len() - 1..]].concat();
-        ids.truncate(self.longest);
-        Ok(Tokens { ids, truncated })
+        Tokens { ids, truncated }
     }
 
     /// The part of a very long text that can matter: a word is at most 100 characters before it becomes
-    /// one unknown token (WordPiece's limit), so 128 characters for each token are more than enough unless
-    /// a text is mostly white space, which is skipped rather than counted.
+    /// one unknown token (WordPiece's limit), and a piece is hardly longer, so 128 characters for each token
+    /// are more than enough unless a text is mostly white space, which is skipped rather than counted.
     fn prefix<'a>(&self, text: &'a str) -> (&'a str, bool) {
         let limit = self.longest * 128;
         if text.len() <= limit {
@@ -78,5 +182,16 @@ impl Tokenizer {
             }
         }
         (text, false)
+    }
+}
+
+/// The id of the unknown token.
+fn unknown(tokenizer: &tokenizers::Tokenizer) -> Option<u32> {
+    match tokenizer.get_model() {
+        ModelWrapper::WordPiece(model) => tokenizer.token_to_id(&model.unk_token),
+        ModelWrapper::WordLevel(model) => tokenizer.token_to_id(&model.unk_token),
+        ModelWrapper::BPE(model) => tokenizer.token_to_id(model.unk_token.as_deref()?),
+        // The crate does not tell which; by custom it is this one.
+        ModelWrapper::Unigram(_) => tokenizer.token_to_id("<unk>"),
     }
 }

@@ -272,6 +272,7 @@ unsafe fn pixels<
                 Activation::Relu6 => S::min(S::splat(6.0), S::max(S::splat(0.0), sum)),
                 Activation::Relu => S::max(S::splat(0.0), sum),
                 Activation::Gelu => super::math::gelu::<S>(sum),
+                Activation::GeluTanh => super::math::gelu_tanh::<S>(sum),
                 Activation::None => sum,
             };
             let out = row.output.add((first + pixel) * row.pixel);

@@ -10,6 +10,8 @@
 pub mod aligned;
 pub mod attention;
 pub mod depthwise;
+pub mod gradients;
+pub mod lstm;
 pub(crate) mod math;
 pub mod matmul;
 pub mod norm;

@@ -1,7 +1,7 @@
 //! Parts of speech, morphology and some lemmas by rules over tags, spellings and relations.
 //!
 //! Reference: `spacy/pipeline/attributeruler.py` and `spacy/matcher/matcher.pyx` of spaCy 3.8, of which
-//! `attributes.json` uses: sequences of one or two words with conditions on `TAG`, `LOWER`, `DEP` and
+//! `attributes.json` uses: sequences of one or two words with conditions on `TAG`, `POS`, `LOWER`, `DEP` and
 //! `IS_SPACE`, each a value, `IN`, `NOT_IN` or `REGEX`. All rules look at the words as the networks left
 //! them; their effects are applied in the order of the rules, so that a later one wins.
 
@@ -51,6 +51,7 @@ struct Effect {
 #[serde(deny_unknown_fields, rename_all = "UPPERCASE")]
 struct ConditionsFile {
     tag: Option<TestFile>,
+    pos: Option<TestFile>,
     lower: Option<TestFile>,
     dep: Option<TestFile>,
     is_space: Option<bool>,
@@ -73,6 +74,7 @@ struct Operators {
 
 struct Conditions {
     tag: Option<Test>,
+    pos: Option<Test>,
     lower: Option<Test>,
     dep: Option<Test>,
     is_space: Option<bool>,
@@ -88,6 +90,7 @@ enum Test {
 #[derive(Clone, Copy)]
 pub(crate) struct Seen<'a> {
     pub(crate) tag: &'a str,
+    pub(crate) pos: &'a str,
     pub(crate) lower: &'a str,
     pub(crate) dep: &'a str,
     pub(crate) is_space: bool,
@@ -149,6 +152,7 @@ impl Conditions {
         let test = |test: &Option<Test>, value| test.as_ref().is_none_or(|t| t.holds(value));
         self.is_space.is_none_or(|space| space == word.is_space)
             && test(&self.tag, word.tag)
+            && test(&self.pos, word.pos)
             && test(&self.lower, word.lower)
             && test(&self.dep, word.dep)
     }
@@ -172,6 +176,7 @@ impl Rules {
                 let compile = |word: ConditionsFile| {
                     Ok(Conditions {
                         tag: test(word.tag)?,
+                        pos: test(word.pos)?,
                         lower: test(word.lower)?,
                         dep: test(word.dep)?,
                         is_space: word.is_space,

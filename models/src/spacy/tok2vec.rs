@@ -12,7 +12,7 @@
 
 use super::tokenizer::Word;
 use super::vocab::rows_of;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::matmul::{Left, Right};
 use crate::kernels::norm::layer_norm;
 use crate::kernels::simd::{Isa, Simd, multiversion};
@@ -32,7 +32,8 @@ const BLOCK: usize = 96;
 /// Hash seed of the first feature; the others count up.
 const FIRST_SEED: u32 = 8;
 
-/// The features in the order of the embedding tables. The entity recogniser uses the first four.
+/// The features in the order of the embedding tables. A network uses the first four or all of them; its
+/// tables say which.
 const FEATURES: [&str; 6] = [
     "norm",
     "prefix",
@@ -41,9 +42,21 @@ const FEATURES: [&str; 6] = [
     "space_after",
     "is_space",
 ];
+/// Features of the word alone, whatever stands beside it.
+const LEXICAL: usize = 4;
+
+/// Whose vectors they are: where a lexeme keeps their mixed embeddings.
+#[derive(Clone, Copy)]
+pub(crate) enum Place {
+    /// Those that tagger and parser share. With the feature `space_after` a lexeme has two.
+    Shared = 0,
+    /// The entity recogniser's.
+    Entities = 2,
+}
 
 /// Embeddings and layers.
 pub(crate) struct Tok2Vec {
+    place: Place,
     tables: Vec<(usize, AlignedVec)>,
     mix: Maxout,
     layers: Vec<Maxout>,
@@ -164,9 +177,18 @@ impl Maxout {
 }
 
 impl Tok2Vec {
-    /// Loads the embeddings of the first `features` features and the layers.
-    pub(crate) fn load(tensors: &Tensors, features: usize, isa: Isa) -> Result<Self> {
+    /// Loads the embeddings and the layers.
+    pub(crate) fn load(tensors: &Tensors, place: Place, isa: Isa) -> Result<Self> {
         let mut tables = Vec::new();
+        let features = match tensors.info("embed.space_after.E") {
+            Ok(_) => FEATURES.len(),
+            Err(_) => LEXICAL,
+        };
+        if features > LEXICAL && matches!(place, Place::Entities) {
+            return Err(Error::unsupported(
+                "an entity recogniser that sees the space after a word",
+            ));
+        }
         for feature in &FEATURES[..features] {
             let name = format!("embed.{feature}.E");
             let (shape, _) = tensors.f32(&name)?;
@@ -180,6 +202,7 @@ impl Tok2Vec {
             .map(|layer| Maxout::load(tensors, &format!("encode.{layer}"), 3 * WIDTH, isa))
             .collect::<Result<_>>()?;
         Ok(Self {
+            place,
             mix: Maxout::load(tensors, "mix", features * WIDTH, isa)?,
             tables,
             layers,
@@ -233,11 +256,8 @@ impl Tok2Vec {
 
     /// Which of a lexeme's mixed embeddings are the word's here.
     fn place(&self, word: &Word) -> usize {
-        if self.tables.len() == FEATURES.len() {
-            word.space_after.into()
-        } else {
-            2
-        }
+        let apart = self.tables.len() > LEXICAL && word.space_after;
+        self.place as usize + usize::from(apart)
     }
 
     /// Writes the mixed embeddings of the words with these indices to `out`.

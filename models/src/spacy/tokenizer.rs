@@ -77,7 +77,13 @@ struct Settings {
     url_match: String,
     token_match: Option<String>,
     exceptions: BTreeMap<String, Vec<Exception>>,
+    /// Models of spaCy 3.1 do not say: spaCy 3.8 then uses them.
+    #[serde(default = "usual")]
     faster_heuristics: bool,
+}
+
+fn usual() -> bool {
+    true
 }
 
 /// A word of an exception; the keys are spaCy's numbers of the attributes.

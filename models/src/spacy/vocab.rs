@@ -59,6 +59,8 @@ struct Characters {
 
 #[derive(Deserialize)]
 struct Norms {
+    /// Spanish has none.
+    #[serde(default)]
     lexeme_norm: HashMap<String, String>,
 }
 

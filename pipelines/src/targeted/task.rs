@@ -5,11 +5,11 @@ use crate::error::Result;
 use crate::syntax::{LIMITS, MODEL, SharedEnglish, read};
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit, each};
 use escala_models::Compute;
-use escala_models::spacy::English;
+use escala_models::spacy;
 use std::sync::Arc;
 
 /// Languages that texts may be in.
-pub const LANGUAGES: &[&str] = crate::syntax::LANGUAGES;
+pub const LANGUAGES: &[&str] = &["en"];
 
 /// How the task that knows the sentiment of a sentence is asked, and what its answer says.
 pub struct Sentences<S: Task> {
@@ -36,7 +36,7 @@ impl<S: Task> TargetedTask<S> {
 
 /// The loaded models.
 pub struct TargetedPipeline<S: Task> {
-    english: Arc<English>,
+    english: Arc<spacy::Pipeline>,
     sentences: S::Pipeline,
     input: fn(&str) -> S::Input,
     scores: fn(&S::Output) -> Scores,

@@ -29,8 +29,9 @@ use errors::Failure;
 use escala_pipelines::labels::{Labels, LabelsInput};
 use escala_pipelines::language::Languages;
 use escala_pipelines::pii::{Pii, PiiInput};
-use escala_pipelines::syntax::Syntax;
+use escala_pipelines::syntax::{Syntax, SyntaxInput};
 use escala_pipelines::targeted::Targeted;
+use escala_pipelines::toxicity::Toxicity;
 use escala_pipelines::{Error, Kind, Options, Priority};
 use std::sync::Arc;
 use tracing::Instrument;
@@ -41,11 +42,13 @@ pub struct Aws {
     /// Languages of texts.
     pub language: Arc<dyn Predict<String, Languages>>,
     /// Words, names and phrases of texts.
-    pub syntax: Arc<dyn Predict<Arc<str>, Syntax>>,
+    pub syntax: Arc<dyn Predict<SyntaxInput, Syntax>>,
     /// What texts speak of, and the sentiment towards each.
     pub targeted: Arc<dyn Predict<Arc<str>, Targeted>>,
     /// Personal data in texts.
     pub pii: Arc<dyn Predict<PiiInput, Pii>>,
+    /// Toxicity of texts.
+    pub toxicity: Arc<dyn Predict<Arc<str>, Toxicity>>,
     /// Labels of images.
     pub labels: Arc<dyn Predict<LabelsInput, Labels>>,
 }
@@ -74,6 +77,7 @@ async fn entry(State(app): State<Arc<App>>, request: Request) -> Response {
         syntax: app.syntax.clone(),
         targeted: app.targeted.clone(),
         pii: app.pii.clone(),
+        toxicity: app.toxicity.clone(),
         labels: app.labels.clone(),
     };
     let (parts, body) = request.into_parts();

@@ -11,8 +11,9 @@ use escala_pipelines::labels::{Label, LabelFilters, LabelsOptions};
 use escala_pipelines::language::Language;
 use escala_pipelines::offsets::Offsets;
 use escala_pipelines::pii::{Evidence, PiiEntity, PiiKind};
-use escala_pipelines::syntax::{Entity, EntityType, KeyPhrase, PartOfSpeech, Token};
+use escala_pipelines::syntax::{Entity, EntityType, KeyPhrase, PartOfSpeech, SyntaxInput, Token};
 use escala_pipelines::targeted::{Group, Target, TargetType};
+use escala_pipelines::toxicity::ToxicKind;
 use http_body_util::BodyExt;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -64,11 +65,14 @@ impl Predict<String, Languages> for Double {
 }
 
 /// Every run of letters is a noun, a key phrase and a place.
-impl Predict<Arc<str>, Syntax> for Double {
-    fn predict_many(&self, inputs: Vec<Arc<str>>, _: Options) -> Answers<'_, Syntax> {
-        let asked = inputs.iter().map(|text| text.to_string());
+impl Predict<SyntaxInput, Syntax> for Double {
+    fn predict_many(&self, inputs: Vec<SyntaxInput>, _: Options) -> Answers<'_, Syntax> {
+        let asked = inputs.iter().map(|input| input.text.to_string());
         self.texts.lock().push(asked.collect());
-        let answer = |text: Arc<str>| {
+        let answer = |SyntaxInput { text, language }| {
+            if &*language == "es" && &*text == "absent" {
+                return Err(Error::new(Kind::Unsupported, "pull it with a command"));
+            }
             if let Some(error) = failure_of(&text) {
                 return Err(error);
             }
@@ -124,6 +128,26 @@ impl Predict<Arc<str>, Targeted> for Double {
                 descriptive: vec![0, 1],
                 mentions: vec![target(1.0)?, target(0.25)?],
             }])
+        };
+        Box::pin(async move { inputs.into_iter().map(answer).collect() })
+    }
+}
+
+/// As toxic as the text is long.
+impl Predict<Arc<str>, Toxicity> for Double {
+    fn predict_many(&self, inputs: Vec<Arc<str>>, _: Options) -> Answers<'_, Toxicity> {
+        let asked = inputs.iter().map(|text| text.to_string());
+        self.texts.lock().push(asked.collect());
+        let answer = |text: Arc<str>| match failure_of(&text) {
+            Some(error) => Err(error),
+            None => Ok(Toxicity {
+                toxicity: if &*text == "nan" {
+                    f32::NAN
+                } else {
+                    text.len() as f32 / 1024.0
+                },
+                labels: ToxicKind::ALL.map(|kind| (kind, 0.25)).to_vec(),
+            }),
         };
         Box::pin(async move { inputs.into_iter().map(answer).collect() })
     }
@@ -228,6 +252,7 @@ fn client() -> Client {
             syntax: double.clone(),
             targeted: double.clone(),
             pii: double.clone(),
+            toxicity: double.clone(),
             labels: double.clone(),
         },
         double,
@@ -419,6 +444,77 @@ async fn a_batch_tells_apart_what_succeeded_and_what_failed() {
 }
 
 #[tokio::test]
+async fn toxicity_of_segments() {
+    let client = client();
+    let detect = async |segments: Vec<String>, language: &str| {
+        let segments: Vec<Value> = segments.iter().map(|text| json!({"Text": text})).collect();
+        let body = json!({"TextSegments": segments, "LanguageCode": language});
+        client.comprehend("DetectToxicContent", body).await
+    };
+    let many = |text: &str, count| vec![text.to_owned(); count];
+    let answer = detect(vec!["four".to_owned(), "x".repeat(512)], "en").await;
+    assert_eq!(answer.status, 200);
+    let results = &answer.body["ResultList"];
+    assert_eq!(results[0]["Toxicity"], json!(4.0 / 1024.0));
+    assert_eq!(results[1]["Toxicity"], json!(0.5));
+    let names = [
+        "PROFANITY",
+        "HATE_SPEECH",
+        "INSULT",
+        "HARASSMENT_OR_ABUSE",
+        "VIOLENCE_OR_THREAT",
+    ];
+    let labels = names.map(|name| json!({"Name": name, "Score": 0.25}));
+    assert_eq!(results[0]["Labels"], json!(labels));
+    assert_eq!(results.as_array().map(Vec::len), Some(2));
+    assert_eq!(detect(many(&"x".repeat(1_000), 10), "en").await.status, 200);
+    let asked = client.double.texts.lock().len();
+    for (segments, language, code) in [
+        (many("x", 11), "en", "InvalidRequestException"),
+        (many(" \n", 1), "en", "InvalidRequestException"),
+        (
+            many(&"x".repeat(1_001), 1),
+            "en",
+            "TextSizeLimitExceededException",
+        ),
+        (
+            many(&"é".repeat(501), 2),
+            "en",
+            "TextSizeLimitExceededException",
+        ),
+        (many("x", 1), "fr", "UnsupportedLanguageException"),
+        (many("x", 1), "xx", "ValidationException"),
+        (many("", 1), "en", "ValidationException"),
+        (Vec::new(), "en", "ValidationException"),
+    ] {
+        let answer = detect(segments, language).await;
+        assert_eq!(
+            (answer.status, answer.code()),
+            (400, code),
+            "{}",
+            answer.body
+        );
+    }
+    // What is refused beforehand costs the engine nothing.
+    assert_eq!(client.double.texts.lock().len(), asked);
+    // One segment that fails fails the request: there is no list of errors.
+    let segments = || vec!["good".to_owned(), "fail Unavailable".to_owned()];
+    let answer = detect(segments(), "en").await;
+    assert_eq!(
+        (answer.status, answer.code()),
+        (503, "ServiceUnavailableException")
+    );
+    let answer = detect(many("nan", 2), "en").await;
+    assert_eq!(
+        (answer.status, answer.code()),
+        (500, "InternalServerException")
+    );
+    let missing = json!({"TextSegments": [{}], "LanguageCode": "en"});
+    let answer = client.comprehend("DetectToxicContent", missing).await;
+    assert_eq!((answer.status, answer.code()), (400, "ValidationException"));
+}
+
+#[tokio::test]
 async fn a_reading_of_a_text_in_three_views() {
     let client = client();
     let text = json!({"Text": "Zoë  Köln", "LanguageCode": "en"});
@@ -491,8 +587,7 @@ async fn texts_have_the_sizes_and_languages_of_each_operation() {
             "{}",
             french.message()
         );
-        let spanish = ask(5, "es").await.status;
-        assert_eq!(spanish == 200, operation.contains("Pii"), "{operation}");
+        assert_eq!(ask(5, "es").await.status, 200, "{operation}");
         // No member of the operation's list of languages.
         assert_eq!(ask(5, "xx").await.code(), "ValidationException");
     }
@@ -514,6 +609,16 @@ async fn texts_have_the_sizes_and_languages_of_each_operation() {
         assert_eq!(
             ask(vec!["a"], "de").await.code(),
             "UnsupportedLanguageException"
+        );
+        // A model that is absent is absent for the whole request.
+        let absent = ask(vec!["a", "absent"], "es").await;
+        assert_eq!(
+            (absent.status, absent.code(), absent.message()),
+            (
+                400,
+                "UnsupportedLanguageException",
+                "pull it with a command"
+            )
         );
         let long = "x".repeat(5_001);
         let answer = ask(vec!["a", &long], "en").await;
@@ -947,7 +1052,7 @@ async fn operations_that_are_not_built_say_so() {
             }
         }
     }
-    assert_eq!((built, built + missing), (11, 160));
+    assert_eq!((built, built + missing), (12, 160));
     // Every operation that is announced can be read.
     for (id, names) in [
         (Id::Comprehend, comprehend::OPERATIONS),

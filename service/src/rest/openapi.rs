@@ -23,6 +23,7 @@ use utoipa::OpenApi;
         super::syntax::syntax,
         super::targeted::targeted_sentiment,
         super::pii::pii,
+        super::toxicity::toxicity,
         super::embeddings::embeddings,
         super::labels::labels,
         crate::openai::embeddings::embeddings,

@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::failure::Failure;
 use axum::Json;
 use axum::extract::State;
-use escala_pipelines::syntax::{LANGUAGES, Syntax};
+use escala_pipelines::syntax::{LANGUAGES, Syntax, SyntaxInput};
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -19,7 +19,7 @@ pub struct EntityView {
     #[serde(rename = "type")]
     #[schema(example = "LOCATION")]
     kind: &'static str,
-    /// What the model calls it: a label of OntoNotes 5.
+    /// What the model calls it: in English a label of OntoNotes 5, in Spanish `PER`, `LOC`, `ORG` or `MISC`.
     #[schema(example = "GPE")]
     label: String,
     /// Probability, 0 to 1, not calibrated.
@@ -65,7 +65,7 @@ pub struct TokenView {
     part_of_speech: &'static str,
     /// Probability of the tag, 0 to 1.
     score: f32,
-    /// Tag of the Penn treebank.
+    /// Tag of the Penn treebank; in Spanish the universal part of speech.
     #[schema(example = "NNP")]
     tag: String,
     /// Dictionary form.
@@ -135,11 +135,11 @@ impl SyntaxAnswer {
     }
 }
 
-fn rules<A>(app: &App, output: fn(&str, Syntax) -> A) -> Rules<'_, Arc<str>, Syntax, A> {
+fn rules<A>(app: &App, output: fn(&str, Syntax) -> A) -> Rules<'_, SyntaxInput, Syntax, A> {
     Rules {
         languages: Some(LANGUAGES),
         predictor: &*app.syntax,
-        input: |text, _| text,
+        input: SyntaxInput::new,
         output,
     }
 }

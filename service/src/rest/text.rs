@@ -152,6 +152,12 @@ impl<I: Send, O, A> Rules<'_, I, O, A> {
                 let input = |text: &Arc<str>| (self.input)(text.clone(), language);
                 let inputs = texts.iter().map(input).collect();
                 let results = predict_list(self.predictor, inputs, options).await?;
+                // The language is the whole request's, and so is that there is no model for it.
+                let unread = |failure: &&Failure| failure.code == "unsupported";
+                let mut failures = results.iter().filter_map(|result| result.as_ref().err());
+                if let Some(failure) = failures.find(unread).filter(|_| self.languages.is_some()) {
+                    return Err(failure.clone().at("language"));
+                }
                 let item = |(text, result): (&Arc<str>, Result<O, Failure>)| match result {
                     Ok(answer) => Item::Answer((self.output)(text, answer)),
                     Err(failure) => Item::Failed {

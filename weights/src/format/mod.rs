@@ -4,10 +4,13 @@
 //! nevertheless written for hostile input: no count read from a file leads to an allocation before the bytes
 //! that must back it have been seen, and every malformed input is an [`Error`].
 
+pub mod e5s1;
 pub mod fasttext;
+pub mod keras_tokenizer;
 pub mod msgpack;
 mod pickle;
 pub mod safetensors;
+pub mod slices;
 pub mod thinc;
 pub mod torch_legacy;
 
@@ -103,8 +106,16 @@ impl<'a> Bytes<'a> {
         self.array(what).map(i32::from_le_bytes)
     }
 
+    pub(crate) fn u16(&mut self, what: &'static str) -> Result<u16, Error> {
+        self.array(what).map(u16::from_le_bytes)
+    }
+
     pub(crate) fn u32(&mut self, what: &'static str) -> Result<u32, Error> {
         self.array(what).map(u32::from_le_bytes)
+    }
+
+    pub(crate) fn u64(&mut self, what: &'static str) -> Result<u64, Error> {
+        self.array(what).map(u64::from_le_bytes)
     }
 
     pub(crate) fn i64(&mut self, what: &'static str) -> Result<i64, Error> {
@@ -117,16 +128,25 @@ impl<'a> Bytes<'a> {
 
     /// `count` 32-bit floats; the bytes are there before anything is allocated.
     pub(crate) fn f32s(&mut self, count: usize, what: &'static str) -> Result<Vec<f32>, Error> {
+        self.words(count, what, f32::from_le_bytes)
+    }
+
+    /// `count` 32-bit integers, likewise.
+    pub(crate) fn u32s(&mut self, count: usize, what: &'static str) -> Result<Vec<u32>, Error> {
+        self.words(count, what, u32::from_le_bytes)
+    }
+
+    fn words<T>(
+        &mut self,
+        count: usize,
+        what: &'static str,
+        read: impl Fn([u8; 4]) -> T,
+    ) -> Result<Vec<T>, Error> {
         let bytes = count
             .checked_mul(4)
             .ok_or(Error::Truncated { at: self.at, what })?;
         let bytes = self.take(bytes, what)?;
-        Ok(bytes
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .map(|&b| f32::from_le_bytes(b))
-            .collect())
+        Ok(bytes.as_chunks::<4>().0.iter().map(|&b| read(b)).collect())
     }
 
     /// The bytes up to the next `end`, which is passed over.

@@ -1,17 +1,17 @@
 //! A pickle reader for data, not for programs.
 //!
-//! It reads the opcodes that PyTorch's own writer emits for dictionaries of tensors (pickle protocol 2) and
-//! refuses all others. Nothing is ever called: a global is a name, and applying it is recorded as
+//! It reads the opcodes that CPython's own writer emits for dictionaries of tensors and for plain objects (pickle
+//! protocols 2 and 3) and refuses all others. Nothing is ever called: a global is a name, and applying it is recorded as
 //! [`Node::Call`]. Values live in one list and refer to each other by index, so nesting and sharing cost nothing
 //! and no recursion can overflow the stack; the list grows by at most one value per opcode, that is per byte
 //! read. Reference: `Lib/pickletools.py` of CPython.
 
 use super::{Bytes, Error, invalid};
 
-/// Most values in one pickle: a hundred times what a large network needs.
-const NODES: usize = 1 << 20;
+/// Most values in one pickle: twice what the word counts of a text model's vocabulary of 300,000 words need.
+const NODES: usize = 1 << 22;
 /// The same for references from one value to others (a tuple's items count each time it is built).
-const LINKS: usize = 1 << 22;
+const LINKS: usize = 1 << 23;
 
 /// Index of a value.
 pub(super) type Id = usize;
@@ -35,6 +35,8 @@ pub(super) enum Node<'a> {
     Call(Id, Id),
     /// A reference to something outside the pickle.
     Persistent(Id),
+    /// An object of a class that is a global, and its attributes once they were given.
+    Object(Id, Option<Id>),
 }
 
 /// The values of one pickle.
@@ -95,7 +97,7 @@ impl<'a> Machine<'a> {
             // PROTO
             0x80 => {
                 let protocol = from.u8(WHAT)?;
-                if protocol > 2 {
+                if protocol > 3 {
                     return Err(Error::Unsupported {
                         what: format!("pickle protocol {protocol}"),
                     });
@@ -201,8 +203,25 @@ impl<'a> Machine<'a> {
                 let function = self.pop(at)?;
                 self.reduce(function, arguments, at)
             }
-            // BUILD sets attributes of an object; no tensor depends on one.
-            b'b' => self.pop(at).map(drop),
+            // NEWOBJ
+            0x81 => {
+                let arguments = self.pop(at)?;
+                let class = self.pop(at)?;
+                match (&self.nodes[class], &self.nodes[arguments]) {
+                    (Node::Global(..), Node::Tuple(items)) if items.is_empty() => {
+                        self.push(Node::Object(class, None))
+                    }
+                    _ => Err(broken(at, "an object made of something other than a class")),
+                }
+            }
+            // BUILD sets the attributes of an object; what a call made has none that matter here.
+            b'b' => {
+                let attributes = self.pop(at)?;
+                if let Node::Object(_, state) = self.top(at)? {
+                    *state = Some(attributes);
+                }
+                Ok(())
+            }
             // BINPERSID
             b'Q' => {
                 let id = self.pop(at)?;
@@ -343,6 +362,7 @@ impl<'a> Machine<'a> {
         };
         match (module, name) {
             ("collections", "OrderedDict") if items.is_empty() => self.push(Node::Dict(Vec::new())),
+            ("collections", "defaultdict") if items.len() <= 1 => self.push(Node::Dict(Vec::new())),
             ("torch._utils", "_rebuild_tensor_v2" | "_rebuild_parameter") => {
                 self.push(Node::Call(function, arguments))
             }
@@ -409,6 +429,28 @@ mod tests {
         let error = read(b"\x80\x02cposix\nsystem\nq\x00X\x02\x00\x00\x00idq\x01\x85q\x02Rq\x03.")
             .unwrap_err();
         assert_eq!(error.to_string(), "a call of posix.system is not supported");
+    }
+
+    #[test]
+    fn objects_keep_their_class_and_attributes() {
+        // pickle.dumps(Thing(), protocol=3) of CPython 3.11 with the attributes a = 1 and d = defaultdict(int, b=2).
+        let bytes = b"\x80\x03c__main__\nThing\nq\x00)\x81q\x01}q\x02(X\x01\x00\x00\x00aq\x03K\x01X\x01\x00\x00\x00dq\x04ccollections\ndefaultdict\nq\x05cbuiltins\nint\nq\x06\x85q\x07Rq\x08X\x01\x00\x00\x00bq\tK\x02sub.";
+        let pickle = read(bytes).unwrap();
+        let Node::Object(class, Some(attributes)) = *pickle.root() else {
+            panic!("{:?}", pickle.root())
+        };
+        assert!(matches!(
+            pickle.get(class),
+            Node::Global("__main__", "Thing")
+        ));
+        let Node::Dict(pairs) = pickle.get(attributes) else {
+            panic!("{:?}", pickle.get(attributes))
+        };
+        assert!(matches!(pickle.get(pairs[0].1), Node::Int(1)));
+        let Node::Dict(inner) = pickle.get(pairs[1].1) else {
+            panic!("{:?}", pickle.get(pairs[1].1))
+        };
+        assert!(matches!(pickle.get(inner[0].1), Node::Int(2)));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 use super::{Failure, Inbox, Settings};
 use crate::catalogue::InputFile;
+use crate::hash::{self, Sha256Hex};
 use crate::progress::Stage;
 use hf_hub::api::Progress;
 use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
@@ -36,7 +37,13 @@ pub(super) fn fetch(
 ) -> Result<(), Failure> {
     let folder = inbox.files.join("hub");
     for (file, path) in wanted {
-        let got = download(repo, revision, file, path, &folder, inbox, settings)?;
+        let expected = Expected {
+            name: &file.name,
+            path,
+            most: file.bytes,
+            pinned: true,
+        };
+        let got = download(repo, revision, &expected, &folder, inbox, settings)?;
         let mut from = File::open(&got).map_err(|error| Failure::disk("open", &got, &error))?;
         inbox.deposit(file, &mut from).map_err(|refused| {
             // Whatever is kept would only be served again.
@@ -47,21 +54,128 @@ pub(super) fn fetch(
     Ok(())
 }
 
+/// Fetches a file that nothing pins, of at most `most` bytes; it lies in the inbox until that is emptied. Where
+/// the hub names it by its SHA-256 (it does so for large files) it is held to that.
+pub(crate) fn fetch_any(
+    repo: &str,
+    commit: &str,
+    path: &str,
+    most: u64,
+    inbox: &Inbox<'_>,
+    settings: &Settings,
+) -> Result<PathBuf, Failure> {
+    let folder = inbox.files.join("hub");
+    let expected = Expected {
+        name: path,
+        path,
+        most,
+        pinned: false,
+    };
+    let got = download(repo, commit, &expected, &folder, inbox, settings)?;
+    // The hub crate keeps a file under its entity tag and gives a link to it.
+    let got = fs::canonicalize(&got).map_err(|error| Failure::disk("find", &got, &error))?;
+    let tag = got.file_name().and_then(|name| name.to_str());
+    let Some(stated) = tag.and_then(|tag| tag.parse::<Sha256Hex>().ok()) else {
+        return Ok(got);
+    };
+    let mut say = |done| inbox.tell.say(Stage::Verify, path, done, None);
+    let (found, _) =
+        hash::of_file(&got, &mut say).map_err(|error| Failure::disk("read", &got, &error))?;
+    if found != stated {
+        clear(&folder);
+        return Err(Failure::transient(
+            format!("{path} has SHA-256 {found}, not {stated} as the hub says"),
+            HINT,
+        ));
+    }
+    Ok(got)
+}
+
+/// What a repository is at a revision.
+pub(crate) struct Listing {
+    /// The commit.
+    pub(crate) commit: String,
+    /// The paths of its files.
+    pub(crate) files: Vec<String>,
+}
+
+/// Asks the hub which commit a revision is and what is in it.
+pub(crate) fn list(
+    repo: &str,
+    revision: &str,
+    inbox: &Inbox<'_>,
+    settings: &Settings,
+) -> Result<Listing, Failure> {
+    let folder = inbox.files.join("hub");
+    let mut pause = FIRST_PAUSE;
+    let mut attempt = 1;
+    loop {
+        let api = open(repo, revision, &folder, settings)?;
+        let (send, done) = mpsc::sync_channel(1);
+        std::thread::Builder::new()
+            .name("hub listing".to_owned())
+            // The receiver is gone only after the listing was given up.
+            .spawn(move || drop(send.send(api.info())))
+            .map_err(|error| Failure::transient(format!("cannot start a thread: {error}"), ""))?;
+        let why = match done.recv_timeout(settings.stall) {
+            Ok(Ok(info)) => {
+                return Ok(Listing {
+                    commit: info.sha,
+                    files: info.siblings.into_iter().map(|s| s.rfilename).collect(),
+                });
+            }
+            Ok(Err(error)) => match explain(repo, &error) {
+                Broken::Final(failure) => return Err(failure),
+                Broken::Stale(why) | Broken::Interrupted(why) => why,
+            },
+            Err(RecvTimeoutError::Timeout) => {
+                format!("nothing came for {} seconds", settings.stall.as_secs_f32())
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Failure::permanent(
+                    format!("{repo}: the hub's answer could not be understood"),
+                    "check that HF_ENDPOINT is a hub",
+                ));
+            }
+        };
+        if attempt == ATTEMPTS {
+            return Err(Failure::transient(
+                format!("{repo}: {why} ({ATTEMPTS} attempts)"),
+                HINT,
+            ));
+        }
+        tracing::debug!(repo, attempt, why, "listing interrupted");
+        std::thread::sleep(pause);
+        pause *= 2;
+        attempt += 1;
+    }
+}
+
+/// A file as it is asked for.
+struct Expected<'a> {
+    name: &'a str,
+    path: &'a str,
+    /// The most bytes it may have.
+    most: u64,
+    /// Those are exactly its bytes.
+    pinned: bool,
+}
+
 fn download(
     repo: &str,
     revision: &str,
-    file: &InputFile,
-    path: &str,
+    file: &Expected<'_>,
     folder: &Path,
     inbox: &Inbox<'_>,
     settings: &Settings,
 ) -> Result<PathBuf, Failure> {
+    let path = file.path;
     let mut pause = FIRST_PAUSE;
     let mut attempt = 1;
     loop {
         fs::create_dir_all(folder).map_err(|error| Failure::disk("create", folder, &error))?;
         let api = open(repo, revision, folder, settings)?;
-        match transfer(api, path, file, inbox, settings.stall) {
+        match transfer(api, file, inbox, settings.stall) {
             Ok(got) => return Ok(got),
             Err(Broken::Final(failure)) => return Err(failure),
             Err(Broken::Stale(_)) if attempt < ATTEMPTS => clear(folder),
@@ -104,6 +218,12 @@ fn open(
     )))
 }
 
+impl Expected<'_> {
+    fn bound(&self) -> &'static str {
+        if self.pinned { "pinned" } else { "allowed" }
+    }
+}
+
 /// How a transfer ended without the file.
 enum Broken {
     /// Trying again changes nothing.
@@ -119,6 +239,8 @@ enum Broken {
 struct Shared {
     /// Bytes of the file that are here.
     here: AtomicU64,
+    /// Bytes that the hub says it has; 0 until it has.
+    size: AtomicU64,
     /// Set when nobody waits any more.
     given_up: AtomicBool,
 }
@@ -127,8 +249,9 @@ struct Shared {
 struct Counter(Arc<Shared>);
 
 impl Progress for Counter {
-    fn init(&mut self, _size: usize, _name: &str) {
+    fn init(&mut self, size: usize, _name: &str) {
         self.0.here.store(0, Ordering::Relaxed);
+        self.0.size.store(size as u64, Ordering::Relaxed);
     }
 
     fn update(&mut self, bytes: usize) {
@@ -144,11 +267,11 @@ impl Progress for Counter {
 
 fn transfer(
     api: ApiRepo,
-    path: &str,
-    file: &InputFile,
+    file: &Expected<'_>,
     inbox: &Inbox<'_>,
     stall: Duration,
 ) -> Result<PathBuf, Broken> {
+    let path = file.path;
     let shared = Arc::new(Shared::default());
     let (send, done) = mpsc::sync_channel(1);
     let spawned = std::thread::Builder::new()
@@ -183,17 +306,26 @@ fn transfer(
             Err(RecvTimeoutError::Timeout) => (),
         }
         let here = shared.here.load(Ordering::Relaxed);
-        inbox.tell.say(
-            Stage::Fetch,
-            &file.name,
-            here.min(file.bytes),
-            Some(file.bytes),
-        );
-        if here > file.bytes {
+        let size = shared.size.load(Ordering::Relaxed);
+        let total = if file.pinned { file.most } else { size };
+        let total = Some(total).filter(|total| *total > 0);
+        let told = here.min(total.unwrap_or(here));
+        inbox.tell.say(Stage::Fetch, file.name, told, total);
+        if here > file.most {
             return give_up(
                 format!(
-                    "{path}: the hub sends more than the {} bytes pinned",
-                    file.bytes
+                    "{path}: the hub sends more than the {} bytes {}",
+                    file.most,
+                    file.bound()
+                ),
+                HINT,
+            );
+        }
+        if !file.pinned && size > file.most {
+            return give_up(
+                format!(
+                    "{path}: the hub has {size} bytes, more than the {} allowed",
+                    file.most
                 ),
                 HINT,
             );
@@ -216,12 +348,10 @@ fn explain(path: &str, error: &ApiError) -> Broken {
         ApiError::InvalidResume => Broken::Stale(error.to_string()),
         ApiError::RequestError(request) => match **request {
             ureq::Error::StatusCode(416) => Broken::Stale(error.to_string()),
-            ureq::Error::StatusCode(401 | 403) => {
-                permanent("set HF_TOKEN to a token that may read the repository")
-            }
-            ureq::Error::StatusCode(404) => {
-                permanent("check the repository, revision and path in the catalogue")
-            }
+            ureq::Error::StatusCode(401 | 403) => permanent(
+                "check the repository's name, or set HF_TOKEN to a token that may read it",
+            ),
+            ureq::Error::StatusCode(404) => permanent("check the repository, revision and path"),
             _ => Broken::Interrupted(error.to_string()),
         },
         ApiError::MissingHeader(_) | ApiError::InvalidHeader(_) | ApiError::ParseIntError(_) => {

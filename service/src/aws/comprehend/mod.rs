@@ -9,6 +9,7 @@ mod dominant_language;
 mod pii;
 mod syntax;
 mod targeted;
+mod toxic;
 
 use super::Aws;
 use super::dispatch::{Call, typed};
@@ -26,6 +27,7 @@ pub const OPERATIONS: &[&str] = &[
     "DetectTargetedSentiment",
     "DetectPiiEntities",
     "ContainsPiiEntities",
+    "DetectToxicContent",
     "BatchDetectDominantLanguage",
     "BatchDetectEntities",
     "BatchDetectKeyPhrases",
@@ -46,9 +48,11 @@ enum View {
 }
 
 /// A typed request.
-pub struct Request {
-    view: View,
-    form: Form,
+pub struct Request(About);
+
+enum About {
+    Documents { view: View, form: Form },
+    Segments(toxic::Request),
 }
 
 /// Makes a typed request of a validated input.
@@ -57,6 +61,9 @@ pub struct Request {
 /// The operation has no handler, or what it is asked is not part of this version of Escala.
 pub fn read(call: Call, input: Value) -> Result<Request, Failure> {
     let name = call.operation.name.as_str();
+    if name == "DetectToxicContent" {
+        return Ok(Request(About::Segments(typed(input)?)));
+    }
     let view = match name.strip_prefix("Batch").unwrap_or(name) {
         "DetectDominantLanguage" => View::Language,
         "DetectEntities" => View::Entities,
@@ -74,7 +81,7 @@ pub fn read(call: Call, input: Value) -> Result<Request, Failure> {
     } else {
         Form::Single(typed(input)?)
     };
-    Ok(Request { view, form })
+    Ok(Request(About::Documents { view, form }))
 }
 
 /// Runs a request.
@@ -87,8 +94,11 @@ pub async fn run(
     request: Request,
     options: Options,
 ) -> Result<Value, Failure> {
-    let form = request.form;
-    match request.view {
+    let (view, form) = match request.0 {
+        About::Documents { view, form } => (view, form),
+        About::Segments(request) => return toxic::answer(aws, call, request, options).await,
+    };
+    match view {
         View::Language => {
             dominant_language::rules(aws)
                 .answer(call, form, options)

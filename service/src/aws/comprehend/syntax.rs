@@ -7,26 +7,25 @@ use crate::aws::dispatch::Call;
 use crate::aws::errors::Failure;
 use crate::aws::{Aws, number};
 use escala_pipelines::offsets::Extent;
-use escala_pipelines::syntax::{LANGUAGES, Syntax};
+use escala_pipelines::syntax::{LANGUAGES, Syntax, SyntaxInput};
 use escala_pipelines::{Error, Kind};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::sync::Arc;
 
 /// How an operation shows a reading of a text.
 type Output = fn(&str, Syntax) -> Result<Value, Error>;
 
-fn rules(aws: &Aws, most: usize, output: Output) -> Rules<'_, Arc<str>, Syntax> {
+fn rules(aws: &Aws, most: usize, output: Output) -> Rules<'_, SyntaxInput, Syntax> {
     Rules {
         most,
         languages: Some(LANGUAGES),
         predictor: &*aws.syntax,
-        input: |text, _| text,
+        input: SyntaxInput::new,
         output,
     }
 }
 
-pub fn tokens(aws: &Aws) -> Rules<'_, Arc<str>, Syntax> {
+pub fn tokens(aws: &Aws) -> Rules<'_, SyntaxInput, Syntax> {
     rules(aws, SHORT, |text, syntax| {
         let token = |(index, token): (usize, &escala_pipelines::syntax::Token)| {
             let tag = json!({"Tag": token.part_of_speech.name(), "Score": number(token.score)?});
@@ -41,7 +40,7 @@ pub fn tokens(aws: &Aws) -> Rules<'_, Arc<str>, Syntax> {
     })
 }
 
-pub fn entities(aws: &Aws) -> Rules<'_, Arc<str>, Syntax> {
+pub fn entities(aws: &Aws) -> Rules<'_, SyntaxInput, Syntax> {
     rules(aws, WHOLE, |text, syntax| {
         let entities = syntax.entities.iter().map(|entity| {
             let members = json!({"Type": entity.kind.name(), "Score": number(entity.score)?});
@@ -51,7 +50,7 @@ pub fn entities(aws: &Aws) -> Rules<'_, Arc<str>, Syntax> {
     })
 }
 
-pub fn key_phrases(aws: &Aws) -> Rules<'_, Arc<str>, Syntax> {
+pub fn key_phrases(aws: &Aws) -> Rules<'_, SyntaxInput, Syntax> {
     rules(aws, WHOLE, |text, syntax| {
         let phrases = syntax.key_phrases.iter().map(|phrase| {
             let members = json!({"Score": number(phrase.score)?});

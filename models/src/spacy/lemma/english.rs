@@ -1,12 +1,10 @@
-//! Dictionary forms by rules: what a part of speech's endings are replaced by, exceptions, and the list of
+//! English dictionary forms by rules: what a part of speech's endings are replaced by, exceptions, and the list of
 //! known forms. Reference: `spacy/pipeline/lemmatizer.py` and `spacy/lang/en/lemmatizer.py` of spaCy 3.8;
 //! the tables are WordNet's.
 
-use super::vocab::Vocabulary;
-use crate::error::Result;
-use serde::Deserialize;
+use super::super::vocab::Vocabulary;
+use super::{File, Form, take};
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 
 pub(crate) struct Lemmatizer {
     tables: HashMap<String, Table>,
@@ -20,15 +18,6 @@ struct Table {
     index: HashSet<String>,
 }
 
-/// Tables by the id of the lower-case name of the part of speech.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    lemma_rules: HashMap<String, Vec<(String, String)>>,
-    lemma_exc: HashMap<String, HashMap<String, Vec<String>>>,
-    lemma_index: HashMap<String, HashSet<String>>,
-}
-
 /// The parts of speech of Universal Dependencies, as the tables' keys spell them.
 const PARTS: [&str; 17] = [
     "adj", "adp", "adv", "aux", "cconj", "det", "intj", "noun", "num", "part", "pron", "propn",
@@ -36,32 +25,30 @@ const PARTS: [&str; 17] = [
 ];
 
 impl Lemmatizer {
-    pub(crate) fn load(folder: &Path, vocabulary: &Vocabulary) -> Result<Self> {
-        let mut file: File = super::read_json(&folder.join("lemmas.json"))?;
+    pub(super) fn new(mut file: File, vocabulary: &Vocabulary) -> Self {
         let mut tables = HashMap::new();
         for part in PARTS {
-            let key = vocabulary.id(part).to_string();
+            let index = take(&mut file.lemma_index, vocabulary, part);
             let table = Table {
-                rules: file.lemma_rules.remove(&key).unwrap_or_default(),
-                exceptions: file.lemma_exc.remove(&key).unwrap_or_default(),
-                index: file.lemma_index.remove(&key).unwrap_or_default(),
+                rules: take(&mut file.lemma_rules, vocabulary, part),
+                exceptions: take(&mut file.lemma_exc, vocabulary, part),
+                index: index.into_iter().collect(),
             };
             if !(table.rules.is_empty() && table.exceptions.is_empty() && table.index.is_empty()) {
                 tables.insert(part.to_uppercase(), table);
             }
         }
-        Ok(Self { tables })
+        Self { tables }
     }
 
-    /// The dictionary form of a word whose lower-case spelling, part of speech and morphology are given.
-    pub(crate) fn lemma(
-        &self,
-        vocabulary: &Vocabulary,
-        text: &str,
-        lower: &str,
-        part: &str,
-        morphology: &str,
-    ) -> String {
+    pub(super) fn lemma(&self, vocabulary: &Vocabulary, form: &Form<'_>) -> String {
+        let Form {
+            text,
+            lower,
+            part,
+            morphology,
+            ..
+        } = *form;
         if part.is_empty() || part == "SPACE" || is_base_form(part, morphology) {
             return lower.to_owned();
         }
@@ -109,14 +96,12 @@ impl Lemmatizer {
         known
     }
 
-    /// About how many bytes the tables take.
-    pub(crate) fn memory(&self) -> u64 {
-        let entries: usize = self
-            .tables
+    /// How many words the tables have.
+    pub(super) fn entries(&self) -> usize {
+        self.tables
             .values()
             .map(|table| table.index.len() + 2 * table.exceptions.len())
-            .sum();
-        entries as u64 * 64
+            .sum()
     }
 }
 

@@ -1,0 +1,127 @@
+//! Classifying whole texts: the first token's last hidden state and a small head.
+//!
+//! The head is the family's: BERT's pooler and `classifier`; RoBERTa's `classifier.dense` and
+//! `classifier.out_proj`; DistilBERT's `pre_classifier` and `classifier`.
+
+use super::config::{Family, Problem};
+use super::head::{After, Dense, finite, softmax};
+use super::{Config, Encoder, Output, Tokenizer, Way, each, open};
+use crate::compute::Compute;
+use crate::error::Result;
+use candle_core::Device;
+use std::path::Path;
+
+/// A network that scores labels for a text.
+pub struct SequenceClassifier {
+    tokenizer: Tokenizer,
+    encoder: Encoder,
+    dense: Dense,
+    output: Dense,
+    labels: Vec<String>,
+    problem: Problem,
+}
+
+/// What a classifier says of one text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Classification {
+    /// The probability of each label, in the order of [`SequenceClassifier::labels`].
+    pub scores: Vec<f32>,
+    /// Tokens read, special ones included.
+    pub tokens: usize,
+    /// The text had more tokens than the network reads.
+    pub truncated: bool,
+}
+
+impl SequenceClassifier {
+    /// Loads a checkpoint's folder for `device`.
+    ///
+    /// # Errors
+    /// When a file is missing, does not fit, has no such head, or the device refuses.
+    pub fn load(folder: &Path, device: &Device) -> Result<Self> {
+        Self::load_way(folder, Way::Best(device))
+    }
+
+    /// The same with the network in plain candle operations, also on the CPU: the reference of the fast way.
+    ///
+    /// # Errors
+    /// As [`SequenceClassifier::load`].
+    pub fn load_reference(folder: &Path, device: &Device) -> Result<Self> {
+        Self::load_way(folder, Way::Plain(device))
+    }
+
+    fn load_way(folder: &Path, way: Way<'_>) -> Result<Self> {
+        let weights = open(folder)?;
+        let (dense, after, output) = match weights.config.family {
+            Family::Bert => (weights.module("pooler.dense"), After::Tanh, "classifier"),
+            Family::Roberta => (
+                "classifier.dense".to_owned(),
+                After::Tanh,
+                "classifier.out_proj",
+            ),
+            Family::DistilBert => ("pre_classifier".to_owned(), After::Relu, "classifier"),
+        };
+        let (output, labels) = Dense::classifier(&weights, output)?;
+        let problem = weights.config.problem.unwrap_or(if labels.len() == 1 {
+            Problem::MultiLabel
+        } else {
+            Problem::SingleLabel
+        });
+        Ok(Self {
+            tokenizer: Tokenizer::load(folder, weights.config.max_tokens())?,
+            dense: Dense::square(&weights, &dense, after)?,
+            encoder: Encoder::new(&weights, way)?,
+            output,
+            labels,
+            problem,
+        })
+    }
+
+    /// Sizes of the network.
+    pub fn config(&self) -> &Config {
+        &self.encoder.config
+    }
+
+    /// The labels, in the order of scores.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// Whether exactly one label holds or each by itself.
+    pub fn problem(&self) -> Problem {
+        self.problem
+    }
+
+    /// Bytes of memory that the loaded network holds.
+    pub fn memory(&self) -> u64 {
+        self.encoder.memory() + self.dense.bytes() + self.output.bytes()
+    }
+
+    /// The scores for each text. The answer for a text does not depend on the others.
+    ///
+    /// # Errors
+    /// When the tokenizer or the device fails, or the network gives something that is not a number.
+    pub fn classify(&self, compute: &Compute, texts: &[&str]) -> Result<Vec<Classification>> {
+        let tokens = each(compute, texts, |text| self.tokenizer.encode(text))?;
+        let sequences: Vec<&[u32]> = tokens.iter().map(|tokens| &*tokens.ids).collect();
+        let first = self.encoder.run(compute, &sequences, Output::First)?;
+        let rows = self.output.apply(&self.dense.apply(&first.concat()));
+        let scored = rows.chunks_exact(self.labels.len()).zip(tokens);
+        scored
+            .map(|(row, tokens)| {
+                finite(row)?;
+                let mut scores = row.to_vec();
+                match self.problem {
+                    Problem::SingleLabel => softmax(&mut scores),
+                    Problem::MultiLabel => scores
+                        .iter_mut()
+                        .for_each(|x| *x = 1.0 / (1.0 + (-*x).exp())),
+                }
+                Ok(Classification {
+                    scores,
+                    tokens: tokens.ids.len(),
+                    truncated: tokens.truncated,
+                })
+            })
+            .collect()
+    }
+}

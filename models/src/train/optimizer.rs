@@ -1,0 +1,252 @@
+//! AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) with gradient clipping, and the learning rate over time.
+
+use crate::error::{Error, Result};
+use candle_core::backprop::GradStore;
+use candle_core::{Device, Tensor, Var};
+
+/// A tensor that learns.
+pub struct Parameter {
+    /// Its name in files.
+    pub name: String,
+    /// Its value.
+    pub var: Var,
+    /// Its share of the learning rate.
+    pub rate: f64,
+    /// Whether weight decay applies: to matrices, not to biases and normalisations.
+    pub decays: bool,
+}
+
+/// Settings of the optimiser.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamWConfig {
+    /// Decay of the mean of the gradients.
+    pub beta1: f64,
+    /// Decay of the mean of their squares.
+    pub beta2: f64,
+    /// Added to the root of the second mean.
+    pub epsilon: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// The gradients of all parameters together are scaled to at most this length.
+    pub max_norm: f64,
+}
+
+impl Default for AdamWConfig {
+    fn default() -> Self {
+        Self {
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: 0.01,
+            max_norm: 1.0,
+        }
+    }
+}
+
+/// The optimiser with its two running means for each parameter.
+pub struct AdamW {
+    config: AdamWConfig,
+    parameters: Vec<Parameter>,
+    /// First and second mean of each parameter.
+    means: Vec<[Vec<f32>; 2]>,
+    steps: u64,
+}
+
+impl AdamW {
+    /// An optimiser that has not taken a step.
+    pub fn new(config: AdamWConfig, parameters: Vec<Parameter>) -> Self {
+        let means = parameters
+            .iter()
+            .map(|p| {
+                let zeros = vec![0f32; p.var.elem_count()];
+                [zeros.clone(), zeros]
+            })
+            .collect();
+        Self {
+            config,
+            parameters,
+            means,
+            steps: 0,
+        }
+    }
+
+    /// What learns.
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    /// Numbers that learn.
+    pub fn count(&self) -> usize {
+        self.means.iter().map(|[first, _]| first.len()).sum()
+    }
+
+    /// Steps taken.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// The two running means of the parameter at `index`.
+    pub fn means(&self, index: usize) -> [&[f32]; 2] {
+        let [first, second] = &self.means[index];
+        [first, second]
+    }
+
+    /// Goes on where another optimiser was.
+    ///
+    /// # Errors
+    /// When the lengths do not fit the parameters.
+    pub fn restore(&mut self, steps: u64, means: Vec<[Vec<f32>; 2]>) -> Result<()> {
+        let fits = means.len() == self.means.len()
+            && means
+                .iter()
+                .zip(&self.means)
+                .all(|(new, old)| new.iter().all(|mean| mean.len() == old[0].len()));
+        if !fits {
+            return Err(Error::unsupported(
+                "the optimiser's state belongs to other parameters",
+            ));
+        }
+        self.steps = steps;
+        self.means = means;
+        Ok(())
+    }
+
+    /// One step with the gradients in `grads` at `rate`; returns the length of the gradients before clipping.
+    ///
+    /// # Errors
+    /// When a gradient is not finite or candle fails.
+    pub fn step(&mut self, grads: &GradStore, rate: f64) -> Result<f64> {
+        let mut gradients = Vec::with_capacity(self.parameters.len());
+        let mut squares = 0f64;
+        for parameter in &self.parameters {
+            let gradient = match grads.get(&parameter.var) {
+                Some(gradient) => gradient
+                    .to_device(&Device::Cpu)?
+                    .flatten_all()?
+                    .to_vec1::<f32>()?,
+                // Not on the way from this batch to its loss.
+                None => vec![0f32; parameter.var.elem_count()],
+            };
+            squares += gradient
+                .iter()
+                .map(|&g| f64::from(g) * f64::from(g))
+                .sum::<f64>();
+            gradients.push(gradient);
+        }
+        let norm = squares.sqrt();
+        if !norm.is_finite() {
+            return Err(Error::NotFinite);
+        }
+        self.steps += 1;
+        let AdamWConfig {
+            beta1,
+            beta2,
+            epsilon,
+            weight_decay,
+            max_norm,
+        } = self.config;
+        let clip = if norm > max_norm {
+            (max_norm / norm) as f32
+        } else {
+            1.0
+        };
+        let time = self.steps.min(i32::MAX as u64) as i32;
+        let first_scale = (1.0 / (1.0 - beta1.powi(time))) as f32;
+        let second_scale = (1.0 / (1.0 - beta2.powi(time))) as f32;
+        let (beta1, beta2, epsilon) = (beta1 as f32, beta2 as f32, epsilon as f32);
+        for ((parameter, means), gradient) in
+            self.parameters.iter().zip(&mut self.means).zip(&gradients)
+        {
+            let rate = (rate * parameter.rate) as f32;
+            let keep = if parameter.decays {
+                1.0 - rate * weight_decay as f32
+            } else {
+                1.0
+            };
+            let mut values = parameter
+                .var
+                .to_device(&Device::Cpu)?
+                .flatten_all()?
+                .to_vec1::<f32>()?;
+            let [first, second] = means;
+            for ((value, gradient), (first, second)) in values
+                .iter_mut()
+                .zip(gradient)
+                .zip(first.iter_mut().zip(second.iter_mut()))
+            {
+                let gradient = gradient * clip;
+                *first = beta1 * *first + (1.0 - beta1) * gradient;
+                *second = beta2 * *second + (1.0 - beta2) * gradient * gradient;
+                let step = (*first * first_scale) / ((*second * second_scale).sqrt() + epsilon);
+                *value = *value * keep - rate * step;
+            }
+            parameter.var.set(&Tensor::from_vec(
+                values,
+                parameter.var.shape(),
+                parameter.var.device(),
+            )?)?;
+        }
+        Ok(norm)
+    }
+}
+
+/// The learning rate's factor at `step` of `steps`: up from zero over the first `warm_up` of them (a share),
+/// then down to zero, both in straight lines.
+pub fn warm_up_and_decay(step: u64, steps: u64, warm_up: f64) -> f64 {
+    let warm = (warm_up * steps as f64).floor().max(0.0);
+    let step = step as f64;
+    if step < warm {
+        return (step + 1.0) / warm;
+    }
+    ((steps as f64 - step) / (steps as f64 - warm).max(1.0)).clamp(0.0, 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three steps of `torch.optim.AdamW(lr=0.1, weight_decay=0.1)` of PyTorch on `w = [1, -2, 3]` with the
+    /// loss `sum(w^2 * [1, 2, 3])`, without clipping (printed by `torch` 2.15).
+    #[test]
+    fn three_steps_are_pytorchs() {
+        let var = Var::from_vec(vec![1f32, -2.0, 3.0], 3, &Device::Cpu).expect("a variable");
+        let factors = Tensor::new(&[1f32, 2.0, 3.0], &Device::Cpu).expect("a tensor");
+        let config = AdamWConfig {
+            weight_decay: 0.1,
+            max_norm: f64::INFINITY,
+            ..AdamWConfig::default()
+        };
+        let parameter = Parameter {
+            name: "w".to_owned(),
+            var: var.clone(),
+            rate: 1.0,
+            decays: true,
+        };
+        let mut optimizer = AdamW::new(config, vec![parameter]);
+        for _ in 0..3 {
+            let loss = (var.sqr().expect("square") * &factors).and_then(|x| x.sum_all());
+            let grads = loss.and_then(|loss| loss.backward()).expect("gradients");
+            optimizer.step(&grads, 0.1).expect("a step");
+        }
+        let got = var.to_vec1::<f32>().expect("values");
+        for (got, want) in got.iter().zip(PYTORCH) {
+            assert!((got - want).abs() < 1e-5, "{got} instead of {want}");
+        }
+    }
+
+    const PYTORCH: [f32; 3] = [0.675_101_3, -1.644_368_6, 2.614_406_1];
+
+    #[test]
+    fn the_rate_goes_up_and_then_down_to_zero() {
+        let rates: Vec<f64> = (0..=10)
+            .map(|step| warm_up_and_decay(step, 10, 0.2))
+            .collect();
+        let want = [
+            0.5, 1.0, 1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125, 0.0,
+        ];
+        for (got, want) in rates.iter().zip(want) {
+            assert!((got - want).abs() < 1e-12, "{got} instead of {want}");
+        }
+        assert_eq!(warm_up_and_decay(0, 0, 0.1), 0.0);
+    }
+}

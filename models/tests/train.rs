@@ -1,0 +1,481 @@
+//! Training a small random BERT: gradients against PyTorch, learning, resuming, and adapters on disk.
+
+use candle_core::Device;
+use escala_models::Compute;
+use escala_models::bert::{AdaptedClassifier, Config};
+use escala_models::team::Team;
+use escala_models::train::adapter::{self, Adapter, AdapterConfig};
+use escala_models::train::classifier::{
+    Ended, Example, Observer, Progress, Settings, Trainer, softmax,
+};
+use escala_models::train::encoder::Method;
+use escala_models::train::metrics::Metrics;
+use escala_weights::Tensors;
+use safetensors::tensor::{Dtype, TensorView};
+use std::path::Path;
+use std::sync::Arc;
+
+const LORA: Method = Method::Lora {
+    rank: 4,
+    alpha: 8.0,
+};
+
+/// The network that `tests/golden/train.py` builds: hidden 32, two layers, four heads.
+fn config() -> Config {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("config.json");
+    std::fs::write(&path, CONFIG).expect("written");
+    Config::open(&path).expect("a configuration")
+}
+
+const CONFIG: &str = r#"{
+    "model_type": "bert", "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "intermediate_size": 64, "max_position_embeddings": 40, "vocab_size": 50, "type_vocab_size": 2,
+    "layer_norm_eps": 1e-12, "hidden_act": "gelu"
+}"#;
+
+/// The weight at `index` of the tensor `name`: FNV-1a of the name and the index, as `train.py` computes it.
+fn weight(name: &str, index: usize) -> f32 {
+    let mut hash = 0xcbf2_9ce4_8422_2325u64;
+    for byte in name.bytes().chain((index as u32).to_le_bytes()) {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+    let unit = ((hash >> 32) as f64 / f64::from(u32::MAX) - 0.5) as f32;
+    if name.ends_with("LayerNorm.weight") {
+        1.0 + unit * 0.2
+    } else {
+        unit * 0.4
+    }
+}
+
+/// Writes the network to a file and opens it.
+fn network(folder: &Path) -> Arc<Tensors> {
+    let c = config();
+    let (h, i) = (c.hidden_size, c.intermediate_size);
+    let mut shapes = vec![
+        (
+            "embeddings.word_embeddings.weight".to_owned(),
+            vec![c.vocab_size, h],
+        ),
+        (
+            "embeddings.position_embeddings.weight".to_owned(),
+            vec![c.max_position_embeddings, h],
+        ),
+        (
+            "embeddings.token_type_embeddings.weight".to_owned(),
+            vec![2, h],
+        ),
+        ("embeddings.LayerNorm.weight".to_owned(), vec![h]),
+        ("embeddings.LayerNorm.bias".to_owned(), vec![h]),
+    ];
+    for layer in 0..c.num_hidden_layers {
+        let mut add = |name: &str, weight: Vec<usize>| {
+            let name = format!("encoder.layer.{layer}.{name}");
+            shapes.push((format!("{name}.bias"), vec![weight[0]]));
+            shapes.push((format!("{name}.weight"), weight));
+        };
+        for name in ["query", "key", "value"] {
+            add(&format!("attention.self.{name}"), vec![h, h]);
+        }
+        add("attention.output.dense", vec![h, h]);
+        add("attention.output.LayerNorm", vec![h]);
+        add("intermediate.dense", vec![i, h]);
+        add("output.dense", vec![h, i]);
+        add("output.LayerNorm", vec![h]);
+    }
+    let values: Vec<Vec<u8>> = shapes
+        .iter()
+        .map(|(name, shape)| {
+            (0..shape.iter().product())
+                .flat_map(|index| weight(name, index).to_le_bytes())
+                .collect()
+        })
+        .collect();
+    let views = shapes.iter().zip(&values).map(|((name, shape), bytes)| {
+        let view = TensorView::new(Dtype::F32, shape.clone(), bytes).expect("a tensor");
+        (name.as_str(), view)
+    });
+    let path = folder.join("model.safetensors");
+    std::fs::write(&path, safetensors::serialize(views, None).expect("bytes")).expect("written");
+    Arc::new(Tensors::open(path).expect("readable"))
+}
+
+fn trainer(tensors: &Arc<Tensors>, method: Method, settings: Settings) -> Trainer {
+    let team = Arc::new(Team::new(2));
+    Trainer::new(
+        config(),
+        tensors.clone(),
+        3,
+        method,
+        settings,
+        &Device::Cpu,
+        team,
+    )
+    .expect("a trainer")
+}
+
+/// A task that can be learned: which of three words occurs among words that say nothing.
+fn examples(count: usize, seed: usize) -> Vec<Example> {
+    (0..count)
+        .map(|index| {
+            let label = (index * 7 + seed) % 3;
+            let mut ids: Vec<u32> = (0..4 + index % 9)
+                .map(|at| {
+                    let filler = weight("filler", seed * 1_000_000 + index * 100 + at) + 0.2;
+                    10 + (filler * 99.9) as u32 % 40
+                })
+                .collect();
+            let place = index % ids.len();
+            ids[place] = 2 + label as u32;
+            let mut target = vec![0.0; 3];
+            target[label] = 1.0;
+            Example { ids, target }
+        })
+        .collect()
+}
+
+/// Stops a run after some steps.
+struct Watch {
+    stop_after: u64,
+    losses: Vec<f64>,
+    evaluations: Vec<Metrics>,
+}
+
+impl Watch {
+    fn until(stop_after: u64) -> Self {
+        Self {
+            stop_after,
+            losses: Vec::new(),
+            evaluations: Vec::new(),
+        }
+    }
+}
+
+impl Observer for Watch {
+    fn step(&mut self, progress: Progress) -> bool {
+        self.losses.push(progress.loss);
+        progress.step == self.stop_after
+    }
+
+    fn evaluated(&mut self, _: Progress, metrics: &Metrics, _: bool) {
+        self.evaluations.push(metrics.clone());
+    }
+}
+
+fn settings() -> Settings {
+    Settings {
+        epochs: 6,
+        batch: 8,
+        rate: 5e-3,
+        head_rate: 2e-2,
+        patience: 0,
+        ..Settings::default()
+    }
+}
+
+#[test]
+fn full_fine_tuning_learns_what_can_be_learned_and_keeps_the_best() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tensors = network(folder.path());
+    let mut trainer = trainer(&tensors, Method::Full, settings());
+    let (train, dev) = (examples(400, 0), examples(60, 1));
+    let before = trainer.evaluate(&dev).expect("figures");
+    let mut watch = Watch::until(0);
+    let ended = trainer
+        .train(&train, &dev, None, &mut watch)
+        .expect("trained");
+    assert_eq!(ended, Ended::Finished);
+    let after = trainer.evaluate(&dev).expect("figures");
+    assert!(before.accuracy < 0.6, "started at {}", before.accuracy);
+    assert!(after.accuracy > 0.95, "ended at {}", after.accuracy);
+    // The best values are in place, not the last.
+    let losses = watch.evaluations.iter().map(|m| m.loss);
+    assert_eq!(after.loss, losses.fold(f64::MAX, f64::min));
+}
+
+/// Adapters on a random network cannot learn much; forty examples by heart they can.
+#[test]
+fn adapters_learn_and_the_base_stays_as_it_was() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tensors = network(folder.path());
+    let settings = Settings {
+        epochs: 60,
+        rate: 2e-2,
+        dropout: 0.0,
+        ..settings()
+    };
+    let mut trainer = trainer(&tensors, LORA, settings);
+    let train = examples(40, 0);
+    trainer
+        .train(&train, &[], None, &mut Watch::until(0))
+        .expect("trained");
+    let after = trainer.evaluate(&train).expect("figures");
+    assert!(after.accuracy > 0.9, "ended at {}", after.accuracy);
+    let learned = trainer.learned().expect("values");
+    assert!(
+        learned
+            .iter()
+            .all(|(name, ..)| name.contains("lora_") || name.starts_with("classifier"))
+    );
+}
+
+#[test]
+fn a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tensors = network(folder.path());
+    let (train, dev) = (examples(100, 0), examples(30, 1));
+    let whole = {
+        let mut trainer = trainer(&tensors, LORA, settings());
+        let mut watch = Watch::until(0);
+        trainer
+            .train(&train, &dev, None, &mut watch)
+            .expect("trained");
+        (trainer.learned().expect("values"), watch.losses)
+    };
+    let path = folder.path().join("checkpoint.safetensors");
+    let mut losses = Vec::new();
+    for stop in [5, 33, 0] {
+        // A new process knows nothing but the file.
+        let mut trainer = trainer(&tensors, LORA, settings());
+        let mut watch = Watch::until(stop);
+        let ended = trainer
+            .train(&train, &dev, Some(&path), &mut watch)
+            .expect("trained");
+        losses.extend(watch.losses);
+        assert_eq!(ended == Ended::Interrupted, stop != 0);
+        if stop == 0 {
+            assert_eq!(trainer.learned().expect("values"), whole.0);
+        }
+    }
+    assert_eq!(losses, whole.1);
+}
+
+#[test]
+fn a_checkpoint_of_another_run_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tensors = network(folder.path());
+    let path = folder.path().join("checkpoint.safetensors");
+    let (train, dev) = (examples(40, 0), examples(10, 1));
+    let mut first = trainer(&tensors, LORA, settings());
+    first
+        .train(&train, &dev, Some(&path), &mut Watch::until(2))
+        .expect("stopped");
+    let other = Settings {
+        seed: 2,
+        ..settings()
+    };
+    for (settings, train) in [(other, train.clone()), (settings(), examples(40, 2))] {
+        let mut second = trainer(&tensors, LORA, settings);
+        let refused = second.train(&train, &dev, Some(&path), &mut Watch::until(0));
+        let message = refused.expect_err("another run").to_string();
+        assert!(message.contains("other data or settings"), "{message}");
+    }
+    std::fs::write(&path, b"torn").expect("written");
+    let mut third = trainer(&tensors, LORA, settings());
+    assert!(
+        third
+            .train(&train, &dev, Some(&path), &mut Watch::until(0))
+            .is_err()
+    );
+}
+
+#[test]
+fn training_stops_early_when_the_development_set_does_not_improve() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tensors = network(folder.path());
+    // Labels of the development set are permuted: the better the training, the worse it gets.
+    let mut dev = examples(60, 1);
+    dev.iter_mut().for_each(|e| e.target.rotate_left(1));
+    let mut trainer = trainer(
+        &tensors,
+        LORA,
+        Settings {
+            epochs: 50,
+            patience: 4,
+            ..settings()
+        },
+    );
+    let mut watch = Watch::until(0);
+    let ended = trainer
+        .train(&examples(100, 0), &dev, None, &mut watch)
+        .expect("trained");
+    assert_eq!(ended, Ended::EarlyStop);
+    assert!(
+        watch.evaluations.len() < 40,
+        "{} evaluations",
+        watch.evaluations.len()
+    );
+}
+
+#[test]
+fn impossible_settings_and_examples_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tensors = network(folder.path());
+    let refused = |settings: Settings, method: Method| {
+        let team = Arc::new(Team::new(1));
+        Trainer::new(
+            config(),
+            tensors.clone(),
+            3,
+            method,
+            settings,
+            &Device::Cpu,
+            team,
+        )
+        .is_err()
+    };
+    assert!(refused(
+        Settings {
+            batch: 0,
+            ..settings()
+        },
+        LORA
+    ));
+    assert!(refused(
+        Settings {
+            dropout: 1.0,
+            ..settings()
+        },
+        LORA
+    ));
+    assert!(refused(
+        Settings {
+            rate: f64::NAN,
+            ..settings()
+        },
+        LORA
+    ));
+    assert!(refused(
+        settings(),
+        Method::Lora {
+            rank: 0,
+            alpha: 1.0
+        }
+    ));
+    let mut good = trainer(&tensors, LORA, settings());
+    assert!(good.train(&[], &[], None, &mut Watch::until(0)).is_err());
+    for ids in [vec![], vec![50], vec![3; 41]] {
+        let bad = vec![Example {
+            ids,
+            target: vec![1.0, 0.0, 0.0],
+        }];
+        assert!(good.train(&bad, &[], None, &mut Watch::until(0)).is_err());
+    }
+}
+
+/// Loss, and the norm of the gradient through what AdamW makes of it: parameters after three steps are those
+/// of PyTorch (`tests/golden/train.json`, written by `train.py` beside it). 2e-4 absolute: Adam divides by the root
+/// of the second mean, which turns rounding of tiny gradients into steps of up to the learning rate.
+#[test]
+fn three_steps_of_full_fine_tuning_are_pytorchs() {
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/train.json");
+    let golden: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(golden).expect("golden")).expect("json");
+    let folder = tempfile::tempdir().expect("a folder");
+    let tensors = network(folder.path());
+    let settings = Settings {
+        epochs: 3,
+        batch: 16,
+        rate: 1e-2,
+        head_rate: 1e-2,
+        warm_up: 0.0,
+        weight_decay: 0.0,
+        dropout: 0.0,
+        patience: 0,
+        ..Settings::default()
+    };
+    // The head starts with numbers of our own: PyTorch is given them.
+    let mut trainer = trainer(&tensors, Method::Full, settings);
+    let head = trainer.learned().expect("values");
+    let head = &head
+        .iter()
+        .find(|(name, ..)| name == "classifier.weight")
+        .expect("a head")
+        .2;
+    let want: Vec<f32> = serde_json::from_value(golden["head"].clone()).expect("numbers");
+    assert_eq!(head, &want, "run train.py again with this head");
+    let train: Vec<Example> = examples(16, 0);
+    let mut watch = Watch::until(0);
+    trainer
+        .train(&train, &[], None, &mut watch)
+        .expect("trained");
+    let losses: Vec<f64> = serde_json::from_value(golden["losses"].clone()).expect("numbers");
+    for (got, want) in watch.losses.iter().zip(&losses) {
+        assert!((got - want).abs() < 2e-4, "loss {got} instead of {want}");
+    }
+    assert_eq!(watch.losses.len(), losses.len());
+    for (name, _, values) in trainer.learned().expect("values") {
+        if let Some(want) = golden["after"].get(&name) {
+            let want: Vec<f32> = serde_json::from_value(want.clone()).expect("numbers");
+            for (got, want) in values.iter().zip(&want) {
+                assert!((got - want).abs() < 2e-4, "{name}: {got} instead of {want}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_saved_adapter_merges_into_the_network_that_was_trained() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tensors = network(folder.path());
+    let mut trainer = trainer(&tensors, LORA, settings());
+    trainer
+        .train(&examples(100, 0), &[], None, &mut Watch::until(0))
+        .expect("trained");
+    let description = AdapterConfig {
+        peft_type: "LORA".to_owned(),
+        task_type: "SEQ_CLS".to_owned(),
+        base_model_name_or_path: "small".to_owned(),
+        r: 4,
+        lora_alpha: 8.0,
+        target_modules: vec![],
+        modules_to_save: vec!["classifier".to_owned()],
+        labels: ["a", "b", "c"].map(str::to_owned).to_vec(),
+        max_tokens: 40,
+        prompt: String::new(),
+        temperature: 1.0,
+    };
+    let out = folder.path().join("adapter");
+    adapter::save(&trainer, &description, LORA, &out).expect("saved");
+    assert_eq!(Adapter::open(&out).expect("readable").config, description);
+    // The fast network with the adapter merged into it answers as the one that was trained.
+    std::fs::write(folder.path().join("config.json"), CONFIG).expect("written");
+    std::fs::write(folder.path().join("tokenizer.json"), TOKENIZER).expect("written");
+    let classifier =
+        AdaptedClassifier::load(folder.path(), &out, &Device::Cpu).expect("fits its base");
+    let texts = ["7 2 31", "44 4 4 19 20 3", "12"];
+    let sequences: Vec<Example> = texts
+        .iter()
+        .map(|text| Example {
+            ids: text
+                .split(' ')
+                .map(|id| id.parse().expect("a number"))
+                .collect(),
+            target: vec![1.0, 0.0, 0.0],
+        })
+        .collect();
+    let got = classifier
+        .classify(&Compute::cpu(2), &texts)
+        .expect("answers");
+    let want = trainer.predict(&sequences).expect("answers");
+    let before = crate::trainer(&tensors, LORA, settings())
+        .predict(&sequences)
+        .expect("answers");
+    let mut moved = 0f32;
+    for ((got, want), before) in got.iter().zip(&want).zip(&before) {
+        for ((got, want), before) in got.iter().zip(softmax(want)).zip(softmax(before)) {
+            // f16 keeps eleven bits of each factor.
+            assert!((got - want).abs() < 2e-3, "{got} instead of {want}");
+            moved = moved.max((want - before).abs());
+        }
+    }
+    assert!(moved > 0.1, "training changed the answers: {moved}");
+}
+
+/// A vocabulary of numbers, so that a text is its ids.
+const TOKENIZER: &str = concat!(
+    r#"{"version":"1.0","truncation":null,"padding":null,"added_tokens":[],"normalizer":null,"#,
+    r#""pre_tokenizer":{"type":"WhitespaceSplit"},"post_processor":null,"decoder":null,"#,
+    r#""model":{"type":"WordLevel","unk_token":"0","vocab":{"#,
+    r#""0":0,"2":2,"3":3,"4":4,"7":7,"12":12,"19":19,"20":20,"31":31,"44":44}}}"#
+);

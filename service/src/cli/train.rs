@@ -1,0 +1,581 @@
+//! `escala train …`: fine-tuning on the user's own labelled texts.
+
+use super::{Stop, output};
+use crate::config::Config;
+use crate::machine;
+use clap::{Args, Subcommand, ValueEnum};
+use escala_models::Compute;
+use escala_models::bert::{Config as Encoder, SentenceEncoder, Tokenizer};
+use escala_models::team::Team;
+use escala_models::train::adapter::{self, AdapterConfig};
+use escala_models::train::calibrate;
+use escala_models::train::classifier::{
+    Ended, Example, HEAD, Observer, Progress, Settings, Trainer, softmax,
+};
+use escala_models::train::dataset::{self, Labelled};
+use escala_models::train::encoder::Method;
+use escala_models::train::head;
+use escala_models::train::metrics::Metrics;
+use escala_models::train::ratings::{self, Rated};
+use escala_weights::{ModelFiles, Tensors, Terminal};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// The catalogue's name of the rated sentences.
+const RATINGS: &str = "vader-ratings";
+
+#[derive(Debug, Subcommand)]
+pub enum Train {
+    /// Fine-tune a sentence encoder as a classifier of texts.
+    TextClassifier(Box<TextClassifierArgs>),
+    /// Write the rated sentences that the sentiment model is trained on, split and composed.
+    SentimentData(SentimentDataArgs),
+}
+
+/// What of the encoder learns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum MethodChoice {
+    /// Low-rank adapters: small files, merged into the base when they are loaded.
+    Lora,
+    /// All weights.
+    Full,
+    /// Nothing: only a linear layer on top learns. Minutes instead of hours, and several points worse.
+    Head,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples are read from .jsonl ({\"text\": …, \"label\": …} or {\"text\": …, \"target\": {label: probability, …}})
+and from .csv or .tsv (label,text without a heading).
+
+A run that was stopped (Ctrl-C, or worse) goes on where it was when the same command is given again.
+
+Example:
+  escala train text-classifier --train train.csv --dev dev.csv --output my-classifier"
+)]
+pub struct TextClassifierArgs {
+    /// Examples to learn from.
+    #[arg(long, value_name = "FILE")]
+    train: PathBuf,
+    /// Examples to stop early and to calibrate by; without them a tenth of the training examples is set aside.
+    #[arg(long, value_name = "FILE")]
+    dev: Option<PathBuf>,
+    /// Examples to report on at the end.
+    #[arg(long, value_name = "FILE")]
+    test: Option<PathBuf>,
+    /// Folder that the classifier and its figures are written to.
+    #[arg(long, value_name = "FOLDER")]
+    output: PathBuf,
+    /// The encoder, by its name in the catalogue.
+    #[arg(long, default_value = "all-minilm-l6-v2", value_name = "MODEL")]
+    base: String,
+    /// What of the encoder learns.
+    #[arg(long, value_enum, default_value = "lora")]
+    method: MethodChoice,
+    /// Rank of the adapters.
+    #[arg(long, default_value_t = 16, value_name = "N")]
+    rank: usize,
+    /// Numerator of the adapters' factor; the rank, unless given.
+    #[arg(long, value_name = "NUMBER")]
+    alpha: Option<f64>,
+    /// Passes over the examples.
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    epochs: u32,
+    /// Examples in a step.
+    #[arg(long, default_value_t = 32, value_name = "N")]
+    batch: usize,
+    /// Learning rate of the encoder at its highest; 1e-3 for adapters and 5e-5 for all weights, unless given.
+    #[arg(long, value_name = "NUMBER")]
+    rate: Option<f64>,
+    /// Learning rate of the classifying layer.
+    #[arg(long, default_value_t = 1e-3, value_name = "NUMBER")]
+    head_rate: f64,
+    /// Share of the steps over which the rates rise.
+    #[arg(long, default_value_t = 0.06, value_name = "SHARE")]
+    warm_up: f64,
+    /// Decoupled weight decay.
+    #[arg(long, default_value_t = 0.01, value_name = "NUMBER")]
+    weight_decay: f64,
+    /// Share of activations dropped while learning.
+    #[arg(long, default_value_t = 0.1, value_name = "SHARE")]
+    dropout: f32,
+    /// Evaluations in each epoch.
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    evaluations: u32,
+    /// Evaluations without improvement after which training stops; 0: never.
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    patience: u32,
+    /// Tokens read of each text.
+    #[arg(long, default_value_t = 128, value_name = "N")]
+    max_tokens: usize,
+    /// Put before every text; some encoders were trained with one ("query: ").
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    prompt: String,
+    /// Source of everything random: the same seed, data and number of threads give the same model.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    seed: u64,
+    /// Forget a run that was stopped in the same folder.
+    #[arg(long)]
+    fresh: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SentimentDataArgs {
+    /// Folder that train.jsonl, dev.jsonl and test.jsonl are written to.
+    #[arg(long, value_name = "FOLDER")]
+    output: PathBuf,
+    /// Joined examples of mixed sentiment, and as many that are not.
+    #[arg(long, default_value_t = 1500, value_name = "N")]
+    composed: usize,
+}
+
+pub fn run(config: &Config, train: Train) -> Result<(), Stop> {
+    match train {
+        Train::TextClassifier(args) => text_classifier(config, &args),
+        Train::SentimentData(args) => sentiment_data(config, &args),
+    }
+}
+
+fn stop(error: impl std::error::Error) -> Stop {
+    Stop::failed(&error)
+}
+
+fn at<'a>(path: &'a Path) -> impl FnOnce(std::io::Error) -> Stop + 'a {
+    move |error| Stop::Failed(format!("{}: {error}", path.display()))
+}
+
+fn sentiment_data(config: &Config, args: &SentimentDataArgs) -> Result<(), Stop> {
+    let store = machine::store(config).map_err(stop)?;
+    let files = store.ensure(RATINGS, &Terminal::new()).map_err(stop)?;
+    let archive = files.path("ratings.tar.gz").map_err(stop)?;
+    let mut split = ratings::open(&archive).map_err(stop)?;
+    let composed = ratings::composed(&split.train, args.composed, 7);
+    split.train.extend(composed);
+    std::fs::create_dir_all(&args.output).map_err(at(&args.output))?;
+    for (name, part) in [
+        ("train.jsonl", &split.train),
+        ("dev.jsonl", &split.dev),
+        ("test.jsonl", &split.test),
+    ] {
+        let path = args.output.join(name);
+        write_rated(&path, part).map_err(at(&path))?;
+        output::print(&format!("{}: {} sentences\n", path.display(), part.len()))?;
+    }
+    Ok(())
+}
+
+fn write_rated(path: &Path, part: &[Rated]) -> std::io::Result<()> {
+    let mut out = BufWriter::new(File::create(path)?);
+    for rated in part {
+        let target: serde_json::Map<_, _> = ratings::LABELS
+            .iter()
+            .zip(rated.target)
+            .map(|(label, p)| ((*label).to_owned(), json!(p)))
+            .collect();
+        let line = json!({
+            "text": rated.text, "target": target, "mean": rated.mean, "domain": rated.domain,
+        });
+        writeln!(out, "{line}")?;
+    }
+    out.into_inner()?.sync_all()
+}
+
+fn text_classifier(config: &Config, args: &TextClassifierArgs) -> Result<(), Stop> {
+    let (train, dev, test) = parts(args)?;
+    let names: BTreeSet<&String> = train.iter().flat_map(|e| e.target.keys()).collect();
+    let labels: Vec<String> = order_of(names);
+    let store = machine::store(config).map_err(stop)?;
+    let base = store.ensure(&args.base, &Terminal::new()).map_err(stop)?;
+    let path = |name: &str| base.path(name).map_err(stop);
+    let encoder = Encoder::open(&path("config.json")?).map_err(stop)?;
+    let max_tokens = args.max_tokens.min(encoder.max_tokens());
+    let tokenizer = Tokenizer::load(base.dir(), max_tokens).map_err(stop)?;
+    let examples = |part: &[Labelled]| -> Result<Vec<Example>, Stop> {
+        part.iter()
+            .map(|e| example(&tokenizer, &args.prompt, &labels, e))
+            .collect()
+    };
+    let parts = Parts {
+        train: examples(&train)?,
+        dev: examples(&dev)?,
+        test: examples(&test)?,
+    };
+    let settings = Settings {
+        epochs: args.epochs,
+        batch: args.batch,
+        rate: args.rate.unwrap_or(match args.method {
+            MethodChoice::Full => 5e-5,
+            MethodChoice::Lora | MethodChoice::Head => 1e-3,
+        }),
+        head_rate: args.head_rate,
+        warm_up: args.warm_up,
+        weight_decay: args.weight_decay,
+        dropout: args.dropout,
+        evaluations: args.evaluations,
+        patience: args.patience,
+        seed: args.seed,
+    };
+    std::fs::create_dir_all(&args.output).map_err(at(&args.output))?;
+    let mut description = AdapterConfig {
+        peft_type: adapter::LOW_RANK.to_owned(),
+        task_type: "SEQ_CLS".to_owned(),
+        base_model_name_or_path: args.base.clone(),
+        r: args.rank,
+        lora_alpha: args.alpha.unwrap_or(args.rank as f64),
+        target_modules: ["query", "key", "value", "dense"]
+            .map(str::to_owned)
+            .to_vec(),
+        modules_to_save: vec!["classifier".to_owned()],
+        labels,
+        max_tokens,
+        prompt: args.prompt.clone(),
+        temperature: 1.0,
+    };
+    let logits = match args.method {
+        MethodChoice::Head => head_only(config, &base, &parts, &settings, &mut description, args)?,
+        MethodChoice::Lora | MethodChoice::Full => {
+            fine_tuned(config, &base, &parts, &settings, &mut description, args)?
+        }
+    };
+    report(args, &parts, &settings, &description, &logits)
+}
+
+/// Examples as token ids and distributions.
+struct Parts {
+    train: Vec<Example>,
+    dev: Vec<Example>,
+    test: Vec<Example>,
+}
+
+/// Logits of the development and test examples.
+struct Logits {
+    dev: Vec<Vec<f32>>,
+    test: Vec<Vec<f32>>,
+}
+
+fn targets(examples: &[Example]) -> Vec<&[f32]> {
+    examples.iter().map(|e| e.target.as_slice()).collect()
+}
+
+/// Trains the encoder, or adapters beside it, and writes what was learned.
+fn fine_tuned(
+    config: &Config,
+    base: &ModelFiles,
+    parts: &Parts,
+    settings: &Settings,
+    description: &mut AdapterConfig,
+    args: &TextClassifierArgs,
+) -> Result<Logits, Stop> {
+    let path = |name: &str| base.path(name).map_err(stop);
+    let encoder = Encoder::open(&path("config.json")?).map_err(stop)?;
+    let tensors = Arc::new(Tensors::open(path("model.safetensors")?).map_err(stop)?);
+    let method = match args.method {
+        MethodChoice::Full => Method::Full,
+        MethodChoice::Lora | MethodChoice::Head => Method::Lora {
+            rank: description.r,
+            alpha: description.lora_alpha,
+        },
+    };
+    let device = config.engine.device.open().map_err(stop)?;
+    let team = Arc::new(Team::new(machine::threads(config)));
+    let labels = description.labels.clone();
+    let mut trainer = Trainer::new(
+        encoder,
+        tensors,
+        labels.len(),
+        method,
+        settings.clone(),
+        &device,
+        team,
+    )
+    .map_err(stop)?;
+    let checkpoint = args.output.join("checkpoint.safetensors");
+    if args.fresh && checkpoint.exists() {
+        std::fs::remove_file(&checkpoint).map_err(at(&checkpoint))?;
+    }
+    eprintln!(
+        "{} examples, {} labels, {} numbers to learn",
+        parts.train.len(),
+        labels.len(),
+        trainer.parameters()
+    );
+    let mut watch = Watch::new(&labels)?;
+    let ended = trainer
+        .train(&parts.train, &parts.dev, Some(&checkpoint), &mut watch)
+        .map_err(stop)?;
+    watch.bar.finish_and_clear();
+    if ended == Ended::Interrupted {
+        return Err(Stop::Failed(format!(
+            "stopped; the same command goes on from {}",
+            checkpoint.display()
+        )));
+    }
+    let logits = Logits {
+        dev: trainer.predict(&parts.dev).map_err(stop)?,
+        test: trainer.predict(&parts.test).map_err(stop)?,
+    };
+    description.temperature = calibrate::temperature(&logits.dev, &targets(&parts.dev));
+    if method == Method::Full {
+        description.peft_type = "FULL".to_owned();
+    }
+    adapter::save(&trainer, description, method, &args.output).map_err(stop)?;
+    match std::fs::remove_file(&checkpoint) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(at(&checkpoint)(error)),
+        _ => Ok(logits),
+    }
+}
+
+/// Trains a linear layer on the encoder as it is, and writes it.
+fn head_only(
+    config: &Config,
+    base: &ModelFiles,
+    parts: &Parts,
+    settings: &Settings,
+    description: &mut AdapterConfig,
+    args: &TextClassifierArgs,
+) -> Result<Logits, Stop> {
+    let device = config.engine.device.open().map_err(stop)?;
+    let compute = Compute::new(device, machine::threads(config));
+    let encoder = SentenceEncoder::load(base.dir(), &compute.device).map_err(stop)?;
+    let total = parts.train.len() + parts.dev.len() + parts.test.len();
+    let bar = bar("texts");
+    bar.set_length(total as u64);
+    let vectors = |examples: &[Example]| -> Result<Vec<Vec<f32>>, Stop> {
+        // Texts of one length together.
+        let mut order: Vec<usize> = (0..examples.len()).collect();
+        order.sort_by_key(|&index| examples[index].ids.len());
+        let mut all = vec![Vec::new(); examples.len()];
+        for chunk in order.chunks(64) {
+            let ids: Vec<&[u32]> = chunk.iter().map(|&i| examples[i].ids.as_slice()).collect();
+            let pooled = encoder.pool(&compute, &ids).map_err(stop)?;
+            for (&index, vector) in chunk.iter().zip(pooled) {
+                all[index] = vector;
+            }
+            bar.inc(chunk.len() as u64);
+        }
+        Ok(all)
+    };
+    let (train, dev, test) = (
+        vectors(&parts.train)?,
+        vectors(&parts.dev)?,
+        vectors(&parts.test)?,
+    );
+    bar.finish_and_clear();
+    let wanted = |examples: &[Example]| -> Vec<Vec<f32>> {
+        examples.iter().map(|e| e.target.clone()).collect()
+    };
+    let labels = description.labels.len();
+    let head = head::train(
+        &train,
+        &wanted(&parts.train),
+        (&dev, &wanted(&parts.dev)),
+        labels,
+        settings,
+    )
+    .map_err(stop)?;
+    let logits = Logits {
+        dev: dev.iter().map(|x| head.apply(x)).collect(),
+        test: test.iter().map(|x| head.apply(x)).collect(),
+    };
+    description.peft_type = adapter::HEAD_ONLY.to_owned();
+    description.target_modules.clear();
+    description.r = 1;
+    description.lora_alpha = 1.0;
+    description.temperature = calibrate::temperature(&logits.dev, &targets(&parts.dev));
+    let width = encoder.config().hidden_size;
+    let learned = vec![
+        (HEAD[0].to_owned(), vec![labels, width], head.weight),
+        (HEAD[1].to_owned(), vec![labels], head.bias),
+    ];
+    adapter::write(description, learned, &args.output).map_err(stop)?;
+    Ok(logits)
+}
+
+/// Writes `metrics.json` and says the most important of it.
+fn report(
+    args: &TextClassifierArgs,
+    parts: &Parts,
+    settings: &Settings,
+    description: &AdapterConfig,
+    logits: &Logits,
+) -> Result<(), Stop> {
+    let labels = description.labels.len();
+    let figures = |logits: &[Vec<f32>], examples: &[Example]| -> Metrics {
+        let predicted: Vec<Vec<f32>> = logits
+            .iter()
+            .map(|row| {
+                let scaled: Vec<f32> = row.iter().map(|x| x / description.temperature).collect();
+                softmax(&scaled)
+            })
+            .collect();
+        Metrics::of(&predicted, &targets(examples), labels)
+    };
+    let mut report = json!({
+        "base": args.base, "labels": description.labels, "settings": settings,
+        "temperature": description.temperature, "examples": parts.train.len(),
+        "dev": figures(&logits.dev, &parts.dev),
+    });
+    if !parts.test.is_empty() {
+        report["test"] = json!(figures(&logits.test, &parts.test));
+    }
+    let text = serde_json::to_string_pretty(&report).map_err(stop)?;
+    let path = args.output.join("metrics.json");
+    std::fs::write(&path, text + "\n").map_err(at(&path))?;
+    let part = if parts.test.is_empty() { "dev" } else { "test" };
+    output::print(&format!(
+        "{}: accuracy {:.4}, macro F1 {:.3} on {part} ({} examples)\n",
+        args.output.display(),
+        report[part]["accuracy"].as_f64().unwrap_or_default(),
+        report[part]["macro_f1"].as_f64().unwrap_or_default(),
+        report[part]["count"],
+    ))
+}
+
+/// Training, development and test examples.
+fn parts(args: &TextClassifierArgs) -> Result<(Vec<Labelled>, Vec<Labelled>, Vec<Labelled>), Stop> {
+    let read = |path: &PathBuf| dataset::read(path).map_err(stop);
+    let mut train = read(&args.train)?;
+    let dev = match &args.dev {
+        Some(path) => read(path)?,
+        // Every tenth, so that sorted files give all labels to both parts.
+        None => {
+            let mut dev = Vec::new();
+            let mut index = 0;
+            train.retain(|example| {
+                index += 1;
+                if index % 10 == 0 {
+                    dev.push(example.clone());
+                }
+                index % 10 != 0
+            });
+            dev
+        }
+    };
+    let test = args
+        .test
+        .as_ref()
+        .map(read)
+        .transpose()?
+        .unwrap_or_default();
+    Ok((train, dev, test))
+}
+
+/// Sentiment's labels in Comprehend's order; any others by name.
+fn order_of(names: BTreeSet<&String>) -> Vec<String> {
+    let known: Vec<String> = ratings::LABELS.map(str::to_owned).to_vec();
+    if names.len() == known.len() && known.iter().all(|name| names.contains(name)) {
+        return known;
+    }
+    names.into_iter().cloned().collect()
+}
+
+fn example(
+    tokenizer: &Tokenizer,
+    prompt: &str,
+    labels: &[String],
+    labelled: &Labelled,
+) -> Result<Example, Stop> {
+    if let Some(unknown) = labelled.target.keys().find(|name| !labels.contains(name)) {
+        return Err(Stop::Failed(format!(
+            "the label {unknown} does not occur among the training examples"
+        )));
+    }
+    let target = |label: &String| labelled.target.get(label).copied().unwrap_or(0.0);
+    let text = format!("{prompt}{}", labelled.text);
+    Ok(Example {
+        ids: tokenizer.encode(&text).map_err(stop)?.ids,
+        target: labels.iter().map(target).collect(),
+    })
+}
+
+fn bar(of: &str) -> ProgressBar {
+    let bar = ProgressBar::no_length();
+    let template = format!("{{wide_bar}} {{pos}}/{{len}} {of}  {{elapsed}}<{{eta}}  {{msg}}");
+    if let Ok(style) = ProgressStyle::with_template(&template) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// Shows where a run is, and asks it to stop on Ctrl-C.
+struct Watch {
+    bar: ProgressBar,
+    interrupted: Arc<AtomicBool>,
+    labels: Vec<String>,
+    started: Instant,
+    loss: f64,
+}
+
+impl Watch {
+    fn new(labels: &[String]) -> Result<Self, Stop> {
+        let interrupted = Arc::new(AtomicBool::new(false));
+        let flag = interrupted.clone();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(stop)?;
+        std::thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || {
+                if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+                    flag.store(true, Ordering::Relaxed);
+                }
+            })
+            .map_err(stop)?;
+        Ok(Self {
+            bar: bar("steps"),
+            interrupted,
+            labels: labels.to_vec(),
+            started: Instant::now(),
+            loss: 0.0,
+        })
+    }
+}
+
+impl Observer for Watch {
+    fn step(&mut self, progress: Progress) -> bool {
+        self.loss = if self.loss == 0.0 {
+            progress.loss
+        } else {
+            0.98 * self.loss + 0.02 * progress.loss
+        };
+        self.bar.set_length(progress.steps);
+        self.bar.set_position(progress.step);
+        self.bar.set_message(format!("loss {:.4}", self.loss));
+        self.interrupted.load(Ordering::Relaxed)
+    }
+
+    fn evaluated(&mut self, progress: Progress, metrics: &Metrics, best: bool) {
+        let f1: Vec<String> = self
+            .labels
+            .iter()
+            .zip(&metrics.labels)
+            .take(8)
+            .map(|(label, figures)| format!("{label} {:.3}", figures.f1))
+            .collect();
+        let line = format!(
+            "step {}/{}  {:.0} s  loss {:.4}  dev loss {:.4}  accuracy {:.4}  macro F1 {:.3}  ({}){}",
+            progress.step,
+            progress.steps,
+            self.started.elapsed().as_secs_f64(),
+            self.loss,
+            metrics.loss,
+            metrics.accuracy,
+            metrics.macro_f1,
+            f1.join(", "),
+            if best { "  best" } else { "" },
+        );
+        if self.bar.is_hidden() {
+            eprintln!("{line}");
+        } else {
+            self.bar.println(line);
+        }
+    }
+}
