@@ -10,6 +10,7 @@ pub mod language;
 pub mod offsets;
 pub mod pii;
 pub mod syntax;
+pub mod targeted;
 pub mod task;
 pub mod toxicity;
 pub mod windows;

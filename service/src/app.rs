@@ -8,6 +8,7 @@ use escala_pipelines::labels::{Labels, LabelsInput};
 use escala_pipelines::language::Languages;
 use escala_pipelines::pii::{Pii, PiiInput};
 use escala_pipelines::syntax::{Syntax, SyntaxInput};
+use escala_pipelines::targeted::Targeted;
 use escala_pipelines::toxicity::Toxicity;
 use escala_pipelines::{Options, Result};
 use std::future::Future;
@@ -53,6 +54,8 @@ pub struct App {
     pub language: Arc<dyn Predict<String, Languages>>,
     /// Words, names and phrases of a text.
     pub syntax: Arc<dyn Predict<SyntaxInput, Syntax>>,
+    /// What a text speaks of, and the sentiment towards each.
+    pub targeted: Arc<dyn Predict<Arc<str>, Targeted>>,
     /// Personal data in a text.
     pub pii: Arc<dyn Predict<PiiInput, Pii>>,
     /// Toxicity of a text.

@@ -17,6 +17,7 @@ use escala_pipelines::labels::LabelsTask;
 use escala_pipelines::language::LanguageTask;
 use escala_pipelines::pii::PiiTask;
 use escala_pipelines::syntax::{SharedEnglish, SharedModel, Syntax, SyntaxInput, SyntaxTask};
+use escala_pipelines::targeted::Targeted;
 use escala_pipelines::task::Task;
 use escala_pipelines::toxicity::ToxicityTask;
 use escala_pipelines::windows;
@@ -72,6 +73,20 @@ impl<T: Task> Predict<T::Input, T::Output> for Handle<T> {
             },
             _ => Box::pin(Handle::predict_many(self, inputs, options)),
         }
+    }
+}
+
+/// Targeted sentiment while no task knows the sentiment of a sentence.
+struct Unbuilt;
+
+impl Predict<Arc<str>, Targeted> for Unbuilt {
+    fn predict_many(&self, inputs: Vec<Arc<str>>, _: Options) -> Answers<'_, Targeted> {
+        let error = escala_pipelines::Error::new(
+            escala_pipelines::Kind::Unsupported,
+            "there is no model of sentiment in this build",
+        );
+        let answers = inputs.iter().map(|_| Err(error.clone())).collect();
+        Box::pin(std::future::ready(answers))
     }
 }
 
@@ -228,6 +243,7 @@ impl Machine {
             labels: Arc::new(self.labels.clone()),
             pii: Arc::new(PersonalData::new(self.pii.clone(), syntax.clone())),
             syntax,
+            targeted: Arc::new(Unbuilt),
             toxicity: Arc::new(self.toxicity.clone()),
             metrics: Arc::new(Metrics::default()),
             engine_metrics: Box::new(move || {

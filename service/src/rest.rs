@@ -15,6 +15,7 @@ pub mod openapi;
 pub mod pii;
 pub mod redact;
 pub mod syntax;
+pub mod targeted;
 pub mod text;
 pub mod toxicity;
 
@@ -30,6 +31,10 @@ pub fn router() -> Router<Arc<App>> {
         .route("/v1/text/entities", post(syntax::entities))
         .route("/v1/text/key-phrases", post(syntax::key_phrases))
         .route("/v1/text/syntax", post(syntax::syntax))
+        .route(
+            "/v1/text/targeted-sentiment",
+            post(targeted::targeted_sentiment),
+        )
         .route("/v1/text/pii", post(pii::pii))
         .route("/v1/text/toxicity", post(toxicity::toxicity))
         .route("/v1/text/redact", post(redact::redact))

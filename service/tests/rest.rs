@@ -10,6 +10,7 @@ use escala_pipelines::language::{Language, Languages};
 use escala_pipelines::offsets::Offsets;
 use escala_pipelines::pii::{self, Pii, PiiInput};
 use escala_pipelines::syntax::{Entity, EntityType, KeyPhrase, Syntax, SyntaxInput};
+use escala_pipelines::targeted::{Group, Target, TargetType, Targeted};
 use escala_pipelines::toxicity::{ToxicKind, Toxicity};
 use escala_pipelines::{Error, Kind, Options, Result};
 use escala_service::app::{Answers, App, Predict};
@@ -89,6 +90,24 @@ fn syntax(SyntaxInput { text, .. }: SyntaxInput) -> Result<Syntax> {
     })
 }
 
+/// All of the text is one thing, and good.
+fn targeted(text: Arc<str>) -> Result<Targeted> {
+    if let Some(error) = fail(&text) {
+        return Err(error);
+    }
+    let target = Target {
+        extent: Offsets::new(&text).extent(0..text.len())?,
+        kind: TargetType::Facility,
+        score: 0.5,
+        group_score: 1.0,
+        scores: [0.75, 0.125, 0.125, 0.0],
+    };
+    Ok(vec![Group {
+        descriptive: vec![0],
+        mentions: vec![target],
+    }])
+}
+
 fn personal(input: PiiInput) -> Result<Pii> {
     match fail(input.text()) {
         Some(error) => Err(error),
@@ -163,6 +182,7 @@ fn app(config: Config) -> Arc<App> {
         language: Arc::new(InWindows::new(By(language), 1000)),
         pii: Arc::new(PersonalData::new(By(personal), syntax.clone())),
         syntax,
+        targeted: Arc::new(By(targeted)),
         toxicity: Arc::new(By(toxicity)),
         embeddings: Arc::new(By(embed)),
         labels: Arc::new(By(labels)),
@@ -290,6 +310,21 @@ async fn readings_and_personal_data_of_one_text_and_of_many() {
     assert_eq!(phrases.json()["key_phrases"][0]["score"], 0.25);
     let syntax = post(&router, "/v1/text/syntax", json!({ "text": "Köln" })).await;
     assert_eq!(syntax.json()["sentences"][0]["end"], 4);
+    let targets = post(
+        &router,
+        "/v1/text/targeted-sentiment",
+        json!({ "text": "Köln" }),
+    )
+    .await;
+    let mention = json!({
+        "type": "FACILITY", "sentiment": "POSITIVE", "score": 0.5, "group_score": 1.0,
+        "scores": { "positive": 0.75, "negative": 0.125, "neutral": 0.125, "mixed": 0.0 },
+        "text": "Köln", "begin": 0, "end": 4, "begin_byte": 0, "end_byte": 5,
+    });
+    assert_eq!(
+        targets.json(),
+        json!({ "entities": [{ "descriptive": [0], "mentions": [mention] }] })
+    );
     let pii = json!({ "text": "é a@example.com", "language": "es" });
     let pii = post(&router, "/v1/text/pii", pii).await.json();
     assert_eq!(pii["entities"][0]["type"], "EMAIL");
@@ -320,6 +355,7 @@ async fn readings_and_personal_data_of_one_text_and_of_many() {
         "/v1/text/entities",
         "/v1/text/key-phrases",
         "/v1/text/syntax",
+        "/v1/text/targeted-sentiment",
         "/v1/text/pii",
         "/v1/text/toxicity",
     ] {
@@ -450,6 +486,7 @@ async fn several_questions_are_answered_from_one_reading() {
             "language",
             "pii",
             "syntax",
+            "targeted_sentiment",
             "toxicity"
         ]
     );
@@ -457,6 +494,7 @@ async fn several_questions_are_answered_from_one_reading() {
         ("entities", "/v1/text/entities"),
         ("key_phrases", "/v1/text/key-phrases"),
         ("syntax", "/v1/text/syntax"),
+        ("targeted_sentiment", "/v1/text/targeted-sentiment"),
         ("toxicity", "/v1/text/toxicity"),
         ("language", "/v1/text/language"),
     ] {
@@ -516,6 +554,7 @@ async fn several_questions_are_answered_from_one_reading() {
         "syntax",
         "pii",
         "toxicity",
+        "targeted_sentiment",
     ] {
         assert!(message.contains(name), "{message}");
     }
@@ -1231,6 +1270,7 @@ async fn the_openapi_document_is_whole_and_true() {
         "/v1/text/entities",
         "/v1/text/key-phrases",
         "/v1/text/syntax",
+        "/v1/text/targeted-sentiment",
         "/v1/text/pii",
         "/v1/text/toxicity",
         "/v1/text/redact",

@@ -30,6 +30,7 @@ use escala_pipelines::labels::{Labels, LabelsInput};
 use escala_pipelines::language::Languages;
 use escala_pipelines::pii::{Pii, PiiInput};
 use escala_pipelines::syntax::{Syntax, SyntaxInput};
+use escala_pipelines::targeted::Targeted;
 use escala_pipelines::toxicity::Toxicity;
 use escala_pipelines::{Error, Kind, Options, Priority};
 use std::sync::Arc;
@@ -42,6 +43,8 @@ pub struct Aws {
     pub language: Arc<dyn Predict<String, Languages>>,
     /// Words, names and phrases of texts.
     pub syntax: Arc<dyn Predict<SyntaxInput, Syntax>>,
+    /// What texts speak of, and the sentiment towards each.
+    pub targeted: Arc<dyn Predict<Arc<str>, Targeted>>,
     /// Personal data in texts.
     pub pii: Arc<dyn Predict<PiiInput, Pii>>,
     /// Toxicity of texts.
@@ -76,6 +79,7 @@ async fn entry(State(app): State<Arc<App>>, request: Request) -> Response {
     let aws = Aws {
         language: app.language.clone(),
         syntax: app.syntax.clone(),
+        targeted: app.targeted.clone(),
         pii: app.pii.clone(),
         toxicity: app.toxicity.clone(),
         labels: app.labels.clone(),

@@ -12,6 +12,7 @@ use escala_pipelines::language::Language;
 use escala_pipelines::offsets::Offsets;
 use escala_pipelines::pii::{Evidence, PiiEntity, PiiKind};
 use escala_pipelines::syntax::{Entity, EntityType, KeyPhrase, PartOfSpeech, SyntaxInput, Token};
+use escala_pipelines::targeted::{Group, Target, TargetType};
 use escala_pipelines::toxicity::ToxicKind;
 use http_body_util::BodyExt;
 use proptest::prelude::*;
@@ -101,6 +102,32 @@ impl Predict<SyntaxInput, Syntax> for Double {
                 });
             }
             Ok(syntax)
+        };
+        Box::pin(async move { inputs.into_iter().map(answer).collect() })
+    }
+}
+
+/// The whole text is good twice, as one thing.
+impl Predict<Arc<str>, Targeted> for Double {
+    fn predict_many(&self, inputs: Vec<Arc<str>>, _: Options) -> Answers<'_, Targeted> {
+        let answer = |text: Arc<str>| {
+            if let Some(error) = failure_of(&text) {
+                return Err(error);
+            }
+            let score = if &*text == "nan" { f32::NAN } else { 0.75 };
+            let target = |group_score| {
+                Ok(Target {
+                    extent: Offsets::new(&text).extent(0..text.len())?,
+                    kind: TargetType::Attribute,
+                    score: 0.5,
+                    group_score,
+                    scores: [score, 0.125, 0.125, 0.0],
+                })
+            };
+            Ok(vec![Group {
+                descriptive: vec![0, 1],
+                mentions: vec![target(1.0)?, target(0.25)?],
+            }])
         };
         Box::pin(async move { inputs.into_iter().map(answer).collect() })
     }
@@ -223,6 +250,7 @@ fn client() -> Client {
         aws: Aws {
             language: double.clone(),
             syntax: double.clone(),
+            targeted: double.clone(),
             pii: double.clone(),
             toxicity: double.clone(),
             labels: double.clone(),
@@ -608,6 +636,7 @@ async fn texts_have_the_sizes_and_languages_of_each_operation() {
     let client = client();
     for (operation, most) in [
         ("DetectSyntax", 5_000),
+        ("DetectTargetedSentiment", 5_000),
         ("DetectEntities", 100_000),
         ("DetectKeyPhrases", 100_000),
         ("DetectPiiEntities", 100_000),
@@ -643,6 +672,7 @@ async fn texts_have_the_sizes_and_languages_of_each_operation() {
         "BatchDetectSyntax",
         "BatchDetectEntities",
         "BatchDetectKeyPhrases",
+        "BatchDetectTargetedSentiment",
     ] {
         let ask = async |texts: Vec<&str>, language: &str| {
             let request = json!({"TextList": texts, "LanguageCode": language});
@@ -707,6 +737,40 @@ async fn entities_of_custom_models_and_files_are_refused_in_words() {
         assert_eq!((answer.status, answer.code()), (400, code));
         assert!(answer.message().contains(says), "{}", answer.message());
     }
+}
+
+#[tokio::test]
+async fn what_a_text_speaks_of_and_the_sentiment_towards_it() {
+    let client = client();
+    let mention = |group_score: f64| {
+        json!({
+            "Score": 0.5, "GroupScore": group_score, "Text": "Köln", "Type": "ATTRIBUTE",
+            "MentionSentiment": {
+                "Sentiment": "POSITIVE",
+                "SentimentScore": {"Positive": 0.75, "Negative": 0.125, "Neutral": 0.125, "Mixed": 0.0},
+            },
+            "BeginOffset": 0, "EndOffset": 4,
+        })
+    };
+    let entities = json!([{
+        "DescriptiveMentionIndex": [0, 1], "Mentions": [mention(1.0), mention(0.25)],
+    }]);
+    let one = json!({"Text": "Köln", "LanguageCode": "en"});
+    let one = client.comprehend("DetectTargetedSentiment", one).await;
+    assert_eq!(one.body, json!({"Entities": entities}));
+    let many = json!({"TextList": ["fail InvalidInput", "Köln"], "LanguageCode": "en"});
+    let many = client
+        .comprehend("BatchDetectTargetedSentiment", many)
+        .await;
+    assert_eq!(
+        many.body["ResultList"],
+        json!([{"Index": 1, "Entities": entities}])
+    );
+    assert_eq!(many.body["ErrorList"][0]["Index"], 0);
+    // JSON has no NaN.
+    let nan = json!({"Text": "nan", "LanguageCode": "en"});
+    let nan = client.comprehend("DetectTargetedSentiment", nan).await;
+    assert_eq!(nan.status, 500);
 }
 
 #[tokio::test]

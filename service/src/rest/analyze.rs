@@ -14,6 +14,7 @@ use super::language::LanguageAnswer;
 use super::list::List;
 use super::pii::PiiAnswer;
 use super::syntax::{EntitiesAnswer, KeyPhrasesAnswer, SyntaxAnswer};
+use super::targeted::TargetedAnswer;
 use super::text::{Item, Response, check_language};
 use super::toxicity::ToxicityAnswer;
 use crate::app::{App, Predict};
@@ -23,8 +24,8 @@ use axum::extract::State;
 use escala_pipelines::language::Languages;
 use escala_pipelines::pii::{self, PiiInput};
 use escala_pipelines::syntax::{self, Syntax, SyntaxInput};
-use escala_pipelines::toxicity;
 use escala_pipelines::{Kind, Options};
+use escala_pipelines::{targeted, toxicity};
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
@@ -156,6 +157,16 @@ pub const FEATURES: &[Feature] = &[
         ask: |batch, which| {
             let input = |_, text: Arc<str>, _: &str| Ok(text);
             Box::pin(batch.ask(which, &*batch.app.toxicity, input, ToxicityAnswer::of))
+        },
+    },
+    Feature {
+        name: "targeted_sentiment",
+        task: "targeted_sentiment",
+        languages: Some(targeted::LANGUAGES),
+        reads: &[],
+        ask: |batch, which| {
+            let input = |_, text: Arc<str>, _: &str| Ok(text);
+            Box::pin(batch.ask(which, &*batch.app.targeted, input, TargetedAnswer::of))
         },
     },
 ];
@@ -372,7 +383,8 @@ pub struct AnalyzeRequest {
     /// Their language; detected for each when left out.
     #[schema(example = "en")]
     language: Option<String>,
-    /// What is asked: `language`, `entities`, `key_phrases`, `syntax`, `pii`, `toxicity`; everything when left out.
+    /// What is asked: `language`, `entities`, `key_phrases`, `syntax`, `pii`, `toxicity`,
+    /// `targeted_sentiment`; everything when left out.
     #[serde(default)]
     #[schema(example = json!(["entities", "pii"]))]
     features: Vec<String>,

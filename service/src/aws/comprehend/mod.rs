@@ -8,6 +8,7 @@ mod document;
 mod dominant_language;
 mod pii;
 mod syntax;
+mod targeted;
 mod toxic;
 
 use super::Aws;
@@ -23,6 +24,7 @@ pub const OPERATIONS: &[&str] = &[
     "DetectEntities",
     "DetectKeyPhrases",
     "DetectSyntax",
+    "DetectTargetedSentiment",
     "DetectPiiEntities",
     "ContainsPiiEntities",
     "DetectToxicContent",
@@ -30,6 +32,7 @@ pub const OPERATIONS: &[&str] = &[
     "BatchDetectEntities",
     "BatchDetectKeyPhrases",
     "BatchDetectSyntax",
+    "BatchDetectTargetedSentiment",
 ];
 
 /// What an operation reads in documents.
@@ -39,6 +42,7 @@ enum View {
     Entities,
     KeyPhrases,
     Syntax,
+    Targeted,
     Pii,
     PiiLabels,
 }
@@ -65,6 +69,7 @@ pub fn read(call: Call, input: Value) -> Result<Request, Failure> {
         "DetectEntities" => View::Entities,
         "DetectKeyPhrases" => View::KeyPhrases,
         "DetectSyntax" => View::Syntax,
+        "DetectTargetedSentiment" => View::Targeted,
         "DetectPiiEntities" => View::Pii,
         "ContainsPiiEntities" => View::PiiLabels,
         _ => return Err(Failure::not_implemented(call.service.id, name)),
@@ -105,6 +110,7 @@ pub async fn run(
         View::Entities => syntax::entities(aws).answer(call, form, options).await,
         View::KeyPhrases => syntax::key_phrases(aws).answer(call, form, options).await,
         View::Syntax => syntax::tokens(aws).answer(call, form, options).await,
+        View::Targeted => targeted::rules(aws).answer(call, form, options).await,
         View::Pii => pii::detect(aws).answer(call, form, options).await,
         View::PiiLabels => pii::contains(aws).answer(call, form, options).await,
     }
