@@ -195,7 +195,7 @@ mod tests {
         let long: Arc<str> = "in Köln and 👩🏽‍🚀 Paris, then שלום Oslo. ".repeat(40).into();
         let texts = [("from Rome".into(), "en"), (long, "es"), ("".into(), "en")];
         let texts = texts.map(|(text, language)| SyntaxInput::new(text, language));
-        let inputs = texts.clone().into();
+        let inputs = Vec::from(texts.clone());
         let answers = inner.predict_many(inputs, Options::default()).await;
         for (input, answer) in texts.iter().zip(&answers) {
             let whole = reading(&input.text).expect("no exclamation");
@@ -213,7 +213,7 @@ mod tests {
         let bad: Arc<str> = format!("{}! {}", "a b c ".repeat(20), "d ".repeat(20)).into();
         let good: Arc<str> = "Oslo and Rome are far away from here".into();
         let inputs = [good.clone(), bad, good].map(|text| SyntaxInput::new(text, "en"));
-        let inputs = inputs.into();
+        let inputs = Vec::from(inputs);
         let answers = inner.predict_many(inputs, Options::default()).await;
         let kinds: Vec<bool> = answers.iter().map(Result::is_ok).collect();
         assert_eq!(kinds, [true, false, true]);
