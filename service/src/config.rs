@@ -21,13 +21,15 @@ use units::{Secret, Size, Span};
 pub use load::{Flag, Loaded, load};
 
 /// Names of the tasks that can be preloaded.
-pub const TASKS: [&str; 6] = [
+pub const TASKS: [&str; 8] = [
     "language",
     "embeddings",
     "labels",
     "syntax",
     "pii",
     "toxicity",
+    "sentiment",
+    "sentiment-multilingual",
 ];
 
 /// Those that are preloaded when nothing else is said; the others load on first use.

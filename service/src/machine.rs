@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::readings::{IfPresent, Readings};
 use crate::ready::Readiness;
+use crate::sentiments::Sentiments;
 use escala_models::compute::DeviceError;
 use escala_pipelines::Options;
 use escala_pipelines::embeddings::EmbeddingsTask;
@@ -15,6 +16,7 @@ use escala_pipelines::image::ImageLimits;
 use escala_pipelines::labels::LabelsTask;
 use escala_pipelines::language::LanguageTask;
 use escala_pipelines::pii::PiiTask;
+use escala_pipelines::sentiment::{SentimentTask, SharedClassifier};
 use escala_pipelines::syntax::{SharedEnglish, SharedModel, SyntaxTask};
 use escala_pipelines::task::Task;
 use escala_pipelines::toxicity::ToxicityTask;
@@ -33,6 +35,10 @@ pub struct Machine {
     pub embeddings: Handle<EmbeddingsTask>,
     /// Labels of an image.
     pub labels: Handle<LabelsTask>,
+    /// Sentiment of an English text.
+    pub sentiment: Handle<SentimentTask>,
+    /// Sentiment of a text in another language.
+    pub sentiment_multilingual: Handle<SentimentTask>,
     /// Words, names and phrases of an English text.
     pub syntax: Handle<SyntaxTask>,
     /// The same of a Spanish text; its model may be absent.
@@ -144,6 +150,10 @@ impl Machine {
         let spanish = engine.register(SyntaxTask::new(SharedModel::spanish()))?;
         let pii = engine.register(PiiTask::new(english))?;
         let toxicity = engine.register(ToxicityTask)?;
+        let english = SharedClassifier::english();
+        let sentiment = engine.register(SentimentTask::english(english))?;
+        let multilingual = SharedClassifier::multilingual();
+        let sentiment_multilingual = engine.register(SentimentTask::multilingual(multilingual))?;
         Ok(Self {
             store,
             engine,
@@ -154,6 +164,8 @@ impl Machine {
             spanish,
             pii,
             toxicity,
+            sentiment,
+            sentiment_multilingual,
         })
     }
 
@@ -179,6 +191,8 @@ impl Machine {
             "syntax" => self.warm(&self.syntax, progress),
             "pii" => self.warm(&self.pii, progress),
             "toxicity" => self.warm(&self.toxicity, progress),
+            "sentiment" => self.warm(&self.sentiment, progress),
+            "sentiment-multilingual" => self.warm(&self.sentiment_multilingual, progress),
             // The configuration was checked against `config::TASKS`, whose members all stand above.
             _ => Ok(()),
         }
@@ -193,6 +207,8 @@ impl Machine {
             "syntax" => Some(self.syntax.task().model()),
             "pii" => Some(self.pii.task().model()),
             "toxicity" => Some(self.toxicity.task().model()),
+            "sentiment" => Some(self.sentiment.task().model()),
+            "sentiment-multilingual" => Some(self.sentiment_multilingual.task().model()),
             _ => None,
         }
     }
@@ -225,6 +241,10 @@ impl Machine {
             syntax: Arc::new(syntax),
             pii: Arc::new(self.pii.clone()),
             toxicity: Arc::new(self.toxicity.clone()),
+            sentiment: Arc::new(Sentiments {
+                english: Arc::new(self.sentiment.clone()),
+                multilingual: Arc::new(self.sentiment_multilingual.clone()),
+            }),
             metrics: Arc::new(Metrics::default()),
             engine_metrics: Box::new(move || {
                 let mut text = String::new();

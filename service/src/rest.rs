@@ -12,6 +12,7 @@ pub mod language;
 pub mod list;
 pub mod openapi;
 pub mod pii;
+pub mod sentiment;
 pub mod syntax;
 pub mod text;
 pub mod toxicity;
@@ -28,6 +29,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/v1/text/entities", post(syntax::entities))
         .route("/v1/text/key-phrases", post(syntax::key_phrases))
         .route("/v1/text/syntax", post(syntax::syntax))
+        .route("/v1/text/sentiment", post(sentiment::sentiment))
         .route("/v1/text/pii", post(pii::pii))
         .route("/v1/text/toxicity", post(toxicity::toxicity))
         .route("/v1/text/embeddings", post(embeddings::embeddings))

@@ -29,6 +29,7 @@ use errors::Failure;
 use escala_pipelines::labels::{Labels, LabelsInput};
 use escala_pipelines::language::Languages;
 use escala_pipelines::pii::{Pii, PiiInput};
+use escala_pipelines::sentiment::{Scores, SentimentInput};
 use escala_pipelines::syntax::{Syntax, SyntaxInput};
 use escala_pipelines::toxicity::Toxicity;
 use escala_pipelines::{Error, Kind, Options, Priority};
@@ -40,6 +41,8 @@ use tracing::Instrument;
 pub struct Aws {
     /// Languages of texts.
     pub language: Arc<dyn Predict<String, Languages>>,
+    /// Sentiments of texts.
+    pub sentiment: Arc<dyn Predict<SentimentInput, Scores>>,
     /// Words, names and phrases of texts.
     pub syntax: Arc<dyn Predict<SyntaxInput, Syntax>>,
     /// Personal data in texts.
@@ -73,6 +76,7 @@ async fn entry(State(app): State<Arc<App>>, request: Request) -> Response {
         language: app.language.clone(),
         syntax: app.syntax.clone(),
         pii: app.pii.clone(),
+        sentiment: app.sentiment.clone(),
         toxicity: app.toxicity.clone(),
         labels: app.labels.clone(),
     };

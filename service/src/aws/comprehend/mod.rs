@@ -7,6 +7,7 @@
 mod document;
 mod dominant_language;
 mod pii;
+mod sentiment;
 mod syntax;
 mod toxic;
 
@@ -22,6 +23,7 @@ pub const OPERATIONS: &[&str] = &[
     "DetectDominantLanguage",
     "DetectEntities",
     "DetectKeyPhrases",
+    "DetectSentiment",
     "DetectSyntax",
     "DetectPiiEntities",
     "ContainsPiiEntities",
@@ -29,6 +31,7 @@ pub const OPERATIONS: &[&str] = &[
     "BatchDetectDominantLanguage",
     "BatchDetectEntities",
     "BatchDetectKeyPhrases",
+    "BatchDetectSentiment",
     "BatchDetectSyntax",
 ];
 
@@ -38,6 +41,7 @@ enum View {
     Language,
     Entities,
     KeyPhrases,
+    Sentiment,
     Syntax,
     Pii,
     PiiLabels,
@@ -64,6 +68,7 @@ pub fn read(call: Call, input: Value) -> Result<Request, Failure> {
         "DetectDominantLanguage" => View::Language,
         "DetectEntities" => View::Entities,
         "DetectKeyPhrases" => View::KeyPhrases,
+        "DetectSentiment" => View::Sentiment,
         "DetectSyntax" => View::Syntax,
         "DetectPiiEntities" => View::Pii,
         "ContainsPiiEntities" => View::PiiLabels,
@@ -101,6 +106,7 @@ pub async fn run(
         }
         View::Entities => syntax::entities(aws).answer(call, form, options).await,
         View::KeyPhrases => syntax::key_phrases(aws).answer(call, form, options).await,
+        View::Sentiment => sentiment::rules(aws).answer(call, form, options).await,
         View::Syntax => syntax::tokens(aws).answer(call, form, options).await,
         View::Pii => pii::detect(aws).answer(call, form, options).await,
         View::PiiLabels => pii::contains(aws).answer(call, form, options).await,
