@@ -13,6 +13,7 @@ pub mod config;
 pub mod doors;
 pub mod failure;
 pub mod logs;
+pub mod long_texts;
 pub mod machine;
 pub mod metrics;
 pub mod openai;

@@ -4,6 +4,7 @@
 
 use crate::app::{Answers, App, Predict};
 use crate::config::Config;
+use crate::long_texts::{InWindows, PersonalData};
 use crate::metrics::Metrics;
 use crate::readings::{IfPresent, Readings};
 use crate::ready::Readiness;
@@ -17,9 +18,11 @@ use escala_pipelines::labels::LabelsTask;
 use escala_pipelines::language::LanguageTask;
 use escala_pipelines::pii::PiiTask;
 use escala_pipelines::sentiment::{SentimentTask, SharedClassifier};
-use escala_pipelines::syntax::{SharedEnglish, SharedModel, SyntaxTask};
+use escala_pipelines::syntax::{SharedEnglish, SharedModel, Syntax, SyntaxInput, SyntaxTask};
+use escala_pipelines::targeted::{Sentences, TargetedTask};
 use escala_pipelines::task::Task;
 use escala_pipelines::toxicity::ToxicityTask;
+use escala_pipelines::windows;
 use escala_weights::{Progress, Store, StoreOptions, Terminal};
 use std::sync::Arc;
 
@@ -37,6 +40,8 @@ pub struct Machine {
     pub labels: Handle<LabelsTask>,
     /// Sentiment of an English text.
     pub sentiment: Handle<SentimentTask>,
+    /// Sentiment towards each thing that an English text speaks of.
+    pub targeted: Handle<TargetedTask<SentimentTask>>,
     /// Sentiment of a text in another language.
     pub sentiment_multilingual: Handle<SentimentTask>,
     /// Words, names and phrases of an English text.
@@ -148,10 +153,16 @@ impl Machine {
         let english = SharedEnglish::default();
         let syntax = engine.register(SyntaxTask::new(english.clone()))?;
         let spanish = engine.register(SyntaxTask::new(SharedModel::spanish()))?;
-        let pii = engine.register(PiiTask::new(english))?;
+        let pii = engine.register(PiiTask::new(english.clone()))?;
         let toxicity = engine.register(ToxicityTask)?;
-        let english = SharedClassifier::english();
-        let sentiment = engine.register(SentimentTask::english(english))?;
+        let judge = SharedClassifier::english();
+        let sentiment = engine.register(SentimentTask::english(judge.clone()))?;
+        let sentences = Sentences {
+            task: SentimentTask::english(judge),
+            input: |sentence| sentence.into(),
+            scores: |scores| *scores,
+        };
+        let targeted = engine.register(TargetedTask::new(english, sentences))?;
         let multilingual = SharedClassifier::multilingual();
         let sentiment_multilingual = engine.register(SentimentTask::multilingual(multilingual))?;
         Ok(Self {
@@ -166,6 +177,7 @@ impl Machine {
             toxicity,
             sentiment,
             sentiment_multilingual,
+            targeted,
         })
     }
 
@@ -193,6 +205,10 @@ impl Machine {
             "toxicity" => self.warm(&self.toxicity, progress),
             "sentiment" => self.warm(&self.sentiment, progress),
             "sentiment-multilingual" => self.warm(&self.sentiment_multilingual, progress),
+            "targeted-sentiment" => {
+                self.store.ensure(self.sentiment.task().model(), progress)?;
+                self.warm(&self.targeted, progress)
+            }
             // The configuration was checked against `config::TASKS`, whose members all stand above.
             _ => Ok(()),
         }
@@ -209,6 +225,7 @@ impl Machine {
             "toxicity" => Some(self.toxicity.task().model()),
             "sentiment" => Some(self.sentiment.task().model()),
             "sentiment-multilingual" => Some(self.sentiment_multilingual.task().model()),
+            "targeted-sentiment" => Some(self.targeted.task().model()),
             _ => None,
         }
     }
@@ -229,17 +246,20 @@ impl Machine {
         let engine = self.engine.clone();
         let model = self.spanish.task().model();
         let spanish = IfPresent::new(self.spanish.clone(), self.store.clone(), model);
-        let syntax = Readings(vec![
+        let readings = Readings(vec![
             ("en", Arc::new(self.syntax.clone())),
             ("es", Arc::new(spanish)),
         ]);
+        let syntax: Arc<dyn Predict<SyntaxInput, Syntax>> =
+            Arc::new(InWindows::new(readings, windows::READING));
         App {
             config,
-            language: Arc::new(self.language.clone()),
+            language: Arc::new(InWindows::new(self.language.clone(), windows::LANGUAGE)),
             embeddings: Arc::new(self.embeddings.clone()),
             labels: Arc::new(self.labels.clone()),
-            syntax: Arc::new(syntax),
-            pii: Arc::new(self.pii.clone()),
+            pii: Arc::new(PersonalData::new(self.pii.clone(), syntax.clone())),
+            syntax,
+            targeted: Arc::new(self.targeted.clone()),
             toxicity: Arc::new(self.toxicity.clone()),
             sentiment: Arc::new(Sentiments {
                 english: Arc::new(self.sentiment.clone()),

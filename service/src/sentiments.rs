@@ -44,6 +44,11 @@ impl Predict<SentimentInput, Scores> for Sentiments {
             answers.into_iter().map(answer).collect()
         })
     }
+
+    /// The task reads a long text in parts.
+    fn reads_long_texts(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ use escala_pipelines::language::Languages;
 use escala_pipelines::pii::{Pii, PiiInput};
 use escala_pipelines::sentiment::{Scores, SentimentInput};
 use escala_pipelines::syntax::{Syntax, SyntaxInput};
+use escala_pipelines::targeted::Targeted;
 use escala_pipelines::toxicity::Toxicity;
 use escala_pipelines::{Error, Kind, Options, Priority};
 use std::sync::Arc;
@@ -45,12 +46,18 @@ pub struct Aws {
     pub sentiment: Arc<dyn Predict<SentimentInput, Scores>>,
     /// Words, names and phrases of texts.
     pub syntax: Arc<dyn Predict<SyntaxInput, Syntax>>,
+    /// What texts speak of, and the sentiment towards each.
+    pub targeted: Arc<dyn Predict<Arc<str>, Targeted>>,
     /// Personal data in texts.
     pub pii: Arc<dyn Predict<PiiInput, Pii>>,
     /// Toxicity of texts.
     pub toxicity: Arc<dyn Predict<Arc<str>, Toxicity>>,
     /// Labels of images.
     pub labels: Arc<dyn Predict<LabelsInput, Labels>>,
+    /// Most bytes of a text where the settings allow more than AWS does.
+    pub long_texts: Option<usize>,
+    /// Whether to report personal data of kinds that AWS does not know.
+    pub pii_extensions: bool,
 }
 
 /// The operation that a request named, in the extensions of its answer. Only names of the service models
@@ -75,10 +82,13 @@ async fn entry(State(app): State<Arc<App>>, request: Request) -> Response {
     let aws = Aws {
         language: app.language.clone(),
         syntax: app.syntax.clone(),
+        targeted: app.targeted.clone(),
         pii: app.pii.clone(),
         sentiment: app.sentiment.clone(),
         toxicity: app.toxicity.clone(),
         labels: app.labels.clone(),
+        long_texts: (app.config.aws.long_texts).then(|| app.config.limits.rest_text.as_usize()),
+        pii_extensions: app.config.aws.pii_extensions,
     };
     let (parts, body) = request.into_parts();
     let request = Request::from_parts(parts.clone(), body);

@@ -13,6 +13,7 @@ use escala_pipelines::offsets::Offsets;
 use escala_pipelines::pii::{Evidence, PiiEntity, PiiKind};
 use escala_pipelines::sentiment::{Scores, SentimentInput};
 use escala_pipelines::syntax::{Entity, EntityType, KeyPhrase, PartOfSpeech, SyntaxInput, Token};
+use escala_pipelines::targeted::{Group, Target, TargetType};
 use escala_pipelines::toxicity::ToxicKind;
 use http_body_util::BodyExt;
 use proptest::prelude::*;
@@ -119,6 +120,32 @@ impl Predict<SentimentInput, Scores> for Double {
             (None, "0") => Ok([0.125, 0.125, 0.75, 0.0]),
             (None, "nan") => Ok([f32::NAN; 4]),
             (None, _) => Ok([0.125, 0.125, 0.0, 0.75]),
+        };
+        Box::pin(async move { inputs.into_iter().map(answer).collect() })
+    }
+}
+
+/// The whole text is good twice, as one thing.
+impl Predict<Arc<str>, Targeted> for Double {
+    fn predict_many(&self, inputs: Vec<Arc<str>>, _: Options) -> Answers<'_, Targeted> {
+        let answer = |text: Arc<str>| {
+            if let Some(error) = failure_of(&text) {
+                return Err(error);
+            }
+            let score = if &*text == "nan" { f32::NAN } else { 0.75 };
+            let target = |group_score| {
+                Ok(Target {
+                    extent: Offsets::new(&text).extent(0..text.len())?,
+                    kind: TargetType::Attribute,
+                    score: 0.5,
+                    group_score,
+                    scores: [score, 0.125, 0.125, 0.0],
+                })
+            };
+            Ok(vec![Group {
+                descriptive: vec![0, 1],
+                mentions: vec![target(1.0)?, target(0.25)?],
+            }])
         };
         Box::pin(async move { inputs.into_iter().map(answer).collect() })
     }
@@ -241,10 +268,13 @@ fn client() -> Client {
         aws: Aws {
             language: double.clone(),
             syntax: double.clone(),
+            targeted: double.clone(),
             pii: double.clone(),
             sentiment: double.clone(),
             toxicity: double.clone(),
             labels: double.clone(),
+            long_texts: None,
+            pii_extensions: false,
         },
         double,
     }
@@ -252,6 +282,13 @@ fn client() -> Client {
 
 impl Client {
     async fn send(&self, request: HttpRequest<Bytes>) -> Answer {
+        let answer = self.exchange(request).await;
+        well_formed(&answer);
+        answer
+    }
+
+    /// An answer as it is, also where it is not what AWS's models say.
+    async fn exchange(&self, request: HttpRequest<Bytes>) -> Answer {
         let (parts, body) = request.into_parts();
         let response = handle(&self.aws, &parts, body).await;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -266,14 +303,12 @@ impl Client {
             .expect("body")
             .to_bytes();
         let body = serde_json::from_slice(&bytes).expect("every answer is JSON");
-        let answer = Answer {
+        Answer {
             status,
             headers,
             name,
             body,
-        };
-        well_formed(&answer);
-        answer
+        }
     }
 
     async fn post(&self, target: &str, body: impl Into<Bytes>) -> Answer {
@@ -600,10 +635,81 @@ async fn a_reading_of_a_text_in_three_views() {
 }
 
 #[tokio::test]
+async fn longer_texts_only_where_the_settings_and_the_model_allow_them() {
+    use crate::long_texts::{InWindows, PersonalData};
+    let mut client = client();
+    client.aws.long_texts = Some(200_000);
+    let ask = async |client: &Client, operation: &str, size: usize| {
+        let request = json!({"Text": "x ".repeat(size / 2), "LanguageCode": "en"});
+        client.comprehend(operation, request).await
+    };
+    // The stand-in does not read long texts: AWS's limits stay.
+    assert_eq!(ask(&client, "DetectEntities", 100_002).await.status, 400);
+    let syntax = Arc::new(InWindows::new(client.double.clone(), 1000));
+    client.aws.syntax = syntax.clone();
+    client.aws.pii = Arc::new(PersonalData::new(client.double.clone(), syntax));
+    for operation in ["DetectEntities", "DetectSyntax", "DetectPiiEntities"] {
+        let answer = ask(&client, operation, 200_000).await;
+        assert_eq!(answer.status, 200, "{operation}");
+        let large = ask(&client, operation, 200_002).await;
+        assert_eq!(large.code(), "TextSizeLimitExceededException");
+        assert!(
+            large.message().contains("200000 bytes"),
+            "{}",
+            large.message()
+        );
+    }
+    let answer = ask(&client, "DetectEntities", 200_000).await;
+    let entities = answer.body["Entities"].as_array().expect("entities");
+    assert_eq!(entities.len(), 100_000);
+    assert_eq!(entities[99_999]["BeginOffset"], 199_998);
+    let batch = json!({"TextList": ["x ".repeat(3000)], "LanguageCode": "en"});
+    let answer = client.comprehend("BatchDetectSyntax", batch).await;
+    assert_eq!(answer.body["ErrorList"], json!([]));
+}
+
+/// Finds what the rules find, with extensions where they are asked for.
+struct Rules;
+
+impl Predict<PiiInput, Pii> for Rules {
+    fn predict_many(&self, inputs: Vec<PiiInput>, _: Options) -> Answers<'_, Pii> {
+        let one = |input: &PiiInput| match input.is_extended() {
+            true => escala_pipelines::pii::detect_extended(input.text(), None),
+            false => escala_pipelines::pii::detect(input.text(), None),
+        };
+        Box::pin(async move { inputs.iter().map(one).collect() })
+    }
+}
+
+#[tokio::test]
+async fn kinds_that_aws_does_not_know_only_where_the_settings_allow_them() {
+    let mut client = client();
+    client.aws.pii = Arc::new(Rules);
+    let request = json!({"Text": "DNI 12345678Z", "LanguageCode": "es"});
+    let plain = client
+        .comprehend("DetectPiiEntities", request.clone())
+        .await;
+    assert_eq!(plain.body["Entities"], json!([]));
+    client.aws.pii_extensions = true;
+    let ask = async |operation: &str| {
+        let http = HttpRequest::post("/")
+            .header("x-amz-target", format!("Comprehend_20171127.{operation}"))
+            .header("content-type", "application/x-amz-json-1.1")
+            .body(request.to_string().into());
+        client.exchange(http.expect("request")).await.body
+    };
+    let extended = ask("DetectPiiEntities").await;
+    assert_eq!(extended["Entities"][0]["Type"], "ES_DNI");
+    let labels = ask("ContainsPiiEntities").await;
+    assert_eq!(labels["Labels"][0]["Name"], "ES_DNI");
+}
+
+#[tokio::test]
 async fn texts_have_the_sizes_and_languages_of_each_operation() {
     let client = client();
     for (operation, most) in [
         ("DetectSyntax", 5_000),
+        ("DetectTargetedSentiment", 5_000),
         ("DetectEntities", 100_000),
         ("DetectKeyPhrases", 100_000),
         ("DetectPiiEntities", 100_000),
@@ -639,6 +745,7 @@ async fn texts_have_the_sizes_and_languages_of_each_operation() {
         "BatchDetectSyntax",
         "BatchDetectEntities",
         "BatchDetectKeyPhrases",
+        "BatchDetectTargetedSentiment",
     ] {
         let ask = async |texts: Vec<&str>, language: &str| {
             let request = json!({"TextList": texts, "LanguageCode": language});
@@ -703,6 +810,40 @@ async fn entities_of_custom_models_and_files_are_refused_in_words() {
         assert_eq!((answer.status, answer.code()), (400, code));
         assert!(answer.message().contains(says), "{}", answer.message());
     }
+}
+
+#[tokio::test]
+async fn what_a_text_speaks_of_and_the_sentiment_towards_it() {
+    let client = client();
+    let mention = |group_score: f64| {
+        json!({
+            "Score": 0.5, "GroupScore": group_score, "Text": "Köln", "Type": "ATTRIBUTE",
+            "MentionSentiment": {
+                "Sentiment": "POSITIVE",
+                "SentimentScore": {"Positive": 0.75, "Negative": 0.125, "Neutral": 0.125, "Mixed": 0.0},
+            },
+            "BeginOffset": 0, "EndOffset": 4,
+        })
+    };
+    let entities = json!([{
+        "DescriptiveMentionIndex": [0, 1], "Mentions": [mention(1.0), mention(0.25)],
+    }]);
+    let one = json!({"Text": "Köln", "LanguageCode": "en"});
+    let one = client.comprehend("DetectTargetedSentiment", one).await;
+    assert_eq!(one.body, json!({"Entities": entities}));
+    let many = json!({"TextList": ["fail InvalidInput", "Köln"], "LanguageCode": "en"});
+    let many = client
+        .comprehend("BatchDetectTargetedSentiment", many)
+        .await;
+    assert_eq!(
+        many.body["ResultList"],
+        json!([{"Index": 1, "Entities": entities}])
+    );
+    assert_eq!(many.body["ErrorList"][0]["Index"], 0);
+    // JSON has no NaN.
+    let nan = json!({"Text": "nan", "LanguageCode": "en"});
+    let nan = client.comprehend("DetectTargetedSentiment", nan).await;
+    assert_eq!(nan.status, 500);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod dominant_language;
 mod pii;
 mod sentiment;
 mod syntax;
+mod targeted;
 mod toxic;
 
 use super::Aws;
@@ -25,6 +26,7 @@ pub const OPERATIONS: &[&str] = &[
     "DetectKeyPhrases",
     "DetectSentiment",
     "DetectSyntax",
+    "DetectTargetedSentiment",
     "DetectPiiEntities",
     "ContainsPiiEntities",
     "DetectToxicContent",
@@ -33,6 +35,7 @@ pub const OPERATIONS: &[&str] = &[
     "BatchDetectKeyPhrases",
     "BatchDetectSentiment",
     "BatchDetectSyntax",
+    "BatchDetectTargetedSentiment",
 ];
 
 /// What an operation reads in documents.
@@ -43,6 +46,7 @@ enum View {
     KeyPhrases,
     Sentiment,
     Syntax,
+    Targeted,
     Pii,
     PiiLabels,
 }
@@ -70,6 +74,7 @@ pub fn read(call: Call, input: Value) -> Result<Request, Failure> {
         "DetectKeyPhrases" => View::KeyPhrases,
         "DetectSentiment" => View::Sentiment,
         "DetectSyntax" => View::Syntax,
+        "DetectTargetedSentiment" => View::Targeted,
         "DetectPiiEntities" => View::Pii,
         "ContainsPiiEntities" => View::PiiLabels,
         _ => return Err(Failure::not_implemented(call.service.id, name)),
@@ -94,10 +99,13 @@ pub async fn run(
     request: Request,
     options: Options,
 ) -> Result<Value, Failure> {
-    let (view, form) = match request.0 {
+    let (view, mut form) = match request.0 {
         About::Documents { view, form } => (view, form),
         About::Segments(request) => return toxic::answer(aws, call, request, options).await,
     };
+    if let Some(most) = aws.long_texts {
+        form.allow(most);
+    }
     match view {
         View::Language => {
             dominant_language::rules(aws)
@@ -108,6 +116,7 @@ pub async fn run(
         View::KeyPhrases => syntax::key_phrases(aws).answer(call, form, options).await,
         View::Sentiment => sentiment::rules(aws).answer(call, form, options).await,
         View::Syntax => syntax::tokens(aws).answer(call, form, options).await,
+        View::Targeted => targeted::rules(aws).answer(call, form, options).await,
         View::Pii => pii::detect(aws).answer(call, form, options).await,
         View::PiiLabels => pii::contains(aws).answer(call, form, options).await,
     }
