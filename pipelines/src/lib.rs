@@ -9,6 +9,7 @@ pub mod labels;
 pub mod language;
 pub mod offsets;
 pub mod pii;
+pub mod sentiment;
 pub mod syntax;
 pub mod targeted;
 pub mod task;

@@ -7,6 +7,7 @@ use escala_pipelines::embeddings::{Embedding, EmbeddingInput};
 use escala_pipelines::labels::{Labels, LabelsInput};
 use escala_pipelines::language::Languages;
 use escala_pipelines::pii::{Pii, PiiInput};
+use escala_pipelines::sentiment::{Scores, SentimentInput};
 use escala_pipelines::syntax::{Syntax, SyntaxInput};
 use escala_pipelines::targeted::Targeted;
 use escala_pipelines::toxicity::Toxicity;
@@ -52,6 +53,8 @@ pub struct App {
     pub config: Config,
     /// Dominant language of a text.
     pub language: Arc<dyn Predict<String, Languages>>,
+    /// Sentiment of a text.
+    pub sentiment: Arc<dyn Predict<SentimentInput, Scores>>,
     /// Words, names and phrases of a text.
     pub syntax: Arc<dyn Predict<SyntaxInput, Syntax>>,
     /// What a text speaks of, and the sentiment towards each.

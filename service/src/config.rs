@@ -21,13 +21,16 @@ use units::{Secret, Size, Span};
 pub use load::{Flag, Loaded, load};
 
 /// Names of the tasks that can be preloaded.
-pub const TASKS: [&str; 6] = [
+pub const TASKS: [&str; 9] = [
     "language",
     "embeddings",
     "labels",
     "syntax",
     "pii",
     "toxicity",
+    "sentiment",
+    "sentiment-multilingual",
+    "targeted-sentiment",
 ];
 
 /// Those that are preloaded when nothing else is said; the others load on first use.

@@ -21,4 +21,5 @@ pub mod ops;
 pub mod readings;
 pub mod ready;
 pub mod rest;
+pub mod sentiments;
 pub mod server;

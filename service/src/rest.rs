@@ -14,6 +14,7 @@ pub mod list;
 pub mod openapi;
 pub mod pii;
 pub mod redact;
+pub mod sentiment;
 pub mod syntax;
 pub mod targeted;
 pub mod text;
@@ -31,6 +32,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/v1/text/entities", post(syntax::entities))
         .route("/v1/text/key-phrases", post(syntax::key_phrases))
         .route("/v1/text/syntax", post(syntax::syntax))
+        .route("/v1/text/sentiment", post(sentiment::sentiment))
         .route(
             "/v1/text/targeted-sentiment",
             post(targeted::targeted_sentiment),

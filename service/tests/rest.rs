@@ -9,6 +9,7 @@ use escala_pipelines::labels::{Label, Labels, LabelsInput};
 use escala_pipelines::language::{Language, Languages};
 use escala_pipelines::offsets::Offsets;
 use escala_pipelines::pii::{self, Pii, PiiInput};
+use escala_pipelines::sentiment::{Scores, SentimentInput};
 use escala_pipelines::syntax::{Entity, EntityType, KeyPhrase, Syntax, SyntaxInput};
 use escala_pipelines::targeted::{Group, Target, TargetType, Targeted};
 use escala_pipelines::toxicity::{ToxicKind, Toxicity};
@@ -126,6 +127,14 @@ fn toxicity(text: Arc<str>) -> Result<Toxicity> {
     }
 }
 
+fn sentiment(input: SentimentInput) -> Result<Scores> {
+    match fail(&input.text) {
+        Some(error) => Err(error),
+        None if &*input.language == "en" => Ok([0.125, 0.5, 0.25, 0.125]),
+        None => Ok([0.5, 0.125, 0.25, 0.125]),
+    }
+}
+
 fn embed(input: EmbeddingInput) -> Result<Embedding> {
     match fail(&input.text) {
         Some(error) => Err(error),
@@ -184,6 +193,7 @@ fn app(config: Config) -> Arc<App> {
         syntax,
         targeted: Arc::new(By(targeted)),
         toxicity: Arc::new(By(toxicity)),
+        sentiment: Arc::new(By(sentiment)),
         embeddings: Arc::new(By(embed)),
         labels: Arc::new(By(labels)),
         metrics: Arc::new(Metrics::default()),
@@ -336,6 +346,15 @@ async fn readings_and_personal_data_of_one_text_and_of_many() {
         ),
         (&json!(2), &json!(3))
     );
+    let judged = json!({ "texts": ["a", "!invalid"], "language": "de" });
+    let judged = post(&router, "/v1/text/sentiment", judged).await.json();
+    assert_eq!(judged["results"][0]["sentiment"], "POSITIVE");
+    assert_eq!(judged["results"][1]["error"]["code"], "invalid_input");
+    let judged = post(&router, "/v1/text/sentiment", json!({ "text": "a" }))
+        .await
+        .json();
+    assert_eq!(judged["sentiment"], "NEGATIVE");
+    assert_eq!(judged["scores"]["neutral"], 0.25);
     let toxicity = json!({ "texts": ["a", "!invalid"] });
     let toxicity = post(&router, "/v1/text/toxicity", toxicity).await.json();
     assert_eq!(toxicity["results"][0]["toxicity"], 0.5);
@@ -357,6 +376,7 @@ async fn readings_and_personal_data_of_one_text_and_of_many() {
         "/v1/text/syntax",
         "/v1/text/targeted-sentiment",
         "/v1/text/pii",
+        "/v1/text/sentiment",
         "/v1/text/toxicity",
     ] {
         let answer = post(&router, path, json!({ "text": "a", "language": "fr" })).await;
@@ -485,6 +505,7 @@ async fn several_questions_are_answered_from_one_reading() {
             "key_phrases",
             "language",
             "pii",
+            "sentiment",
             "syntax",
             "targeted_sentiment",
             "toxicity"
@@ -494,6 +515,7 @@ async fn several_questions_are_answered_from_one_reading() {
         ("entities", "/v1/text/entities"),
         ("key_phrases", "/v1/text/key-phrases"),
         ("syntax", "/v1/text/syntax"),
+        ("sentiment", "/v1/text/sentiment"),
         ("targeted_sentiment", "/v1/text/targeted-sentiment"),
         ("toxicity", "/v1/text/toxicity"),
         ("language", "/v1/text/language"),
@@ -554,6 +576,7 @@ async fn several_questions_are_answered_from_one_reading() {
         "syntax",
         "pii",
         "toxicity",
+        "sentiment",
         "targeted_sentiment",
     ] {
         assert!(message.contains(name), "{message}");
@@ -1272,6 +1295,7 @@ async fn the_openapi_document_is_whole_and_true() {
         "/v1/text/syntax",
         "/v1/text/targeted-sentiment",
         "/v1/text/pii",
+        "/v1/text/sentiment",
         "/v1/text/toxicity",
         "/v1/text/redact",
         "/v1/text/analyze",

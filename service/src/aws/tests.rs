@@ -11,6 +11,7 @@ use escala_pipelines::labels::{Label, LabelFilters, LabelsOptions};
 use escala_pipelines::language::Language;
 use escala_pipelines::offsets::Offsets;
 use escala_pipelines::pii::{Evidence, PiiEntity, PiiKind};
+use escala_pipelines::sentiment::{Scores, SentimentInput};
 use escala_pipelines::syntax::{Entity, EntityType, KeyPhrase, PartOfSpeech, SyntaxInput, Token};
 use escala_pipelines::targeted::{Group, Target, TargetType};
 use escala_pipelines::toxicity::ToxicKind;
@@ -102,6 +103,23 @@ impl Predict<SyntaxInput, Syntax> for Double {
                 });
             }
             Ok(syntax)
+        };
+        Box::pin(async move { inputs.into_iter().map(answer).collect() })
+    }
+}
+
+/// The text itself is the sentiment: `+`, `-`, `0`; otherwise mixed.
+impl Predict<SentimentInput, Scores> for Double {
+    fn predict_many(&self, inputs: Vec<SentimentInput>, _: Options) -> Answers<'_, Scores> {
+        let asked = inputs.iter().map(|i| format!("{} {}", i.language, i.text));
+        self.texts.lock().push(asked.collect());
+        let answer = |input: SentimentInput| match (failure_of(&input.text), &*input.text) {
+            (Some(error), _) => Err(error),
+            (None, "+") => Ok([0.75, 0.125, 0.125, 0.0]),
+            (None, "-") => Ok([0.125, 0.75, 0.125, 0.0]),
+            (None, "0") => Ok([0.125, 0.125, 0.75, 0.0]),
+            (None, "nan") => Ok([f32::NAN; 4]),
+            (None, _) => Ok([0.125, 0.125, 0.0, 0.75]),
         };
         Box::pin(async move { inputs.into_iter().map(answer).collect() })
     }
@@ -252,6 +270,7 @@ fn client() -> Client {
             syntax: double.clone(),
             targeted: double.clone(),
             pii: double.clone(),
+            sentiment: double.clone(),
             toxicity: double.clone(),
             labels: double.clone(),
             long_texts: None,
@@ -448,6 +467,60 @@ async fn a_batch_tells_apart_what_succeeded_and_what_failed() {
         client.double.texts.lock().concat(),
         ["es uno", "en two", "fail InvalidInput", "fr trois"]
     );
+}
+
+#[tokio::test]
+async fn sentiment_of_documents() {
+    let client = client();
+    let detect = async |text: &str, language: &str| {
+        let body = json!({"Text": text, "LanguageCode": language});
+        client.comprehend("DetectSentiment", body).await
+    };
+    for (text, name) in [
+        ("+", "POSITIVE"),
+        ("-", "NEGATIVE"),
+        ("0", "NEUTRAL"),
+        ("?", "MIXED"),
+    ] {
+        let answer = detect(text, "en").await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.body["Sentiment"], name);
+    }
+    let scores = &detect("-", "zh-TW").await.body["SentimentScore"];
+    let want = json!({"Positive": 0.125, "Negative": 0.75, "Neutral": 0.125, "Mixed": 0.0});
+    assert_eq!(scores, &want);
+    assert_eq!(
+        client
+            .double
+            .texts
+            .lock()
+            .concat()
+            .last()
+            .map(String::as_str),
+        Some("zh-TW -")
+    );
+    for (text, language, code) in [
+        ("x".repeat(5_001), "en", "TextSizeLimitExceededException"),
+        (" \n".to_owned(), "en", "InvalidRequestException"),
+        ("+".to_owned(), "xx", "ValidationException"),
+        ("nan".to_owned(), "en", "InternalServerException"),
+    ] {
+        let answer = detect(&text, language).await;
+        assert!(answer.status >= 400, "{code}");
+        assert!(
+            answer.body["__type"]
+                .as_str()
+                .is_some_and(|t| t.ends_with(code)),
+            "{}",
+            answer.body
+        );
+    }
+    let batch = json!({"TextList": ["+", "  ", "-"], "LanguageCode": "fr"});
+    let answer = client.comprehend("BatchDetectSentiment", batch).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.body["ResultList"][1]["Index"], 2);
+    assert_eq!(answer.body["ResultList"][1]["Sentiment"], "NEGATIVE");
+    assert_eq!(answer.body["ErrorList"][0]["Index"], 1);
 }
 
 #[tokio::test]

@@ -12,13 +12,16 @@ use crate::rest::call::predict_one;
 use crate::rest::labels::{LabelsResponse, PropertiesView, check_image};
 use crate::rest::pii::PiiAnswer;
 use crate::rest::redact::{How, RedactAnswer};
+use crate::rest::sentiment::SentimentAnswer;
 use crate::rest::syntax::{EntitiesAnswer, KeyPhrasesAnswer, SyntaxAnswer};
+use crate::rest::targeted::TargetedAnswer;
 use crate::rest::toxicity::ToxicityAnswer;
 use bytes::Bytes;
 use clap::{Args, Subcommand};
 use escala_pipelines::labels::{LabelFilters, LabelsInput, LabelsOptions};
 use escala_pipelines::language::Language;
 use escala_pipelines::pii::{self, PiiInput};
+use escala_pipelines::sentiment;
 use escala_pipelines::syntax::{self, Syntax, SyntaxInput};
 use escala_pipelines::{Options, Result as Prediction};
 use escala_weights::Terminal;
@@ -40,6 +43,10 @@ pub enum Predict {
     Syntax(ReadingArgs),
     /// The personal data in each text.
     Pii(PiiArgs),
+    /// Whether each text says something good, bad, neither or both.
+    Sentiment(SentimentArgs),
+    /// What each text speaks of, and the sentiment towards it.
+    TargetedSentiment(TextArgs),
     /// How toxic each text is.
     Toxicity(TextArgs),
     /// Several of these about each text at once.
@@ -82,6 +89,18 @@ pub struct ReadingArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
+  escala predict toxicity \"Shut up, fool.\"
+  cat lines.txt | escala predict toxicity - --json")]
+pub struct TextArgs {
+    /// English texts, or `-` for the lines of standard input.
+    #[arg(required = true, value_name = "TEXT")]
+    texts: Vec<String>,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
   escala predict pii \"My card is 4111 1111 1111 1111.\"
   cat lines.txt | escala predict pii - --language es --json")]
 pub struct PiiArgs {
@@ -90,6 +109,21 @@ pub struct PiiArgs {
     texts: Vec<String>,
     /// Their language.
     #[arg(long, default_value = "en", value_parser = clap::builder::PossibleValuesParser::new(pii::LANGUAGES))]
+    language: String,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  escala predict sentiment \"The room was clean, but the breakfast was cold.\"
+  cat lines.txt | escala predict sentiment - --language de --json")]
+pub struct SentimentArgs {
+    /// Texts, or `-` for the lines of standard input.
+    #[arg(required = true, value_name = "TEXT")]
+    texts: Vec<String>,
+    /// Their language.
+    #[arg(long, default_value = "en", value_parser = clap::builder::PossibleValuesParser::new(sentiment::LANGUAGES))]
     language: String,
     #[command(flatten)]
     output: Output,
@@ -193,6 +227,8 @@ pub fn run(config: &Config, predict: Predict) -> Result<(), Stop> {
             rows(&answer["tokens"], &columns)
         }),
         Predict::Pii(args) => personal(config, args),
+        Predict::Sentiment(args) => judge(config, args),
+        Predict::TargetedSentiment(args) => targeted(config, args),
         Predict::Toxicity(args) => toxicity(config, args),
         Predict::Analyze(args) => analyze(config, args),
         Predict::Redact(args) => redact(config, args),
@@ -259,6 +295,51 @@ fn personal(config: &Config, args: PiiArgs) -> Result<(), Stop> {
         let inputs = texts.iter().map(input).collect();
         let answers = runtime.block_on(app.pii.predict_many(inputs, patient()));
         let render = |(text, found): (&String, Prediction<_>)| Ok(PiiAnswer::of(text, found?));
+        texts.iter().zip(answers).map(render).collect()
+    })
+}
+
+fn judge(config: &Config, args: SentimentArgs) -> Result<(), Stop> {
+    let machine = Machine::for_commands(config)?;
+    let handle = match args.language.as_str() {
+        "en" => &machine.sentiment,
+        _ => &machine.sentiment_multilingual,
+    };
+    machine.prepare(handle)?;
+    let rows = |answer: &Value| {
+        let scores = answer["scores"].as_object().into_iter().flatten();
+        let scores: Vec<Value> = scores
+            .map(|(name, score)| json!({"sentiment": name.to_uppercase(), "score": score}))
+            .collect();
+        let mut cells = rows(&json!([{"sentiment": answer["sentiment"]}]), &["sentiment"]);
+        cells.extend(rows(&json!(scores), &["sentiment", "score"]));
+        cells
+    };
+    texts(config, args.texts, args.output, rows, |texts| {
+        let inputs = texts.iter().map(|text| Arc::from(text.as_str())).collect();
+        let answers = handle.predict_many_blocking(inputs, patient());
+        let render =
+            |(text, scores): (&String, Prediction<_>)| Ok(SentimentAnswer::of(text, scores?));
+        texts.iter().zip(answers).map(render).collect()
+    })
+}
+
+fn targeted(config: &Config, args: TextArgs) -> Result<(), Stop> {
+    let machine = Machine::for_commands(config)?;
+    machine.prepare(&machine.sentiment)?;
+    machine.prepare(&machine.targeted)?;
+    let rows = |answer: &Value| {
+        let entities = answer["entities"].as_array().into_iter().flatten();
+        let mentions: Vec<Value> = entities
+            .flat_map(|entity| entity["mentions"].as_array().into_iter().flatten())
+            .cloned()
+            .collect();
+        rows(&json!(mentions), &["text", "type", "sentiment", "score"])
+    };
+    texts(config, args.texts, args.output, rows, |texts| {
+        let inputs = texts.iter().map(|text| Arc::from(text.as_str())).collect();
+        let answers = machine.targeted.predict_many_blocking(inputs, patient());
+        let render = |(text, found): (&String, Prediction<_>)| Ok(TargetedAnswer::of(text, found?));
         texts.iter().zip(answers).map(render).collect()
     })
 }

@@ -13,6 +13,7 @@ use super::error::ErrorBody;
 use super::language::LanguageAnswer;
 use super::list::List;
 use super::pii::PiiAnswer;
+use super::sentiment::SentimentAnswer;
 use super::syntax::{EntitiesAnswer, KeyPhrasesAnswer, SyntaxAnswer};
 use super::targeted::TargetedAnswer;
 use super::text::{Item, Response, check_language};
@@ -23,6 +24,7 @@ use axum::Json;
 use axum::extract::State;
 use escala_pipelines::language::Languages;
 use escala_pipelines::pii::{self, PiiInput};
+use escala_pipelines::sentiment::{self, SentimentInput};
 use escala_pipelines::syntax::{self, Syntax, SyntaxInput};
 use escala_pipelines::{Kind, Options};
 use escala_pipelines::{targeted, toxicity};
@@ -160,8 +162,18 @@ pub const FEATURES: &[Feature] = &[
         },
     },
     Feature {
+        name: "sentiment",
+        task: "sentiment",
+        languages: Some(sentiment::LANGUAGES),
+        reads: &[],
+        ask: |batch, which| {
+            let input = |_, text: Arc<str>, language: &str| Ok(SentimentInput::new(text, language));
+            Box::pin(batch.ask(which, &*batch.app.sentiment, input, SentimentAnswer::of))
+        },
+    },
+    Feature {
         name: "targeted_sentiment",
-        task: "targeted_sentiment",
+        task: "targeted-sentiment",
         languages: Some(targeted::LANGUAGES),
         reads: &[],
         ask: |batch, which| {
@@ -383,7 +395,7 @@ pub struct AnalyzeRequest {
     /// Their language; detected for each when left out.
     #[schema(example = "en")]
     language: Option<String>,
-    /// What is asked: `language`, `entities`, `key_phrases`, `syntax`, `pii`, `toxicity`,
+    /// What is asked: `language`, `entities`, `key_phrases`, `syntax`, `pii`, `toxicity`, `sentiment`,
     /// `targeted_sentiment`; everything when left out.
     #[serde(default)]
     #[schema(example = json!(["entities", "pii"]))]

@@ -21,6 +21,7 @@ use utoipa::OpenApi;
         super::syntax::entities,
         super::syntax::key_phrases,
         super::syntax::syntax,
+        super::sentiment::sentiment,
         super::targeted::targeted_sentiment,
         super::pii::pii,
         super::toxicity::toxicity,
