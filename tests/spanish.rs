@@ -286,7 +286,8 @@ fn a_server_says_how_to_get_it_and_uses_it_once_it_is_there() {
     assert_eq!(answer["entities"][0]["type"], "PERSON");
 
     // Longer than a window of 4 KiB, and than what one batch of the engine takes.
-    let (count, long) = (800, format!("{text}\n").repeat(800));
+    let count = 800;
+    let long = format!("{text}\n").repeat(count);
     let request = json!({"text": long, "language": "es"});
     let answer = server.post_json("/v1/text/entities", &request).ok();
     let entities = answer["entities"].as_array().expect("entities");
