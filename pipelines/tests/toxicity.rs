@@ -95,7 +95,8 @@ fn labels_are_as_precise_and_complete_as_published() {
         }
         let (precision, recall) = (right as f32 / said as f32, right as f32 / meant as f32);
         let above = |one: &f32| without.iter().filter(|other| one > *other).count();
-        let area = with.iter().map(above).sum::<usize>() as f32 / (with.len() * without.len()) as f32;
+        let area =
+            with.iter().map(above).sum::<usize>() as f32 / (with.len() * without.len()) as f32;
         println!("| `{label}` | {meant} | {precision:.2} | {recall:.2} | {area:.2} |");
         // Also when nothing was said at all.
         if !(precision >= precise && recall >= complete) {
