@@ -174,6 +174,68 @@ fn toxicity_of_texts() {
 }
 
 #[test]
+fn texts_are_analyzed_and_redacted() {
+    let text = "Ada Lovelace was born in London. Write to ada@example.com 👩🏽‍🚀.";
+    let lines = run(&[
+        "predict",
+        "analyze",
+        "--json",
+        "--features",
+        "language,entities,pii",
+        text,
+        "Wo ist das?",
+    ]);
+    let lines = lines.json();
+    assert_eq!(lines[0]["language"], "en");
+    let said = &lines[0]["features"];
+    assert_eq!(said["entities"]["entities"][0]["text"], "Ada Lovelace");
+    assert_eq!(said["language"]["languages"][0]["code"], "en");
+    assert_eq!(lines[1]["language"], "de");
+    assert_eq!(lines[1]["features"]["pii"]["error"]["code"], "unsupported");
+    let unknown = run(&["predict", "analyze", "--features", "mood", text]);
+    assert_eq!(unknown.status, 2);
+    assert!(unknown.err.contains("key_phrases"), "{}", unknown.err);
+
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("letter.txt");
+    std::fs::write(&file, text).expect("written");
+    let path = file.to_str().expect("UTF-8");
+    let masked = run(&["predict", "redact", path, "--types", "NAME,EMAIL"]);
+    assert_eq!(
+        masked.out,
+        "************ was born in London. Write to *************** 👩🏽‍🚀."
+    );
+    let replaced = run(&[
+        "predict", "redact", path, "--mode", "replace", "--types", "EMAIL", "--json",
+    ])
+    .json();
+    assert_eq!(
+        replaced[0]["text"],
+        "Ada Lovelace was born in London. Write to [EMAIL] 👩🏽‍🚀."
+    );
+    std::fs::write(&file, "mi DNI es 12345678Z").expect("written");
+    let spanish = run(&[
+        "predict",
+        "redact",
+        path,
+        "--language",
+        "es",
+        "--extensions",
+        "--mask",
+        "#",
+    ]);
+    assert_eq!(spanish.out, "mi DNI es #########");
+    assert_eq!(
+        run(&["predict", "redact", path, "--types", "SHOE"]).status,
+        2
+    );
+    assert_eq!(run(&["predict", "redact", "not-there.txt"]).status, 1);
+    let large = run(&["predict", "redact", path, "--set", "limits.rest_text=5B"]);
+    assert_eq!(large.status, 1);
+    assert!(large.err.contains("limits.rest_text"), "{}", large.err);
+}
+
+#[test]
 fn lines_of_standard_input() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut child = escala(folder.path())

@@ -284,6 +284,24 @@ fn a_server_says_how_to_get_it_and_uses_it_once_it_is_there() {
     let answer = server.post_json("/v1/text/entities", &request).ok();
     assert_eq!(answer["entities"][0]["text"], "Rosalía de Castro");
     assert_eq!(answer["entities"][0]["type"], "PERSON");
+
+    // Longer than a window of 4 KiB, and than what one batch of the engine takes.
+    let count = 800;
+    let long = format!("{text}\n").repeat(count);
+    let request = json!({"text": long, "language": "es"});
+    let answer = server.post_json("/v1/text/entities", &request).ok();
+    let entities = answer["entities"].as_array().expect("entities");
+    let byte = |entity: &Value, member: &str| entity[member].as_u64().expect("a number") as usize;
+    for entity in entities {
+        let named = &long[byte(entity, "begin_byte")..byte(entity, "end_byte")];
+        assert_eq!(entity["text"], named);
+    }
+    let people = entities.iter().filter(|e| e["text"] == "Rosalía de Castro");
+    assert!(people.count() > count * 9 / 10, "in every window");
+    let request = json!({"text": long, "language": "es", "features": ["entities", "pii"]});
+    let both = server.post_json("/v1/text/analyze", &request).ok();
+    assert_eq!(both["features"]["entities"], answer);
+    assert_eq!(both["features"]["pii"], json!({"entities": []}));
 }
 
 #[test]

@@ -340,6 +340,10 @@ fn long_chunks_are_analysed() {
         "’s",
         "a@b.",
         "http://a.b/",
+        "u",
+        "ue",
+        "guie",
+        "sele",
     ] {
         check(&unit.repeat(20_000 / unit.len()));
     }

@@ -9,10 +9,12 @@ pub mod labels;
 pub mod language;
 pub mod offsets;
 pub mod pii;
+pub mod sentiment;
 pub mod syntax;
 pub mod targeted;
 pub mod task;
 pub mod toxicity;
+pub mod windows;
 
 pub use error::{Error, Kind, Result};
 pub use task::{Options, Priority};

@@ -22,6 +22,7 @@ use escala_models::spacy::{self, Document, Language};
 use escala_weights::Store;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Weak};
 
@@ -457,34 +458,58 @@ fn without_edges(document: &Document, text: &str, chunk: &Range<usize>) -> Range
     let Some(words) = document.tokens.get(chunk.clone()) else {
         return chunk.clone();
     };
-    let of = |at: usize| text.get(words[at].start..words[at].end).unwrap_or_default();
+    let of = |at: usize| {
+        let word: &spacy::Token = &words[at];
+        text.get(word.start..word.end).unwrap_or_default()
+    };
+    let is_mark = |at: usize| words[at].is_space || words[at].pos == "PUNCT";
+    // How often each mark that has partners is left: a chunk may be as long as its text.
+    let mut left: HashMap<&str, usize> = HashMap::new();
+    for mark in (0..words.len()).map(of) {
+        if partner(mark).is_some() {
+            *left.entry(mark).or_default() += 1;
+        }
+    }
     let (mut start, mut end) = (0, words.len());
     let mut marked = false;
     while start + 1 < end {
-        let (first, last) = (&words[start], &words[end - 1]);
-        let partner = |mark: &str, range: Range<usize>| {
-            let partner = PAIRS.iter().find_map(|&(open, close)| match mark {
-                _ if mark == open => Some(close),
-                _ if mark == close => Some(open),
-                _ => None,
-            });
-            partner.is_some_and(|partner| range.into_iter().any(|at| of(at) == partner))
+        let paired = |at: usize| {
+            partner(of(at)).is_some_and(|other| {
+                left.get(other).copied().unwrap_or(0) > usize::from(other == of(at))
+            })
         };
-        let mark = |word: &spacy::Token| word.is_space || word.pos == "PUNCT";
-        if start + 2 < end && mark(first) && mark(last) && partner(of(start), end - 1..end) {
-            (start, end, marked) = (start + 1, end - 1, true);
-        } else if (mark(first) && !partner(of(start), start + 1..end))
-            || first.dep == "cc"
-            || (marked && first.pos == "ADP")
+        let (first, last) = (start, end - 1);
+        let around = start + 2 < end && is_mark(first) && is_mark(last);
+        let (from_start, from_end) = if around && partner(of(first)) == Some(of(last)) {
+            (1, 1)
+        } else if (is_mark(first) && !paired(first))
+            || words[first].dep == "cc"
+            || (marked && words[first].pos == "ADP")
         {
-            (start, marked) = (start + 1, true);
-        } else if mark(last) && !partner(of(end - 1), start..end - 1) {
-            end -= 1;
+            (1, 0)
+        } else if is_mark(last) && !paired(last) {
+            (0, 1)
         } else {
             break;
+        };
+        marked |= from_start > 0;
+        for at in (first..first + from_start).chain(end - from_end..end) {
+            if let Some(count) = left.get_mut(of(at)) {
+                *count -= 1;
+            }
         }
+        (start, end) = (start + from_start, end - from_end);
     }
     chunk.start + start..chunk.start + end
+}
+
+/// What closes a mark that opens something, or opens one that closes.
+fn partner(mark: &str) -> Option<&'static str> {
+    PAIRS.iter().find_map(|&(open, close)| match mark {
+        _ if mark == open => Some(close),
+        _ if mark == close => Some(open),
+        _ => None,
+    })
 }
 
 /// Marks that open something, and those that close it.
@@ -698,6 +723,17 @@ mod tests {
             let phrases: Vec<_> = phrases.iter().map(|p| p.extent.of(&text)).collect();
             assert_eq!(phrases.concat(), wanted, "{text}");
         }
+        // As long as a text may be, in proportion to its length.
+        let count = 40_000;
+        let text = format!("{}a{}", "(".repeat(count), "»".repeat(count));
+        let mut words = vec![("(", "PUNCT", 0); count];
+        words.push(("a", "NOUN", 0));
+        words.extend(vec![("»", "PUNCT", 0); count]);
+        let mut long = document(&text, &words);
+        long.noun_chunks = vec![span(0..words.len(), "")];
+        let phrases = read(&text, &long).expect("fits").key_phrases;
+        let phrases: Vec<_> = phrases.iter().map(|p| p.extent.of(&text)).collect();
+        assert_eq!(phrases, ["a"]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use escala_pipelines::embeddings::{Embedding, EmbeddingInput};
 use escala_pipelines::labels::{Labels, LabelsInput};
 use escala_pipelines::language::Languages;
 use escala_pipelines::pii::{Pii, PiiInput};
+use escala_pipelines::sentiment::{Scores, SentimentInput};
 use escala_pipelines::syntax::{Syntax, SyntaxInput};
 use escala_pipelines::targeted::Targeted;
 use escala_pipelines::toxicity::Toxicity;
@@ -25,6 +26,22 @@ pub type Answers<'a, O> = Pin<Box<dyn Future<Output = Vec<Result<O>>> + Send + '
 pub trait Predict<I, O>: Send + Sync {
     /// Predicts every input.
     fn predict_many(&self, inputs: Vec<I>, options: Options) -> Answers<'_, O>;
+
+    /// Whether it takes texts of any length, because it cuts long ones into windows ([`crate::long_texts`]).
+    /// Doors that have a limit for long texts then use it.
+    fn reads_long_texts(&self) -> bool {
+        false
+    }
+}
+
+impl<I, O, P: Predict<I, O> + ?Sized> Predict<I, O> for Arc<P> {
+    fn predict_many(&self, inputs: Vec<I>, options: Options) -> Answers<'_, O> {
+        (**self).predict_many(inputs, options)
+    }
+
+    fn reads_long_texts(&self) -> bool {
+        (**self).reads_long_texts()
+    }
 }
 
 /// The text of what the engine counts, in the format of Prometheus.
@@ -36,6 +53,8 @@ pub struct App {
     pub config: Config,
     /// Dominant language of a text.
     pub language: Arc<dyn Predict<String, Languages>>,
+    /// Sentiment of a text.
+    pub sentiment: Arc<dyn Predict<SentimentInput, Scores>>,
     /// Words, names and phrases of a text.
     pub syntax: Arc<dyn Predict<SyntaxInput, Syntax>>,
     /// What a text speaks of, and the sentiment towards each.

@@ -21,13 +21,16 @@ use units::{Secret, Size, Span};
 pub use load::{Flag, Loaded, load};
 
 /// Names of the tasks that can be preloaded.
-pub const TASKS: [&str; 6] = [
+pub const TASKS: [&str; 9] = [
     "language",
     "embeddings",
     "labels",
     "syntax",
     "pii",
     "toxicity",
+    "sentiment",
+    "sentiment-multilingual",
+    "targeted-sentiment",
 ];
 
 /// Those that are preloaded when nothing else is said; the others load on first use.
@@ -46,6 +49,8 @@ pub struct Config {
     pub engine: Engine,
     /// What a request may cost.
     pub limits: Limits,
+    /// Where the AWS door goes beyond AWS.
+    pub aws: Aws,
     /// What is logged.
     pub log: Log,
     /// How the server stops.
@@ -102,6 +107,8 @@ pub struct Limits {
     pub image_side: u32,
     /// Most bytes of one text.
     pub text: Size,
+    /// Most bytes of one text of those REST operations that read long texts in windows.
+    pub rest_text: Size,
     /// Most texts in one request.
     pub texts: usize,
     /// Longest time from a request's head to its answer.
@@ -113,6 +120,17 @@ pub struct Limits {
     pub idle: Span,
     /// Most open connections.
     pub connections: usize,
+}
+
+/// Where the AWS door goes beyond AWS. Nothing here is on unless it is asked for: programs written against AWS
+/// may rely on what AWS refuses.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Aws {
+    /// Take texts of up to `limits.rest_text` instead of refusing those that AWS refuses as too long.
+    pub long_texts: bool,
+    /// Report personal data of kinds that AWS does not know (`ES_DNI`, `ES_NIE`, `ES_CIF`).
+    pub pii_extensions: bool,
 }
 
 /// What is logged.
@@ -151,6 +169,7 @@ impl Default for Config {
             models: Models::default(),
             engine: Engine::default(),
             limits: Limits::default(),
+            aws: Aws::default(),
             log: Log::default(),
             shutdown: Shutdown::default(),
         }
@@ -189,6 +208,7 @@ impl Default for Limits {
             image_pixels: 100_000_000,
             image_side: 10_000,
             text: Size::bytes(100_000),
+            rest_text: Size::bytes(1_000_000),
             texts: 2048,
             deadline: Span::seconds(30),
             body_pause: Span::seconds(10),
@@ -284,13 +304,14 @@ impl Config {
                 "`engine.lanes` must be at most 64".to_owned(),
             ),
             (
-                limits.body.get() >= encoded.max(limits.text.get()),
+                limits.body.get() >= encoded.max(limits.text.get()).max(limits.rest_text.get()),
                 format!(
-                    "`limits.body` ({}) is smaller than what `limits.image` ({}, {} in base64) and `limits.text` ({}) allow",
+                    "`limits.body` ({}) is smaller than what `limits.image` ({}, {} in base64), `limits.text` ({}) and `limits.rest_text` ({}) allow",
                     limits.body,
                     limits.image,
                     Size::bytes(encoded),
-                    limits.text
+                    limits.text,
+                    limits.rest_text
                 ),
             ),
             (
@@ -301,8 +322,8 @@ impl Config {
                 ),
             ),
             (
-                limits.text.get() >= 1,
-                "`limits.text` must be at least 1 byte".to_owned(),
+                limits.text.get() >= 1 && limits.rest_text.get() >= 1,
+                "`limits.text` and `limits.rest_text` must be at least 1 byte".to_owned(),
             ),
             (
                 (1..=crate::rest::list::MOST).contains(&limits.texts),

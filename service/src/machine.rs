@@ -4,9 +4,11 @@
 
 use crate::app::{Answers, App, Predict};
 use crate::config::Config;
+use crate::long_texts::{InWindows, PersonalData};
 use crate::metrics::Metrics;
 use crate::readings::{IfPresent, Readings};
 use crate::ready::Readiness;
+use crate::sentiments::Sentiments;
 use escala_models::compute::DeviceError;
 use escala_pipelines::Options;
 use escala_pipelines::embeddings::EmbeddingsTask;
@@ -15,10 +17,12 @@ use escala_pipelines::image::ImageLimits;
 use escala_pipelines::labels::LabelsTask;
 use escala_pipelines::language::LanguageTask;
 use escala_pipelines::pii::PiiTask;
-use escala_pipelines::syntax::{SharedEnglish, SharedModel, SyntaxTask};
-use escala_pipelines::targeted::Targeted;
+use escala_pipelines::sentiment::{SentimentTask, SharedClassifier};
+use escala_pipelines::syntax::{SharedEnglish, SharedModel, Syntax, SyntaxInput, SyntaxTask};
+use escala_pipelines::targeted::{Sentences, TargetedTask};
 use escala_pipelines::task::Task;
 use escala_pipelines::toxicity::ToxicityTask;
+use escala_pipelines::windows;
 use escala_weights::{Progress, Store, StoreOptions, Terminal};
 use std::sync::Arc;
 
@@ -34,6 +38,12 @@ pub struct Machine {
     pub embeddings: Handle<EmbeddingsTask>,
     /// Labels of an image.
     pub labels: Handle<LabelsTask>,
+    /// Sentiment of an English text.
+    pub sentiment: Handle<SentimentTask>,
+    /// Sentiment towards each thing that an English text speaks of.
+    pub targeted: Handle<TargetedTask<SentimentTask>>,
+    /// Sentiment of a text in another language.
+    pub sentiment_multilingual: Handle<SentimentTask>,
     /// Words, names and phrases of an English text.
     pub syntax: Handle<SyntaxTask>,
     /// The same of a Spanish text; its model may be absent.
@@ -71,20 +81,6 @@ impl<T: Task> Predict<T::Input, T::Output> for Handle<T> {
             },
             _ => Box::pin(Handle::predict_many(self, inputs, options)),
         }
-    }
-}
-
-/// Targeted sentiment while no task knows the sentiment of a sentence.
-struct Unbuilt;
-
-impl Predict<Arc<str>, Targeted> for Unbuilt {
-    fn predict_many(&self, inputs: Vec<Arc<str>>, _: Options) -> Answers<'_, Targeted> {
-        let error = escala_pipelines::Error::new(
-            escala_pipelines::Kind::Unavailable,
-            "there is no model of sentiment in this build",
-        );
-        let answers = inputs.iter().map(|_| Err(error.clone())).collect();
-        Box::pin(std::future::ready(answers))
     }
 }
 
@@ -157,8 +153,18 @@ impl Machine {
         let english = SharedEnglish::default();
         let syntax = engine.register(SyntaxTask::new(english.clone()))?;
         let spanish = engine.register(SyntaxTask::new(SharedModel::spanish()))?;
-        let pii = engine.register(PiiTask::new(english))?;
+        let pii = engine.register(PiiTask::new(english.clone()))?;
         let toxicity = engine.register(ToxicityTask)?;
+        let judge = SharedClassifier::english();
+        let sentiment = engine.register(SentimentTask::english(judge.clone()))?;
+        let sentences = Sentences {
+            task: SentimentTask::english(judge),
+            input: |sentence| sentence.into(),
+            scores: |scores| *scores,
+        };
+        let targeted = engine.register(TargetedTask::new(english, sentences))?;
+        let multilingual = SharedClassifier::multilingual();
+        let sentiment_multilingual = engine.register(SentimentTask::multilingual(multilingual))?;
         Ok(Self {
             store,
             engine,
@@ -169,6 +175,9 @@ impl Machine {
             spanish,
             pii,
             toxicity,
+            sentiment,
+            sentiment_multilingual,
+            targeted,
         })
     }
 
@@ -194,6 +203,12 @@ impl Machine {
             "syntax" => self.warm(&self.syntax, progress),
             "pii" => self.warm(&self.pii, progress),
             "toxicity" => self.warm(&self.toxicity, progress),
+            "sentiment" => self.warm(&self.sentiment, progress),
+            "sentiment-multilingual" => self.warm(&self.sentiment_multilingual, progress),
+            "targeted-sentiment" => {
+                self.store.ensure(self.sentiment.task().model(), progress)?;
+                self.warm(&self.targeted, progress)
+            }
             // The configuration was checked against `config::TASKS`, whose members all stand above.
             _ => Ok(()),
         }
@@ -208,6 +223,9 @@ impl Machine {
             "syntax" => Some(self.syntax.task().model()),
             "pii" => Some(self.pii.task().model()),
             "toxicity" => Some(self.toxicity.task().model()),
+            "sentiment" => Some(self.sentiment.task().model()),
+            "sentiment-multilingual" => Some(self.sentiment_multilingual.task().model()),
+            "targeted-sentiment" => Some(self.targeted.task().model()),
             _ => None,
         }
     }
@@ -228,19 +246,25 @@ impl Machine {
         let engine = self.engine.clone();
         let model = self.spanish.task().model();
         let spanish = IfPresent::new(self.spanish.clone(), self.store.clone(), model);
-        let syntax = Readings(vec![
+        let readings = Readings(vec![
             ("en", Arc::new(self.syntax.clone())),
             ("es", Arc::new(spanish)),
         ]);
+        let syntax: Arc<dyn Predict<SyntaxInput, Syntax>> =
+            Arc::new(InWindows::new(readings, windows::READING));
         App {
             config,
-            language: Arc::new(self.language.clone()),
+            language: Arc::new(InWindows::new(self.language.clone(), windows::LANGUAGE)),
             embeddings: Arc::new(self.embeddings.clone()),
             labels: Arc::new(self.labels.clone()),
-            syntax: Arc::new(syntax),
-            targeted: Arc::new(Unbuilt),
-            pii: Arc::new(self.pii.clone()),
+            pii: Arc::new(PersonalData::new(self.pii.clone(), syntax.clone())),
+            syntax,
+            targeted: Arc::new(self.targeted.clone()),
             toxicity: Arc::new(self.toxicity.clone()),
+            sentiment: Arc::new(Sentiments {
+                english: Arc::new(self.sentiment.clone()),
+                multilingual: Arc::new(self.sentiment_multilingual.clone()),
+            }),
             metrics: Arc::new(Metrics::default()),
             engine_metrics: Box::new(move || {
                 let mut text = String::new();

@@ -4,6 +4,7 @@
 //! an answer or `{"error": {"code", "message"}}`. Errors of a whole request are
 //! `{"error": {"code", "message", "request_id"}}` with the statuses of [`crate::failure`].
 
+pub mod analyze;
 pub mod call;
 pub mod embeddings;
 pub mod error;
@@ -12,6 +13,8 @@ pub mod language;
 pub mod list;
 pub mod openapi;
 pub mod pii;
+pub mod redact;
+pub mod sentiment;
 pub mod syntax;
 pub mod targeted;
 pub mod text;
@@ -29,12 +32,15 @@ pub fn router() -> Router<Arc<App>> {
         .route("/v1/text/entities", post(syntax::entities))
         .route("/v1/text/key-phrases", post(syntax::key_phrases))
         .route("/v1/text/syntax", post(syntax::syntax))
+        .route("/v1/text/sentiment", post(sentiment::sentiment))
         .route(
             "/v1/text/targeted-sentiment",
             post(targeted::targeted_sentiment),
         )
         .route("/v1/text/pii", post(pii::pii))
         .route("/v1/text/toxicity", post(toxicity::toxicity))
+        .route("/v1/text/redact", post(redact::redact))
+        .route("/v1/text/analyze", post(analyze::analyze_texts))
         .route("/v1/text/embeddings", post(embeddings::embeddings))
         .route("/v1/images/labels", post(labels::labels))
 }

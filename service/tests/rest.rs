@@ -9,6 +9,7 @@ use escala_pipelines::labels::{Label, Labels, LabelsInput};
 use escala_pipelines::language::{Language, Languages};
 use escala_pipelines::offsets::Offsets;
 use escala_pipelines::pii::{self, Pii, PiiInput};
+use escala_pipelines::sentiment::{Scores, SentimentInput};
 use escala_pipelines::syntax::{Entity, EntityType, KeyPhrase, Syntax, SyntaxInput};
 use escala_pipelines::targeted::{Group, Target, TargetType, Targeted};
 use escala_pipelines::toxicity::{ToxicKind, Toxicity};
@@ -17,6 +18,7 @@ use escala_service::app::{Answers, App, Predict};
 use escala_service::config::Config;
 use escala_service::config::units::Size;
 use escala_service::doors;
+use escala_service::long_texts::{InWindows, PersonalData};
 use escala_service::metrics::Metrics;
 use escala_service::ready::Readiness;
 use http_body_util::BodyExt;
@@ -110,6 +112,7 @@ fn targeted(text: Arc<str>) -> Result<Targeted> {
 fn personal(input: PiiInput) -> Result<Pii> {
     match fail(input.text()) {
         Some(error) => Err(error),
+        None if input.is_extended() => pii::detect_extended(input.text(), None),
         None => pii::detect(input.text(), None),
     }
 }
@@ -121,6 +124,14 @@ fn toxicity(text: Arc<str>) -> Result<Toxicity> {
             toxicity: 0.5,
             labels: ToxicKind::ALL.map(|kind| (kind, 0.25)).to_vec(),
         }),
+    }
+}
+
+fn sentiment(input: SentimentInput) -> Result<Scores> {
+    match fail(&input.text) {
+        Some(error) => Err(error),
+        None if &*input.language == "en" => Ok([0.125, 0.5, 0.25, 0.125]),
+        None => Ok([0.5, 0.125, 0.25, 0.125]),
     }
 }
 
@@ -174,13 +185,15 @@ fn labels(input: LabelsInput) -> Result<Labels> {
 }
 
 fn app(config: Config) -> Arc<App> {
+    let syntax: Arc<dyn Predict<SyntaxInput, Syntax>> = Arc::new(InWindows::new(By(syntax), 1000));
     Arc::new(App {
         config,
-        language: Arc::new(By(language)),
-        syntax: Arc::new(By(syntax)),
+        language: Arc::new(InWindows::new(By(language), 1000)),
+        pii: Arc::new(PersonalData::new(By(personal), syntax.clone())),
+        syntax,
         targeted: Arc::new(By(targeted)),
-        pii: Arc::new(By(personal)),
         toxicity: Arc::new(By(toxicity)),
+        sentiment: Arc::new(By(sentiment)),
         embeddings: Arc::new(By(embed)),
         labels: Arc::new(By(labels)),
         metrics: Arc::new(Metrics::default()),
@@ -333,6 +346,15 @@ async fn readings_and_personal_data_of_one_text_and_of_many() {
         ),
         (&json!(2), &json!(3))
     );
+    let judged = json!({ "texts": ["a", "!invalid"], "language": "de" });
+    let judged = post(&router, "/v1/text/sentiment", judged).await.json();
+    assert_eq!(judged["results"][0]["sentiment"], "POSITIVE");
+    assert_eq!(judged["results"][1]["error"]["code"], "invalid_input");
+    let judged = post(&router, "/v1/text/sentiment", json!({ "text": "a" }))
+        .await
+        .json();
+    assert_eq!(judged["sentiment"], "NEGATIVE");
+    assert_eq!(judged["scores"]["neutral"], 0.25);
     let toxicity = json!({ "texts": ["a", "!invalid"] });
     let toxicity = post(&router, "/v1/text/toxicity", toxicity).await.json();
     assert_eq!(toxicity["results"][0]["toxicity"], 0.5);
@@ -354,6 +376,7 @@ async fn readings_and_personal_data_of_one_text_and_of_many() {
         "/v1/text/syntax",
         "/v1/text/targeted-sentiment",
         "/v1/text/pii",
+        "/v1/text/sentiment",
         "/v1/text/toxicity",
     ] {
         let answer = post(&router, path, json!({ "text": "a", "language": "fr" })).await;
@@ -367,6 +390,308 @@ async fn readings_and_personal_data_of_one_text_and_of_many() {
             "{message}"
         );
     }
+}
+
+#[tokio::test]
+async fn texts_are_redacted() {
+    let router = router();
+    let path = "/v1/text/redact";
+    let text = "👩🏽‍🚀 שלום: ada@example.com, 192.0.2.44 é";
+    let masked = post(&router, path, json!({ "text": text })).await.json();
+    assert_eq!(masked["text"], "👩🏽‍🚀 שלום: ***************, ********** é");
+    let mail = &masked["entities"][0];
+    assert_eq!(
+        (&mail["type"], &mail["begin"], &mail["end"]),
+        (&json!("EMAIL"), &json!(11), &json!(26))
+    );
+    assert_eq!(
+        (&mail["redacted_begin"], &mail["redacted_end"]),
+        (&json!(11), &json!(26))
+    );
+    assert!(!masked.to_string().contains("example"), "{masked}");
+    let body = json!({ "texts": [text, "!invalid"], "mode": "replace", "types": ["IP_ADDRESS"] });
+    let many = post(&router, path, body).await.json();
+    assert_eq!(
+        many["results"][0]["text"],
+        "👩🏽‍🚀 שלום: ada@example.com, [IP_ADDRESS] é"
+    );
+    assert_eq!(many["results"][0]["entities"][0]["redacted_end"], 40);
+    assert_eq!(many["results"][1]["error"]["code"], "invalid_input");
+    let query = format!("{path}?mask=%E2%96%88&types=EMAIL&min_score=0.5&language=es");
+    let plain = send(
+        &router,
+        "POST",
+        &query,
+        "text/plain",
+        Body::from("a@example.com 192.0.2.44"),
+    )
+    .await;
+    assert_eq!(plain.json()["text"], "█████████████ 192.0.2.44");
+    let none = post(&router, path, json!({ "text": text, "min_score": 1.0 })).await;
+    assert_eq!(none.json()["text"], text);
+    let dni = json!({ "text": "mi DNI es 12345678Z", "language": "es" });
+    assert_eq!(
+        post(&router, path, dni.clone()).await.json()["entities"],
+        json!([])
+    );
+    let mut extended = dni;
+    extended["extensions"] = true.into();
+    let extended = post(&router, path, extended).await.json();
+    assert_eq!(extended["text"], "mi DNI es *********");
+    for (body, part) in [
+        (json!({ "text": "a", "mode": "blur" }), "mask, replace"),
+        (json!({ "text": "a", "mask": "ab" }), "`mask`"),
+        (json!({ "text": "a", "mask": "" }), "`mask`"),
+        (json!({ "text": "a", "mask": "\n" }), "`mask`"),
+        (
+            json!({ "text": "a", "mask": "x", "mode": "replace" }),
+            "`mask`",
+        ),
+        (
+            json!({ "text": "a", "types": ["EMAIL", "SHOE_SIZE"] }),
+            "`SHOE_SIZE`",
+        ),
+        (json!({ "text": "a", "min_score": 1.5 }), "`min_score`"),
+        (json!({ "text": "a", "language": "fr" }), "`fr`"),
+        (
+            json!({ "text": "a", "colour": "red" }),
+            "unknown field `colour`",
+        ),
+        (json!({}), "either `text` or `texts`"),
+    ] {
+        let answer = post(&router, path, body.clone()).await;
+        let message = answer.json()["error"]["message"].to_string();
+        assert_eq!(answer.status, 400, "{body}: {message}");
+        assert!(message.contains(part), "{body}: {message}");
+    }
+}
+
+#[tokio::test]
+async fn several_questions_are_answered_from_one_reading() {
+    /// Counts the texts that it reads.
+    struct Counted(Arc<std::sync::atomic::AtomicUsize>);
+    impl Predict<SyntaxInput, Syntax> for Counted {
+        fn predict_many(&self, inputs: Vec<SyntaxInput>, _: Options) -> Answers<'_, Syntax> {
+            self.0.fetch_add(inputs.len(), Ordering::SeqCst);
+            Box::pin(async move { inputs.into_iter().map(syntax).collect() })
+        }
+    }
+    struct Read;
+    impl Predict<PiiInput, Pii> for Read {
+        fn predict_many(&self, inputs: Vec<PiiInput>, _: Options) -> Answers<'_, Pii> {
+            let one = |input: PiiInput| {
+                assert!(!input.needs_reading(), "the reading is shared");
+                personal(input)
+            };
+            Box::pin(async move { inputs.into_iter().map(one).collect() })
+        }
+    }
+    let readings = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let mut app = Arc::into_inner(app(Config::default())).expect("only one");
+    app.syntax = Arc::new(Counted(readings.clone()));
+    app.pii = Arc::new(Read);
+    let router = doors::router(Arc::new(app));
+    let path = "/v1/text/analyze";
+    // The stand-in takes the first two letters for the language.
+    let text = "en a@example.com";
+    let answer = post(&router, path, json!({ "text": text })).await.json();
+    assert_eq!(answer["language"], "en");
+    let said = answer["features"].as_object().expect("features");
+    let names: Vec<&str> = said.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        [
+            "entities",
+            "key_phrases",
+            "language",
+            "pii",
+            "sentiment",
+            "syntax",
+            "targeted_sentiment",
+            "toxicity"
+        ]
+    );
+    for (name, route) in [
+        ("entities", "/v1/text/entities"),
+        ("key_phrases", "/v1/text/key-phrases"),
+        ("syntax", "/v1/text/syntax"),
+        ("sentiment", "/v1/text/sentiment"),
+        ("targeted_sentiment", "/v1/text/targeted-sentiment"),
+        ("toxicity", "/v1/text/toxicity"),
+        ("language", "/v1/text/language"),
+    ] {
+        let alone = post(&router, route, json!({ "text": text })).await.json();
+        assert_eq!(said[name], alone, "{name}");
+    }
+    assert_eq!(said["pii"]["entities"][0]["type"], "EMAIL");
+    assert_eq!(readings.swap(0, Ordering::SeqCst), 1 + 3);
+
+    let body = json!({ "texts": [text, "fr bonjour", "!invalid"], "features": ["pii", "entities", "pii"] });
+    let many = post(&router, path, body).await.json();
+    assert_eq!(
+        many["results"][0]["features"]["pii"]["entities"][0]["end"],
+        16
+    );
+    let french = &many["results"][1];
+    assert_eq!(french["language"], "fr");
+    assert_eq!(
+        french["features"]["entities"]["error"]["code"],
+        "unsupported"
+    );
+    assert_eq!(many["results"][2]["error"]["code"], "invalid_input");
+    assert_eq!(readings.swap(0, Ordering::SeqCst), 1);
+    let body =
+        json!({ "texts": ["de !", "!invalid"], "language": "en", "features": ["entities", "pii"] });
+    let many = post(&router, path, body).await.json();
+    assert_eq!(
+        many["results"][1]["features"]["entities"]["error"]["code"],
+        "invalid_input"
+    );
+    assert_eq!(
+        many["results"][1]["features"]["pii"]["error"]["code"],
+        "invalid_input"
+    );
+    assert_eq!(
+        many["results"][0]["features"]["entities"]["entities"][0]["end"],
+        4
+    );
+    let query = format!("{path}?features=entities,language&language=en");
+    let plain = send(&router, "POST", &query, "text/plain", Body::from("xx"))
+        .await
+        .json();
+    assert_eq!(
+        plain["features"].as_object().map(|said| said.len()),
+        Some(2)
+    );
+
+    let unknown = json!({ "text": text, "features": ["entities", "mood"] });
+    let unknown = post(&router, path, unknown).await;
+    let message = unknown.json()["error"]["message"].to_string();
+    assert_eq!(unknown.status, 400);
+    for name in [
+        "`mood`",
+        "language",
+        "entities",
+        "key_phrases",
+        "syntax",
+        "pii",
+        "toxicity",
+        "sentiment",
+        "targeted_sentiment",
+    ] {
+        assert!(message.contains(name), "{message}");
+    }
+    let down = post(
+        &router,
+        path,
+        json!({ "texts": [text, "!overloaded"], "language": "en" }),
+    )
+    .await;
+    assert_eq!(down.status, 429);
+}
+
+#[tokio::test]
+async fn a_language_without_its_model_costs_only_what_needs_the_model() {
+    /// Reads English; notes the language of what it is asked.
+    struct English(Arc<std::sync::Mutex<Vec<Box<str>>>>);
+    impl Predict<SyntaxInput, Syntax> for English {
+        fn predict_many(&self, inputs: Vec<SyntaxInput>, _: Options) -> Answers<'_, Syntax> {
+            let asked = inputs.iter().map(|input| input.language.clone());
+            self.0.lock().expect("whole").extend(asked);
+            let one = |input: SyntaxInput| match &*input.language {
+                "en" => syntax(input),
+                _ => Err(Error::new(Kind::Unsupported, "pull it with a command")),
+            };
+            Box::pin(async move { inputs.into_iter().map(one).collect() })
+        }
+    }
+    let asked = Arc::default();
+    let mut app = Arc::into_inner(app(Config::default())).expect("only one");
+    app.syntax = Arc::new(English(Arc::clone(&asked)));
+    let router = doors::router(Arc::new(app));
+    let asked = || std::mem::take(&mut *asked.lock().expect("whole")).concat();
+    // The stand-in takes the first two letters for the language.
+    let texts = ["es a@example.com", "en a@example.com"];
+    let ask = async |features: Value| {
+        let body = json!({ "texts": texts, "features": features });
+        post(&router, "/v1/text/analyze", body).await.json()["results"].clone()
+    };
+    let answer = ask(json!(["entities", "pii", "toxicity"])).await;
+    let spanish = &answer[0]["features"];
+    assert_eq!(
+        spanish["entities"]["error"],
+        json!({ "code": "unsupported", "message": "pull it with a command" })
+    );
+    assert_eq!(spanish["toxicity"]["error"]["code"], "unsupported");
+    let english = &answer[1]["features"];
+    assert_eq!(english["entities"]["entities"][0]["type"], "LOCATION");
+    assert_eq!(english["toxicity"]["toxicity"], 0.5);
+    for said in [spanish, english] {
+        assert_eq!(said["pii"]["entities"][0]["type"], "EMAIL");
+    }
+    assert_eq!(asked(), "esen", "each text once");
+    let answer = ask(json!(["pii"])).await;
+    assert_eq!(answer[0]["features"]["pii"]["entities"][0]["type"], "EMAIL");
+    assert_eq!(asked(), "en", "the rules for Spanish need no reading");
+    ask(json!(["toxicity", "language"])).await;
+    assert_eq!(asked(), "");
+}
+
+#[tokio::test]
+async fn long_texts_are_taken_up_to_their_limit() {
+    let config = Config::default();
+    let limit = config.limits.rest_text.as_usize();
+    assert_eq!(limit, 1_000_000);
+    let router = doors::router(app(config));
+    let text = "in Köln. ".repeat(limit / 10);
+    assert_eq!(text.len(), limit);
+    for path in [
+        "/v1/text/language",
+        "/v1/text/entities",
+        "/v1/text/key-phrases",
+        "/v1/text/syntax",
+        "/v1/text/pii",
+        "/v1/text/redact",
+        "/v1/text/analyze",
+    ] {
+        let body = json!({ "text": text, "language": "en" });
+        let plain = send(&router, "POST", path, "text/plain", text.clone()).await;
+        assert_eq!(plain.status, 200, "{path}");
+        if path == "/v1/text/entities" {
+            // A stand-in for the model: each window is one place.
+            let entities = post(&router, path, body).await.json()["entities"].clone();
+            let entities = entities.as_array().expect("entities").clone();
+            assert!(entities.len() >= 1000);
+            let mut at = 0;
+            for entity in &entities {
+                assert_eq!(entity["begin_byte"], at);
+                at = entity["end_byte"].as_u64().expect("a number");
+            }
+            assert_eq!(at as usize, limit);
+            assert_eq!(entities[entities.len() - 1]["end"], text.chars().count());
+        }
+        let longer = send(&router, "POST", path, "text/plain", format!("{text}x")).await;
+        let message = longer.json()["error"]["message"].to_string();
+        assert_eq!(longer.status, 413, "{path}");
+        assert!(
+            message.contains("1000001 bytes; at most 1000000"),
+            "{message}"
+        );
+        let listed = json!({ "texts": ["a", format!("{text}x")] });
+        assert_eq!(post(&router, path, listed).await.status, 413, "{path}");
+    }
+    let answer = post(&router, "/v1/text/embeddings", json!({ "text": text })).await;
+    assert_eq!(
+        answer.status, 413,
+        "models without windows keep their limit"
+    );
+    let toxicity = post(&router, "/v1/text/toxicity", json!({ "text": text })).await;
+    assert_eq!(toxicity.status, 413, "and so does one with its own");
+    let body = json!({ "text": text, "language": "en", "features": ["entities", "toxicity"] });
+    let both = post(&router, "/v1/text/analyze", body).await;
+    let said = &both.json()["features"];
+    assert_eq!(said["toxicity"]["error"]["code"], "too_large");
+    assert!(said["entities"]["entities"][999].is_object());
 }
 
 #[tokio::test]
@@ -491,6 +816,7 @@ async fn limits_are_kept_in_every_doors_shape() {
     config.limits.body = Size::bytes(1000);
     config.limits.image = Size::bytes(100);
     config.limits.text = Size::bytes(10);
+    config.limits.rest_text = Size::bytes(10);
     config.limits.texts = 3;
     config.check().expect("holds together");
     let router = doors::router(app(config));
@@ -969,7 +1295,10 @@ async fn the_openapi_document_is_whole_and_true() {
         "/v1/text/syntax",
         "/v1/text/targeted-sentiment",
         "/v1/text/pii",
+        "/v1/text/sentiment",
         "/v1/text/toxicity",
+        "/v1/text/redact",
+        "/v1/text/analyze",
         "/v1/text/embeddings",
         "/v1/images/labels",
         "/v1/embeddings",

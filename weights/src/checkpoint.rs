@@ -211,7 +211,7 @@ fn published(dir: &Path, name: &str) -> Result<Published, Error> {
 /// What is published of a revision.
 fn find(repo: &str, revision: &str, place: &Place) -> Result<Option<ModelFiles>, Error> {
     match place.commit(revision)? {
-        Some(commit) => store::published(repo, &place.dir.join(commit)),
+        Some(commit) => store::published(repo, &place.dir.join(commit), FILES.iter().map(|f| f.0)),
         None => Ok(None),
     }
 }

@@ -35,6 +35,7 @@
 //! | `format/` | readers of foreign formats and the safetensors writer, one module each |
 //! | `tensors.rs` | reading what was published, memory-mapped |
 
+pub mod builtin;
 mod catalogue;
 mod checkpoint;
 mod error;

@@ -228,18 +228,8 @@ impl Store {
     /// [`Error::UnknownModel`]; [`Error::Damaged`] when a file is missing or of another size.
     pub fn find(&self, name: &str) -> Result<Option<ModelFiles>, Error> {
         let entry = self.catalog.require(name)?;
-        let Some(model) = published(name, &self.layout.published(entry))? else {
-            return Ok(None);
-        };
-        let has = |file: &str| model.manifest.files.iter().any(|f| f.name == file);
-        if let Some(output) = entry.outputs.iter().find(|o| !has(&o.name)) {
-            return Err(Error::Damaged {
-                model: name.to_owned(),
-                path: model.dir.join(MANIFEST),
-                why: format!("it does not list {}", output.name),
-            });
-        }
-        Ok(Some(model))
+        let outputs = entry.outputs.iter().map(|output| output.name.as_str());
+        published(name, &self.layout.published(entry), outputs)
     }
 
     /// Reads every published file of a model and compares its checksum.
@@ -332,8 +322,13 @@ impl Store {
     }
 }
 
-/// What is published in a folder, if anything is; sizes are compared, checksums are not.
-pub(crate) fn published(name: &str, dir: &Path) -> Result<Option<ModelFiles>, Error> {
+/// What is published in a folder, if anything is: the required files must be listed, and sizes are compared;
+/// checksums are not.
+pub(crate) fn published<'a>(
+    name: &str,
+    dir: &Path,
+    mut required: impl Iterator<Item = &'a str>,
+) -> Result<Option<ModelFiles>, Error> {
     let path = dir.join(MANIFEST);
     let damaged = |path: &Path, why: String| Error::Damaged {
         model: name.to_owned(),
@@ -358,6 +353,10 @@ pub(crate) fn published(name: &str, dir: &Path) -> Result<Option<ModelFiles>, Er
             &path,
             format!("it has format {}, not {FORMAT}", manifest.format),
         ));
+    }
+    let listed = |file: &&str| manifest.files.iter().any(|f| f.name == *file);
+    if let Some(absent) = required.find(|file| !listed(file)) {
+        return Err(damaged(&path, format!("it does not list {absent}")));
     }
     for file in &manifest.files {
         let path = dir.join(&file.name);

@@ -7,7 +7,7 @@ pattern!(iban = r"(?-u:\b)[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]{1,4}){3,8}(?-u:\b)");
 pattern!(swift = r"(?-u:\b)[A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?(?-u:\b)");
 pattern!(swift_words = words r"swift|bic|swift/bic|swift-bic");
 pattern!(routing = r"(?-u:\b)[0-9]{9}(?-u:\b)");
-pattern!(routing_words = words r"routing|aba|rtn|transit|wire");
+pattern!(routing_words = words r"routing|aba|rtn|transit|wires?|wiring");
 pattern!(
     sort_code = r"(?i)(?-u:\b)sort code(?:\s*(?:is|:|=))?\s*(?P<value>[0-9]{2}[- ]?[0-9]{2}[- ]?[0-9]{2})(?-u:\b)"
 );

@@ -11,7 +11,7 @@ pattern!(
 pattern!(expiry = r"(?-u:\b)(?:0?[1-9]|1[0-2])\s?[/-]\s?(?:20[2-9][0-9]|[2-9][0-9])(?-u:\b)");
 pattern!(expires = words r"exp|expiry|expires?|expiration|expiring|valid (?:thru|through|until|to)|caduca|caducidad|vence|vencimiento|válida hasta");
 pattern!(
-    pin = r"(?i)(?-u:\b)pin(?:\s*(?:number|code|no\.?))?(?:\s*(?:is|es|was|:|=|#|-))?\s*(?P<value>[0-9]{4})(?-u:\b)"
+    pin = r"(?i)(?-u:\b)pin(?:\s*(?:number|code|no\.?))?(?:\s(?:for|of|to|de|del)(?:\s[\p{L}']{1,12}){1,4}\s(?:is|es|was|era)|\s*(?:is|es|was|era|:|=|#|-))?\s*(?P<value>[0-9]{4})(?-u:\b)"
 );
 
 /// Finds the data of cards.

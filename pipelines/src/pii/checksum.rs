@@ -129,6 +129,59 @@ pub fn vin(text: &str) -> bool {
     })
 }
 
+/// Spain's Ministry of the Interior: the number modulo 23 chooses the letter of a DNI.
+pub fn dni(text: &str) -> bool {
+    const LETTERS: &[u8; 23] = b"TRWAGMYFPDXBNJZSQVHLCKE";
+    let Some((number, letter)) = text
+        .len()
+        .checked_sub(1)
+        .and_then(|at| text.split_at_checked(at))
+    else {
+        return false;
+    };
+    digits(number).is_some_and(|digits| {
+        let rest = digits
+            .iter()
+            .fold(0, |rest, digit| (rest * 10 + digit) % 23);
+        (7..=8).contains(&digits.len()) && letter.as_bytes() == [LETTERS[rest as usize]]
+    })
+}
+
+/// The number of a foreigner in Spain: its first letter stands for 0, 1 or 2, then it is checked as a DNI.
+pub fn nie(text: &str) -> bool {
+    let first = match text.chars().next() {
+        Some('X') => '0',
+        Some('Y') => '1',
+        Some('Z') => '2',
+        _ => return false,
+    };
+    text.len() == 9 && dni(&format!("{first}{}", &text[1..]))
+}
+
+/// The fiscal number of a legal person in Spain (Orden EHA/451/2008): every other digit doubled, the sum to the
+/// next ten is the check, a digit or a letter as the first letter demands.
+pub fn cif(text: &str) -> bool {
+    if text.len() != 9 || !text.is_ascii() {
+        return false;
+    }
+    let (form, number, check) = (&text[..1], &text[1..8], &text[8..]);
+    digits(number).is_some_and(|digits| {
+        let value = |(place, digit): (usize, &u32)| match place % 2 {
+            0 => digit * 2 / 10 + digit * 2 % 10,
+            _ => *digit,
+        };
+        let sum: u32 = digits.iter().enumerate().map(value).sum();
+        let control = ((10 - sum % 10) % 10) as usize;
+        let letter = &"JABCDEFGHI"[control..=control];
+        let digit = &"0123456789"[control..=control];
+        match form {
+            "A" | "B" | "E" | "H" => check == digit,
+            "N" | "P" | "Q" | "R" | "S" | "W" => check == letter,
+            _ => check == digit || check == letter,
+        }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

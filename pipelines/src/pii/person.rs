@@ -7,6 +7,7 @@
 use super::page::{Page, pattern, shaped};
 use super::{Evidence, Found, LIKELY, PLAUSIBLE, PiiKind};
 use crate::syntax::{PartOfSpeech, Syntax};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 const STREET: &str = r"(?:Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Place|Pl|Square|Sq|Terrace|Ter|Way|Highway|Hwy|Parkway|Pkwy|Circle|Cir|Alley|Trail|Trl|Crescent|Close|Row|Mews|Gardens|Broadway)";
@@ -24,13 +25,17 @@ pattern!(
         r"(?-u:\b)(?:{STATE} [0-9]{{5}}(?:-[0-9]{{4}})?|(?:[A-Z]{{1,2}}[0-9][A-Z0-9]?|GIR) [0-9][ABD-HJLNP-UW-Z]{{2}}|[ABCEGHJ-NPRSTVXY][0-9][ABCEGHJ-NPRSTV-Z] [0-9][ABCEGHJ-NPRSTV-Z][0-9])(?-u:\b)"
     )
 );
-pattern!(there = words r"live|lives|lived|living|reside|resides|resided|residing|resident of|address|addresses|home|born in|moved to|located|mail(?:ed)? to|ship(?:ped)? to|deliver(?:ed)? to|based in|from");
+pattern!(there = words r"live|lives|lived|living|reside|resides|resided|residing|resident of|address|addresses|home|born in|born on [^.!?]{1,30} in|married in|grew up in|(?:i|we|he|she|they) left|moved to|located|mail(?:ed)? to|ship(?:ped)? to|deliver(?:ed)? to|based in|from");
 pattern!(
-    titled = r"(?-u:\b)(?:Mr|Mrs|Ms|Miss|Dr|Prof|Professor|Sir|Madam|Dear|[Mm]y name is|[Nn]ame:)\.? (?:(?:Mr|Mrs|Ms|Dr|Prof)\.? )?(?P<value>\p{Lu}[\p{L}'’-]+(?: \p{Lu}\.)?(?: \p{Lu}[\p{L}'’-]+){0,2})"
+    titled = r"(?-u:\b)(?:Mr|Mrs|Ms|Miss|Dr|Prof|Professor|Sir|Madam|Dear|[Mm]y name is|[Nn]ame:|[Rr]egards,|[Ss]incerely,|[Yy]ours,|[Ww]ishes,)\.? (?:(?:Mr|Mrs|Ms|Dr|Prof)\.? )?(?P<value>\p{Lu}[\p{L}'’-]+(?: \p{Lu}\.)?(?: \p{Lu}[\p{L}'’-]+){0,2})"
 );
 pattern!(
     title = r"^(?i:mr|mrs|ms|miss|dr|prof|professor|sir|madam|dear|president|captain|judge)\.?\s+"
 );
+
+pattern!(age_after = r"^, ([1-9][0-9]?|1[01][0-9])(?:,|\.|;| and)");
+// A town that the model does not know, between a street and its code.
+pattern!(town = r"^,? ?\p{Lu}[\p{L}'’.-]{1,30}(?: \p{Lu}[\p{L}'’.-]{1,30}){0,2},? ?$");
 
 /// Words that the model takes for people where a form names its fields.
 const FIELDS: &[&str] = &[
@@ -79,7 +84,7 @@ const FIELDS: &[&str] = &[
 
 /// Finds names, addresses and dates in the model's reading of a text.
 pub fn find(page: &Page<'_>, syntax: &Syntax, found: &mut Vec<Found>) {
-    let shapes = found.len();
+    let shapes = Covered::by(found.iter().map(|found| found.bytes.clone()));
     for bytes in page.matches(titled()) {
         if !field(page.at(&bytes)) {
             found.push(shaped(PiiKind::Name, bytes, LIKELY));
@@ -90,11 +95,11 @@ pub fn find(page: &Page<'_>, syntax: &Syntax, found: &mut Vec<Found>) {
         addresses.extend(page.matches(pattern));
     }
     let mut places: Vec<Range<usize>> = Vec::new();
+    let mut names: Vec<Range<usize>> = Vec::new();
     for entity in &syntax.entities {
         let bytes = entity.extent.begin_byte..entity.extent.end_byte;
-        let meets = |found: &Found| found.bytes.start < bytes.end && bytes.start < found.bytes.end;
         // A rule that knows the shape knows better.
-        if found[..shapes].iter().any(meets) {
+        if shapes.meets(&bytes) {
             continue;
         }
         let read = |kind, bytes, score: f32| Found {
@@ -106,38 +111,49 @@ pub fn find(page: &Page<'_>, syntax: &Syntax, found: &mut Vec<Found>) {
         match entity.label.as_str() {
             "PERSON" => {
                 if let Some(bytes) = name(page, syntax, bytes) {
+                    names.push(bytes.clone());
                     found.push(read(PiiKind::Name, bytes, entity.score));
                 }
             }
             "GPE" | "LOC" | "FAC" => places.push(bytes),
             // "three days" and "annual" are no dates.
-            "DATE" | "TIME" if says_when(page.at(&bytes)) => {
+            "DATE" | "TIME" if says_when(page.at(&bytes)) && !counts(page, syntax, &bytes) => {
                 found.push(read(PiiKind::DateTime, bytes, entity.score));
             }
             _ => {}
         }
     }
-    for place in places {
-        if page.announced(&place, there()) {
-            addresses.push(place);
-            continue;
+    for name in &names {
+        // "Bartholomew Finch, 45, told": newspapers' way.
+        if let Some(age) = age_after()
+            .captures(&page.text[name.end..])
+            .and_then(|c| c.get(1))
+        {
+            let bytes = name.end + age.start()..name.end + age.end();
+            if !shapes.meets(&bytes) {
+                found.push(shaped(PiiKind::Age, bytes, LIKELY));
+            }
         }
+    }
+    let mut starts: BTreeSet<usize> = addresses.iter().map(|part| part.start).collect();
+    let mut ends: BTreeSet<usize> = addresses.iter().map(|part| part.end).collect();
+    for place in places {
         // A place that follows a part of an address, or stands before its code, belongs to it.
-        let joined = |a: &Range<usize>, b: &Range<usize>| {
-            a.end <= b.start
-                && matches!(
-                    &page.text[a.end..b.start],
-                    "" | " " | "," | ", " | ",\n" | "\n"
-                )
-        };
-        let belongs = addresses
-            .iter()
-            .any(|part| joined(part, &place) || joined(&place, part));
-        if belongs {
+        let follows = ends
+            .range(place.start.saturating_sub(2)..=place.start)
+            .any(|&end| parted(&page.text[end..place.start]));
+        let precedes = starts
+            .range(place.end..=place.end + 2)
+            .any(|&start| parted(&page.text[place.end..start]));
+        if follows || precedes || page.announced(&place, there()) {
+            starts.insert(place.start);
+            ends.insert(place.end);
             addresses.push(place);
         }
     }
     for bytes in together(page.text, addresses) {
+        // The end of a sentence; "St." keeps its mark inside of an address only.
+        let bytes = bytes.start..bytes.start + page.at(&bytes).trim_end_matches('.').len();
         let digits = page.at(&bytes).bytes().any(|byte| byte.is_ascii_digit());
         let score = if digits { LIKELY } else { PLAUSIBLE };
         let evidence = if digits {
@@ -154,15 +170,51 @@ pub fn find(page: &Page<'_>, syntax: &Syntax, found: &mut Vec<Found>) {
     }
 }
 
-/// Joins parts that overlap or that only a comma or white space parts.
+/// Nothing but a comma or white space.
+fn parted(between: &str) -> bool {
+    matches!(between, "" | " " | "," | ", " | "\n" | ",\n")
+}
+
+/// The bytes that some ranges cover together, so that one look tells whether another range meets them.
+struct Covered(Vec<Range<usize>>);
+
+impl Covered {
+    fn by(ranges: impl Iterator<Item = Range<usize>>) -> Self {
+        let mut ranges: Vec<Range<usize>> = ranges.collect();
+        ranges.sort_by_key(|range| range.start);
+        let mut covered: Vec<Range<usize>> = Vec::new();
+        for range in ranges {
+            match covered.last_mut() {
+                Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+                _ => covered.push(range),
+            }
+        }
+        Self(covered)
+    }
+
+    fn meets(&self, bytes: &Range<usize>) -> bool {
+        let first = self.0.partition_point(|range| range.end <= bytes.start);
+        self.0
+            .get(first)
+            .is_some_and(|range| range.start < bytes.end)
+    }
+}
+
+/// Joins parts that overlap or that only a comma, white space or the name of a town parts.
 fn together(text: &str, mut parts: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    let coded = |part: &Range<usize>| {
+        code()
+            .find(&text[part.clone()])
+            .is_some_and(|code| code.start() == 0)
+    };
     parts.sort_by_key(|part| (part.start, part.end));
     let mut joined: Vec<Range<usize>> = Vec::new();
     for part in parts {
         match joined.last_mut() {
             Some(last)
                 if part.start <= last.end
-                    || matches!(&text[last.end..part.start], " " | "," | ", " | "\n" | ",\n") =>
+                    || parted(&text[last.end..part.start])
+                    || (coded(&part) && town().is_match(&text[last.end..part.start])) =>
             {
                 last.end = last.end.max(part.end);
             }
@@ -187,17 +239,66 @@ fn name(page: &Page<'_>, syntax: &Syntax, bytes: Range<usize>) -> Option<Range<u
         .next()
         .unwrap_or_default()
         .trim_end();
-    let bytes = start..start + kept.len();
-    let proper = syntax.tokens.iter().any(|token| {
-        token.extent.begin_byte >= bytes.start
-            && token.extent.end_byte <= bytes.end
-            && token.part_of_speech == PartOfSpeech::ProperNoun
+    let kept_end = start + kept.len();
+    let start = whole_name(page, syntax, start);
+    let kept = &page.text[start..kept_end];
+    let bytes = start..kept_end;
+    let tokens = &syntax.tokens;
+    let first = tokens.partition_point(|token| token.extent.begin_byte < bytes.start);
+    let mut own = tokens[first..]
+        .iter()
+        .take_while(|token| token.extent.begin_byte < bytes.end);
+    let proper = own.any(|token| {
+        token.extent.end_byte <= bytes.end && token.part_of_speech == PartOfSpeech::ProperNoun
     });
     let plain = kept
         .chars()
         .all(|c| c.is_alphabetic() || c.is_whitespace() || ".,'’-".contains(c));
     let letters = kept.chars().filter(|c| c.is_alphabetic()).count();
     (proper && plain && letters >= 2 && !field(kept)).then_some(bytes)
+}
+
+/// Where a name begins whose first word the model left out: "Emeka" of "Emeka Haddad".
+fn whole_name(page: &Page<'_>, syntax: &Syntax, start: usize) -> usize {
+    let own = syntax
+        .tokens
+        .partition_point(|token| token.extent.begin_byte < start);
+    let mut start = start;
+    for token in syntax.tokens[..own].iter().rev().take(2) {
+        let word = token.extent.of(page.text);
+        let joined = page.text.get(token.extent.end_byte..start) == Some(" ");
+        let capital = word.starts_with(char::is_uppercase) && word.chars().all(char::is_alphabetic);
+        let proper = token.part_of_speech == PartOfSpeech::ProperNoun;
+        let titled = title().is_match(&page.text[token.extent.begin_byte..start]);
+        let next = syntax
+            .entities
+            .partition_point(|entity| entity.extent.end_byte <= token.extent.begin_byte);
+        let named = (syntax.entities.get(next))
+            .is_some_and(|entity| entity.extent.begin_byte < token.extent.end_byte);
+        if !(joined && capital && proper)
+            || titled
+            || named
+            || field(word)
+            || word.chars().count() < 2
+        {
+            break;
+        }
+        start = token.extent.begin_byte;
+    }
+    start
+}
+
+/// A bare number of four digits before a noun counts things: "1502 leaflets".
+fn counts(page: &Page<'_>, syntax: &Syntax, bytes: &Range<usize>) -> bool {
+    let bare = page.at(bytes).bytes().all(|byte| byte.is_ascii_digit());
+    let next = syntax
+        .tokens
+        .partition_point(|token| token.extent.begin_byte < bytes.end);
+    let noun = |token: &crate::syntax::Token| {
+        token.part_of_speech == PartOfSpeech::Noun
+            && page.text.get(bytes.end..token.extent.begin_byte) == Some(" ")
+    };
+    bare && syntax.tokens.get(next).is_some_and(noun)
 }
 
 /// The words name a field of a form or an audience, not a person.

@@ -12,7 +12,11 @@ pattern!(
 pattern!(secret_key = r"[A-Za-z0-9/+=]+");
 pattern!(secret_words = words r"secret|secret[_ ]?access[_ ]?key|aws[_ ]?secret[_ ]?access[_ ]?key|aws|access key|AKIA[A-Z0-9]{16}|ASIA[A-Z0-9]{16}");
 pattern!(
-    username = r"(?i)(?-u:\b)(?:user ?name|user ?id|login(?: name)?|screen name|nombre de usuario|usuario)(?:\s*(?:is|es)\s+|\s*[:=]\s*)[\x22'`]?(?P<value>@?[\p{L}\p{N}_][\p{L}\p{N}._+-]*)"
+    username = r"(?i)(?-u:\b)(?:user ?name|user ?id|login(?: name)?|screen name|nick(?:name)?|nombre de usuario|usuario)(?:\s*(?:is|es)\s+|\s*[:=]\s*)[\x22'`]?(?P<value>@?[\p{L}\p{N}_][\p{L}\p{N}._+-]*)"
+);
+// A password in quotes needs no verb before it.
+pattern!(
+    quoted = r#"(?i)(?-u:\b)(?:password|passwd|passphrase|passcode|contraseña|clave)\s+(?:"(?P<a>[^"\s]{3,64})"|'(?P<b>[^'\s]{3,64})'|`(?P<c>[^`\s]{3,64})`|“(?P<d>[^”\s]{3,64})”|‘(?P<e>[^’\s]{3,64})’)"#
 );
 pattern!(handle = r"@[A-Za-z0-9_]{2,30}(?-u:\b)");
 pattern!(
@@ -48,6 +52,17 @@ pub fn find(page: &Page<'_>, found: &mut Vec<Found>) {
         let before = page.text[..bytes.start].chars().next_back();
         if !matches!(before, Some('.' | '-' | '_' | '/' | '@' | '+' | '%')) {
             found.push(shaped(PiiKind::Username, bytes, PLAUSIBLE));
+        }
+    }
+    for captures in quoted().captures_iter(page.text) {
+        let value = ["a", "b", "c", "d", "e"]
+            .iter()
+            .find_map(|name| captures.name(name));
+        // A word in quotes may be any word.
+        if let Some(value) = value
+            && value.as_str().chars().any(|c| !c.is_alphabetic())
+        {
+            found.push(shaped(PiiKind::Password, value.range(), LIKELY));
         }
     }
     for captures in password().captures_iter(page.text) {

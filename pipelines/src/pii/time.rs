@@ -34,7 +34,7 @@ pub fn find(page: &Page<'_>, found: &mut Vec<Found>) {
             let within = page.text[..bytes.start].ends_with(['-', '/', '.', ':'])
                 || (after.next().is_some_and(|c| "-/:".contains(c))
                     && after.next().is_some_and(char::is_alphanumeric));
-            if !within {
+            if !within && !counts_editions(page, &bytes) {
                 found.push(shaped(PiiKind::DateTime, bytes, 0.95));
             }
         }
@@ -58,6 +58,22 @@ pub fn find(page: &Page<'_>, found: &mut Vec<Found>) {
             found.push(shaped(PiiKind::Age, bytes, LIKELY));
         }
     }
+}
+
+pattern!(version = words r"v|ver|version|versión|release|build|firmware|upgrade to|section|chapter|sección|§");
+
+/// Numbers between dots count editions where a word says so, where there are more of them, and where neither a
+/// year of four digits nor leading zeros say that they are a date.
+fn counts_editions(page: &Page<'_>, bytes: &std::ops::Range<usize>) -> bool {
+    let at = page.at(bytes);
+    if at.matches('.').count() != 2 {
+        return false;
+    }
+    let after = &page.text[bytes.end..];
+    let longer = after.starts_with('.') && after[1..].starts_with(|c: char| c.is_ascii_digit());
+    let dated =
+        at.split('.').any(|part| part.len() == 4) || at.split('.').all(|part| part.len() == 2);
+    longer || !dated || page.announced(bytes, version())
 }
 
 pattern!(tengo = words r"tengo|tiene|cumplió|cumple|años");

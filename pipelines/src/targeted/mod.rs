@@ -29,15 +29,14 @@ mod tests;
 
 use crate::error::{Error, Kind, Result};
 use crate::offsets::{Extent, Offsets};
+use crate::sentiment::likeliest;
+pub use crate::sentiment::{Scores, Sentiment};
 use crate::syntax::{Syntax, names};
 use mentions::Mention;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 pub use task::{LANGUAGES, Sentences, TargetedPipeline, TargetedTask};
 use tree::Tree;
-
-/// Probabilities of POSITIVE, NEGATIVE, NEUTRAL and MIXED.
-pub type Scores = [f32; 4];
 
 names! {
     /// What a mention names, as Comprehend tells them apart.
@@ -79,20 +78,6 @@ names! {
     }
 }
 
-names! {
-    /// A sentiment, as Comprehend tells them apart.
-    Sentiment {
-        /// Something good is said.
-        Positive = "POSITIVE",
-        /// Something bad is said.
-        Negative = "NEGATIVE",
-        /// Neither is.
-        Neutral = "NEUTRAL",
-        /// Both are.
-        Mixed = "MIXED",
-    }
-}
-
 /// A place where the text names something.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Target {
@@ -111,11 +96,7 @@ pub struct Target {
 impl Target {
     /// The likeliest sentiment; the first of several that are equally likely.
     pub fn sentiment(&self) -> Sentiment {
-        let likelier = |best: usize, other: usize| match self.scores[other] > self.scores[best] {
-            true => other,
-            false => best,
-        };
-        Sentiment::ALL[(1..self.scores.len()).fold(0, likelier)]
+        likeliest(&self.scores)
     }
 }
 

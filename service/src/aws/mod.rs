@@ -29,6 +29,7 @@ use errors::Failure;
 use escala_pipelines::labels::{Labels, LabelsInput};
 use escala_pipelines::language::Languages;
 use escala_pipelines::pii::{Pii, PiiInput};
+use escala_pipelines::sentiment::{Scores, SentimentInput};
 use escala_pipelines::syntax::{Syntax, SyntaxInput};
 use escala_pipelines::targeted::Targeted;
 use escala_pipelines::toxicity::Toxicity;
@@ -41,6 +42,8 @@ use tracing::Instrument;
 pub struct Aws {
     /// Languages of texts.
     pub language: Arc<dyn Predict<String, Languages>>,
+    /// Sentiments of texts.
+    pub sentiment: Arc<dyn Predict<SentimentInput, Scores>>,
     /// Words, names and phrases of texts.
     pub syntax: Arc<dyn Predict<SyntaxInput, Syntax>>,
     /// What texts speak of, and the sentiment towards each.
@@ -51,6 +54,10 @@ pub struct Aws {
     pub toxicity: Arc<dyn Predict<Arc<str>, Toxicity>>,
     /// Labels of images.
     pub labels: Arc<dyn Predict<LabelsInput, Labels>>,
+    /// Most bytes of a text where the settings allow more than AWS does.
+    pub long_texts: Option<usize>,
+    /// Whether to report personal data of kinds that AWS does not know.
+    pub pii_extensions: bool,
 }
 
 /// The operation that a request named, in the extensions of its answer. Only names of the service models
@@ -77,8 +84,11 @@ async fn entry(State(app): State<Arc<App>>, request: Request) -> Response {
         syntax: app.syntax.clone(),
         targeted: app.targeted.clone(),
         pii: app.pii.clone(),
+        sentiment: app.sentiment.clone(),
         toxicity: app.toxicity.clone(),
         labels: app.labels.clone(),
+        long_texts: (app.config.aws.long_texts).then(|| app.config.limits.rest_text.as_usize()),
+        pii_extensions: app.config.aws.pii_extensions,
     };
     let (parts, body) = request.into_parts();
     let request = Request::from_parts(parts.clone(), body);

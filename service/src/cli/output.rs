@@ -127,7 +127,9 @@ fn read_line(input: &mut impl BufRead, most_bytes: u64) -> Result<Option<String>
         }
     }
     if line.len() as u64 > most_bytes {
-        return Err(format!("is longer than `limits.text` ({most_bytes} bytes)"));
+        return Err(format!(
+            "is longer than the {most_bytes} bytes that one text may have"
+        ));
     }
     String::from_utf8(line)
         .map(Some)

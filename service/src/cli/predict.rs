@@ -2,20 +2,29 @@
 
 use super::output::{self, for_each_group, short, table};
 use super::{Output, Stop};
+use crate::app::App;
 use crate::config::Config;
 use crate::failure::{Failure, chain};
 use crate::machine::Machine;
+use crate::ready::Readiness;
+use crate::rest::analyze;
+use crate::rest::call::predict_one;
 use crate::rest::labels::{LabelsResponse, PropertiesView, check_image};
 use crate::rest::pii::PiiAnswer;
+use crate::rest::redact::{How, RedactAnswer};
+use crate::rest::sentiment::SentimentAnswer;
 use crate::rest::syntax::{EntitiesAnswer, KeyPhrasesAnswer, SyntaxAnswer};
+use crate::rest::targeted::TargetedAnswer;
 use crate::rest::toxicity::ToxicityAnswer;
 use bytes::Bytes;
 use clap::{Args, Subcommand};
 use escala_pipelines::labels::{LabelFilters, LabelsInput, LabelsOptions};
 use escala_pipelines::language::Language;
 use escala_pipelines::pii::{self, PiiInput};
-use escala_pipelines::syntax::{self, Syntax};
+use escala_pipelines::sentiment;
+use escala_pipelines::syntax::{self, Syntax, SyntaxInput};
 use escala_pipelines::{Options, Result as Prediction};
+use escala_weights::Terminal;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::io::Read;
@@ -34,8 +43,16 @@ pub enum Predict {
     Syntax(ReadingArgs),
     /// The personal data in each text.
     Pii(PiiArgs),
+    /// Whether each text says something good, bad, neither or both.
+    Sentiment(SentimentArgs),
+    /// What each text speaks of, and the sentiment towards it.
+    TargetedSentiment(TextArgs),
     /// How toxic each text is.
     Toxicity(TextArgs),
+    /// Several of these about each text at once.
+    Analyze(AnalyzeArgs),
+    /// A text without its personal data.
+    Redact(RedactArgs),
     /// What each image shows.
     Labels(LabelsArgs),
 }
@@ -72,6 +89,18 @@ pub struct ReadingArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
+  escala predict toxicity \"Shut up, fool.\"
+  cat lines.txt | escala predict toxicity - --json")]
+pub struct TextArgs {
+    /// English texts, or `-` for the lines of standard input.
+    #[arg(required = true, value_name = "TEXT")]
+    texts: Vec<String>,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
   escala predict pii \"My card is 4111 1111 1111 1111.\"
   cat lines.txt | escala predict pii - --language es --json")]
 pub struct PiiArgs {
@@ -81,6 +110,69 @@ pub struct PiiArgs {
     /// Their language.
     #[arg(long, default_value = "en", value_parser = clap::builder::PossibleValuesParser::new(pii::LANGUAGES))]
     language: String,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  escala predict sentiment \"The room was clean, but the breakfast was cold.\"
+  cat lines.txt | escala predict sentiment - --language de --json")]
+pub struct SentimentArgs {
+    /// Texts, or `-` for the lines of standard input.
+    #[arg(required = true, value_name = "TEXT")]
+    texts: Vec<String>,
+    /// Their language.
+    #[arg(long, default_value = "en", value_parser = clap::builder::PossibleValuesParser::new(sentiment::LANGUAGES))]
+    language: String,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  escala predict analyze \"Ada Lovelace was born in London.\" --features entities,pii
+  cat lines.txt | escala predict analyze - --json")]
+pub struct AnalyzeArgs {
+    /// Texts, or `-` for the lines of standard input.
+    #[arg(required = true, value_name = "TEXT")]
+    texts: Vec<String>,
+    /// What to ask, by commas; everything when left out.
+    #[arg(long, value_delimiter = ',')]
+    features: Vec<String>,
+    /// Their language; detected for each when left out.
+    #[arg(long)]
+    language: Option<String>,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  escala predict redact letter.txt
+  escala predict redact - --mode replace --types NAME,EMAIL < letter.txt")]
+pub struct RedactArgs {
+    /// A file of text, or `-` for standard input.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Its language.
+    #[arg(long, default_value = "en", value_parser = clap::builder::PossibleValuesParser::new(pii::LANGUAGES))]
+    language: String,
+    /// Put the mask for each character (`mask`), or the kind in brackets (`replace`).
+    #[arg(long, value_parser = ["mask", "replace"])]
+    mode: Option<String>,
+    /// The character of `--mode mask`; `*` when left out.
+    #[arg(long)]
+    mask: Option<String>,
+    /// Kinds to take out, by commas; all when left out.
+    #[arg(long, value_delimiter = ',')]
+    types: Option<Vec<String>>,
+    /// Leave findings with a lower score.
+    #[arg(long)]
+    min_score: Option<f32>,
+    /// Also look for kinds that Comprehend does not know: ES_DNI, ES_NIE, ES_CIF.
+    #[arg(long)]
+    extensions: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -135,7 +227,11 @@ pub fn run(config: &Config, predict: Predict) -> Result<(), Stop> {
             rows(&answer["tokens"], &columns)
         }),
         Predict::Pii(args) => personal(config, args),
+        Predict::Sentiment(args) => judge(config, args),
+        Predict::TargetedSentiment(args) => targeted(config, args),
         Predict::Toxicity(args) => toxicity(config, args),
+        Predict::Analyze(args) => analyze(config, args),
+        Predict::Redact(args) => redact(config, args),
         Predict::Labels(args) => labels(config, args),
     }
 }
@@ -175,14 +271,15 @@ fn read<A: Serialize>(
     rows: fn(&Value) -> Vec<Vec<String>>,
 ) -> Result<(), Stop> {
     let machine = Machine::for_commands(config)?;
-    let reader = match args.language.as_str() {
+    machine.prepare(match args.language.as_str() {
         "es" => &machine.spanish,
         _ => &machine.syntax,
-    };
-    machine.prepare(reader)?;
+    })?;
+    let (app, runtime) = app(&machine, config)?;
     texts(config, args.texts, args.output, rows, |texts| {
-        let inputs = texts.iter().map(|text| Arc::from(text.as_str())).collect();
-        let answers = reader.predict_many_blocking(inputs, patient());
+        let input = |text: &String| SyntaxInput::new(text.as_str().into(), &args.language);
+        let inputs = texts.iter().map(input).collect();
+        let answers = runtime.block_on(app.syntax.predict_many(inputs, patient()));
         let render = |(text, answered): (&String, Prediction<Syntax>)| Ok(answer(text, answered?));
         texts.iter().zip(answers).map(render).collect()
     })
@@ -191,12 +288,58 @@ fn read<A: Serialize>(
 fn personal(config: &Config, args: PiiArgs) -> Result<(), Stop> {
     let machine = Machine::for_commands(config)?;
     machine.prepare(&machine.pii)?;
+    let (app, runtime) = app(&machine, config)?;
     let rows = |answer: &Value| rows(&answer["entities"], &["type", "score", "evidence", "text"]);
     texts(config, args.texts, args.output, rows, |texts| {
         let input = |text: &String| PiiInput::new(text.as_str().into(), &args.language);
         let inputs = texts.iter().map(input).collect();
-        let answers = machine.pii.predict_many_blocking(inputs, patient());
+        let answers = runtime.block_on(app.pii.predict_many(inputs, patient()));
         let render = |(text, found): (&String, Prediction<_>)| Ok(PiiAnswer::of(text, found?));
+        texts.iter().zip(answers).map(render).collect()
+    })
+}
+
+fn judge(config: &Config, args: SentimentArgs) -> Result<(), Stop> {
+    let machine = Machine::for_commands(config)?;
+    let handle = match args.language.as_str() {
+        "en" => &machine.sentiment,
+        _ => &machine.sentiment_multilingual,
+    };
+    machine.prepare(handle)?;
+    let rows = |answer: &Value| {
+        let scores = answer["scores"].as_object().into_iter().flatten();
+        let scores: Vec<Value> = scores
+            .map(|(name, score)| json!({"sentiment": name.to_uppercase(), "score": score}))
+            .collect();
+        let mut cells = rows(&json!([{"sentiment": answer["sentiment"]}]), &["sentiment"]);
+        cells.extend(rows(&json!(scores), &["sentiment", "score"]));
+        cells
+    };
+    texts(config, args.texts, args.output, rows, |texts| {
+        let inputs = texts.iter().map(|text| Arc::from(text.as_str())).collect();
+        let answers = handle.predict_many_blocking(inputs, patient());
+        let render =
+            |(text, scores): (&String, Prediction<_>)| Ok(SentimentAnswer::of(text, scores?));
+        texts.iter().zip(answers).map(render).collect()
+    })
+}
+
+fn targeted(config: &Config, args: TextArgs) -> Result<(), Stop> {
+    let machine = Machine::for_commands(config)?;
+    machine.prepare(&machine.sentiment)?;
+    machine.prepare(&machine.targeted)?;
+    let rows = |answer: &Value| {
+        let entities = answer["entities"].as_array().into_iter().flatten();
+        let mentions: Vec<Value> = entities
+            .flat_map(|entity| entity["mentions"].as_array().into_iter().flatten())
+            .cloned()
+            .collect();
+        rows(&json!(mentions), &["text", "type", "sentiment", "score"])
+    };
+    texts(config, args.texts, args.output, rows, |texts| {
+        let inputs = texts.iter().map(|text| Arc::from(text.as_str())).collect();
+        let answers = machine.targeted.predict_many_blocking(inputs, patient());
+        let render = |(text, found): (&String, Prediction<_>)| Ok(TargetedAnswer::of(text, found?));
         texts.iter().zip(answers).map(render).collect()
     })
 }
@@ -216,6 +359,91 @@ fn toxicity(config: &Config, args: TextArgs) -> Result<(), Stop> {
         let render = |(text, found): (&String, Prediction<_>)| Ok(ToxicityAnswer::of(text, found?));
         texts.iter().zip(answers).map(render).collect()
     })
+}
+
+/// The doors' own functions, asked without a server.
+fn app(machine: &Machine, config: &Config) -> Result<(App, tokio::runtime::Runtime), Stop> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Stop::failed(&error))?;
+    let ready = Arc::new(Readiness::new([]));
+    Ok((machine.app(config.clone(), ready), runtime))
+}
+
+fn analyze(config: &Config, args: AnalyzeArgs) -> Result<(), Stop> {
+    let features = analyze::features(&args.features).map_err(|f| Stop::Usage(f.message))?;
+    let machine = Machine::for_commands(config)?;
+    for feature in &features {
+        machine
+            .warm_named(feature.task, &Terminal::new())
+            .map_err(|error| Stop::failed(&error))?;
+    }
+    if args.language.is_none() {
+        machine.prepare(&machine.language)?;
+    }
+    let (app, runtime) = app(&machine, config)?;
+    let mut faults = Faults::default();
+    for_each_group(args.texts, config.limits.rest_text.get(), |group| {
+        let texts: Vec<Arc<str>> = group.iter().map(|text| Arc::from(text.as_str())).collect();
+        let language = args.language.as_deref();
+        let asked = analyze::analyze(&app, &texts, language, &features, patient());
+        let answers = runtime
+            .block_on(asked)
+            .map_err(|failure| Stop::Failed(failure.message))?;
+        for (text, answer) in group.iter().zip(answers) {
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(failure) => {
+                    faults.report(&short(text, 60), &failure.message, args.output)?;
+                    continue;
+                }
+            };
+            let mut line = serde_json::to_value(&answer).map_err(|error| Stop::failed(&error))?;
+            if args.output.json {
+                line["text"] = json!(text);
+                output::json(&line)?;
+            } else {
+                output::print(&format!("{}\n{line:#}\n", short(text, 100)))?;
+            }
+        }
+        Ok(())
+    })?;
+    faults.end()
+}
+
+fn redact(config: &Config, args: RedactArgs) -> Result<(), Stop> {
+    let how = How {
+        mode: args.mode,
+        mask: args.mask,
+        types: args.types,
+        min_score: args.min_score,
+        extensions: Some(args.extensions),
+    };
+    let plan = how.plan().map_err(|f| Stop::Usage(f.message))?;
+    let limit = config.limits.rest_text;
+    let name = args.file.display();
+    let bytes = read_within(&args.file, limit.get())
+        .map_err(|error| Stop::Failed(format!("{name}: {error}")))?
+        .ok_or_else(|| {
+            Stop::Failed(format!(
+                "{name}: the text is longer than `limits.rest_text` ({limit})"
+            ))
+        })?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| Stop::Failed(format!("{name}: the text is not valid UTF-8")))?;
+    let machine = Machine::for_commands(config)?;
+    machine.prepare(&machine.pii)?;
+    let (app, runtime) = app(&machine, config)?;
+    let input = PiiInput::new(text.as_str().into(), &args.language).extended(plan.extended);
+    let asked = predict_one(&*app.pii, input, patient());
+    let failed = |failure: Failure| Stop::Failed(format!("{name}: {}", failure.message));
+    let found = runtime.block_on(asked).map_err(failed)?;
+    let answer = RedactAnswer::of(&text, &found, &plan.redaction).map_err(failed)?;
+    match args.output.json {
+        true => output::json(&answer),
+        false => output::print(&answer.text),
+    }
 }
 
 /// Answers texts in groups and prints each answer: a line of JSON with its text, or a table under it.
@@ -276,10 +504,10 @@ fn language(config: &Config, args: LanguageArgs) -> Result<(), Stop> {
     let machine = Machine::for_commands(config)?;
     let mut faults = Faults::default();
     machine.prepare(&machine.language)?;
+    let (app, runtime) = app(&machine, config)?;
     for_each_group(args.texts, config.limits.text.get(), |texts| {
-        let answers = machine
-            .language
-            .predict_many_blocking(texts.clone(), patient());
+        let asked = app.language.predict_many(texts.clone(), patient());
+        let answers = runtime.block_on(asked);
         for (text, answer) in texts.iter().zip(answers) {
             match answer {
                 Ok(languages) => print_languages(text, &languages, args.output)?,
@@ -343,22 +571,26 @@ fn predicted<T>(answer: Prediction<T>) -> Result<T, String> {
     answer.map_err(|error| chain(&error))
 }
 
-fn read_image(path: &Path, config: &Config) -> Result<Bytes, String> {
+/// The bytes of a file, or of standard input for `-`; `None` when there are more than `most`.
+fn read_within(path: &Path, most: u64) -> std::io::Result<Option<Vec<u8>>> {
     // One byte more than allowed, so that a file that is too large is noticed without being read whole.
-    let most = config.limits.image.get().saturating_add(1);
+    let most = most.saturating_add(1);
     let mut bytes = Vec::new();
-    let read = if path == Path::new("-") {
-        std::io::stdin().lock().take(most).read_to_end(&mut bytes)
+    if path == Path::new("-") {
+        std::io::stdin().lock().take(most).read_to_end(&mut bytes)?;
     } else {
-        std::fs::File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes))
-    };
-    read.map_err(|error| error.to_string())?;
-    if bytes.len() as u64 == most {
-        return Err(format!(
-            "the image is larger than `limits.image` ({})",
-            config.limits.image
-        ));
+        std::fs::File::open(path)?
+            .take(most)
+            .read_to_end(&mut bytes)?;
     }
+    Ok((bytes.len() as u64 != most).then_some(bytes))
+}
+
+fn read_image(path: &Path, config: &Config) -> Result<Bytes, String> {
+    let limit = config.limits.image;
+    let bytes = read_within(path, limit.get()).map_err(|error| error.to_string())?;
+    let bytes =
+        bytes.ok_or_else(|| format!("the image is larger than `limits.image` ({limit})"))?;
     check_image(&bytes, &config.limits).map_err(|failure: Failure| failure.message)?;
     Ok(bytes.into())
 }

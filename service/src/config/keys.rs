@@ -33,7 +33,7 @@ const fn key(name: &'static str, kind: Kind) -> Key {
 }
 
 /// Every setting.
-pub const KEYS: [Key; 24] = [
+pub const KEYS: [Key; 27] = [
     key("listen", Kind::Text),
     key("models.dir", Kind::Text),
     key("models.local_dir", Kind::Text),
@@ -54,11 +54,14 @@ pub const KEYS: [Key; 24] = [
     key("limits.image_pixels", Kind::Number),
     key("limits.image_side", Kind::Number),
     key("limits.text", Kind::Text),
+    key("limits.rest_text", Kind::Text),
     key("limits.texts", Kind::Number),
     key("limits.deadline", Kind::Text),
     key("limits.body_pause", Kind::Text),
     key("limits.idle", Kind::Text),
     key("limits.connections", Kind::Number),
+    key("aws.long_texts", Kind::Switch),
+    key("aws.pii_extensions", Kind::Switch),
     key("log.level", Kind::Text),
     key("log.format", Kind::Text),
     key("shutdown.grace", Kind::Text),

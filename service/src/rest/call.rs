@@ -2,6 +2,7 @@
 
 use super::list::List;
 use crate::app::Predict;
+use crate::config::units::Size;
 use crate::failure::{Failure, concerns_the_item};
 use crate::server::observe::Deadline;
 use axum::body::Bytes;
@@ -230,6 +231,18 @@ pub fn check_texts(
     texts: List<String>,
     limits: &crate::config::Limits,
 ) -> Result<Vec<String>, Failure> {
+    check_texts_within(texts, limits, limits.text)
+}
+
+/// [`check_texts`] with texts of at most these bytes.
+///
+/// # Errors
+/// As [`check_texts`].
+pub fn check_texts_within(
+    texts: List<String>,
+    limits: &crate::config::Limits,
+    most: Size,
+) -> Result<Vec<String>, Failure> {
     let sent = texts.sent();
     if sent == 0 {
         return Err(Failure::invalid("there is no text").at("texts"));
@@ -240,7 +253,7 @@ pub fn check_texts(
         return Err(Failure::invalid(message).at("texts"));
     }
     let texts = texts.into_items();
-    let limit = limits.text.get();
+    let limit = most.get();
     match texts.iter().position(|text| text.len() as u64 > limit) {
         Some(index) => {
             let message = format!(
@@ -258,7 +271,15 @@ pub fn check_texts(
 /// # Errors
 /// 413 when it is too long.
 pub fn check_text(text: String, limits: &crate::config::Limits) -> Result<String, Failure> {
-    let (bytes, limit) = (text.len() as u64, limits.text.get());
+    check_text_within(text, limits.text)
+}
+
+/// [`check_text`] with at most these bytes.
+///
+/// # Errors
+/// As [`check_text`].
+pub fn check_text_within(text: String, most: Size) -> Result<String, Failure> {
+    let (bytes, limit) = (text.len() as u64, most.get());
     if bytes <= limit {
         return Ok(text);
     }

@@ -42,13 +42,16 @@ pub struct LanguageAnswer {
     languages: Vec<LanguageScore>,
 }
 
-fn answer(languages: Vec<Language>) -> LanguageAnswer {
-    let languages = languages.into_iter().map(|language| LanguageScore {
-        code: language.code,
-        score: language.score,
-    });
-    LanguageAnswer {
-        languages: languages.collect(),
+impl LanguageAnswer {
+    /// The languages of a text.
+    pub fn of(languages: Vec<Language>) -> Self {
+        let languages = languages.into_iter().map(|language| LanguageScore {
+            code: language.code,
+            score: language.score,
+        });
+        Self {
+            languages: languages.collect(),
+        }
     }
 }
 
@@ -92,7 +95,7 @@ pub async fn language(
         languages: None,
         predictor: &*app.language,
         input: |text, _| text.to_string(),
-        output: |_, languages| answer(languages),
+        output: |_, languages| LanguageAnswer::of(languages),
     };
     rules.answer(&app, texts, "", call.options).await.map(Json)
 }

@@ -1,16 +1,43 @@
 //! `POST /v1/text/pii`: personal data in texts.
 
-use super::call::Call;
+use super::call::{Call, Media, Texts};
 use super::error::ErrorBody;
-use super::text::{Part, Response, Rules, TextRequest};
+use super::list::List;
+use super::text::{Part, Response, Rules};
 use crate::app::App;
 use crate::failure::Failure;
 use axum::Json;
 use axum::extract::State;
-use escala_pipelines::pii::{LANGUAGES, Pii, PiiInput};
-use serde::Serialize;
+use escala_pipelines::pii::{LANGUAGES, Pii, PiiInput, iban_country};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
+
+/// One text or a list of texts, all in one language.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PiiRequest {
+    /// One text. Give this or `texts`.
+    #[schema(example = "Write to ada@example.com.")]
+    text: Option<String>,
+    /// Texts, answered in order. Give this or `text`.
+    #[schema(value_type = Option<Vec<String>>)]
+    texts: Option<List<String>>,
+    /// Their language; `en` when left out.
+    #[schema(example = "en")]
+    language: Option<String>,
+    /// Also look for kinds that Comprehend does not know: `ES_DNI`, `ES_NIE`, `ES_CIF`.
+    #[serde(default)]
+    extensions: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PiiQuery {
+    language: Option<String>,
+    #[serde(default)]
+    extensions: bool,
+}
 
 /// A piece of personal data.
 #[derive(Debug, Serialize, ToSchema)]
@@ -23,6 +50,9 @@ pub struct PiiView {
     score: f32,
     /// What it rests on: `checksum`, `pattern` or `model`.
     evidence: &'static str,
+    /// The country of an IBAN, ISO 3166-1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    country: Option<String>,
     /// Where it stands.
     #[serde(flatten)]
     part: Part,
@@ -42,6 +72,7 @@ impl PiiAnswer {
             kind: entity.kind.name(),
             score: entity.score,
             evidence: entity.evidence.name(),
+            country: iban_country(text, entity).map(str::to_owned),
             part: Part::of(text, entity.extent),
         });
         Self {
@@ -52,7 +83,8 @@ impl PiiAnswer {
 
 /// Find personal data in texts.
 ///
-/// A body of type `text/plain` is one text; `?language=` says its language (`en` when left out).
+/// A body of type `text/plain` is one text; `?language=` says its language (`en` when left out), and
+/// `?extensions=true` asks for kinds that Comprehend does not know.
 ///
 /// # Errors
 /// Those of [`crate::failure`].
@@ -61,7 +93,7 @@ impl PiiAnswer {
     path = "/v1/text/pii",
     tag = "text",
     request_body(content(
-        (TextRequest = "application/json"),
+        (PiiRequest = "application/json"),
         (String = "text/plain"),
     )),
     responses(
@@ -78,11 +110,30 @@ pub async fn pii(
     State(app): State<Arc<App>>,
     call: Call,
 ) -> Result<Json<Response<PiiAnswer>>, Failure> {
+    let (texts, language, extensions) = match call.media {
+        Media::Json => {
+            let request: PiiRequest = call.json().await?;
+            let texts = Texts::of(request.text, request.texts)?;
+            (texts, request.language, request.extensions)
+        }
+        Media::Text => {
+            let query: PiiQuery = call.query()?;
+            (Texts::One(call.text()?), query.language, query.extensions)
+        }
+        _ => return Err(call.unsupported("application/json or text/plain")),
+    };
     let rules = Rules {
         languages: Some(LANGUAGES),
         predictor: &*app.pii,
-        input: |text, language| PiiInput::new(text, language),
+        input: match extensions {
+            true => |text, language| PiiInput::new(text, language).extended(true),
+            false => |text, language| PiiInput::new(text, language),
+        },
         output: PiiAnswer::of,
     };
-    rules.call(&app, call).await.map(Json)
+    let language = language.as_deref().unwrap_or("en");
+    rules
+        .answer(&app, texts, language, call.options)
+        .await
+        .map(Json)
 }

@@ -1,6 +1,8 @@
 //! What the operations on texts share: the request, one answer or a list, and the languages.
 
-use super::call::{Call, Media, Texts, check_text, check_texts, predict_list, predict_one};
+use super::call::{
+    Call, Media, Texts, check_text_within, check_texts_within, predict_list, predict_one,
+};
 use super::error::ItemError;
 use super::list::List;
 use crate::app::{App, Predict};
@@ -87,6 +89,22 @@ impl Part {
     }
 }
 
+/// Refuses a language that a model does not read.
+///
+/// # Errors
+/// 400 with the languages that it reads.
+pub fn check_language(language: &str, known: Option<&[&str]>) -> Result<(), Failure> {
+    let Some(known) = known.filter(|known| !known.contains(&language)) else {
+        return Ok(());
+    };
+    let language: String = language.chars().take(20).collect();
+    let message = format!(
+        "there is no model for the language `{language}`; there is one for {}",
+        known.join(", ")
+    );
+    Err(Failure::of_kind(Kind::Unsupported, message).at("language"))
+}
+
 /// How an operation asks about texts and shows the answers.
 pub struct Rules<'a, I, O, A> {
     /// Languages that the model reads; `None` when the operation is not told a language.
@@ -131,23 +149,21 @@ impl<I: Send, O, A> Rules<'_, I, O, A> {
         language: &str,
         options: Options,
     ) -> Result<Response<A>, Failure> {
-        if let Some(known) = self.languages.filter(|known| !known.contains(&language)) {
-            let language: String = language.chars().take(20).collect();
-            let message = format!(
-                "there is no model for the language `{language}`; there is one for {}",
-                known.join(", ")
-            );
-            return Err(Failure::of_kind(Kind::Unsupported, message).at("language"));
-        }
+        check_language(language, self.languages)?;
+        let limits = &app.config.limits;
+        let most = match self.predictor.reads_long_texts() {
+            true => limits.rest_text,
+            false => limits.text,
+        };
         match texts {
             Texts::One(text) => {
-                let text: Arc<str> = check_text(text, &app.config.limits)?.into();
+                let text: Arc<str> = check_text_within(text, most)?.into();
                 let input = (self.input)(text.clone(), language);
                 let answer = predict_one(self.predictor, input, options).await?;
                 Ok(Response::One((self.output)(&text, answer)))
             }
             Texts::Many(texts) => {
-                let texts = check_texts(texts, &app.config.limits)?;
+                let texts = check_texts_within(texts, limits, most)?;
                 let texts: Vec<Arc<str>> = texts.into_iter().map(Arc::from).collect();
                 let input = |text: &Arc<str>| (self.input)(text.clone(), language);
                 let inputs = texts.iter().map(input).collect();

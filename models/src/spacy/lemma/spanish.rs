@@ -35,6 +35,8 @@ pub(crate) struct Lemmatizer {
     /// Stems' single vowels and diphthongs, and what they are in the infinitive.
     vowels: Vec<(char, String)>,
     diphthongs: Rules,
+    /// Bytes of the longest known verb.
+    longest_verb: usize,
 }
 
 /// What is known about a part of speech.
@@ -74,10 +76,12 @@ impl Lemmatizer {
                 _ => None,
             }
         };
+        let verb = table("verb");
         Self {
             adjective: table("adj"),
             noun: table("noun"),
-            verb: table("verb"),
+            longest_verb: verb.index.iter().map(String::len).max().unwrap_or(0),
+            verb,
             determiner: table("det"),
             pronoun: table("pron"),
             auxiliaries: take(&mut file.lemma_exc, vocabulary, "aux"),
@@ -186,9 +190,16 @@ impl Lemmatizer {
         if let Some(known) = candidates.iter().find(|c| index.contains(*c)) {
             return known.clone();
         }
-        // Stems whose vowel is another in the infinitive: duermen, dormir.
+        // Stems whose vowel is another in the infinitive: duermen, dormir. What is longer than any known verb
+        // cannot become one, and would take time that grows with the square of its length.
+        let fits = |candidate: &str, old: usize, new: usize| {
+            candidate.len() + new <= self.longest_verb + old
+        };
         for candidate in &candidates {
             for (old, new) in &self.vowels {
+                if !fits(candidate, old.len_utf8(), new.len()) {
+                    continue;
+                }
                 for (at, letter) in candidate.char_indices() {
                     if letter == *old {
                         let rest = &candidate[at + letter.len_utf8()..];
@@ -200,7 +211,7 @@ impl Lemmatizer {
                 }
             }
             for (old, new) in &self.diphthongs {
-                if candidate.contains(old.as_str()) {
+                if fits(candidate, old.len(), new.len()) && candidate.contains(old.as_str()) {
                     let other = candidate.replacen(old.as_str(), new, 1);
                     if index.contains(&other) {
                         return other;

@@ -24,6 +24,8 @@ const BATCH: usize = 25;
 pub struct Single {
     text: String,
     language_code: Option<String>,
+    #[serde(skip)]
+    most: Option<usize>,
 }
 
 impl Single {
@@ -32,6 +34,7 @@ impl Single {
         Self {
             text,
             language_code,
+            most: None,
         }
     }
 }
@@ -42,6 +45,8 @@ impl Single {
 pub struct Batch {
     text_list: Vec<String>,
     language_code: Option<String>,
+    #[serde(skip)]
+    most: Option<usize>,
 }
 
 /// A request in one of the two forms.
@@ -50,6 +55,16 @@ pub enum Form {
     Single(Single),
     /// About several.
     Batch(Batch),
+}
+
+impl Form {
+    /// Takes texts of up to so many bytes, which AWS refuses; for models that read texts of any length.
+    pub fn allow(&mut self, most: usize) {
+        match self {
+            Self::Single(request) => request.most = Some(most),
+            Self::Batch(request) => request.most = Some(most),
+        }
+    }
 }
 
 /// What an operation takes, how it asks, and how it shows the answer.
@@ -78,6 +93,12 @@ impl<I: Send, O> Rules<'_, I, O> {
         }
     }
 
+    /// Most bytes of a text: AWS's limit, or a higher one where the settings and the model allow it.
+    fn most(&self, allowed: Option<usize>, aws: usize) -> usize {
+        let allowed = allowed.filter(|_| self.predictor.reads_long_texts());
+        allowed.map_or(aws, |allowed| allowed.max(aws))
+    }
+
     async fn single(
         &self,
         call: Call,
@@ -87,7 +108,8 @@ impl<I: Send, O> Rules<'_, I, O> {
         let fail = |error| Failure::of(call.service.id, call.operation, error);
         let language = request.language_code.as_deref().unwrap_or_default();
         supported(call, self.languages, language)?;
-        readable(&request.text, self.most).map_err(fail)?;
+        let most = self.most(request.most, self.most);
+        readable(&request.text, most).map_err(fail)?;
         let text: Arc<str> = request.text.into();
         let input = (self.input)(text.clone(), language);
         let answer = self
@@ -105,10 +127,11 @@ impl<I: Send, O> Rules<'_, I, O> {
         batch_size(request.text_list.len())?;
         let language = request.language_code.as_deref().unwrap_or_default();
         supported(call, self.languages, language)?;
+        let most = self.most(request.most, SHORT);
         let texts: Vec<Result<Arc<str>, Error>> = request
             .text_list
             .into_iter()
-            .map(|text| readable(&text, SHORT).map(|()| text.into()))
+            .map(|text| readable(&text, most).map(|()| text.into()))
             .collect();
         let inputs: Vec<I> = texts
             .iter()

@@ -7,6 +7,7 @@
 mod document;
 mod dominant_language;
 mod pii;
+mod sentiment;
 mod syntax;
 mod targeted;
 mod toxic;
@@ -23,6 +24,7 @@ pub const OPERATIONS: &[&str] = &[
     "DetectDominantLanguage",
     "DetectEntities",
     "DetectKeyPhrases",
+    "DetectSentiment",
     "DetectSyntax",
     "DetectTargetedSentiment",
     "DetectPiiEntities",
@@ -31,6 +33,7 @@ pub const OPERATIONS: &[&str] = &[
     "BatchDetectDominantLanguage",
     "BatchDetectEntities",
     "BatchDetectKeyPhrases",
+    "BatchDetectSentiment",
     "BatchDetectSyntax",
     "BatchDetectTargetedSentiment",
 ];
@@ -41,6 +44,7 @@ enum View {
     Language,
     Entities,
     KeyPhrases,
+    Sentiment,
     Syntax,
     Targeted,
     Pii,
@@ -68,6 +72,7 @@ pub fn read(call: Call, input: Value) -> Result<Request, Failure> {
         "DetectDominantLanguage" => View::Language,
         "DetectEntities" => View::Entities,
         "DetectKeyPhrases" => View::KeyPhrases,
+        "DetectSentiment" => View::Sentiment,
         "DetectSyntax" => View::Syntax,
         "DetectTargetedSentiment" => View::Targeted,
         "DetectPiiEntities" => View::Pii,
@@ -94,10 +99,13 @@ pub async fn run(
     request: Request,
     options: Options,
 ) -> Result<Value, Failure> {
-    let (view, form) = match request.0 {
+    let (view, mut form) = match request.0 {
         About::Documents { view, form } => (view, form),
         About::Segments(request) => return toxic::answer(aws, call, request, options).await,
     };
+    if let Some(most) = aws.long_texts {
+        form.allow(most);
+    }
     match view {
         View::Language => {
             dominant_language::rules(aws)
@@ -106,6 +114,7 @@ pub async fn run(
         }
         View::Entities => syntax::entities(aws).answer(call, form, options).await,
         View::KeyPhrases => syntax::key_phrases(aws).answer(call, form, options).await,
+        View::Sentiment => sentiment::rules(aws).answer(call, form, options).await,
         View::Syntax => syntax::tokens(aws).answer(call, form, options).await,
         View::Targeted => targeted::rules(aws).answer(call, form, options).await,
         View::Pii => pii::detect(aws).answer(call, form, options).await,

@@ -14,7 +14,10 @@ fn rules(aws: &Aws, output: Output) -> Rules<'_, PiiInput, Pii> {
         most: WHOLE,
         languages: Some(LANGUAGES),
         predictor: &*aws.pii,
-        input: |text, language| PiiInput::new(text, language),
+        input: match aws.pii_extensions {
+            true => |text, language| PiiInput::new(text, language).extended(true),
+            false => |text, language| PiiInput::new(text, language),
+        },
         output,
     }
 }

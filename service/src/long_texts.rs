@@ -1,0 +1,249 @@
+//! Predictions about texts of any length: long ones are asked about in windows, and the answers put together.
+//!
+//! The engine sees items of bounded size, so that a long text neither holds a lane for long nor takes much
+//! memory while it is read, and its windows are shared out among lanes and threads. All doors ask through
+//! here: a text has one answer, whichever door it comes through. `escala_pipelines::windows` says where a
+//! text is cut.
+
+use crate::app::{Answers, Predict};
+use escala_pipelines::pii::{Pii, PiiInput};
+use escala_pipelines::syntax::{Syntax, SyntaxInput};
+use escala_pipelines::windows::{Joined, Part, READING, Windowed, cut};
+use escala_pipelines::{Error, Kind, Options, Result};
+use std::sync::Arc;
+
+/// A prediction whose long texts are cut into windows of at most so many bytes.
+pub struct InWindows<P> {
+    inner: P,
+    most: usize,
+}
+
+impl<P> InWindows<P> {
+    /// The prediction, asked about at most `most` bytes at a time.
+    pub fn new(inner: P, most: usize) -> Self {
+        Self { inner, most }
+    }
+}
+
+impl<I, O, P> Predict<I, O> for InWindows<P>
+where
+    I: Windowed + Send + 'static,
+    O: Joined + Send + 'static,
+    P: Predict<I, O>,
+{
+    fn predict_many(&self, inputs: Vec<I>, options: Options) -> Answers<'_, O> {
+        if inputs.iter().all(|input| input.text().len() <= self.most) {
+            return self.inner.predict_many(inputs, options);
+        }
+        let mut windows = Vec::new();
+        let mut texts: Vec<Vec<Part>> = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            let parts = cut(input.text(), self.most);
+            if parts.len() == 1 {
+                windows.push(input);
+            } else {
+                let part = |part: &Part| input.part(&input.text()[part.bytes.clone()]);
+                windows.extend(parts.iter().map(part));
+            }
+            texts.push(parts);
+        }
+        Box::pin(async move {
+            let mut answers = self.inner.predict_many(windows, options).await.into_iter();
+            let whole = |mut parts: Vec<Part>| {
+                let mine: Vec<Result<O>> = answers.by_ref().take(parts.len()).collect();
+                if mine.len() < parts.len() {
+                    return Err(unanswered());
+                }
+                let mut mine = mine.into_iter();
+                if parts.len() == 1 {
+                    return mine.next().unwrap_or_else(|| Err(unanswered()));
+                }
+                let pairs = parts.drain(..).zip(mine);
+                let pairs: Result<Vec<(Part, O)>> = pairs
+                    .map(|(part, answer)| answer.map(|answer| (part, answer)))
+                    .collect();
+                pairs.map(O::join)
+            };
+            texts.into_iter().map(whole).collect()
+        })
+    }
+
+    fn reads_long_texts(&self) -> bool {
+        true
+    }
+}
+
+/// Personal data in texts of any length: the model reads a long text in windows, the rules see it whole, so that
+/// no number and no word beside it is lost between two windows.
+pub struct PersonalData<P> {
+    inner: P,
+    syntax: Arc<dyn Predict<SyntaxInput, Syntax>>,
+}
+
+impl<P> PersonalData<P> {
+    /// The prediction, with readings of long texts made by `syntax`.
+    pub fn new(inner: P, syntax: Arc<dyn Predict<SyntaxInput, Syntax>>) -> Self {
+        Self { inner, syntax }
+    }
+}
+
+impl<P: Predict<PiiInput, Pii>> Predict<PiiInput, Pii> for PersonalData<P> {
+    fn predict_many(&self, inputs: Vec<PiiInput>, options: Options) -> Answers<'_, Pii> {
+        let long = |input: &PiiInput| input.needs_reading() && input.text().len() > READING;
+        if !inputs.iter().any(long) {
+            return self.inner.predict_many(inputs, options);
+        }
+        Box::pin(async move {
+            let texts = inputs.iter().filter(|input| long(input));
+            let texts = texts.map(PiiInput::to_read).collect();
+            let mut readings = self.syntax.predict_many(texts, options).await.into_iter();
+            // What has no reading keeps its place with the error.
+            let mut failed: Vec<Option<Error>> = Vec::with_capacity(inputs.len());
+            let mut asked = Vec::with_capacity(inputs.len());
+            for input in inputs {
+                if !long(&input) {
+                    asked.push(input);
+                    failed.push(None);
+                    continue;
+                }
+                match readings.next().unwrap_or_else(|| Err(unanswered())) {
+                    Ok(reading) => {
+                        asked.push(input.read(Arc::new(reading)));
+                        failed.push(None);
+                    }
+                    Err(error) => failed.push(Some(error)),
+                }
+            }
+            let mut answers = match asked.is_empty() {
+                true => Vec::new(),
+                false => self.inner.predict_many(asked, options).await,
+            }
+            .into_iter();
+            let answer = |failed: Option<Error>| match failed {
+                Some(error) => Err(error),
+                None => answers.next().unwrap_or_else(|| Err(unanswered())),
+            };
+            failed.into_iter().map(answer).collect()
+        })
+    }
+
+    fn reads_long_texts(&self) -> bool {
+        true
+    }
+}
+
+fn unanswered() -> Error {
+    Error::new(
+        Kind::Internal,
+        "the engine answered fewer items than it was given",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use escala_pipelines::offsets::Offsets;
+    use escala_pipelines::pii;
+    use escala_pipelines::syntax::{Entity, EntityType};
+
+    /// Reads every capitalised word as a place, fails where it finds a `!`, and notes what it was asked.
+    #[derive(Default)]
+    struct Capitals(parking_lot::Mutex<Vec<(usize, Box<str>)>>);
+
+    fn reading(text: &str) -> Result<Syntax> {
+        if text.contains('!') {
+            return Err(Error::new(Kind::InvalidInput, "an exclamation"));
+        }
+        let offsets = Offsets::new(text);
+        let mut syntax = Syntax::default();
+        for (at, _) in text.match_indices(char::is_uppercase) {
+            let end = text[at..].find(' ').map_or(text.len(), |end| at + end);
+            syntax.entities.push(Entity {
+                extent: offsets.extent(at..end)?,
+                kind: EntityType::Location,
+                label: "GPE".into(),
+                score: 0.5,
+            });
+        }
+        Ok(syntax)
+    }
+
+    impl Predict<SyntaxInput, Syntax> for Capitals {
+        fn predict_many(&self, inputs: Vec<SyntaxInput>, _: Options) -> Answers<'_, Syntax> {
+            let asked = inputs.iter();
+            let asked = asked.map(|input| (input.text.len(), input.language.clone()));
+            self.0.lock().extend(asked);
+            Box::pin(async move { inputs.iter().map(|input| reading(&input.text)).collect() })
+        }
+    }
+
+    struct Rules;
+
+    impl Predict<PiiInput, Pii> for Rules {
+        fn predict_many(&self, inputs: Vec<PiiInput>, _: Options) -> Answers<'_, Pii> {
+            let one = |input: &PiiInput| {
+                assert!(input.text().len() <= READING || !input.needs_reading());
+                pii::detect(input.text(), None)
+            };
+            Box::pin(async move { inputs.iter().map(one).collect() })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_long_text_is_answered_as_if_it_were_read_at_once() {
+        let inner = InWindows::new(Capitals::default(), 50);
+        let long: Arc<str> = "in Köln and 👩🏽‍🚀 Paris, then שלום Oslo. ".repeat(40).into();
+        let texts = [("from Rome".into(), "en"), (long, "es"), ("".into(), "en")];
+        let texts = texts.map(|(text, language)| SyntaxInput::new(text, language));
+        let inputs = Vec::from(texts.clone());
+        let answers = inner.predict_many(inputs, Options::default()).await;
+        for (input, answer) in texts.iter().zip(&answers) {
+            let whole = reading(&input.text).expect("no exclamation");
+            assert_eq!(answer.as_ref().expect("answered").entities, whole.entities);
+        }
+        let asked = inner.inner.0.lock();
+        assert!(asked.len() > 40 && asked.iter().all(|(bytes, _)| *bytes <= 50));
+        let spanish = asked.iter().filter(|(_, language)| &**language == "es");
+        assert_eq!(spanish.count(), asked.len() - 2, "all windows of one text");
+    }
+
+    #[tokio::test]
+    async fn one_failed_window_fails_its_text_and_no_other() {
+        let inner = InWindows::new(Capitals::default(), 20);
+        let bad: Arc<str> = format!("{}! {}", "a b c ".repeat(20), "d ".repeat(20)).into();
+        let good: Arc<str> = "Oslo and Rome are far away from here".into();
+        let inputs = [good.clone(), bad, good].map(|text| SyntaxInput::new(text, "en"));
+        let inputs = Vec::from(inputs);
+        let answers = inner.predict_many(inputs, Options::default()).await;
+        let kinds: Vec<bool> = answers.iter().map(Result::is_ok).collect();
+        assert_eq!(kinds, [true, false, true]);
+        assert_eq!(answers[0].as_ref().map(|s| s.entities.len()).ok(), Some(2));
+    }
+
+    #[tokio::test]
+    async fn rules_see_long_texts_whole() {
+        let syntax = Arc::new(InWindows::new(Capitals::default(), 100));
+        let personal = PersonalData::new(Rules, syntax.clone());
+        // Numbers at every distance from the seams.
+        let text = "so it was, 4111 1111 1111 1111 ".repeat(2000);
+        let inputs = vec![
+            PiiInput::new("a@example.com".into(), "en"),
+            PiiInput::new(text.as_str().into(), "en"),
+            PiiInput::new(format!("{}!", "x".repeat(READING)).into(), "en"),
+            PiiInput::new(text.as_str().into(), "es"),
+        ];
+        let answers = personal.predict_many(inputs, Options::default()).await;
+        let counts: Vec<Option<usize>> = answers
+            .iter()
+            .map(|answer| answer.as_ref().ok().map(Vec::len))
+            .collect();
+        assert_eq!(counts, [Some(1), Some(2000), None, Some(2000)]);
+        let asked = syntax.inner.0.lock();
+        let read: usize = asked.iter().map(|(bytes, _)| bytes).sum();
+        assert!(asked.iter().all(|(_, language)| &**language == "en"));
+        assert!(
+            read >= text.len() && read < 2 * text.len(),
+            "read once: {read}"
+        );
+    }
+}

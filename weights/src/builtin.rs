@@ -1,0 +1,26 @@
+//! Small weights that are part of the binary: what was trained here. `weights/sentiment/README.md` says how.
+
+/// A trained classifier without its base model: the two files of an adapter.
+#[derive(Clone, Copy)]
+pub struct Adapter {
+    /// The catalogue's name of the base.
+    pub base: &'static str,
+    /// `adapter_config.json`.
+    pub config: &'static str,
+    /// `adapter_model.safetensors`.
+    pub tensors: &'static [u8],
+}
+
+/// Sentiment of English texts: low-rank adapters and a head.
+pub const SENTIMENT_ENGLISH: Adapter = Adapter {
+    base: "all-minilm-l6-v2",
+    config: include_str!("../sentiment/en/adapter_config.json"),
+    tensors: include_bytes!("../sentiment/en/adapter_model.safetensors"),
+};
+
+/// Sentiment of texts in other languages: a head.
+pub const SENTIMENT_MULTILINGUAL: Adapter = Adapter {
+    base: "multilingual-e5-small",
+    config: include_str!("../sentiment/multilingual/adapter_config.json"),
+    tensors: include_bytes!("../sentiment/multilingual/adapter_model.safetensors"),
+};
