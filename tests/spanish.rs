@@ -298,10 +298,11 @@ fn a_server_says_how_to_get_it_and_uses_it_once_it_is_there() {
     }
     let people = entities.iter().filter(|e| e["text"] == "Rosalía de Castro");
     assert!(people.count() > count * 9 / 10, "in every window");
-    let request = json!({"text": long, "language": "es", "features": ["entities", "pii"]});
+    let request = json!({"text": long, "language": "es", "features": ["entities", "key_phrases"]});
     let both = server.post_json("/v1/text/analyze", &request).ok();
     assert_eq!(both["features"]["entities"], answer);
-    assert_eq!(both["features"]["pii"], json!({"entities": []}));
+    let phrases = both["features"]["key_phrases"]["key_phrases"].as_array();
+    assert!(phrases.is_some_and(|phrases| phrases.len() >= count));
 }
 
 #[test]

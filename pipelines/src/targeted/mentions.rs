@@ -96,10 +96,8 @@ pub fn find(tree: &Tree<'_>, syntax: &Syntax) -> Vec<Mention> {
         name(tree, entity, &mut taken, &mut found);
     }
     nouns(tree, &mut taken, &mut found);
-    for index in 0..tree.len() {
-        if taken[index] {
-            continue;
-        }
+    let free = (0..tree.len()).filter(|index| !taken[*index]);
+    for index in free {
         let token = tree.token(index);
         let kind = match token.part_of_speech {
             PartOfSpeech::Pronoun => match Person::of(tree.lower(index)) {
