@@ -131,6 +131,20 @@ fn readings_of_texts() {
 }
 
 #[test]
+fn sentiment_towards_what_texts_speak_of() {
+    let text = "The soup was great but the waiter ignored us.";
+    let said = run(&["predict", "targeted-sentiment", text]);
+    assert_eq!(said.status, 0, "{}", said.err);
+    let row = |target: &str| {
+        let mut lines = said.out.lines();
+        let line = lines.find(|line| line.trim_start().starts_with(target));
+        line.expect(target).to_owned()
+    };
+    assert!(row("soup ").contains("POSITIVE"), "{}", said.out);
+    assert!(row("waiter ").contains("NEGATIVE"), "{}", said.out);
+}
+
+#[test]
 fn personal_data_of_texts() {
     let said = run(&["predict", "pii", "write to ada@example.com"]);
     assert_eq!(said.status, 0, "{}", said.err);

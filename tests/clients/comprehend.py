@@ -171,6 +171,35 @@ def test_sizes_of_readings():
         c.detect_entities(Text="Ada lives in London.", EndpointArn=arn)
 
 
+def test_targeted_sentiment():
+    text = "The soup was great, but the waiter ignored us. 👋 It was delicious."
+    answer = c.detect_targeted_sentiment(Text=text, LanguageCode="en")
+    entities = answer["Entities"]
+    found = [[(m["Text"], m["Type"], m["MentionSentiment"]["Sentiment"]) for m in e["Mentions"]] for e in entities]
+    assert found == [
+        [("soup", "OTHER", "POSITIVE"), ("It", "OTHER", "POSITIVE")],
+        [("waiter", "PERSON", "NEGATIVE")],
+        [("us", "PERSON", "NEUTRAL")],
+    ], found
+    assert [e["DescriptiveMentionIndex"] for e in entities] == [[0], [0], [0]]
+    for mention in (m for e in entities for m in e["Mentions"]):
+        placed(text, mention)
+        probable(mention["Score"])
+        probable(mention["GroupScore"])
+        scores = mention["MentionSentiment"]["SentimentScore"]
+        near(sum(scores.values()), 1.0, 1e-4, mention["Text"])
+        best = max(scores, key=scores.get)
+        assert best.upper() == mention["MentionSentiment"]["Sentiment"], mention
+    batch = c.batch_detect_targeted_sentiment(TextList=[text, "x" * 5001], LanguageCode="en")
+    (result,) = batch["ResultList"]
+    assert [e["DescriptiveMentionIndex"] for e in result["Entities"]] == [[0], [0], [0]], result
+    assert [error["ErrorCode"] for error in batch["ErrorList"]] == ["TEXT_SIZE_LIMIT_EXCEEDED"]
+    with raises(c.exceptions.UnsupportedLanguageException, "UnsupportedLanguageException", 400):
+        c.detect_targeted_sentiment(Text="Bonjour tout le monde", LanguageCode="fr")
+    with raises(c.exceptions.TextSizeLimitExceededException, "TextSizeLimitExceededException", 400):
+        c.detect_targeted_sentiment(Text="x" * 5001, LanguageCode="en")
+
+
 def test_personal_data():
     text = (
         "My name is Jane Doe, I live at 100 Main Street, Seattle, WA 98121. 👋 Write to jane@example.com or call "

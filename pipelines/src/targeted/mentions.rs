@@ -211,9 +211,7 @@ fn name(tree: &Tree<'_>, entity: &Entity, taken: &mut [bool], found: &mut Vec<Me
         _ => {
             // The recogniser takes a common noun at the start of a sentence for a name now and then.
             let named = |word: usize| tree.part(word) == PartOfSpeech::ProperNoun;
-            let common = words.len() == 1 && types::of_noun(tree.lower(words.start)).is_some();
-            let known = types::of_known_name(&tree.text_of(&words).to_lowercase()).is_some();
-            if !words.clone().any(named) || common && !known {
+            if !words.clone().any(named) {
                 return;
             }
             while words.len() > 1 && types::is_title(tree.lower(words.start)) {

@@ -343,7 +343,7 @@ fn noun_phrase(tree: &Tree<'_>, mention: &Mention) -> Option<Scope> {
 fn clause(tree: &Tree<'_>, mention: &Mention, top: usize, predicate: Option<usize>) -> Vec<usize> {
     // "I don't think that the food is good": the `not` belongs to what is said.
     let matrix = tree.head(top);
-    let denied = tree.dep(top) == "ccomp" && tree.negated(matrix);
+    let denied = tree.dep(top) == "ccomp" && top > matrix && tree.negated(matrix);
     let also = denied.then(|| tree.clause(matrix));
     let subject = predicate.and_then(|verb| tree.subject(verb));
     let words = around(tree, mention.head, |word| {

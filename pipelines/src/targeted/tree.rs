@@ -205,12 +205,19 @@ impl<'a> Tree<'a> {
         match self.dep(index) {
             "ROOT" | "parataxis" | "relcl" => true,
             // "The trouble is that it crashes" is one clause; "it was good, we will be back" is two.
-            "ccomp" if index > self.head(index) && self.lemma(self.head(index)) == "be" => false,
+            "ccomp" if self.completes(index) => false,
             "ccomp" => own_subject() || self.is_verb(index),
             "advcl" => own_subject() || self.has(index, &["mark"]),
             "conj" => self.is_verb(index) && own_subject(),
             _ => self.head(index) == index,
         }
+    }
+
+    /// It is what a form of `be` before it says, with no mark in between.
+    fn completes(&self, index: usize) -> bool {
+        let verb = self.head(index);
+        let mut marks = self.dependents(verb, &["punct"]);
+        index > verb && self.lemma(verb) == "be" && !marks.any(|mark| (verb..index).contains(&mark))
     }
 
     fn opens_predicate(&self, index: usize) -> bool {
