@@ -284,10 +284,11 @@ fn join(parts: &[(usize, Scores)]) -> Scores {
 /// The parts of a text that are read together: whole sentences as far as they fit. At least one; together they
 /// are the text.
 fn parts(text: &str) -> Vec<Range<usize>> {
-    if text.len() <= PART {
-        return vec![0..text.len()];
-    }
     let mut parts = Vec::new();
+    if text.len() <= PART {
+        parts.push(0..text.len());
+        return parts;
+    }
     let (mut start, mut sentence, mut space) = (0, 0, 0);
     let mut last = ' ';
     for (at, c) in text.char_indices() {

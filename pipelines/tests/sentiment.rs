@@ -5,7 +5,8 @@
 //! cargo test --release -p escala-pipelines --test sentiment -- --nocapture
 //! ```
 //!
-//! prints figures and mistakes. The floors are what `pipelines/README.md` publishes, less one hundredth. The figures on
+//! prints figures and mistakes. The floors are what `pipelines/README.md` publishes, less two hundredths: two or three sentences lie so near between two labels that another
+//! instruction set decides them otherwise. The figures on
 //! the held-out ratings are in `weights/sentiment/README.md`: those sentences must not be redistributed.
 
 use candle_core::Device;
@@ -124,15 +125,15 @@ fn english_sentences_that_are_easily_mistaken_for_mixed() {
 }
 
 /// Least polarity, accuracy, macro F1 and F1 of MIXED.
-const MIXED: [f32; 4] = [0.0, 0.0, 0.0, 0.0];
+const MIXED: [f32; 4] = [0.54, 0.56, 0.57, 0.69];
 
 /// Language, least polarity, least accuracy.
 const LANGUAGES: [(&str, f32, f32); 5] = [
-    ("es", 0.0, 0.0),
-    ("fr", 0.0, 0.0),
-    ("de", 0.0, 0.0),
-    ("it", 0.0, 0.0),
-    ("pt", 0.0, 0.0),
+    ("es", 0.77, 0.62),
+    ("fr", 0.80, 0.62),
+    ("de", 0.81, 0.70),
+    ("it", 0.82, 0.72),
+    ("pt", 0.77, 0.44),
 ];
 
 #[test]

@@ -51,7 +51,7 @@ pub(crate) unsafe fn gelu<S: Simd>(x: S::V) -> S::V {
 /// See [`Simd`].
 #[inline(always)]
 pub(crate) unsafe fn gelu_slope<S: Simd>(x: S::V) -> S::V {
-    const DENSITY: f32 = 0.398_942_28;
+    const DENSITY: f32 = 0.398_942_3;
     // SAFETY: the caller's contract.
     unsafe {
         let half = S::splat(0.5);

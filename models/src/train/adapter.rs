@@ -6,7 +6,7 @@
 //! to the base's weights before they are packed (`W + alpha/rank B A`).
 
 use super::checkpoint::{publish, write_f32};
-use super::classifier::{HEAD, Trainer};
+use super::classifier::{HEAD, Learned, Trainer};
 use super::encoder::{LINEARS, Method, shape};
 use crate::bert::weights::Weights;
 use crate::error::{Error, Result};
@@ -245,11 +245,7 @@ pub fn save(
 ///
 /// # Errors
 /// When the disk refuses.
-pub fn write(
-    config: &AdapterConfig,
-    learned: Vec<(String, Vec<usize>, Vec<f32>)>,
-    folder: &Path,
-) -> Result<()> {
+pub fn write(config: &AdapterConfig, learned: Vec<Learned>, folder: &Path) -> Result<()> {
     create(folder)?;
     let tensors: Vec<(String, Vec<usize>, Vec<f16>)> = learned
         .into_iter()

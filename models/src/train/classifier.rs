@@ -86,7 +86,8 @@ impl Settings {
         }
         if !(0.0..1.0).contains(&self.dropout)
             || !(0.0..=1.0).contains(&self.warm_up)
-            || !(self.weight_decay >= 0.0 && self.weight_decay.is_finite())
+            || self.weight_decay < 0.0
+            || !self.weight_decay.is_finite()
         {
             return Err(Error::unsupported(
                 "dropout must be in [0, 1), warm-up in [0, 1], weight decay not negative",
@@ -152,6 +153,9 @@ pub(super) struct Best {
     pub loss: f64,
     pub values: Vec<Vec<f32>>,
 }
+
+/// A tensor that learned: its name, shape and values.
+pub type Learned = (String, Vec<usize>, Vec<f32>);
 
 /// Names of the head's tensors.
 pub const HEAD: [&str; 2] = ["classifier.weight", "classifier.bias"];
@@ -287,7 +291,8 @@ impl Trainer {
             };
             let stop = observer.step(progress);
             let done = step + 1;
-            if !dev.is_empty() && (done % per_epoch % every == 0 || done % per_epoch == 0) {
+            let within = done % per_epoch;
+            if !dev.is_empty() && (within.is_multiple_of(every) || within == 0) {
                 let metrics = self.evaluate(dev)?;
                 let better = self
                     .best
@@ -433,7 +438,7 @@ impl Trainer {
     ///
     /// # Errors
     /// When the device fails.
-    pub fn learned(&self) -> Result<Vec<(String, Vec<usize>, Vec<f32>)>> {
+    pub fn learned(&self) -> Result<Vec<Learned>> {
         let values = self.values()?;
         let parameters = self.optimizer.parameters().iter();
         Ok(parameters

@@ -24,6 +24,9 @@ pub enum Method {
     },
 }
 
+/// Makes a variable of a name, values and a shape, and says whether weight decay applies.
+type Learn<'a> = dyn FnMut(String, Vec<f32>, &[usize], bool) -> Result<Var> + 'a;
+
 /// The linear layers of a transformer layer.
 pub(crate) const LINEARS: [Part; 6] = [
     Part::Query,
@@ -136,9 +139,7 @@ impl LearningEncoder {
             Ok(weights.get(name, shape)?.into_owned())
         };
         let full = method == Method::Full;
-        let norm = |module: &str,
-                    learn: &mut dyn FnMut(String, Vec<f32>, &[usize], bool) -> Result<Var>|
-         -> Result<[Tensor; 2]> {
+        let norm = |module: &str, learn: &mut Learn<'_>| -> Result<[Tensor; 2]> {
             let (gamma, beta) = weights.norm(module)?;
             let mut part = |part: &str, values: Vec<f32>| -> Result<Tensor> {
                 let name = format!("{module}.{part}");

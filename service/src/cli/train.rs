@@ -188,7 +188,7 @@ fn write_rated(path: &Path, part: &[Rated]) -> std::io::Result<()> {
 }
 
 fn text_classifier(config: &Config, args: &TextClassifierArgs) -> Result<(), Stop> {
-    let (train, dev, test) = parts(args)?;
+    let [train, dev, test] = parts(args)?;
     let names: BTreeSet<&String> = train.iter().flat_map(|e| e.target.keys()).collect();
     let labels: Vec<String> = order_of(names);
     let store = machine::store(config).map_err(stop)?;
@@ -439,7 +439,7 @@ fn report(
 }
 
 /// Training, development and test examples.
-fn parts(args: &TextClassifierArgs) -> Result<(Vec<Labelled>, Vec<Labelled>, Vec<Labelled>), Stop> {
+fn parts(args: &TextClassifierArgs) -> Result<[Vec<Labelled>; 3], Stop> {
     let read = |path: &PathBuf| dataset::read(path).map_err(stop);
     let mut train = read(&args.train)?;
     let dev = match &args.dev {
@@ -464,7 +464,7 @@ fn parts(args: &TextClassifierArgs) -> Result<(Vec<Labelled>, Vec<Labelled>, Vec
         .map(read)
         .transpose()?
         .unwrap_or_default();
-    Ok((train, dev, test))
+    Ok([train, dev, test])
 }
 
 /// Sentiment's labels in Comprehend's order; any others by name.

@@ -212,6 +212,9 @@ pub fn features(names: &[String]) -> Result<Vec<&'static Feature>, Failure> {
 /// Answers about several texts. What is shared is asked once, by whichever feature needs it first.
 type Shared<T> = OnceCell<Result<T, Failure>>;
 
+/// A reading that several features share, or why there is none.
+type Reading = Result<Arc<Syntax>, Failure>;
+
 /// The texts of a request, and what is known of them.
 pub struct Batch<'a> {
     app: &'a App,
@@ -221,7 +224,7 @@ pub struct Batch<'a> {
     features: &'a [&'static Feature],
     options: Options,
     detected: Shared<Vec<Result<Languages, Failure>>>,
-    readings: Shared<Vec<Option<Result<Arc<Syntax>, Failure>>>>,
+    readings: Shared<Vec<Option<Reading>>>,
 }
 
 impl Batch<'_> {
