@@ -412,14 +412,18 @@ fn three_steps_of_full_fine_tuning_are_pytorchs() {
         assert!((got - want).abs() < 2e-4, "loss {got} instead of {want}");
     }
     assert_eq!(watch.losses.len(), losses.len());
+    let mut compared = 0;
     for (name, _, values) in trainer.learned().expect("values") {
         if let Some(want) = golden["after"].get(&name) {
+            compared += 1;
             let want: Vec<f32> = serde_json::from_value(want.clone()).expect("numbers");
             for (got, want) in values.iter().zip(&want) {
                 assert!((got - want).abs() < 2e-4, "{name}: {got} instead of {want}");
             }
         }
     }
+    let named = golden["after"].as_object().map(serde_json::Map::len);
+    assert_eq!(Some(compared), named, "every tensor of the golden file");
 }
 
 #[test]

@@ -74,7 +74,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         let rates = [self.rate, self.head_rate];
         if self.epochs == 0 || self.batch == 0 || self.evaluations == 0 {
             return Err(Error::unsupported(
@@ -399,7 +399,7 @@ impl Trainer {
         let mut order: Vec<usize> = (0..train.len()).collect();
         shuffle(&mut order, random(seed, 0));
         let mut batches = Vec::new();
-        for bucket in order.chunks_mut(self.settings.batch * BUCKET) {
+        for bucket in order.chunks_mut(self.settings.batch.saturating_mul(BUCKET)) {
             bucket.sort_by_key(|&index| train[index].ids.len());
             batches.extend(bucket.chunks(self.settings.batch).map(<[usize]>::to_vec));
         }

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 /// (Kingma and Ba 2015, arXiv:1412.6980).
 ///
 /// # Errors
-/// When there is nothing to learn from, lengths differ, or a number is not finite.
+/// When the settings make no sense, there is nothing to learn from, lengths differ, or a number is not finite.
 pub fn train(
     vectors: &[Vec<f32>],
     targets: &[Vec<f32>],
@@ -24,6 +24,7 @@ pub fn train(
     labels: usize,
     settings: &Settings,
 ) -> Result<Head> {
+    settings.check()?;
     let width = vectors.first().map_or(0, Vec::len);
     let all = vectors.iter().chain(dev.0);
     let fits = width > 0
@@ -56,7 +57,7 @@ pub fn train(
     for epoch in 0..settings.epochs {
         let mut order: Vec<usize> = (0..inputs.len()).collect();
         shuffle(&mut order, random(settings.seed, u64::from(epoch)));
-        for batch in order.chunks(settings.batch.max(1)) {
+        for batch in order.chunks(settings.batch) {
             let mut gradient = vec![0f32; size];
             for &index in batch {
                 let predicted = softmax(&head.apply(&inputs[index]));
@@ -188,6 +189,11 @@ mod tests {
         let none: (&[Vec<f32>], &[Vec<f32>]) = (&[], &[]);
         assert!(train(&[], &[], none, 2, &settings).is_err());
         assert!(train(&[vec![1.0]], &[vec![1.0]], none, 2, &settings).is_err());
+        let never = Settings {
+            epochs: 0,
+            ..Settings::default()
+        };
+        assert!(train(&[vec![1.0]], &[vec![1.0, 0.0]], none, 2, &never).is_err());
         assert!(train(&[vec![f32::NAN]], &[vec![1.0, 0.0]], none, 2, &settings).is_err());
     }
 }
