@@ -8,121 +8,14 @@ use escala_models::Compute;
 use escala_models::bert::{
     Problem, SentenceEncoder, SequenceClassifier, Span, TokenClassifier, Tokenizer,
 };
-use escala_weights::format::safetensors::{Contents, Tensor, write};
-use half::f16;
 use proptest::prelude::*;
-use safetensors::Dtype;
-use serde::Deserialize;
 use std::path::Path;
 use std::sync::OnceLock;
-use tempfile::TempDir;
 
-#[derive(Deserialize)]
-struct Golden {
-    checkpoints: Vec<Checkpoint>,
-}
+#[path = "../../tests/common/checkpoints.rs"]
+mod checkpoints;
 
-#[derive(Deserialize)]
-struct Checkpoint {
-    name: String,
-    task: String,
-    half: bool,
-    old_names: bool,
-    config: serde_json::Value,
-    tokenizer: serde_json::Value,
-    tensors: Vec<(String, Vec<usize>)>,
-    cases: Vec<Case>,
-}
-
-#[derive(Deserialize)]
-struct Case {
-    text: String,
-    ids: Vec<u32>,
-    mean: Vec<f32>,
-    #[serde(default)]
-    scores: Vec<f32>,
-    /// Label, score, first character, after the last.
-    #[serde(default)]
-    spans: Vec<(String, f32, usize, usize)>,
-}
-
-fn golden() -> &'static Golden {
-    static GOLDEN: OnceLock<Golden> = OnceLock::new();
-    GOLDEN.get_or_init(|| {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/encoders.json");
-        let text = std::fs::read_to_string(path).expect("golden");
-        serde_json::from_str(&text).expect("golden json")
-    })
-}
-
-/// `count` numbers in [-0.5, 0.5): FNV-1a of the name, then SplitMix64 of that plus the element's number.
-fn value(name: &str, count: usize) -> impl Iterator<Item = f32> {
-    let seed = name.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
-    });
-    (1..=count as u64).map(move |number| {
-        let mut state = seed.wrapping_add(number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        state = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        state = (state ^ (state >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        state ^= state >> 31;
-        ((state >> 40) as f64 / f64::from(1 << 24) - 0.5) as f32
-    })
-}
-
-fn tensor(name: &str, shape: &[usize], half: bool) -> Tensor {
-    let numbers = value(name, shape.iter().product());
-    let scaled = numbers.map(|x| match shape.len() {
-        1 => x * 0.25 + if name.ends_with("weight") { 1.0 } else { 0.0 },
-        _ if name.contains("embeddings") => x * 8.0,
-        _ if name.contains("classifier") => x * 2.0,
-        _ => x * 0.4,
-    });
-    if !half {
-        return Tensor::f32(shape, &scaled.collect::<Vec<_>>());
-    }
-    Tensor {
-        dtype: Dtype::F16,
-        shape: shape.to_vec(),
-        data: scaled
-            .flat_map(|x| f16::from_f32(x).to_le_bytes())
-            .collect(),
-    }
-}
-
-impl Checkpoint {
-    /// Writes the folder as `save_pretrained` does.
-    fn folder(&self) -> TempDir {
-        let folder = tempfile::tempdir().expect("folder");
-        let put = |name: &str, bytes: Vec<u8>| {
-            std::fs::write(folder.path().join(name), bytes).expect("file");
-        };
-        put("config.json", self.config.to_string().into_bytes());
-        put("tokenizer.json", self.tokenizer.to_string().into_bytes());
-        let mut contents = Contents::default();
-        for (name, shape) in &self.tensors {
-            let tensor = tensor(name, shape, self.half);
-            let mut name = name.clone();
-            if self.old_names {
-                name = name.replace("LayerNorm.weight", "LayerNorm.gamma");
-                name = name.replace("LayerNorm.bias", "LayerNorm.beta");
-            }
-            contents.tensors.insert(name, tensor);
-        }
-        let mut file = Vec::new();
-        write(&contents, &mut file).expect("tensors");
-        put("model.safetensors", file);
-        folder
-    }
-
-    fn texts(&self) -> Vec<&str> {
-        self.cases.iter().map(|case| case.text.as_str()).collect()
-    }
-}
-
-fn of_task(task: &str) -> impl Iterator<Item = &'static Checkpoint> {
-    let task = task.to_owned();
-    golden().checkpoints.iter().filter(move |c| c.task == task)
-}
+use checkpoints::{Case, golden, of_task};
 
 /// Values have six decimals, and sums in 32-bit floats come in another order.
 fn near(got: &[f32], want: &[f32]) -> bool {

@@ -428,9 +428,19 @@ fn three_steps_of_full_fine_tuning_are_pytorchs() {
 
 #[test]
 fn a_saved_adapter_merges_into_the_network_that_was_trained() {
+    saved_and_loaded(LORA);
+}
+
+#[test]
+fn a_fully_trained_network_is_loaded_from_its_own_folder() {
+    saved_and_loaded(Method::Full);
+}
+
+/// Trains a little, saves, loads, and compares the answers of the trained network with the loaded one's.
+fn saved_and_loaded(method: Method) {
     let folder = tempfile::tempdir().expect("a folder");
     let tensors = network(folder.path());
-    let mut trainer = trainer(&tensors, LORA, settings());
+    let mut trainer = trainer(&tensors, method, settings());
     trainer
         .train(&examples(100, 0), &[], None, &mut Watch::until(0))
         .expect("trained");
@@ -447,14 +457,26 @@ fn a_saved_adapter_merges_into_the_network_that_was_trained() {
         prompt: String::new(),
         temperature: 1.0,
     };
-    let out = folder.path().join("adapter");
-    adapter::save(&trainer, &description, LORA, &out).expect("saved");
-    assert_eq!(Adapter::open(&out).expect("readable").config, description);
-    // The fast network with the adapter merged into it answers as the one that was trained.
     std::fs::write(folder.path().join("config.json"), CONFIG).expect("written");
     std::fs::write(folder.path().join("tokenizer.json"), TOKENIZER).expect("written");
-    let classifier =
-        AdaptedClassifier::load(folder.path(), &out, &Device::Cpu).expect("fits its base");
+    let out = folder.path().join("adapter");
+    assert!(!Adapter::is_in(&out));
+    adapter::save(&trainer, &description, method, folder.path(), &out).expect("saved");
+    assert!(Adapter::is_in(&out));
+    let read = Adapter::open(&out).expect("readable").config;
+    let base = match method {
+        Method::Full => {
+            assert_eq!(read.base_model_name_or_path, adapter::OWN_BASE);
+            assert_eq!(read.labels, description.labels);
+            &out
+        }
+        Method::Lora { .. } => {
+            assert_eq!(read, description);
+            folder.path()
+        }
+    };
+    // The fast network with the adapter merged into it answers as the one that was trained.
+    let classifier = AdaptedClassifier::load(base, &out, &Device::Cpu).expect("fits its base");
     let texts = ["7 2 31", "44 4 4 19 20 3", "12"];
     let sequences: Vec<Example> = texts
         .iter()
@@ -470,7 +492,7 @@ fn a_saved_adapter_merges_into_the_network_that_was_trained() {
         .classify(&Compute::cpu(2), &texts)
         .expect("answers");
     let want = trainer.predict(&sequences).expect("answers");
-    let before = crate::trainer(&tensors, LORA, settings())
+    let before = crate::trainer(&tensors, method, settings())
         .predict(&sequences)
         .expect("answers");
     let mut moved = 0f32;

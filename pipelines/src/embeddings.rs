@@ -1,9 +1,12 @@
-//! Sentence embeddings: all-MiniLM-L6-v2, mean pooling, unit length.
+//! Sentence embeddings: all-MiniLM-L6-v2, mean pooling, unit length; or the encoder that an operator names, pooled as its
+//! folder says.
 
+use crate::classifier::Source;
 use crate::error::{Error, Kind, Result};
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit, unavailable};
 use escala_models::Compute;
 use escala_models::bert::{SentenceEncoder, Tokenizer, Tokens};
+use escala_weights::{Progress, Store};
 use parking_lot::Mutex;
 
 /// The catalogue's name of the encoder.
@@ -15,6 +18,9 @@ pub const DIMENSIONS: usize = 384;
 /// Tokens the encoder reads of a text, as sentence-transformers does for this model.
 pub const MAX_TOKENS: usize = 256;
 
+/// Tokens that any encoder is expected to read of a text, at most, when the cost of one is estimated.
+const MOST_TOKENS: u64 = 512;
+
 /// One text to embed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EmbeddingInput {
@@ -25,17 +31,34 @@ pub struct EmbeddingInput {
 /// The embedding of one text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Embedding {
-    /// 384 numbers, Euclidean length 1.
+    /// Numbers of Euclidean length 1; [`DIMENSIONS`] unless another encoder was named.
     pub vector: Vec<f32>,
-    /// Tokens read, special ones included; at most 256.
+    /// Tokens read, special ones included; at most [`MAX_TOKENS`] unless another encoder was named.
     pub tokens: usize,
     /// The text had more tokens than the model reads.
     pub truncated: bool,
 }
 
 /// Sentence embeddings.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct EmbeddingsTask;
+#[derive(Clone, Debug)]
+pub struct EmbeddingsTask {
+    source: Source,
+}
+
+impl EmbeddingsTask {
+    /// By the encoder that is named, else by [`MODEL`].
+    pub fn new(named: Option<&str>) -> Self {
+        Self {
+            source: Source::of(named, MODEL),
+        }
+    }
+}
+
+impl Default for EmbeddingsTask {
+    fn default() -> Self {
+        Self::new(None)
+    }
+}
 
 /// The loaded encoder with its tokenizer.
 pub struct EmbeddingsPipeline {
@@ -53,7 +76,15 @@ impl Task for EmbeddingsTask {
     }
 
     fn model(&self) -> &str {
-        MODEL
+        self.source.name()
+    }
+
+    fn fetch(
+        &self,
+        weights: &Store,
+        progress: &dyn Progress,
+    ) -> std::result::Result<(), escala_weights::Error> {
+        self.source.fetch(weights, progress).map(drop)
     }
 
     fn unit(&self) -> Unit {
@@ -63,7 +94,7 @@ impl Task for EmbeddingsTask {
     fn cost(&self, input: &EmbeddingInput) -> u64 {
         // English has four to five bytes a token; other scripts have fewer, and the estimate is low there
         // by at most the factor that a batch may be larger than meant.
-        (input.text.len() as u64 / 4 + 2).min(MAX_TOKENS as u64)
+        (input.text.len() as u64 / 4 + 2).min(MOST_TOKENS)
     }
 
     fn limits(&self) -> Limits {
@@ -78,22 +109,24 @@ impl Task for EmbeddingsTask {
     }
 
     fn memory_estimate(&self) -> Option<u64> {
-        Some(95_000_000)
+        matches!(self.source, Source::Catalogue(_)).then_some(95_000_000)
     }
 
     fn load(&self, context: &LoadContext<'_>) -> Result<EmbeddingsPipeline> {
-        let files = context
-            .weights
-            .ensure(MODEL, &escala_weights::Silent)
-            .map_err(|e| unavailable(MODEL, e))?;
-        let tokenizer = files
-            .path("tokenizer.json")
-            .map_err(|e| unavailable(MODEL, e))?;
+        let model = self.source.name();
+        let files = self
+            .source
+            .fetch(context.weights, &escala_weights::Silent)
+            .map_err(|e| unavailable(model, e))?;
+        let encoder = SentenceEncoder::load(files.dir(), context.device)
+            .map_err(|e| unavailable(model, e))?;
+        let longest = match self.source {
+            Source::Catalogue(_) => MAX_TOKENS,
+            Source::Checkpoint(_) => encoder.max_tokens(),
+        };
         Ok(EmbeddingsPipeline {
-            tokenizer: Tokenizer::open(&tokenizer, MAX_TOKENS)
-                .map_err(|e| unavailable(MODEL, e))?,
-            encoder: SentenceEncoder::load(files.dir(), context.device)
-                .map_err(|e| unavailable(MODEL, e))?,
+            tokenizer: Tokenizer::load(files.dir(), longest).map_err(|e| unavailable(model, e))?,
+            encoder,
         })
     }
 }

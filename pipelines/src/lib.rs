@@ -1,6 +1,8 @@
 //! Task = preprocess, network, postprocess; and the engine that loads, batches and admits.
 
 pub mod chinese;
+pub mod classes;
+pub mod classifier;
 pub mod embeddings;
 pub mod engine;
 pub mod error;

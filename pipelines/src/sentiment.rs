@@ -6,29 +6,32 @@
 //! ```
 //!
 //! English is read by all-MiniLM-L6-v2 with low-rank adapters, all other languages by multilingual-e5-small as it is
-//! with a linear layer; both were trained on the same ratings by `escala train` (`weights/sentiment/README.md`).
+//! with a linear layer; both were trained on the same ratings by `escala train` (`weights/sentiment/README.md`). An
+//! operator can name another classifier for either; what its labels mean is in [`Sentiment::of_label`].
 //!
-//! **Parts.** A text of more than [`PART`] bytes is cut between sentences into parts of at most that. The text's
+//! **Parts.** A long text is cut between sentences into parts of at most [`PART`] bytes (of other classifiers: what
+//! they can read). The text's
 //! probabilities are the parts' mean, weighted by length. Parts that contradict each other make the text mixed: with
 //! *u* the mean of how much more positive than negative the positive parts are, *d* the same of the negative parts and
 //! *m* the smaller of both, *m* is moved from POSITIVE and *m* from NEGATIVE to MIXED. (The targets of the training
 //! examples are made of the raters' shares in the same way.)
 
+use crate::classifier::{Source, TextClassifier};
 use crate::error::{Error, Kind, Result};
 use crate::syntax::names;
-use crate::task::{Limits, LoadContext, Pipeline, Task, Unit, unavailable};
+use crate::task::{Limits, LoadContext, Pipeline, Task, Unit};
 use escala_models::Compute;
-use escala_models::bert::AdaptedClassifier;
-use escala_models::train::adapter::Adapter;
-use escala_weights::builtin;
+use escala_weights::{Progress, Store, builtin};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
-use std::path::Path;
 use std::sync::{Arc, Weak};
 
-/// Bytes of a text that are read together.
+/// Bytes of a text that the built-in classifiers read together: they learned from sentences.
 pub const PART: usize = 280;
+
+/// Bytes that another classifier reads together, at most.
+const LONGEST_PART: usize = 1000;
 
 /// Parts that go through the network together.
 const AT_ONCE: usize = 64;
@@ -83,55 +86,124 @@ pub fn likeliest(scores: &Scores) -> Sentiment {
     Sentiment::ALL[(1..scores.len()).fold(0, likelier)]
 }
 
+impl Sentiment {
+    /// What a classifier's label means: the four names themselves, what popular checkpoints call them, and stars
+    /// of five (three are neutral).
+    fn of_label(label: &str) -> Option<Self> {
+        let label = label.to_lowercase().replace(['_', '-'], " ");
+        match label.trim() {
+            "positive" | "pos" | "very positive" | "4 stars" | "5 stars" => Some(Self::Positive),
+            "negative" | "neg" | "very negative" | "1 star" | "2 stars" => Some(Self::Negative),
+            "neutral" | "neu" | "3 stars" => Some(Self::Neutral),
+            "mixed" => Some(Self::Mixed),
+            _ => None,
+        }
+    }
+}
+
+/// A classifier whose labels are sentiments.
+pub struct Judge {
+    classifier: TextClassifier,
+    /// The place in [`Scores`] of each label.
+    places: Vec<usize>,
+    /// Bytes that are read together.
+    part: usize,
+}
+
+impl Judge {
+    /// The classifier that an operator named.
+    ///
+    /// # Errors
+    /// `Unavailable` when it cannot be loaded, or its labels are not sentiments.
+    fn named(reference: &str, context: &LoadContext<'_>) -> Result<Self> {
+        let classifier = TextClassifier::named(reference, context)?;
+        // A token has two bytes or more in nearly all texts.
+        let part = (2 * classifier.max_tokens().saturating_sub(2)).clamp(32, LONGEST_PART);
+        Self::of(classifier, part, reference)
+    }
+
+    fn of(classifier: TextClassifier, part: usize, name: &str) -> Result<Self> {
+        let labels = classifier.labels();
+        let meant: Option<Vec<Sentiment>> = labels
+            .iter()
+            .map(|label| Sentiment::of_label(label))
+            .collect();
+        let both = [Sentiment::Positive, Sentiment::Negative];
+        match meant {
+            Some(meant) if both.iter().all(|wanted| meant.contains(wanted)) => Ok(Self {
+                places: meant.iter().map(|sentiment| *sentiment as usize).collect(),
+                classifier,
+                part,
+            }),
+            _ => Err(Error::new(
+                Kind::Unavailable,
+                format!(
+                    "{name} cannot judge sentiment: its labels are {}; known are positive, negative, neutral, \
+                     mixed, \"very positive\", \"very negative\" and \"1 star\" to \"5 stars\" (`id2label` in \
+                     config.json names them)",
+                    labels.join(", ")
+                ),
+            )),
+        }
+    }
+
+    /// The probabilities of the sentiments from those of the labels.
+    fn scores(&self, labels: &[f32]) -> Scores {
+        let mut scores = [0f32; 4];
+        for (&place, score) in self.places.iter().zip(labels) {
+            scores[place] += score;
+        }
+        if !self.classifier.exclusive() {
+            let sum: f32 = scores.iter().sum();
+            // No label holds: the text says neither.
+            match sum > f32::MIN_POSITIVE {
+                true => scores.iter_mut().for_each(|score| *score /= sum),
+                false => scores = [0.0, 0.0, 1.0, 0.0],
+            }
+        }
+        scores
+    }
+}
+
 /// A place for a classifier that several tasks hold the same copy of.
 #[derive(Clone)]
 pub struct SharedClassifier {
-    adapter: builtin::Adapter,
-    place: Arc<Mutex<Weak<AdaptedClassifier>>>,
+    builtin: builtin::Adapter,
+    source: Source,
+    place: Arc<Mutex<Weak<Judge>>>,
 }
 
 impl SharedClassifier {
-    /// The classifier of English texts.
-    pub fn english() -> Self {
-        Self::of(builtin::SENTIMENT_ENGLISH)
+    /// The classifier of English texts: the one that is named, else the built-in one.
+    pub fn english(named: Option<&str>) -> Self {
+        Self::of(builtin::SENTIMENT_ENGLISH, named)
     }
 
-    /// The classifier of texts in other languages.
-    pub fn multilingual() -> Self {
-        Self::of(builtin::SENTIMENT_MULTILINGUAL)
+    /// The classifier of texts in other languages: the one that is named, else the built-in one.
+    pub fn multilingual(named: Option<&str>) -> Self {
+        Self::of(builtin::SENTIMENT_MULTILINGUAL, named)
     }
 
-    fn of(adapter: builtin::Adapter) -> Self {
+    fn of(builtin: builtin::Adapter, named: Option<&str>) -> Self {
         Self {
-            adapter,
+            builtin,
+            source: Source::of(named, builtin.base),
             place: Arc::default(),
         }
     }
 
-    fn load(&self, context: &LoadContext<'_>) -> Result<Arc<AdaptedClassifier>> {
+    fn load(&self, context: &LoadContext<'_>) -> Result<Arc<Judge>> {
         let mut place = self.place.lock();
         if let Some(shared) = place.upgrade() {
             return Ok(shared);
         }
-        let base = self.adapter.base;
-        let files = context
-            .weights
-            .ensure(base, &escala_weights::Silent)
-            .map_err(|e| unavailable(base, e))?;
-        let name = Path::new("the built-in adapter");
-        let adapter = Adapter::parse(self.adapter.config, self.adapter.tensors.into(), name)
-            .map_err(|e| unavailable(base, e))?;
-        let classifier = AdaptedClassifier::new(files.dir(), adapter, context.device)
-            .map_err(|e| unavailable(base, e))?;
-        let names = Sentiment::ALL.iter().map(|sentiment| sentiment.name());
-        if !classifier.labels().iter().map(String::as_str).eq(names) {
-            let message = format!(
-                "the adapter of {base} has the labels {:?}",
-                classifier.labels()
-            );
-            return Err(Error::new(Kind::Unavailable, message));
-        }
-        let shared = Arc::new(classifier);
+        let shared = Arc::new(match &self.source {
+            Source::Catalogue(base) => {
+                let classifier = TextClassifier::builtin(&self.builtin, context)?;
+                Judge::of(classifier, PART, base)?
+            }
+            Source::Checkpoint(reference) => Judge::named(reference, context)?,
+        });
         *place = Arc::downgrade(&shared);
         Ok(shared)
     }
@@ -164,12 +236,34 @@ impl SentimentTask {
 
 /// The loaded classifier.
 pub struct SentimentPipeline {
-    classifier: Arc<AdaptedClassifier>,
+    judge: Arc<Judge>,
+}
+
+/// What the parts of a text say, in order, each with its length in bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parts(Vec<(usize, Scores)>);
+
+impl Parts {
+    /// The probabilities of the whole text.
+    pub fn whole(&self) -> Scores {
+        join(&self.0)
+    }
+
+    /// The parts of several texts that follow each other.
+    pub fn concat(texts: impl IntoIterator<Item = Self>) -> Self {
+        Self(texts.into_iter().flat_map(|parts| parts.0).collect())
+    }
+}
+
+impl FromIterator<(usize, Scores)> for Parts {
+    fn from_iter<I: IntoIterator<Item = (usize, Scores)>>(parts: I) -> Self {
+        Self(parts.into_iter().collect())
+    }
 }
 
 impl Task for SentimentTask {
     type Input = Arc<str>;
-    type Output = Scores;
+    type Output = Parts;
     type Pipeline = SentimentPipeline;
 
     fn name(&self) -> &'static str {
@@ -177,7 +271,15 @@ impl Task for SentimentTask {
     }
 
     fn model(&self) -> &str {
-        self.shared.adapter.base
+        self.shared.source.name()
+    }
+
+    fn fetch(
+        &self,
+        weights: &Store,
+        progress: &dyn Progress,
+    ) -> std::result::Result<(), escala_weights::Error> {
+        self.shared.source.fetch(weights, progress).map(drop)
     }
 
     fn unit(&self) -> Unit {
@@ -189,8 +291,7 @@ impl Task for SentimentTask {
     }
 
     fn limits(&self) -> Limits {
-        // As embeddings: two cores read about 10,000 tokens a second, so a batch takes a tenth of a second; one
-        // text of a megabyte is a quarter of the queue and takes half a minute.
+        // As embeddings: two cores read about 10,000 tokens a second, so a batch takes a tenth of a second.
         Limits {
             batch_cost: 1024,
             batch_items: 256,
@@ -201,34 +302,34 @@ impl Task for SentimentTask {
 
     fn load(&self, context: &LoadContext<'_>) -> Result<SentimentPipeline> {
         Ok(SentimentPipeline {
-            classifier: self.shared.load(context)?,
+            judge: self.shared.load(context)?,
         })
     }
 }
 
 impl Pipeline for SentimentPipeline {
     type Input = Arc<str>;
-    type Output = Scores;
+    type Output = Parts;
 
     fn memory(&self) -> u64 {
-        self.classifier.memory()
+        self.judge.classifier.memory()
     }
 
     fn sample(&self) -> Arc<str> {
         "The room was clean, but the breakfast was cold.".into()
     }
 
-    fn run(&self, compute: &Compute, batch: &[Arc<str>]) -> Vec<Result<Scores>> {
+    fn run(&self, compute: &Compute, batch: &[Arc<str>]) -> Vec<Result<Parts>> {
         let (mut texts, mut counts) = (Vec::new(), Vec::with_capacity(batch.len()));
         for text in batch {
-            let parts = parts(text);
+            let parts = parts(text, self.judge.part);
             counts.push(parts.len());
             texts.extend(parts.into_iter().map(|part| &text[part]));
         }
         let mut scores = Vec::with_capacity(texts.len());
         for some in texts.chunks(AT_ONCE) {
-            match self.classifier.classify(compute, some) {
-                Ok(rows) => scores.extend(rows),
+            match self.judge.classifier.classify(compute, some) {
+                Ok(rows) => scores.extend(rows.iter().map(|row| self.judge.scores(row))),
                 Err(error) => {
                     let error =
                         Error::new(Kind::Internal, "the sentiment model failed").with_source(error);
@@ -236,20 +337,9 @@ impl Pipeline for SentimentPipeline {
                 }
             }
         }
-        let mut rest = texts.iter().zip(&scores);
-        counts
-            .into_iter()
-            .map(|count| {
-                let own: Option<Vec<(usize, Scores)>> = rest
-                    .by_ref()
-                    .take(count)
-                    .map(|(text, scores)| Some((text.len(), scores.as_slice().try_into().ok()?)))
-                    .collect();
-                own.map(|own| join(&own)).ok_or_else(|| {
-                    Error::new(Kind::Internal, "the sentiment model has other labels")
-                })
-            })
-            .collect()
+        let mut rest = texts.iter().map(|text| text.len()).zip(scores);
+        let own = |count| Ok(rest.by_ref().take(count).collect());
+        counts.into_iter().map(own).collect()
     }
 }
 
@@ -281,18 +371,18 @@ fn join(parts: &[(usize, Scores)]) -> Scores {
     scores
 }
 
-/// The parts of a text that are read together: whole sentences as far as they fit. At least one; together they
+/// The parts of a text that are read together, of about `most` bytes: whole sentences as far as they fit. At least one; together they
 /// are the text.
-fn parts(text: &str) -> Vec<Range<usize>> {
+fn parts(text: &str, most: usize) -> Vec<Range<usize>> {
     let mut parts = Vec::new();
-    if text.len() <= PART {
+    if text.len() <= most {
         parts.push(0..text.len());
         return parts;
     }
     let (mut start, mut sentence, mut space) = (0, 0, 0);
     let mut last = ' ';
     for (at, c) in text.char_indices() {
-        if at - start >= PART {
+        if at - start >= most {
             // The end of the last whole sentence, or of the last whole word, or here.
             let end = [sentence, space, at].into_iter().find(|&end| end > start);
             let end = end.unwrap_or(at);
@@ -323,14 +413,18 @@ mod tests {
     fn parts_end_with_sentences_where_they_can() {
         let sentence = "The room was clean and the staff were kind. ";
         let text = sentence.repeat(20);
-        for part in parts(&text) {
+        for part in parts(&text, PART) {
             assert!(text[part].ends_with(". "));
         }
-        let words = parts(&"word ".repeat(200)).into_iter();
+        let words = parts(&"word ".repeat(200), PART).into_iter();
         assert!(words.clone().count() > 3);
-        assert_eq!(parts("").len(), 1);
+        assert_eq!(parts("", PART).len(), 1);
         let solid = "字".repeat(1000);
-        assert!(parts(&solid).iter().all(|part| part.len() <= PART + 3));
+        assert!(
+            parts(&solid, PART)
+                .iter()
+                .all(|part| part.len() <= PART + 3)
+        );
     }
 
     #[test]
@@ -352,10 +446,29 @@ mod tests {
         );
     }
 
+    #[test]
+    fn labels_of_popular_checkpoints_are_known() {
+        let known = [
+            ("POSITIVE", Sentiment::Positive),
+            ("Very Negative", Sentiment::Negative),
+            ("neutral", Sentiment::Neutral),
+            ("1 star", Sentiment::Negative),
+            ("3 stars", Sentiment::Neutral),
+            ("5 stars", Sentiment::Positive),
+            ("MIXED", Sentiment::Mixed),
+        ];
+        for (label, sentiment) in known {
+            assert_eq!(Sentiment::of_label(label), Some(sentiment), "{label}");
+        }
+        for label in ["LABEL_0", "", "joy", "not positive"] {
+            assert_eq!(Sentiment::of_label(label), None, "{label}");
+        }
+    }
+
     proptest! {
         #[test]
         fn parts_are_the_text(text in "\\PC{0,900}|[a-z .!\n]{0,2000}|[字。 a]{0,900}") {
-            let parts = parts(&text);
+            let parts = parts(&text, PART);
             prop_assert!(!parts.is_empty());
             let joined: String = parts.iter().map(|part| &text[part.clone()]).collect();
             prop_assert_eq!(joined, text.clone());

@@ -14,12 +14,14 @@
 //!
 //! Scores are the networks' own probabilities of what they chose, not calibrated on held-out data.
 
+use crate::classifier::Source;
 use crate::error::{Error, Kind, Result};
 use crate::offsets::{Extent, Offsets};
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit, each, unavailable};
 use escala_models::Compute;
+use escala_models::bert::{TokenClassifier, WordLabels};
 use escala_models::spacy::{self, Document, Language};
-use escala_weights::Store;
+use escala_weights::{Progress, Store};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -151,17 +153,19 @@ names! {
 }
 
 impl EntityType {
-    /// The type for a label of OntoNotes 5, which the English recogniser was trained on, or of WikiNER, which
-    /// the Spanish one was.
+    /// The type for a label of OntoNotes 5, which the English recogniser was trained on, of WikiNER, which the
+    /// Spanish one was, or as other recognisers name what is like it.
     fn of_label(label: &str) -> Self {
         match label {
             "PERSON" | "PER" => Self::Person,
-            "ORG" => Self::Organization,
-            "GPE" | "LOC" | "FAC" => Self::Location,
+            "ORG" | "ORGANIZATION" | "ORGANISATION" | "COMPANY" | "CORPORATION" => {
+                Self::Organization
+            }
+            "GPE" | "LOC" | "FAC" | "LOCATION" | "PLACE" => Self::Location,
             "DATE" | "TIME" => Self::Date,
             "EVENT" => Self::Event,
-            "PRODUCT" => Self::CommercialItem,
-            "WORK_OF_ART" => Self::Title,
+            "PRODUCT" | "COMMERCIAL_ITEM" => Self::CommercialItem,
+            "WORK_OF_ART" | "TITLE" => Self::Title,
             "CARDINAL" | "ORDINAL" | "PERCENT" | "MONEY" | "QUANTITY" => Self::Quantity,
             _ => Self::Other,
         }
@@ -309,18 +313,74 @@ pub(crate) const LIMITS: Limits = Limits {
 #[derive(Clone, Default)]
 pub struct SyntaxTask {
     shared: SharedModel,
+    /// The classifier of words that finds entities in the place of the model's own recogniser.
+    entities: Option<Source>,
 }
 
 impl SyntaxTask {
     /// The task, on the copy of the model in this place.
     pub fn new(shared: SharedModel) -> Self {
-        Self { shared }
+        Self {
+            shared,
+            entities: None,
+        }
+    }
+
+    /// The same with entities found by the classifier of words that is named, if one is.
+    pub fn with_entities(self, named: Option<&str>) -> Self {
+        Self {
+            entities: named.map(|named| Source::Checkpoint(named.into())),
+            ..self
+        }
     }
 }
 
 /// The loaded model.
 pub struct SyntaxPipeline {
     shared: Arc<spacy::Pipeline>,
+    entities: Option<TokenClassifier>,
+}
+
+impl SyntaxPipeline {
+    /// Puts what the other classifier finds in the place of the recogniser's entities.
+    fn recognise(
+        &self,
+        compute: &Compute,
+        batch: &[Arc<str>],
+        answers: Vec<Result<Syntax>>,
+    ) -> Vec<Result<Syntax>> {
+        let Some(classifier) = &self.entities else {
+            return answers;
+        };
+        let texts: Vec<&str> = batch.iter().map(|text| &**text).collect();
+        let found = match classifier.classify(compute, &texts) {
+            Ok(found) => found,
+            Err(error) => {
+                let error =
+                    Error::new(Kind::Internal, "the model of entities failed").with_source(error);
+                return batch.iter().map(|_| Err(error.clone())).collect();
+            }
+        };
+        let one = |((text, answer), words): ((&Arc<str>, Result<Syntax>), WordLabels)| {
+            let offsets = Offsets::new(text);
+            let mut entities = Vec::with_capacity(words.spans.len());
+            for span in words.spans {
+                if let Some(extent) = offsets.trimmed(span.start..span.end)? {
+                    entities.push(Entity {
+                        extent,
+                        kind: EntityType::of_label(&span.label.to_uppercase()),
+                        label: span.label,
+                        score: probability(span.score)?,
+                    });
+                }
+            }
+            Ok(Syntax {
+                entities,
+                ..answer?
+            })
+        };
+        batch.iter().zip(answers).zip(found).map(one).collect()
+    }
 }
 
 impl Task for SyntaxTask {
@@ -339,6 +399,18 @@ impl Task for SyntaxTask {
         self.shared.model()
     }
 
+    fn fetch(
+        &self,
+        weights: &Store,
+        progress: &dyn Progress,
+    ) -> std::result::Result<(), escala_weights::Error> {
+        weights.ensure(self.model(), progress)?;
+        match &self.entities {
+            Some(source) => source.fetch(weights, progress).map(drop),
+            None => Ok(()),
+        }
+    }
+
     fn unit(&self) -> Unit {
         Unit::Bytes
     }
@@ -353,7 +425,16 @@ impl Task for SyntaxTask {
 
     fn load(&self, context: &LoadContext<'_>) -> Result<SyntaxPipeline> {
         let shared = self.shared.load(context)?;
-        Ok(SyntaxPipeline { shared })
+        let classifier = |source: &Source| {
+            let files = source.fetch(context.weights, &escala_weights::Silent);
+            let files = files.map_err(|e| unavailable(source.name(), e))?;
+            TokenClassifier::load(files.dir(), context.device)
+                .map_err(|e| unavailable(source.name(), e))
+        };
+        Ok(SyntaxPipeline {
+            shared,
+            entities: self.entities.as_ref().map(classifier).transpose()?,
+        })
     }
 }
 
@@ -362,7 +443,8 @@ impl Pipeline for SyntaxPipeline {
     type Output = Syntax;
 
     fn memory(&self) -> u64 {
-        self.shared.memory()
+        let entities = self.entities.as_ref();
+        self.shared.memory() + entities.map_or(0, TokenClassifier::memory)
     }
 
     fn sample(&self) -> Arc<str> {
@@ -373,9 +455,10 @@ impl Pipeline for SyntaxPipeline {
     }
 
     fn run(&self, compute: &Compute, batch: &[Arc<str>]) -> Vec<Result<Syntax>> {
-        each(compute, batch, |text| {
+        let answers = each(compute, batch, |text| {
             read(text, &self.shared.analyse(text))
-        })
+        });
+        self.recognise(compute, batch, answers)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Kind, Result};
 use escala_models::Compute;
-use escala_weights::Store;
+use escala_weights::{Progress, Store};
 use parking_lot::Mutex;
 use std::time::{Duration, Instant};
 
@@ -96,8 +96,20 @@ pub trait Task: Send + Sync + 'static {
     /// The task's name in metrics, logs and messages: `language`, `embeddings`, `labels`.
     fn name(&self) -> &'static str;
 
-    /// The catalogue's name of the model behind it.
+    /// The name of the model behind it: the catalogue's, or the checkpoint that the operator named.
     fn model(&self) -> &str;
+
+    /// Pulls the model where it is missing. Loading does so too; this is for showing progress.
+    ///
+    /// # Errors
+    /// What cannot be pulled, and what to do.
+    fn fetch(
+        &self,
+        weights: &Store,
+        progress: &dyn Progress,
+    ) -> std::result::Result<(), escala_weights::Error> {
+        weights.ensure(self.model(), progress).map(drop)
+    }
 
     /// The version under which it is registered beside others of the same name.
     fn version(&self) -> &str {

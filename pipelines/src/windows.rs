@@ -16,15 +16,19 @@
 
 use crate::language::{Language, Languages};
 use crate::offsets::Extent;
+use crate::sentiment;
 use crate::syntax::{Syntax, SyntaxInput};
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 use unicode_segmentation::GraphemeCursor;
 
 /// Bytes of a window of a text that a language model reads. Words cost about 35 µs each: 30 ms of work for prose and
 /// 0.2 s for the worst text, in which every mark is a word; some three megabytes while it is read. Half of what a
 /// batch takes, so that the windows of one long text keep several threads busy.
 pub const READING: usize = 4 << 10;
+/// Bytes of a window of a text whose sentiment is asked: about a quarter of a second of work.
+pub const SENTIMENT: usize = 8 << 10;
 /// Bytes of a window of a text whose language is asked: some milliseconds of work.
 pub const LANGUAGE: usize = 128 << 10;
 
@@ -66,6 +70,16 @@ impl Windowed for SyntaxInput {
 
     fn part(&self, text: &str) -> Self {
         Self::new(text.into(), &self.language)
+    }
+}
+
+impl Windowed for Arc<str> {
+    fn text(&self) -> &str {
+        self
+    }
+
+    fn part(&self, text: &str) -> Self {
+        text.into()
     }
 }
 
@@ -113,6 +127,13 @@ impl Joined for Syntax {
                 .extend(sentences.map(|extent| part.moved(extent)));
         }
         whole
+    }
+}
+
+/// The parts of the windows, one after the other.
+impl Joined for sentiment::Parts {
+    fn join(parts: Vec<(Part, Self)>) -> Self {
+        Self::concat(parts.into_iter().map(|(_, parts)| parts))
     }
 }
 

@@ -28,12 +28,12 @@ fn load(task: &SentimentTask) -> SentimentPipeline {
 }
 
 fn english() -> SentimentPipeline {
-    load(&SentimentTask::english(SharedClassifier::english()))
+    load(&SentimentTask::english(SharedClassifier::english(None)))
 }
 
 fn multilingual() -> SentimentPipeline {
     load(&SentimentTask::multilingual(
-        SharedClassifier::multilingual(),
+        SharedClassifier::multilingual(None),
     ))
 }
 
@@ -57,7 +57,9 @@ fn labelled(name: &str) -> Vec<(Sentiment, Arc<str>)> {
 
 fn judge(pipeline: &SentimentPipeline, texts: &[Arc<str>]) -> Vec<Scores> {
     let answers = pipeline.run(&Compute::cpu(2), texts).into_iter();
-    answers.map(|answer| answer.expect("an answer")).collect()
+    answers
+        .map(|answer| answer.expect("an answer").whole())
+        .collect()
 }
 
 /// Share of right labels, mean F1 of the labels that occur, F1 of MIXED, and how often positive and negative

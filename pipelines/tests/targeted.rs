@@ -158,9 +158,9 @@ fn mentions_types_and_groups() {
 fn targeted() -> TargetedPipeline<SentimentTask> {
     let store = Store::open(StoreOptions::default()).expect("store");
     let sentences = Sentences {
-        task: SentimentTask::english(SharedClassifier::english()),
+        task: SentimentTask::english(SharedClassifier::english(None)),
         input: |sentence| sentence.into(),
-        scores: |scores| *scores,
+        scores: |parts| parts.whole(),
     };
     let context = LoadContext {
         weights: &store,
@@ -212,7 +212,7 @@ fn sentiment_towards_mentions() {
         weights: &store,
         device: &Device::Cpu,
     };
-    let judge = SentimentTask::english(SharedClassifier::english());
+    let judge = SentimentTask::english(SharedClassifier::english(None));
     let judge = judge.load(&context).expect("weights");
     let readings = readings(&texts);
     // Least accuracy and macro F1 of all mentions, and of those that are not the writer or the reader.
@@ -244,8 +244,8 @@ fn sentiment_towards_mentions() {
                     .iter()
                     .position(|sentence| sentence.end >= want.end)
                     .expect("a sentence");
-                let scores = judged[sentence].as_ref().expect("an answer");
-                plain.add(want.sentiment, likeliest(scores));
+                let parts = judged[sentence].as_ref().expect("an answer");
+                plain.add(want.sentiment, likeliest(&parts.whole()));
             }
         }
         let figures = [

@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::ready::Readiness;
+use escala_pipelines::classes::Classes;
 use escala_pipelines::embeddings::{Embedding, EmbeddingInput};
 use escala_pipelines::labels::{Labels, LabelsInput};
 use escala_pipelines::language::Languages;
@@ -65,6 +66,8 @@ pub struct App {
     pub toxicity: Arc<dyn Predict<Arc<str>, Toxicity>>,
     /// Embedding of a text.
     pub embeddings: Arc<dyn Predict<EmbeddingInput, Embedding>>,
+    /// Classes of a text, where the configuration names a classifier.
+    pub classify: Option<Arc<dyn Predict<Arc<str>, Classes>>>,
     /// Labels of an image.
     pub labels: Arc<dyn Predict<LabelsInput, Labels>>,
     /// What the doors count.

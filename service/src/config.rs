@@ -21,7 +21,7 @@ use units::{Secret, Size, Span};
 pub use load::{Flag, Loaded, load};
 
 /// Names of the tasks that can be preloaded.
-pub const TASKS: [&str; 9] = [
+pub const TASKS: [&str; 10] = [
     "language",
     "embeddings",
     "labels",
@@ -31,6 +31,7 @@ pub const TASKS: [&str; 9] = [
     "sentiment",
     "sentiment-multilingual",
     "targeted-sentiment",
+    "classify",
 ];
 
 /// Those that are preloaded when nothing else is said; the others load on first use.
@@ -45,6 +46,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where weights are kept and come from.
     pub models: Models,
+    /// Checkpoints that take the place of tasks' own models.
+    pub checkpoints: Checkpoints,
     /// What computes, and how much memory models may hold.
     pub engine: Engine,
     /// What a request may cost.
@@ -74,6 +77,47 @@ pub struct Models {
     pub hub_token: Option<Secret>,
     /// Tasks whose models are pulled, loaded and warmed at start. Others load on first use.
     pub preload: Vec<String>,
+}
+
+/// Checkpoints that take the place of tasks' own models: `org/name` or `org/name@revision` of a hub, or the path of a
+/// folder. Each is loaded at start.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Checkpoints {
+    /// A sentence encoder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embeddings: Option<String>,
+    /// A classifier of words: the entities of English texts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entities: Option<String>,
+    /// A classifier of texts: the sentiment of English ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sentiment: Option<String>,
+    /// A classifier of texts: the sentiment of those in other languages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sentiment_multilingual: Option<String>,
+    /// A classifier of texts: how toxic they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub toxicity: Option<String>,
+    /// A classifier of texts into classes of your own; this task has no model but the one named here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classify: Option<String>,
+}
+
+impl Checkpoints {
+    /// The tasks (of [`TASKS`]) whose model is named here.
+    pub fn tasks(&self) -> impl Iterator<Item = &'static str> {
+        let named = [
+            (&self.embeddings, "embeddings"),
+            (&self.entities, "syntax"),
+            (&self.sentiment, "sentiment"),
+            (&self.sentiment_multilingual, "sentiment-multilingual"),
+            (&self.toxicity, "toxicity"),
+            (&self.classify, "classify"),
+        ];
+        let named = named.map(|(checkpoint, task)| checkpoint.is_some().then_some(task));
+        named.into_iter().flatten()
+    }
 }
 
 /// What computes, and how much memory models may hold.
@@ -167,6 +211,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 4566)),
             models: Models::default(),
+            checkpoints: Checkpoints::default(),
             engine: Engine::default(),
             limits: Limits::default(),
             aws: Aws::default(),
@@ -375,6 +420,13 @@ impl Config {
                 "`models.preload` names `{task}`, which is not a task: use {}",
                 TASKS.join(", ")
             )));
+        }
+        let preloads = |task: &str| self.models.preload.iter().any(|name| name == task);
+        if preloads("classify") && self.checkpoints.classify.is_none() {
+            return Err(Error::Conflict(
+                "`models.preload` names `classify`, but `checkpoints.classify` names no classifier"
+                    .to_owned(),
+            ));
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use crate::ready::Readiness;
 use crate::sentiments::Sentiments;
 use escala_models::compute::DeviceError;
 use escala_pipelines::Options;
+use escala_pipelines::classes::ClassesTask;
 use escala_pipelines::embeddings::EmbeddingsTask;
 use escala_pipelines::engine::{Engine, EngineConfig, Handle};
 use escala_pipelines::image::ImageLimits;
@@ -52,6 +53,8 @@ pub struct Machine {
     pub pii: Handle<PiiTask>,
     /// Toxicity of a text.
     pub toxicity: Handle<ToxicityTask>,
+    /// Classes of a text, where the configuration names a classifier.
+    pub classify: Option<Handle<ClassesTask>>,
 }
 
 /// Why the engine cannot be built or a model cannot be used.
@@ -148,24 +151,30 @@ impl Machine {
             ..ImageLimits::default()
         };
         let language = engine.register(LanguageTask)?;
-        let embeddings = engine.register(EmbeddingsTask)?;
+        let named = &config.checkpoints;
+        let embeddings = engine.register(EmbeddingsTask::new(named.embeddings.as_deref()))?;
         let labels = engine.register(LabelsTask::new(images))?;
         let english = SharedEnglish::default();
-        let syntax = engine.register(SyntaxTask::new(english.clone()))?;
+        let syntax = SyntaxTask::new(english.clone()).with_entities(named.entities.as_deref());
+        let syntax = engine.register(syntax)?;
         let spanish = engine.register(SyntaxTask::new(SharedModel::spanish()))?;
         let pii = engine.register(PiiTask::new(english.clone()))?;
         let toxicity = engine.register(ToxicityTask)?;
-        let judge = SharedClassifier::english();
+        let judge = SharedClassifier::english(named.sentiment.as_deref());
         let sentiment = engine.register(SentimentTask::english(judge.clone()))?;
         let sentences = Sentences {
             task: SentimentTask::english(judge),
             input: |sentence| sentence.into(),
-            scores: |scores| *scores,
+            scores: |parts| parts.whole(),
         };
         let targeted = engine.register(TargetedTask::new(english, sentences))?;
-        let multilingual = SharedClassifier::multilingual();
+        let multilingual = named.sentiment_multilingual.as_deref();
+        let multilingual = SharedClassifier::multilingual(multilingual);
         let sentiment_multilingual = engine.register(SentimentTask::multilingual(multilingual))?;
+        let classify = named.classify.as_deref().map(ClassesTask::new);
+        let classify = classify.map(|task| engine.register(task)).transpose()?;
         Ok(Self {
+            classify,
             store,
             engine,
             language,
@@ -186,7 +195,7 @@ impl Machine {
     /// # Errors
     /// What cannot be pulled or loaded, and what to do.
     pub fn warm<T: Task>(&self, handle: &Handle<T>, progress: &dyn Progress) -> Result<(), Error> {
-        self.store.ensure(handle.task().model(), progress)?;
+        handle.task().fetch(&self.store, progress)?;
         handle.load_blocking()?;
         Ok(())
     }
@@ -205,16 +214,17 @@ impl Machine {
             "toxicity" => self.warm(&self.toxicity, progress),
             "sentiment" => self.warm(&self.sentiment, progress),
             "sentiment-multilingual" => self.warm(&self.sentiment_multilingual, progress),
-            "targeted-sentiment" => {
-                self.store.ensure(self.sentiment.task().model(), progress)?;
-                self.warm(&self.targeted, progress)
-            }
+            "targeted-sentiment" => self.warm(&self.targeted, progress),
+            "classify" => match &self.classify {
+                Some(classify) => self.warm(classify, progress),
+                None => Ok(()),
+            },
             // The configuration was checked against `config::TASKS`, whose members all stand above.
             _ => Ok(()),
         }
     }
 
-    /// The catalogue's name of the model behind a task of the configuration.
+    /// The name of the model behind a task of the configuration; none for a task that has none.
     pub fn model_of(&self, task: &str) -> Option<&str> {
         match task {
             "language" => Some(self.language.task().model()),
@@ -226,6 +236,7 @@ impl Machine {
             "sentiment" => Some(self.sentiment.task().model()),
             "sentiment-multilingual" => Some(self.sentiment_multilingual.task().model()),
             "targeted-sentiment" => Some(self.targeted.task().model()),
+            "classify" => self.classify.as_ref().map(|handle| handle.task().model()),
             _ => None,
         }
     }
@@ -244,6 +255,9 @@ impl Machine {
     /// What the doors are given.
     pub fn app(&self, config: Config, ready: Arc<Readiness>) -> App {
         let engine = self.engine.clone();
+        let in_parts =
+            |task: &Handle<SentimentTask>| InWindows::new(task.clone(), windows::SENTIMENT);
+        let classify = self.classify.clone();
         let model = self.spanish.task().model();
         let spanish = IfPresent::new(self.spanish.clone(), self.store.clone(), model);
         let readings = Readings(vec![
@@ -256,14 +270,15 @@ impl Machine {
             config,
             language: Arc::new(InWindows::new(self.language.clone(), windows::LANGUAGE)),
             embeddings: Arc::new(self.embeddings.clone()),
+            classify: classify.map(|handle| -> Arc<dyn Predict<_, _>> { Arc::new(handle) }),
             labels: Arc::new(self.labels.clone()),
             pii: Arc::new(PersonalData::new(self.pii.clone(), syntax.clone())),
             syntax,
             targeted: Arc::new(self.targeted.clone()),
             toxicity: Arc::new(self.toxicity.clone()),
             sentiment: Arc::new(Sentiments {
-                english: Arc::new(self.sentiment.clone()),
-                multilingual: Arc::new(self.sentiment_multilingual.clone()),
+                english: Arc::new(in_parts(&self.sentiment)),
+                multilingual: Arc::new(in_parts(&self.sentiment_multilingual)),
             }),
             metrics: Arc::new(Metrics::default()),
             engine_metrics: Box::new(move || {
@@ -287,7 +302,7 @@ mod tests {
         let mut config = Config::default();
         config.models.dir = Some(folder.path().to_owned());
         let machine = Machine::start(&config).expect("starts");
-        for task in TASKS {
+        for task in TASKS.into_iter().filter(|&task| task != "classify") {
             let model = machine.model_of(task).expect(task);
             assert!(
                 machine.store.catalog().get(model).is_some(),

@@ -6,6 +6,7 @@
 
 pub mod analyze;
 pub mod call;
+pub mod classify;
 pub mod embeddings;
 pub mod error;
 pub mod labels;
@@ -39,6 +40,7 @@ pub fn router() -> Router<Arc<App>> {
         )
         .route("/v1/text/pii", post(pii::pii))
         .route("/v1/text/toxicity", post(toxicity::toxicity))
+        .route("/v1/text/classify", post(classify::classify))
         .route("/v1/text/redact", post(redact::redact))
         .route("/v1/text/analyze", post(analyze::analyze_texts))
         .route("/v1/text/embeddings", post(embeddings::embeddings))

@@ -2,12 +2,12 @@
 //! a server which is only asked about English never loads the other.
 
 use crate::app::{Answers, Predict};
-use escala_pipelines::sentiment::{Scores, SentimentInput};
+use escala_pipelines::sentiment::{Parts, Scores, SentimentInput};
 use escala_pipelines::{Error, Kind, Options, Result};
 use std::sync::Arc;
 
 /// A judge of texts.
-pub type Judge = Arc<dyn Predict<Arc<str>, Scores>>;
+pub type Judge = Arc<dyn Predict<Arc<str>, Parts>>;
 
 /// The judges by language.
 pub struct Sentiments {
@@ -31,7 +31,7 @@ impl Predict<SentimentInput, Scores> for Sentiments {
                 let texts = which.iter().map(|&i| inputs[i].text.clone()).collect();
                 let judged = judge.predict_many(texts, options).await;
                 for (index, answer) in which.into_iter().zip(judged) {
-                    answers[index] = Some(answer);
+                    answers[index] = Some(answer.map(|parts| parts.whole()));
                 }
             }
             let unanswered = || {
@@ -45,9 +45,8 @@ impl Predict<SentimentInput, Scores> for Sentiments {
         })
     }
 
-    /// The task reads a long text in parts.
     fn reads_long_texts(&self) -> bool {
-        true
+        self.english.reads_long_texts() && self.multilingual.reads_long_texts()
     }
 }
 
@@ -58,9 +57,12 @@ mod tests {
     /// Answers with the length of the text and a mark of its own.
     struct Marked(f32);
 
-    impl Predict<Arc<str>, Scores> for Marked {
-        fn predict_many(&self, inputs: Vec<Arc<str>>, _: Options) -> Answers<'_, Scores> {
-            let answer = |text: Arc<str>| Ok([self.0, text.len() as f32, 0.0, 0.0]);
+    impl Predict<Arc<str>, Parts> for Marked {
+        fn predict_many(&self, inputs: Vec<Arc<str>>, _: Options) -> Answers<'_, Parts> {
+            let answer = |text: Arc<str>| {
+                let scores = [self.0, text.len() as f32, 0.0, 0.0];
+                Ok([(text.len(), scores)].into_iter().collect())
+            };
             Box::pin(async move { inputs.into_iter().map(answer).collect() })
         }
     }

@@ -195,6 +195,7 @@ fn app(config: Config) -> Arc<App> {
         toxicity: Arc::new(By(toxicity)),
         sentiment: Arc::new(By(sentiment)),
         embeddings: Arc::new(By(embed)),
+        classify: None,
         labels: Arc::new(By(labels)),
         metrics: Arc::new(Metrics::default()),
         engine_metrics: Box::new(|| "escala_engine_test 1\n".to_owned()),

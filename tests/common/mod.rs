@@ -5,6 +5,7 @@
 //! process, however that ends.
 #![allow(dead_code)] // each test file uses a part
 
+pub mod checkpoints;
 pub mod images;
 pub mod python;
 

@@ -18,6 +18,7 @@ pub struct AdaptedClassifier {
     labels: Vec<String>,
     prompt: String,
     temperature: f32,
+    max_tokens: usize,
 }
 
 impl AdaptedClassifier {
@@ -45,6 +46,7 @@ impl AdaptedClassifier {
             labels: adapter.config.labels,
             prompt: adapter.config.prompt,
             temperature: adapter.config.temperature,
+            max_tokens: longest,
         })
     }
 
@@ -56,6 +58,11 @@ impl AdaptedClassifier {
     /// The labels, in the order of the probabilities.
     pub fn labels(&self) -> &[String] {
         &self.labels
+    }
+
+    /// The tokens that are read of a text, special ones included.
+    pub fn max_tokens(&self) -> usize {
+        self.max_tokens
     }
 
     /// Bytes of memory that the loaded network holds.

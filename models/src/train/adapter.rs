@@ -28,6 +28,12 @@ pub const LOW_RANK: &str = "LORA";
 /// A linear layer on the base as it is; not one of PEFT's kinds.
 pub const HEAD_ONLY: &str = "HEAD";
 
+/// As the name of a base: the folder itself holds it, fully fine-tuned.
+pub const OWN_BASE: &str = ".";
+
+/// Names what was trained.
+const CONFIG: &str = "adapter_config.json";
+
 /// `adapter_config.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AdapterConfig {
@@ -35,7 +41,7 @@ pub struct AdapterConfig {
     pub peft_type: String,
     /// `SEQ_CLS`.
     pub task_type: String,
-    /// The catalogue's name of the base model.
+    /// The catalogue's name of the base model, or [`OWN_BASE`].
     pub base_model_name_or_path: String,
     /// Rank.
     pub r: usize,
@@ -87,12 +93,17 @@ impl Head {
 }
 
 impl Adapter {
+    /// Whether `folder` holds a classifier that was trained here.
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(CONFIG).is_file()
+    }
+
     /// Opens `adapter_config.json` and `adapter_model.safetensors` of `folder`.
     ///
     /// # Errors
     /// When a file is missing or is not an adapter.
     pub fn open(folder: &Path) -> Result<Self> {
-        let path = folder.join("adapter_config.json");
+        let path = folder.join(CONFIG);
         let text = fs::read_to_string(&path).map_err(|source| Error::File {
             path: path.clone(),
             source,
@@ -217,8 +228,8 @@ impl Adapter {
     }
 }
 
-/// Writes what `trainer` learned to `folder`: an adapter, or, after full fine-tuning, a whole
-/// `model.safetensors`.
+/// Writes what `trainer` learned to `folder`: an adapter, or, after full fine-tuning, the whole encoder with the
+/// configuration and tokenizer of the folder `base`, and a head on it.
 ///
 /// # Errors
 /// When the disk refuses.
@@ -226,6 +237,7 @@ pub fn save(
     trainer: &Trainer,
     config: &AdapterConfig,
     method: Method,
+    base: &Path,
     folder: &Path,
 ) -> Result<()> {
     let learned = trainer.learned()?;
@@ -233,12 +245,28 @@ pub fn save(
         return write(config, learned, folder);
     }
     create(folder)?;
-    let parts: Vec<(&str, Vec<usize>, &[f32])> = learned
+    let (head, encoder): (Vec<Learned>, Vec<Learned>) = learned
+        .into_iter()
+        .partition(|(name, ..)| HEAD.contains(&name.as_str()));
+    let parts: Vec<(&str, Vec<usize>, &[f32])> = encoder
         .iter()
         .map(|(name, shape, values)| (name.as_str(), shape.clone(), values.as_slice()))
         .collect();
     write_f32(&folder.join("model.safetensors"), &parts, HashMap::new())?;
-    describe(config, folder)
+    for name in ["config.json", "tokenizer.json"] {
+        let path = base.join(name);
+        let bytes = fs::read(&path).map_err(|source| Error::File { path, source })?;
+        publish(&folder.join(name), &bytes)?;
+    }
+    let whole = AdapterConfig {
+        peft_type: HEAD_ONLY.to_owned(),
+        base_model_name_or_path: OWN_BASE.to_owned(),
+        target_modules: Vec::new(),
+        r: 1,
+        lora_alpha: 1.0,
+        ..config.clone()
+    };
+    write(&whole, head, folder)
 }
 
 /// Writes an adapter or a head: tensors as `f16`, half the size and far finer than the noise of training.
@@ -279,5 +307,5 @@ fn describe(config: &AdapterConfig, folder: &Path) -> Result<()> {
     let mut json =
         serde_json::to_vec_pretty(config).map_err(|error| Error::unsupported(error.to_string()))?;
     json.push(b'\n');
-    publish(&folder.join("adapter_config.json"), &json)
+    publish(&folder.join(CONFIG), &json)
 }

@@ -6,6 +6,7 @@ use crate::syntax::{LIMITS, MODEL, SharedEnglish, read};
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit, each};
 use escala_models::Compute;
 use escala_models::spacy;
+use escala_weights::{Progress, Store};
 use std::sync::Arc;
 
 /// Languages that texts may be in.
@@ -53,6 +54,15 @@ impl<S: Task> Task for TargetedTask<S> {
 
     fn model(&self) -> &str {
         MODEL
+    }
+
+    fn fetch(
+        &self,
+        weights: &Store,
+        progress: &dyn Progress,
+    ) -> std::result::Result<(), escala_weights::Error> {
+        weights.ensure(MODEL, progress)?;
+        self.sentences.task.fetch(weights, progress)
     }
 
     fn unit(&self) -> Unit {

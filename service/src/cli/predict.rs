@@ -4,11 +4,13 @@ use super::output::{self, for_each_group, short, table};
 use super::{Output, Stop};
 use crate::app::App;
 use crate::config::Config;
+use crate::config::units::Size;
 use crate::failure::{Failure, chain};
 use crate::machine::Machine;
 use crate::ready::Readiness;
 use crate::rest::analyze;
 use crate::rest::call::predict_one;
+use crate::rest::classify::{ClassesAnswer, NO_CLASSIFIER};
 use crate::rest::labels::{LabelsResponse, PropertiesView, check_image};
 use crate::rest::pii::PiiAnswer;
 use crate::rest::redact::{How, RedactAnswer};
@@ -21,7 +23,7 @@ use clap::{Args, Subcommand};
 use escala_pipelines::labels::{LabelFilters, LabelsInput, LabelsOptions};
 use escala_pipelines::language::Language;
 use escala_pipelines::pii::{self, PiiInput};
-use escala_pipelines::sentiment;
+use escala_pipelines::sentiment::{self, SentimentInput};
 use escala_pipelines::syntax::{self, Syntax, SyntaxInput};
 use escala_pipelines::{Options, Result as Prediction};
 use escala_weights::Terminal;
@@ -49,6 +51,8 @@ pub enum Predict {
     TargetedSentiment(TextArgs),
     /// How toxic each text is.
     Toxicity(TextArgs),
+    /// The class of each text, by a classifier of your own.
+    Classify(ClassifyArgs),
     /// Several of these about each text at once.
     Analyze(AnalyzeArgs),
     /// A text without its personal data.
@@ -125,6 +129,18 @@ pub struct SentimentArgs {
     /// Their language.
     #[arg(long, default_value = "en", value_parser = clap::builder::PossibleValuesParser::new(sentiment::LANGUAGES))]
     language: String,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  escala train text-classifier --train examples.csv --output my-classes
+  escala predict classify \"Where is my parcel?\" --model classify=my-classes")]
+pub struct ClassifyArgs {
+    /// Texts, or `-` for the lines of standard input.
+    #[arg(required = true, value_name = "TEXT")]
+    texts: Vec<String>,
     #[command(flatten)]
     output: Output,
 }
@@ -230,6 +246,7 @@ pub fn run(config: &Config, predict: Predict) -> Result<(), Stop> {
         Predict::Sentiment(args) => judge(config, args),
         Predict::TargetedSentiment(args) => targeted(config, args),
         Predict::Toxicity(args) => toxicity(config, args),
+        Predict::Classify(args) => classify(config, args),
         Predict::Analyze(args) => analyze(config, args),
         Predict::Redact(args) => redact(config, args),
         Predict::Labels(args) => labels(config, args),
@@ -276,13 +293,20 @@ fn read<A: Serialize>(
         _ => &machine.syntax,
     })?;
     let (app, runtime) = app(&machine, config)?;
-    texts(config, args.texts, args.output, rows, |texts| {
-        let input = |text: &String| SyntaxInput::new(text.as_str().into(), &args.language);
-        let inputs = texts.iter().map(input).collect();
-        let answers = runtime.block_on(app.syntax.predict_many(inputs, patient()));
-        let render = |(text, answered): (&String, Prediction<Syntax>)| Ok(answer(text, answered?));
-        texts.iter().zip(answers).map(render).collect()
-    })
+    texts(
+        config.limits.rest_text,
+        args.texts,
+        args.output,
+        rows,
+        |texts| {
+            let input = |text: &String| SyntaxInput::new(text.as_str().into(), &args.language);
+            let inputs = texts.iter().map(input).collect();
+            let answers = runtime.block_on(app.syntax.predict_many(inputs, patient()));
+            let render =
+                |(text, answered): (&String, Prediction<Syntax>)| Ok(answer(text, answered?));
+            texts.iter().zip(answers).map(render).collect()
+        },
+    )
 }
 
 fn personal(config: &Config, args: PiiArgs) -> Result<(), Stop> {
@@ -290,13 +314,19 @@ fn personal(config: &Config, args: PiiArgs) -> Result<(), Stop> {
     machine.prepare(&machine.pii)?;
     let (app, runtime) = app(&machine, config)?;
     let rows = |answer: &Value| rows(&answer["entities"], &["type", "score", "evidence", "text"]);
-    texts(config, args.texts, args.output, rows, |texts| {
-        let input = |text: &String| PiiInput::new(text.as_str().into(), &args.language);
-        let inputs = texts.iter().map(input).collect();
-        let answers = runtime.block_on(app.pii.predict_many(inputs, patient()));
-        let render = |(text, found): (&String, Prediction<_>)| Ok(PiiAnswer::of(text, found?));
-        texts.iter().zip(answers).map(render).collect()
-    })
+    texts(
+        config.limits.rest_text,
+        args.texts,
+        args.output,
+        rows,
+        |texts| {
+            let input = |text: &String| PiiInput::new(text.as_str().into(), &args.language);
+            let inputs = texts.iter().map(input).collect();
+            let answers = runtime.block_on(app.pii.predict_many(inputs, patient()));
+            let render = |(text, found): (&String, Prediction<_>)| Ok(PiiAnswer::of(text, found?));
+            texts.iter().zip(answers).map(render).collect()
+        },
+    )
 }
 
 fn judge(config: &Config, args: SentimentArgs) -> Result<(), Stop> {
@@ -315,13 +345,21 @@ fn judge(config: &Config, args: SentimentArgs) -> Result<(), Stop> {
         cells.extend(rows(&json!(scores), &["sentiment", "score"]));
         cells
     };
-    texts(config, args.texts, args.output, rows, |texts| {
-        let inputs = texts.iter().map(|text| Arc::from(text.as_str())).collect();
-        let answers = handle.predict_many_blocking(inputs, patient());
-        let render =
-            |(text, scores): (&String, Prediction<_>)| Ok(SentimentAnswer::of(text, scores?));
-        texts.iter().zip(answers).map(render).collect()
-    })
+    let (app, runtime) = app(&machine, config)?;
+    texts(
+        config.limits.rest_text,
+        args.texts,
+        args.output,
+        rows,
+        |texts| {
+            let input = |text: &String| SentimentInput::new(text.as_str().into(), &args.language);
+            let inputs = texts.iter().map(input).collect();
+            let answers = runtime.block_on(app.sentiment.predict_many(inputs, patient()));
+            let render =
+                |(text, scores): (&String, Prediction<_>)| Ok(SentimentAnswer::of(text, scores?));
+            texts.iter().zip(answers).map(render).collect()
+        },
+    )
 }
 
 fn targeted(config: &Config, args: TextArgs) -> Result<(), Stop> {
@@ -336,7 +374,7 @@ fn targeted(config: &Config, args: TextArgs) -> Result<(), Stop> {
             .collect();
         rows(&json!(mentions), &["text", "type", "sentiment", "score"])
     };
-    texts(config, args.texts, args.output, rows, |texts| {
+    texts(config.limits.text, args.texts, args.output, rows, |texts| {
         let inputs = texts.iter().map(|text| Arc::from(text.as_str())).collect();
         let answers = machine.targeted.predict_many_blocking(inputs, patient());
         let render = |(text, found): (&String, Prediction<_>)| Ok(TargetedAnswer::of(text, found?));
@@ -353,10 +391,25 @@ fn toxicity(config: &Config, args: TextArgs) -> Result<(), Stop> {
         cells.extend(rows(&answer["labels"], &["label", "score"]));
         cells
     };
-    texts(config, args.texts, args.output, rows, |texts| {
+    texts(config.limits.text, args.texts, args.output, rows, |texts| {
         let inputs = texts.iter().map(|text| Arc::from(text.as_str())).collect();
         let answers = machine.toxicity.predict_many_blocking(inputs, patient());
         let render = |(text, found): (&String, Prediction<_>)| Ok(ToxicityAnswer::of(text, found?));
+        texts.iter().zip(answers).map(render).collect()
+    })
+}
+
+fn classify(config: &Config, args: ClassifyArgs) -> Result<(), Stop> {
+    let machine = Machine::for_commands(config)?;
+    let Some(handle) = &machine.classify else {
+        return Err(Stop::Usage(NO_CLASSIFIER.to_owned()));
+    };
+    machine.prepare(handle)?;
+    let rows = |answer: &Value| rows(&answer["classes"], &["name", "score"]);
+    texts(config.limits.text, args.texts, args.output, rows, |texts| {
+        let inputs = texts.iter().map(|text| Arc::from(text.as_str())).collect();
+        let answers = handle.predict_many_blocking(inputs, patient());
+        let render = |(text, found): (&String, Prediction<_>)| Ok(ClassesAnswer::of(text, found?));
         texts.iter().zip(answers).map(render).collect()
     })
 }
@@ -447,15 +500,17 @@ fn redact(config: &Config, args: RedactArgs) -> Result<(), Stop> {
 }
 
 /// Answers texts in groups and prints each answer: a line of JSON with its text, or a table under it.
+///
+/// `most` is the most bytes of a text.
 fn texts<A: Serialize>(
-    config: &Config,
+    most: Size,
     texts: Vec<String>,
     output: Output,
     rows: impl Fn(&Value) -> Vec<Vec<String>>,
     predict: impl Fn(&[String]) -> Vec<Prediction<A>>,
 ) -> Result<(), Stop> {
     let mut faults = Faults::default();
-    for_each_group(texts, config.limits.text.get(), |group| {
+    for_each_group(texts, most.get(), |group| {
         for (text, answer) in group.iter().zip(predict(&group)) {
             let answer = match answer {
                 Ok(answer) => answer,
@@ -505,7 +560,7 @@ fn language(config: &Config, args: LanguageArgs) -> Result<(), Stop> {
     let mut faults = Faults::default();
     machine.prepare(&machine.language)?;
     let (app, runtime) = app(&machine, config)?;
-    for_each_group(args.texts, config.limits.text.get(), |texts| {
+    for_each_group(args.texts, config.limits.rest_text.get(), |texts| {
         let asked = app.language.predict_many(texts.clone(), patient());
         let answers = runtime.block_on(asked);
         for (text, answer) in texts.iter().zip(answers) {

@@ -107,7 +107,10 @@ async fn serve(config: Config) -> Result<(), Stop> {
 
     let preload: Vec<&'static str> = TASKS
         .into_iter()
-        .filter(|task| config.models.preload.iter().any(|name| name == task))
+        .filter(|task| {
+            let asked = config.models.preload.iter().any(|name| name == task);
+            asked || config.checkpoints.tasks().any(|name| name == *task)
+        })
         .collect();
     let ready = Arc::new(Readiness::new(preload.iter().copied()));
     let machine = Arc::new(Machine::start(&config).map_err(|error| Stop::failed(&error))?);

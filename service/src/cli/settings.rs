@@ -14,6 +14,10 @@ pub struct Settings {
     /// Any setting by name; may be given several times.
     #[arg(long, global = true, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Use a checkpoint (`org/name` of a hub, or a folder) in the place of a task's own model: embeddings, entities,
+    /// sentiment, sentiment-multilingual, toxicity, classify. May be given several times.
+    #[arg(long = "model", global = true, value_name = "TASK=CHECKPOINT")]
+    checkpoints: Vec<String>,
     /// Folder of the models.
     #[arg(long, global = true, value_name = "DIR")]
     models_dir: Option<String>,
@@ -50,7 +54,7 @@ impl Settings {
     /// The settings that were given.
     ///
     /// # Errors
-    /// When `--set` is not given a key and a value.
+    /// When `--set` or `--model` is not given a name and a value.
     pub fn flags(&self) -> Result<Vec<Flag>, String> {
         let mut flags = Vec::new();
         for set in &self.set {
@@ -61,6 +65,16 @@ impl Settings {
                 key: key.trim().to_owned(),
                 value: value.to_owned(),
                 flag: "--set",
+            });
+        }
+        for checkpoint in &self.checkpoints {
+            let (task, reference) = checkpoint
+                .split_once('=')
+                .ok_or_else(|| format!("--model wants TASK=CHECKPOINT, not `{checkpoint}`"))?;
+            flags.push(Flag {
+                key: format!("checkpoints.{}", task.trim().replace('-', "_")),
+                value: reference.trim().to_owned(),
+                flag: "--model",
             });
         }
         let offline = self.offline.then(|| "true".to_owned());

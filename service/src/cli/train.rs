@@ -322,10 +322,7 @@ fn fine_tuned(
         test: trainer.predict(&parts.test).map_err(stop)?,
     };
     description.temperature = calibrate::temperature(&logits.dev, &targets(&parts.dev));
-    if method == Method::Full {
-        description.peft_type = "FULL".to_owned();
-    }
-    adapter::save(&trainer, description, method, &args.output).map_err(stop)?;
+    adapter::save(&trainer, description, method, base.dir(), &args.output).map_err(stop)?;
     match std::fs::remove_file(&checkpoint) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(at(&checkpoint)(error)),
         _ => Ok(logits),

@@ -33,7 +33,7 @@ const fn key(name: &'static str, kind: Kind) -> Key {
 }
 
 /// Every setting.
-pub const KEYS: [Key; 27] = [
+pub const KEYS: [Key; 33] = [
     key("listen", Kind::Text),
     key("models.dir", Kind::Text),
     key("models.local_dir", Kind::Text),
@@ -44,6 +44,12 @@ pub const KEYS: [Key; 27] = [
         secret: true,
     },
     key("models.preload", Kind::List),
+    key("checkpoints.embeddings", Kind::Text),
+    key("checkpoints.entities", Kind::Text),
+    key("checkpoints.sentiment", Kind::Text),
+    key("checkpoints.sentiment_multilingual", Kind::Text),
+    key("checkpoints.toxicity", Kind::Text),
+    key("checkpoints.classify", Kind::Text),
     key("engine.device", Kind::Text),
     key("engine.lanes", Kind::Number),
     key("engine.threads", Kind::Number),

@@ -8,22 +8,19 @@ use super::models::known;
 use crate::app::App;
 use crate::failure::Failure;
 use crate::rest::call::{Call, Media, check_texts, predict_list};
-use crate::rest::embeddings::MODEL;
+use crate::rest::embeddings::model;
 use crate::rest::list::List;
 use axum::Json;
 use axum::extract::State;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use escala_pipelines::Kind;
-use escala_pipelines::embeddings::EmbeddingInput;
+use escala_pipelines::embeddings::{DIMENSIONS, EmbeddingInput};
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 use std::sync::Arc;
 use utoipa::ToSchema;
-
-/// Numbers in an embedding.
-const DIMENSIONS: u64 = 384;
 
 /// Texts to embed.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -32,14 +29,13 @@ pub struct CreateEmbeddings {
     /// A text, or a list of texts.
     #[schema(value_type = OneOrMany)]
     input: Input,
-    /// `all-MiniLM-L6-v2`.
+    /// `all-MiniLM-L6-v2`, or the one that was named at start.
     #[schema(example = "all-MiniLM-L6-v2")]
     model: String,
     /// How to write the numbers.
     #[schema(default = "float")]
     encoding_format: Option<Encoding>,
-    /// 384, if given.
-    #[schema(minimum = 384, maximum = 384)]
+    /// The numbers that the model gives (384), if given.
     dimensions: Option<u64>,
     /// Taken and not used.
     #[serde(rename = "user")]
@@ -74,7 +70,7 @@ pub struct EmbeddingList {
     #[schema(example = "list")]
     object: &'static str,
     data: Vec<EmbeddingObject>,
-    model: &'static str,
+    model: String,
     usage: Usage,
 }
 
@@ -137,15 +133,18 @@ pub async fn embeddings(
         return Err(call.unsupported("application/json"));
     }
     let request: CreateEmbeddings = call.json().await?;
-    known(&request.model)?;
-    if request
-        .dimensions
-        .is_some_and(|dimensions| dimensions != DIMENSIONS)
-    {
+    known(&app, &request.model)?;
+    let model = model(&app);
+    let refused = |dimensions: usize| {
         let message = format!(
-            "`{MODEL}` has {DIMENSIONS} dimensions and cannot answer with another number of them"
+            "`{model}` has {dimensions} dimensions and cannot answer with another number of them"
         );
-        return Err(Failure::of_kind(Kind::Unsupported, message).at("dimensions"));
+        Failure::of_kind(Kind::Unsupported, message).at("dimensions")
+    };
+    let wanted = request.dimensions;
+    let builtin = app.config.checkpoints.embeddings.is_none();
+    if builtin && wanted.is_some_and(|wanted| wanted != DIMENSIONS as u64) {
+        return Err(refused(DIMENSIONS));
     }
     let encoding = request.encoding_format.unwrap_or_default();
     let texts = texts(request.input)?;
@@ -166,6 +165,10 @@ pub async fn embeddings(
             let message = format!("input {index}: {}", failure.message);
             Failure { message, ..failure }.at("input")
         })?;
+        let dimensions = embedding.vector.len();
+        if wanted.is_some_and(|wanted| wanted != dimensions as u64) {
+            return Err(refused(dimensions));
+        }
         usage += embedding.tokens;
         data.push(EmbeddingObject {
             object: "embedding",
@@ -176,7 +179,7 @@ pub async fn embeddings(
     Ok(Json(EmbeddingList {
         object: "list",
         data,
-        model: MODEL,
+        model: model.to_owned(),
         usage: Usage {
             prompt_tokens: usage,
             total_tokens: usage,

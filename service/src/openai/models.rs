@@ -1,16 +1,18 @@
 //! `GET /v1/models` and `GET /v1/models/{model}`.
 
 use super::error::OpenAiErrorBody;
+use crate::app::App;
 use crate::failure::Failure;
-use crate::rest::embeddings::MODEL;
+use crate::rest::embeddings;
 use axum::Json;
-use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Serialize;
+use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// When the model was published (2021-08-30), in seconds since the epoch.
+/// When the built-in model was published (2021-08-30), in seconds since the epoch.
 const CREATED: u64 = 1_630_281_600;
 
 /// The models of this door.
@@ -25,33 +27,41 @@ pub struct ModelList {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Model {
     #[schema(example = "all-MiniLM-L6-v2")]
-    id: &'static str,
+    id: String,
     #[schema(example = "model")]
     object: &'static str,
     created: u64,
-    owned_by: &'static str,
+    owned_by: String,
 }
 
-const fn model() -> Model {
+fn model(app: &App) -> Model {
+    let id = embeddings::model(app).to_owned();
+    let named = app.config.checkpoints.embeddings.is_some();
+    // Of a checkpoint nothing is known but where it comes from.
+    let (created, owned_by) = match named {
+        true => (0, id.split_once('/').map_or("user", |(owner, _)| owner)),
+        false => (CREATED, "sentence-transformers"),
+    };
     Model {
-        id: MODEL,
         object: "model",
-        created: CREATED,
-        owned_by: "sentence-transformers",
+        created,
+        owned_by: owned_by.to_owned(),
+        id,
     }
 }
 
-/// Checks that a model's name is one of ours: with or without the name of its hub's folder.
+/// Checks that a model's name is ours: the built-in one's with or without the name of its hub's folder.
 ///
 /// # Errors
-/// 404 with the names there are.
-pub fn known(name: &str) -> Result<(), Failure> {
+/// 404 with the name that there is.
+pub fn known(app: &App, name: &str) -> Result<(), Failure> {
+    let model = embeddings::model(app);
     let bare = name.strip_prefix("sentence-transformers/").unwrap_or(name);
-    if bare.eq_ignore_ascii_case(MODEL) {
+    if bare.eq_ignore_ascii_case(model) || name == model {
         return Ok(());
     }
     let name: String = name.chars().take(100).collect();
-    let message = format!("the model `{name}` does not exist here; use `{MODEL}`");
+    let message = format!("the model `{name}` does not exist here; use `{model}`");
     Err(Failure::new(StatusCode::NOT_FOUND, "model_not_found", message).at("model"))
 }
 
@@ -63,10 +73,10 @@ pub fn known(name: &str) -> Result<(), Failure> {
     tag = "openai",
     responses((status = 200, description = "The models.", body = ModelList))
 )]
-pub async fn list() -> Json<ModelList> {
+pub async fn list(State(app): State<Arc<App>>) -> Json<ModelList> {
     Json(ModelList {
         object: "list",
-        data: vec![model()],
+        data: vec![model(&app)],
     })
 }
 
@@ -85,9 +95,12 @@ pub async fn list() -> Json<ModelList> {
         (status = 404, description = "There is no such model.", body = OpenAiErrorBody),
     )
 )]
-pub async fn one(name: Result<Path<String>, PathRejection>) -> Result<Json<Model>, Failure> {
+pub async fn one(
+    State(app): State<Arc<App>>,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Json<Model>, Failure> {
     let Path(name) =
         name.map_err(|_| Failure::invalid("the model's name is not valid UTF-8").at("model"))?;
-    known(&name)?;
-    Ok(Json(model()))
+    known(&app, &name)?;
+    Ok(Json(model(&app)))
 }

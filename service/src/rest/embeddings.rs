@@ -12,8 +12,17 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// The model behind the embeddings.
-pub const MODEL: &str = "all-MiniLM-L6-v2";
+/// The model behind the embeddings, unless another one was named.
+const MODEL: &str = "all-MiniLM-L6-v2";
+
+/// What the model behind the embeddings is called.
+pub fn model(app: &App) -> &str {
+    app.config
+        .checkpoints
+        .embeddings
+        .as_deref()
+        .unwrap_or(MODEL)
+}
 
 /// One text or a list of texts.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -29,9 +38,9 @@ pub struct EmbeddingsRequest {
 /// The embedding of one text.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EmbeddingAnswer {
-    /// 384 numbers, Euclidean length 1: the dot product of two embeddings is the cosine of their angle.
+    /// 384 numbers (unless another model was named), Euclidean length 1: the dot product of two embeddings is the cosine of their angle.
     embedding: Vec<f32>,
-    /// Tokens read, special ones included; at most 256.
+    /// Tokens read, special ones included; at most 256 (unless another model was named).
     tokens: usize,
     /// The text was longer than the model reads; what came after was not read.
     truncated: bool,
@@ -57,7 +66,7 @@ pub enum EmbeddingsResponse {
     /// For `text`.
     One {
         /// The model that answered.
-        model: &'static str,
+        model: String,
         /// The embedding.
         #[serde(flatten)]
         answer: EmbeddingAnswer,
@@ -65,7 +74,7 @@ pub enum EmbeddingsResponse {
     /// For `texts`.
     Many {
         /// The model that answered.
-        model: &'static str,
+        model: String,
         /// One for each text, in order.
         results: Vec<EmbeddingItem>,
     },
@@ -121,7 +130,7 @@ pub async fn embeddings(
             let embedding =
                 predict_one(&*app.embeddings, EmbeddingInput { text }, call.options).await?;
             EmbeddingsResponse::One {
-                model: MODEL,
+                model: model(&app).to_owned(),
                 answer: answer(embedding),
             }
         }
@@ -139,7 +148,7 @@ pub async fn embeddings(
                 },
             };
             EmbeddingsResponse::Many {
-                model: MODEL,
+                model: model(&app).to_owned(),
                 results: results.into_iter().map(item).collect(),
             }
         }

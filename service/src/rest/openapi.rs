@@ -25,6 +25,7 @@ use utoipa::OpenApi;
         super::targeted::targeted_sentiment,
         super::pii::pii,
         super::toxicity::toxicity,
+        super::classify::classify,
         super::redact::redact,
         super::analyze::analyze_texts,
         super::embeddings::embeddings,

@@ -1,12 +1,21 @@
 //! A hub: answers `GET /<repo>/resolve/<revision>/<path>` with ranges as the real one does, and can break off,
 //! hang or lie.
 
+use sha2::{Digest, Sha256};
 use std::collections::{HashMap, VecDeque};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+
+/// The SHA-256 of some bytes, in hexadecimal.
+pub fn sha(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect()
+}
 
 /// How one download goes wrong.
 #[derive(Clone, Copy, Debug)]
@@ -43,8 +52,8 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// Serves the toy model's files.
-    pub fn start() -> Self {
+    /// Serves nothing yet.
+    pub fn empty() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let state = Arc::new(Mutex::new(State::default()));
@@ -61,21 +70,12 @@ impl Hub {
                 }
             }
         });
-        let hub = Self {
+        Self {
             state,
             address,
             stop,
             thread: Some(thread),
-        };
-        hub.serve(
-            "/someone/toy/resolve/abc123/sub/weights.bin",
-            super::weights(),
-        );
-        hub.serve(
-            "/someone/toy/resolve/abc123/config.json",
-            super::CONFIG.to_vec(),
-        );
-        hub
+        }
     }
 
     pub fn endpoint(&self) -> String {
@@ -177,7 +177,7 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> Option<TcpStream> {
     }
     let file = state.files[&path].clone();
     let tag = state.tags.get(&path).cloned();
-    let tag = tag.unwrap_or_else(|| super::sha(&file));
+    let tag = tag.unwrap_or_else(|| sha(&file));
     let Some(range) = range.strip_prefix("bytes=") else {
         // A listing.
         let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json";

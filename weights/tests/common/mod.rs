@@ -4,8 +4,10 @@
 
 pub mod hub;
 
+use hub::Hub;
+pub use hub::sha;
+
 use escala_weights::{Catalog, Progress, Stage, Store, StoreOptions, Update};
-use sha2::{Digest, Sha256};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -16,11 +18,14 @@ use tempfile::TempDir;
 /// Nothing in a test takes longer than this unless it is broken.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-pub fn sha(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect()
+impl Hub {
+    /// Serves the toy model's files.
+    pub fn start() -> Self {
+        let hub = Self::empty();
+        hub.serve("/someone/toy/resolve/abc123/sub/weights.bin", weights());
+        hub.serve("/someone/toy/resolve/abc123/config.json", CONFIG.to_vec());
+        hub
+    }
 }
 
 /// The model's two inputs: 300 kB that do not compress to nothing, and a small one.

@@ -1,0 +1,124 @@
+//! Small checkpoints of the BERT family as folders, with what Hugging Face transformers answers with them
+//! (`tests/golden/encoders.json`, made by `make_encoders.py`).
+//!
+//! The weights are not in the golden file: script and test compute them by the same formula.
+#![allow(dead_code)] // each test file uses a part
+
+use escala_weights::format::safetensors::{Contents, Tensor, write};
+use half::f16;
+use safetensors::Dtype;
+use serde::Deserialize;
+use std::sync::OnceLock;
+use tempfile::TempDir;
+
+/// The golden file.
+#[derive(Deserialize)]
+pub struct Golden {
+    /// One for each family and task.
+    pub checkpoints: Vec<Checkpoint>,
+}
+
+/// A checkpoint, and what transformers answers with it.
+#[derive(Deserialize)]
+pub struct Checkpoint {
+    pub name: String,
+    pub task: String,
+    pub half: bool,
+    pub old_names: bool,
+    pub config: serde_json::Value,
+    pub tokenizer: serde_json::Value,
+    pub tensors: Vec<(String, Vec<usize>)>,
+    pub cases: Vec<Case>,
+}
+
+/// A text with its tokens and what transformers says of it.
+#[derive(Deserialize)]
+pub struct Case {
+    pub text: String,
+    pub ids: Vec<u32>,
+    pub mean: Vec<f32>,
+    #[serde(default)]
+    pub scores: Vec<f32>,
+    /// Label, score, first character, after the last.
+    #[serde(default)]
+    pub spans: Vec<(String, f32, usize, usize)>,
+}
+
+/// The golden file.
+pub fn golden() -> &'static Golden {
+    static GOLDEN: OnceLock<Golden> = OnceLock::new();
+    GOLDEN.get_or_init(|| {
+        serde_json::from_str(include_str!("../golden/encoders.json")).expect("golden json")
+    })
+}
+
+/// `count` numbers in [-0.5, 0.5): FNV-1a of the name, then SplitMix64 of that plus the element's number.
+fn value(name: &str, count: usize) -> impl Iterator<Item = f32> {
+    let seed = name.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
+    });
+    (1..=count as u64).map(move |number| {
+        let mut state = seed.wrapping_add(number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        state = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        state = (state ^ (state >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        state ^= state >> 31;
+        ((state >> 40) as f64 / f64::from(1 << 24) - 0.5) as f32
+    })
+}
+
+fn tensor(name: &str, shape: &[usize], half: bool) -> Tensor {
+    let numbers = value(name, shape.iter().product());
+    let scaled = numbers.map(|x| match shape.len() {
+        1 => x * 0.25 + if name.ends_with("weight") { 1.0 } else { 0.0 },
+        _ if name.contains("embeddings") => x * 8.0,
+        _ if name.contains("classifier") => x * 2.0,
+        _ => x * 0.4,
+    });
+    if !half {
+        return Tensor::f32(shape, &scaled.collect::<Vec<_>>());
+    }
+    Tensor {
+        dtype: Dtype::F16,
+        shape: shape.to_vec(),
+        data: scaled
+            .flat_map(|x| f16::from_f32(x).to_le_bytes())
+            .collect(),
+    }
+}
+
+impl Checkpoint {
+    /// Writes the folder as `save_pretrained` does.
+    pub fn folder(&self) -> TempDir {
+        let folder = tempfile::tempdir().expect("folder");
+        let put = |name: &str, bytes: Vec<u8>| {
+            std::fs::write(folder.path().join(name), bytes).expect("file");
+        };
+        put("config.json", self.config.to_string().into_bytes());
+        put("tokenizer.json", self.tokenizer.to_string().into_bytes());
+        let mut contents = Contents::default();
+        for (name, shape) in &self.tensors {
+            let tensor = tensor(name, shape, self.half);
+            let mut name = name.clone();
+            if self.old_names {
+                name = name.replace("LayerNorm.weight", "LayerNorm.gamma");
+                name = name.replace("LayerNorm.bias", "LayerNorm.beta");
+            }
+            contents.tensors.insert(name, tensor);
+        }
+        let mut file = Vec::new();
+        write(&contents, &mut file).expect("tensors");
+        put("model.safetensors", file);
+        folder
+    }
+
+    /// The texts of its cases.
+    pub fn texts(&self) -> Vec<&str> {
+        self.cases.iter().map(|case| case.text.as_str()).collect()
+    }
+}
+
+/// The checkpoints for a task: `encoder`, `sequence` or `words`.
+pub fn of_task(task: &str) -> impl Iterator<Item = &'static Checkpoint> {
+    let task = task.to_owned();
+    golden().checkpoints.iter().filter(move |c| c.task == task)
+}
