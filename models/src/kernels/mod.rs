@@ -10,6 +10,7 @@
 pub mod aligned;
 pub mod attention;
 pub mod depthwise;
+pub mod distance;
 pub mod gradients;
 pub mod lstm;
 pub(crate) mod math;

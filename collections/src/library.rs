@@ -1,0 +1,219 @@
+//! The folder of collections.
+//!
+//! ```text
+//! <folder>/<uuid>/faces.log      one collection; its id is in the journal, because ids are longer than file names may be
+//! <folder>/new-<uuid>/           one that is being made
+//! <folder>/gone-<uuid>/          one that is being deleted
+//! ```
+//! A collection appears and goes by one rename. Folders of unfinished work are removed when the library is opened. A
+//! collection's faces are read when it is first asked for.
+
+use crate::collection::{Collection, JOURNAL};
+use crate::journal::sync_folder;
+use crate::{Error, Page, Result, io};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use uuid::Uuid;
+
+/// Bounds of what is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Collections.
+    pub collections: usize,
+    /// Faces of a collection, 600 bytes of memory each.
+    pub faces: usize,
+    /// Users of a collection.
+    pub users: usize,
+    /// Faces of a user; AWS's limit is 100.
+    pub faces_of_user: usize,
+    /// Tags of a collection; AWS's limit is 200.
+    pub tags: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            collections: 10_000,
+            faces: 2_000_000,
+            users: 1_000_000,
+            faces_of_user: 100,
+            tags: 200,
+        }
+    }
+}
+
+/// A collection that is known; open once somebody asked for it.
+#[derive(Clone)]
+struct Entry {
+    folder: PathBuf,
+    open: Arc<Mutex<Option<Arc<Collection>>>>,
+}
+
+/// All collections of a folder. One process at a time: the folder is locked.
+pub struct Library {
+    folder: PathBuf,
+    limits: Limits,
+    entries: Mutex<BTreeMap<String, Entry>>,
+    /// Holds the lock.
+    _lock: File,
+}
+
+impl Library {
+    /// Opens a folder, which is made where it is missing.
+    ///
+    /// # Errors
+    /// When another process has it open, or the disk refuses.
+    pub fn open(folder: &Path, limits: Limits) -> Result<Self> {
+        fs::create_dir_all(folder).map_err(io("create", folder))?;
+        let path = folder.join("lock");
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(io("open", &path))?;
+        lock.try_lock().map_err(|error| {
+            let source = match error {
+                fs::TryLockError::Error(error) => error,
+                fs::TryLockError::WouldBlock => std::io::Error::new(
+                    std::io::ErrorKind::ResourceBusy,
+                    "another process has these collections open",
+                ),
+            };
+            io("lock", &path)(source)
+        })?;
+        let mut entries = BTreeMap::new();
+        for found in fs::read_dir(folder).map_err(io("read", folder))? {
+            let path = found.map_err(io("read", folder))?.path();
+            let name = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or_default();
+            if name.starts_with("new-") || name.starts_with("gone-") {
+                fs::remove_dir_all(&path).map_err(io("remove", &path))?;
+            } else if path.join(JOURNAL).is_file() {
+                match Collection::peek(&path) {
+                    Ok((id, _)) => {
+                        let entry = Entry {
+                            folder: path,
+                            open: Arc::default(),
+                        };
+                        entries.insert(id, entry);
+                    }
+                    // The others can be used all the same.
+                    Err(error) => tracing::error!(%error, "a collection cannot be read"),
+                }
+            }
+        }
+        Ok(Self {
+            folder: folder.to_owned(),
+            limits,
+            entries: Mutex::new(entries),
+            _lock: lock,
+        })
+    }
+
+    /// Makes a collection; gives when, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// [`Error::Exists`]; [`Error::Limit`]; [`Error::Invalid`] for an id of other characters than AWS's; when the disk
+    /// refuses.
+    pub fn create(&self, id: &str, tags: BTreeMap<String, String>) -> Result<u64> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+        if !(1..=255).contains(&id.len()) || !id.bytes().all(plain) {
+            return Err(Error::Invalid(
+                "a collection's id has 1 to 255 letters, digits, `_`, `.` and `-`".to_owned(),
+            ));
+        }
+        if tags.len() > self.limits.tags {
+            return Err(Error::Limit {
+                what: "the tags of a collection",
+                most: self.limits.tags,
+            });
+        }
+        let mut entries = self.entries.lock();
+        if entries.contains_key(id) {
+            return Err(Error::Exists(id.to_owned()));
+        }
+        if entries.len() >= self.limits.collections {
+            return Err(Error::Limit {
+                what: "the collections",
+                most: self.limits.collections,
+            });
+        }
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let created = since.map_or(0, |since| since.as_millis() as u64);
+        let name = Uuid::new_v4().simple().to_string();
+        let (unfinished, folder) = (
+            self.folder.join(format!("new-{name}")),
+            self.folder.join(name),
+        );
+        fs::create_dir(&unfinished).map_err(io("create", &unfinished))?;
+        Collection::create(&unfinished, id, created, tags)?;
+        fs::rename(&unfinished, &folder).map_err(io("rename", &unfinished))?;
+        sync_folder(&self.folder)?;
+        let entry = Entry {
+            folder,
+            open: Arc::default(),
+        };
+        entries.insert(id.to_owned(), entry);
+        Ok(created)
+    }
+
+    /// Ids, at most `most` of them behind the one that `token` names.
+    pub fn ids(&self, token: Option<&str>, most: usize) -> Page<String> {
+        let entries = self.entries.lock();
+        let after = token.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut ids = entries
+            .range::<str, _>((after, Bound::Unbounded))
+            .map(|(id, _)| id);
+        let items: Vec<String> = ids.by_ref().take(most).cloned().collect();
+        let more = ids.next().is_some();
+        let next = items.last().filter(|_| more).cloned();
+        Page { items, next }
+    }
+
+    /// A collection, read where it was not yet.
+    ///
+    /// # Errors
+    /// [`Error::NoCollection`]; when its journal cannot be read.
+    pub fn get(&self, id: &str) -> Result<Arc<Collection>> {
+        let missing = || Error::NoCollection(id.to_owned());
+        let entry = self.entries.lock().get(id).cloned().ok_or_else(missing)?;
+        let mut open = entry.open.lock();
+        if let Some(collection) = &*open {
+            return Ok(collection.clone());
+        }
+        if !self.entries.lock().contains_key(id) {
+            return Err(missing());
+        }
+        let collection = Arc::new(Collection::open(&entry.folder, self.limits)?);
+        *open = Some(collection.clone());
+        Ok(collection)
+    }
+
+    /// Deletes a collection with all its faces. Who holds it goes on with what is in memory.
+    ///
+    /// # Errors
+    /// [`Error::NoCollection`]; when the disk refuses.
+    pub fn delete(&self, id: &str) -> Result<()> {
+        let gone = {
+            let mut entries = self.entries.lock();
+            let entry = entries
+                .get(id)
+                .ok_or_else(|| Error::NoCollection(id.to_owned()))?;
+            let name = entry.folder.file_name().unwrap_or_default();
+            let gone = self.folder.join(format!("gone-{}", name.to_string_lossy()));
+            fs::rename(&entry.folder, &gone).map_err(io("rename", &entry.folder))?;
+            entries.remove(id);
+            gone
+        };
+        sync_folder(&self.folder)?;
+        fs::remove_dir_all(&gone).map_err(io("remove", &gone))
+    }
+}

@@ -1,0 +1,567 @@
+//! Collections as their users see them: every operation, what a crash leaves, and readers beside writers.
+
+use escala_collections::{
+    Collection, Descriptor, Error, FaceFilter, FaceId, Library, Limits, NewFace, Unassociated,
+    Undeleted, WIDTH,
+};
+use escala_models::team::Team;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use uuid::Uuid;
+
+/// A descriptor that is all zeros but for two numbers.
+fn descriptor(x: f32, y: f32) -> Descriptor {
+    let mut descriptor = [0.0; WIDTH];
+    (descriptor[0], descriptor[WIDTH - 1]) = (x, y);
+    descriptor
+}
+
+fn face(x: f32, y: f32) -> NewFace {
+    NewFace {
+        place: [0.1, 0.2, 0.3, 0.4],
+        confidence: 99.5,
+        descriptor: descriptor(x, y),
+    }
+}
+
+fn library(folder: &Path) -> Library {
+    Library::open(folder, Limits::default()).expect("opens")
+}
+
+fn collection(library: &Library, id: &str) -> Arc<Collection> {
+    library.create(id, BTreeMap::new()).expect("made");
+    library.get(id).expect("there")
+}
+
+fn index(collection: &Collection, faces: &[NewFace]) -> Vec<FaceId> {
+    collection
+        .index(Uuid::new_v4(), Some("holiday.jpg"), faces)
+        .expect("indexed")
+}
+
+/// The journals below a folder.
+fn journals(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder");
+    let paths = entries.map(|entry| entry.expect("an entry").path().join("faces.log"));
+    paths.filter(|path| path.is_file()).collect()
+}
+
+#[test]
+fn collections_are_made_listed_and_deleted() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let library = library(folder.path());
+    for id in ["b", "a", "c.d-e_F9", &"x".repeat(255)] {
+        library.create(id, BTreeMap::new()).expect("made");
+    }
+    assert!(matches!(
+        library.create("a", BTreeMap::new()),
+        Err(Error::Exists(_))
+    ));
+    for id in ["", "ä", "a/b", "a b", &"x".repeat(256)] {
+        let refused = library.create(id, BTreeMap::new());
+        assert!(matches!(refused, Err(Error::Invalid(_))), "{id}");
+    }
+    let page = library.ids(None, 2);
+    assert_eq!(
+        (page.items, page.next.as_deref()),
+        (vec!["a".to_owned(), "b".to_owned()], Some("b"))
+    );
+    let page = library.ids(Some("b"), 2);
+    assert_eq!((page.items.len(), page.next), (2, None));
+    library.delete("a").expect("deleted");
+    assert!(matches!(library.delete("a"), Err(Error::NoCollection(_))));
+    assert!(matches!(library.get("a"), Err(Error::NoCollection(_))));
+    // A folder has one owner.
+    assert!(Library::open(folder.path(), Limits::default()).is_err());
+    drop(library);
+    let library = crate::library(folder.path());
+    assert_eq!(library.ids(None, 10).items.len(), 3);
+    assert_eq!(
+        library
+            .get(&"x".repeat(255))
+            .expect("there")
+            .describe()
+            .faces,
+        0
+    );
+}
+
+#[test]
+fn everything_is_there_after_opening_again() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (ids, image) = {
+        let library = library(folder.path());
+        let tags = BTreeMap::from([("team".to_owned(), "blue".to_owned())]);
+        library.create("people", tags).expect("made");
+        let people = library.get("people").expect("there");
+        let image = Uuid::new_v4();
+        let faces = [
+            face(0.0, 0.0),
+            face(1.0, 0.0),
+            face(0.0, 1.0),
+            face(5.0, 5.0),
+        ];
+        let ids = people
+            .index(image, Some("holiday.jpg"), &faces)
+            .expect("indexed");
+        people.create_user("ann").expect("made");
+        people.create_user("bob").expect("made");
+        people.create_user("eve").expect("made");
+        people.associate("ann", &ids[..2], 2.0).expect("associated");
+        people
+            .disassociate("ann", &ids[1..2])
+            .expect("disassociated");
+        people.delete_user("eve").expect("deleted");
+        people.delete(&ids[3..]).expect("deleted");
+        let set = BTreeMap::from([("room".to_owned(), "1".to_owned())]);
+        people.tag(set, &["team".to_owned()]).expect("tagged");
+        (ids, image)
+    };
+    let library = library(folder.path());
+    let people = library.get("people").expect("there");
+    let description = people.describe();
+    assert_eq!((description.faces, description.users), (3, 2));
+    assert_eq!(
+        people.tags(),
+        BTreeMap::from([("room".to_owned(), "1".to_owned())])
+    );
+    let first = people.face(ids[0]).expect("there");
+    assert_eq!(first.image, image);
+    assert_eq!(first.external.as_deref(), Some("holiday.jpg"));
+    assert_eq!(
+        (first.place, first.confidence),
+        ([0.1, 0.2, 0.3, 0.4], 99.5)
+    );
+    assert_eq!(first.user.as_deref(), Some("ann"));
+    assert_eq!(people.face(ids[1]).expect("there").user, None);
+    assert_eq!(people.face(ids[3]), None);
+    assert_eq!(people.user("ann").expect("there").faces, 1);
+    assert_eq!(
+        people.descriptor(ids[2]).expect("there"),
+        descriptor(0.0, 1.0)
+    );
+}
+
+#[test]
+fn searches_give_the_nearest_within_reach() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let library = library(folder.path());
+    let people = collection(&library, "people");
+    let team = Team::new(2);
+    assert!(
+        people
+            .search(&team, &descriptor(0.0, 0.0), 10, 10.0)
+            .is_empty()
+    );
+    let faces: Vec<NewFace> = (0..3000).map(|i| face(i as f32 * 0.01, 0.0)).collect();
+    let ids: Vec<FaceId> = faces
+        .chunks(100)
+        .flat_map(|faces| index(&people, faces))
+        .collect();
+    let found = people.search(&team, &descriptor(10.0, 0.0), 3, 0.5);
+    let found: Vec<FaceId> = found.iter().map(|(face, _)| face.id).collect();
+    assert_eq!(found[0], ids[1000]);
+    assert_eq!(
+        BTreeSet::from_iter(found),
+        BTreeSet::from([ids[999], ids[1000], ids[1001]])
+    );
+    let around = people.search(&team, &descriptor(10.0, 0.0), 4096, 0.0501);
+    assert_eq!(around.len(), 11);
+    assert!(around.windows(2).all(|pair| pair[0].1 <= pair[1].1));
+    let others = people.search_by_face(&team, ids[0], 2, 0.5).expect("there");
+    assert_eq!(others[0].0.id, ids[1]);
+    people.delete(&ids[..2]).expect("deleted");
+    let gone = people.search_by_face(&team, ids[0], 2, 0.5);
+    assert!(matches!(gone, Err(Error::NoFace(_))));
+    let found = people.search(&team, &descriptor(0.0, 0.0), 1, 9.0);
+    assert_eq!(found[0].0.id, ids[2]);
+}
+
+#[test]
+fn faces_are_listed_in_pages() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let library = library(folder.path());
+    let people = collection(&library, "people");
+    let ids: Vec<FaceId> = (0..25)
+        .flat_map(|i| index(&people, &[face(i as f32, 0.0)]))
+        .collect();
+    people.delete(&ids[3..5]).expect("deleted");
+    people.create_user("ann").expect("made");
+    people
+        .associate("ann", &[ids[20], ids[7]], 100.0)
+        .expect("associated");
+    let all = |filter: &FaceFilter| {
+        let (mut listed, mut token) = (Vec::new(), None);
+        loop {
+            let page = people.faces(filter, token.as_deref(), 4).expect("a page");
+            assert!(page.items.len() <= 4);
+            listed.extend(page.items.into_iter().map(|face| face.id));
+            token = page.next;
+            if token.is_none() {
+                return listed;
+            }
+        }
+    };
+    let left: Vec<FaceId> = ids
+        .iter()
+        .copied()
+        .filter(|id| !ids[3..5].contains(id))
+        .collect();
+    assert_eq!(all(&FaceFilter::default()), left);
+    let of_ann = FaceFilter {
+        user: Some("ann".to_owned()),
+        ..FaceFilter::default()
+    };
+    assert_eq!(all(&of_ann), [ids[7], ids[20]]);
+    let some = FaceFilter {
+        ids: vec![ids[24], ids[3], ids[0], ids[0], Uuid::new_v4()],
+        ..FaceFilter::default()
+    };
+    assert_eq!(all(&some), [ids[0], ids[24]]);
+    for token in ["", "x", "0-x", "1-0", "-"] {
+        let page = people.faces(&FaceFilter::default(), Some(token), 4);
+        assert!(matches!(page, Err(Error::Token)), "{token}");
+    }
+    let nobody = FaceFilter {
+        user: Some("eve".to_owned()),
+        ..FaceFilter::default()
+    };
+    assert!(matches!(
+        people.faces(&nobody, None, 4),
+        Err(Error::NoUser(_))
+    ));
+}
+
+#[test]
+fn users_have_faces_that_look_alike() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let library = library(folder.path());
+    let people = collection(&library, "people");
+    let ids = index(
+        &people,
+        &[
+            face(0.0, 0.0),
+            face(0.2, 0.0),
+            face(3.0, 0.0),
+            face(3.2, 0.0),
+        ],
+    );
+    people.create_user("ann").expect("made");
+    people.create_user("bob").expect("made");
+    assert!(matches!(
+        people.create_user("ann"),
+        Err(Error::UserExists(_))
+    ));
+    let missing = Uuid::new_v4();
+    let first = people
+        .associate("ann", &[ids[0], missing], 0.5)
+        .expect("associated");
+    assert_eq!(first.done, [ids[0]]);
+    assert_eq!(first.left, [(missing, Unassociated::NotFound)]);
+    let second = people
+        .associate("ann", &[ids[0], ids[1], ids[2]], 0.5)
+        .expect("associated");
+    assert_eq!(second.done, [ids[0], ids[1]]);
+    assert!(
+        matches!(second.left[..], [(id, Unassociated::TooFar(far))] if id == ids[2] && far > 2.9)
+    );
+    let other = people.associate("bob", &ids, 0.5).expect("associated");
+    // Compared with what bob had before, which is nothing.
+    assert_eq!(other.done, [ids[2], ids[3]]);
+    let ann = Unassociated::OtherUser(Some("ann".to_owned()));
+    assert_eq!(other.left, [(ids[0], ann.clone()), (ids[1], ann.clone())]);
+    assert_eq!(
+        people.delete(&ids[..1]).expect("answered").1,
+        [(ids[0], Undeleted::Associated)]
+    );
+    let near = people.search_users(&descriptor(0.1, 0.0), 10, 5.0, None);
+    assert_eq!(
+        near.iter().map(|(user, _)| &*user.id).collect::<Vec<_>>(),
+        ["ann", "bob"]
+    );
+    assert!(
+        near[0].1 < 1e-6 && (near[1].1 - 3.0).abs() < 1e-5,
+        "{near:?}"
+    );
+    let without = people.search_users(&descriptor(0.1, 0.0), 10, 5.0, Some("ann"));
+    assert_eq!(without.len(), 1);
+    let taken = people
+        .disassociate("bob", &[ids[0], ids[2], missing])
+        .expect("answered");
+    assert_eq!(taken.done, [ids[2]]);
+    assert_eq!(
+        taken.left,
+        [(ids[0], ann), (missing, Unassociated::NotFound)]
+    );
+    people.delete_user("bob").expect("deleted");
+    assert_eq!(people.face(ids[3]).expect("stays").user, None);
+    assert!(matches!(people.delete_user("bob"), Err(Error::NoUser(_))));
+    let page = people.users(None, 10);
+    assert_eq!((page.items.len(), page.next), (1, None));
+}
+
+#[test]
+fn limits_hold() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let limits = Limits {
+        collections: 1,
+        faces: 3,
+        users: 1,
+        faces_of_user: 2,
+        tags: 1,
+    };
+    let library = Library::open(folder.path(), limits).expect("opens");
+    let people = collection(&library, "people");
+    let is_limit = |result: Result<(), Error>| matches!(result, Err(Error::Limit { .. }));
+    assert!(is_limit(library.create("more", BTreeMap::new()).map(drop)));
+    let ids = index(&people, &[face(0.0, 0.0), face(0.0, 0.1), face(0.0, 0.2)]);
+    assert!(is_limit(
+        people
+            .index(Uuid::new_v4(), None, &[face(0.0, 0.0)])
+            .map(drop)
+    ));
+    people.create_user("ann").expect("made");
+    assert!(is_limit(people.create_user("bob")));
+    assert!(is_limit(people.associate("ann", &ids, 9.0).map(drop)));
+    assert_eq!(people.user("ann").expect("there").faces, 0);
+    let tags = ["a", "b"].map(|key| (key.to_owned(), String::new()));
+    assert!(is_limit(people.tag(BTreeMap::from(tags), &[])));
+    let mut broken = face(0.0, 0.0);
+    broken.descriptor[5] = f32::NAN;
+    people.delete(&ids).expect("deleted");
+    let refused = people.index(Uuid::new_v4(), None, &[broken]);
+    assert!(matches!(refused, Err(Error::Invalid(_))));
+    let refused = people.index(Uuid::new_v4(), Some(&"x".repeat(256)), &[face(0.0, 0.0)]);
+    assert!(matches!(refused, Err(Error::Invalid(_))));
+    assert_eq!(people.describe().faces, 0);
+}
+
+#[test]
+fn a_torn_end_is_cut_off_and_kept_beside() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let ids = {
+        let library = library(folder.path());
+        let people = collection(&library, "people");
+        [
+            index(&people, &[face(0.0, 0.0)]),
+            index(&people, &[face(1.0, 0.0), face(2.0, 0.0)]),
+        ]
+        .concat()
+    };
+    let journal = journals(folder.path()).pop().expect("a journal");
+    let whole = fs::read(&journal).expect("a journal");
+    let last = 8 + 1 + 16 + 1 + 2 + "holiday.jpg".len() + 4 + 2 * (16 + 5 * 4 + WIDTH * 4);
+    for end in [1, 7, 8, 9, 500, last - 1] {
+        fs::write(&journal, &whole[..whole.len() - last + end]).expect("torn");
+        let library = library(folder.path());
+        let people = library.get("people").expect("opens");
+        // The second image's faces are there both or not at all.
+        assert_eq!(people.describe().faces, 1, "{end}");
+        assert!(people.face(ids[0]).is_some() && people.face(ids[1]).is_none());
+        let again = index(&people, &[face(3.0, 0.0)]);
+        drop((people, library));
+        let people = crate::library(folder.path()).get("people").expect("opens");
+        assert_eq!(people.describe().faces, 2);
+        assert!(people.face(again[0]).is_some());
+        let beside = fs::read_dir(journal.parent().expect("a folder")).expect("a folder");
+        let kept = beside.map(|entry| entry.expect("an entry").path());
+        let kept: Vec<PathBuf> = kept.filter(|path| path != &journal).collect();
+        assert_eq!(kept.len(), 1);
+        assert_eq!(fs::read(&kept[0]).expect("kept").len(), end);
+        fs::remove_file(&kept[0]).expect("removed");
+    }
+    // Any byte that is wrong is found.
+    for at in (16..whole.len()).step_by(97) {
+        let mut wrong = whole.clone();
+        wrong[at] ^= 4;
+        fs::write(&journal, &wrong).expect("written");
+        let library = Library::open(folder.path(), Limits::default()).expect("opens");
+        match library.get("people") {
+            Ok(people) => assert!(people.describe().faces < 3, "{at}"),
+            Err(Error::NoCollection(_) | Error::Format { .. }) => (),
+            Err(other) => panic!("{at}: {other}"),
+        }
+    }
+    for header in [
+        &b"ESCFACE"[..],
+        b"something else entirely",
+        b"ESCFACES\x02\0\0\0\x80\0\0\0",
+    ] {
+        fs::write(&journal, header).expect("written");
+        let library = Library::open(folder.path(), Limits::default()).expect("opens");
+        assert!(matches!(library.get("people"), Err(Error::NoCollection(_))));
+    }
+}
+
+#[test]
+fn deleted_faces_do_not_stay_on_the_disk_for_ever() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let library = library(folder.path());
+    let people = collection(&library, "people");
+    people.create_user("ann").expect("made");
+    let kept = index(&people, &[face(0.0, 0.0), face(1.0, 0.0)]);
+    people
+        .associate("ann", &kept[1..], 1.0)
+        .expect("associated");
+    let token = people
+        .faces(&FaceFilter::default(), None, 1)
+        .expect("a page")
+        .next;
+    let many: Vec<NewFace> = (0..4096).map(|i| face(i as f32, 1.0)).collect();
+    let ids = index(&people, &many);
+    let before = people.bytes();
+    people.delete(&ids).expect("deleted");
+    assert!(
+        people.bytes() < before / 100,
+        "{} of {before} bytes",
+        people.bytes()
+    );
+    let stale = people.faces(&FaceFilter::default(), token.as_deref(), 1);
+    assert!(matches!(stale, Err(Error::Token)));
+    let again = index(&people, &[face(2.0, 0.0)]);
+    let check = |people: &Collection| {
+        assert_eq!(people.describe().faces, 3);
+        assert_eq!(
+            people.face(kept[1]).expect("there").user.as_deref(),
+            Some("ann")
+        );
+        assert_eq!(
+            people.face(kept[0]).expect("there").external.as_deref(),
+            Some("holiday.jpg")
+        );
+        let found = people.search(&Team::new(1), &descriptor(2.0, 0.0), 1, 0.1);
+        assert_eq!(found[0].0.id, again[0]);
+    };
+    check(&people);
+    drop((people, library));
+    check(&crate::library(folder.path()).get("people").expect("opens"));
+}
+
+#[test]
+fn searches_and_changes_go_on_beside_each_other() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let library = library(folder.path());
+    let people = collection(&library, "people");
+    let stays = index(&people, &[face(100.0, 0.0)])[0];
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let searches = scope.spawn(|| {
+            let team = Team::new(1);
+            let mut count = 0;
+            while !done.load(Ordering::SeqCst) || count == 0 {
+                let found = people.search(&team, &descriptor(100.0, 0.0), 5, 1.0);
+                // Never lost, and nothing that is deleted is there without its record.
+                assert_eq!(found.len(), 1);
+                assert_eq!(found[0].0.id, stays);
+                count += 1;
+            }
+        });
+        let writers: Vec<_> = (0..2)
+            .map(|writer| {
+                let people = &people;
+                scope.spawn(move || {
+                    for round in 0..60 {
+                        let faces: Vec<NewFace> = (0..20)
+                            .map(|i| face(i as f32, (writer * 100 + round) as f32))
+                            .collect();
+                        let ids = index(people, &faces);
+                        people.delete(&ids[5..]).expect("deleted");
+                    }
+                })
+            })
+            .collect();
+        writers
+            .into_iter()
+            .for_each(|writer| writer.join().expect("a writer"));
+        done.store(true, Ordering::SeqCst);
+        searches.join().expect("searches");
+    });
+    assert_eq!(people.describe().faces, 1 + 2 * 60 * 5);
+}
+
+/// What the process that is killed does: indexes faces and says each one that was acknowledged.
+#[test]
+#[ignore = "the other half of the test below"]
+fn child_that_is_killed() {
+    let Some(folder) = std::env::var_os("ESCALA_TEST_COLLECTIONS") else {
+        return;
+    };
+    let library = library(Path::new(&folder));
+    let people = collection(&library, "people");
+    let mut out = std::io::stdout().lock();
+    for number in 0.. {
+        for id in index(
+            &people,
+            &[face(number as f32, 0.0), face(number as f32, 1.0)],
+        ) {
+            writeln!(out, "acknowledged {id}").expect("the parent listens");
+        }
+        out.flush().expect("the parent listens");
+    }
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_killed_process() {
+    for wanted in [1, 40, 133] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut child = Command::new(std::env::current_exe().expect("this test"))
+            .args([
+                "--exact",
+                "child_that_is_killed",
+                "--ignored",
+                "--nocapture",
+            ])
+            .env("ESCALA_TEST_COLLECTIONS", folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let lines = lines.map(|line| line.expect("text"));
+        let ids = lines
+            .filter_map(|line| Some(line.split_once("acknowledged ")?.1.parse().expect("an id")));
+        let mut ids = ids.fuse();
+        let mut acknowledged: Vec<FaceId> = ids.by_ref().take(wanted).collect();
+        child.kill().expect("killed");
+        child.wait().expect("gone");
+        acknowledged.extend(ids);
+        let library = library(folder.path());
+        let people = library.get("people").expect("opens");
+        assert!(acknowledged.len() >= wanted);
+        for id in &acknowledged {
+            assert!(
+                people.face(*id).is_some(),
+                "{id} was acknowledged and is lost"
+            );
+        }
+        assert_eq!(
+            people.describe().faces % 2,
+            0,
+            "an image's faces are there together"
+        );
+    }
+}
+
+#[test]
+fn a_journal_that_cannot_be_written_is_not_answered_as_if_it_could() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let library = library(folder.path());
+    library.create("people", BTreeMap::new()).expect("made");
+    // A folder in the journal's place cannot be opened for writing.
+    let journal = journals(folder.path()).pop().expect("a journal");
+    fs::remove_file(&journal).expect("removed");
+    fs::create_dir(&journal).expect("made");
+    assert!(matches!(library.get("people"), Err(Error::Io { .. })));
+    fs::remove_dir(&journal).expect("removed");
+    OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .open(&journal)
+        .expect("made");
+    assert!(matches!(library.get("people"), Err(Error::Format { .. })));
+}
