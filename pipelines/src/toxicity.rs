@@ -15,10 +15,17 @@
 //! The model has no label for harassment: abuse is at least one of the four, and the probability that at least one
 //! holds is no less than the largest of theirs.
 //!
-//! The model reads a hundred words. A longer text is read in windows of a hundred, each beginning fifty after the one
-//! before and the last ending with the text, and each label's score is its largest: wherever an insult stands, some
-//! window holds it with its surroundings. (The package reads the last hundred words only.) Among a hundred calm words an
-//! insult scores lower than alone.
+//! The model reads a hundred words, and among many calm words an insult scores far lower than alone. So a text of more
+//! than `SHORT` words that the model knows is read in several windows, and each label's score is its largest:
+//!
+//! * as a whole; a text of more than a hundred words in windows of a hundred, each beginning fifty after the one before
+//!   and the last ending with the text (the package reads the last hundred words only);
+//! * in sentences, as many together as make `LEAST` words; what has more than `SHORT` words without an end of a
+//!   sentence, in windows of so many, each beginning half of that after the one before.
+//!
+//! The sizes were chosen among others by how many of the labelled sentences were found within calm texts and how many
+//! calm texts were called toxic (`tests/toxicity.rs` measures both). The price of the largest of many scores: the longer
+//! a text, the likelier one of its sentences is mistaken.
 //!
 //! Scores are the network's outputs: probabilities of the labels that people gave to comments on Wikipedia. They are not
 //! recalibrated, because that needs labelled texts of the kind to be judged; `pipelines/README.md` has what was
@@ -26,9 +33,11 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit, unavailable};
+use crate::windows::{Joined, Part};
 use escala_models::Compute;
-use escala_models::toxicity::{Classifier, LABELS, STEPS, Scores};
+use escala_models::toxicity::{Classifier, LABELS, STEPS, Scores, Words};
 use parking_lot::Mutex;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The catalogue's name of the network.
@@ -37,8 +46,11 @@ pub const MODEL: &str = "tox-block";
 /// Languages that the model reads.
 pub const LANGUAGES: &[&str] = &["en"];
 
-/// Words from the beginning of a window to that of the next.
-const STRIDE: usize = STEPS / 2;
+/// Most words of a text that is read as a whole only, and of a window of sentences.
+const SHORT: usize = 20;
+
+/// Least words of a window of sentences, but for the last: a sentence of fewer is read with the next.
+const LEAST: usize = 6;
 
 /// A label of Comprehend that the model can answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -134,10 +146,11 @@ impl Task for ToxicityTask {
     }
 
     fn cost(&self, input: &Arc<str>) -> u64 {
-        // Every window costs the same; a word has five bytes with its space.
+        // Every window costs about the same, short or not; a word has five bytes with its space.
         let words = input.len() / 5;
-        let windows = 1 + words.saturating_sub(STEPS).div_ceil(STRIDE);
-        (windows * STEPS) as u64
+        let whole = 1 + words.saturating_sub(STEPS).div_ceil(STEPS / 2);
+        let sentences = if words > SHORT { words / LEAST } else { 0 };
+        ((whole + sentences) * STEPS) as u64
     }
 
     fn limits(&self) -> Limits {
@@ -166,11 +179,93 @@ impl Task for ToxicityTask {
     }
 }
 
-/// The parts of a text that the network reads one by one; at least one.
-fn windows(words: &[u32]) -> impl Iterator<Item = &[u32]> {
-    let last = words.len().saturating_sub(STEPS);
-    let starts = (0..last).step_by(STRIDE).chain([last]);
-    starts.map(|start| &words[start..words.len().min(start + STEPS)])
+/// The words of a text that the model knows, and after how many of them each sentence ends; the last ends with the text.
+#[derive(Debug, Default)]
+struct Read {
+    words: Vec<u32>,
+    ends: Vec<usize>,
+}
+
+impl Read {
+    fn of(words: &Words, text: &str) -> Self {
+        let mut read = Self::default();
+        for sentence in sentences(text) {
+            read.words.extend(words.of(sentence));
+            read.ends.push(read.words.len());
+        }
+        read
+    }
+
+    /// The parts of the text that the network reads one by one; at least one.
+    fn windows(&self) -> Vec<Range<usize>> {
+        let length = self.words.len();
+        let mut windows = Vec::new();
+        overlapping(0..length, STEPS, &mut windows);
+        if length <= SHORT {
+            return windows;
+        }
+        let mut start = 0;
+        for &end in &self.ends {
+            if end - start >= LEAST || (end == length && end > start) {
+                overlapping(start..end, SHORT, &mut windows);
+                start = end;
+            }
+        }
+        windows
+    }
+}
+
+/// Windows of at most so many words, each beginning half of that after the one before, the last ending with the words.
+fn overlapping(words: Range<usize>, most: usize, windows: &mut Vec<Range<usize>>) {
+    let last = words.end.saturating_sub(most).max(words.start);
+    let starts = (words.start..last).step_by(most / 2).chain([last]);
+    windows.extend(starts.map(|start| start..words.end.min(start + most)));
+}
+
+/// A text cut behind lines and behind marks that end a sentence before a space. What else they end ("Dr.") is cut as
+/// well: such a piece has few words and is read with the next. The words are those of the whole text, since both a
+/// space and a line's end part words.
+fn sentences(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let mut marked = false;
+        let end = rest.char_indices().find_map(|(at, c)| match c {
+            '\n' => Some(at + 1),
+            ' ' if marked => Some(at),
+            '.' | '!' | '?' | '…' => {
+                marked = true;
+                None
+            }
+            '"' | '\'' | ')' | ']' | '”' | '’' => None,
+            _ => {
+                marked = false;
+                None
+            }
+        });
+        let (sentence, others) = rest.split_at(end.unwrap_or(rest.len()));
+        rest = others;
+        Some(sentence)
+    })
+}
+
+/// The largest of every score: what holds of a part of a text holds of the text.
+impl Joined for Toxicity {
+    fn join(parts: Vec<(Part, Self)>) -> Self {
+        let mut answers = parts.into_iter().map(|(_, answer)| answer);
+        let first = answers
+            .next()
+            .unwrap_or_else(|| Self::of(Scores::default()));
+        answers.fold(first, |mut whole, part| {
+            whole.toxicity = whole.toxicity.max(part.toxicity);
+            let labels = whole.labels.iter_mut().zip(part.labels);
+            // Every answer has the labels of `ToxicKind::ALL`, in their order.
+            labels.for_each(|((_, score), (_, other))| *score = score.max(other));
+            whole
+        })
+    }
 }
 
 impl Pipeline for ToxicityPipeline {
@@ -186,15 +281,15 @@ impl Pipeline for ToxicityPipeline {
     }
 
     fn run(&self, compute: &Compute, batch: &[Arc<str>]) -> Vec<Result<Toxicity>> {
-        let words: Vec<Mutex<Vec<u32>>> = batch.iter().map(|_| Mutex::default()).collect();
+        let texts: Vec<Mutex<Read>> = batch.iter().map(|_| Mutex::default()).collect();
         compute.team.for_each(batch.len(), |index| {
-            *words[index].lock() = self.classifier.words().of(&batch[index]);
+            *texts[index].lock() = Read::of(self.classifier.words(), &batch[index]);
         });
-        let words: Vec<Vec<u32>> = words.into_iter().map(Mutex::into_inner).collect();
+        let texts: Vec<Read> = texts.into_iter().map(Mutex::into_inner).collect();
         let (mut parts, mut owners) = (Vec::new(), Vec::new());
-        for (index, words) in words.iter().enumerate() {
-            for window in windows(words) {
-                parts.push(window);
+        for (index, text) in texts.iter().enumerate() {
+            for window in text.windows() {
+                parts.push(&text.words[window]);
                 owners.push(index);
             }
         }
@@ -222,27 +317,104 @@ impl Pipeline for ToxicityPipeline {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    fn read(words: usize, ends: &[usize]) -> Read {
+        Read {
+            words: (0..words as u32).collect(),
+            ends: ends.to_vec(),
+        }
+    }
 
     #[test]
-    fn windows_cover_a_text_and_end_with_it() {
-        for length in [0, 1, 99, 100, 101, 149, 150, 151, 200, 1234] {
-            let words: Vec<u32> = (0..length).collect();
-            let windows: Vec<&[u32]> = windows(&words).collect();
-            let (first, last) = (windows[0], windows[windows.len() - 1]);
-            assert!(
-                words.starts_with(first) && words.ends_with(last),
-                "{length}"
-            );
-            assert_eq!(last.len(), words.len().min(STEPS));
-            assert_eq!(
-                windows.len(),
-                1 + words.len().saturating_sub(STEPS).div_ceil(STRIDE)
-            );
-            for pair in windows.windows(2) {
-                assert_eq!(pair[0].len(), STEPS);
-                assert!(pair[1][0] > pair[0][0] && pair[1][0] - pair[0][0] <= STRIDE as u32);
+    fn short_texts_are_read_as_a_whole() {
+        for length in [0, 1, 6, 19, 20] {
+            let half = length / 2;
+            let whole = read(length, &[half, length]).windows();
+            assert_eq!(whole, [0..length]);
+        }
+    }
+
+    #[test]
+    fn long_texts_are_read_as_a_whole_and_in_sentences() {
+        // Sentences of 2, 9, 3, 1 and 6 words.
+        let windows = read(21, &[2, 11, 14, 15, 21]).windows();
+        assert_eq!(windows, [0..21, 0..11, 11..21]);
+        let windows = read(24, &[7, 14, 21, 24]).windows();
+        assert_eq!(windows, [0..24, 0..7, 7..14, 14..21, 21..24]);
+        // No end of a sentence at all.
+        let windows = read(45, &[45]).windows();
+        assert_eq!(windows, [0..45, 0..20, 10..30, 20..40, 25..45]);
+        let windows = read(160, &[160]).windows();
+        assert_eq!(windows[..3], [0..100, 50..150, 60..160]);
+    }
+
+    proptest! {
+        #[test]
+        fn windows_cover_a_text_within_bounds(lengths in prop::collection::vec(0usize..60, 0..60)) {
+            let ends: Vec<usize> = lengths.iter().scan(0, |end, length| {
+                *end += length;
+                Some(*end)
+            }).collect();
+            let length = ends.last().copied().unwrap_or(0);
+            let windows = read(length, &ends).windows();
+            prop_assert!(windows.iter().all(|w| w.start <= w.end && w.end <= length && w.len() <= STEPS));
+            let whole = 1 + length.saturating_sub(STEPS).div_ceil(STEPS / 2);
+            prop_assert!(windows.len() <= whole + length / LEAST + 1, "{}", windows.len());
+            // The windows of a hundred, then those of sentences: both cover the text.
+            let (whole, sentences) = windows.split_at(whole);
+            for windows in [whole, sentences] {
+                if windows.is_empty() {
+                    prop_assert!(length <= SHORT);
+                    continue;
+                }
+                prop_assert_eq!((windows[0].start, windows[windows.len() - 1].end), (0, length));
+                prop_assert!(windows.windows(2).all(|pair| pair[1].start <= pair[0].end));
             }
         }
+
+        #[test]
+        fn sentences_are_the_text(text in "[a-zB .!?…\"')\n\t\r\u{a0}Σ]{0,200}") {
+            let all: Vec<&str> = sentences(&text).collect();
+            prop_assert!(all.iter().all(|sentence| !sentence.is_empty()));
+            prop_assert_eq!(&all.concat(), &text);
+            // Every cut is where words part.
+            for pair in all.windows(2) {
+                prop_assert!(pair[0].ends_with('\n') || pair[1].starts_with(' '), "{pair:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn sentences_end_with_marks_and_lines() {
+        let text = "One. \"Two!\" Three... four\nfive 1.5 \n six";
+        let all: Vec<&str> = sentences(text).collect();
+        let wanted = [
+            "One.",
+            " \"Two!\"",
+            " Three...",
+            " four\n",
+            "five 1.5 \n",
+            " six",
+        ];
+        assert_eq!(all, wanted);
+    }
+
+    #[test]
+    fn the_answer_of_parts_is_the_largest() {
+        let part = Part {
+            bytes: 0..1,
+            before: 0,
+        };
+        let answers = [
+            [0.9, 0.3, 0.5, 0.1, 0.2, 0.05],
+            [0.2, 0.1, 0.7, 0.4, 0.3, 0.01],
+        ];
+        let parts = answers.map(|scores| (part.clone(), Toxicity::of(scores)));
+        let whole = Toxicity::join(parts.into());
+        assert_eq!(whole.toxicity, 0.9);
+        let scores: Vec<f32> = whole.labels.iter().map(|(_, score)| *score).collect();
+        assert_eq!(scores, [0.7, 0.05, 0.3, 0.4, 0.4]);
     }
 
     #[test]

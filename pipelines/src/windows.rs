@@ -19,6 +19,7 @@ use crate::offsets::Extent;
 use crate::syntax::{Syntax, SyntaxInput};
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 use unicode_segmentation::GraphemeCursor;
 
 /// Bytes of a window of a text that a language model reads. Words cost about 35 µs each: 30 ms of work for prose and
@@ -27,6 +28,9 @@ use unicode_segmentation::GraphemeCursor;
 pub const READING: usize = 4 << 10;
 /// Bytes of a window of a text whose language is asked: some milliseconds of work.
 pub const LANGUAGE: usize = 128 << 10;
+
+/// Bytes of a window of a text whose toxicity is asked: some 150 readings, 30 ms of work.
+pub const TOXICITY: usize = 4 << 10;
 
 /// A part of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +80,16 @@ impl Windowed for String {
 
     fn part(&self, text: &str) -> Self {
         text.to_owned()
+    }
+}
+
+impl Windowed for Arc<str> {
+    fn text(&self) -> &str {
+        self
+    }
+
+    fn part(&self, text: &str) -> Self {
+        text.into()
     }
 }
 
