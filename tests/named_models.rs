@@ -58,10 +58,16 @@ fn every_task_answers_with_the_checkpoint_that_is_named_for_it() {
     let mut config = sequence.config.clone();
     config["id2label"] = json!({"0": "Very Negative", "1": "neutral", "2": "5 stars"});
     std::fs::write(judge.path().join("config.json"), config.to_string()).expect("written");
+    let several = of_family("sequence", "distilbert");
+    let critic = several.folder();
+    let mut config = several.config.clone();
+    config["id2label"] = json!({"0": "toxicity", "1": "sexual_explicit", "2": "insult"});
+    std::fs::write(critic.path().join("config.json"), config.to_string()).expect("written");
     let (classes, namer) = (sequence.folder(), words.folder());
     let server = server(&[
         ("sentiment", judge.path()),
         ("classify", classes.path()),
+        ("toxicity", critic.path()),
         ("entities", namer.path()),
         ("embeddings", classes.path()),
     ]);
@@ -118,6 +124,22 @@ fn every_task_answers_with_the_checkpoint_that_is_named_for_it() {
         }
         assert_eq!(answer["tokens"], case.ids.len());
         assert_eq!(answer["model"], classes_name(&server));
+    }
+
+    for case in several.cases.iter().filter(|case| case.text.len() < 90) {
+        let answer = server.post_json("/v1/text/toxicity", &json!({"text": case.text}));
+        let answer = answer.ok();
+        near(&answer["toxicity"], case.scores[0], &case.text);
+        for (name, want) in [
+            ("SEXUAL", case.scores[1]),
+            ("INSULT", case.scores[2]),
+            ("HARASSMENT_OR_ABUSE", case.scores[2]),
+        ] {
+            let labels = answer["labels"].as_array().expect("labels");
+            assert_eq!(labels.len(), 3);
+            let label = labels.iter().find(|label| label["label"] == name);
+            near(&label.expect("a label")["score"], want, &case.text);
+        }
     }
 
     let mut seen = 0;

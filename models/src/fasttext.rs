@@ -196,6 +196,14 @@ impl Classifier {
         &reach[..leaves]
     }
 
+    /// Rows of the input table that a text is read as: for each word its own, if it is known, and those of its
+    /// character n-grams; at last the row of a line's end.
+    pub fn rows(&self, text: &str) -> Vec<u32> {
+        let mut rows = Vec::new();
+        self.features(text.as_bytes(), |row| rows.push(row));
+        rows
+    }
+
     /// The mean of the rows of all features of one line.
     fn hidden(&self, text: &[u8]) -> Vec<f32> {
         if self.dim == 16 {

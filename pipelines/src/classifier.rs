@@ -15,6 +15,9 @@ use escala_weights::{ModelFiles, Progress, Silent, Store, builtin};
 use std::path::Path;
 use std::sync::Arc;
 
+/// Bytes of a text that any classifier reads together, at most.
+const MOST_AT_ONCE: usize = 1000;
+
 /// Where the model of a task comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -145,6 +148,11 @@ impl TextClassifier {
             Self::Adapted(classifier) => classifier.max_tokens(),
             Self::Checkpoint(classifier) => classifier.config().max_tokens(),
         }
+    }
+
+    /// Bytes of a text that can be read together: a token has two bytes or more in nearly all texts.
+    pub fn bytes_at_once(&self) -> usize {
+        (2 * self.max_tokens().saturating_sub(2)).clamp(32, MOST_AT_ONCE)
     }
 
     /// Bytes of memory held.

@@ -20,18 +20,15 @@ use crate::classifier::{Source, TextClassifier};
 use crate::error::{Error, Kind, Result};
 use crate::syntax::names;
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit};
+use crate::windows::sentence_parts;
 use escala_models::Compute;
 use escala_weights::{Progress, Store, builtin};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use std::ops::Range;
 use std::sync::{Arc, Weak};
 
 /// Bytes of a text that the built-in classifiers read together: they learned from sentences.
 pub const PART: usize = 280;
-
-/// Bytes that another classifier reads together, at most.
-const LONGEST_PART: usize = 1000;
 
 /// Parts that go through the network together.
 const AT_ONCE: usize = 64;
@@ -117,8 +114,7 @@ impl Judge {
     /// `Unavailable` when it cannot be loaded, or its labels are not sentiments.
     fn named(reference: &str, context: &LoadContext<'_>) -> Result<Self> {
         let classifier = TextClassifier::named(reference, context)?;
-        // A token has two bytes or more in nearly all texts.
-        let part = (2 * classifier.max_tokens().saturating_sub(2)).clamp(32, LONGEST_PART);
+        let part = classifier.bytes_at_once();
         Self::of(classifier, part, reference)
     }
 
@@ -322,7 +318,7 @@ impl Pipeline for SentimentPipeline {
     fn run(&self, compute: &Compute, batch: &[Arc<str>]) -> Vec<Result<Parts>> {
         let (mut texts, mut counts) = (Vec::new(), Vec::with_capacity(batch.len()));
         for text in batch {
-            let parts = parts(text, self.judge.part);
+            let parts = sentence_parts(text, self.judge.part);
             counts.push(parts.len());
             texts.extend(parts.into_iter().map(|part| &text[part]));
         }
@@ -371,61 +367,10 @@ fn join(parts: &[(usize, Scores)]) -> Scores {
     scores
 }
 
-/// The parts of a text that are read together, of about `most` bytes: whole sentences as far as they fit. At least one; together they
-/// are the text.
-fn parts(text: &str, most: usize) -> Vec<Range<usize>> {
-    let mut parts = Vec::new();
-    if text.len() <= most {
-        parts.push(0..text.len());
-        return parts;
-    }
-    let (mut start, mut sentence, mut space) = (0, 0, 0);
-    let mut last = ' ';
-    for (at, c) in text.char_indices() {
-        if at - start >= most {
-            // The end of the last whole sentence, or of the last whole word, or here.
-            let end = [sentence, space, at].into_iter().find(|&end| end > start);
-            let end = end.unwrap_or(at);
-            parts.push(start..end);
-            start = end;
-        }
-        let after = at + c.len_utf8();
-        if c.is_whitespace() {
-            space = after;
-            if matches!(last, '.' | '!' | '?' | '…') || c == '\n' {
-                sentence = after;
-            }
-        } else if matches!(c, '。' | '！' | '？') {
-            sentence = after;
-        }
-        last = c;
-    }
-    parts.push(start..text.len());
-    parts
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    #[test]
-    fn parts_end_with_sentences_where_they_can() {
-        let sentence = "The room was clean and the staff were kind. ";
-        let text = sentence.repeat(20);
-        for part in parts(&text, PART) {
-            assert!(text[part].ends_with(". "));
-        }
-        let words = parts(&"word ".repeat(200), PART).into_iter();
-        assert!(words.clone().count() > 3);
-        assert_eq!(parts("", PART).len(), 1);
-        let solid = "字".repeat(1000);
-        assert!(
-            parts(&solid, PART)
-                .iter()
-                .all(|part| part.len() <= PART + 3)
-        );
-    }
 
     #[test]
     fn parts_that_contradict_make_a_text_mixed() {
@@ -466,15 +411,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn parts_are_the_text(text in "\\PC{0,900}|[a-z .!\n]{0,2000}|[字。 a]{0,900}") {
-            let parts = parts(&text, PART);
-            prop_assert!(!parts.is_empty());
-            let joined: String = parts.iter().map(|part| &text[part.clone()]).collect();
-            prop_assert_eq!(joined, text.clone());
-            prop_assert!(parts.iter().all(|part| part.len() < PART + 8));
-        }
-
         #[test]
         fn joined_probabilities_are_probabilities(
             parts in prop::collection::vec((1usize..300, prop::array::uniform4(0.01f32..1.0)), 1..30)

@@ -32,6 +32,9 @@ pub const SENTIMENT: usize = 8 << 10;
 /// Bytes of a window of a text whose language is asked: some milliseconds of work.
 pub const LANGUAGE: usize = 128 << 10;
 
+/// Bytes of a window of a text whose toxicity is asked: some 150 readings, 30 ms of work.
+pub const TOXICITY: usize = 4 << 10;
+
 /// A part of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
@@ -156,6 +159,39 @@ impl Joined for Languages {
         languages.sort_by(|a, b| b.score.total_cmp(&a.score));
         languages
     }
+}
+
+/// The parts of a text that are read together, of about `most` bytes: whole sentences as far as they fit. At least one; together they
+/// are the text.
+pub fn sentence_parts(text: &str, most: usize) -> Vec<Range<usize>> {
+    let mut parts = Vec::new();
+    if text.len() <= most {
+        parts.push(0..text.len());
+        return parts;
+    }
+    let (mut start, mut sentence, mut space) = (0, 0, 0);
+    let mut last = ' ';
+    for (at, c) in text.char_indices() {
+        if at - start >= most {
+            // The end of the last whole sentence, or of the last whole word, or here.
+            let end = [sentence, space, at].into_iter().find(|&end| end > start);
+            let end = end.unwrap_or(at);
+            parts.push(start..end);
+            start = end;
+        }
+        let after = at + c.len_utf8();
+        if c.is_whitespace() {
+            space = after;
+            if matches!(last, '.' | '!' | '?' | '…') || c == '\n' {
+                sentence = after;
+            }
+        } else if matches!(c, '。' | '！' | '？') {
+            sentence = after;
+        }
+        last = c;
+    }
+    parts.push(start..text.len());
+    parts
 }
 
 /// Cuts a text into windows of at most `most` bytes (at least four, which hold any character).
@@ -300,6 +336,24 @@ mod tests {
     }
 
     #[test]
+    fn parts_end_with_sentences_where_they_can() {
+        let sentence = "The room was clean and the staff were kind. ";
+        let text = sentence.repeat(20);
+        for part in sentence_parts(&text, 280) {
+            assert!(text[part].ends_with(". "));
+        }
+        let words = sentence_parts(&"word ".repeat(200), 280).into_iter();
+        assert!(words.clone().count() > 3);
+        assert_eq!(sentence_parts("", 280).len(), 1);
+        let solid = "字".repeat(1000);
+        assert!(
+            sentence_parts(&solid, 280)
+                .iter()
+                .all(|part| part.len() <= 280 + 3)
+        );
+    }
+
+    #[test]
     fn windows_end_where_a_reader_pauses() {
         for (text, most, wanted) in [
             ("One. Two.", 100, vec!["One. Two."]),
@@ -354,6 +408,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn parts_are_the_text(text in "\\PC{0,900}|[a-z .!\n]{0,2000}|[字。 a]{0,900}") {
+            let parts = sentence_parts(&text, 280);
+            prop_assert!(!parts.is_empty());
+            let joined: String = parts.iter().map(|part| &text[part.clone()]).collect();
+            prop_assert_eq!(joined, text.clone());
+            prop_assert!(parts.iter().all(|part| part.len() < 280 + 8));
+        }
+
+
         #[test]
         fn windows_are_the_text_in_order_and_of_their_size(
             text in "([\\PC]|[a-z ]{1,8}|\\. |\n|\n\n|👩🏽‍🚀|e\u{301}|\u{200f}|שלום){0,60}", most in 4usize..60

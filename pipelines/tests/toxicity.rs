@@ -11,6 +11,7 @@
 
 use candle_core::Device;
 use escala_models::Compute;
+use escala_models::toxicity::{Classifier, STEPS};
 use escala_pipelines::task::{LoadContext, Pipeline, Task};
 use escala_pipelines::toxicity::{ToxicKind, Toxicity, ToxicityPipeline, ToxicityTask};
 use escala_weights::{Store, StoreOptions};
@@ -32,7 +33,7 @@ fn pipeline() -> ToxicityPipeline {
         weights: &store,
         device: &Device::Cpu,
     };
-    ToxicityTask.load(&context).expect("weights")
+    ToxicityTask::default().load(&context).expect("weights")
 }
 
 /// Texts with their labels.
@@ -104,6 +105,178 @@ fn labels_are_as_precise_and_complete_as_published() {
         }
     }
     assert!(low.is_empty(), "below what is published: {low:?}");
+}
+
+/// The network without the task around it.
+struct Network(Classifier);
+
+impl Network {
+    fn load() -> Self {
+        let store = Store::open(StoreOptions::default()).expect("store");
+        let files = store.ensure("tox-block", &escala_weights::Silent);
+        let files = files.expect("weights");
+        Self(Classifier::load(files.dir(), &Device::Cpu).expect("network"))
+    }
+
+    /// The largest toxicity of a text in windows of a hundred words, each beginning fifty after the one before.
+    fn hundreds(&self, text: &str) -> f32 {
+        let words = self.0.words().of(text);
+        let last = words.len().saturating_sub(STEPS);
+        let starts = (0..last).step_by(STEPS / 2).chain([last]);
+        let windows: Vec<&[u32]> = starts
+            .map(|start| &words[start..words.len().min(start + STEPS)])
+            .collect();
+        let scores = self.0.scores(&Compute::cpu(1), &windows).expect("scores");
+        scores.iter().fold(0.0, |best, scores| scores[0].max(best))
+    }
+}
+
+/// Sentences that say nothing bad of anybody, from the tests of other tasks; none was written for this one. Reviews
+/// among them are rude about food.
+fn calm() -> Vec<String> {
+    let read = |file: &str| {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/");
+        std::fs::read_to_string(format!("{path}{file}")).expect(file)
+    };
+    let marks = [
+        "[NAME ",
+        "[ADDRESS ",
+        "[DATE_TIME ",
+        "[AGE ",
+        "[PHONE ",
+        "]",
+    ];
+    let unmarked = |line: &str| {
+        marks
+            .iter()
+            .fold(line.to_owned(), |text, mark| text.replace(mark, ""))
+    };
+    let prose = read("pii/prose.txt");
+    let prose = prose
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(unmarked);
+    let (mixed, targets) = (read("sentiment/mixed.tsv"), read("sentiment/targets.tsv"));
+    let mixed = mixed.lines().filter_map(|line| line.split_once('\t'));
+    let targets = targets
+        .lines()
+        .filter_map(|line| line.strip_prefix("text\t"));
+    let all = prose
+        .chain(mixed.map(|(_, text)| text.to_owned()))
+        .chain(targets.map(str::to_owned));
+    all.filter(|text| text.ends_with(['.', '!', '?']) && !text.contains('['))
+        .collect()
+}
+
+/// What is found of the toxic sentences within calm words, and how often calm words alone are called toxic.
+#[derive(Default)]
+struct Within {
+    found: usize,
+    /// Of these, by windows of a hundred words alone.
+    plain: usize,
+    alarms: usize,
+    texts: usize,
+}
+
+/// Words around the sentence, whether marks are taken away, least share found, largest share of alarms: what was
+/// measured when the windows were chosen, and one hundredth.
+const WITHIN: [(usize, bool, f32, f32); 4] = [
+    (50, false, 0.71, 0.02),
+    (100, false, 0.72, 0.05),
+    (400, false, 0.75, 0.18),
+    (100, true, 0.55, 0.05),
+];
+
+#[test]
+fn a_toxic_sentence_is_found_in_a_long_calm_text() {
+    let (pipeline, network, calm) = (pipeline(), Network::load(), calm());
+    assert!(calm.len() >= 300, "{}", calm.len());
+    let toxic: Vec<Arc<str>> = labelled()
+        .into_iter()
+        .filter(|(labels, _)| labels.iter().any(|label| label == "TOXIC"))
+        .map(|(_, text)| text)
+        .collect();
+    let is_toxic = |texts: &[Arc<str>]| -> Vec<bool> {
+        let answers = pipeline.run(&Compute::cpu(2), texts).into_iter();
+        answers
+            .map(|answer| answer.expect("answer").toxicity >= 0.5)
+            .collect()
+    };
+    let alone = is_toxic(&toxic).into_iter().filter(|found| *found).count();
+    println!("alone: {alone} of {}", toxic.len());
+    let sentences: Vec<Arc<str>> = calm.iter().map(|text| text.as_str().into()).collect();
+    let mistaken = is_toxic(&sentences);
+    let mistaken: Vec<_> = calm
+        .iter()
+        .zip(mistaken)
+        .filter(|(_, toxic)| *toxic)
+        .collect();
+    println!(
+        "calm sentences called toxic, of {}: {mistaken:?}",
+        calm.len()
+    );
+    println!(
+        "| calm words | windows of 100 only | found | false alarms |\n| --- | --- | --- | --- |"
+    );
+    let mut worse = Vec::new();
+    for (words, bare, least, most) in WITHIN {
+        let mut within = Within::default();
+        for (index, sentence) in toxic.iter().enumerate() {
+            let mut around: Vec<&str> = Vec::new();
+            let mut length = 0;
+            // Another choice of sentences for each.
+            for step in index.. {
+                if length >= words {
+                    break;
+                }
+                let text = &calm[(step * 7919 + index * 31) % calm.len()];
+                length += text.split(' ').count();
+                around.push(text);
+            }
+            let join = |texts: &[&str]| -> Arc<str> {
+                let text = texts.join(" ");
+                let text = if bare {
+                    text.replace(['.', '!', '?'], "")
+                } else {
+                    text
+                };
+                text.into()
+            };
+            let without = join(&around);
+            // At the beginning, in the middle, at the end.
+            around.insert([0, around.len() / 2, around.len()][index % 3], sentence);
+            let within_calm = join(&around);
+            within.plain += usize::from(network.hundreds(&within_calm) >= 0.5);
+            let answers = is_toxic(&[within_calm, without]);
+            within.found += usize::from(answers[0]);
+            within.alarms += usize::from(answers[1]);
+            within.texts += 1;
+        }
+        let share = |count: usize| count as f32 / within.texts as f32;
+        let (found, alarms) = (share(within.found), share(within.alarms));
+        let plain = share(within.plain);
+        let marks = if bare { ", no marks" } else { "" };
+        println!("| {words}{marks} | {plain:.3} | {found:.3} | {alarms:.3} |");
+        if found < least || alarms > most || found < plain {
+            worse.push((words, bare, found, alarms));
+        }
+    }
+    assert!(worse.is_empty(), "worse than published: {worse:?}");
+}
+
+#[test]
+fn short_texts_are_read_as_a_whole() {
+    let Network(network) = Network::load();
+    let texts: Vec<Arc<str>> = labelled().into_iter().map(|(_, text)| text).collect();
+    let answers = pipeline().run(&Compute::cpu(1), &texts);
+    for (text, answer) in texts.iter().zip(answers) {
+        let words = network.words().of(text);
+        let scores = network.scores(&Compute::cpu(1), &[&words]).expect("scores")[0];
+        let answer = answer.expect("answer");
+        assert_eq!(answer.toxicity, scores[0], "{text}");
+        assert_eq!(score(&answer, "PROFANITY"), scores[2], "{text}");
+        assert_eq!(score(&answer, "VIOLENCE_OR_THREAT"), scores[3], "{text}");
+    }
 }
 
 #[test]

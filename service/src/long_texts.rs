@@ -74,7 +74,8 @@ where
 }
 
 /// Personal data in texts of any length: the model reads a long text in windows, the rules see it whole, so that
-/// no number and no word beside it is lost between two windows.
+/// no number and no word beside it is lost between two windows. Texts in languages whose model may be absent are
+/// read here where it is there, and else searched by the rules alone.
 pub struct PersonalData<P> {
     inner: P,
     syntax: Arc<dyn Predict<SyntaxInput, Syntax>>,
@@ -89,19 +90,21 @@ impl<P> PersonalData<P> {
 
 impl<P: Predict<PiiInput, Pii>> Predict<PiiInput, Pii> for PersonalData<P> {
     fn predict_many(&self, inputs: Vec<PiiInput>, options: Options) -> Answers<'_, Pii> {
-        let long = |input: &PiiInput| input.needs_reading() && input.text().len() > READING;
-        if !inputs.iter().any(long) {
+        let read = |input: &PiiInput| {
+            input.may_be_read() || (input.needs_reading() && input.text().len() > READING)
+        };
+        if !inputs.iter().any(read) {
             return self.inner.predict_many(inputs, options);
         }
         Box::pin(async move {
-            let texts = inputs.iter().filter(|input| long(input));
+            let texts = inputs.iter().filter(|input| read(input));
             let texts = texts.map(PiiInput::to_read).collect();
             let mut readings = self.syntax.predict_many(texts, options).await.into_iter();
             // What has no reading keeps its place with the error.
             let mut failed: Vec<Option<Error>> = Vec::with_capacity(inputs.len());
             let mut asked = Vec::with_capacity(inputs.len());
             for input in inputs {
-                if !long(&input) {
+                if !read(&input) {
                     asked.push(input);
                     failed.push(None);
                     continue;
@@ -109,6 +112,11 @@ impl<P: Predict<PiiInput, Pii>> Predict<PiiInput, Pii> for PersonalData<P> {
                 match readings.next().unwrap_or_else(|| Err(unanswered())) {
                     Ok(reading) => {
                         asked.push(input.read(Arc::new(reading)));
+                        failed.push(None);
+                    }
+                    // Nobody gave consent to the model's licence.
+                    Err(error) if input.may_be_read() && error.kind() == Kind::Unsupported => {
+                        asked.push(input);
                         failed.push(None);
                     }
                     Err(error) => failed.push(Some(error)),
@@ -239,11 +247,62 @@ mod tests {
             .collect();
         assert_eq!(counts, [Some(1), Some(2000), None, Some(2000)]);
         let asked = syntax.inner.0.lock();
-        let read: usize = asked.iter().map(|(bytes, _)| bytes).sum();
-        assert!(asked.iter().all(|(_, language)| &**language == "en"));
-        assert!(
-            read >= text.len() && read < 2 * text.len(),
-            "read once: {read}"
-        );
+        for language in ["en", "es"] {
+            let asked = asked.iter().filter(|(_, asked)| &**asked == language);
+            let read: usize = asked.map(|(bytes, _)| bytes).sum();
+            assert!(
+                read >= text.len() && read < 2 * text.len(),
+                "read once: {read}"
+            );
+        }
+    }
+
+    /// Says of every text that it was read, or not.
+    struct Noted;
+
+    impl Predict<PiiInput, Pii> for Noted {
+        fn predict_many(&self, inputs: Vec<PiiInput>, _: Options) -> Answers<'_, Pii> {
+            let one = |input: &PiiInput| match input.may_be_read() || input.needs_reading() {
+                true => Ok(Vec::new()),
+                false => pii::detect("a@example.com", None),
+            };
+            Box::pin(async move { inputs.iter().map(one).collect() })
+        }
+    }
+
+    /// Reads nothing, for a reason.
+    struct Refuses(Kind);
+
+    impl Predict<SyntaxInput, Syntax> for Refuses {
+        fn predict_many(&self, inputs: Vec<SyntaxInput>, _: Options) -> Answers<'_, Syntax> {
+            let error = Error::new(self.0, "no reading");
+            let answers = inputs.iter().map(|_| Err(error.clone())).collect();
+            Box::pin(std::future::ready(answers))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_model_that_may_be_absent_is_used_where_it_is_there() {
+        let inputs = || {
+            let texts = [("Ana", "es"), ("Ann", "en"), ("¡Ana!", "es")];
+            let texts = texts.map(|(text, language)| PiiInput::new(text.into(), language));
+            Vec::from(texts)
+        };
+        let found = |answers: Vec<Result<Pii>>| -> Vec<Option<usize>> {
+            let counts = answers.into_iter();
+            counts
+                .map(|answer| answer.ok().map(|found| found.len()))
+                .collect()
+        };
+        let present = PersonalData::new(Noted, Arc::new(Capitals::default()));
+        let answers = present.predict_many(inputs(), Options::default()).await;
+        // The last fails to be read; the short English one is read by the task itself.
+        assert_eq!(found(answers), [Some(1), Some(0), None]);
+        let absent = PersonalData::new(Noted, Arc::new(Refuses(Kind::Unsupported)));
+        let answers = absent.predict_many(inputs(), Options::default()).await;
+        assert_eq!(found(answers), [Some(0), Some(0), Some(0)]);
+        let busy = PersonalData::new(Noted, Arc::new(Refuses(Kind::Unavailable)));
+        let answers = busy.predict_many(inputs(), Options::default()).await;
+        assert_eq!(found(answers), [None, Some(0), None]);
     }
 }

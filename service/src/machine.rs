@@ -159,7 +159,7 @@ impl Machine {
         let syntax = engine.register(syntax)?;
         let spanish = engine.register(SyntaxTask::new(SharedModel::spanish()))?;
         let pii = engine.register(PiiTask::new(english.clone()))?;
-        let toxicity = engine.register(ToxicityTask)?;
+        let toxicity = engine.register(ToxicityTask::new(named.toxicity.as_deref()))?;
         let judge = SharedClassifier::english(named.sentiment.as_deref());
         let sentiment = engine.register(SentimentTask::english(judge.clone()))?;
         let sentences = Sentences {
@@ -275,7 +275,7 @@ impl Machine {
             pii: Arc::new(PersonalData::new(self.pii.clone(), syntax.clone())),
             syntax,
             targeted: Arc::new(self.targeted.clone()),
-            toxicity: Arc::new(self.toxicity.clone()),
+            toxicity: Arc::new(InWindows::new(self.toxicity.clone(), windows::TOXICITY)),
             sentiment: Arc::new(Sentiments {
                 english: Arc::new(in_parts(&self.sentiment)),
                 multilingual: Arc::new(in_parts(&self.sentiment_multilingual)),

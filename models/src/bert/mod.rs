@@ -36,7 +36,7 @@ pub use adapted::AdaptedClassifier;
 pub use config::{Config, Family, HiddenAct, Problem};
 pub use sentence::SentenceEncoder;
 pub use sequence::{Classification, SequenceClassifier};
-pub use tokenizer::{Tokenizer, Tokens};
+pub use tokenizer::{Place, PlacedTokens, Tokenizer, Tokens};
 pub use words::{Span, TokenClassifier, WordLabels};
 
 use crate::compute::Compute;

@@ -29,21 +29,23 @@ pub struct Tokens {
 }
 
 /// All tokens of one text with their places.
-pub(super) struct PlacedTokens {
-    pub(super) ids: Vec<u32>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlacedTokens {
+    /// Ids, with the special tokens around them.
+    pub ids: Vec<u32>,
     /// For each token, where it lies in the text, unless it is a special one.
-    pub(super) places: Vec<Option<Place>>,
+    pub places: Vec<Option<Place>>,
 }
 
 /// Where a token lies.
-#[derive(Clone, Copy)]
-pub(super) struct Place {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
     /// First byte.
-    pub(super) start: usize,
+    pub start: usize,
     /// After the last byte.
-    pub(super) end: usize,
+    pub end: usize,
     /// The token belongs to the word of the one before.
-    pub(super) continues: bool,
+    pub continues: bool,
 }
 
 impl Tokenizer {
@@ -103,7 +105,7 @@ impl Tokenizer {
     ///
     /// # Errors
     /// When the tokenizer fails, or keeps no places.
-    pub(super) fn encode_placed(&self, text: &str) -> Result<PlacedTokens> {
+    pub fn encode_placed(&self, text: &str) -> Result<PlacedTokens> {
         let Kind::Json(inner) = &self.kind else {
             return Err(Error::unsupported(
                 "words of a tokenizer without tokenizer.json",

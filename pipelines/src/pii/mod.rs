@@ -21,11 +21,11 @@
 //! What is found by the shape of digits alone needs a checksum or a word beside it that says what it is
 //! (`routing`, `PIN`, `passport`): a number without either is not reported.
 //!
-//! Spanish texts get the rules and their Spanish words, but no names and no addresses: no reading of Spanish
-//! is behind it.
+//! Spanish texts get the rules and their Spanish words; names and addresses, too, where the caller brings a reading
+//! ([`PiiInput::may_be_read`]), because the Spanish model is not on every machine.
 //!
 //! Rules have scores of their own ([`SURE`] and below), set by hand; [`calibration`] makes them what was right on
-//! texts with known answers. Every search is a finite automaton's with bounded look around it, so that time grows with the length of the text
+//! texts with known answers, which are English: what rests on the reading of a Spanish text keeps the model's score. Every search is a finite automaton's with bounded look around it, so that time grows with the length of the text
 //! whatever the text is.
 
 pub mod bank;
@@ -63,6 +63,10 @@ pub const LANGUAGES: &[&str] = &["en", "es"];
 
 /// Those of them whose texts are read for names, places and dates.
 pub const READ: &[&str] = &["en"];
+
+/// Those of them that are searched for names and places where a reading of the text is brought, and without one for
+/// the rest.
+pub const READ_IF_PRESENT: &[&str] = &["es"];
 
 /// A checksum holds, and the shape or a word beside it says what it is.
 pub const SURE: f32 = 0.99;
@@ -231,6 +235,11 @@ impl PiiInput {
         READ.contains(&&*self.language) && self.reading.is_none()
     }
 
+    /// Whether a reading would add names and places: a language whose model may be absent, and no reading yet.
+    pub fn may_be_read(&self) -> bool {
+        READ_IF_PRESENT.contains(&&*self.language) && self.reading.is_none()
+    }
+
     /// What a reading of the text is asked with.
     pub fn to_read(&self) -> SyntaxInput {
         SyntaxInput::new(self.text.clone(), &self.language)
@@ -289,7 +298,7 @@ pub struct Found {
 /// # Errors
 /// `Internal` when a rule speaks of half a character.
 pub fn detect(text: &str, syntax: Option<&Syntax>) -> Result<Pii> {
-    search(text, syntax, false)
+    search(text, syntax.map(english), false)
 }
 
 /// [`detect`], and the kinds that Comprehend does not know.
@@ -297,27 +306,61 @@ pub fn detect(text: &str, syntax: Option<&Syntax>) -> Result<Pii> {
 /// # Errors
 /// As [`detect`].
 pub fn detect_extended(text: &str, syntax: Option<&Syntax>) -> Result<Pii> {
-    search(text, syntax, true)
+    search(text, syntax.map(english), true)
 }
 
-fn search(text: &str, syntax: Option<&Syntax>, extended: bool) -> Result<Pii> {
+/// A reading, and what finds people and places in it.
+type Reading<'s> = (&'s Syntax, fn(&Page<'_>, &Syntax, &mut Vec<Found>));
+
+fn english(syntax: &Syntax) -> Reading<'_> {
+    (syntax, person::find)
+}
+
+fn spanish(syntax: &Syntax) -> Reading<'_> {
+    (syntax, person::find_spanish)
+}
+
+fn search(text: &str, reading: Option<Reading<'_>>, extended: bool) -> Result<Pii> {
+    found_in(text, reading, extended, calibration::score)
+}
+
+/// [`search`] in a Spanish text. The model's scores of names are not those that were calibrated.
+fn search_spanish(text: &str, syntax: Option<&Syntax>, extended: bool) -> Result<Pii> {
+    found_in(text, syntax.map(spanish), extended, |found| {
+        match found.evidence {
+            Evidence::Model => found.score,
+            Evidence::Pattern | Evidence::Checksum => calibration::score(found),
+        }
+    })
+}
+
+fn found_in(
+    text: &str,
+    reading: Option<Reading<'_>>,
+    extended: bool,
+    score: fn(&Found) -> f32,
+) -> Result<Pii> {
     let offsets = Offsets::new(text);
     let entity = |found: Found| {
         Ok(PiiEntity {
-            score: calibration::score(&found),
+            score: score(&found),
             extent: offsets.extent(found.bytes)?,
             kind: found.kind,
             evidence: found.evidence,
         })
     };
-    findings(text, syntax, extended)
+    all(text, reading, extended)
         .into_iter()
         .map(entity)
         .collect()
 }
 
-/// What the rules find, overlaps settled, with the rules' own scores.
+/// What the rules find in an English text, overlaps settled, with the rules' own scores.
 pub fn findings(text: &str, syntax: Option<&Syntax>, extended: bool) -> Vec<Found> {
+    all(text, syntax.map(english), extended)
+}
+
+fn all(text: &str, reading: Option<Reading<'_>>, extended: bool) -> Vec<Found> {
     const FAMILIES: [fn(&Page<'_>, &mut Vec<Found>); 12] = [
         network::find,
         secrets::find,
@@ -340,8 +383,8 @@ pub fn findings(text: &str, syntax: Option<&Syntax>, extended: bool) -> Vec<Foun
     if extended {
         spain::find(&page, &mut found);
     }
-    if let Some(syntax) = syntax {
-        person::find(&page, syntax, &mut found);
+    if let Some((syntax, find)) = reading {
+        find(&page, syntax, &mut found);
     }
     settle(found)
 }
@@ -437,12 +480,15 @@ impl Pipeline for PiiPipeline {
     fn run(&self, compute: &Compute, batch: &[PiiInput]) -> Vec<Result<Pii>> {
         each(compute, batch, |input| {
             let text = &*input.text;
+            if READ_IF_PRESENT.contains(&&*input.language) {
+                return search_spanish(text, input.reading.as_deref(), input.extended);
+            }
             let made = match input.needs_reading() {
                 true => Some(read(text, &self.english.analyse(text))?),
                 false => None,
             };
             let syntax = made.as_ref().or(input.reading.as_deref());
-            search(text, syntax, input.extended)
+            search(text, syntax.map(english), input.extended)
         })
     }
 }

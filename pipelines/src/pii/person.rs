@@ -1,12 +1,13 @@
 //! Names and addresses, and what else the model reads as dates: its reading and the words around.
 //!
 //! An address is a street with its number, widened by the places that follow; a place alone is one only where
-//! the text says that somebody is there ("lives in", "address:"). Other countries' forms of addresses are not
-//! known.
+//! the text says that somebody is there ("lives in", "address:"). The forms of English-speaking countries are known,
+//! and in Spanish texts those of Spain; the Spanish model reads no dates.
 
 use super::page::{Page, pattern, shaped};
 use super::{Evidence, Found, LIKELY, PLAUSIBLE, PiiKind};
 use crate::syntax::{PartOfSpeech, Syntax};
+use regex::Regex;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -33,9 +34,54 @@ pattern!(
     title = r"^(?i:mr|mrs|ms|miss|dr|prof|professor|sir|madam|dear|president|captain|judge)\.?\s+"
 );
 
-pattern!(age_after = r"^, ([1-9][0-9]?|1[01][0-9])(?:,|\.|;| and)");
+pattern!(age_after = r"^, (?:de )?([1-9][0-9]?|1[01][0-9])(?:,|\.|;| and| años,)");
 // A town that the model does not know, between a street and its code.
 pattern!(town = r"^,? ?\p{Lu}[\p{L}'’.-]{1,30}(?: \p{Lu}[\p{L}'’.-]{1,30}){0,2},? ?$");
+
+// Spanish: streets with a number, as they are written on letters; the number of a house may be missing (s/n).
+pattern!(
+    calle = r"(?-u:\b)(?:(?i:calle|avenida|avda|av|plaza|pza|paseo|carretera|ctra|camino|ronda|travesía|glorieta|callejón|rambla)\.?|(?i:c)/) ?(?:(?:de|del|la|las|los|el|y) )*\p{Lu}[\p{L}'’.-]*(?: (?:(?:de|del|la|las|los|el|y) )*\p{Lu}[\p{L}'’.-]*){0,4},? (?:(?:n\.?[ºo°]|núm\.?|número) ?)?(?:[0-9]{1,4}[A-Za-z]?|s/n)(?:,? [0-9]{1,2} ?[ºª°.]+(?: ?(?:[A-Z]|izda\.?|izq\.?|dcha\.?|izquierda|derecha))?)?(?:,? (?:0[1-9]|[1-4][0-9]|5[0-2])[0-9]{3} \p{Lu}[\p{L}'’.-]+)?"
+);
+pattern!(apartado = r"(?i)(?-u:\b)apartado (?:de correos|postal) [0-9]{1,6}(?-u:\b)");
+// Spain's postcodes begin with the number of one of 52 provinces; the town follows.
+pattern!(codigo = r"(?-u:\b)(?:0[1-9]|[1-4][0-9]|5[0-2])[0-9]{3} \p{Lu}[\p{L}'’.-]+");
+pattern!(alli = words r"viv(?:o|e|es|en|imos|ía|íamos|ían|í|ió|ieron|ido|iendo)|resid(?:o|e|en|imos|ía|ían|ió|ieron|iendo|entes? en)|reside en|domicilio|domiciliad[oa]s? en|dirección|casa|hogar|naci(?:ó|eron|dos?|das?)|nací|cri(?:é|ó|aron) en|casad[oa]s? en|mud(?:é|ó|aron|amos) a|traslad(?:é|ó|aron|amos) a|enví[aoeé]n?(?:los?|las?)? a|enviar(?:los?|las?)? a|entregar(?:los?|las?)? en|ubicad[oa]s? en|sit[oa]s? en|desde|vecin[oa]s? de|natural de");
+pattern!(
+    tratado = r"(?-u:\b)(?:(?:Sr|Sra|Srta|Dr|Dra|Prof|Dña|Lic)\.|Señora?|Señorita|Doctora?|Profesora?|Don|Doña|D\.|[Mm]e llamo|[Mm]i nombre es|[Nn]ombre:|Estimad[oa]|Querid[oa]|[Ss]aludos,|[Aa]tentamente,|[Cc]ordialmente,) (?:(?:Sr|Sra|Srta|Dr|Dra|D|Dña)\. |[Dd]on |[Dd]oña )?(?P<value>\p{Lu}[\p{L}'’-]+(?: \p{Lu}\.)?(?: (?:(?:de|del|la|las|los|y) ){0,2}\p{Lu}[\p{L}'’-]+){0,3})"
+);
+pattern!(
+    tratamiento = r"^(?i:sr|sra|srta|dr|dra|prof|dña|d|lic|señora?|señorita|don|doña|doctora?|profesora?|presidente|presidenta|capitán|jueza?|estimad[oa]|querid[oa])\.?\s+"
+);
+
+/// What a language says of people and places.
+struct Tongue {
+    /// The model's label of a person.
+    person: &'static str,
+    /// A title or a form of address, and the name after it.
+    titled: fn() -> &'static Regex,
+    /// The titles before a name that are no part of it.
+    title: fn() -> &'static Regex,
+    /// Parts of addresses.
+    addresses: [fn() -> &'static Regex; 3],
+    /// Somebody is there.
+    there: fn() -> &'static Regex,
+}
+
+static ENGLISH: Tongue = Tongue {
+    person: "PERSON",
+    titled,
+    title,
+    addresses: [street, box_number, code],
+    there,
+};
+
+static SPANISH: Tongue = Tongue {
+    person: "PER",
+    titled: tratado,
+    title: tratamiento,
+    addresses: [calle, apartado, codigo],
+    there: alli,
+};
 
 /// Words that the model takes for people where a form names its fields.
 const FIELDS: &[&str] = &[
@@ -80,19 +126,55 @@ const FIELDS: &[&str] = &[
     "all",
     "everyone",
     "colleagues",
+    "correo",
+    "teléfono",
+    "móvil",
+    "dni",
+    "nie",
+    "cif",
+    "nif",
+    "pasaporte",
+    "tarjeta",
+    "contraseña",
+    "usuario",
+    "nombre",
+    "apellidos",
+    "dirección",
+    "domicilio",
+    "cuenta",
+    "cliente",
+    "clientes",
+    "señor",
+    "señora",
+    "señores",
+    "amigo",
+    "amiga",
+    "amigos",
+    "todos",
+    "equipo",
+    "compañeros",
 ];
 
-/// Finds names, addresses and dates in the model's reading of a text.
+/// Finds names, addresses and dates in the model's reading of an English text.
 pub fn find(page: &Page<'_>, syntax: &Syntax, found: &mut Vec<Found>) {
+    search(&ENGLISH, page, syntax, found);
+}
+
+/// Finds names and addresses in the model's reading of a Spanish text.
+pub fn find_spanish(page: &Page<'_>, syntax: &Syntax, found: &mut Vec<Found>) {
+    search(&SPANISH, page, syntax, found);
+}
+
+fn search(tongue: &Tongue, page: &Page<'_>, syntax: &Syntax, found: &mut Vec<Found>) {
     let shapes = Covered::by(found.iter().map(|found| found.bytes.clone()));
-    for bytes in page.matches(titled()) {
+    for bytes in page.matches((tongue.titled)()) {
         if !field(page.at(&bytes)) {
             found.push(shaped(PiiKind::Name, bytes, LIKELY));
         }
     }
     let mut addresses: Vec<Range<usize>> = Vec::new();
-    for pattern in [street(), box_number(), code()] {
-        addresses.extend(page.matches(pattern));
+    for pattern in tongue.addresses {
+        addresses.extend(page.matches(pattern()));
     }
     let mut places: Vec<Range<usize>> = Vec::new();
     let mut names: Vec<Range<usize>> = Vec::new();
@@ -109,8 +191,8 @@ pub fn find(page: &Page<'_>, syntax: &Syntax, found: &mut Vec<Found>) {
             evidence: Evidence::Model,
         };
         match entity.label.as_str() {
-            "PERSON" => {
-                if let Some(bytes) = name(page, syntax, bytes) {
+            label if label == tongue.person => {
+                if let Some(bytes) = name(tongue, page, syntax, bytes) {
                     names.push(bytes.clone());
                     found.push(read(PiiKind::Name, bytes, entity.score));
                 }
@@ -145,7 +227,7 @@ pub fn find(page: &Page<'_>, syntax: &Syntax, found: &mut Vec<Found>) {
         let precedes = starts
             .range(place.end..=place.end + 2)
             .any(|&start| parted(&page.text[place.end..start]));
-        if follows || precedes || page.announced(&place, there()) {
+        if follows || precedes || page.announced(&place, (tongue.there)()) {
             starts.insert(place.start);
             ends.insert(place.end);
             addresses.push(place);
@@ -225,9 +307,14 @@ fn together(text: &str, mut parts: Vec<Range<usize>>) -> Vec<Range<usize>> {
 }
 
 /// The name in what the model takes for a person, without titles and endings; `None` when it is none.
-fn name(page: &Page<'_>, syntax: &Syntax, bytes: Range<usize>) -> Option<Range<usize>> {
+fn name(
+    tongue: &Tongue,
+    page: &Page<'_>,
+    syntax: &Syntax,
+    bytes: Range<usize>,
+) -> Option<Range<usize>> {
     let whole = page.at(&bytes);
-    let start = bytes.start + title().find(whole).map_or(0, |title| title.end());
+    let start = bytes.start + (tongue.title)().find(whole).map_or(0, |title| title.end());
     let kept = &page.text[start..bytes.end];
     let kept = kept
         .strip_suffix("'s")
@@ -240,7 +327,7 @@ fn name(page: &Page<'_>, syntax: &Syntax, bytes: Range<usize>) -> Option<Range<u
         .unwrap_or_default()
         .trim_end();
     let kept_end = start + kept.len();
-    let start = whole_name(page, syntax, start);
+    let start = whole_name(tongue, page, syntax, start);
     let kept = &page.text[start..kept_end];
     let bytes = start..kept_end;
     let tokens = &syntax.tokens;
@@ -259,7 +346,7 @@ fn name(page: &Page<'_>, syntax: &Syntax, bytes: Range<usize>) -> Option<Range<u
 }
 
 /// Where a name begins whose first word the model left out: "Emeka" of "Emeka Haddad".
-fn whole_name(page: &Page<'_>, syntax: &Syntax, start: usize) -> usize {
+fn whole_name(tongue: &Tongue, page: &Page<'_>, syntax: &Syntax, start: usize) -> usize {
     let own = syntax
         .tokens
         .partition_point(|token| token.extent.begin_byte < start);
@@ -269,7 +356,7 @@ fn whole_name(page: &Page<'_>, syntax: &Syntax, start: usize) -> usize {
         let joined = page.text.get(token.extent.end_byte..start) == Some(" ");
         let capital = word.starts_with(char::is_uppercase) && word.chars().all(char::is_alphabetic);
         let proper = token.part_of_speech == PartOfSpeech::ProperNoun;
-        let titled = title().is_match(&page.text[token.extent.begin_byte..start]);
+        let titled = (tongue.title)().is_match(&page.text[token.extent.begin_byte..start]);
         let next = syntax
             .entities
             .partition_point(|entity| entity.extent.end_byte <= token.extent.begin_byte);

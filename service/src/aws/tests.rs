@@ -164,7 +164,10 @@ impl Predict<Arc<str>, Toxicity> for Double {
                 } else {
                     text.len() as f32 / 1024.0
                 },
-                labels: ToxicKind::ALL.map(|kind| (kind, 0.25)).to_vec(),
+                labels: (ToxicKind::ALL.into_iter())
+                    .filter(|kind| *kind != ToxicKind::Sexual)
+                    .map(|kind| (kind, 0.25))
+                    .collect(),
             }),
         };
         Box::pin(async move { inputs.into_iter().map(answer).collect() })

@@ -138,9 +138,9 @@ pub const FEATURES: &[Feature] = &[
                 let input = |index: usize, text: Arc<str>, language: &str| {
                     let input = PiiInput::new(text, language);
                     match &readings[index] {
-                        // Made for other features.
-                        _ if !input.needs_reading() => Ok(input),
+                        // Perhaps made for other features.
                         Some(Ok(reading)) => Ok(input.read(reading.clone())),
+                        _ if !input.needs_reading() => Ok(input),
                         Some(Err(failure)) => Err(failure.clone()),
                         None => Err(missing()),
                     }

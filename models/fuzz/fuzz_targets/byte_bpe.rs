@@ -1,0 +1,8 @@
+//! Fuzzes byte-level BPE, RoBERTa's tokenizer.
+#![no_main]
+
+#[path = "../../tests/tokenizers/properties.rs"]
+#[allow(dead_code)]
+mod properties;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| properties::byte_bpe(&String::from_utf8_lossy(data)));
