@@ -5,9 +5,10 @@
 //!                                                                    parts joined ─ probabilities of the text
 //! ```
 //!
-//! English is read by all-MiniLM-L6-v2 with low-rank adapters, all other languages by multilingual-e5-small as it is
-//! with a linear layer; both were trained on the same ratings by `escala train` (`weights/sentiment/README.md`). An
-//! operator can name another classifier for either; what its labels mean is in [`Sentiment::of_label`].
+//! All languages are read by multilingual-e5-small with low-rank adapters, trained on English ratings by `escala train`
+//! (`weights/sentiment/README.md`): the encoder was made so that sentences that mean the same are near each other in
+//! whatever language, and so what was learned in one holds in the others. An operator can name another classifier, one for
+//! English texts and one for all others; its labels are known by what popular checkpoints call them.
 //!
 //! **Parts.** A long text is cut between sentences into parts of at most [`PART`] bytes (of other classifiers: what
 //! they can read). The text's
@@ -164,26 +165,15 @@ impl Judge {
 /// A place for a classifier that several tasks hold the same copy of.
 #[derive(Clone)]
 pub struct SharedClassifier {
-    builtin: builtin::Adapter,
     source: Source,
     place: Arc<Mutex<Weak<Judge>>>,
 }
 
 impl SharedClassifier {
-    /// The classifier of English texts: the one that is named, else the built-in one.
-    pub fn english(named: Option<&str>) -> Self {
-        Self::of(builtin::SENTIMENT_ENGLISH, named)
-    }
-
-    /// The classifier of texts in other languages: the one that is named, else the built-in one.
-    pub fn multilingual(named: Option<&str>) -> Self {
-        Self::of(builtin::SENTIMENT_MULTILINGUAL, named)
-    }
-
-    fn of(builtin: builtin::Adapter, named: Option<&str>) -> Self {
+    /// The classifier that is named, else the built-in one.
+    pub fn new(named: Option<&str>) -> Self {
         Self {
-            builtin,
-            source: Source::of(named, builtin.base),
+            source: Source::of(named, builtin::SENTIMENT.base),
             place: Arc::default(),
         }
     }
@@ -195,7 +185,7 @@ impl SharedClassifier {
         }
         let shared = Arc::new(match &self.source {
             Source::Catalogue(base) => {
-                let classifier = TextClassifier::builtin(&self.builtin, context)?;
+                let classifier = TextClassifier::builtin(&builtin::SENTIMENT, context)?;
                 Judge::of(classifier, PART, base)?
             }
             Source::Checkpoint(reference) => Judge::named(reference, context)?,

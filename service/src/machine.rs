@@ -160,7 +160,12 @@ impl Machine {
         let spanish = engine.register(SyntaxTask::new(SharedModel::spanish()))?;
         let pii = engine.register(PiiTask::new(english.clone()))?;
         let toxicity = engine.register(ToxicityTask::new(named.toxicity.as_deref()))?;
-        let judge = SharedClassifier::english(named.sentiment.as_deref());
+        let judge = SharedClassifier::new(named.sentiment.as_deref());
+        // One copy of the built-in classifier, unless one of the two is another.
+        let multilingual = match (&named.sentiment, &named.sentiment_multilingual) {
+            (None, None) => judge.clone(),
+            (_, other) => SharedClassifier::new(other.as_deref()),
+        };
         let sentiment = engine.register(SentimentTask::english(judge.clone()))?;
         let sentences = Sentences {
             task: SentimentTask::english(judge),
@@ -168,8 +173,6 @@ impl Machine {
             scores: |parts| parts.whole(),
         };
         let targeted = engine.register(TargetedTask::new(english, sentences))?;
-        let multilingual = named.sentiment_multilingual.as_deref();
-        let multilingual = SharedClassifier::multilingual(multilingual);
         let sentiment_multilingual = engine.register(SentimentTask::multilingual(multilingual))?;
         let classify = named.classify.as_deref().map(ClassesTask::new);
         let classify = classify.map(|task| engine.register(task)).transpose()?;

@@ -11,16 +11,9 @@ pub struct Adapter {
     pub tensors: &'static [u8],
 }
 
-/// Sentiment of English texts: low-rank adapters and a head.
-pub const SENTIMENT_ENGLISH: Adapter = Adapter {
-    base: "all-minilm-l6-v2",
-    config: include_str!("../sentiment/en/adapter_config.json"),
-    tensors: include_bytes!("../sentiment/en/adapter_model.safetensors"),
-};
-
-/// Sentiment of texts in other languages: a head.
-pub const SENTIMENT_MULTILINGUAL: Adapter = Adapter {
+/// Sentiment of texts in many languages: low-rank adapters and a head.
+pub const SENTIMENT: Adapter = Adapter {
     base: "multilingual-e5-small",
-    config: include_str!("../sentiment/multilingual/adapter_config.json"),
-    tensors: include_bytes!("../sentiment/multilingual/adapter_model.safetensors"),
+    config: include_str!("../sentiment/adapter_config.json"),
+    tensors: include_bytes!("../sentiment/adapter_model.safetensors"),
 };
