@@ -317,7 +317,7 @@ fn personal_data_uses_the_names_that_the_model_reads_where_it_is_there() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     copy(&pulled.join(english), &folder.path().join(english));
     let server = server(folder.path());
-    let text = "Me llamo Rosalía de Castro, vivo en Padrón y mi correo es rosalia@example.com.";
+    let text = "Rosalía de Castro vivió en Salamanca y su correo es rosalia@example.com.";
     let kinds = |of: &str, answer: &Value| -> Vec<(String, String)> {
         let entities = answer[of].as_array().expect("entities").clone();
         let text: Vec<char> = text.chars().collect();
@@ -344,11 +344,9 @@ fn personal_data_uses_the_names_that_the_model_reads_where_it_is_there() {
         let aws = server.aws(target, request.as_bytes()).ok();
         let found = kinds("entities", &rest);
         assert_eq!(kinds("Entities", &aws), found);
-        for features in [json!(["pii"]), json!(["pii", "language"])] {
-            let request = json!({"text": text, "language": "es", "features": features});
-            let all = server.post_json("/v1/text/analyze", &request);
-            assert_eq!(kinds("entities", &all.json()["features"]["pii"]), found);
-        }
+        let request = json!({"text": text, "language": "es", "features": ["pii"]});
+        let all = server.post_json("/v1/text/analyze", &request).ok();
+        assert_eq!(kinds("entities", &all["features"]["pii"]), found);
         found
     };
     let mail = ("EMAIL".to_owned(), "rosalia@example.com".to_owned());
@@ -357,7 +355,7 @@ fn personal_data_uses_the_names_that_the_model_reads_where_it_is_there() {
     copy(&pulled.join(MODEL), &folder.path().join("arriving"));
     std::fs::rename(folder.path().join("arriving"), folder.path().join(MODEL)).expect("published");
     let name = ("NAME".to_owned(), "Rosalía de Castro".to_owned());
-    let place = ("ADDRESS".to_owned(), "Padrón".to_owned());
+    let place = ("ADDRESS".to_owned(), "Salamanca".to_owned());
     assert_eq!(ask(), [name, place, mail]);
     let request = json!({"text": text, "language": "es", "features": ["pii", "entities"]});
     let all = server.post_json("/v1/text/analyze", &request).ok();
