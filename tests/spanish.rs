@@ -350,7 +350,7 @@ fn personal_data_uses_the_names_that_the_model_reads_where_it_is_there() {
         found
     };
     let mail = ("EMAIL".to_owned(), "rosalia@example.com".to_owned());
-    assert_eq!(ask(), [mail.clone()]);
+    assert_eq!(ask(), std::slice::from_ref(&mail));
     nothing_was_pulled(folder.path());
     copy(&pulled.join(MODEL), &folder.path().join("arriving"));
     std::fs::rename(folder.path().join("arriving"), folder.path().join(MODEL)).expect("published");
