@@ -306,6 +306,63 @@ fn a_server_says_how_to_get_it_and_uses_it_once_it_is_there() {
 }
 
 #[test]
+fn personal_data_uses_the_names_that_the_model_reads_where_it_is_there() {
+    // The English model is what the task itself loads.
+    let pulled = models();
+    let english = "en-core-web-sm";
+    let mut pull = escala(Path::new(env!("CARGO_TARGET_TMPDIR")));
+    pull.env("ESCALA_MODELS_DIR", &pulled);
+    let said = run(pull.args(["models", "pull", english]));
+    assert_eq!(said.status, Some(0), "{}", said.err);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    copy(&pulled.join(english), &folder.path().join(english));
+    let server = server(folder.path());
+    let text = "Rosalía de Castro vivió en Salamanca y su correo es rosalia@example.com.";
+    let kinds = |of: &str, answer: &Value| -> Vec<(String, String)> {
+        let entities = answer[of].as_array().expect("entities").clone();
+        let text: Vec<char> = text.chars().collect();
+        let member = |entity: &Value, names: [&str; 2]| {
+            let value = names.iter().find_map(|name| entity.get(name));
+            value.expect("a member").clone()
+        };
+        let shown = |entity: &Value| {
+            let at = |names| member(entity, names).as_u64().expect("a number") as usize;
+            let part = &text[at(["begin", "BeginOffset"])..at(["end", "EndOffset"])];
+            let kind = member(entity, ["type", "Type"]);
+            (
+                kind.as_str().expect("a kind").to_owned(),
+                part.iter().collect(),
+            )
+        };
+        entities.iter().map(shown).collect()
+    };
+    let ask = || {
+        let request = json!({"text": text, "language": "es"});
+        let rest = server.post_json("/v1/text/pii", &request).ok();
+        let request = json!({"Text": text, "LanguageCode": "es"}).to_string();
+        let target = "Comprehend_20171127.DetectPiiEntities";
+        let aws = server.aws(target, request.as_bytes()).ok();
+        let found = kinds("entities", &rest);
+        assert_eq!(kinds("Entities", &aws), found);
+        let request = json!({"text": text, "language": "es", "features": ["pii"]});
+        let all = server.post_json("/v1/text/analyze", &request).ok();
+        assert_eq!(kinds("entities", &all["features"]["pii"]), found);
+        found
+    };
+    let mail = ("EMAIL".to_owned(), "rosalia@example.com".to_owned());
+    assert_eq!(ask(), std::slice::from_ref(&mail));
+    nothing_was_pulled(folder.path());
+    copy(&pulled.join(MODEL), &folder.path().join("arriving"));
+    std::fs::rename(folder.path().join("arriving"), folder.path().join(MODEL)).expect("published");
+    let name = ("NAME".to_owned(), "Rosalía de Castro".to_owned());
+    let place = ("ADDRESS".to_owned(), "Salamanca".to_owned());
+    assert_eq!(ask(), [name, place, mail]);
+    let request = json!({"text": text, "language": "es", "features": ["pii", "entities"]});
+    let all = server.post_json("/v1/text/analyze", &request).ok();
+    assert_eq!(kinds("entities", &all["features"]["pii"]), ask());
+}
+
+#[test]
 fn readings_are_the_reference_ones_through_every_door() {
     let models = models();
     let server = server(&models);

@@ -12,7 +12,10 @@
 //! chunks, without the marks, conjunctions and prepositions that the Spanish ones begin and end with, and without
 //! those that are one pronoun or hold neither letter nor digit. Tokens of white space are left out.
 //!
-//! Scores are the networks' own probabilities of what they chose, not calibrated on held-out data.
+//! Scores are the networks' own probabilities of what they chose, moved so that their means are the precision that the
+//! models' makers measured ([`scores`]).
+
+pub mod scores;
 
 use crate::classifier::Source;
 use crate::error::{Error, Kind, Result};
@@ -23,6 +26,7 @@ use escala_models::bert::{TokenClassifier, WordLabels};
 use escala_models::spacy::{self, Document, Language};
 use escala_weights::{Progress, Store};
 use parking_lot::Mutex;
+use scores::Offsets as Scores;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -456,7 +460,7 @@ impl Pipeline for SyntaxPipeline {
 
     fn run(&self, compute: &Compute, batch: &[Arc<str>]) -> Vec<Result<Syntax>> {
         let answers = each(compute, batch, |text| {
-            read(text, &self.shared.analyse(text))
+            read(self.shared.language(), text, &self.shared.analyse(text))
         });
         self.recognise(compute, batch, answers)
     }
@@ -466,7 +470,8 @@ impl Pipeline for SyntaxPipeline {
 ///
 /// # Errors
 /// `Internal` when the document does not fit the text or holds a score that is none.
-pub(crate) fn read(text: &str, document: &Document) -> Result<Syntax> {
+pub(crate) fn read(language: Language, text: &str, document: &Document) -> Result<Syntax> {
+    let calibrated = Scores::of(language);
     let offsets = Offsets::new(text);
     // Where a token of the document is among those that are no white space.
     let mut place = vec![None; document.tokens.len()];
@@ -484,7 +489,7 @@ pub(crate) fn read(text: &str, document: &Document) -> Result<Syntax> {
         tokens.push(Token {
             extent: offsets.extent(token.start..token.end)?,
             part_of_speech: PartOfSpeech::of_universal(&token.pos),
-            score: probability(token.tag_score)?,
+            score: calibrated.tag(probability(token.tag_score)?),
             tag: token.tag.clone(),
             lemma: token.lemma.clone(),
             dependency: token.dep.clone(),
@@ -501,7 +506,7 @@ pub(crate) fn read(text: &str, document: &Document) -> Result<Syntax> {
                 extent,
                 kind: EntityType::of_label(label),
                 label: label.clone(),
-                score: probability(span.score)?,
+                score: calibrated.entity(label, probability(span.score)?),
             });
         }
     }
@@ -517,7 +522,7 @@ pub(crate) fn read(text: &str, document: &Document) -> Result<Syntax> {
         match offsets.trimmed(bytes(document, &phrase)?)? {
             Some(extent) if !pronoun && wordy(extent.of(text)) => key_phrases.push(KeyPhrase {
                 extent,
-                score: probability(span.score)?,
+                score: calibrated.phrase(probability(span.score)?),
             }),
             _ => {}
         }
@@ -692,7 +697,7 @@ mod tests {
         );
         document.entities = vec![span(0..2, "PERSON"), span(4..5, "GPE"), span(1..2, "ORG")];
         document.noun_chunks = vec![span(0..1, ""), span(4..5, "")];
-        let syntax = read(text, &document).expect("fits");
+        let syntax = read(Language::English, text, &document).expect("fits");
         let tokens: Vec<_> = syntax
             .tokens
             .iter()
@@ -749,7 +754,7 @@ mod tests {
             ],
         );
         document.noun_chunks = vec![span(0..1, ""), span(2..5, "")];
-        let syntax = read(text, &document).expect("fits");
+        let syntax = read(Language::English, text, &document).expect("fits");
         let phrases: Vec<_> = syntax
             .key_phrases
             .iter()
@@ -802,7 +807,9 @@ mod tests {
                 token.dep = if token.pos == "CCONJ" { "cc" } else { "dep" }.into();
             }
             document.noun_chunks = vec![span(0..words.len(), "")];
-            let phrases = read(&text, &document).expect("fits").key_phrases;
+            let phrases = read(Language::English, &text, &document)
+                .expect("fits")
+                .key_phrases;
             let phrases: Vec<_> = phrases.iter().map(|p| p.extent.of(&text)).collect();
             assert_eq!(phrases.concat(), wanted, "{text}");
         }
@@ -814,7 +821,9 @@ mod tests {
         words.extend(vec![("»", "PUNCT", 0); count]);
         let mut long = document(&text, &words);
         long.noun_chunks = vec![span(0..words.len(), "")];
-        let phrases = read(&text, &long).expect("fits").key_phrases;
+        let phrases = read(Language::English, &text, &long)
+            .expect("fits")
+            .key_phrases;
         let phrases: Vec<_> = phrases.iter().map(|p| p.extent.of(&text)).collect();
         assert_eq!(phrases, ["a"]);
     }
@@ -854,9 +863,9 @@ mod tests {
         nothing.noun_chunks = vec![span(1..1, "")];
         let mut wild = sound();
         wild.tokens[0].tag_score = f32::NAN;
-        assert!(read(text, &sound()).is_ok());
+        assert!(read(Language::English, text, &sound()).is_ok());
         for document in [torn, outside, nothing, wild] {
-            let error = read(text, &document).expect_err("a defect");
+            let error = read(Language::English, text, &document).expect_err("a defect");
             assert_eq!(error.kind(), Kind::Internal);
         }
     }

@@ -153,6 +153,7 @@ mod tests {
     use escala_pipelines::offsets::Offsets;
     use escala_pipelines::pii;
     use escala_pipelines::syntax::{Entity, EntityType};
+    use escala_pipelines::toxicity::{ToxicKind, Toxicity};
 
     /// Reads every capitalised word as a place, fails where it finds a `!`, and notes what it was asked.
     #[derive(Default)]
@@ -255,6 +256,48 @@ mod tests {
                 "read once: {read}"
             );
         }
+    }
+
+    /// Scores a text by its exclamation marks.
+    struct Marks;
+
+    impl Predict<Arc<str>, Toxicity> for Marks {
+        fn predict_many(&self, inputs: Vec<Arc<str>>, _: Options) -> Answers<'_, Toxicity> {
+            let one = |text: Arc<str>| {
+                assert!(text.len() <= 30);
+                let score = text.matches('!').count() as f32 / 10.0;
+                Ok(Toxicity {
+                    toxicity: score,
+                    labels: ToxicKind::ALL.map(|kind| (kind, score / 2.0)).into(),
+                })
+            };
+            Box::pin(async move { inputs.into_iter().map(one).collect() })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_long_text_is_as_toxic_as_its_worst_window() {
+        let text = format!(
+            "{}Go!!! Away! {}",
+            "Calm words. ".repeat(30),
+            "And calm. ".repeat(30)
+        );
+        let toxicity = InWindows::new(Marks, 30);
+        let inputs = vec![text.as_str().into(), "Hey!".into()];
+        let answers = toxicity.predict_many(inputs, Options::default()).await;
+        let scores: Vec<f32> = answers
+            .iter()
+            .flatten()
+            .map(|answer| answer.toxicity)
+            .collect();
+        assert_eq!(scores.len(), 2);
+        assert!(
+            (0.3..=0.4).contains(&scores[0]) && scores[1] == 0.1,
+            "{scores:?}"
+        );
+        let labels = answers.iter().flatten().flat_map(|answer| &answer.labels);
+        let half = |&(_, score): &(ToxicKind, f32)| [scores[0] / 2.0, 0.05].contains(&score);
+        assert_eq!(labels.filter(|label| half(label)).count(), 10);
     }
 
     /// Says of every text that it was read, or not.

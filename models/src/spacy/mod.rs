@@ -14,10 +14,10 @@
 //! A text is one unit of work on one thread; callers spread texts over threads. Time and memory grow in
 //! proportion to the text's length (some 3 KB a word while it is analysed), so callers bound the length.
 //!
-//! The scores are the networks' own and not calibrated: a tag's is its probability among all tags; an
-//! entity's the geometric mean of the probabilities, among the moves that were allowed, of the moves that
-//! made it; a noun chunk's the mean of the probabilities of the moves that attached its words (or that left
-//! one of them the head of its sentence).
+//! The scores are the networks' own and not calibrated, which `escala-pipelines` sees to: a tag's is its probability
+//! among all tags; an entity's the geometric mean of the probabilities, among the moves that were allowed, of the
+//! moves that made it; a noun chunk's the mean of the probabilities of the moves that attached its words (or that
+//! left one of them the head of its sentence).
 
 mod attributes;
 mod chunks;

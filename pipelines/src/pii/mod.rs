@@ -52,7 +52,7 @@ use crate::offsets::{Extent, Offsets};
 use crate::syntax::{LIMITS, MODEL, SharedEnglish, Syntax, SyntaxInput, names, read};
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit, each};
 use escala_models::Compute;
-use escala_models::spacy::English;
+use escala_models::spacy::{English, Language};
 use page::Page;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -484,7 +484,7 @@ impl Pipeline for PiiPipeline {
                 return search_spanish(text, input.reading.as_deref(), input.extended);
             }
             let made = match input.needs_reading() {
-                true => Some(read(text, &self.english.analyse(text))?),
+                true => Some(read(Language::English, text, &self.english.analyse(text))?),
                 false => None,
             };
             let syntax = made.as_ref().or(input.reading.as_deref());

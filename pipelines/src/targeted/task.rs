@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::syntax::{LIMITS, MODEL, SharedEnglish, read};
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit, each};
 use escala_models::Compute;
-use escala_models::spacy;
+use escala_models::spacy::{self, Language};
 use escala_weights::{Progress, Store};
 use std::sync::Arc;
 
@@ -128,7 +128,10 @@ impl<S: Task> Pipeline for TargetedPipeline<S> {
 
     fn run(&self, compute: &Compute, batch: &[Arc<str>]) -> Vec<Result<Targeted>> {
         let plans = each(compute, batch, |text| {
-            Plan::of(text, &read(text, &self.english.analyse(text))?)
+            Plan::of(
+                text,
+                &read(Language::English, text, &self.english.analyse(text))?,
+            )
         });
         let clauses = plans.iter().flatten().flat_map(|plan| plan.clauses());
         let mut scores = self.classify(compute, clauses).into_iter();

@@ -22,7 +22,7 @@ pub struct EntityView {
     /// What the model calls it: in English a label of OntoNotes 5, in Spanish `PER`, `LOC`, `ORG` or `MISC`.
     #[schema(example = "GPE")]
     label: String,
-    /// Probability, 0 to 1, not calibrated.
+    /// Probability, 0 to 1; on average as often right as the model's makers measured.
     score: f32,
     /// Where it stands.
     #[serde(flatten)]
@@ -39,7 +39,7 @@ pub struct EntitiesAnswer {
 /// A noun phrase.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct KeyPhraseView {
-    /// Probability, 0 to 1, not calibrated.
+    /// Probability, 0 to 1; on average as often right as the model's makers measured.
     score: f32,
     /// Where it stands.
     #[serde(flatten)]
