@@ -27,8 +27,8 @@ use unicode_segmentation::GraphemeCursor;
 /// 0.2 s for the worst text, in which every mark is a word; some three megabytes while it is read. Half of what a
 /// batch takes, so that the windows of one long text keep several threads busy.
 pub const READING: usize = 4 << 10;
-/// Bytes of a window of a text whose sentiment is asked: about a quarter of a second of work.
-pub const SENTIMENT: usize = 8 << 10;
+/// Bytes of a window of a text whose sentiment is asked: some 0.1 s of work.
+pub const SENTIMENT: usize = 2 << 10;
 /// Bytes of a window of a text whose language is asked: some milliseconds of work.
 pub const LANGUAGE: usize = 128 << 10;
 

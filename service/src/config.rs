@@ -151,7 +151,8 @@ pub struct Limits {
     pub image_side: u32,
     /// Most bytes of one text.
     pub text: Size,
-    /// Most bytes of one text of those REST operations that read long texts in windows.
+    /// Most bytes of one text of those REST operations that read long texts in windows: all on texts but targeted
+    /// sentiment, classes and embeddings.
     pub rest_text: Size,
     /// Most texts in one request.
     pub texts: usize,
@@ -255,7 +256,7 @@ impl Default for Limits {
             text: Size::bytes(100_000),
             rest_text: Size::bytes(1_000_000),
             texts: 2048,
-            deadline: Span::seconds(30),
+            deadline: Span::seconds(60),
             body_pause: Span::seconds(10),
             idle: Span::seconds(60),
             connections: 1024,

@@ -12,6 +12,10 @@ use escala_pipelines::windows::{Joined, Part, READING, Windowed, cut};
 use escala_pipelines::{Error, Kind, Options, Result};
 use std::sync::Arc;
 
+/// Windows of a request that stand in the engine's queue at a time: enough to keep its threads busy, and few enough that
+/// those who come later do not wait for a whole long text.
+const AT_ONCE: usize = 4;
+
 /// A prediction whose long texts are cut into windows of at most so many bytes.
 pub struct InWindows<P> {
     inner: P,
@@ -48,7 +52,20 @@ where
             texts.push(parts);
         }
         Box::pin(async move {
-            let mut answers = self.inner.predict_many(windows, options).await.into_iter();
+            let mut answers = Vec::with_capacity(windows.len());
+            let mut windows = windows.into_iter().peekable();
+            while windows.peek().is_some() {
+                // Short texts among the long ones take their share of the bytes, not of the number.
+                let (mut some, mut bytes) = (Vec::new(), 0);
+                while let Some(window) = windows.next_if(|window| {
+                    some.is_empty() || bytes + window.text().len() <= AT_ONCE * self.most
+                }) {
+                    bytes += window.text().len();
+                    some.push(window);
+                }
+                answers.extend(self.inner.predict_many(some, options).await);
+            }
+            let mut answers = answers.into_iter();
             let whole = |mut parts: Vec<Part>| {
                 let mine: Vec<Result<O>> = answers.by_ref().take(parts.len()).collect();
                 if mine.len() < parts.len() {
