@@ -4,7 +4,7 @@
 //! repeats a row. Convolutions use the same blocks for what follows their sums while those are in cache.
 
 use super::math;
-use super::simd::{Isa, Simd, multiversion};
+use super::simd::{Simd, multiversion};
 
 /// A function of one number.
 #[derive(Clone, Copy, Debug)]
@@ -470,6 +470,7 @@ unsafe fn sum_body<S: Simd>(values: *const f32, count: usize) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::simd::Isa;
 
     fn block(input: &[f32], out: &mut [f32], rows: usize, columns: usize) -> Block {
         Block {
