@@ -5,6 +5,7 @@ pub mod compute;
 pub mod efficientnet;
 pub mod error;
 pub mod fasttext;
+pub mod graph;
 pub mod kernels;
 pub mod spacy;
 pub mod team;

@@ -10,6 +10,7 @@
 pub mod aligned;
 pub mod attention;
 pub mod depthwise;
+pub mod elementwise;
 pub mod gradients;
 pub mod lstm;
 pub(crate) mod math;
@@ -17,6 +18,7 @@ pub mod matmul;
 pub mod norm;
 pub mod shared;
 pub(crate) mod simd;
+pub mod window;
 
 pub use aligned::AlignedVec;
 pub use matmul::{Activation, PackedMatrix};
