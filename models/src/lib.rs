@@ -4,6 +4,7 @@ pub mod bert;
 pub mod compute;
 pub mod efficientnet;
 pub mod error;
+pub mod faces;
 pub mod fasttext;
 pub mod graph;
 pub mod kernels;

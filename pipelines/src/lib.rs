@@ -8,6 +8,7 @@ pub mod faces;
 pub mod image;
 pub mod labels;
 pub mod language;
+pub mod moderation;
 pub mod objects;
 pub mod offsets;
 pub mod pii;

@@ -62,8 +62,10 @@ fn fold_constants(graph: &mut Graph) -> Result<()> {
             .collect();
         if let Some(constants) = constants {
             let shapes: Vec<&[usize]> = constants.iter().map(|tensor| tensor.shape()).collect();
-            let known: Vec<Option<&Tensor>> =
-                constants.iter().map(|tensor| Some(tensor.as_ref())).collect();
+            let known: Vec<Option<&Tensor>> = constants
+                .iter()
+                .map(|tensor| Some(tensor.as_ref()))
+                .collect();
             let operands = Operands {
                 shapes: &shapes,
                 known: &known,
@@ -163,10 +165,7 @@ impl Sinking {
                 (node.op.clone(), inputs)
             }
             Op::Concat { axis } => match axis_below(*axis) {
-                Some(axis) => (
-                    Op::Concat { axis },
-                    node.inputs.iter().map(inner).collect(),
-                ),
+                Some(axis) => (Op::Concat { axis }, node.inputs.iter().map(inner).collect()),
                 None => return false,
             },
             Op::Softmax { axis } => match axis_below(*axis) {
@@ -263,14 +262,7 @@ impl Sinking {
         true
     }
 
-    fn put(
-        &mut self,
-        graph: &mut Graph,
-        name: &str,
-        inner: Value,
-        order: &[usize],
-        output: Value,
-    ) {
+    fn put(&mut self, graph: &mut Graph, name: &str, inner: Value, order: &[usize], output: Value) {
         graph.push(name, Op::Transpose(order.to_vec()), &[inner], vec![output]);
         self.below.insert(output, (inner, order.to_vec()));
     }
@@ -304,7 +296,9 @@ fn makers(graph: &Graph) -> HashMap<Value, usize> {
 
 impl<'a> Makers<'a> {
     fn node(&self, value: Value) -> Option<&'a Node> {
-        self.maker.get(&value).map(|&index| &self.graph.nodes[index])
+        self.maker
+            .get(&value)
+            .map(|&index| &self.graph.nodes[index])
     }
 
     fn scalar(&self, value: Value) -> Option<f32> {
@@ -548,7 +542,10 @@ fn absorb_pads(graph: &mut Graph) {
         let (Op::Pad { value }, &[inner, amounts]) = (&pad.op, pad.inputs.as_slice()) else {
             continue;
         };
-        let Some(amounts) = graph.constant_of(amounts).map(|tensor| tensor.to_integers()) else {
+        let Some(amounts) = graph
+            .constant_of(amounts)
+            .map(|tensor| tensor.to_integers())
+        else {
             continue;
         };
         let &[0, top, left, 0, 0, bottom, right, 0] = amounts.as_slice() else {
@@ -595,7 +592,10 @@ fn amounts_of(amounts: [i64; 4]) -> Option<[usize; 4]> {
 fn absorb_followers(graph: &mut Graph) {
     let readers = readers(graph);
     let outputs: HashSet<Value> = graph.outputs.iter().map(|(_, value)| *value).collect();
-    let mut nodes: Vec<Option<Node>> = std::mem::take(&mut graph.nodes).into_iter().map(Some).collect();
+    let mut nodes: Vec<Option<Node>> = std::mem::take(&mut graph.nodes)
+        .into_iter()
+        .map(Some)
+        .collect();
     for index in 0..nodes.len() {
         let takes = |node: &Node| matches!(node.op, Op::Conv(_) | Op::Deconv(_) | Op::Linear(_));
         if !nodes[index].as_ref().is_some_and(takes) {
@@ -709,9 +709,7 @@ fn absorb(graph: &Graph, node: &mut Node, next: &Node) -> bool {
                 Arithmetic::Add => scale_and_shift(&|_| 1.0, &|o| values[o]),
                 Arithmetic::Sub if x == result => scale_and_shift(&|_| 1.0, &|o| -values[o]),
                 Arithmetic::Mul => scale_and_shift(&|o| values[o], &|_| 0.0),
-                Arithmetic::Div if x == result => {
-                    scale_and_shift(&|o| 1.0 / values[o], &|_| 0.0)
-                }
+                Arithmetic::Div if x == result => scale_and_shift(&|o| 1.0 / values[o], &|_| 0.0),
                 _ => return false,
             }
             true

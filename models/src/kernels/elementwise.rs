@@ -251,9 +251,10 @@ unsafe fn each<S: Simd>(block: Block, function: impl Fn(S::V, usize) -> S::V) {
         unsafe {
             let input = block.input.add(row * block.input_row);
             let out = block.out.add(row * block.out_row);
-            let residual = block
-                .residual
-                .wrapping_add(if add { row * block.residual_row } else { 0 });
+            let residual =
+                block
+                    .residual
+                    .wrapping_add(if add { row * block.residual_row } else { 0 });
             let mut column = 0;
             while column < whole {
                 let mut x = S::load(input.add(column));

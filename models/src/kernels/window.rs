@@ -343,9 +343,7 @@ unsafe fn pixels<
             let row = line
                 .input
                 .add((top + i * line.down.dilation) * line.row + left * line.pixel);
-            let weights = filter
-                .weights
-                .add(tap_y * line.right.taps * filter.stride);
+            let weights = filter.weights.add(tap_y * line.right.taps * filter.stride);
             if SIDE > 0 {
                 // Every value once, into all the sums it belongs to.
                 let mut taps = [S::splat(0.0); 5];
@@ -423,12 +421,10 @@ unsafe fn pool_body<S: Simd>(pooling: Pooling, line: Line, channels: usize) {
             let whole = lanes == S::LANES;
             // SAFETY: the taps are inside the map by `inside`.
             unsafe {
-                let start = line
-                    .input
-                    .add(top * line.row + left * line.pixel + channel);
+                let start = line.input.add(top * line.row + left * line.pixel + channel);
                 let at = |i: usize, j: usize| {
-                    let place = i * line.down.dilation * line.row
-                        + j * line.right.dilation * line.pixel;
+                    let place =
+                        i * line.down.dilation * line.row + j * line.right.dilation * line.pixel;
                     read::<S>(start.add(place), lanes, whole)
                 };
                 let out = line.output.add(x * line.output_pixel + channel);

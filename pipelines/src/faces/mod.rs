@@ -20,8 +20,11 @@ pub mod looks;
 pub mod mesh;
 pub mod quality;
 pub mod similarity;
+pub mod task;
 
 use crate::error::{Error, Kind};
+
+pub use task::{Face, Faces, FacesInput, FacesOptions, FacesPipeline, FacesTask, Looks};
 
 /// Means of red, green and blue that the networks for cropped faces were trained with.
 const MEAN: [f32; 3] = [122.782, 117.001, 104.298];

@@ -5,8 +5,11 @@
 
 pub mod kinds;
 pub mod nanodet;
+pub mod task;
 
 use crate::vision::Area;
+
+pub use task::{Object, Objects, ObjectsInput, ObjectsPipeline, ObjectsTask};
 
 /// One thing that was found, by its class.
 #[derive(Clone, Debug, PartialEq)]

@@ -13,6 +13,9 @@ pub mod detect;
 pub mod recognise;
 pub mod rectangle;
 pub mod rectify;
+pub mod task;
+
+pub use task::{TextFound, TextInput, TextPipeline, TextTask};
 
 use crate::error::{Error, Kind};
 use crate::image::resize::Crop;

@@ -4,9 +4,13 @@
 //! (Pillow's are in [`image::resize`](crate::image::resize)); [`boxes`] measures and thins out detections.
 
 pub mod boxes;
+pub(crate) mod network;
 pub mod resample;
 
 pub use boxes::Area;
+
+use bytes::Bytes;
+use image::RgbImage;
 
 /// A point of an image, in pixels from its upper left corner.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -34,4 +38,13 @@ impl Point {
         let sum = |of: fn(&Self) -> f32| points.iter().map(of).sum::<f32>();
         Self::new(sum(|p| p.x) / count, sum(|p| p.y) / count)
     }
+}
+
+/// An image as a file, for warm-up runs.
+pub(crate) fn sample(image: &RgbImage) -> Bytes {
+    let mut bytes = Vec::new();
+    image::codecs::jpeg::JpegEncoder::new(&mut bytes)
+        .encode_image(image)
+        .expect("a small RGB image in memory can be encoded");
+    Bytes::from(bytes)
 }
