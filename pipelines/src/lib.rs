@@ -1,5 +1,6 @@
 //! Task = preprocess, network, postprocess; and the engine that loads, batches and admits.
 
+pub mod bodies;
 pub mod chinese;
 pub mod embeddings;
 pub mod engine;

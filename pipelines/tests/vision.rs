@@ -8,6 +8,8 @@ use bytes::Bytes;
 use candle_core::Device;
 use escala_models::Compute;
 use escala_pipelines::Kind;
+use escala_pipelines::bodies::movenet::JOINTS;
+use escala_pipelines::bodies::{BodiesInput, BodiesTask};
 use escala_pipelines::faces::landmarks::Landmarks;
 use escala_pipelines::faces::looks::Gender;
 use escala_pipelines::faces::{Face, FacesInput, FacesOptions, FacesTask, similarity};
@@ -379,4 +381,46 @@ fn what_is_no_image_fails_alone() {
         Kind::InvalidImage
     );
     assert!(answers[1].is_ok() && answers[2].is_ok());
+}
+
+#[test]
+fn bodies_have_their_points_where_the_reference_sees_them() {
+    let pipeline = load(BodiesTask::default());
+    for item in list(&golden("movenet_lightning")["items"]) {
+        let image_name = name(&item["image"]);
+        let input = BodiesInput {
+            image: image(image_name).expect("image"),
+            most: 1,
+        };
+        let answers = pipeline.run(&Compute::cpu(2), &[input]);
+        let found = answers.into_iter().next().expect("one").expect("bodies");
+        let body = &found.bodies[0];
+        // The reference saw the whole image, here the network sees the person: sure points agree to some pixels.
+        let side = found.width.max(found.height) as f32;
+        let (left, top) = (
+            ((side - found.width as f32) / 2.0).floor(),
+            ((side - found.height as f32) / 2.0).floor(),
+        );
+        let wanted = item["keypoints_y_x_score"].as_object().expect("points");
+        let mut compared = 0;
+        for (joint, name) in body.joints.iter().zip(JOINTS) {
+            let [y, x, score] = [0, 1, 2].map(|i| number(&wanted[name][i]));
+            if score < 0.5 {
+                continue;
+            }
+            let point = Point::new(x * side - left, y * side - top);
+            let off = joint.point.distance(point) / side;
+            assert!(
+                off < 0.06 && joint.score > 0.3,
+                "{image_name}: {name} {joint:?} {point:?}"
+            );
+            compared += 1;
+        }
+        assert!(compared >= 5, "{image_name}: {compared}");
+        let parts: Vec<_> = body.parts().iter().map(|(part, _)| part.name()).collect();
+        assert!(
+            parts.starts_with(&["FACE", "HEAD"]),
+            "{image_name}: {parts:?}"
+        );
+    }
 }

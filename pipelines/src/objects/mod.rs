@@ -3,6 +3,7 @@
 //! The way of an image: [`nanodet::input`] stretches it to 416 x 416, the network answers scores and distances for
 //! three grids of places, [`nanodet::decode`] makes boxes of them and drops those that say the same as a surer one.
 
+pub mod join;
 pub mod kinds;
 pub mod nanodet;
 pub mod task;

@@ -1,5 +1,6 @@
 //! The objects task: from encoded images to things with boxes, as the engine runs it.
 
+use super::Detection;
 use super::kinds::Kinds;
 use super::nanodet::{self, Answer, SIDE, Thresholds};
 use crate::error::{Error, Kind, Result};
@@ -134,24 +135,37 @@ struct Prepared {
     pixels: Vec<f32>,
 }
 
+/// What the detector finds in an image of this size; `pixels` are [`nanodet::input`]'s.
+pub(crate) fn detections(
+    network: &Network,
+    compute: &Compute,
+    (width, height): (u32, u32),
+    pixels: &[f32],
+) -> Result<Vec<Detection>> {
+    let side = SIDE as usize;
+    let answers = network.run(compute, &[1, 3, side, side], pixels)?;
+    let answer = |scores: &str, sides: &str| -> Result<Answer<'_>> {
+        Ok(Answer {
+            scores: answers.of(scores)?,
+            sides: answers.of(sides)?,
+        })
+    };
+    let grids = [
+        answer("Identity", "Identity_3")?,
+        answer("Identity_1", "Identity_4")?,
+        answer("Identity_2", "Identity_5")?,
+    ];
+    nanodet::decode(grids, width, height, &Thresholds::default())
+}
+
 impl ObjectsPipeline {
     fn find(&self, compute: &Compute, image: &Prepared, input: &ObjectsInput) -> Result<Objects> {
-        let side = SIDE as usize;
-        let answers = self
-            .network
-            .run(compute, &[1, 3, side, side], &image.pixels)?;
-        let answer = |scores: &str, sides: &str| -> Result<Answer<'_>> {
-            Ok(Answer {
-                scores: answers.of(scores)?,
-                sides: answers.of(sides)?,
-            })
-        };
-        let grids = [
-            answer("Identity", "Identity_3")?,
-            answer("Identity_1", "Identity_4")?,
-            answer("Identity_2", "Identity_5")?,
-        ];
-        let found = nanodet::decode(grids, image.width, image.height, &Thresholds::default())?;
+        let found = detections(
+            &self.network,
+            compute,
+            (image.width, image.height),
+            &image.pixels,
+        )?;
         let objects = found.into_iter().map(|detection| {
             let kind = &self.kinds.all()[detection.class];
             Object {
