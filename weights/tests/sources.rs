@@ -8,7 +8,7 @@ use common::{
     Bench, CONFIG, COPY_WHEEL, HUB, Recorder, catalog, files_below, package, tarball, visible,
     weights, wheel,
 };
-use escala_weights::{Attempt, Error, Silent, Stage, Status, Store, StoreOptions};
+use escala_weights::{Attempt, Catalog, Error, Silent, Stage, Status, Store, StoreOptions};
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -461,4 +461,62 @@ fn offline_starts_no_source() {
     .ensure("toy", &Silent)
     .unwrap();
     store.ensure("toy", &Silent).unwrap();
+}
+
+/// A second model of the same archive, that is pulled on demand as the first.
+fn two_of_one_archive(archive: &str) -> Catalog {
+    let toy = |name: &str, file: &str, bytes: &[u8]| {
+        format!(
+            r#"
+            name = "{name}"
+            version = "1"
+            task = "test"
+            title = "A toy"
+            licence = "CC0-1.0"
+            notice = "Made for tests."
+            files = [{{ name = "{file}", bytes = {}, sha256 = "{}" }}]
+            outputs = [{{ name = "model.bin", from = "{file}", convert = {{ kind = "copy" }} }}]
+            [[sources]]
+            kind = "npm"
+            package = "toys"
+            version = "1.2.3"
+            archive = {archive}
+            paths = {{ "{file}" = "package/{file}" }}
+            "#,
+            bytes.len(),
+            common::sha(bytes)
+        )
+    };
+    let (large, small) = (
+        toy("large", "weights.bin", &weights()),
+        toy("small", "config.json", CONFIG),
+    );
+    Catalog::parse([("a.toml", large.as_str()), ("b.toml", small.as_str())]).unwrap()
+}
+
+#[test]
+fn an_archive_of_several_models_is_downloaded_once() {
+    let bench = Bench::new();
+    let tarball = common::tarball();
+    bench.put("toys.tgz", &tarball);
+    let archive = format!(
+        r#"{{ name = "toys.tgz", bytes = {}, sha256 = "{}" }}"#,
+        tarball.len(),
+        common::sha(&tarball)
+    );
+    let store = Store::open(StoreOptions {
+        npm: bench.tool("cp \"$root/toys.tgz\" \"$dest/\""),
+        local: None,
+        ..bench.options(two_of_one_archive(&archive))
+    })
+    .unwrap();
+    store.ensure("large", &Silent).unwrap();
+    // Of the archive only what the other model needs is kept.
+    assert!(files_below(&store.dir().join(".pull/archives")).is_empty());
+    let kept = files_below(&store.dir().join(".pull/files"));
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    let small = store.ensure("small", &Silent).unwrap();
+    assert_eq!(fs::read(small.path("model.bin").unwrap()).unwrap(), CONFIG);
+    assert_eq!(bench.calls().len(), 1);
+    assert!(files_below(&store.dir().join(".pull/files")).is_empty());
 }

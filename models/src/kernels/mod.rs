@@ -11,6 +11,7 @@ pub mod aligned;
 pub mod attention;
 pub mod depthwise;
 pub mod distance;
+pub mod elementwise;
 pub mod gradients;
 pub mod lstm;
 pub(crate) mod math;
@@ -18,6 +19,7 @@ pub mod matmul;
 pub mod norm;
 pub mod shared;
 pub(crate) mod simd;
+pub mod window;
 
 pub use aligned::AlignedVec;
 pub use matmul::{Activation, PackedMatrix};

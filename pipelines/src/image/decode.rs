@@ -45,6 +45,14 @@ impl Default for ImageLimits {
 }
 
 impl ImageLimits {
+    /// What an image costs before it is decoded: its pixels, or its bytes where these are more. Nothing for one
+    /// that will be refused.
+    pub fn cost(&self, bytes: &[u8]) -> u64 {
+        self.check(bytes).map_or(0, |(width, height)| {
+            (u64::from(width) * u64::from(height)).max(bytes.len() as u64)
+        })
+    }
+
     /// Reads the header and checks every bound; width and height as stored in the file.
     ///
     /// # Errors

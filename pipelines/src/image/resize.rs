@@ -1,4 +1,4 @@
-//! The pixels a network was trained on: centre crop and Pillow's antialiased bicubic resampling.
+//! The pixels a network was trained on: centre crop and Pillow's antialiased resampling, bicubic and bilinear.
 //!
 //! Reference: `src/libImaging/Resample.c` of Pillow, the path for 8-bit channels. Coefficients are
 //! computed in f64, normalised, and rounded to fixed point with 22 fractional bits; a horizontal pass writes
@@ -76,11 +76,35 @@ fn cubic(x: f64) -> f64 {
     }
 }
 
+/// How much a sample counts by its distance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Filter {
+    Bicubic,
+    Bilinear,
+}
+
+impl Filter {
+    /// The distance from which on samples do not count.
+    fn support(self) -> f64 {
+        match self {
+            Self::Bicubic => 2.0,
+            Self::Bilinear => 1.0,
+        }
+    }
+
+    fn weight(self, distance: f64) -> f64 {
+        match self {
+            Self::Bicubic => cubic(distance),
+            Self::Bilinear => (1.0 - distance.abs()).max(0.0),
+        }
+    }
+}
+
 /// Weights for resampling `from` samples to `to`.
-fn windows(from: usize, to: usize) -> Windows {
+fn windows(from: usize, to: usize, filter: Filter) -> Windows {
     let scale = from as f64 / to as f64;
     let stretch = scale.max(1.0);
-    let support = 2.0 * stretch;
+    let support = filter.support() * stretch;
     let taps = support.ceil() as usize * 2 + 1;
     let mut result = Windows {
         starts: Vec::with_capacity(to),
@@ -96,7 +120,8 @@ fn windows(from: usize, to: usize) -> Windows {
         let end = ((centre + support + 0.5) as usize).min(from);
         exact.clear();
         exact.extend(
-            (start..end).map(|sample| cubic((sample as f64 - centre + 0.5) * (1.0 / stretch))),
+            (start..end)
+                .map(|sample| filter.weight((sample as f64 - centre + 0.5) * (1.0 / stretch))),
         );
         let sum: f64 = exact.iter().sum();
         for (weight, exact) in result.weights[position * taps..].iter_mut().zip(&exact) {
@@ -126,6 +151,18 @@ const HALF: i32 = 1 << (PRECISION - 1);
 /// # Panics
 /// When the crop is empty or reaches outside the image, or the size asked for is empty.
 pub fn bicubic(image: &RgbImage, crop: Crop, width: u32, height: u32) -> RgbImage {
+    resample(image, crop, width, height, Filter::Bicubic)
+}
+
+/// As [`bicubic`], with Pillow's bilinear filter, which is antialiased too.
+///
+/// # Panics
+/// As [`bicubic`].
+pub fn bilinear(image: &RgbImage, crop: Crop, width: u32, height: u32) -> RgbImage {
+    resample(image, crop, width, height, Filter::Bilinear)
+}
+
+fn resample(image: &RgbImage, crop: Crop, width: u32, height: u32, filter: Filter) -> RgbImage {
     assert!(
         crop.width > 0 && crop.height > 0 && width > 0 && height > 0,
         "nothing to resample"
@@ -152,7 +189,7 @@ pub fn bicubic(image: &RgbImage, crop: Crop, width: u32, height: u32) -> RgbImag
             to.copy_from_slice(source(row));
         }
     } else {
-        let lanes = Lanes::new(&windows(crop.width as usize, width as usize));
+        let lanes = Lanes::new(&windows(crop.width as usize, width as usize, filter));
         // The last window may read past the row's end, with weights of zero.
         let mut padded = vec![0u8; row_bytes + lanes.steps * STEP];
         for (row, to) in between.chunks_exact_mut(narrow).enumerate() {
@@ -163,7 +200,7 @@ pub fn bicubic(image: &RgbImage, crop: Crop, width: u32, height: u32) -> RgbImag
     let out = if crop.height == height {
         between
     } else {
-        vertical(&between, narrow, rows, height as usize)
+        vertical(&between, narrow, rows, height as usize, filter)
     };
     RgbImage::from_raw(width, height, out).expect("three bytes for each pixel were written")
 }
@@ -269,8 +306,14 @@ fn write(lanes: &[i32; STEP], pixel: &mut [u8]) {
     }
 }
 
-fn vertical(between: &[u8], row_bytes: usize, rows: usize, height: usize) -> Vec<u8> {
-    let windows = windows(rows, height);
+fn vertical(
+    between: &[u8],
+    row_bytes: usize,
+    rows: usize,
+    height: usize,
+    filter: Filter,
+) -> Vec<u8> {
+    let windows = windows(rows, height, filter);
     let mut out = vec![0u8; height * row_bytes];
     let mut sums = vec![0i32; row_bytes];
     for (position, to) in out.chunks_exact_mut(row_bytes).enumerate() {
@@ -360,7 +403,7 @@ mod tests {
     }
 
     /// The definition, pixel by pixel, without lanes or padding.
-    fn slow(image: &RgbImage, crop: Crop, width: u32, height: u32) -> RgbImage {
+    fn slow(image: &RgbImage, crop: Crop, width: u32, height: u32, filter: Filter) -> RgbImage {
         let pass = |from: &dyn Fn(u32) -> Rgb<u8>, windows: &Windows, position: usize| {
             let mut sums = [i64::from(HALF); 3];
             for tap in 0..windows.lengths[position] {
@@ -372,7 +415,7 @@ mod tests {
             }
             Rgb(sums.map(|sum| (sum >> PRECISION).clamp(0, 255) as u8))
         };
-        let across = windows(crop.width as usize, width as usize);
+        let across = windows(crop.width as usize, width as usize, filter);
         let between = RgbImage::from_fn(width, crop.height, |x, y| {
             pass(
                 &|column| *image.get_pixel(crop.left + column, crop.top + y),
@@ -380,7 +423,7 @@ mod tests {
                 x as usize,
             )
         });
-        let down = windows(crop.height as usize, height as usize);
+        let down = windows(crop.height as usize, height as usize, filter);
         RgbImage::from_fn(width, height, |x, y| {
             pass(&|row| *between.get_pixel(x, row), &down, y as usize)
         })
@@ -389,7 +432,7 @@ mod tests {
     #[test]
     fn both_kernels_agree() {
         for (from, to) in [(1, 7), (40, 7), (262, 224), (301, 64), (2000, 224)] {
-            let lanes = Lanes::new(&windows(from, to));
+            let lanes = Lanes::new(&windows(from, to, Filter::Bicubic));
             let row: Vec<u8> = (0..from * 3 + lanes.steps * STEP)
                 .map(|i| (i * i * 31 % 251) as u8)
                 .collect();
@@ -417,7 +460,9 @@ mod tests {
             let image = RgbImage::from_fn(full.0, full.1, |x, y| Rgb([noise(x, y, 0), noise(x, y, 1), noise(x, y, 2)]));
             let crop = Crop { left, top, width, height };
             let fast = bicubic(&image, crop, to_width, to_height);
-            prop_assert_eq!(&fast, &slow(&image, crop, to_width, to_height));
+            prop_assert_eq!(&fast, &slow(&image, crop, to_width, to_height, Filter::Bicubic));
+            let linear = bilinear(&image, crop, to_width, to_height);
+            prop_assert_eq!(&linear, &slow(&image, crop, to_width, to_height, Filter::Bilinear));
             let alone = image::imageops::crop_imm(&image, left, top, width, height).to_image();
             prop_assert_eq!(&fast, &bicubic(&alone, Crop::whole(width, height), to_width, to_height));
         }

@@ -87,7 +87,7 @@ pub fn labels(taxonomy: &Taxonomy, probabilities: &[f64], options: &LabelsOption
 }
 
 /// The filters in lower case.
-struct Filter {
+pub(crate) struct Filter {
     include_labels: Vec<String>,
     exclude_labels: Vec<String>,
     include_categories: Vec<String>,
@@ -95,7 +95,7 @@ struct Filter {
 }
 
 impl Filter {
-    fn new(filters: &LabelFilters) -> Self {
+    pub(crate) fn new(filters: &LabelFilters) -> Self {
         let lower = |names: &[String]| names.iter().map(|name| name.to_lowercase()).collect();
         Self {
             include_labels: lower(&filters.include_labels),
@@ -105,7 +105,7 @@ impl Filter {
         }
     }
 
-    fn keeps(&self, name: &str, category: &str) -> bool {
+    pub(crate) fn keeps(&self, name: &str, category: &str) -> bool {
         let (name, category) = (name.to_lowercase(), category.to_lowercase());
         let anything = self.include_labels.is_empty() && self.include_categories.is_empty();
         let included = anything

@@ -72,13 +72,7 @@ impl Task for LabelsTask {
     /// Pixels to decode (or bytes held, where these are more) and those that the network sees. An image that
     /// will be refused costs the latter only.
     fn cost(&self, input: &LabelsInput) -> u64 {
-        let decoded = self
-            .limits
-            .check(&input.image)
-            .map_or(0, |(width, height)| {
-                (u64::from(width) * u64::from(height)).max(input.image.len() as u64)
-            });
-        decoded + u64::from(SIDE * SIDE)
+        self.limits.cost(&input.image) + u64::from(SIDE * SIDE)
     }
 
     fn limits(&self) -> Limits {

@@ -4,13 +4,16 @@
 //! nevertheless written for hostile input: no count read from a file leads to an allocation before the bytes
 //! that must back it have been seen, and every malformed input is an [`Error`].
 
+pub mod bundle;
 pub mod e5s1;
 pub mod fasttext;
 pub mod keras_tokenizer;
 pub mod msgpack;
+pub mod onnx;
 mod pickle;
 pub mod safetensors;
 pub mod slices;
+pub mod tfjs;
 pub mod thinc;
 pub mod torch_legacy;
 

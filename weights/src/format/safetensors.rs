@@ -30,6 +30,15 @@ impl Tensor {
         )
     }
 
+    /// A tensor of signed 32-bit integers.
+    pub fn i32(shape: &[usize], data: &[i32]) -> Self {
+        Self::of(
+            Dtype::I32,
+            shape,
+            data.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        )
+    }
+
     /// A vector of unsigned 32-bit integers.
     pub fn u32(data: &[u32]) -> Self {
         Self::of(

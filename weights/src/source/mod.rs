@@ -10,7 +10,7 @@ pub(crate) mod hub;
 mod local;
 mod package;
 
-use crate::catalogue::{Entry, InputFile, Source};
+use crate::catalogue::{Archive, Entry, InputFile, Source};
 use crate::hash::{self, Sha256Hex};
 use crate::progress::{Progress, Stage, Update};
 use std::fmt;
@@ -284,6 +284,26 @@ pub(crate) fn fetch(
             package::fetch(&command, archive, &wanted, inbox, settings)
         }
     }
+}
+
+/// Lays down what a kept archive has of a model's inputs, where they are not yet.
+pub(crate) fn hand_on(
+    source: &Source,
+    archive: &Archive,
+    files: &[InputFile],
+    inbox: &Inbox<'_>,
+) -> Result<(), Failure> {
+    let wanted: Vec<(&InputFile, &str)> = files
+        .iter()
+        .filter_map(|file| Some((file, source.paths().get(&file.name)?.as_str())))
+        .filter(|(file, _)| !inbox.place(file).exists())
+        .collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let _lock = lock_archive(&inbox.locks, archive, true)
+        .map_err(|error| Failure::disk("lock an archive in", &inbox.locks, &error))?;
+    archive::extract(archive, &wanted, inbox)
 }
 
 /// How to do without any source: the files by hand.

@@ -1,0 +1,323 @@
+//! A compiled graph: packed weights, plans by input shapes, workspaces.
+
+use super::execute::{Packed, Run};
+use super::op::Op;
+use super::optimise::optimise;
+use super::plan::{Base, Plan, plan};
+use super::tensor::{Tensor, count, each_offset, row_major};
+use super::{Declared, Error, Graph, Limits, Result};
+use crate::compute::Compute;
+use crate::kernels::shared::SharedSlice;
+use crate::kernels::{AlignedVec, Isa};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Plans kept, by input shapes; the one that was used longest ago goes first.
+const KEPT_PLANS: usize = 16;
+/// Workspaces kept for the next run.
+const KEPT_WORKSPACES: usize = 8;
+
+/// A graph ready to run on the CPU.
+pub struct Network {
+    graph: Graph,
+    packed: Vec<Packed>,
+    limits: Limits,
+    isa: Isa,
+    plans: Mutex<Vec<(Vec<Vec<usize>>, Arc<Plan>)>>,
+    workspaces: Mutex<Vec<Workspace>>,
+}
+
+#[derive(Default)]
+struct Workspace {
+    arena: AlignedVec,
+    scratch: AlignedVec,
+    taken: Vec<AtomicUsize>,
+}
+
+/// What a run reads: values in row-major order, in the layout of the graph's source.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// The input's name.
+    pub name: &'a str,
+    /// Its dimensions.
+    pub shape: &'a [usize],
+    /// Its elements.
+    pub data: &'a [f32],
+}
+
+/// What a run gives, in the layout of the graph's source.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// The output's name.
+    pub name: String,
+    /// Its values.
+    pub tensor: Tensor,
+}
+
+/// How long a node took.
+#[derive(Clone, Debug)]
+pub struct NodeTime {
+    /// The node.
+    pub node: String,
+    /// Its operation and the kernel that did it.
+    pub what: String,
+    /// Nanoseconds, on the first thread.
+    pub nanoseconds: u64,
+}
+
+impl Network {
+    /// Optimises a graph and packs its weights for the CPU.
+    ///
+    /// # Errors
+    /// When the graph does not hold together or is over the limits.
+    pub fn compile(graph: Graph) -> Result<Self> {
+        Self::compile_for(graph, Isa::best(), Limits::default())
+    }
+
+    /// As [`Network::compile`] for an instruction set and with limits.
+    ///
+    /// # Errors
+    /// As [`Network::compile`].
+    pub fn compile_for(graph: Graph, isa: Isa, limits: Limits) -> Result<Self> {
+        if graph.len() > limits.nodes {
+            return Err(Error::TooLarge {
+                what: format!("{} nodes", graph.len()),
+                limit: limits.nodes as u64,
+            });
+        }
+        let mut graph = optimise(graph)?;
+        let packed: Vec<Packed> = graph
+            .nodes
+            .iter()
+            .map(|node| Packed::new(node, isa))
+            .collect();
+        // The packed copies are the ones that are used: of the others only the shape is.
+        for node in &mut graph.nodes {
+            match &mut node.op {
+                Op::Conv(conv) => conv.weights = conv.weights.without_data(),
+                Op::Deconv(deconv) => deconv.weights = deconv.weights.without_data(),
+                Op::Linear(linear) => linear.weights = linear.weights.without_data(),
+                _ => {}
+            }
+        }
+        Ok(Self {
+            graph,
+            packed,
+            limits,
+            isa,
+            plans: Mutex::default(),
+            workspaces: Mutex::default(),
+        })
+    }
+
+    /// What the network reads.
+    pub fn inputs(&self) -> impl Iterator<Item = &Declared> {
+        self.graph.inputs()
+    }
+
+    /// The names of what the network gives, in its order.
+    pub fn outputs(&self) -> impl Iterator<Item = &str> {
+        self.graph.outputs()
+    }
+
+    /// Text that the file carried beside the network.
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.graph.metadata(key)
+    }
+
+    /// Bytes of memory that weights and kept workspaces hold.
+    pub fn memory(&self) -> u64 {
+        let weights: u64 = self.packed.iter().map(Packed::bytes).sum();
+        let constants = self.graph.constants.iter().flatten();
+        let constants: u64 = constants.map(|tensor| 4 * tensor.data().len() as u64).sum();
+        let workspaces: u64 = lock(&self.workspaces)
+            .iter()
+            .map(|workspace| workspace.arena.bytes() + workspace.scratch.bytes())
+            .sum();
+        weights + constants + workspaces
+    }
+
+    /// Runs the network. Inputs go by name in any order; outputs come in the order of [`Network::outputs`].
+    ///
+    /// # Errors
+    /// When inputs are missing or do not fit, something is over the limits, or an output is not finite.
+    pub fn run(&self, compute: &Compute, inputs: &[Input<'_>]) -> Result<Vec<Output>> {
+        self.run_timed(compute, inputs, false)
+            .map(|(outputs, _)| outputs)
+    }
+
+    /// Runs the network and says how long every step took.
+    ///
+    /// # Errors
+    /// As [`Network::run`].
+    pub fn profile(
+        &self,
+        compute: &Compute,
+        inputs: &[Input<'_>],
+    ) -> Result<(Vec<Output>, Vec<NodeTime>)> {
+        self.run_timed(compute, inputs, true)
+    }
+
+    fn run_timed(
+        &self,
+        compute: &Compute,
+        inputs: &[Input<'_>],
+        timed: bool,
+    ) -> Result<(Vec<Output>, Vec<NodeTime>)> {
+        let inputs = self.arrange(inputs)?;
+        let shapes: Vec<&[usize]> = inputs.iter().map(|input| input.shape).collect();
+        let data: Vec<&[f32]> = inputs.iter().map(|input| input.data).collect();
+        let plan = self.plan(&shapes)?;
+        let members = compute.team.threads();
+        let mut workspace = lock(&self.workspaces).pop().unwrap_or_default();
+        workspace.arena.reserve_len(plan.arena);
+        workspace
+            .scratch
+            .reserve_len(plan.scratch.saturating_mul(members));
+        let counters = plan.steps.len() * members;
+        workspace
+            .taken
+            .resize_with(counters.max(workspace.taken.len()), AtomicUsize::default);
+        for taken in &mut workspace.taken {
+            *taken.get_mut() = 0;
+        }
+        let times: Option<Vec<AtomicU64>> =
+            timed.then(|| plan.steps.iter().map(|_| AtomicU64::new(0)).collect());
+        let run = Run {
+            plan: &plan,
+            graph: &self.graph,
+            packed: &self.packed,
+            inputs: &data,
+            arena: SharedSlice::new(&mut workspace.arena),
+            scratch: SharedSlice::new(&mut workspace.scratch),
+            taken: &workspace.taken,
+            times: times.as_deref(),
+            isa: self.isa,
+        };
+        compute.team.run(|member| run.region(member));
+        let outputs = self.collect(&plan, &data, &workspace.arena)?;
+        let mut kept = lock(&self.workspaces);
+        if kept.len() < KEPT_WORKSPACES {
+            kept.push(workspace);
+        }
+        drop(kept);
+        let times = times.into_iter().flatten().zip(&plan.steps);
+        let times = times
+            .map(|(time, planned)| {
+                let node = &self.graph.nodes[planned.node];
+                NodeTime {
+                    node: node.name.clone(),
+                    what: format!("{} {}", node.op.name(), planned.step.describe()),
+                    nanoseconds: time.load(Ordering::Relaxed),
+                }
+            })
+            .collect();
+        Ok((outputs, times))
+    }
+
+    /// The inputs in the graph's order, checked.
+    fn arrange<'a>(&self, inputs: &[Input<'a>]) -> Result<Vec<Input<'a>>> {
+        if inputs.len() != self.graph.inputs.len() {
+            return Err(Error::Input(format!(
+                "{} given, {} wanted",
+                inputs.len(),
+                self.graph.inputs.len()
+            )));
+        }
+        self.graph
+            .inputs
+            .iter()
+            .map(|(declared, _)| {
+                let input = inputs
+                    .iter()
+                    .find(|input| input.name == declared.name)
+                    .ok_or_else(|| Error::Input(format!("`{}` is missing", declared.name)))?;
+                let fits = input.shape.len() == declared.shape.len()
+                    && input
+                        .shape
+                        .iter()
+                        .zip(&declared.shape)
+                        .all(|(&size, wanted)| wanted.is_none_or(|wanted| wanted == size));
+                if !fits {
+                    return Err(Error::Input(format!(
+                        "`{}` has shape {:?}, not {:?}",
+                        declared.name, input.shape, declared.shape
+                    )));
+                }
+                if count(input.shape) != Some(input.data.len()) {
+                    return Err(Error::Input(format!(
+                        "`{}` has {} elements in shape {:?}",
+                        declared.name,
+                        input.data.len(),
+                        input.shape
+                    )));
+                }
+                Ok(*input)
+            })
+            .collect()
+    }
+
+    /// The plan for inputs of these shapes.
+    fn plan(&self, shapes: &[&[usize]]) -> Result<Arc<Plan>> {
+        let same = |key: &[Vec<usize>]| key.iter().zip(shapes).all(|(a, b)| a == b);
+        {
+            let mut plans = lock(&self.plans);
+            if let Some(at) = plans.iter().position(|(key, _)| same(key)) {
+                let entry = plans.remove(at);
+                let found = entry.1.clone();
+                plans.push(entry);
+                return Ok(found);
+            }
+        }
+        let made = Arc::new(plan(&self.graph, self.limits, shapes)?);
+        let key = shapes.iter().map(|shape| shape.to_vec()).collect();
+        let mut plans = lock(&self.plans);
+        if plans.len() >= KEPT_PLANS {
+            plans.remove(0);
+        }
+        plans.push((key, made.clone()));
+        Ok(made)
+    }
+
+    /// The outputs in row-major order.
+    fn collect(&self, plan: &Plan, inputs: &[&[f32]], arena: &[f32]) -> Result<Vec<Output>> {
+        self.graph
+            .outputs
+            .iter()
+            .zip(&plan.outputs)
+            .map(|((name, _), view)| {
+                let slot = view.slot();
+                let from = match &plan.buffers[view.buffer] {
+                    Base::Arena(offset) => &arena[offset + slot.offset..][..slot.span],
+                    Base::Constant(tensor) => &tensor.data()[slot.offset..][..slot.span],
+                    Base::Input(number) => &inputs[*number][slot.offset..][..slot.span],
+                };
+                let data = if view.strides == row_major(&view.shape) || slot.span <= 1 {
+                    from.to_vec()
+                } else {
+                    let mut data = Vec::with_capacity(count(&view.shape).unwrap_or(0));
+                    each_offset(&view.shape, &view.strides, |offset| data.push(from[offset]));
+                    data
+                };
+                // Zero times what is not finite is not a number.
+                let mut check = [0f32; 16];
+                for chunk in data.chunks(16) {
+                    for (sum, x) in check.iter_mut().zip(chunk) {
+                        *sum += x * 0.0;
+                    }
+                }
+                if check.iter().any(|sum| !sum.is_finite()) {
+                    return Err(Error::NotFinite(name.clone()));
+                }
+                Ok(Output {
+                    name: name.clone(),
+                    tensor: Tensor::new(&view.shape, data)?,
+                })
+            })
+            .collect()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,170 @@
+//! The bodies task: from encoded images to people and their parts, as the engine runs it.
+
+use super::movenet::{self, SIDE};
+use super::{Bodies, Body};
+use crate::error::Result;
+use crate::image::{ImageLimits, decode};
+use crate::objects::{nanodet, task::detections};
+use crate::task::{Limits, LoadContext, Pipeline, Task, Unit};
+use crate::vision::Area;
+use crate::vision::network::{Network, decode_all};
+use crate::vision::resample::whole_pixels;
+use bytes::Bytes;
+use escala_models::Compute;
+use image::{Rgb, RgbImage};
+
+/// The catalogue's name of the network for points.
+pub const MODEL: &str = "movenet-lightning";
+
+/// COCO's class of people.
+const PERSON: usize = 0;
+/// How much is added to each side of a person's box, as a part of it.
+const MARGIN: f32 = 0.1;
+
+/// One image and what is asked about it.
+#[derive(Clone, Debug)]
+pub struct BodiesInput {
+    /// The encoded image.
+    pub image: Bytes,
+    /// Most people, surest first.
+    pub most: usize,
+}
+
+/// People in images by NanoDet and MoveNet.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BodiesTask {
+    limits: ImageLimits,
+}
+
+impl BodiesTask {
+    /// The task for images within `limits`.
+    pub fn new(limits: ImageLimits) -> Self {
+        Self { limits }
+    }
+}
+
+impl Task for BodiesTask {
+    type Input = BodiesInput;
+    type Output = Bodies;
+    type Pipeline = BodiesPipeline;
+
+    fn name(&self) -> &'static str {
+        "bodies"
+    }
+
+    fn model(&self) -> &str {
+        MODEL
+    }
+
+    fn unit(&self) -> Unit {
+        Unit::Pixels
+    }
+
+    fn cost(&self, input: &BodiesInput) -> u64 {
+        self.limits.cost(&input.image) + u64::from(nanodet::SIDE * nanodet::SIDE)
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            batch_cost: 32_000_000,
+            batch_items: 8,
+            queue_items: 256,
+            queue_cost: 400_000_000,
+        }
+    }
+
+    fn memory_estimate(&self) -> Option<u64> {
+        // 3.8 and 2.3 million parameters of four bytes and the maps of a run.
+        Some(80_000_000)
+    }
+
+    fn load(&self, context: &LoadContext<'_>) -> Result<BodiesPipeline> {
+        Ok(BodiesPipeline {
+            people: Network::tfjs(context, crate::objects::task::MODEL)?,
+            points: Network::tfjs(context, MODEL)?,
+            limits: self.limits,
+        })
+    }
+}
+
+/// The loaded networks.
+pub struct BodiesPipeline {
+    people: Network,
+    points: Network,
+    limits: ImageLimits,
+}
+
+impl BodiesPipeline {
+    fn find(
+        &self,
+        compute: &Compute,
+        image: &RgbImage,
+        pixels: &[f32],
+        most: usize,
+    ) -> Result<Bodies> {
+        let (width, height) = image.dimensions();
+        let found = detections(&self.people, compute, (width, height), pixels)?;
+        let people = found
+            .into_iter()
+            .filter(|found| found.class == PERSON)
+            .take(most);
+        let mut bodies = Vec::new();
+        for person in people {
+            let Area {
+                left,
+                top,
+                right,
+                bottom,
+            } = person.area;
+            let (across, down) = (MARGIN * person.area.width(), MARGIN * person.area.height());
+            let around = Area::new(left - across, top - down, right + across, bottom + down);
+            let Some(crop) = whole_pixels(&around, width, height) else {
+                continue;
+            };
+            let shape = [1, SIDE as usize, SIDE as usize, 3];
+            let answers = self
+                .points
+                .run(compute, &shape, &movenet::input(image, crop))?;
+            bodies.push(Body {
+                area: person.area,
+                score: person.score,
+                joints: movenet::decode(answers.only()?, crop)?,
+            });
+        }
+        Ok(Bodies {
+            width,
+            height,
+            bodies,
+        })
+    }
+}
+
+impl Pipeline for BodiesPipeline {
+    type Input = BodiesInput;
+    type Output = Bodies;
+
+    fn memory(&self) -> u64 {
+        self.people.memory() + self.points.memory()
+    }
+
+    fn sample(&self) -> BodiesInput {
+        BodiesInput {
+            image: crate::vision::sample(&RgbImage::from_pixel(128, 128, Rgb([90, 120, 60]))),
+            most: 10,
+        }
+    }
+
+    fn run(&self, compute: &Compute, batch: &[BodiesInput]) -> Vec<Result<Bodies>> {
+        let prepared = decode_all(compute, batch, |input| {
+            let image = decode(&input.image, &self.limits)?;
+            let pixels = nanodet::input(&image);
+            Ok((image, pixels))
+        });
+        let each = prepared.into_iter().zip(batch);
+        each.map(|(prepared, input)| {
+            let (image, pixels) = prepared?;
+            self.find(compute, &image, &pixels, input.most)
+        })
+        .collect()
+    }
+}

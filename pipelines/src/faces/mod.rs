@@ -1,0 +1,42 @@
+//! Faces: where they are, where their parts are, how they are turned, what they look like, and whose they may be.
+//!
+//! The way of an image, and the network behind each step:
+//!
+//! ```text
+//! detect      SSD MobileNet V1: boxes
+//!   mesh      MediaPipe: is it a face at all? 468 points, pose, open eyes and mouth
+//!   landmarks 68 points of brows, eyes, nose, mouth and jaw
+//!     aligned box ── age and gender, expression
+//!     square on eyes and mouth ── descriptor: 128 numbers, near for the same person
+//! ```
+//!
+//! Every module here is arithmetic on pixels and numbers: what a network is shown and what its numbers mean.
+//! References: @vladmandic/face-api 1.7.15 (detector, landmarks, age, gender, expression, descriptor) and
+//! MediaPipe's face mesh.
+
+pub mod detect;
+pub mod landmarks;
+pub mod looks;
+pub mod mesh;
+pub mod quality;
+pub mod similarity;
+pub mod task;
+
+use crate::error::{Error, Kind};
+
+pub use task::{Face, Faces, FacesInput, FacesOptions, FacesPipeline, FacesTask, Looks};
+
+/// Means of red, green and blue that the networks for cropped faces were trained with.
+const MEAN: [f32; 3] = [122.782, 117.001, 104.298];
+
+/// Subtracts the means and divides by 255, as the networks for cropped faces want it.
+fn normalise(mut pixels: Vec<f32>) -> Vec<f32> {
+    for (index, value) in pixels.iter_mut().enumerate() {
+        *value = (*value - MEAN[index % 3]) / 255.0;
+    }
+    pixels
+}
+
+fn broken(what: &str) -> Error {
+    Error::new(Kind::Internal, format!("a face network gave {what}"))
+}

@@ -1,0 +1,214 @@
+//! Opinions and objects as Rekognition's moderation labels.
+//!
+//! Names and levels are those of Rekognition's moderation model 7. Which part of a body is shown cannot be told
+//! from these networks, so nothing below the second level of `Explicit` is answered, and pictures that are only
+//! suggestive get their first level only.
+
+use super::Opinions;
+
+/// One label.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModerationLabel {
+    /// Its name.
+    pub name: &'static str,
+    /// The label above; empty for those of the first level.
+    pub parent: &'static str,
+    /// 1 for the first level.
+    pub level: u32,
+    /// Percent, 0 to 100.
+    pub confidence: f32,
+}
+
+const EXPLICIT: &str = "Explicit";
+const EXPLICIT_NUDITY: &str = "Explicit Nudity";
+const NON_EXPLICIT: &str = "Non-Explicit Nudity of Intimate parts and Kissing";
+const SWIMWEAR: &str = "Swimwear or Underwear";
+const SWIMWEAR_PEOPLE: &str = "Female Swimwear or Underwear";
+const VIOLENCE: &str = "Violence";
+const WEAPONS: &str = "Weapons";
+const ALCOHOL: &str = "Alcohol";
+const ALCOHOLIC_BEVERAGES: &str = "Alcoholic Beverages";
+
+/// A photograph counts as explicit by the second network alone from here on.
+const SURE: f32 = 0.8;
+
+/// What was recognised in an image by other networks, as labels of the taxonomy with percents.
+pub type Seen<'a> = (&'a str, f32);
+
+/// The labels at or above `least` percent: first level before second, surest first. `seen` is what the networks for
+/// labels and objects recognised, if they were asked.
+pub fn labels(opinions: &Opinions, seen: &[Seen<'_>], least: f32) -> Vec<ModerationLabel> {
+    // The second network's word counts where it is sure; a drawing it knows nothing about.
+    let second = if opinions.unsafe_for_work > SURE && opinions.drawing < 0.5 {
+        opinions.unsafe_for_work
+    } else {
+        0.0
+    };
+    let explicit = (opinions.porn + opinions.hentai).max(second);
+    let mut found = Vec::new();
+    let mut add = |first: &'static str, second: &'static str, share: f32| {
+        let confidence = (100.0 * share).clamp(0.0, 100.0);
+        if confidence < least || confidence <= 0.0 {
+            return;
+        }
+        for (name, parent, level) in [(first, "", 1), (second, first, 2)] {
+            if !name.is_empty() {
+                found.push(ModerationLabel {
+                    name,
+                    parent,
+                    level,
+                    confidence,
+                });
+            }
+        }
+    };
+    add(EXPLICIT, EXPLICIT_NUDITY, explicit);
+    add(NON_EXPLICIT, "", opinions.sexy);
+    let most = |names: &[&str]| {
+        let of = seen.iter().filter(|(name, _)| names.contains(name));
+        of.map(|(_, percent)| percent / 100.0).fold(0.0, f32::max)
+    };
+    add(
+        SWIMWEAR,
+        SWIMWEAR_PEOPLE,
+        most(&["Bikini", "Bra", "One-Piece Swimsuit"]),
+    );
+    add(
+        SWIMWEAR,
+        "",
+        most(&["Swimming Trunks", "Swimwear", "Underwear"]),
+    );
+    add(
+        VIOLENCE,
+        WEAPONS,
+        most(&[
+            "Weapon",
+            "Gun",
+            "Firearm",
+            "Handgun",
+            "Rifle",
+            "Assault Rifle",
+            "Revolver",
+        ]),
+    );
+    add(
+        ALCOHOL,
+        ALCOHOLIC_BEVERAGES,
+        most(&[
+            "Alcohol",
+            "Wine",
+            "Beer Bottle",
+            "Beer Glass",
+            "Wine Bottle",
+            "Wine Glass",
+            "Cocktail Shaker",
+        ]),
+    );
+    // A label that two signals give is given once, by the surer.
+    found.sort_by(|a, b| {
+        a.level
+            .cmp(&b.level)
+            .then(b.confidence.total_cmp(&a.confidence))
+            .then(a.name.cmp(b.name))
+    });
+    let mut names = std::collections::HashSet::new();
+    found.retain(|label| names.insert(label.name));
+    found
+}
+
+/// Kinds of pictures, and percents: what is drawn rather than photographed.
+pub fn content_types(opinions: &Opinions, least: f32) -> Vec<(&'static str, f32)> {
+    let drawn = 100.0 * (opinions.drawing + opinions.hentai).min(1.0);
+    if drawn >= least && drawn > 0.0 {
+        vec![("Illustrated", drawn)]
+    } else {
+        Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(opinions: Opinions, seen: &[Seen<'_>]) -> Vec<&'static str> {
+        labels(&opinions, seen, 50.0)
+            .iter()
+            .map(|label| label.name)
+            .collect()
+    }
+
+    #[test]
+    fn harmless_pictures_have_no_labels() {
+        let neutral = Opinions {
+            neutral: 0.94,
+            drawing: 0.05,
+            unsafe_for_work: 0.02,
+            ..Opinions::default()
+        };
+        assert_eq!(
+            names(neutral, &[("Cat", 99.0), ("Tableware", 80.0)]),
+            [""; 0]
+        );
+        assert_eq!(labels(&neutral, &[], 0.0), []);
+        assert!(content_types(&neutral, 50.0).is_empty());
+    }
+
+    #[test]
+    fn opinions_become_labels_with_their_parents() {
+        let porn = Opinions {
+            porn: 0.7,
+            sexy: 0.2,
+            ..Opinions::default()
+        };
+        assert_eq!(names(porn, &[]), [EXPLICIT, EXPLICIT_NUDITY]);
+        let found = labels(&porn, &[], 50.0);
+        assert_eq!((found[1].parent, found[1].level), (EXPLICIT, 2));
+        assert!((found[0].confidence - 70.0).abs() < 1e-3);
+        let second = Opinions {
+            neutral: 0.9,
+            unsafe_for_work: 0.95,
+            ..Opinions::default()
+        };
+        assert_eq!(names(second, &[]), [EXPLICIT, EXPLICIT_NUDITY]);
+        let sexy = Opinions {
+            sexy: 0.8,
+            unsafe_for_work: 0.5,
+            ..Opinions::default()
+        };
+        assert_eq!(names(sexy, &[]), [NON_EXPLICIT]);
+        let drawn = Opinions {
+            drawing: 0.6,
+            hentai: 0.3,
+            unsafe_for_work: 0.9,
+            ..Opinions::default()
+        };
+        assert_eq!(names(drawn, &[]), [""; 0]);
+        assert_eq!(content_types(&drawn, 50.0)[0].0, "Illustrated");
+    }
+
+    #[test]
+    fn what_was_seen_counts_too() {
+        let neutral = Opinions {
+            neutral: 1.0,
+            ..Opinions::default()
+        };
+        let seen = [
+            ("Rifle", 75.0),
+            ("Firearm", 90.0),
+            ("Wine Bottle", 60.0),
+            ("Bikini", 40.0),
+        ];
+        assert_eq!(
+            names(neutral, &seen),
+            [VIOLENCE, ALCOHOL, WEAPONS, ALCOHOLIC_BEVERAGES]
+        );
+        assert_eq!(labels(&neutral, &seen, 50.0)[0].confidence, 90.0);
+        let beach = [("Bikini", 80.0), ("Swimwear", 95.0)];
+        let found = labels(&neutral, &beach, 50.0);
+        let found: Vec<_> = found
+            .iter()
+            .map(|label| (label.name, label.confidence as u32))
+            .collect();
+        assert_eq!(found, [(SWIMWEAR, 95), (SWIMWEAR_PEOPLE, 80)]);
+    }
+}

@@ -1,0 +1,118 @@
+//! Whether an image shows what not everybody should see: two networks' opinions.
+//!
+//! NSFW JS tells drawings, drawn and photographed pornography, suggestive and neutral pictures apart; open_nsfw knows
+//! only more or less safe. Their answers become Rekognition's labels in [`labels`]. What no network here knows
+//! (violence without weapons, drugs, gestures, symbols of hate, gambling) is never answered.
+
+pub mod labels;
+pub mod task;
+
+use crate::error::{Error, Kind, Result};
+use crate::image::resize::{self, Crop};
+use crate::vision::resample::{Canvas, Grid, bilinear};
+use image::RgbImage;
+
+pub use task::{ModerationInput, ModerationPipeline, ModerationTask};
+
+/// Pixels along each side of what both networks see.
+pub const SIDE: u32 = 224;
+/// Pixels along each side from whose middle open_nsfw's are taken.
+const AROUND: u32 = 256;
+/// Blue, green and red of the images that open_nsfw was trained on.
+const MEAN: [f32; 3] = [104.0, 117.0, 123.0];
+
+/// The image as NSFW JS was trained to see it: stretched, 224 x 224 x 3, 0 to 1.
+pub fn classes_input(image: &RgbImage) -> Vec<f32> {
+    let whole = Canvas::tight(Crop::whole(image.width(), image.height()));
+    let mut pixels = bilinear(image, whole, SIDE, SIDE, Grid::Aligned);
+    for value in &mut pixels {
+        *value /= 255.0;
+    }
+    pixels
+}
+
+/// The image as open_nsfw was trained to see it: the middle of 256 x 256, 224 x 224 x 3, blue first, means
+/// subtracted.
+pub fn safety_input(image: &RgbImage) -> Vec<f32> {
+    let whole = Crop::whole(image.width(), image.height());
+    let small = resize::bilinear(image, whole, AROUND, AROUND);
+    let margin = (AROUND - SIDE) / 2;
+    let pixels = (margin..margin + SIDE).flat_map(|y| (margin..margin + SIDE).map(move |x| (x, y)));
+    pixels
+        .flat_map(|(x, y)| {
+            let [red, green, blue] = small.get_pixel(x, y).0;
+            [blue, green, red]
+        })
+        .zip(MEAN.into_iter().cycle())
+        .map(|(value, mean)| f32::from(value) - mean)
+        .collect()
+}
+
+/// What the networks say of an image; shares 0 to 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Opinions {
+    /// A harmless drawing.
+    pub drawing: f32,
+    /// A drawing of a sexual act or of genitals.
+    pub hentai: f32,
+    /// Nothing of this kind.
+    pub neutral: f32,
+    /// A photograph of a sexual act or of genitals.
+    pub porn: f32,
+    /// Suggestive.
+    pub sexy: f32,
+    /// The second network: not safe for work.
+    pub unsafe_for_work: f32,
+}
+
+impl Opinions {
+    /// From the networks' shares.
+    ///
+    /// # Errors
+    /// `Internal` when an answer has another size or holds what is not a number.
+    pub fn decode(classes: &[f32], safety: &[f32]) -> Result<Self> {
+        let (&[drawing, hentai, neutral, porn, sexy], &[_, unsafe_for_work]) = (classes, safety)
+        else {
+            return Err(broken("an answer of another size"));
+        };
+        if !classes.iter().chain(safety).all(|share| share.is_finite()) {
+            return Err(broken("a share that is no number"));
+        }
+        Ok(Self {
+            drawing,
+            hentai,
+            neutral,
+            porn,
+            sexy,
+            unsafe_for_work,
+        })
+    }
+}
+
+fn broken(what: &str) -> Error {
+    Error::new(Kind::Internal, format!("a moderation network gave {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::Rgb;
+
+    #[test]
+    fn inputs_are_those_of_the_networks() {
+        let image = RgbImage::from_pixel(300, 200, Rgb([255, 117, 4]));
+        let classes = classes_input(&image);
+        assert_eq!((classes.len() as u32, classes[0]), (SIDE * SIDE * 3, 1.0));
+        let safety = safety_input(&image);
+        assert_eq!(safety[..3], [4.0 - 104.0, 0.0, 255.0 - 123.0]);
+        assert_eq!(safety.len(), classes.len());
+    }
+
+    #[test]
+    fn broken_answers_are_errors() {
+        assert!(Opinions::decode(&[0.2; 5], &[0.5; 2]).is_ok());
+        assert!(Opinions::decode(&[0.2; 4], &[0.5; 2]).is_err());
+        assert!(Opinions::decode(&[0.2; 5], &[0.5]).is_err());
+        assert!(Opinions::decode(&[f32::NAN; 5], &[0.5; 2]).is_err());
+    }
+}

@@ -1,0 +1,395 @@
+//! What the detector sees, and lines of text from its map ("differentiable binarisation", Liao et al. 2020).
+//!
+//! The network says of each pixel how likely it is in the core of a line of text. Pixels above a threshold that
+//! touch make a region; its smallest rectangle, grown again to the line's full height, is a line.
+
+use super::rectangle::{area, ordered, perimeter, sides, smallest};
+use super::{Prepared, Quad, STEP, broken, planes, resize};
+use crate::error::Result;
+use crate::vision::Point;
+use image::RgbImage;
+
+/// A shorter side below this is scaled up to it.
+const SHORTEST: u32 = 736;
+/// A pixel above this is text.
+const PIXEL: f32 = 0.3;
+/// A line below this mean of its pixels is none.
+const LINE: f32 = 0.5;
+/// How far a rectangle grows: area by perimeter, times this.
+const GROWTH: f32 = 1.6;
+/// Shortest side of a region, in pixels of the map.
+const THIN: f32 = 3.0;
+/// Most regions of an image.
+const REGIONS: usize = 1000;
+/// Lines whose upper left corners differ by less than this many rows are read from left to right.
+const SAME_ROW: f32 = 10.0;
+
+/// What the network sees of an image.
+#[derive(Debug)]
+pub struct Input {
+    /// Planes of blue, green and red, −1 to 1.
+    pub planes: Vec<f32>,
+    /// Columns.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+}
+
+/// A prepared image as the network was trained to see it: sides are multiples of 32.
+pub fn input(image: &RgbImage) -> Input {
+    let (width, height) = image.dimensions();
+    let shortest = width.min(height).max(1);
+    let scale = (SHORTEST as f32 / shortest as f32).max(1.0);
+    let to = |side: u32| {
+        let side = (side as f32 * scale) as u32;
+        ((side as f32 / STEP as f32).round() as u32 * STEP).max(STEP)
+    };
+    let (width, height) = (to(width), to(height));
+    Input {
+        planes: planes(&resize(image, width, height), width),
+        width,
+        height,
+    }
+}
+
+/// A line of text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// Its corners in the prepared image, whole pixels, clockwise from the upper left.
+    pub quad: Quad,
+    /// How sure the detector is, 0 to 1.
+    pub score: f32,
+}
+
+/// The lines of a prepared image, in reading order, from the map of a `width` x `height` input.
+///
+/// # Errors
+/// `Internal` when the map has another size or holds what is not a number.
+pub fn lines(map: &[f32], width: u32, height: u32, prepared: &Prepared) -> Result<Vec<Line>> {
+    let (columns, rows) = (width as usize, height as usize);
+    if map.len() != columns * rows {
+        return Err(broken("a map of another size"));
+    }
+    if !map.iter().all(|value| value.is_finite()) {
+        return Err(broken("a map with what is no number"));
+    }
+    let text = spread(map, columns);
+    let (to_width, to_height) = prepared.image.dimensions();
+    let mut lines = Vec::new();
+    for outline in outlines(&text, columns) {
+        let Some(core) = smallest(&outline) else {
+            continue;
+        };
+        let short = |quad: &Quad| {
+            let (a, b) = sides(quad);
+            a.min(b)
+        };
+        if short(&core) < THIN {
+            continue;
+        }
+        let score = mean_inside(map, columns, &core);
+        if score < LINE {
+            continue;
+        }
+        let Some(grown) = smallest(&grow(&core)) else {
+            continue;
+        };
+        if short(&grown) < THIN + 2.0 {
+            continue;
+        }
+        let scaled = grown.map(|point| {
+            let place = |value: f32, from: u32, to: u32| {
+                let value = (value / from as f32 * to as f32).round();
+                value.clamp(0.0, to.saturating_sub(1) as f32)
+            };
+            Point::new(
+                place(point.x, width, to_width),
+                place(point.y, height, to_height),
+            )
+        });
+        let quad = ordered(scaled);
+        if quad[0].distance(quad[1]).floor() <= THIN || quad[0].distance(quad[3]).floor() <= THIN {
+            continue;
+        }
+        lines.push(Line { quad, score });
+    }
+    Ok(in_reading_order(lines))
+}
+
+/// Which pixels are text, each spread to its right, lower and lower right neighbour.
+fn spread(map: &[f32], columns: usize) -> Vec<bool> {
+    let above = |x: Option<usize>, y: Option<usize>| {
+        x.zip(y).is_some_and(|(x, y)| map[y * columns + x] > PIXEL)
+    };
+    (0..map.len())
+        .map(|at| {
+            let (x, y) = (at % columns, at / columns);
+            let (before, over) = (x.checked_sub(1), y.checked_sub(1));
+            above(Some(x), Some(y))
+                || above(before, Some(y))
+                || above(Some(x), over)
+                || above(before, over)
+        })
+        .collect()
+}
+
+/// Points whose smallest rectangle is that of a region: the ends of its rows. Regions are pixels of text that touch
+/// at sides or corners, and the rims of holes in them.
+fn outlines(text: &[bool], columns: usize) -> Vec<Vec<Point>> {
+    let rows = text.len().checked_div(columns).unwrap_or(0);
+    let mut seen = vec![false; text.len()];
+    let mut found = Vec::new();
+    let mut todo = Vec::new();
+    for start in 0..text.len() {
+        if seen[start] || found.len() == REGIONS {
+            continue;
+        }
+        let inside = text[start];
+        let mut ends = Ends::default();
+        let mut at_edge = false;
+        seen[start] = true;
+        todo.push(start);
+        while let Some(at) = todo.pop() {
+            let (x, y) = (at % columns, at / columns);
+            at_edge |= x == 0 || y == 0 || x + 1 == columns || y + 1 == rows;
+            if inside {
+                ends.add(x, y);
+            }
+            for dy in -1_isize..=1 {
+                for dx in -1_isize..=1 {
+                    let near = x
+                        .checked_add_signed(dx)
+                        .filter(|&x| x < columns)
+                        .zip(y.checked_add_signed(dy).filter(|&y| y < rows));
+                    let Some((x, y)) = near else { continue };
+                    let next = y * columns + x;
+                    if text[next] != inside {
+                        // The rim of a hole is of the region around it.
+                        if !inside {
+                            ends.add(x, y);
+                        }
+                    } else if !seen[next] && (inside || dx == 0 || dy == 0) {
+                        seen[next] = true;
+                        todo.push(next);
+                    }
+                }
+            }
+        }
+        // What reaches the edge is no hole but the background.
+        if inside || !at_edge {
+            found.push(ends.points());
+        }
+    }
+    found
+}
+
+/// The first and last pixel of each row.
+#[derive(Default)]
+struct Ends(std::collections::BTreeMap<usize, (usize, usize)>);
+
+impl Ends {
+    fn add(&mut self, x: usize, y: usize) {
+        let row = self.0.entry(y).or_insert((x, x));
+        *row = (row.0.min(x), row.1.max(x));
+    }
+
+    fn points(&self) -> Vec<Point> {
+        let rows = self.0.iter();
+        rows.flat_map(|(&y, &(first, last))| [first, last].map(|x| Point::new(x as f32, y as f32)))
+            .collect()
+    }
+}
+
+/// The map's mean inside a rectangle, edges included.
+fn mean_inside(map: &[f32], columns: usize, quad: &Quad) -> f32 {
+    let rows = map.len() / columns;
+    let corners = quad.map(|point| Point::new(point.x.trunc(), point.y.trunc()));
+    let span = |of: fn(&Point) -> f32, last: usize| {
+        let places = corners.iter().map(of);
+        let (low, high) = places.fold((f32::INFINITY, 0.0_f32), |(l, h), v| (l.min(v), h.max(v)));
+        (low.max(0.0) as usize, (high as usize).min(last))
+    };
+    let (left, right) = span(|p| p.x, columns - 1);
+    let (top, bottom) = span(|p| p.y, rows - 1);
+    let inside = |x: usize, y: usize| {
+        let (x, y) = (x as f32, y as f32);
+        (0..4).all(|edge| {
+            let (a, b) = (corners[edge], corners[(edge + 1) % 4]);
+            (b.x - a.x) * (y - a.y) - (b.y - a.y) * (x - a.x) >= 0.0
+        })
+    };
+    let (mut sum, mut count) = (0.0, 0_usize);
+    for y in top..=bottom {
+        for x in left..=right {
+            if inside(x, y) {
+                sum += f64::from(map[y * columns + x]);
+                count += 1;
+            }
+        }
+    }
+    if count == 0 {
+        0.0
+    } else {
+        (sum / count as f64) as f32
+    }
+}
+
+/// The outline at a distance around a rectangle, its corners rounded, in whole pixels as the reference's polygon
+/// library computes.
+fn grow(quad: &Quad) -> Vec<Point> {
+    /// Points that round a corner off.
+    const ROUND: usize = 8;
+    let distance = area(quad) * GROWTH / perimeter(quad).max(f32::MIN_POSITIVE);
+    let corners = quad.map(|point| Point::new(point.x.trunc(), point.y.trunc()));
+    let outward = |edge: usize| {
+        let (a, b) = (corners[edge % 4], corners[(edge + 1) % 4]);
+        (-(b.x - a.x)).atan2(b.y - a.y)
+    };
+    let mut outline = Vec::with_capacity(4 * (ROUND + 1));
+    for corner in 0..4 {
+        let from = outward(corner + 3);
+        let turn = (outward(corner) - from).rem_euclid(std::f32::consts::TAU);
+        for step in 0..=ROUND {
+            let angle = from + turn * step as f32 / ROUND as f32;
+            outline.push(Point::new(
+                (corners[corner].x + distance * angle.cos()).round(),
+                (corners[corner].y + distance * angle.sin()).round(),
+            ));
+        }
+    }
+    outline
+}
+
+/// From top to bottom; those that begin at about the same height from left to right.
+fn in_reading_order(mut lines: Vec<Line>) -> Vec<Line> {
+    let corner = |line: &Line| line.quad[0];
+    lines.sort_by(|a, b| corner(a).y.total_cmp(&corner(b).y));
+    for row in lines.chunk_by_mut(|a, b| b.quad[0].y - a.quad[0].y < SAME_ROW) {
+        row.sort_by(|a, b| corner(a).x.total_cmp(&corner(b).x));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+    use image::Rgb;
+
+    fn prepared(width: u32, height: u32) -> Prepared {
+        Prepared::new(&RgbImage::from_pixel(width, height, Rgb([255; 3])))
+    }
+
+    /// A map with rectangles of certain text: left, top, width, height.
+    fn map(columns: usize, rows: usize, boxes: &[(usize, usize, usize, usize)]) -> Vec<f32> {
+        let mut map = vec![0.01; columns * rows];
+        for &(left, top, width, height) in boxes {
+            for y in top..top + height {
+                map[y * columns + left..][..width].fill(0.9);
+            }
+        }
+        map
+    }
+
+    #[test]
+    fn sides_are_multiples_of_32_and_not_too_short() {
+        for (from, to) in [
+            ((640, 320), (1472, 736)),
+            ((1000, 900), (992, 896)),
+            ((100, 100), (736, 736)),
+        ] {
+            let input = input(&RgbImage::new(from.0, from.1));
+            assert_eq!((input.width, input.height), to);
+            assert_eq!(input.planes.len() as u32, 3 * to.0 * to.1);
+        }
+    }
+
+    #[test]
+    fn a_core_grows_to_its_line() {
+        // 101 x 21 pixels (with the spread): grown by 100 * 20 * 1.6 / 240 = 13.3 on each side.
+        let map = map(320, 160, &[(100, 50, 100, 20)]);
+        let found = lines(&map, 320, 160, &prepared(320, 160)).unwrap();
+        assert_eq!(found.len(), 1);
+        let [a, b, c, d] = found[0].quad;
+        for (corner, x, y) in [
+            (a, 87.0, 37.0),
+            (b, 213.0, 37.0),
+            (c, 213.0, 83.0),
+            (d, 87.0, 83.0),
+        ] {
+            assert!(corner.distance(Point::new(x, y)) < 1.5, "{found:?}");
+        }
+        assert!(found[0].score > 0.8);
+    }
+
+    #[test]
+    fn coordinates_are_those_of_the_prepared_image() {
+        let map = map(640, 320, &[(200, 100, 200, 40)]);
+        let half = lines(&map, 640, 320, &prepared(320, 160)).unwrap();
+        let whole = lines(&map, 640, 320, &prepared(640, 320)).unwrap();
+        for (half, whole) in half[0].quad.iter().zip(&whole[0].quad) {
+            assert!(half.distance(Point::new(whole.x / 2.0, whole.y / 2.0)) < 1.0);
+        }
+    }
+
+    #[test]
+    fn lines_are_read_from_the_top_and_then_from_the_left() {
+        let boxes = [
+            (400, 40, 100, 10),
+            (30, 46, 100, 10),
+            (30, 200, 60, 10),
+            (200, 120, 60, 10),
+        ];
+        let found = lines(&map(600, 300, &boxes), 600, 300, &prepared(600, 300)).unwrap();
+        let order: Vec<_> = found
+            .iter()
+            .map(|line| line.quad[0].x as u32 / 100)
+            .collect();
+        assert_eq!(order, [0, 3, 1, 0]);
+    }
+
+    #[test]
+    fn faint_thin_and_hollow_regions_are_no_lines() {
+        let faint: Vec<f32> = map(200, 100, &[(20, 20, 80, 20)])
+            .iter()
+            .map(|v| v * 0.5)
+            .collect();
+        assert_eq!(lines(&faint, 200, 100, &prepared(200, 100)).unwrap(), []);
+        let thin = map(200, 100, &[(20, 20, 80, 2)]);
+        assert_eq!(lines(&thin, 200, 100, &prepared(200, 100)).unwrap(), []);
+        // A frame: mostly empty inside, and its hole is no line either.
+        let frame = map(
+            200,
+            100,
+            &[
+                (20, 20, 160, 3),
+                (20, 70, 160, 3),
+                (20, 20, 3, 53),
+                (177, 20, 3, 53),
+            ],
+        );
+        assert_eq!(lines(&frame, 200, 100, &prepared(200, 100)).unwrap(), []);
+    }
+
+    #[test]
+    fn everything_ends() {
+        // A chessboard of single pixels, all text, and nothing.
+        let chess: Vec<f32> = (0..128 * 96)
+            .map(|i| ((i % 128 + i / 128) % 2) as f32)
+            .collect();
+        assert!(lines(&chess, 128, 96, &prepared(128, 96)).is_ok());
+        assert_eq!(
+            lines(&[1.0; 64 * 64], 64, 64, &prepared(64, 64))
+                .unwrap()
+                .len(),
+            1
+        );
+        assert_eq!(
+            lines(&[0.0; 64 * 64], 64, 64, &prepared(64, 64)).unwrap(),
+            []
+        );
+        let wrong = lines(&[0.0; 3], 64, 64, &prepared(64, 64)).unwrap_err();
+        assert_eq!(wrong.kind(), Kind::Internal);
+        assert!(lines(&[f32::NAN; 64 * 64], 64, 64, &prepared(64, 64)).is_err());
+    }
+}

@@ -1,0 +1,178 @@
+//! Text in images: where its lines are, which way up they are, and what they say.
+//!
+//! ```text
+//! prepare     longest side at most 2000, very flat images padded
+//!   detect    a map of how likely each pixel is text ── regions ── quadrangles, in reading order
+//!     rectify each quadrangle becomes an upright picture; upside-down ones are turned
+//!       recognise   pictures become characters, line by line; words by their spaces
+//! ```
+//!
+//! Networks: PP-OCRv6 small. Reference for everything around them: rapidocr 3.10.0 with its defaults.
+
+pub mod detect;
+pub mod recognise;
+pub mod rectangle;
+pub mod rectify;
+pub mod task;
+
+pub use task::{TextFound, TextInput, TextPipeline, TextTask};
+
+use crate::error::{Error, Kind};
+use crate::image::resize::Crop;
+use crate::vision::Point;
+use crate::vision::resample::{Canvas, Grid, bilinear};
+use image::RgbImage;
+
+/// Four corners, clockwise from the upper left one as the text is read.
+pub type Quad = [Point; 4];
+
+/// Longest side of an image that is searched as it is.
+const LONGEST: u32 = 2000;
+/// An image of no more rows is padded.
+const FLAT: u32 = 30;
+/// So is one that is wider than this many times its height.
+const FLATNESS: f32 = 8.0;
+/// Sides of what the networks see are multiples of this.
+const STEP: u32 = 32;
+
+/// An image as it is searched, and how its pixels lie in the original.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The image, shrunk and padded.
+    pub image: RgbImage,
+    /// Original columns for one of the image's.
+    across: f32,
+    /// Original rows for one of the image's.
+    down: f32,
+    /// Black rows above.
+    padding: u32,
+}
+
+impl Prepared {
+    /// Shrinks what is too large and pads what is too flat to be searched.
+    pub fn new(image: &RgbImage) -> Self {
+        let (width, height) = image.dimensions();
+        let longest = width.max(height);
+        let shortest = width.min(height);
+        let scale = if longest > LONGEST {
+            LONGEST as f32 / longest as f32
+        } else if shortest < FLAT {
+            FLAT as f32 / shortest.max(1) as f32
+        } else {
+            1.0
+        };
+        let shrunk = if scale == 1.0 {
+            image.clone()
+        } else {
+            let to = |side: u32| {
+                let steps = (side as f32 * scale / STEP as f32).round() as u32;
+                (steps * STEP).clamp(STEP, LONGEST)
+            };
+            resize(image, to(width), to(height))
+        };
+        let (columns, rows) = shrunk.dimensions();
+        let (across, down) = (width as f32 / columns as f32, height as f32 / rows as f32);
+        let flat = columns as f32 / rows as f32 > FLATNESS;
+        let padding = if rows <= FLAT || flat {
+            let wanted = ((columns as f32 / FLATNESS) as u32).max(FLAT) * 2;
+            wanted.abs_diff(rows) / 2
+        } else {
+            0
+        };
+        let image = if padding == 0 {
+            shrunk
+        } else {
+            let mut padded = RgbImage::new(columns, rows + 2 * padding);
+            image::imageops::replace(&mut padded, &shrunk, 0, i64::from(padding));
+            padded
+        };
+        Self {
+            image,
+            across,
+            down,
+            padding,
+        }
+    }
+
+    /// Where a point of the prepared image lies in the original.
+    pub fn original(&self, point: Point) -> Point {
+        Point::new(
+            point.x * self.across,
+            (point.y - self.padding as f32) * self.down,
+        )
+    }
+}
+
+/// Resizes as OpenCV does (bilinear).
+fn resize(image: &RgbImage, width: u32, height: u32) -> RgbImage {
+    if image.dimensions() == (width, height) {
+        return image.clone();
+    }
+    let whole = Canvas::tight(Crop::whole(image.width(), image.height()));
+    let values = bilinear(image, whole, width, height, Grid::Centre);
+    let bytes = values.into_iter().map(|v| v.round() as u8).collect();
+    RgbImage::from_raw(width, height, bytes).expect("`bilinear` gives three values a pixel")
+}
+
+/// Planes of blue, green and red, −1 to 1, `columns` wide: the image at the left, 0 beside it.
+fn planes(image: &RgbImage, columns: u32) -> Vec<f32> {
+    let (width, height) = image.dimensions();
+    let (columns, rows) = (columns.max(width) as usize, height as usize);
+    let mut planes = vec![0.0; 3 * rows * columns];
+    for (x, y, pixel) in image.enumerate_pixels() {
+        for (channel, value) in pixel.0.into_iter().enumerate() {
+            let at = ((2 - channel) * rows + y as usize) * columns + x as usize;
+            planes[at] = (f32::from(value) / 255.0 - 0.5) / 0.5;
+        }
+    }
+    planes
+}
+
+fn broken(what: &str) -> Error {
+    Error::new(Kind::Internal, format!("a text network gave {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::Rgb;
+
+    #[test]
+    fn large_images_shrink_and_flat_ones_are_padded() {
+        for (from, to) in [
+            ((640, 320), (640, 320)),
+            ((4000, 1000), (1984, 512)),
+            ((800, 90), (800, 200)),
+            ((100, 25), (128, 32)),
+            ((20, 20), (32, 32)),
+        ] {
+            let image = RgbImage::from_pixel(from.0, from.1, Rgb([9; 3]));
+            let prepared = Prepared::new(&image);
+            let size = prepared.image.dimensions();
+            assert!(
+                size.0.abs_diff(to.0) <= 32 && size.1.abs_diff(to.1) <= 32,
+                "{from:?}: {size:?}"
+            );
+            // Corners of the part that is not padding are corners of the original.
+            let (top, bottom) = (
+                Point::new(0.0, prepared.padding as f32),
+                Point::new(size.0 as f32, (size.1 - prepared.padding) as f32),
+            );
+            assert_eq!(prepared.original(top), Point::new(0.0, 0.0));
+            let found = prepared.original(bottom);
+            assert!(
+                found.distance(Point::new(from.0 as f32, from.1 as f32)) < 0.01,
+                "{found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn planes_are_blue_green_red_and_padded_with_the_middle() {
+        let image = RgbImage::from_pixel(2, 1, Rgb([255, 0, 51]));
+        assert_eq!(
+            planes(&image, 3),
+            [-0.6, -0.6, 0.0, -1.0, -1.0, 0.0, 1.0, 1.0, 0.0]
+        );
+    }
+}

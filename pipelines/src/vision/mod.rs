@@ -1,0 +1,50 @@
+//! What networks that look at images share: pixels as they were trained on, and boxes around what they find.
+//!
+//! [`resample`] makes a network's input from a part of an image in the conventions of TensorFlow and OpenCV
+//! (Pillow's are in [`image::resize`](crate::image::resize)); [`boxes`] measures and thins out detections.
+
+pub mod boxes;
+pub(crate) mod network;
+pub mod resample;
+
+pub use boxes::Area;
+
+use bytes::Bytes;
+use image::RgbImage;
+
+/// A point of an image, in pixels from its upper left corner.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Point {
+    /// To the right.
+    pub x: f32,
+    /// Down.
+    pub y: f32,
+}
+
+impl Point {
+    /// The point at `x`, `y`.
+    pub fn new(x: f32, y: f32) -> Self {
+        Self { x, y }
+    }
+
+    /// The distance to another point.
+    pub fn distance(self, other: Self) -> f32 {
+        (self.x - other.x).hypot(self.y - other.y)
+    }
+
+    /// The mean of some points; the origin when there are none.
+    pub fn mean(points: &[Self]) -> Self {
+        let count = points.len().max(1) as f32;
+        let sum = |of: fn(&Self) -> f32| points.iter().map(of).sum::<f32>();
+        Self::new(sum(|p| p.x) / count, sum(|p| p.y) / count)
+    }
+}
+
+/// An image as a file, for warm-up runs.
+pub(crate) fn sample(image: &RgbImage) -> Bytes {
+    let mut bytes = Vec::new();
+    image::codecs::jpeg::JpegEncoder::new(&mut bytes)
+        .encode_image(image)
+        .expect("a small RGB image in memory can be encoded");
+    Bytes::from(bytes)
+}
