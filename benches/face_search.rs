@@ -76,13 +76,13 @@ fn main() {
         let mut times: Vec<f64> = (0..15)
             .map(|_| {
                 let start = Instant::now();
-                let found = faces.search(&team, &wanted, 10, f32::MAX);
+                let found = faces.search(&team, &wanted, 10, f32::MAX, None);
                 assert_eq!(found.len(), 10.min(count));
                 start.elapsed().as_secs_f64() * 1e3
             })
             .collect();
         times.sort_by(f64::total_cmp);
-        let nearest = faces.search(&team, &wanted, 1, f32::MAX)[0].1;
+        let nearest = faces.search(&team, &wanted, 1, f32::MAX, None)[0].1;
         println!(
             "search   {threads} threads: median {:.1} ms, best {:.1} ms; the nearest is at {nearest:.6}",
             times[times.len() / 2],

@@ -720,36 +720,17 @@ impl Collection {
         Ok((gone, left))
     }
 
-    /// The `most` faces nearest to a descriptor within `farthest`, nearest first.
+    /// The `most` faces nearest to a descriptor within `farthest`, nearest first, without `except`.
     pub fn search(
         &self,
         team: &Team,
         wanted: &Descriptor,
         most: usize,
         farthest: f32,
+        except: Option<FaceId>,
     ) -> Vec<(Face, f32)> {
         let snapshot = self.state.read().vectors.snapshot();
-        self.known(snapshot.search(team, wanted, most, farthest, None))
-    }
-
-    /// The faces nearest to one of the collection, without itself.
-    ///
-    /// # Errors
-    /// [`Error::NoFace`].
-    pub fn search_by_face(
-        &self,
-        team: &Team,
-        id: FaceId,
-        most: usize,
-        farthest: f32,
-    ) -> Result<Vec<(Face, f32)>> {
-        let (wanted, snapshot) = {
-            let state = self.state.read();
-            let place = state.place(id);
-            let wanted = place.and_then(|place| state.vectors.descriptor(place));
-            (wanted.ok_or(Error::NoFace(id))?, state.vectors.snapshot())
-        };
-        Ok(self.known(snapshot.search(team, &wanted, most, farthest, Some(id))))
+        self.known(snapshot.search(team, wanted, most, farthest, except))
     }
 
     /// The records of what a search found; what was deleted since is left out.

@@ -15,6 +15,8 @@ pub enum Unit {
     Bytes,
     /// Pixels of images.
     Pixels,
+    /// Faces of a collection that is searched.
+    Faces,
 }
 
 impl Unit {
@@ -24,6 +26,7 @@ impl Unit {
             Self::Tokens => "tokens",
             Self::Bytes => "bytes",
             Self::Pixels => "pixels",
+            Self::Faces => "faces",
         }
     }
 }

@@ -1,18 +1,23 @@
 //! What every door is given: the predictions, the limits, the counters, and what is ready.
 
 use crate::config::Config;
+use crate::gallery::Gallery;
 use crate::metrics::Metrics;
 use crate::ready::Readiness;
+use escala_pipelines::bodies::{Bodies, BodiesInput};
 use escala_pipelines::classes::Classes;
 use escala_pipelines::embeddings::{Embedding, EmbeddingInput};
+use escala_pipelines::faces::{Faces, FacesInput};
 use escala_pipelines::labels::{Labels, LabelsInput};
 use escala_pipelines::language::Languages;
+use escala_pipelines::moderation::{ModerationInput, Opinions};
 use escala_pipelines::pii::{Pii, PiiInput};
 use escala_pipelines::sentiment::{Scores, SentimentInput};
 use escala_pipelines::syntax::{Syntax, SyntaxInput};
 use escala_pipelines::targeted::Targeted;
+use escala_pipelines::text::{TextFound, TextInput};
 use escala_pipelines::toxicity::Toxicity;
-use escala_pipelines::{Options, Result};
+use escala_pipelines::{Error, Kind, Options, Result};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -45,6 +50,35 @@ impl<I, O, P: Predict<I, O> + ?Sized> Predict<I, O> for Arc<P> {
     }
 }
 
+/// Predicts one input.
+///
+/// # Errors
+/// Its own; `Internal` when there is no answer.
+pub async fn one<I, O>(predict: &dyn Predict<I, O>, input: I, options: Options) -> Result<O> {
+    let answer = predict.predict_many(vec![input], options).await.pop();
+    answer.unwrap_or_else(|| {
+        Err(Error::new(
+            Kind::Internal,
+            "the engine answered fewer items than it was given",
+        ))
+    })
+}
+
+/// What is asked about images beside their labels.
+#[derive(Clone)]
+pub struct Images {
+    /// Faces.
+    pub faces: Arc<dyn Predict<FacesInput, Faces>>,
+    /// Text.
+    pub text: Arc<dyn Predict<TextInput, TextFound>>,
+    /// What a moderator should see.
+    pub moderation: Arc<dyn Predict<ModerationInput, Opinions>>,
+    /// People and the parts of their bodies.
+    pub bodies: Arc<dyn Predict<BodiesInput, Bodies>>,
+    /// Collections of faces.
+    pub gallery: Arc<Gallery>,
+}
+
 /// The text of what the engine counts, in the format of Prometheus.
 pub type EngineMetrics = Box<dyn Fn() -> String + Send + Sync>;
 
@@ -70,6 +104,8 @@ pub struct App {
     pub classify: Option<Arc<dyn Predict<Arc<str>, Classes>>>,
     /// Labels of an image.
     pub labels: Arc<dyn Predict<LabelsInput, Labels>>,
+    /// Everything else about images.
+    pub images: Images,
     /// What the doors count.
     pub metrics: Arc<Metrics>,
     /// What the engine counts.

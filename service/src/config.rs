@@ -21,7 +21,7 @@ use units::{Secret, Size, Span};
 pub use load::{Flag, Loaded, load};
 
 /// Names of the tasks that can be preloaded.
-pub const TASKS: [&str; 10] = [
+pub const TASKS: [&str; 14] = [
     "language",
     "embeddings",
     "labels",
@@ -32,6 +32,10 @@ pub const TASKS: [&str; 10] = [
     "sentiment-multilingual",
     "targeted-sentiment",
     "classify",
+    "faces",
+    "image-text",
+    "moderation",
+    "bodies",
 ];
 
 /// Those that are preloaded when nothing else is said; the others load on first use.
@@ -46,6 +50,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where weights are kept and come from.
     pub models: Models,
+    /// Where what users store is kept.
+    pub data: Data,
     /// Checkpoints that take the place of tasks' own models.
     pub checkpoints: Checkpoints,
     /// What computes, and how much memory models may hold.
@@ -77,6 +83,15 @@ pub struct Models {
     pub hub_token: Option<Secret>,
     /// Tasks whose models are pulled, loaded and warmed at start. Others load on first use.
     pub preload: Vec<String>,
+}
+
+/// Where what users store is kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Data {
+    /// Folder of the collections of faces; the user's data folder when absent. One server at a time uses it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dir: Option<PathBuf>,
 }
 
 /// Checkpoints that take the place of tasks' own models: `org/name` or `org/name@revision` of a hub, or the path of a
@@ -212,6 +227,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 4566)),
             models: Models::default(),
+            data: Data::default(),
             checkpoints: Checkpoints::default(),
             engine: Engine::default(),
             limits: Limits::default(),

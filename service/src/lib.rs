@@ -12,6 +12,7 @@ pub mod cli;
 pub mod config;
 pub mod doors;
 pub mod failure;
+pub mod gallery;
 pub mod logs;
 pub mod long_texts;
 pub mod machine;

@@ -2,8 +2,9 @@
 //!
 //! The server hands it to the doors as [`App`]; the command line uses it directly.
 
-use crate::app::{Answers, App, Predict};
+use crate::app::{Answers, App, Images, Predict};
 use crate::config::Config;
+use crate::gallery::{Gallery, SearchTask};
 use crate::long_texts::{InWindows, PersonalData};
 use crate::metrics::Metrics;
 use crate::readings::{IfPresent, Readings};
@@ -11,20 +12,25 @@ use crate::ready::Readiness;
 use crate::sentiments::Sentiments;
 use escala_models::compute::DeviceError;
 use escala_pipelines::Options;
+use escala_pipelines::bodies::BodiesTask;
 use escala_pipelines::classes::ClassesTask;
 use escala_pipelines::embeddings::EmbeddingsTask;
 use escala_pipelines::engine::{Engine, EngineConfig, Handle};
+use escala_pipelines::faces::FacesTask;
 use escala_pipelines::image::ImageLimits;
 use escala_pipelines::labels::LabelsTask;
 use escala_pipelines::language::LanguageTask;
+use escala_pipelines::moderation::ModerationTask;
 use escala_pipelines::pii::PiiTask;
 use escala_pipelines::sentiment::{SentimentTask, SharedClassifier};
 use escala_pipelines::syntax::{SharedEnglish, SharedModel, Syntax, SyntaxInput, SyntaxTask};
 use escala_pipelines::targeted::{Sentences, TargetedTask};
 use escala_pipelines::task::Task;
+use escala_pipelines::text::TextTask;
 use escala_pipelines::toxicity::ToxicityTask;
 use escala_pipelines::windows;
 use escala_weights::{Progress, Store, StoreOptions, Terminal};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The models on this machine, the engine, and a handle for each task.
@@ -53,6 +59,16 @@ pub struct Machine {
     pub pii: Handle<PiiTask>,
     /// Toxicity of a text.
     pub toxicity: Handle<ToxicityTask>,
+    /// Faces in an image.
+    pub faces: Handle<FacesTask>,
+    /// Text in an image.
+    pub image_text: Handle<TextTask>,
+    /// What a moderator should see of an image.
+    pub moderation: Handle<ModerationTask>,
+    /// People in an image and the parts of their bodies.
+    pub bodies: Handle<BodiesTask>,
+    /// Faces of collections that are like another.
+    pub face_search: Handle<SearchTask>,
     /// Classes of a text, where the configuration names a classifier.
     pub classify: Option<Handle<ClassesTask>>,
 }
@@ -103,6 +119,18 @@ pub fn store(config: &Config) -> Result<Store, escala_weights::Error> {
             .map(|token| token.reveal().to_owned()),
         ..StoreOptions::default()
     })
+}
+
+/// Where what users store is kept: `data.dir`, else the user's data folder.
+///
+/// # Errors
+/// When nothing says where.
+fn data_folder(config: &Config) -> Result<PathBuf, String> {
+    let of = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let folder = config.data.dir.clone();
+    let folder = folder.or_else(|| Some(PathBuf::from(of("XDG_DATA_HOME")?).join("escala")));
+    let folder = folder.or_else(|| Some(Path::new(&of("HOME")?).join(".local/share/escala")));
+    folder.ok_or_else(|| "nothing says where to keep data: set `data.dir`".to_owned())
 }
 
 /// Threads for one computation: what the configuration says, or every core.
@@ -174,9 +202,19 @@ impl Machine {
         };
         let targeted = engine.register(TargetedTask::new(english, sentences))?;
         let sentiment_multilingual = engine.register(SentimentTask::multilingual(multilingual))?;
+        let faces = engine.register(FacesTask::new(images))?;
+        let image_text = engine.register(TextTask::new(images))?;
+        let moderation = engine.register(ModerationTask::new(images))?;
+        let bodies = engine.register(BodiesTask::new(images))?;
+        let face_search = engine.register(SearchTask)?;
         let classify = named.classify.as_deref().map(ClassesTask::new);
         let classify = classify.map(|task| engine.register(task)).transpose()?;
         Ok(Self {
+            faces,
+            image_text,
+            moderation,
+            bodies,
+            face_search,
             classify,
             store,
             engine,
@@ -218,6 +256,10 @@ impl Machine {
             "sentiment" => self.warm(&self.sentiment, progress),
             "sentiment-multilingual" => self.warm(&self.sentiment_multilingual, progress),
             "targeted-sentiment" => self.warm(&self.targeted, progress),
+            "faces" => self.warm(&self.faces, progress),
+            "image-text" => self.warm(&self.image_text, progress),
+            "moderation" => self.warm(&self.moderation, progress),
+            "bodies" => self.warm(&self.bodies, progress),
             "classify" => match &self.classify {
                 Some(classify) => self.warm(classify, progress),
                 None => Ok(()),
@@ -239,6 +281,10 @@ impl Machine {
             "sentiment" => Some(self.sentiment.task().model()),
             "sentiment-multilingual" => Some(self.sentiment_multilingual.task().model()),
             "targeted-sentiment" => Some(self.targeted.task().model()),
+            "faces" => Some(self.faces.task().model()),
+            "image-text" => Some(self.image_text.task().model()),
+            "moderation" => Some(self.moderation.task().model()),
+            "bodies" => Some(self.bodies.task().model()),
             "classify" => self.classify.as_ref().map(|handle| handle.task().model()),
             _ => None,
         }
@@ -269,7 +315,19 @@ impl Machine {
         ]);
         let syntax: Arc<dyn Predict<SyntaxInput, Syntax>> =
             Arc::new(InWindows::new(readings, windows::READING));
+        let gallery = Gallery::new(
+            data_folder(&config).map(|folder| folder.join("collections")),
+            escala_collections::Limits::default(),
+            self.face_search.clone(),
+        );
         App {
+            images: Images {
+                faces: Arc::new(self.faces.clone()),
+                text: Arc::new(self.image_text.clone()),
+                moderation: Arc::new(self.moderation.clone()),
+                bodies: Arc::new(self.bodies.clone()),
+                gallery: Arc::new(gallery),
+            },
             config,
             language: Arc::new(InWindows::new(self.language.clone(), windows::LANGUAGE)),
             embeddings: Arc::new(self.embeddings.clone()),

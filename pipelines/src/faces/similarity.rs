@@ -34,6 +34,15 @@ pub fn percent(distance: f32) -> f32 {
     100.0 / (1.0 + ((distance - MIDDLE) / WIDTH).exp())
 }
 
+/// The largest distance that reaches a percentage: the other way round of [`percent`].
+pub fn farthest(percent: f32) -> f32 {
+    if percent <= 0.0 {
+        return f32::MAX;
+    }
+    // Nothing reaches a hundred; what is alike in every number is taken for it.
+    (MIDDLE + WIDTH * (100.0 / percent.min(100.0) - 1.0).ln()).max(0.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,6 +57,17 @@ mod tests {
             assert!(percent(other) < 50.0, "{other}: {}", percent(other));
         }
         assert!(percent(0.0) > 99.99 && percent(f32::INFINITY) == 0.0 && percent(f32::NAN) == 0.0);
+    }
+
+    #[test]
+    fn percentages_and_distances_go_both_ways() {
+        for wanted in [0.1, 20.0, 50.0, 80.0, 99.0] {
+            assert!(
+                (percent(farthest(wanted)) - wanted).abs() < 0.01,
+                "{wanted}"
+            );
+        }
+        assert_eq!((farthest(0.0), farthest(100.0)), (f32::MAX, 0.0));
     }
 
     #[test]

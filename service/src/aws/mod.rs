@@ -16,7 +16,7 @@ pub mod model;
 pub mod rekognition;
 pub mod validate;
 
-use crate::app::{App, Predict};
+use crate::app::{App, Images, Predict};
 use crate::server::observe::{Deadline, Operation, RequestId};
 use axum::Router;
 use axum::body::Bytes;
@@ -54,6 +54,8 @@ pub struct Aws {
     pub toxicity: Arc<dyn Predict<Arc<str>, Toxicity>>,
     /// Labels of images.
     pub labels: Arc<dyn Predict<LabelsInput, Labels>>,
+    /// Everything else about images.
+    pub images: Images,
     /// Most bytes of a text where the settings allow more than AWS does.
     pub long_texts: Option<usize>,
     /// Whether to report personal data of kinds that AWS does not know.
@@ -87,6 +89,7 @@ async fn entry(State(app): State<Arc<App>>, request: Request) -> Response {
         sentiment: app.sentiment.clone(),
         toxicity: app.toxicity.clone(),
         labels: app.labels.clone(),
+        images: app.images.clone(),
         long_texts: (app.config.aws.long_texts).then(|| app.config.limits.rest_text.as_usize()),
         pii_extensions: app.config.aws.pii_extensions,
     };

@@ -33,7 +33,7 @@ const fn key(name: &'static str, kind: Kind) -> Key {
 }
 
 /// Every setting.
-pub const KEYS: [Key; 33] = [
+pub const KEYS: [Key; 34] = [
     key("listen", Kind::Text),
     key("models.dir", Kind::Text),
     key("models.local_dir", Kind::Text),
@@ -44,6 +44,7 @@ pub const KEYS: [Key; 33] = [
         secret: true,
     },
     key("models.preload", Kind::List),
+    key("data.dir", Kind::Text),
     key("checkpoints.embeddings", Kind::Text),
     key("checkpoints.entities", Kind::Text),
     key("checkpoints.sentiment", Kind::Text),

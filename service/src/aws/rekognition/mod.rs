@@ -1,7 +1,12 @@
 //! Rekognition's operations.
 
+mod collections;
 mod detect_labels;
+mod equipment;
+mod faces;
 mod image;
+mod moderation;
+mod words;
 
 use super::Aws;
 use super::dispatch::{Call, typed};
@@ -9,13 +14,37 @@ use super::errors::Failure;
 use escala_pipelines::Options;
 use serde_json::Value;
 
-/// The operations that have handlers.
-pub const OPERATIONS: &[&str] = &["DetectLabels"];
+/// The operations on one image (or two) that have handlers.
+const IMAGES: &[&str] = &[
+    "DetectLabels",
+    "DetectFaces",
+    "CompareFaces",
+    "DetectText",
+    "DetectModerationLabels",
+    "DetectProtectiveEquipment",
+];
+
+/// Whether an operation has a handler.
+pub fn has(operation: &str) -> bool {
+    IMAGES.contains(&operation) || collections::OPERATIONS.contains(&operation)
+}
 
 /// A typed request.
 pub enum Request {
     /// `DetectLabels`.
     DetectLabels(Box<detect_labels::Input>),
+    /// `DetectFaces`.
+    DetectFaces(Box<faces::DetectFaces>),
+    /// `CompareFaces`.
+    CompareFaces(Box<faces::CompareFaces>),
+    /// `DetectText`.
+    DetectText(Box<words::DetectText>),
+    /// `DetectModerationLabels`.
+    DetectModerationLabels(Box<moderation::DetectModerationLabels>),
+    /// `DetectProtectiveEquipment`.
+    DetectProtectiveEquipment(Box<equipment::DetectProtectiveEquipment>),
+    /// One of the operations on collections.
+    Collections(Box<collections::Input>),
 }
 
 /// Makes a typed request of a validated input.
@@ -25,6 +54,12 @@ pub enum Request {
 pub fn read(call: Call, input: Value) -> Result<Request, Failure> {
     Ok(match call.operation.name.as_str() {
         "DetectLabels" => Request::DetectLabels(typed(input)?),
+        "DetectFaces" => Request::DetectFaces(typed(input)?),
+        "CompareFaces" => Request::CompareFaces(typed(input)?),
+        "DetectText" => Request::DetectText(typed(input)?),
+        "DetectModerationLabels" => Request::DetectModerationLabels(typed(input)?),
+        "DetectProtectiveEquipment" => Request::DetectProtectiveEquipment(typed(input)?),
+        name if collections::OPERATIONS.contains(&name) => Request::Collections(typed(input)?),
         other => return Err(Failure::not_implemented(call.service.id, other)),
     })
 }
@@ -41,5 +76,15 @@ pub async fn run(
 ) -> Result<Value, Failure> {
     match request {
         Request::DetectLabels(input) => detect_labels::run(aws, call, *input, options).await,
+        Request::DetectFaces(input) => faces::detect(aws, call, *input, options).await,
+        Request::CompareFaces(input) => faces::compare(aws, call, *input, options).await,
+        Request::DetectText(input) => words::detect(aws, call, *input, options).await,
+        Request::DetectModerationLabels(input) => {
+            moderation::detect(aws, call, *input, options).await
+        }
+        Request::DetectProtectiveEquipment(input) => {
+            equipment::detect(aws, call, *input, options).await
+        }
+        Request::Collections(input) => collections::run(aws, call, *input, options).await,
     }
 }

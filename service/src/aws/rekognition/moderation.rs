@@ -1,0 +1,71 @@
+//! `DetectModerationLabels`.
+//!
+//! The names are those of moderation model 7. What the networks cannot tell apart is not answered:
+//! `escala_pipelines::moderation::labels` says which labels there are. Human loops and projects are not part of this
+//! version.
+
+use super::image::Image;
+use crate::app::one;
+use crate::aws::dispatch::Call;
+use crate::aws::errors::Failure;
+use crate::aws::{Aws, number};
+use escala_pipelines::moderation::ModerationInput;
+use escala_pipelines::moderation::labels::{ModerationLabel, content_types, labels};
+use escala_pipelines::{Error, Kind, Options};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// Least confidence when the request does not say, in percent.
+const LEAST: f32 = 50.0;
+
+/// The model version whose taxonomy the names are of.
+const VERSION: &str = "7.0";
+
+/// `DetectModerationLabelsRequest`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DetectModerationLabels {
+    image: Image,
+    min_confidence: Option<f32>,
+    human_loop_config: Option<serde::de::IgnoredAny>,
+    project_version: Option<String>,
+}
+
+/// Runs the request.
+pub async fn detect(
+    aws: &Aws,
+    call: Call,
+    input: DetectModerationLabels,
+    options: Options,
+) -> Result<Value, Failure> {
+    let fail = |error| Failure::of(call.service.id, call.operation, error);
+    if input.human_loop_config.is_some() || input.project_version.is_some() {
+        return Err(fail(Error::new(
+            Kind::InvalidInput,
+            "HumanLoopConfig and ProjectVersion are not part of this version of Escala",
+        )));
+    }
+    let image = input.image.encoded()?;
+    let opinions = one(&*aws.images.moderation, ModerationInput { image }, options).await;
+    let opinions = opinions.map_err(fail)?;
+    let least = input.min_confidence.unwrap_or(LEAST);
+    let view = |label: &ModerationLabel| {
+        Ok(json!({
+            "Name": label.name,
+            "ParentName": label.parent,
+            "TaxonomyLevel": label.level,
+            "Confidence": number(label.confidence)?,
+        }))
+    };
+    let found: Result<Vec<Value>, Error> = labels(&opinions, &[], least).iter().map(view).collect();
+    let kind = |(name, confidence): &(&str, f32)| {
+        Ok(json!({"Name": name, "Confidence": number(*confidence)?}))
+    };
+    let kinds: Result<Vec<Value>, Error> =
+        content_types(&opinions, least).iter().map(kind).collect();
+    Ok(json!({
+        "ModerationLabels": found.map_err(fail)?,
+        "ContentTypes": kinds.map_err(fail)?,
+        "ModerationModelVersion": VERSION,
+    }))
+}

@@ -1,0 +1,203 @@
+//! `DetectText`: lines and words in images.
+//!
+//! Filters are those of the request: words below its confidence or size, or outside its regions, are left out, and lines
+//! that have no word left.
+
+use super::image::Image;
+use crate::app::one;
+use crate::aws::dispatch::Call;
+use crate::aws::errors::Failure;
+use crate::aws::{Aws, number};
+use escala_pipelines::text::recognise::Word;
+use escala_pipelines::text::{TextFound, TextInput};
+use escala_pipelines::vision::Point;
+use escala_pipelines::{Error, Options};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// Most words of an answer.
+const MOST_WORDS: usize = 100;
+
+/// The version of the networks, in the answer.
+const VERSION: &str = "1.0";
+
+/// `DetectTextRequest`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DetectText {
+    image: Image,
+    filters: Option<Filters>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Filters {
+    word_filter: Option<WordFilter>,
+    regions_of_interest: Option<Vec<Region>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct WordFilter {
+    min_confidence: Option<f32>,
+    min_bounding_box_height: Option<f32>,
+    min_bounding_box_width: Option<f32>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Region {
+    bounding_box: Option<BoundingBox>,
+    polygon: Option<Vec<Corner>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct BoundingBox {
+    left: Option<f32>,
+    top: Option<f32>,
+    width: Option<f32>,
+    height: Option<f32>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Corner {
+    x: Option<f32>,
+    y: Option<f32>,
+}
+
+impl Region {
+    /// Whether a point, in shares of the image, lies in it.
+    fn holds(&self, point: Point) -> bool {
+        if let Some(area) = &self.bounding_box {
+            let (left, top) = (area.left.unwrap_or(0.0), area.top.unwrap_or(0.0));
+            let right = left + area.width.unwrap_or(1.0 - left);
+            let bottom = top + area.height.unwrap_or(1.0 - top);
+            return (left..=right).contains(&point.x) && (top..=bottom).contains(&point.y);
+        }
+        let corners = self.polygon.as_deref().unwrap_or_default();
+        let corner = |corner: &Corner| Point::new(corner.x.unwrap_or(0.0), corner.y.unwrap_or(0.0));
+        let corners: Vec<Point> = corners.iter().map(corner).collect();
+        // A ray to the right crosses the edge of what holds the point an odd number of times.
+        let edges = corners.iter().zip(corners.iter().cycle().skip(1));
+        let crossed = edges.filter(|(a, b)| {
+            (a.y > point.y) != (b.y > point.y)
+                && point.x < (b.x - a.x) * (point.y - a.y) / (b.y - a.y) + a.x
+        });
+        crossed.count() % 2 == 1
+    }
+}
+
+/// A word's or line's corners as shares of the image, and the box around them.
+struct Geometry {
+    corners: [Point; 4],
+    low: Point,
+    high: Point,
+}
+
+impl Geometry {
+    fn of(found: &TextFound, word: &Word) -> Self {
+        let (width, height) = (found.width.max(1) as f32, found.height.max(1) as f32);
+        let corners = word
+            .quad
+            .map(|corner| Point::new(corner.x / width, corner.y / height));
+        let fold = |pick: fn(f32, f32) -> f32| {
+            let first = corners[0];
+            corners.iter().fold(first, |so_far, corner| {
+                Point::new(pick(so_far.x, corner.x), pick(so_far.y, corner.y))
+            })
+        };
+        Self {
+            corners,
+            low: fold(f32::min),
+            high: fold(f32::max),
+        }
+    }
+
+    fn json(&self) -> Result<Value, Error> {
+        let corner = |corner: &Point| Ok(json!({"X": number(corner.x)?, "Y": number(corner.y)?}));
+        let polygon: Result<Vec<Value>, Error> = self.corners.iter().map(corner).collect();
+        Ok(json!({
+            "BoundingBox": {
+                "Left": number(self.low.x)?,
+                "Top": number(self.low.y)?,
+                "Width": number(self.high.x - self.low.x)?,
+                "Height": number(self.high.y - self.low.y)?,
+            },
+            "Polygon": polygon?,
+        }))
+    }
+}
+
+impl Filters {
+    fn keep(&self, word: &Word, geometry: &Geometry) -> bool {
+        let regions = self.regions_of_interest.as_deref().unwrap_or_default();
+        let centre = Point::mean(&geometry.corners);
+        let inside = regions.is_empty() || regions.iter().any(|region| region.holds(centre));
+        let filter = self.word_filter.as_ref();
+        let least = |value: Option<f32>| value.unwrap_or(0.0);
+        let good = filter.is_none_or(|filter| {
+            word.score * 100.0 >= least(filter.min_confidence)
+                && geometry.high.y - geometry.low.y >= least(filter.min_bounding_box_height)
+                && geometry.high.x - geometry.low.x >= least(filter.min_bounding_box_width)
+        });
+        inside && good
+    }
+}
+
+/// Runs the request.
+pub async fn detect(
+    aws: &Aws,
+    call: Call,
+    input: DetectText,
+    options: Options,
+) -> Result<Value, Failure> {
+    let fail = |error| Failure::of(call.service.id, call.operation, error);
+    let filters = input.filters.unwrap_or_default();
+    let image = input.image.encoded()?;
+    let found = one(&*aws.images.text, TextInput { image }, options).await;
+    let found = found.map_err(fail)?;
+    let detections = detections(&found, &filters).map_err(fail)?;
+    Ok(json!({"TextDetections": detections, "TextModelVersion": VERSION}))
+}
+
+/// Lines first, then words, each word with the number of its line, as AWS orders them.
+fn detections(found: &TextFound, filters: &Filters) -> Result<Vec<Value>, Error> {
+    let (mut lines, mut words) = (Vec::new(), Vec::new());
+    for reading in &found.lines {
+        let kept = reading.words.iter().filter_map(|word| {
+            let geometry = Geometry::of(found, word);
+            filters.keep(word, &geometry).then_some((word, geometry))
+        });
+        let kept: Vec<(&Word, Geometry)> = kept.take(MOST_WORDS - words.len()).collect();
+        if kept.is_empty() {
+            continue;
+        }
+        let line = lines.len();
+        lines.push(&reading.line);
+        words.extend(
+            kept.into_iter()
+                .map(|(word, geometry)| (line, word, geometry)),
+        );
+    }
+    let detection = |word: &Word, kind: &str, id: usize, geometry: &Geometry| {
+        Ok::<Value, Error>(json!({
+            "DetectedText": word.text,
+            "Type": kind,
+            "Id": id,
+            "Confidence": number(word.score * 100.0)?,
+            "Geometry": geometry.json()?,
+        }))
+    };
+    let mut all = Vec::with_capacity(lines.len() + words.len());
+    for (id, line) in lines.iter().enumerate() {
+        all.push(detection(line, "LINE", id, &Geometry::of(found, line))?);
+    }
+    for (line, word, geometry) in &words {
+        let mut value = detection(word, "WORD", all.len(), geometry)?;
+        value["ParentId"] = json!(line);
+        all.push(value);
+    }
+    Ok(all)
+}
