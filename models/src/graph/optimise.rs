@@ -155,6 +155,9 @@ impl Sinking {
                     .map(|value| {
                         inner(value).or_else(|| {
                             let tensor = graph.constant_of(*value)?;
+                            if tensor.shape().is_empty() {
+                                return Some(*value);
+                            }
                             let below = constant_below(tensor, &order)?;
                             Some(graph.constant(below))
                         })

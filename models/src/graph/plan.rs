@@ -1270,7 +1270,7 @@ impl Planner<'_> {
         let view = self.view(node.inputs[0])?;
         let view = self.nearest(view, 3)?;
         let input = self.map_of(node, &view)?;
-        let axis = |axis: usize| {
+        let axis = |axis: usize| -> Result<Axis> {
             let (before, _, _) = pool
                 .window
                 .fit(axis, input.shape[axis + 1])
