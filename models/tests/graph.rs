@@ -150,9 +150,8 @@ fn inputs_that_do_not_fit_are_refused() {
     let network = Network::compile(graph("face-iris")).expect("network");
     let compute = Compute::cpu(1);
     let data = vec![0.5; 64 * 64 * 3];
-    let run = |name, shape: &[usize], data: &[f32]| {
-        network.run(&compute, &[Input { name, shape, data }])
-    };
+    let run =
+        |name, shape: &[usize], data: &[f32]| network.run(&compute, &[Input { name, shape, data }]);
     assert!(run("input_1", &[1, 64, 64, 3], &data).is_ok());
     for (name, shape, data) in [
         ("other", &[1, 64, 64, 3][..], &data[..]),
@@ -163,10 +162,7 @@ fn inputs_that_do_not_fit_are_refused() {
     ] {
         assert!(matches!(run(name, shape, data), Err(Error::Input(_))));
     }
-    assert!(matches!(
-        network.run(&compute, &[]),
-        Err(Error::Input(_))
-    ));
+    assert!(matches!(network.run(&compute, &[]), Err(Error::Input(_))));
     let broken = vec![f32::NAN; data.len()];
     assert!(matches!(
         run("input_1", &[1, 64, 64, 3], &broken),

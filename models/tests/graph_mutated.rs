@@ -86,7 +86,10 @@ fn floats(count: usize) -> Vec<u8> {
 }
 
 fn integers(values: &[i64]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect()
 }
 
 fn node(op: &str, inputs: &[&str], output: &str, lists: &[(&str, &[u64])]) -> Vec<u8> {
@@ -114,12 +117,32 @@ fn node(op: &str, inputs: &[&str], output: &str, lists: &[(&str, &[u64])]) -> Ve
 fn onnx() -> Vec<u8> {
     let mut graph = Vec::new();
     for node in [
-        node("Conv", &["x", "w1", "b1"], "a", &[("strides", &[2, 2]), ("pads", &[1, 1, 1, 1])]),
-        node("BatchNormalization", &["a", "b1", "b1", "b1", "v"], "b", &[]),
+        node(
+            "Conv",
+            &["x", "w1", "b1"],
+            "a",
+            &[("strides", &[2, 2]), ("pads", &[1, 1, 1, 1])],
+        ),
+        node(
+            "BatchNormalization",
+            &["a", "b1", "b1", "b1", "v"],
+            "b",
+            &[],
+        ),
         node("Relu", &["b"], "c", &[]),
-        node("Conv", &["c", "w2"], "d", &[("group", &[8]), ("pads", &[1, 1, 1, 1])]),
+        node(
+            "Conv",
+            &["c", "w2"],
+            "d",
+            &[("group", &[8]), ("pads", &[1, 1, 1, 1])],
+        ),
         node("Add", &["c", "d"], "e", &[]),
-        node("MaxPool", &["e"], "f", &[("kernel_shape", &[2, 2]), ("strides", &[1, 1])]),
+        node(
+            "MaxPool",
+            &["e"],
+            "f",
+            &[("kernel_shape", &[2, 2]), ("strides", &[1, 1])],
+        ),
         node("Resize", &["f", "", "scales"], "g", &[]),
         node("Concat", &["g", "g"], "h", &[("axis", &[1])]),
         node("Slice", &["h", "starts", "ends", "axes"], "i", &[]),
@@ -140,7 +163,12 @@ fn onnx() -> Vec<u8> {
         tensor("b1", &[8], 1, &floats(8)),
         tensor("v", &[8], 1, &[0, 0, 128, 63].repeat(8)),
         tensor("w2", &[8, 1, 3, 3], 1, &floats(72)),
-        tensor("scales", &[4], 1, &[1f32, 1.0, 2.0, 2.0].map(f32::to_le_bytes).concat()),
+        tensor(
+            "scales",
+            &[4],
+            1,
+            &[1f32, 1.0, 2.0, 2.0].map(f32::to_le_bytes).concat(),
+        ),
         tensor("starts", &[2], 7, &integers(&[0, 1])),
         tensor("ends", &[2], 7, &integers(&[9, i64::MAX])),
         tensor("axes", &[2], 7, &integers(&[1, 2])),

@@ -178,11 +178,7 @@ struct Sums {
 }
 
 /// `f(index, offsets)` for every index of some dimensions, from `range` of the flattened index.
-fn each(
-    dimensions: &[Dimension],
-    range: Range<usize>,
-    mut visit: impl FnMut(usize, [usize; 3]),
-) {
+fn each(dimensions: &[Dimension], range: Range<usize>, mut visit: impl FnMut(usize, [usize; 3])) {
     for index in range {
         let mut rest = index;
         let mut offsets = [0; 3];
@@ -220,7 +216,9 @@ impl<'a> Grid<'a> {
         };
         let mut steps = [1; 3];
         let (mut outer, mut columns) = (dimensions, 1);
-        let operands = dimensions.first().map_or(0, |dimension| dimension.strides.len());
+        let operands = dimensions
+            .first()
+            .map_or(0, |dimension| dimension.strides.len());
         if let Some((last, others)) = dimensions.split_last()
             && last.strides[0] == 1
             && last.strides[1..].iter().all(|&stride| stride <= 1)
@@ -268,9 +266,7 @@ impl Run<'_> {
     fn read(&self, slot: Slot) -> *const f32 {
         match &self.plan.buffers[slot.buffer] {
             Base::Arena(offset) => self.arena.at(offset + slot.offset, slot.span).cast_const(),
-            Base::Constant(tensor) => {
-                tensor.data()[slot.offset..slot.offset + slot.span].as_ptr()
-            }
+            Base::Constant(tensor) => tensor.data()[slot.offset..slot.offset + slot.span].as_ptr(),
             Base::Input(number) => {
                 self.inputs[*number][slot.offset..slot.offset + slot.span].as_ptr()
             }
@@ -373,7 +369,9 @@ impl Run<'_> {
                     finish,
                 },
                 Packed::Several(matrices),
-            ) => self.unfolded(member, index, matrices, window, *before, *groups, input, output, finish),
+            ) => self.unfolded(
+                member, index, matrices, window, *before, *groups, input, output, finish,
+            ),
             (
                 Step::Depthwise {
                     down,
@@ -397,7 +395,12 @@ impl Run<'_> {
                         Sums {
                             out: line.output.wrapping_add(channels.start),
                             out_row: line.output_pixel,
-                            residual: self.residual(finish, row / output.shape[1], row % output.shape[1], 0),
+                            residual: self.residual(
+                                finish,
+                                row / output.shape[1],
+                                row % output.shape[1],
+                                0,
+                            ),
                             rows: line.width,
                         },
                         channels.clone(),
@@ -505,19 +508,24 @@ impl Run<'_> {
                 _,
             ) => {
                 let (to, from) = (self.write(*output), self.read(*input));
-                self.grid(member, index, loops, |grid, offsets, rows, columns, first| {
-                    let block = Block {
-                        out: to.wrapping_add(offsets[0]),
-                        out_row: grid.rows.strides[0],
-                        input: from.wrapping_add(offsets[1]),
-                        input_row: grid.rows.strides[1],
-                        residual: std::ptr::null(),
-                        residual_row: 0,
-                        rows,
-                        columns,
-                    };
-                    self.map(function, block, first);
-                });
+                self.grid(
+                    member,
+                    index,
+                    loops,
+                    |grid, offsets, rows, columns, first| {
+                        let block = Block {
+                            out: to.wrapping_add(offsets[0]),
+                            out_row: grid.rows.strides[0],
+                            input: from.wrapping_add(offsets[1]),
+                            input_row: grid.rows.strides[1],
+                            residual: std::ptr::null(),
+                            residual_row: 0,
+                            rows,
+                            columns,
+                        };
+                        self.map(function, block, first);
+                    },
+                );
             }
             (
                 Step::Pair {
@@ -662,26 +670,38 @@ impl Run<'_> {
                 _,
             ) => {
                 let (to, from) = (self.write(*output), self.read(*input));
-                self.pieces(member, index, total(loops), RUN / length.max(&1) + 1, |piece| {
-                    each(loops, piece, |_, offsets| {
-                        let start = from.wrapping_add(offsets[1]);
-                        // SAFETY: see the module.
-                        unsafe {
-                            let value = match kind {
-                                Reduction::Max => (0..*length).fold(f32::NEG_INFINITY, |best, at| {
-                                    let value = *start.add(at);
-                                    // What is not a number stays visible.
-                                    if value > best || value.is_nan() { value } else { best }
-                                }),
-                                Reduction::Sum => elementwise::sum(self.isa, start, *length),
-                                Reduction::Mean => {
-                                    elementwise::sum(self.isa, start, *length) / *length as f32
-                                }
-                            };
-                            *to.add(offsets[0]) = value;
-                        }
-                    });
-                });
+                self.pieces(
+                    member,
+                    index,
+                    total(loops),
+                    RUN / length.max(&1) + 1,
+                    |piece| {
+                        each(loops, piece, |_, offsets| {
+                            let start = from.wrapping_add(offsets[1]);
+                            // SAFETY: see the module.
+                            unsafe {
+                                let value = match kind {
+                                    Reduction::Max => {
+                                        (0..*length).fold(f32::NEG_INFINITY, |best, at| {
+                                            let value = *start.add(at);
+                                            // What is not a number stays visible.
+                                            if value > best || value.is_nan() {
+                                                value
+                                            } else {
+                                                best
+                                            }
+                                        })
+                                    }
+                                    Reduction::Sum => elementwise::sum(self.isa, start, *length),
+                                    Reduction::Mean => {
+                                        elementwise::sum(self.isa, start, *length) / *length as f32
+                                    }
+                                };
+                                *to.add(offsets[0]) = value;
+                            }
+                        });
+                    },
+                );
             }
             (
                 Step::Softmax {
@@ -693,22 +713,28 @@ impl Run<'_> {
                 _,
             ) => {
                 let (to, from) = (self.write(*output), self.read(*input));
-                self.pieces(member, index, total(loops), RUN / length.max(&1) + 1, |piece| {
-                    each(loops, piece, |_, offsets| {
-                        let block = Block {
-                            out: to.wrapping_add(offsets[0]),
-                            out_row: *length,
-                            input: from.wrapping_add(offsets[1]),
-                            input_row: *length,
-                            residual: std::ptr::null(),
-                            residual_row: 0,
-                            rows: 1,
-                            columns: *length,
-                        };
-                        // SAFETY: see the module.
-                        unsafe { elementwise::softmax(self.isa, block) };
-                    });
-                });
+                self.pieces(
+                    member,
+                    index,
+                    total(loops),
+                    RUN / length.max(&1) + 1,
+                    |piece| {
+                        each(loops, piece, |_, offsets| {
+                            let block = Block {
+                                out: to.wrapping_add(offsets[0]),
+                                out_row: *length,
+                                input: from.wrapping_add(offsets[1]),
+                                input_row: *length,
+                                residual: std::ptr::null(),
+                                residual_row: 0,
+                                rows: 1,
+                                columns: *length,
+                            };
+                            // SAFETY: see the module.
+                            unsafe { elementwise::softmax(self.isa, block) };
+                        });
+                    },
+                );
             }
             (
                 Step::MatMul {
@@ -738,7 +764,9 @@ impl Run<'_> {
                                 for k in 0..*inner {
                                     let row = panel.add(k * width);
                                     let from = right.add(
-                                        offsets[2] + k * right_strides[0] + column * right_strides[1],
+                                        offsets[2]
+                                            + k * right_strides[0]
+                                            + column * right_strides[1],
                                     );
                                     for at in 0..width {
                                         *row.add(at) = if at < count {
@@ -815,7 +843,11 @@ impl Run<'_> {
                         let mut start = Some(0);
                         for (at, &(size, stride)) in axes.iter().enumerate() {
                             let index = *indices.add(tuple[1] + at * component) as i64;
-                            let index = if index < 0 { index.saturating_add(size as i64) } else { index };
+                            let index = if index < 0 {
+                                index.saturating_add(size as i64)
+                            } else {
+                                index
+                            };
                             start = start.and_then(|start| {
                                 let index = usize::try_from(index).ok().filter(|&i| i < size)?;
                                 Some(start + index * stride)
@@ -1016,7 +1048,11 @@ impl Run<'_> {
             (images * height, width)
         };
         let piece = |line: usize, pixels: Range<usize>, panels: Range<usize>| {
-            let (image, y) = if even { (0, 0) } else { (line / height, line % height) };
+            let (image, y) = if even {
+                (0, 0)
+            } else {
+                (line / height, line % height)
+            };
             let place = |map: &Map| {
                 image * map.strides[0] + y * map.strides[1] + pixels.start * map.strides[2]
             };
@@ -1040,7 +1076,9 @@ impl Run<'_> {
             });
         }
         let chunk = (CHUNK / (k + n)).clamp(24, 384);
-        let chunk = chunk.min(pixels.div_ceil(members * SHARES)).next_multiple_of(12);
+        let chunk = chunk
+            .min(pixels.div_ceil(members * SHARES))
+            .next_multiple_of(12);
         if lines == 1 {
             let count = length.div_ceil(chunk);
             return self.tasks(member, index, count, |task| {
@@ -1121,7 +1159,11 @@ impl Run<'_> {
                 input.strides[1],
             ),
         };
-        let pixel = if scratch.is_some() { channels } else { input.strides[2] };
+        let pixel = if scratch.is_some() {
+            channels
+        } else {
+            input.strides[2]
+        };
         for panel in panels {
             for y in ys.clone() {
                 let left = Left {

@@ -171,7 +171,9 @@ impl Network {
         let members = compute.team.threads();
         let mut workspace = lock(&self.workspaces).pop().unwrap_or_default();
         workspace.arena.reserve_len(plan.arena);
-        workspace.scratch.reserve_len(plan.scratch.saturating_mul(members));
+        workspace
+            .scratch
+            .reserve_len(plan.scratch.saturating_mul(members));
         let counters = plan.steps.len() * members;
         workspace
             .taken

@@ -118,7 +118,13 @@ fn singles(field: &Field<'_>, into: &mut Vec<f32>) -> Result<()> {
     match field {
         Field::Single(bits) => into.push(f32::from_bits(*bits)),
         Field::Bytes(bytes) if bytes.len().is_multiple_of(4) => {
-            into.extend(bytes.as_chunks::<4>().0.iter().map(|&b| f32::from_le_bytes(b)));
+            into.extend(
+                bytes
+                    .as_chunks::<4>()
+                    .0
+                    .iter()
+                    .map(|&b| f32::from_le_bytes(b)),
+            );
         }
         _ => return Err(malformed("a list of floats of another kind")),
     }
@@ -139,7 +145,11 @@ fn tensor(bytes: &[u8], limits: Limits) -> Result<(String, Tensor)> {
             (9, Field::Bytes(bytes)) => raw = Some(*bytes),
             (10, Field::Double(bits)) => doubles.push(f64::from_bits(*bits)),
             (10, Field::Bytes(bytes)) => doubles.extend(
-                bytes.as_chunks::<8>().0.iter().map(|&b| f64::from_le_bytes(b)),
+                bytes
+                    .as_chunks::<8>()
+                    .0
+                    .iter()
+                    .map(|&b| f64::from_le_bytes(b)),
             ),
             (13, _) => external = true,
             _ => {}
@@ -161,7 +171,12 @@ fn tensor(bytes: &[u8], limits: Limits) -> Result<(String, Tensor)> {
         });
     }
     fn read<const SIZE: usize>(bytes: &[u8], value: impl Fn([u8; SIZE]) -> f32) -> Vec<f32> {
-        bytes.as_chunks::<SIZE>().0.iter().map(|&b| value(b)).collect()
+        bytes
+            .as_chunks::<SIZE>()
+            .0
+            .iter()
+            .map(|&b| value(b))
+            .collect()
     }
     let data = match (kind, raw) {
         (1, Some(raw)) => read(raw, f32::from_le_bytes),
@@ -405,7 +420,11 @@ impl Node {
 
     fn axes(&self) -> Option<Vec<isize>> {
         let axes = self.integers("axes")?;
-        Some(axes.iter().map(|&axis| axis.clamp(-64, 64) as isize).collect())
+        Some(
+            axes.iter()
+                .map(|&axis| axis.clamp(-64, 64) as isize)
+                .collect(),
+        )
     }
 
     /// Two small sizes, such as strides.
@@ -424,14 +443,12 @@ impl Node {
         let padding = match self.text("auto_pad") {
             None | Some("NOTSET" | "") => match self.integers("pads") {
                 None => Padding::VALID,
-                Some(&[top, left, bottom, right]) => {
-                    match [top, left, bottom, right].map(small) {
-                        [Some(top), Some(left), Some(bottom), Some(right)] => {
-                            Padding::Explicit([top, left, bottom, right])
-                        }
-                        _ => return Err(self.unsupported("these pads")),
+                Some(&[top, left, bottom, right]) => match [top, left, bottom, right].map(small) {
+                    [Some(top), Some(left), Some(bottom), Some(right)] => {
+                        Padding::Explicit([top, left, bottom, right])
                     }
-                }
+                    _ => return Err(self.unsupported("these pads")),
+                },
                 Some(other) => return Err(self.unsupported(format!("pads {other:?}"))),
             },
             Some("VALID") => Padding::VALID,
@@ -450,7 +467,9 @@ impl Node {
 }
 
 fn small(value: i64) -> Option<usize> {
-    usize::try_from(value).ok().filter(|&value| value <= 1 << 16)
+    usize::try_from(value)
+        .ok()
+        .filter(|&value| value <= 1 << 16)
 }
 
 impl Importer {
@@ -581,8 +600,7 @@ impl Importer {
                 if parts.iter().any(|part| part.data().len() != channels) {
                     return Err(node.unsupported("statistics of different lengths"));
                 }
-                let [gamma, beta, mean, variance] =
-                    [0, 1, 2, 3].map(|index| parts[index].data());
+                let [gamma, beta, mean, variance] = [0, 1, 2, 3].map(|index| parts[index].data());
                 let scale: Vec<f32> = gamma
                     .iter()
                     .zip(variance)

@@ -322,8 +322,7 @@ impl Window {
 
     /// `(before, after, outputs)` along an axis (0 down, 1 to the right) of `length`.
     pub(crate) fn fit(&self, axis: usize, length: usize) -> Option<(usize, usize, usize)> {
-        let (size, stride, dilation) =
-            (self.size[axis], self.strides[axis], self.dilations[axis]);
+        let (size, stride, dilation) = (self.size[axis], self.strides[axis], self.dilations[axis]);
         if size == 0 || stride == 0 || dilation == 0 {
             return None;
         }

@@ -62,8 +62,10 @@ fn fold_constants(graph: &mut Graph) -> Result<()> {
             .collect();
         if let Some(constants) = constants {
             let shapes: Vec<&[usize]> = constants.iter().map(|tensor| tensor.shape()).collect();
-            let known: Vec<Option<&Tensor>> =
-                constants.iter().map(|tensor| Some(tensor.as_ref())).collect();
+            let known: Vec<Option<&Tensor>> = constants
+                .iter()
+                .map(|tensor| Some(tensor.as_ref()))
+                .collect();
             let operands = Operands {
                 shapes: &shapes,
                 known: &known,
@@ -98,10 +100,15 @@ fn sink_transposes(graph: &mut Graph) {
     let mut sinking = Sinking {
         below: HashMap::new(),
         alias: HashMap::new(),
+        pads: HashMap::new(),
     };
     for mut node in std::mem::take(&mut graph.nodes) {
         rename(&mut node.inputs, &sinking.alias);
         if !sinking.lift(graph, &node) {
+            if let (Op::Pad { value }, [x, amounts]) = (&node.op, node.inputs.as_slice()) {
+                let pad = (*x, *amounts, *value);
+                sinking.pads.insert(node.outputs[0], pad);
+            }
             graph.nodes.push(node);
         }
     }
@@ -116,6 +123,25 @@ struct Sinking {
     /// What a value is a transpose of, and in which order.
     below: HashMap<Value, (Value, Vec<usize>)>,
     alias: HashMap<Value, Value>,
+    /// What a pad reads, its amounts and what it puts there.
+    pads: HashMap<Value, (Value, Value, f32)>,
+}
+
+/// The amounts of a pad whose axes move: `to` gives pairs of an axis's number and what it becomes.
+fn moved_amounts(
+    amounts: &Tensor,
+    rank: usize,
+    to: impl Fn(usize) -> (usize, usize),
+) -> Option<Tensor> {
+    (amounts.data().len() == 2 * rank).then(|| {
+        let mut moved = vec![0.0; 2 * rank];
+        for at in 0..rank {
+            let (from, to) = to(at);
+            moved[to] = amounts.data()[from];
+            moved[rank + to] = amounts.data()[rank + from];
+        }
+        Tensor::list(moved)
+    })
 }
 
 impl Sinking {
@@ -166,10 +192,7 @@ impl Sinking {
                 (node.op.clone(), inputs)
             }
             Op::Concat { axis } => match axis_below(*axis) {
-                Some(axis) => (
-                    Op::Concat { axis },
-                    node.inputs.iter().map(inner).collect(),
-                ),
+                Some(axis) => (Op::Concat { axis }, node.inputs.iter().map(inner).collect()),
                 None => return false,
             },
             Op::Softmax { axis } => match axis_below(*axis) {
@@ -178,16 +201,11 @@ impl Sinking {
             },
             Op::Pad { value } => {
                 let amounts = node.inputs.get(1).and_then(|&v| graph.constant_of(v));
-                let Some(amounts) = amounts.filter(|amounts| amounts.data().len() == 2 * rank)
+                let Some(moved) =
+                    amounts.and_then(|amounts| moved_amounts(amounts, rank, |at| (at, order[at])))
                 else {
                     return false;
                 };
-                let mut moved = vec![0.0; 2 * rank];
-                for (at, &axis) in order.iter().enumerate() {
-                    moved[axis] = amounts.data()[at];
-                    moved[rank + axis] = amounts.data()[rank + at];
-                }
-                let moved = Tensor::list(moved);
                 let inputs = inner(&x).map(|x| vec![x, graph.constant(moved)]);
                 (Op::Pad { value: *value }, inputs)
             }
@@ -251,6 +269,19 @@ impl Sinking {
         if order.is_empty() || order_of(node, order, order.len()).is_err() {
             return false;
         }
+        // A pad is better after the transpose, where a window may take it up.
+        if let Some(&(inner, amounts, value)) = self.pads.get(&x)
+            && let Some(amounts) = graph.constant_of(amounts)
+            && let Some(moved) = moved_amounts(amounts, order.len(), |at| (order[at], at))
+        {
+            let inputs = [
+                graph.apply(&node.name, Op::Transpose(order.to_vec()), &[inner]),
+                graph.constant(moved),
+            ];
+            let outputs = node.outputs.clone();
+            graph.push(&node.name, Op::Pad { value }, &inputs, outputs);
+            return true;
+        }
         let (inner, order) = match self.below.get(&x) {
             Some((inner, first)) if first.len() == order.len() => (
                 *inner,
@@ -266,14 +297,7 @@ impl Sinking {
         true
     }
 
-    fn put(
-        &mut self,
-        graph: &mut Graph,
-        name: &str,
-        inner: Value,
-        order: &[usize],
-        output: Value,
-    ) {
+    fn put(&mut self, graph: &mut Graph, name: &str, inner: Value, order: &[usize], output: Value) {
         graph.push(name, Op::Transpose(order.to_vec()), &[inner], vec![output]);
         self.below.insert(output, (inner, order.to_vec()));
     }
@@ -307,7 +331,9 @@ fn makers(graph: &Graph) -> HashMap<Value, usize> {
 
 impl<'a> Makers<'a> {
     fn node(&self, value: Value) -> Option<&'a Node> {
-        self.maker.get(&value).map(|&index| &self.graph.nodes[index])
+        self.maker
+            .get(&value)
+            .map(|&index| &self.graph.nodes[index])
     }
 
     fn scalar(&self, value: Value) -> Option<f32> {
@@ -551,7 +577,10 @@ fn absorb_pads(graph: &mut Graph) {
         let (Op::Pad { value }, &[inner, amounts]) = (&pad.op, pad.inputs.as_slice()) else {
             continue;
         };
-        let Some(amounts) = graph.constant_of(amounts).map(|tensor| tensor.to_integers()) else {
+        let Some(amounts) = graph
+            .constant_of(amounts)
+            .map(|tensor| tensor.to_integers())
+        else {
             continue;
         };
         let &[0, top, left, 0, 0, bottom, right, 0] = amounts.as_slice() else {
@@ -598,7 +627,10 @@ fn amounts_of(amounts: [i64; 4]) -> Option<[usize; 4]> {
 fn absorb_followers(graph: &mut Graph) {
     let readers = readers(graph);
     let outputs: HashSet<Value> = graph.outputs.iter().map(|(_, value)| *value).collect();
-    let mut nodes: Vec<Option<Node>> = std::mem::take(&mut graph.nodes).into_iter().map(Some).collect();
+    let mut nodes: Vec<Option<Node>> = std::mem::take(&mut graph.nodes)
+        .into_iter()
+        .map(Some)
+        .collect();
     for index in 0..nodes.len() {
         let takes = |node: &Node| matches!(node.op, Op::Conv(_) | Op::Deconv(_) | Op::Linear(_));
         if !nodes[index].as_ref().is_some_and(takes) {
@@ -712,9 +744,7 @@ fn absorb(graph: &Graph, node: &mut Node, next: &Node) -> bool {
                 Arithmetic::Add => scale_and_shift(&|_| 1.0, &|o| values[o]),
                 Arithmetic::Sub if x == result => scale_and_shift(&|_| 1.0, &|o| -values[o]),
                 Arithmetic::Mul => scale_and_shift(&|o| values[o], &|_| 0.0),
-                Arithmetic::Div if x == result => {
-                    scale_and_shift(&|o| 1.0 / values[o], &|_| 0.0)
-                }
+                Arithmetic::Div if x == result => scale_and_shift(&|o| 1.0 / values[o], &|_| 0.0),
                 _ => return false,
             }
             true

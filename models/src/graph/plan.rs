@@ -227,7 +227,10 @@ impl Step {
                 input,
                 output,
                 ..
-            } => format!("conv {:?} {:?} {:?}", window.size, input.shape, output.shape),
+            } => format!(
+                "conv {:?} {:?} {:?}",
+                window.size, input.shape, output.shape
+            ),
             Self::Unfolded { input, output, .. } => {
                 format!("unfolded {:?} {:?}", input.shape, output.shape)
             }
@@ -348,7 +351,9 @@ impl View {
         // As far as the next axis that has elements.
         (axis + 1..self.shape.len())
             .find(|&axis| self.shape[axis] > 1)
-            .map_or(1, |axis| self.strides[axis].saturating_mul(self.shape[axis]))
+            .map_or(1, |axis| {
+                self.strides[axis].saturating_mul(self.shape[axis])
+            })
     }
 
     fn permuted(&self, order: &[usize]) -> Self {
@@ -852,18 +857,24 @@ impl Planner<'_> {
                     *last = linear.bias.len();
                 }
                 let order: Vec<usize> = (0..made.len()).collect();
-                self.with_residual(node, &linear.after, &made, &order, |planner, output, finish| {
-                    let output = planner.flat(output)?;
-                    let work = input.pixels() * (input.shape[3] + output.shape[3]);
-                    let work = work.saturating_mul(1 + input.shape[3] / 32);
-                    let step = Step::Pointwise {
-                        input,
-                        output,
-                        finish,
-                    };
-                    planner.step_with(step, work, &[input, output]);
-                    Ok(())
-                })
+                self.with_residual(
+                    node,
+                    &linear.after,
+                    &made,
+                    &order,
+                    |planner, output, finish| {
+                        let output = planner.flat(output)?;
+                        let work = input.pixels() * (input.shape[3] + output.shape[3]);
+                        let work = work.saturating_mul(1 + input.shape[3] / 32);
+                        let step = Step::Pointwise {
+                            input,
+                            output,
+                            finish,
+                        };
+                        planner.step_with(step, work, &[input, output]);
+                        Ok(())
+                    },
+                )
             }
             Op::Deconv(deconv) => {
                 let view = first(self)?;
@@ -899,9 +910,12 @@ impl Planner<'_> {
                     }
                 }
                 let output = self.output(result, &order)?;
-                let mut dimensions = loops(&output.shape, &order, &[&output.strides, &view.strides]);
+                let mut dimensions =
+                    loops(&output.shape, &order, &[&output.strides, &view.strides]);
                 if let Function::Prelu(slopes) = function
-                    && dimensions.last().is_none_or(|last| last.size != slopes.len())
+                    && dimensions
+                        .last()
+                        .is_none_or(|last| last.size != slopes.len())
                 {
                     // The channels must stay a dimension of their own.
                     let outer: Vec<usize> = order[..rank - 1].to_vec();
@@ -911,7 +925,10 @@ impl Planner<'_> {
                         strides: vec![1, 1],
                     });
                 }
-                if dimensions.last().is_some_and(|last| last.size > 1 && last.strides[1] != 1) {
+                if dimensions
+                    .last()
+                    .is_some_and(|last| last.size > 1 && last.strides[1] != 1)
+                {
                     let copy = self.copied(&view, &order)?;
                     dimensions = loops(&output.shape, &order, &[&output.strides, &copy.strides]);
                     view = copy;
@@ -1033,14 +1050,19 @@ impl Planner<'_> {
                 let places: Vec<usize> = (0..axis).chain(axis + depth..made.len()).collect();
                 let results = output.permuted(&places);
                 let tuples = output.permuted(&(axis..axis + depth).collect::<Vec<_>>());
-                self.gather(&output, &view, &indices, GatherParts {
-                    axes: vec![(view.shape[axis], view.strides[axis])],
-                    tuples: [&tuples.strides, &indices.strides],
-                    tuple_shape: &indices.shape,
-                    component: 0,
-                    inner: [&results.strides, &inner.strides],
-                    inner_shape: &inner.shape,
-                });
+                self.gather(
+                    &output,
+                    &view,
+                    &indices,
+                    GatherParts {
+                        axes: vec![(view.shape[axis], view.strides[axis])],
+                        tuples: [&tuples.strides, &indices.strides],
+                        tuple_shape: &indices.shape,
+                        component: 0,
+                        inner: [&results.strides, &inner.strides],
+                        inner_shape: &inner.shape,
+                    },
+                );
                 Ok(())
             }
             Op::GatherNd => {
@@ -1051,14 +1073,19 @@ impl Planner<'_> {
                 let lead = indices.shape.len() - 1;
                 let depth = indices.shape[lead];
                 let axes = (0..depth).map(|axis| (view.shape[axis], view.strides[axis]));
-                self.gather(&output, &view, &indices, GatherParts {
-                    axes: axes.collect(),
-                    tuples: [&output.strides[..lead], &indices.strides[..lead]],
-                    tuple_shape: &indices.shape[..lead],
-                    component: indices.strides[lead],
-                    inner: [&output.strides[lead..], &view.strides[depth..]],
-                    inner_shape: &view.shape[depth..],
-                });
+                self.gather(
+                    &output,
+                    &view,
+                    &indices,
+                    GatherParts {
+                        axes: axes.collect(),
+                        tuples: [&output.strides[..lead], &indices.strides[..lead]],
+                        tuple_shape: &indices.shape[..lead],
+                        component: indices.strides[lead],
+                        inner: [&output.strides[lead..], &view.strides[depth..]],
+                        inner_shape: &view.shape[depth..],
+                    },
+                );
                 Ok(())
             }
             Op::Transpose(_)
@@ -1202,7 +1229,9 @@ impl Planner<'_> {
             && before == [0, 0]
             && (rows - 1) * window.strides[0] < shape[1]
             && (columns - 1) * window.strides[1] < shape[2];
-        let is_depthwise = conv.groups > 1 && conv.weights.shape()[1] == 1 && conv.groups == shape[3]
+        let is_depthwise = conv.groups > 1
+            && conv.weights.shape()[1] == 1
+            && conv.groups == shape[3]
             && conv.outputs() == conv.groups;
         let view = if is_point || is_depthwise || conv.groups > 1 || window.dilations != [1, 1] {
             self.nearest(view, 3)?
@@ -1210,60 +1239,93 @@ impl Planner<'_> {
             view
         };
         let input = self.map_of(node, &view)?;
-        self.with_residual(node, &conv.after, &made, &[0, 1, 2, 3], |planner, output, finish| {
-            let output = planner.map_of(node, output)?;
-            let step = if is_point {
-                let mut input = input;
-                input.shape[1] = rows;
-                input.shape[2] = columns;
-                input.strides[1] *= window.strides[0];
-                input.strides[2] *= window.strides[1];
-                input.slot.span = span(&input.shape, &input.strides);
-                Step::Pointwise { input, output, finish }
-            } else if is_depthwise {
-                let axis = |axis: usize| Axis {
-                    length: shape[axis + 1],
-                    taps: window.size[axis],
-                    stride: window.strides[axis],
-                    dilation: window.dilations[axis],
-                    before: before[axis],
-                };
-                Step::Depthwise { down: axis(0), right: axis(1), input, output, finish }
-            } else if conv.groups == 1 && window.dilations == [1, 1] {
-                // Read where it lies when nothing surrounds the map and a row of the window is one run.
-                let reach = |axis: usize, outputs: usize| {
-                    (outputs - 1) * window.strides[axis] + window.size[axis] <= shape[axis + 1]
-                };
-                let direct = before == [0, 0]
-                    && reach(0, rows)
-                    && reach(1, columns)
-                    && input.strides[3] == 1
-                    && (input.strides[2] == shape[3] || shape[2] == 1);
-                let line = ((columns - 1) * window.strides[1] + window.size[1])
-                    .checked_mul(shape[3])
-                    .ok_or_else(|| node.invalid("a row that is too long"))?;
-                let lines = |group: usize| (group - 1) * window.strides[0] + window.size[0];
-                let group = if direct {
-                    0
-                } else {
-                    let mut group = 1;
-                    while group < rows && lines(group + 1).saturating_mul(line) <= GROUP {
-                        group += 1;
+        self.with_residual(
+            node,
+            &conv.after,
+            &made,
+            &[0, 1, 2, 3],
+            |planner, output, finish| {
+                let output = planner.map_of(node, output)?;
+                let step = if is_point {
+                    let mut input = input;
+                    input.shape[1] = rows;
+                    input.shape[2] = columns;
+                    input.strides[1] *= window.strides[0];
+                    input.strides[2] *= window.strides[1];
+                    input.slot.span = span(&input.shape, &input.strides);
+                    Step::Pointwise {
+                        input,
+                        output,
+                        finish,
                     }
-                    planner.scratch = planner.scratch.max(lines(group).saturating_mul(line));
-                    group
+                } else if is_depthwise {
+                    let axis = |axis: usize| Axis {
+                        length: shape[axis + 1],
+                        taps: window.size[axis],
+                        stride: window.strides[axis],
+                        dilation: window.dilations[axis],
+                        before: before[axis],
+                    };
+                    Step::Depthwise {
+                        down: axis(0),
+                        right: axis(1),
+                        input,
+                        output,
+                        finish,
+                    }
+                } else if conv.groups == 1 && window.dilations == [1, 1] {
+                    // Read where it lies when nothing surrounds the map and a row of the window is one run.
+                    let reach = |axis: usize, outputs: usize| {
+                        (outputs - 1) * window.strides[axis] + window.size[axis] <= shape[axis + 1]
+                    };
+                    let direct = before == [0, 0]
+                        && reach(0, rows)
+                        && reach(1, columns)
+                        && input.strides[3] == 1
+                        && (input.strides[2] == shape[3] || shape[2] == 1);
+                    let line = ((columns - 1) * window.strides[1] + window.size[1])
+                        .checked_mul(shape[3])
+                        .ok_or_else(|| node.invalid("a row that is too long"))?;
+                    let lines = |group: usize| (group - 1) * window.strides[0] + window.size[0];
+                    let group = if direct {
+                        0
+                    } else {
+                        let mut group = 1;
+                        while group < rows && lines(group + 1).saturating_mul(line) <= GROUP {
+                            group += 1;
+                        }
+                        planner.scratch = planner.scratch.max(lines(group).saturating_mul(line));
+                        group
+                    };
+                    Step::Conv {
+                        window,
+                        before,
+                        input,
+                        output,
+                        finish,
+                        rows: group,
+                    }
+                } else {
+                    let depth = conv.weights.shape()[1..].iter().product::<usize>();
+                    planner.scratch = planner.scratch.max(columns.saturating_mul(depth));
+                    Step::Unfolded {
+                        window,
+                        before,
+                        groups: conv.groups,
+                        input,
+                        output,
+                        finish,
+                    }
                 };
-                Step::Conv { window, before, input, output, finish, rows: group }
-            } else {
-                let depth = conv.weights.shape()[1..].iter().product::<usize>();
-                planner.scratch = planner.scratch.max(columns.saturating_mul(depth));
-                Step::Unfolded { window, before, groups: conv.groups, input, output, finish }
-            };
-            let depth: usize = conv.weights.shape()[1..].iter().product();
-            let work = output.pixels().saturating_mul(conv.outputs()).saturating_mul(1 + depth / 16);
-            planner.step_with(step, work, &[input, output]);
-            Ok(())
-        })
+                let depth: usize = conv.weights.shape()[1..].iter().product();
+                let work = output
+                    .pixels()
+                    .saturating_mul(conv.outputs())
+                    .saturating_mul(1 + depth / 16);
+                planner.step_with(step, work, &[input, output]);
+                Ok(())
+            },
+        )
     }
 
     fn pool(&mut self, node: &Node, pool: Pool) -> Result<()> {
@@ -1411,7 +1473,10 @@ impl Planner<'_> {
             wanted.extend(order.iter().map(|&axis| place(axis)));
             let output = self.output(result, &wanted)?;
             let outer_shape: Vec<usize> = outer.iter().map(|&axis| view.shape[axis]).collect();
-            let outer_out: Vec<usize> = outer.iter().map(|&axis| output.strides[place(axis)]).collect();
+            let outer_out: Vec<usize> = outer
+                .iter()
+                .map(|&axis| output.strides[place(axis)])
+                .collect();
             let outer_in: Vec<usize> = outer.iter().map(|&axis| view.strides[axis]).collect();
             let all: Vec<usize> = (0..outer.len()).collect();
             let inner = view.permuted(&axes);
@@ -1458,7 +1523,11 @@ impl Planner<'_> {
         let all: Vec<usize> = (0..kept.len()).collect();
         let step = Step::ReduceLast {
             kind: reduce.kind,
-            loops: loops(&shape[..kept.len()], &all, &[&results.strides, &rows.strides]),
+            loops: loops(
+                &shape[..kept.len()],
+                &all,
+                &[&results.strides, &rows.strides],
+            ),
             length: over,
             output: output.slot(),
             input: rows.slot(),
@@ -1496,7 +1565,11 @@ impl Planner<'_> {
             .ok_or_else(|| node.invalid("a factor that is too large"))?;
         self.scratch = self.scratch.max(packed);
         let step = Step::MatMul {
-            loops: loops(outer, &all, &[&output.strides[..rank - 2], &lead(&left), &lead(&right)]),
+            loops: loops(
+                outer,
+                &all,
+                &[&output.strides[..rank - 2], &lead(&left), &lead(&right)],
+            ),
             rows,
             inner,
             columns,
@@ -1522,7 +1595,15 @@ impl Planner<'_> {
         let output = self.map_of(node, &output)?;
         let sources = |axis: usize| -> Vec<Source> {
             (0..sizes[axis])
-                .map(|at| source(resize, at, input.shape[axis + 1], sizes[axis], factors[axis]))
+                .map(|at| {
+                    source(
+                        resize,
+                        at,
+                        input.shape[axis + 1],
+                        sizes[axis],
+                        factors[axis],
+                    )
+                })
                 .collect()
         };
         let step = Step::Resize {

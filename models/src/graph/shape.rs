@@ -100,8 +100,7 @@ pub(crate) fn slices(node: &Node, operands: &Operands<'_>) -> Result<Vec<(usize,
     if ends.len() != starts.len() || axes.len() != starts.len() || steps.len() != starts.len() {
         return Err(node.invalid("starts, ends, axes and steps differ in number"));
     }
-    let mut parts: Vec<(usize, i64, usize)> =
-        shape.iter().map(|&size| (0, 1, size)).collect();
+    let mut parts: Vec<(usize, i64, usize)> = shape.iter().map(|&size| (0, 1, size)).collect();
     for (index, &axis) in axes.iter().enumerate() {
         let axis = axis_of(node, axis.clamp(-64, 64) as isize, shape.len())?;
         let size = shape[axis] as i64;
@@ -188,7 +187,10 @@ pub(crate) fn parts(node: &Node, axis: usize, operands: &Operands<'_>) -> Result
     let count = node.outputs.len();
     let parts: Vec<usize> = if operands.shapes.len() > 1 {
         let sizes = operands.integers(node, 1)?;
-        let known: usize = sizes.iter().filter_map(|&s| usize::try_from(s).ok()).fold(0, usize::saturating_add);
+        let known: usize = sizes
+            .iter()
+            .filter_map(|&s| usize::try_from(s).ok())
+            .fold(0, usize::saturating_add);
         sizes
             .iter()
             .map(|&part| usize::try_from(part).unwrap_or(size.saturating_sub(known)))
@@ -198,7 +200,9 @@ pub(crate) fn parts(node: &Node, axis: usize, operands: &Operands<'_>) -> Result
     } else {
         return Err(node.invalid(format!("{size} elements in {count} parts")));
     };
-    let total = parts.iter().try_fold(0usize, |sum, &part| sum.checked_add(part));
+    let total = parts
+        .iter()
+        .try_fold(0usize, |sum, &part| sum.checked_add(part));
     if parts.len() != count || total != Some(size) {
         return Err(node.invalid(format!("parts {parts:?} of {size}")));
     }
@@ -501,7 +505,10 @@ pub(crate) fn evaluate(
     let (Some(inputs), Some(shape)) = (inputs, shapes.first()) else {
         return Ok(None);
     };
-    if shapes.iter().any(|shape| count(shape).is_none_or(|n| n > KNOWN)) {
+    if shapes
+        .iter()
+        .any(|shape| count(shape).is_none_or(|n| n > KNOWN))
+    {
         return Ok(None);
     }
     let Some(&x) = inputs.first() else {

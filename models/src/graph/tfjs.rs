@@ -97,8 +97,9 @@ fn order(nodes: &[Node<'_>]) -> Result<Vec<usize>> {
             readers[maker].push(index);
         }
     }
-    let mut ready: std::collections::VecDeque<usize> =
-        (0..nodes.len()).filter(|&index| waiting[index] == 0).collect();
+    let mut ready: std::collections::VecDeque<usize> = (0..nodes.len())
+        .filter(|&index| waiting[index] == 0)
+        .collect();
     let mut order = Vec::with_capacity(nodes.len());
     while let Some(index) = ready.pop_front() {
         order.push(index);
@@ -178,11 +179,15 @@ impl Node<'_> {
     }
 
     fn float(&self, name: &str) -> Option<f32> {
-        self.attribute(name, "f")?.as_f64().map(|value| value as f32)
+        self.attribute(name, "f")?
+            .as_f64()
+            .map(|value| value as f32)
     }
 
     fn flag(&self, name: &str) -> bool {
-        self.attribute(name, "b").and_then(Json::as_bool).unwrap_or(false)
+        self.attribute(name, "b")
+            .and_then(Json::as_bool)
+            .unwrap_or(false)
     }
 
     fn text(&self, name: &str) -> Option<String> {
@@ -219,7 +224,10 @@ impl Node<'_> {
     }
 
     fn window(&self) -> Result<Window> {
-        if self.text("data_format").is_some_and(|format| format != "NHWC") {
+        if self
+            .text("data_format")
+            .is_some_and(|format| format != "NHWC")
+        {
             return Err(self.unsupported("maps that are not channels last"));
         }
         let padding = match self.text("padding").as_deref() {
@@ -374,7 +382,9 @@ impl Importer<'_> {
                 self.graph.constant(tensor)
             }
             "Placeholder" => {
-                let shape = node.attribute("shape", "shape").and_then(|shape| shape.get("dim"));
+                let shape = node
+                    .attribute("shape", "shape")
+                    .and_then(|shape| shape.get("dim"));
                 let sizes: Vec<Option<usize>> = shape
                     .and_then(Json::as_array)
                     .into_iter()
@@ -514,7 +524,9 @@ impl Importer<'_> {
                     ),
                     _ => (self.value(node, 1)?, self.axis(node, 0)?, None, "num_split"),
                 };
-                let count = node.integer(count).and_then(|count| usize::try_from(count).ok());
+                let count = node
+                    .integer(count)
+                    .and_then(|count| usize::try_from(count).ok());
                 let count = count
                     .filter(|&count| count <= 1024)
                     .ok_or_else(|| node.unsupported("this number of parts"))?;
@@ -563,16 +575,17 @@ impl Importer<'_> {
                 let amounts: Vec<i64> = before.chain(after).copied().collect();
                 let x = self.value(node, 0)?;
                 let amounts = self.graph.integers(&amounts);
-                self.graph.apply(node.name, Op::Pad { value }, &[x, amounts])
+                self.graph
+                    .apply(node.name, Op::Pad { value }, &[x, amounts])
             }
             "ResizeBilinear" | "ResizeNearestNeighbor" => {
-                let coordinates = match (node.flag("align_corners"), node.flag("half_pixel_centers"))
-                {
-                    (true, false) => Coordinates::AlignCorners,
-                    (false, true) => Coordinates::HalfPixel,
-                    (false, false) => Coordinates::Asymmetric,
-                    (true, true) => return Err(node.unsupported("both kinds of corners")),
-                };
+                let coordinates =
+                    match (node.flag("align_corners"), node.flag("half_pixel_centers")) {
+                        (true, false) => Coordinates::AlignCorners,
+                        (false, true) => Coordinates::HalfPixel,
+                        (false, false) => Coordinates::Asymmetric,
+                        (true, true) => return Err(node.unsupported("both kinds of corners")),
+                    };
                 let mode = match (node.op, coordinates) {
                     ("ResizeBilinear", _) => ResizeMode::Linear,
                     (_, Coordinates::Asymmetric) => ResizeMode::NearestFloor,
