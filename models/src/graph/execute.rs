@@ -1068,7 +1068,9 @@ impl Run<'_> {
         let (k, n, panels) = (matrix.k(), matrix.n(), matrix.panels());
         let members = member.count();
         let pixels = lines * length;
-        if members > 1 && panels >= members && (k * n > pixels * (k + n) || pixels < 24 * members) {
+        // Weights that are larger than the map go by once, each member's own.
+        let few = members > 1 && pixels < 24 * members;
+        if panels >= members && (few || k * n > pixels * (k + n)) {
             return self.pieces(member, index, panels, 1, |panels| {
                 for line in 0..lines {
                     piece(line, 0..length, panels.clone());
@@ -1103,9 +1105,10 @@ impl Run<'_> {
         let panels = matrix.panels();
         let pixels = lines * columns;
         let map = pixels * (matrix.n() + conv.input.shape[3] * conv.window.strides[0]);
-        let by_panels =
-            members > 1 && panels >= members && (matrix.k() * matrix.n() > map || lines < members);
-        let (shares, group) = if by_panels {
+        let by_panels = panels >= members && (matrix.k() * matrix.n() > map || lines < members);
+        let (shares, group) = if by_panels && members == 1 {
+            (1, rows)
+        } else if by_panels {
             (panels.min(2 * members), rows)
         } else {
             (1, rows.div_ceil((members * SHARES).div_ceil(images)))

@@ -105,7 +105,7 @@ pub struct Limits {
     pub nodes: usize,
     /// Elements of one tensor.
     pub elements: usize,
-    /// Elements of all buffers of a run together.
+    /// Elements of all buffers of a run together; each thread may need an eighth as much for itself.
     pub workspace: usize,
 }
 
