@@ -79,6 +79,32 @@ pub struct Images {
     pub gallery: Arc<Gallery>,
 }
 
+impl Images {
+    /// Those of a server that has none of the tasks: every question is answered as unavailable. For doors that are put
+    /// together without an engine.
+    pub fn unavailable() -> Self {
+        let none = Err("there is no folder for collections".to_owned());
+        let limits = escala_collections::Limits::default();
+        Self {
+            faces: Arc::new(Unavailable),
+            text: Arc::new(Unavailable),
+            moderation: Arc::new(Unavailable),
+            bodies: Arc::new(Unavailable),
+            gallery: Arc::new(Gallery::new(none, limits, Arc::new(Unavailable))),
+        }
+    }
+}
+
+/// Answers that there is no such task.
+struct Unavailable;
+
+impl<I: Send + 'static, O: Send + 'static> Predict<I, O> for Unavailable {
+    fn predict_many(&self, inputs: Vec<I>, _: Options) -> Answers<'_, O> {
+        let none = |_| Err(Error::new(Kind::Unavailable, "there is no such task here"));
+        Box::pin(async move { inputs.into_iter().map(none).collect() })
+    }
+}
+
 /// The text of what the engine counts, in the format of Prometheus.
 pub type EngineMetrics = Box<dyn Fn() -> String + Send + Sync>;
 

@@ -4,9 +4,9 @@
 //! What touches the disk runs on threads that may wait. A search is an item of the engine like a prediction: it is
 //! queued, counted and given up like one, and uses the threads that networks use.
 
+use crate::app::{Predict, one};
 use escala_collections::{Collection, Descriptor, Face, FaceId, Library, Limits};
 use escala_models::Compute;
-use escala_pipelines::engine::Handle;
 use escala_pipelines::task::{self, LoadContext, Pipeline, Task, Unit};
 use escala_pipelines::{Error, Kind, Options};
 use escala_weights::{Progress, Store};
@@ -19,7 +19,7 @@ pub struct Gallery {
     folder: Result<PathBuf, String>,
     limits: Limits,
     library: Mutex<Option<Arc<Library>>>,
-    search: Handle<SearchTask>,
+    search: Arc<dyn Predict<Search, Found>>,
 }
 
 impl Gallery {
@@ -27,7 +27,7 @@ impl Gallery {
     pub fn new(
         folder: Result<PathBuf, String>,
         limits: Limits,
-        search: Handle<SearchTask>,
+        search: Arc<dyn Predict<Search, Found>>,
     ) -> Self {
         Self {
             folder,
@@ -68,7 +68,7 @@ impl Gallery {
     /// # Errors
     /// Those of the engine: overloaded, past the deadline.
     pub async fn search(&self, search: Search, options: Options) -> Result<Found, Error> {
-        self.search.predict(search, options).await
+        one(&*self.search, search, options).await
     }
 }
 

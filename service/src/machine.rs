@@ -318,7 +318,7 @@ impl Machine {
         let gallery = Gallery::new(
             data_folder(&config).map(|folder| folder.join("collections")),
             escala_collections::Limits::default(),
-            self.face_search.clone(),
+            Arc::new(self.face_search.clone()),
         );
         App {
             images: Images {

@@ -3,6 +3,7 @@
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode, header::HeaderMap};
+use escala_pipelines::classes::{Class, Classes};
 use escala_pipelines::embeddings::{Embedding, EmbeddingInput};
 use escala_pipelines::image::properties::{DominantColor, ImageProperties, Quality};
 use escala_pipelines::labels::{Label, Labels, LabelsInput};
@@ -14,7 +15,7 @@ use escala_pipelines::syntax::{Entity, EntityType, KeyPhrase, Syntax, SyntaxInpu
 use escala_pipelines::targeted::{Group, Target, TargetType, Targeted};
 use escala_pipelines::toxicity::{ToxicKind, Toxicity};
 use escala_pipelines::{Error, Kind, Options, Result};
-use escala_service::app::{Answers, App, Predict};
+use escala_service::app::{Answers, App, Images, Predict};
 use escala_service::config::Config;
 use escala_service::config::units::Size;
 use escala_service::doors;
@@ -135,6 +136,16 @@ fn sentiment(input: SentimentInput) -> Result<Scores> {
     }
 }
 
+fn classify(text: Arc<str>) -> Result<Classes> {
+    match fail(&text) {
+        Some(error) => Err(error),
+        None => Ok(vec![Class {
+            name: "billing".into(),
+            score: 1.0,
+        }]),
+    }
+}
+
 fn embed(input: EmbeddingInput) -> Result<Embedding> {
     match fail(&input.text) {
         Some(error) => Err(error),
@@ -195,7 +206,8 @@ fn app(config: Config) -> Arc<App> {
         toxicity: Arc::new(By(toxicity)),
         sentiment: Arc::new(By(sentiment)),
         embeddings: Arc::new(By(embed)),
-        classify: None,
+        classify: Some(Arc::new(By(classify))),
+        images: Images::unavailable(),
         labels: Arc::new(By(labels)),
         metrics: Arc::new(Metrics::default()),
         engine_metrics: Box::new(|| "escala_engine_test 1\n".to_owned()),

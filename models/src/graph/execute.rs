@@ -38,37 +38,38 @@ pub(crate) enum Packed {
     Depthwise(MapFilter),
 }
 
+/// Weights below this count as zero. Trained-away filters have weights near or below the smallest normal number;
+/// arithmetic with subnormal numbers takes a hundred times as long, and no sum of others notices them.
+const DEAD: f32 = 1e-30;
+
+fn alive(weight: f32) -> f32 {
+    if weight.abs() < DEAD { 0.0 } else { weight }
+}
+
 impl Packed {
     /// Packs the weights of a node.
     pub(crate) fn new(node: &Node, isa: Isa) -> Self {
+        let living = |values: &[f32]| -> Vec<f32> { values.iter().map(|&v| alive(v)).collect() };
         match &node.op {
             Op::Linear(linear) => {
                 let (k, n) = (linear.weights.shape()[0], linear.weights.shape()[1]);
                 let weights = linear.weights.data();
-                Self::Dense(PackedMatrix::pack(
-                    n,
-                    k,
-                    &linear.bias,
-                    isa,
-                    |row, column| weights[row * n + column],
-                ))
+                let bias = living(&linear.bias);
+                Self::Dense(PackedMatrix::pack(n, k, &bias, isa, |row, column| {
+                    alive(weights[row * n + column])
+                }))
             }
             Op::Conv(conv) => {
                 let shape = conv.weights.shape();
                 let (outputs, depth, down, right) = (shape[0], shape[1], shape[2], shape[3]);
-                let weights = conv.weights.data();
+                let (weights, bias) = (&living(conv.weights.data()), living(&conv.bias));
                 if conv.groups > 1 && depth == 1 && outputs == conv.groups {
-                    return Self::Depthwise(MapFilter::new(
-                        weights,
-                        &conv.bias,
-                        [down, right],
-                        isa,
-                    ));
+                    return Self::Depthwise(MapFilter::new(weights, &bias, [down, right], isa));
                 }
                 let own = outputs / conv.groups;
                 // The order in which a channels-last window is read: row, column, channel.
                 let group = |group: usize| {
-                    let bias = &conv.bias[group * own..(group + 1) * own];
+                    let bias = &bias[group * own..(group + 1) * own];
                     PackedMatrix::pack(own, depth * down * right, bias, isa, |k, output| {
                         let (y, x, channel) = (k / depth / right, k / depth % right, k % depth);
                         let filter = group * own + output;
@@ -84,8 +85,8 @@ impl Packed {
             Op::Deconv(deconv) => {
                 let shape = deconv.weights.shape();
                 let (inputs, outputs, down, right) = (shape[0], shape[1], shape[2], shape[3]);
-                let weights = deconv.weights.data();
-                let bias = deconv.bias.repeat(right);
+                let weights = living(deconv.weights.data());
+                let bias = living(&deconv.bias).repeat(right);
                 let row = |y: usize| {
                     PackedMatrix::pack(right * outputs, inputs, &bias, isa, |channel, column| {
                         let (x, output) = (column / outputs, column % outputs);
@@ -1067,7 +1068,9 @@ impl Run<'_> {
         let (k, n, panels) = (matrix.k(), matrix.n(), matrix.panels());
         let members = member.count();
         let pixels = lines * length;
-        if members > 1 && panels >= members && (k * n > pixels * (k + n) || pixels < 24 * members) {
+        // Weights that are larger than the map go by once, each member's own.
+        let few = members > 1 && pixels < 24 * members;
+        if panels >= members && (few || k * n > pixels * (k + n)) {
             return self.pieces(member, index, panels, 1, |panels| {
                 for line in 0..lines {
                     piece(line, 0..length, panels.clone());
@@ -1102,9 +1105,10 @@ impl Run<'_> {
         let panels = matrix.panels();
         let pixels = lines * columns;
         let map = pixels * (matrix.n() + conv.input.shape[3] * conv.window.strides[0]);
-        let by_panels =
-            members > 1 && panels >= members && (matrix.k() * matrix.n() > map || lines < members);
-        let (shares, group) = if by_panels {
+        let by_panels = panels >= members && (matrix.k() * matrix.n() > map || lines < members);
+        let (shares, group) = if by_panels && members == 1 {
+            (1, rows)
+        } else if by_panels {
             (panels.min(2 * members), rows)
         } else {
             (1, rows.div_ceil((members * SHARES).div_ceil(images)))

@@ -87,6 +87,9 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// The stored weights cannot be read.
+    #[error("the weights cannot be read")]
+    Weights(#[from] escala_weights::tensors::Error),
     /// The inputs of a run are not the graph's.
     #[error("input: {0}")]
     Input(String),
@@ -102,7 +105,7 @@ pub struct Limits {
     pub nodes: usize,
     /// Elements of one tensor.
     pub elements: usize,
-    /// Elements of all buffers of a run together.
+    /// Elements of all buffers of a run together; each thread may need an eighth as much for itself.
     pub workspace: usize,
 }
 
@@ -184,6 +187,33 @@ impl Graph {
     /// When the text is malformed, a tensor is missing, or an operation is not supported.
     pub fn open_tfjs(topology: &[u8], tensor: impl Fn(&str) -> Option<Tensor>) -> Result<Self> {
         tfjs::read(topology, &tensor, Limits::default())
+    }
+
+    /// Reads a TensorFlow.js graph model from two files as the model store has them: the topology and the
+    /// weights by name in safetensors.
+    ///
+    /// # Errors
+    /// As [`Graph::open_tfjs`], and when a file cannot be read.
+    pub fn open_tfjs_files(
+        topology: impl AsRef<std::path::Path>,
+        weights: impl AsRef<std::path::Path>,
+    ) -> Result<Self> {
+        let path = topology.as_ref();
+        let topology = std::fs::read(path).map_err(|source| Error::File {
+            path: path.to_owned(),
+            source,
+        })?;
+        let tensors = escala_weights::Tensors::open(weights)?;
+        Self::open_tfjs(&topology, |name| {
+            let (shape, data) = match tensors.f32(name) {
+                Ok((shape, data)) => (shape, data.into_owned()),
+                Err(_) => {
+                    let (shape, data) = tensors.i32(name).ok()?;
+                    (shape, data.iter().map(|&value| value as f32).collect())
+                }
+            };
+            Tensor::new(&shape, data).ok()
+        })
     }
 
     /// As [`Graph::open_tfjs`] with limits.

@@ -23,9 +23,12 @@ pub struct Network {
     packed: Vec<Packed>,
     limits: Limits,
     isa: Isa,
-    plans: Mutex<Vec<(Vec<Vec<usize>>, Arc<Plan>)>>,
+    plans: Mutex<Vec<Kept>>,
     workspaces: Mutex<Vec<Workspace>>,
 }
+
+/// A plan and the shapes of the inputs it is for.
+type Kept = (Vec<Vec<usize>>, Arc<Plan>);
 
 #[derive(Default)]
 struct Workspace {

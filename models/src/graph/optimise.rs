@@ -100,10 +100,15 @@ fn sink_transposes(graph: &mut Graph) {
     let mut sinking = Sinking {
         below: HashMap::new(),
         alias: HashMap::new(),
+        pads: HashMap::new(),
     };
     for mut node in std::mem::take(&mut graph.nodes) {
         rename(&mut node.inputs, &sinking.alias);
         if !sinking.lift(graph, &node) {
+            if let (Op::Pad { value }, [x, amounts]) = (&node.op, node.inputs.as_slice()) {
+                let pad = (*x, *amounts, *value);
+                sinking.pads.insert(node.outputs[0], pad);
+            }
             graph.nodes.push(node);
         }
     }
@@ -118,6 +123,25 @@ struct Sinking {
     /// What a value is a transpose of, and in which order.
     below: HashMap<Value, (Value, Vec<usize>)>,
     alias: HashMap<Value, Value>,
+    /// What a pad reads, its amounts and what it puts there.
+    pads: HashMap<Value, (Value, Value, f32)>,
+}
+
+/// The amounts of a pad whose axes move: `to` gives pairs of an axis's number and what it becomes.
+fn moved_amounts(
+    amounts: &Tensor,
+    rank: usize,
+    to: impl Fn(usize) -> (usize, usize),
+) -> Option<Tensor> {
+    (amounts.data().len() == 2 * rank).then(|| {
+        let mut moved = vec![0.0; 2 * rank];
+        for at in 0..rank {
+            let (from, to) = to(at);
+            moved[to] = amounts.data()[from];
+            moved[rank + to] = amounts.data()[rank + from];
+        }
+        Tensor::list(moved)
+    })
 }
 
 impl Sinking {
@@ -157,6 +181,9 @@ impl Sinking {
                     .map(|value| {
                         inner(value).or_else(|| {
                             let tensor = graph.constant_of(*value)?;
+                            if tensor.shape().is_empty() {
+                                return Some(*value);
+                            }
                             let below = constant_below(tensor, &order)?;
                             Some(graph.constant(below))
                         })
@@ -174,16 +201,11 @@ impl Sinking {
             },
             Op::Pad { value } => {
                 let amounts = node.inputs.get(1).and_then(|&v| graph.constant_of(v));
-                let Some(amounts) = amounts.filter(|amounts| amounts.data().len() == 2 * rank)
+                let Some(moved) =
+                    amounts.and_then(|amounts| moved_amounts(amounts, rank, |at| (at, order[at])))
                 else {
                     return false;
                 };
-                let mut moved = vec![0.0; 2 * rank];
-                for (at, &axis) in order.iter().enumerate() {
-                    moved[axis] = amounts.data()[at];
-                    moved[rank + axis] = amounts.data()[rank + at];
-                }
-                let moved = Tensor::list(moved);
                 let inputs = inner(&x).map(|x| vec![x, graph.constant(moved)]);
                 (Op::Pad { value: *value }, inputs)
             }
@@ -246,6 +268,19 @@ impl Sinking {
     fn transpose(&mut self, graph: &mut Graph, node: &Node, x: Value, order: &[usize]) -> bool {
         if order.is_empty() || order_of(node, order, order.len()).is_err() {
             return false;
+        }
+        // A pad is better after the transpose, where a window may take it up.
+        if let Some(&(inner, amounts, value)) = self.pads.get(&x)
+            && let Some(amounts) = graph.constant_of(amounts)
+            && let Some(moved) = moved_amounts(amounts, order.len(), |at| (order[at], at))
+        {
+            let inputs = [
+                graph.apply(&node.name, Op::Transpose(order.to_vec()), &[inner]),
+                graph.constant(moved),
+            ];
+            let outputs = node.outputs.clone();
+            graph.push(&node.name, Op::Pad { value }, &inputs, outputs);
+            return true;
         }
         let (inner, order) = match self.below.get(&x) {
             Some((inner, first)) if first.len() == order.len() => (

@@ -143,199 +143,24 @@ multiversion! {
     pub unsafe fn blend(isa, out: *mut f32, corners: [*const f32; 4], weights: [f32; 2], count: usize) = blend_body
 }
 
-#[inline(always)]
-unsafe fn blend_body<S: Simd>(
-    out: *mut f32,
-    corners: [*const f32; 4],
-    weights: [f32; 2],
-    count: usize,
-) {
-    let whole = count / S::LANES * S::LANES;
-    // SAFETY: the caller's contract.
-    unsafe {
-        let (right, down) = (S::splat(weights[0]), S::splat(weights[1]));
-        lines::<S>(out, whole, count - whole, |column, lanes| {
-            let at = |corner: usize| read::<S>(corners[corner].add(column), lanes);
-            let between = |a, b, w| S::fma(S::sub(b, a), w, a);
-            between(
-                between(at(0), at(1), right),
-                between(at(2), at(3), right),
-                down,
-            )
-        });
-    }
-}
-
-#[inline(always)]
-unsafe fn map_body<S: Simd>(function: Map, mut block: Block) {
-    let dense = |row: usize| row == block.columns;
-    if !matches!(function, Map::Prelu(_))
-        && dense(block.out_row)
-        && dense(block.input_row)
-        && (block.residual.is_null() || dense(block.residual_row))
-    {
-        block.columns *= block.rows;
-        block.rows = 1;
-    }
-    // SAFETY: the caller's contract.
-    unsafe {
-        let zero = S::splat(0.0);
-        match function {
-            Map::Identity => each::<S>(block, |x, _| x),
-            // The bound comes first: what is not a number stays so.
-            Map::Clip(low, high) => {
-                let (low, high) = (S::splat(low), S::splat(high));
-                each::<S>(block, |x, _| S::min(high, S::max(low, x)))
-            }
-            Map::Leaky(slope) => {
-                let slope = S::splat(slope);
-                each::<S>(block, |x, _| {
-                    S::fma(slope, S::min(zero, x), S::max(zero, x))
-                })
-            }
-            Map::Prelu(slopes) => {
-                let whole = block.columns / S::LANES * S::LANES;
-                each::<S>(block, |x, column| {
-                    let slope = if column < whole {
-                        S::load(slopes.add(column))
-                    } else {
-                        S::load_part(slopes.add(column), block.columns - whole)
-                    };
-                    S::fma(slope, S::min(zero, x), S::max(zero, x))
-                })
-            }
-            Map::HardSigmoid(slope, offset) => {
-                let (slope, offset, one) = (S::splat(slope), S::splat(offset), S::splat(1.0));
-                each::<S>(block, |x, _| {
-                    S::min(one, S::max(zero, S::fma(slope, x, offset)))
-                })
-            }
-            Map::HardSwish => {
-                let (three, six, sixth) = (S::splat(3.0), S::splat(6.0), S::splat(1.0 / 6.0));
-                each::<S>(block, |x, _| {
-                    let gate = S::min(six, S::max(zero, S::add(x, three)));
-                    S::mul(S::mul(x, gate), sixth)
-                })
-            }
-            Map::Sigmoid => {
-                let one = S::splat(1.0);
-                each::<S>(block, |x, _| {
-                    S::div(one, S::add(one, math::exp::<S>(S::sub(zero, x))))
-                })
-            }
-            Map::Silu => {
-                let one = S::splat(1.0);
-                each::<S>(block, |x, _| {
-                    S::div(x, S::add(one, math::exp::<S>(S::sub(zero, x))))
-                })
-            }
-            Map::Gelu => each::<S>(block, |x, _| math::gelu::<S>(x)),
-            Map::Tanh => each::<S>(block, |x, _| math::tanh::<S>(x)),
-            Map::Exp => each::<S>(block, |x, _| math::exp::<S>(x)),
-            Map::Affine(scale, shift) => {
-                let (scale, shift) = (S::splat(scale), S::splat(shift));
-                each::<S>(block, |x, _| S::fma(scale, x, shift))
-            }
+/// A value for every vector of a line of columns: `whole` columns in whole vectors, then `rest`. A macro and not
+/// a function of a function: a closure is not sure to be inlined, and outside of the entry point the vector
+/// instructions are not enabled.
+macro_rules! line {
+    ($simd:ident, $out:expr, $whole:expr, $rest:expr, |$column:ident, $lanes:ident| $value:expr) => {{
+        let mut $column = 0;
+        while $column < $whole {
+            let $lanes = $simd::LANES;
+            let value = $value;
+            $simd::store($out.add($column), value);
+            $column += $simd::LANES;
         }
-    }
-}
-
-/// Calls `function(value, column)` for every vector of the block.
-#[inline(always)]
-unsafe fn each<S: Simd>(block: Block, function: impl Fn(S::V, usize) -> S::V) {
-    let whole = block.columns / S::LANES * S::LANES;
-    let rest = block.columns - whole;
-    let add = !block.residual.is_null();
-    for row in 0..block.rows {
-        // SAFETY: the caller's contract; vectors past the last column are masked.
-        unsafe {
-            let input = block.input.add(row * block.input_row);
-            let out = block.out.add(row * block.out_row);
-            let residual =
-                block
-                    .residual
-                    .wrapping_add(if add { row * block.residual_row } else { 0 });
-            let mut column = 0;
-            while column < whole {
-                let mut x = S::load(input.add(column));
-                if add {
-                    x = S::add(x, S::load(residual.add(column)));
-                }
-                S::store(out.add(column), function(x, column));
-                column += S::LANES;
-            }
-            if rest > 0 {
-                let mut x = S::load_part(input.add(column), rest);
-                if add {
-                    x = S::add(x, S::load_part(residual.add(column), rest));
-                }
-                S::store_part(out.add(column), function(x, column), rest);
-            }
+        if $rest > 0 {
+            let $lanes = $rest;
+            let value = $value;
+            $simd::store_part($out.add($column), value, $rest);
         }
-    }
-}
-
-#[inline(always)]
-unsafe fn pair_body<S: Simd>(function: Pairing, mut block: Pair) {
-    let dense = |side: usize| block.step[side] == 1 && block.row[side] == block.columns;
-    if block.out_row == block.columns && dense(0) && dense(1) {
-        block.columns *= block.rows;
-        block.rows = 1;
-    }
-    // SAFETY: the caller's contract.
-    unsafe {
-        match function {
-            Pairing::Add => each_pair::<S>(block, |x, y| S::add(x, y)),
-            Pairing::Sub => each_pair::<S>(block, |x, y| S::sub(x, y)),
-            Pairing::Mul => each_pair::<S>(block, |x, y| S::mul(x, y)),
-            Pairing::Div => each_pair::<S>(block, |x, y| S::div(x, y)),
-            Pairing::Max => each_pair::<S>(block, |x, y| S::max(x, y)),
-            Pairing::Min => each_pair::<S>(block, |x, y| S::min(x, y)),
-            Pairing::SquaredDifference => each_pair::<S>(block, |x, y| {
-                let difference = S::sub(x, y);
-                S::mul(difference, difference)
-            }),
-        }
-    }
-}
-
-#[inline(always)]
-unsafe fn each_pair<S: Simd>(block: Pair, function: impl Fn(S::V, S::V) -> S::V) {
-    let whole = block.columns / S::LANES * S::LANES;
-    let rest = block.columns - whole;
-    for row in 0..block.rows {
-        // SAFETY: the caller's contract; vectors past the last column are masked, and a side with one value
-        // a row is read only there.
-        unsafe {
-            let left = block.input[0].add(row * block.row[0]);
-            let right = block.input[1].add(row * block.row[1]);
-            let out = block.out.add(row * block.out_row);
-            match block.step {
-                [0, 0] => {
-                    let (x, y) = (S::splat(*left), S::splat(*right));
-                    lines::<S>(out, whole, rest, |_, _| function(x, y));
-                }
-                [0, _] => {
-                    let x = S::splat(*left);
-                    lines::<S>(out, whole, rest, |column, lanes| {
-                        function(x, read::<S>(right.add(column), lanes))
-                    });
-                }
-                [_, 0] => {
-                    let y = S::splat(*right);
-                    lines::<S>(out, whole, rest, |column, lanes| {
-                        function(read::<S>(left.add(column), lanes), y)
-                    });
-                }
-                _ => lines::<S>(out, whole, rest, |column, lanes| {
-                    function(
-                        read::<S>(left.add(column), lanes),
-                        read::<S>(right.add(column), lanes),
-                    )
-                }),
-            }
-        }
-    }
+    }};
 }
 
 #[inline(always)]
@@ -351,21 +176,168 @@ unsafe fn read<S: Simd>(at: *const f32, lanes: usize) -> S::V {
 }
 
 #[inline(always)]
-unsafe fn lines<S: Simd>(
+unsafe fn blend_body<S: Simd>(
     out: *mut f32,
-    whole: usize,
-    rest: usize,
-    value: impl Fn(usize, usize) -> S::V,
+    corners: [*const f32; 4],
+    weights: [f32; 2],
+    count: usize,
 ) {
-    let mut column = 0;
+    let whole = count / S::LANES * S::LANES;
+    let rest = count - whole;
     // SAFETY: the caller's contract.
     unsafe {
-        while column < whole {
-            S::store(out.add(column), value(column, S::LANES));
-            column += S::LANES;
+        let (right, down) = (S::splat(weights[0]), S::splat(weights[1]));
+        line!(S, out, whole, rest, |column, lanes| {
+            let a = read::<S>(corners[0].add(column), lanes);
+            let b = read::<S>(corners[1].add(column), lanes);
+            let c = read::<S>(corners[2].add(column), lanes);
+            let d = read::<S>(corners[3].add(column), lanes);
+            let above = S::fma(S::sub(b, a), right, a);
+            let below = S::fma(S::sub(d, c), right, c);
+            S::fma(S::sub(below, above), down, above)
+        });
+    }
+}
+
+#[inline(always)]
+unsafe fn map_body<S: Simd>(function: Map, mut block: Block) {
+    let add = !block.residual.is_null();
+    if !matches!(function, Map::Prelu(_))
+        && block.out_row == block.columns
+        && block.input_row == block.columns
+        && (!add || block.residual_row == block.columns)
+    {
+        block.columns *= block.rows;
+        block.rows = 1;
+    }
+    let whole = block.columns / S::LANES * S::LANES;
+    let rest = block.columns - whole;
+    macro_rules! each {
+        (|$x:ident, $column:ident, $lanes:ident| $value:expr) => {
+            for row in 0..block.rows {
+                let input = block.input.add(row * block.input_row);
+                let out = block.out.add(row * block.out_row);
+                if add {
+                    let residual = block.residual.add(row * block.residual_row);
+                    line!(S, out, whole, rest, |$column, $lanes| {
+                        let $x = S::add(
+                            read::<S>(input.add($column), $lanes),
+                            read::<S>(residual.add($column), $lanes),
+                        );
+                        $value
+                    });
+                } else {
+                    line!(S, out, whole, rest, |$column, $lanes| {
+                        let $x = read::<S>(input.add($column), $lanes);
+                        $value
+                    });
+                }
+            }
+        };
+    }
+    // SAFETY: the caller's contract; vectors past the last column are masked.
+    unsafe {
+        let (zero, one) = (S::splat(0.0), S::splat(1.0));
+        match function {
+            Map::Identity => each!(|x, column, lanes| x),
+            // The bound comes first: what is not a number stays so.
+            Map::Clip(low, high) => {
+                let (low, high) = (S::splat(low), S::splat(high));
+                each!(|x, column, lanes| S::min(high, S::max(low, x)))
+            }
+            Map::Leaky(slope) => {
+                let slope = S::splat(slope);
+                each!(|x, column, lanes| S::fma(slope, S::min(zero, x), S::max(zero, x)))
+            }
+            Map::Prelu(slopes) => each!(|x, column, lanes| {
+                let slope = read::<S>(slopes.add(column), lanes);
+                S::fma(slope, S::min(zero, x), S::max(zero, x))
+            }),
+            Map::HardSigmoid(slope, offset) => {
+                let (slope, offset) = (S::splat(slope), S::splat(offset));
+                each!(|x, column, lanes| S::min(one, S::max(zero, S::fma(slope, x, offset))))
+            }
+            Map::HardSwish => {
+                let (three, six, sixth) = (S::splat(3.0), S::splat(6.0), S::splat(1.0 / 6.0));
+                each!(|x, column, lanes| {
+                    let gate = S::min(six, S::max(zero, S::add(x, three)));
+                    S::mul(S::mul(x, gate), sixth)
+                })
+            }
+            Map::Sigmoid => each!(|x, column, lanes| {
+                S::div(one, S::add(one, math::exp::<S>(S::sub(zero, x))))
+            }),
+            Map::Silu => each!(|x, column, lanes| {
+                S::div(x, S::add(one, math::exp::<S>(S::sub(zero, x))))
+            }),
+            Map::Gelu => each!(|x, column, lanes| math::gelu::<S>(x)),
+            Map::Tanh => each!(|x, column, lanes| math::tanh::<S>(x)),
+            Map::Exp => each!(|x, column, lanes| math::exp::<S>(x)),
+            Map::Affine(scale, shift) => {
+                let (scale, shift) = (S::splat(scale), S::splat(shift));
+                each!(|x, column, lanes| S::fma(scale, x, shift))
+            }
         }
-        if rest > 0 {
-            S::store_part(out.add(column), value(column, rest), rest);
+    }
+}
+
+#[inline(always)]
+unsafe fn pair_body<S: Simd>(function: Pairing, mut block: Pair) {
+    if block.out_row == block.columns
+        && block.step == [1, 1]
+        && block.row == [block.columns, block.columns]
+    {
+        block.columns *= block.rows;
+        block.rows = 1;
+    }
+    let whole = block.columns / S::LANES * S::LANES;
+    let rest = block.columns - whole;
+    macro_rules! each {
+        (|$x:ident, $y:ident| $value:expr) => {
+            for row in 0..block.rows {
+                let left = block.input[0].add(row * block.row[0]);
+                let right = block.input[1].add(row * block.row[1]);
+                let out = block.out.add(row * block.out_row);
+                // A side with one value a row is read only there.
+                let (first, second) = (S::splat(*left), S::splat(*right));
+                match block.step {
+                    [0, 0] => line!(S, out, whole, rest, |_column, _lanes| {
+                        let ($x, $y) = (first, second);
+                        $value
+                    }),
+                    [0, _] => line!(S, out, whole, rest, |column, lanes| {
+                        let ($x, $y) = (first, read::<S>(right.add(column), lanes));
+                        $value
+                    }),
+                    [_, 0] => line!(S, out, whole, rest, |column, lanes| {
+                        let ($x, $y) = (read::<S>(left.add(column), lanes), second);
+                        $value
+                    }),
+                    _ => line!(S, out, whole, rest, |column, lanes| {
+                        let $x = read::<S>(left.add(column), lanes);
+                        let $y = read::<S>(right.add(column), lanes);
+                        $value
+                    }),
+                }
+            }
+        };
+    }
+    if block.columns == 0 {
+        return;
+    }
+    // SAFETY: the caller's contract; vectors past the last column are masked.
+    unsafe {
+        match function {
+            Pairing::Add => each!(|x, y| S::add(x, y)),
+            Pairing::Sub => each!(|x, y| S::sub(x, y)),
+            Pairing::Mul => each!(|x, y| S::mul(x, y)),
+            Pairing::Div => each!(|x, y| S::div(x, y)),
+            Pairing::Max => each!(|x, y| S::max(x, y)),
+            Pairing::Min => each!(|x, y| S::min(x, y)),
+            Pairing::SquaredDifference => each!(|x, y| {
+                let difference = S::sub(x, y);
+                S::mul(difference, difference)
+            }),
         }
     }
 }
@@ -373,6 +345,7 @@ unsafe fn lines<S: Simd>(
 #[inline(always)]
 unsafe fn softmax_body<S: Simd>(block: Block) {
     let whole = block.columns / S::LANES * S::LANES;
+    let rest = block.columns - whole;
     for row in 0..block.rows {
         // SAFETY: the caller's contract.
         unsafe {
@@ -398,8 +371,7 @@ unsafe fn softmax_body<S: Simd>(block: Block) {
                 column += S::LANES;
             }
             let mut total = S::sum(total);
-            if whole < block.columns {
-                let rest = block.columns - whole;
+            if rest > 0 {
                 let y = math::exp::<S>(S::sub(S::load_part(input.add(whole), rest), shift));
                 S::store_part(out.add(whole), y, rest);
                 for column in whole..block.columns {
@@ -407,8 +379,8 @@ unsafe fn softmax_body<S: Simd>(block: Block) {
                 }
             }
             let scale = S::splat(1.0 / total);
-            lines::<S>(out, whole, block.columns - whole, |column, lanes| {
-                S::mul(read::<S>(out.add(column), lanes), scale)
+            line!(S, out, whole, rest, |column, lanes| {
+                S::mul(read::<S>(out.add(column).cast_const(), lanes), scale)
             });
         }
     }
@@ -422,20 +394,20 @@ unsafe fn sum_rows_body<S: Simd>(block: Block, scale: f32) {
         // SAFETY: the caller's contract; lanes past the last column are masked.
         unsafe {
             let at = block.input.add(column);
+            let step = block.input_row;
             // Four sums, so that additions do not wait for each other.
             let zero = S::splat(0.0);
             let (mut a, mut b, mut c, mut d) = (zero, zero, zero, zero);
             let mut row = 0;
-            let value = |row: usize| read::<S>(at.add(row * block.input_row), lanes);
             while row + 4 <= block.rows {
-                a = S::add(a, value(row));
-                b = S::add(b, value(row + 1));
-                c = S::add(c, value(row + 2));
-                d = S::add(d, value(row + 3));
+                a = S::add(a, read::<S>(at.add(row * step), lanes));
+                b = S::add(b, read::<S>(at.add((row + 1) * step), lanes));
+                c = S::add(c, read::<S>(at.add((row + 2) * step), lanes));
+                d = S::add(d, read::<S>(at.add((row + 3) * step), lanes));
                 row += 4;
             }
             while row < block.rows {
-                a = S::add(a, value(row));
+                a = S::add(a, read::<S>(at.add(row * step), lanes));
                 row += 1;
             }
             let sum = S::mul(S::add(S::add(a, b), S::add(c, d)), S::splat(scale));

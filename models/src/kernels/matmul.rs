@@ -196,6 +196,9 @@ impl PackedMatrix {
     }
 }
 
+/// Elements ahead of which weights are asked for.
+const AHEAD: usize = 1024;
+
 /// Columns of the widest register tile.
 const TILE_COLUMNS: usize = 32;
 
@@ -290,6 +293,11 @@ unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
         for segment in 0..left.segments {
             let mut at = left.start.add(segment * left.segment);
             for _ in 0..k {
+                // Weights that come from beyond the second level arrive in time; a panel is followed by the next.
+                S::prefetch(weights.wrapping_add(AHEAD));
+                if VECTORS > 1 {
+                    S::prefetch(weights.wrapping_add(AHEAD + S::LANES));
+                }
                 let w0 = S::load(weights);
                 let w1 = if VECTORS > 1 {
                     S::load(weights.add(S::LANES))

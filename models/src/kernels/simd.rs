@@ -117,6 +117,8 @@ pub(crate) trait Simd: Copy {
     unsafe fn round(a: Self::V) -> Self::V;
     /// `2^n` for integral `n` in -126..=127.
     unsafe fn pow2(n: Self::V) -> Self::V;
+    /// Asks for the line of `p` to be brought into the cache; any address goes.
+    unsafe fn prefetch(_p: *const f32) {}
     unsafe fn sum(a: Self::V) -> f32;
     unsafe fn maximum(a: Self::V) -> f32;
 }
@@ -293,6 +295,10 @@ mod x86 {
             }
         }
         #[inline(always)]
+        unsafe fn prefetch(p: *const f32) {
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+        }
+        #[inline(always)]
         unsafe fn sum(a: Self::V) -> f32 {
             unsafe {
                 let x = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
@@ -384,6 +390,10 @@ mod x86 {
                 let exponent = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
                 _mm512_castsi512_ps(_mm512_slli_epi32::<23>(exponent))
             }
+        }
+        #[inline(always)]
+        unsafe fn prefetch(p: *const f32) {
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
         }
         #[inline(always)]
         unsafe fn sum(a: Self::V) -> f32 {

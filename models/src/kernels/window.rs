@@ -422,18 +422,19 @@ unsafe fn pool_body<S: Simd>(pooling: Pooling, line: Line, channels: usize) {
             // SAFETY: the taps are inside the map by `inside`.
             unsafe {
                 let start = line.input.add(top * line.row + left * line.pixel + channel);
-                let at = |i: usize, j: usize| {
-                    let place =
-                        i * line.down.dilation * line.row + j * line.right.dilation * line.pixel;
-                    read::<S>(start.add(place), lanes, whole)
-                };
+                // Not closures: they might stay outside of the entry point that enables the instructions.
+                let (step_y, step_x) = (
+                    line.down.dilation * line.row,
+                    line.right.dilation * line.pixel,
+                );
                 let out = line.output.add(x * line.output_pixel + channel);
                 let result = match pooling {
                     Pooling::Max => {
                         let mut best = S::splat(f32::NEG_INFINITY);
                         for i in 0..rows {
                             for j in 0..columns {
-                                best = S::max(best, at(i, j));
+                                let at = start.add(i * step_y + j * step_x);
+                                best = S::max(best, read::<S>(at, lanes, whole));
                             }
                         }
                         best
@@ -442,7 +443,8 @@ unsafe fn pool_body<S: Simd>(pooling: Pooling, line: Line, channels: usize) {
                         let mut sum = S::splat(0.0);
                         for i in 0..rows {
                             for j in 0..columns {
-                                sum = S::add(sum, at(i, j));
+                                let at = start.add(i * step_y + j * step_x);
+                                sum = S::add(sum, read::<S>(at, lanes, whole));
                             }
                         }
                         S::mul(sum, S::splat(1.0 / taps as f32))

@@ -276,6 +276,7 @@ fn client() -> Client {
             sentiment: double.clone(),
             toxicity: double.clone(),
             labels: double.clone(),
+            images: crate::app::Images::unavailable(),
             long_texts: None,
             pii_extensions: false,
         },

@@ -166,7 +166,7 @@ pub async fn embeddings(
             Failure { message, ..failure }.at("input")
         })?;
         let dimensions = embedding.vector.len();
-        if wanted.is_some_and(|wanted| wanted != dimensions as u64) {
+        if !builtin && wanted.is_some_and(|wanted| wanted != dimensions as u64) {
             return Err(refused(dimensions));
         }
         usage += embedding.tokens;

@@ -1,0 +1,369 @@
+//! The graph runtime against `tests/golden/graphs_onnx.json` (ONNX Runtime) and `graphs_tfjs.json`
+//! (TensorFlow.js), and single operations against their definitions.
+
+use escala_models::Compute;
+use escala_models::graph::{
+    Error, Function, Graph, Input, Limits, Network, Op, Padding, Pool, PoolKind, Tensor, Window,
+};
+use escala_models::kernels::Isa;
+use escala_weights::{Silent, Store, StoreOptions};
+use proptest::prelude::*;
+use serde_json::Value;
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/");
+
+fn golden(file: &str) -> Vec<(String, Value)> {
+    let text = std::fs::read_to_string(format!("{GOLDEN}{file}")).expect("golden");
+    let mut golden: Value = serde_json::from_str(&text).expect("json");
+    let networks = golden["networks"].as_object_mut().expect("networks");
+    let networks: Vec<_> = std::mem::take(networks).into_iter().collect();
+    assert!(networks.len() >= 5);
+    networks
+}
+
+/// The graph of `entry/file` or of `entry`; what follows ` of ` says what is special about a case.
+fn graph(key: &str) -> Graph {
+    let key = key.split(" of ").next().expect("a first part");
+    let (entry, file) = key.split_once('/').unwrap_or((key, ""));
+    let store = Store::open(StoreOptions::default()).expect("store");
+    let files = store.ensure(entry, &Silent).expect("weights");
+    let path = |name: &str| files.path(name).expect("path");
+    if file.is_empty() {
+        Graph::open_tfjs_files(path("graph.json"), path("model.safetensors")).expect("graph")
+    } else {
+        Graph::open_onnx(path(&format!("{file}.onnx"))).expect("graph")
+    }
+}
+
+fn numbers(value: &Value) -> Vec<usize> {
+    serde_json::from_value(value.clone()).expect("numbers")
+}
+
+/// The input that `make_graphs.py` describes.
+fn noise(case: &Value) -> (Vec<usize>, Vec<f32>) {
+    let shape = numbers(&case["shape"]);
+    let number = |key: &str| case[key].as_f64().expect("a number");
+    let (offset, scale) = (number("offset"), number("scale"));
+    let value = |i: usize| {
+        let value = offset + scale * ((i * 7919 % 1021) as f64) / 1020.0;
+        if case["integral"] == true {
+            value.trunc() as f32
+        } else {
+            value as f32
+        }
+    };
+    let count = shape.iter().product();
+    (shape, (0..count).map(value).collect())
+}
+
+fn check(network: &Network, key: &str, case: &Value, compute: &Compute) {
+    let (shape, data) = noise(case);
+    let input = Input {
+        name: case["input"].as_str().expect("a name"),
+        shape: &shape,
+        data: &data,
+    };
+    let outputs = network.run(compute, &[input]).expect(key);
+    let wanted = case["outputs"].as_object().expect("outputs");
+    assert_eq!(outputs.len(), wanted.len(), "{key}");
+    for (name, wanted) in wanted {
+        let output = outputs
+            .iter()
+            .find(|output| output.name == *name)
+            .unwrap_or_else(|| panic!("{key} has no output {name}"));
+        assert_eq!(output.tensor.shape(), numbers(&wanted["shape"]), "{key}");
+        let values: Vec<f64> = serde_json::from_value(wanted["values"].clone()).expect("values");
+        // Sums of thousands of products in another order, through up to a hundred layers: the references
+        // agree to about one part in a million of the largest value.
+        let largest = values.iter().fold(0f64, |largest, x| largest.max(x.abs()));
+        let places = numbers(&wanted["at"]);
+        assert!(places.len() == values.len() && !values.is_empty());
+        for (at, want) in places.into_iter().zip(values) {
+            let got = f64::from(output.tensor.data()[at]);
+            assert!(
+                (got - want).abs() <= 2e-6 * largest + 2e-6,
+                "{key} {name} {at}: {got} {want}"
+            );
+        }
+    }
+}
+
+#[test]
+fn networks_answer_what_the_references_do() {
+    for file in ["graphs_onnx.json", "graphs_tfjs.json"] {
+        for (key, case) in golden(file) {
+            let network = Network::compile(graph(&key)).expect("network");
+            // Alone, shared, and shared unevenly.
+            for threads in [1, 2, 3] {
+                check(&network, &key, &case, &Compute::cpu(threads));
+            }
+        }
+    }
+}
+
+#[test]
+fn every_instruction_set_gives_the_same() {
+    for file in ["graphs_onnx.json", "graphs_tfjs.json"] {
+        for (key, case) in golden(file) {
+            if !["pp-ocr-v6/cls", "face-iris", "movenet-lightning"].contains(&key.as_str()) {
+                continue;
+            }
+            for isa in Isa::available() {
+                let network =
+                    Network::compile_for(graph(&key), isa, Limits::default()).expect("network");
+                check(&network, &key, &case, &Compute::cpu(1));
+            }
+        }
+    }
+}
+
+#[test]
+fn one_network_runs_in_several_threads_and_sizes_at_once() {
+    let cases = golden("graphs_onnx.json");
+    let sizes: Vec<&(String, Value)> = cases
+        .iter()
+        .filter(|(key, _)| key.starts_with("pp-ocr-v6/rec"))
+        .collect();
+    assert_eq!(sizes.len(), 2);
+    let network = Network::compile(graph("pp-ocr-v6/rec")).expect("network");
+    std::thread::scope(|scope| {
+        for turn in 0..4 {
+            let (network, (key, case)) = (&network, sizes[turn % 2]);
+            scope.spawn(move || {
+                for _ in 0..3 {
+                    check(network, key, case, &Compute::cpu(1));
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn the_dictionary_comes_with_the_network() {
+    let graph = graph("pp-ocr-v6/rec");
+    let dictionary = graph.metadata("character").expect("dictionary");
+    assert_eq!(dictionary.lines().count(), 18_708);
+}
+
+#[test]
+fn inputs_that_do_not_fit_are_refused() {
+    let network = Network::compile(graph("face-iris")).expect("network");
+    let compute = Compute::cpu(1);
+    let data = vec![0.5; 64 * 64 * 3];
+    let run =
+        |name, shape: &[usize], data: &[f32]| network.run(&compute, &[Input { name, shape, data }]);
+    assert!(run("input_1", &[1, 64, 64, 3], &data).is_ok());
+    for (name, shape, data) in [
+        ("other", &[1, 64, 64, 3][..], &data[..]),
+        ("input_1", &[1, 64, 3, 64], &data),
+        ("input_1", &[64, 64, 3], &data),
+        ("input_1", &[2, 64, 64, 3], &data),
+        ("input_1", &[1, 64, 64, 3], &data[1..]),
+    ] {
+        assert!(matches!(run(name, shape, data), Err(Error::Input(_))));
+    }
+    assert!(matches!(network.run(&compute, &[]), Err(Error::Input(_))));
+    let broken = vec![f32::NAN; data.len()];
+    assert!(matches!(
+        run("input_1", &[1, 64, 64, 3], &broken),
+        Err(Error::NotFinite(_))
+    ));
+}
+
+#[test]
+fn a_run_over_the_limit_is_refused() {
+    let limits = Limits {
+        workspace: 10_000,
+        ..Limits::default()
+    };
+    let network = Network::compile_for(graph("face-iris"), Isa::best(), limits).expect("network");
+    let data = vec![0.5; 64 * 64 * 3];
+    let input = Input {
+        name: "input_1",
+        shape: &[1, 64, 64, 3],
+        data: &data,
+    };
+    assert!(matches!(
+        network.run(&Compute::cpu(1), &[input]),
+        Err(Error::TooLarge { .. })
+    ));
+}
+
+fn pseudo(i: usize) -> f32 {
+    ((i * 7919 + 13) % 1021) as f32 / 510.0 - 1.0
+}
+
+/// A convolution by its definition, in double precision: `[batch, height, width, channels]`.
+#[allow(clippy::too_many_arguments)]
+fn convolution(
+    x: &[f32],
+    shape: [usize; 4],
+    weights: &[f32],
+    bias: &[f32],
+    window: &Window,
+    pads: [usize; 4],
+    groups: usize,
+) -> (Vec<usize>, Vec<f64>) {
+    let [batch, height, width, channels] = shape;
+    let (outputs, depth) = (bias.len(), channels / groups);
+    let fit = |axis: usize, length: usize| {
+        let extent = (window.size[axis] - 1) * window.dilations[axis] + 1;
+        (length + pads[axis] + pads[axis + 2] - extent) / window.strides[axis] + 1
+    };
+    let (rows, columns) = (fit(0, height), fit(1, width));
+    let mut sums = Vec::new();
+    for image in 0..batch {
+        for y in 0..rows {
+            for x_out in 0..columns {
+                for output in 0..outputs {
+                    let group = output / (outputs / groups);
+                    let mut sum = f64::from(bias[output]);
+                    for i in 0..window.size[0] {
+                        for j in 0..window.size[1] {
+                            let v = y * window.strides[0] + i * window.dilations[0];
+                            let u = x_out * window.strides[1] + j * window.dilations[1];
+                            let (Some(v), Some(u)) =
+                                (v.checked_sub(pads[0]), u.checked_sub(pads[1]))
+                            else {
+                                continue;
+                            };
+                            if v >= height || u >= width {
+                                continue;
+                            }
+                            for c in 0..depth {
+                                let value = x[((image * height + v) * width + u) * channels
+                                    + group * depth
+                                    + c];
+                                let weight = weights[((output * depth + c) * window.size[0] + i)
+                                    * window.size[1]
+                                    + j];
+                                sum += f64::from(value) * f64::from(weight);
+                            }
+                        }
+                    }
+                    sums.push(sum);
+                }
+            }
+        }
+    }
+    (vec![batch, rows, columns, outputs], sums)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    /// A convolution with a residual and a function, beside another in a concatenation, against the
+    /// definition: every kernel the planner can choose.
+    #[test]
+    fn convolutions_are_their_definition(
+        batch in 1usize..3, size in (4usize..14, 4usize..14),
+        groups in prop_oneof![Just(1usize), Just(1), Just(2), Just(0)],
+        depth in 1usize..20, own in 1usize..36,
+        kernel in (prop_oneof![Just(1usize), 1usize..4], prop_oneof![Just(1usize), 1usize..4]),
+        strides in (1usize..3, 1usize..3), dilations in (1usize..3, 1usize..3),
+        pads in (0usize..2, 0usize..3, 0usize..2, 0usize..2),
+        threads in 1usize..4, residual in any::<bool>(), leaky in any::<bool>(),
+    ) {
+        // 0 stands for a depthwise one.
+        let (groups, depth, own) = if groups == 0 { (depth, 1, 1) } else { (groups, depth, own) };
+        let (channels, outputs) = (groups * depth, groups * own);
+        let shape = [batch, size.0, size.1, channels];
+        let pads = [pads.0, pads.1, pads.2, pads.3];
+        let window = Window {
+            size: [kernel.0, kernel.1],
+            strides: [strides.0, strides.1],
+            dilations: [dilations.0, dilations.1],
+            padding: Padding::Explicit(pads),
+            ceil: false,
+        };
+        let x: Vec<f32> = (0..shape.iter().product()).map(pseudo).collect();
+        let weights: Vec<f32> = (0..outputs * depth * kernel.0 * kernel.1).map(|i| pseudo(i + 3)).collect();
+        let bias: Vec<f32> = (0..outputs).map(|i| pseudo(i + 7)).collect();
+        let (made, sums) = convolution(&x, shape, &weights, &bias, &window, pads, groups);
+        let other: Vec<f32> = (0..sums.len()).map(|i| pseudo(i + 11)).collect();
+
+        let mut graph = Graph::new();
+        let input = graph.input("x", &[None, Some(size.0), Some(size.1), Some(channels)]);
+        let tensor = Tensor::new(&[outputs, depth, kernel.0, kernel.1], weights).expect("weights");
+        let mut y = graph.conv("conv", input, tensor, Some(&bias), window, groups).expect("conv");
+        let mut inputs = vec![Input { name: "x", shape: &shape, data: &x }];
+        let second = graph.input("residual", &[None, None, None, None]);
+        inputs.push(Input { name: "residual", shape: &made, data: &other });
+        if residual {
+            y = graph.add("sum", y, second);
+        }
+        if leaky {
+            y = graph.map("leaky", Function::Leaky(0.25), y);
+        }
+        let joined = graph.apply("joined", Op::Concat { axis: 3 }, &[second, y]);
+        graph.output("y", y);
+        graph.output("joined", joined);
+        let network = Network::compile(graph).expect("network");
+        let outputs_made = network.run(&Compute::cpu(threads), &inputs).expect("run");
+        prop_assert_eq!(outputs_made[0].tensor.shape(), &made[..]);
+        for (at, sum) in sums.iter().enumerate() {
+            let mut want = *sum;
+            if residual {
+                want += f64::from(other[at]);
+            }
+            if leaky && want < 0.0 {
+                want *= 0.25;
+            }
+            let got = f64::from(outputs_made[0].tensor.data()[at]);
+            prop_assert!((got - want).abs() < 1e-4, "{at}: {got} {want}");
+            let (pixel, channel) = (at / outputs, at % outputs);
+            let place = pixel * 2 * outputs + channel;
+            let both = outputs_made[1].tensor.data();
+            prop_assert_eq!(both[place], other[at]);
+            prop_assert!((f64::from(both[place + outputs]) - want).abs() < 1e-4);
+        }
+    }
+
+    /// Pads, pools, slices, transposes and means of a map, however they are joined, against loops.
+    #[test]
+    fn views_are_what_they_say(
+        size in (3usize..9, 3usize..9, 1usize..20), cut in (0usize..2, 0usize..2), threads in 1usize..3,
+    ) {
+        let (height, width, channels) = size;
+        let shape = [1, height, width, channels];
+        let x: Vec<f32> = (0..height * width * channels).map(pseudo).collect();
+        let mut graph = Graph::new();
+        let input = graph.input("x", &shape.map(Some));
+        let moved = graph.apply("moved", Op::Transpose(vec![0, 3, 1, 2]), &[input]);
+        let bounds = [vec![cut.0 as i64, cut.1 as i64], vec![i64::MAX, -1], vec![2, 3]]
+            .map(|list| graph.integers(&list));
+        let part = graph.apply("part", Op::Slice, &[moved, bounds[0], bounds[1], bounds[2]]);
+        let amounts = graph.integers(&[0, 0, 1, 0, 0, 0, 0, 2]);
+        let padded = graph.apply("padded", Op::Pad { value: 3.0 }, &[part, amounts]);
+        let pool = Pool { kind: PoolKind::Average, window: Window::square(2, 1, Padding::Same) };
+        let last = graph.apply("last", Op::Transpose(vec![0, 2, 3, 1]), &[padded]);
+        let pooled = graph.apply("pooled", Op::Pool(pool), &[last]);
+        graph.output("padded", padded);
+        graph.output("pooled", pooled);
+        let network = Network::compile(graph).expect("network");
+        let data = Input { name: "x", shape: &shape, data: &x };
+        let outputs = network.run(&Compute::cpu(threads), &[data]).expect("run");
+        let (rows, columns) = (height - cut.0 + 1, width - 1 - cut.1.min(width - 1) + 2);
+        prop_assert_eq!(outputs[0].tensor.shape(), &[1, channels, rows, columns]);
+        let value = |c: usize, y: usize, u: usize| -> f32 {
+            if y == 0 || u + 2 >= columns { 3.0 } else {
+                x[((y - 1 + cut.0) * width + u + cut.1) * channels + c]
+            }
+        };
+        for c in 0..channels {
+            for y in 0..rows {
+                for u in 0..columns {
+                    let got = outputs[0].tensor.data()[(c * rows + y) * columns + u];
+                    prop_assert_eq!(got, value(c, y, u));
+                    let inside: Vec<f32> = [(y, u), (y, u + 1), (y + 1, u), (y + 1, u + 1)]
+                        .into_iter()
+                        .filter(|&(y, u)| y < rows && u < columns)
+                        .map(|(y, u)| value(c, y, u))
+                        .collect();
+                    let want = inside.iter().sum::<f32>() / inside.len() as f32;
+                    let got = outputs[1].tensor.data()[(y * columns + u) * channels + c];
+                    prop_assert!((got - want).abs() < 1e-5);
+                }
+            }
+        }
+    }
+}
