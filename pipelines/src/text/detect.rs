@@ -204,27 +204,30 @@ impl Ends {
 fn mean_inside(map: &[f32], columns: usize, quad: &Quad) -> f32 {
     let rows = map.len() / columns;
     let corners = quad.map(|point| Point::new(point.x.trunc(), point.y.trunc()));
-    let span = |of: fn(&Point) -> f32, last: usize| {
-        let places = corners.iter().map(of);
-        let (low, high) = places.fold((f32::INFINITY, 0.0_f32), |(l, h), v| (l.min(v), h.max(v)));
-        (low.max(0.0) as usize, (high as usize).min(last))
-    };
-    let (left, right) = span(|p| p.x, columns - 1);
-    let (top, bottom) = span(|p| p.y, rows - 1);
-    let inside = |x: usize, y: usize| {
-        let (x, y) = (x as f32, y as f32);
-        (0..4).all(|edge| {
-            let (a, b) = (corners[edge], corners[(edge + 1) % 4]);
-            (b.x - a.x) * (y - a.y) - (b.y - a.y) * (x - a.x) >= 0.0
-        })
-    };
+    let places = corners.iter().map(|corner| corner.y);
+    let (top, bottom) = places.fold((f32::INFINITY, 0.0_f32), |(l, h), v| (l.min(v), h.max(v)));
+    let (top, bottom) = (top.max(0.0) as usize, (bottom as usize).min(rows - 1));
     let (mut sum, mut count) = (0.0, 0_usize);
     for y in top..=bottom {
-        for x in left..=right {
-            if inside(x, y) {
-                sum += f64::from(map[y * columns + x]);
-                count += 1;
+        // Each edge of the rectangle leaves a part of the row; corners are whole, so this is exact.
+        let (mut from, mut to) = (0.0_f64, columns as f64 - 1.0);
+        for edge in 0..4 {
+            let (a, b) = (corners[edge], corners[(edge + 1) % 4]);
+            let (across, down) = (f64::from(b.x - a.x), f64::from(b.y - a.y));
+            let below = y as f64 - f64::from(a.y);
+            if down > 0.0 {
+                to = to.min(f64::from(a.x) + across * below / down);
+            } else if down < 0.0 {
+                from = from.max(f64::from(a.x) + across * below / down);
+            } else if across * below < 0.0 {
+                to = -1.0;
             }
+        }
+        let (from, to) = (from.ceil(), to.floor());
+        if from <= to {
+            let row = &map[y * columns + from as usize..=y * columns + to as usize];
+            sum += row.iter().map(|&value| f64::from(value)).sum::<f64>();
+            count += row.len();
         }
     }
     if count == 0 {
@@ -246,14 +249,14 @@ fn grow(quad: &Quad) -> Vec<Point> {
         (-(b.x - a.x)).atan2(b.y - a.y)
     };
     let mut outline = Vec::with_capacity(4 * (ROUND + 1));
-    for corner in 0..4 {
-        let from = outward(corner + 3);
-        let turn = (outward(corner) - from).rem_euclid(std::f32::consts::TAU);
+    for (index, corner) in corners.iter().enumerate() {
+        let from = outward(index + 3);
+        let turn = (outward(index) - from).rem_euclid(std::f32::consts::TAU);
         for step in 0..=ROUND {
             let angle = from + turn * step as f32 / ROUND as f32;
             outline.push(Point::new(
-                (corners[corner].x + distance * angle.cos()).round(),
-                (corners[corner].y + distance * angle.sin()).round(),
+                (corner.x + distance * angle.cos()).round(),
+                (corner.y + distance * angle.sin()).round(),
             ));
         }
     }
@@ -369,6 +372,25 @@ mod tests {
             ],
         );
         assert_eq!(lines(&frame, 200, 100, &prepared(200, 100)).unwrap(), []);
+    }
+
+    #[test]
+    fn the_mean_is_of_what_is_inside() {
+        let map: Vec<f32> = (0..20 * 10).map(|i| (i % 20) as f32).collect();
+        let mean = |corners: [(f32, f32); 4]| {
+            mean_inside(&map, 20, &corners.map(|(x, y)| Point::new(x, y)))
+        };
+        assert_eq!(mean([(2.0, 1.0), (6.0, 1.0), (6.0, 3.0), (2.0, 3.0)]), 4.0);
+        // A square on its corner: 1 + 3 + 5 + 3 + 1 pixels around 5, 4.
+        assert_eq!(mean([(3.0, 4.0), (5.0, 2.0), (7.0, 4.0), (5.0, 6.0)]), 5.0);
+        assert_eq!(
+            mean([(-9.0, 0.0), (40.0, 0.0), (40.0, 30.0), (-9.0, 30.0)]),
+            9.5
+        );
+        assert_eq!(
+            mean([(30.0, 1.0), (40.0, 1.0), (40.0, 3.0), (30.0, 3.0)]),
+            0.0
+        );
     }
 
     #[test]
