@@ -15,8 +15,8 @@ use escala_pipelines::faces::looks::Gender;
 use escala_pipelines::faces::{Face, FacesInput, FacesOptions, FacesTask, similarity};
 use escala_pipelines::moderation::{ModerationInput, ModerationTask, labels};
 use escala_pipelines::objects::{ObjectsInput, ObjectsTask};
+use escala_pipelines::ocr::{OcrInput, OcrTask};
 use escala_pipelines::task::{LoadContext, Pipeline, Task};
-use escala_pipelines::text::{TextInput, TextTask};
 use escala_pipelines::vision::{Area, Point};
 use escala_weights::{Catalog, Silent, Store, StoreOptions};
 use serde_json::Value;
@@ -253,7 +253,7 @@ fn faces_are_those_of_the_reference() {
 
 #[test]
 fn text_is_that_of_the_reference() {
-    let pipeline = load(TextTask::default());
+    let pipeline = load(OcrTask::default());
     let golden = golden("ocr");
     let compute = Compute::cpu(2);
     let mut compared = 0;
@@ -262,7 +262,7 @@ fn text_is_that_of_the_reference() {
             continue;
         };
         let image = name(&item["image"]);
-        let answers = pipeline.run(&compute, &[TextInput { image: bytes }]);
+        let answers = pipeline.run(&compute, &[OcrInput { image: bytes }]);
         let found = answers.into_iter().next().expect("one").expect("text");
         let wanted = list(&item["lines"]);
         let texts: Vec<_> = found

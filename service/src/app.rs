@@ -11,11 +11,11 @@ use escala_pipelines::faces::{Faces, FacesInput};
 use escala_pipelines::labels::{Labels, LabelsInput};
 use escala_pipelines::language::Languages;
 use escala_pipelines::moderation::{ModerationInput, Opinions};
+use escala_pipelines::ocr::{OcrFound, OcrInput};
 use escala_pipelines::pii::{Pii, PiiInput};
 use escala_pipelines::sentiment::{Scores, SentimentInput};
 use escala_pipelines::syntax::{Syntax, SyntaxInput};
 use escala_pipelines::targeted::Targeted;
-use escala_pipelines::text::{TextFound, TextInput};
 use escala_pipelines::toxicity::Toxicity;
 use escala_pipelines::{Error, Kind, Options, Result};
 use std::future::Future;
@@ -70,7 +70,7 @@ pub struct Images {
     /// Faces.
     pub faces: Arc<dyn Predict<FacesInput, Faces>>,
     /// Text.
-    pub text: Arc<dyn Predict<TextInput, TextFound>>,
+    pub text: Arc<dyn Predict<OcrInput, OcrFound>>,
     /// What a moderator should see.
     pub moderation: Arc<dyn Predict<ModerationInput, Opinions>>,
     /// People and the parts of their bodies.

@@ -21,12 +21,12 @@ use escala_pipelines::image::ImageLimits;
 use escala_pipelines::labels::LabelsTask;
 use escala_pipelines::language::LanguageTask;
 use escala_pipelines::moderation::ModerationTask;
+use escala_pipelines::ocr::OcrTask;
 use escala_pipelines::pii::PiiTask;
 use escala_pipelines::sentiment::{SentimentTask, SharedClassifier};
 use escala_pipelines::syntax::{SharedEnglish, SharedModel, Syntax, SyntaxInput, SyntaxTask};
 use escala_pipelines::targeted::{Sentences, TargetedTask};
 use escala_pipelines::task::Task;
-use escala_pipelines::text::TextTask;
 use escala_pipelines::toxicity::ToxicityTask;
 use escala_pipelines::windows;
 use escala_weights::{Progress, Store, StoreOptions, Terminal};
@@ -62,7 +62,7 @@ pub struct Machine {
     /// Faces in an image.
     pub faces: Handle<FacesTask>,
     /// Text in an image.
-    pub image_text: Handle<TextTask>,
+    pub image_text: Handle<OcrTask>,
     /// What a moderator should see of an image.
     pub moderation: Handle<ModerationTask>,
     /// People in an image and the parts of their bodies.
@@ -203,7 +203,7 @@ impl Machine {
         let targeted = engine.register(TargetedTask::new(english, sentences))?;
         let sentiment_multilingual = engine.register(SentimentTask::multilingual(multilingual))?;
         let faces = engine.register(FacesTask::new(images))?;
-        let image_text = engine.register(TextTask::new(images))?;
+        let image_text = engine.register(OcrTask::new(images))?;
         let moderation = engine.register(ModerationTask::new(images))?;
         let bodies = engine.register(BodiesTask::new(images))?;
         let face_search = engine.register(SearchTask)?;

@@ -8,8 +8,8 @@ use crate::app::one;
 use crate::aws::dispatch::Call;
 use crate::aws::errors::Failure;
 use crate::aws::{Aws, number};
-use escala_pipelines::text::recognise::Word;
-use escala_pipelines::text::{TextFound, TextInput};
+use escala_pipelines::ocr::recognise::Word;
+use escala_pipelines::ocr::{OcrFound, OcrInput};
 use escala_pipelines::vision::Point;
 use escala_pipelines::{Error, Options};
 use serde::Deserialize;
@@ -97,7 +97,7 @@ struct Geometry {
 }
 
 impl Geometry {
-    fn of(found: &TextFound, word: &Word) -> Self {
+    fn of(found: &OcrFound, word: &Word) -> Self {
         let (width, height) = (found.width.max(1) as f32, found.height.max(1) as f32);
         let corners = word
             .quad
@@ -156,14 +156,14 @@ pub async fn detect(
     let fail = |error| Failure::of(call.service.id, call.operation, error);
     let filters = input.filters.unwrap_or_default();
     let image = input.image.encoded()?;
-    let found = one(&*aws.images.text, TextInput { image }, options).await;
+    let found = one(&*aws.images.text, OcrInput { image }, options).await;
     let found = found.map_err(fail)?;
     let detections = detections(&found, &filters).map_err(fail)?;
     Ok(json!({"TextDetections": detections, "TextModelVersion": VERSION}))
 }
 
 /// Lines first, then words, each word with the number of its line, as AWS orders them.
-fn detections(found: &TextFound, filters: &Filters) -> Result<Vec<Value>, Error> {
+fn detections(found: &OcrFound, filters: &Filters) -> Result<Vec<Value>, Error> {
     let (mut lines, mut words) = (Vec::new(), Vec::new());
     for reading in &found.lines {
         let kept = reading.words.iter().filter_map(|word| {

@@ -15,7 +15,7 @@ pub mod rectangle;
 pub mod rectify;
 pub mod task;
 
-pub use task::{TextFound, TextInput, TextPipeline, TextTask};
+pub use task::{OcrFound, OcrInput, OcrPipeline, OcrTask};
 
 use crate::error::{Error, Kind};
 use crate::image::resize::Crop;

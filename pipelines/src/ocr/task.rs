@@ -20,14 +20,14 @@ const LINES: usize = 500;
 
 /// One image.
 #[derive(Clone, Debug)]
-pub struct TextInput {
+pub struct OcrInput {
     /// The encoded image.
     pub image: Bytes,
 }
 
 /// The text of one image.
 #[derive(Clone, Debug, PartialEq)]
-pub struct TextFound {
+pub struct OcrFound {
     /// Columns of the image.
     pub width: u32,
     /// Rows of the image.
@@ -38,21 +38,21 @@ pub struct TextFound {
 
 /// Text in images by PP-OCRv6.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct TextTask {
+pub struct OcrTask {
     limits: ImageLimits,
 }
 
-impl TextTask {
+impl OcrTask {
     /// The task for images within `limits`.
     pub fn new(limits: ImageLimits) -> Self {
         Self { limits }
     }
 }
 
-impl Task for TextTask {
-    type Input = TextInput;
-    type Output = TextFound;
-    type Pipeline = TextPipeline;
+impl Task for OcrTask {
+    type Input = OcrInput;
+    type Output = OcrFound;
+    type Pipeline = OcrPipeline;
 
     fn name(&self) -> &'static str {
         "text"
@@ -66,7 +66,7 @@ impl Task for TextTask {
         Unit::Pixels
     }
 
-    fn cost(&self, input: &TextInput) -> u64 {
+    fn cost(&self, input: &OcrInput) -> u64 {
         // The detector sees about half a million pixels at least.
         self.limits.cost(&input.image) + 500_000
     }
@@ -85,11 +85,11 @@ impl Task for TextTask {
         Some(200_000_000)
     }
 
-    fn load(&self, context: &LoadContext<'_>) -> Result<TextPipeline> {
+    fn load(&self, context: &LoadContext<'_>) -> Result<OcrPipeline> {
         let files = files(context, MODEL)?;
         let list = std::fs::read_to_string(path(&files, MODEL, "characters.txt")?)
             .map_err(|cause| unavailable(MODEL, cause))?;
-        Ok(TextPipeline {
+        Ok(OcrPipeline {
             detector: Network::onnx(&files, MODEL, "det.onnx")?,
             orientation: Network::onnx(&files, MODEL, "cls.onnx")?,
             recogniser: Network::onnx(&files, MODEL, "rec.onnx")?,
@@ -100,7 +100,7 @@ impl Task for TextTask {
 }
 
 /// The loaded networks.
-pub struct TextPipeline {
+pub struct OcrPipeline {
     detector: Network,
     orientation: Network,
     recogniser: Network,
@@ -115,8 +115,8 @@ struct Shown {
     input: detect::Input,
 }
 
-impl TextPipeline {
-    fn find(&self, compute: &Compute, shown: &Shown) -> Result<TextFound> {
+impl OcrPipeline {
+    fn find(&self, compute: &Compute, shown: &Shown) -> Result<OcrFound> {
         let Shown {
             width,
             height,
@@ -143,7 +143,7 @@ impl TextPipeline {
                 });
             }
         }
-        Ok(TextFound {
+        Ok(OcrFound {
             width: *width,
             height: *height,
             lines,
@@ -172,16 +172,16 @@ impl TextPipeline {
     }
 }
 
-impl Pipeline for TextPipeline {
-    type Input = TextInput;
-    type Output = TextFound;
+impl Pipeline for OcrPipeline {
+    type Input = OcrInput;
+    type Output = OcrFound;
 
     fn memory(&self) -> u64 {
         let networks = [&self.detector, &self.orientation, &self.recogniser];
         networks.iter().map(|network| network.memory()).sum::<u64>() + self.characters.memory()
     }
 
-    fn sample(&self) -> TextInput {
+    fn sample(&self) -> OcrInput {
         let image = RgbImage::from_fn(320, 320, |x, y| {
             Rgb([if (120..150).contains(&y) && x % 16 < 5 {
                 0
@@ -189,12 +189,12 @@ impl Pipeline for TextPipeline {
                 255
             }; 3])
         });
-        TextInput {
+        OcrInput {
             image: crate::vision::sample(&image),
         }
     }
 
-    fn run(&self, compute: &Compute, batch: &[TextInput]) -> Vec<Result<TextFound>> {
+    fn run(&self, compute: &Compute, batch: &[OcrInput]) -> Vec<Result<OcrFound>> {
         let shown = decode_all(compute, batch, |input| {
             let image = decode(&input.image, &self.limits)?;
             let (width, height) = image.dimensions();
