@@ -73,6 +73,9 @@ pub fn lines(map: &[f32], width: u32, height: u32, prepared: &Prepared) -> Resul
     if !map.iter().all(|value| value.is_finite()) {
         return Err(broken("a map with what is no number"));
     }
+    if map.is_empty() {
+        return Ok(Vec::new());
+    }
     let text = spread(map, columns);
     let (to_width, to_height) = prepared.image.dimensions();
     let mut lines = Vec::new();
@@ -118,69 +121,139 @@ pub fn lines(map: &[f32], width: u32, height: u32, prepared: &Prepared) -> Resul
 
 /// Which pixels are text, each spread to its right, lower and lower right neighbour.
 fn spread(map: &[f32], columns: usize) -> Vec<bool> {
-    let above = |x: Option<usize>, y: Option<usize>| {
-        x.zip(y).is_some_and(|(x, y)| map[y * columns + x] > PIXEL)
-    };
-    (0..map.len())
-        .map(|at| {
-            let (x, y) = (at % columns, at / columns);
-            let (before, over) = (x.checked_sub(1), y.checked_sub(1));
-            above(Some(x), Some(y))
-                || above(before, Some(y))
-                || above(Some(x), over)
-                || above(before, over)
-        })
-        .collect()
+    let mut text = vec![false; map.len()];
+    for (row, values) in map.chunks_exact(columns).enumerate() {
+        let to = &mut text[row * columns..][..columns];
+        for (to, &value) in to.iter_mut().zip(values) {
+            *to = value > PIXEL;
+        }
+        for column in (1..columns).rev() {
+            to[column] |= to[column - 1];
+        }
+    }
+    for row in (1..text.len() / columns).rev() {
+        let (above, below) = text.split_at_mut(row * columns);
+        for (below, &above) in below.iter_mut().zip(&above[(row - 1) * columns..]) {
+            *below |= above;
+        }
+    }
+    text
+}
+
+/// Pixels of one row that are all text, or all not.
+struct Run {
+    row: u32,
+    first: u32,
+    last: u32,
+    inside: bool,
+    /// A run of the same region, or itself: chains end at the region's first run.
+    region: u32,
+}
+
+/// Every run, with its region: text that touches at sides or corners, and what is not text and touches at sides.
+fn runs(text: &[bool], columns: usize) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    let mut above = 0..0;
+    for (row, pixels) in text.chunks_exact(columns).enumerate() {
+        let start = runs.len();
+        let mut first = 0;
+        for part in pixels.chunk_by(|a, b| a == b) {
+            runs.push(Run {
+                row: row as u32,
+                first: first as u32,
+                last: (first + part.len() - 1) as u32,
+                inside: part[0],
+                region: runs.len() as u32,
+            });
+            first += part.len();
+        }
+        let mut upper = above.start;
+        for lower in start..runs.len() {
+            // Runs of both rows go from left to right; one more to each side may touch at a corner.
+            while upper < above.end && runs[upper].last + 1 < runs[lower].first {
+                upper += 1;
+            }
+            for other in upper..above.end {
+                let (a, b) = (&runs[other], &runs[lower]);
+                let corner = u32::from(b.inside);
+                if a.first > b.last + corner {
+                    break;
+                }
+                if a.inside == b.inside && a.last + corner >= b.first {
+                    let (a, b) = (root(&mut runs, other), root(&mut runs, lower));
+                    runs[a.max(b)].region = a.min(b) as u32;
+                }
+            }
+        }
+        above = start..runs.len();
+    }
+    runs
+}
+
+/// The first run of a run's region; shortens the chain that leads there.
+fn root(runs: &mut [Run], mut at: usize) -> usize {
+    while runs[at].region as usize != at {
+        let next = runs[at].region as usize;
+        runs[at].region = runs[next].region;
+        at = next;
+    }
+    at
 }
 
 /// Points whose smallest rectangle is that of a region: the ends of its rows. Regions are pixels of text that touch
 /// at sides or corners, and the rims of holes in them.
 fn outlines(text: &[bool], columns: usize) -> Vec<Vec<Point>> {
     let rows = text.len().checked_div(columns).unwrap_or(0);
-    let mut seen = vec![false; text.len()];
-    let mut found = Vec::new();
-    let mut todo = Vec::new();
-    for start in 0..text.len() {
-        if seen[start] || found.len() == REGIONS {
-            continue;
-        }
-        let inside = text[start];
-        let mut ends = Ends::default();
-        let mut at_edge = false;
-        seen[start] = true;
-        todo.push(start);
-        while let Some(at) = todo.pop() {
-            let (x, y) = (at % columns, at / columns);
-            at_edge |= x == 0 || y == 0 || x + 1 == columns || y + 1 == rows;
-            if inside {
-                ends.add(x, y);
-            }
-            for dy in -1_isize..=1 {
-                for dx in -1_isize..=1 {
-                    let near = x
-                        .checked_add_signed(dx)
-                        .filter(|&x| x < columns)
-                        .zip(y.checked_add_signed(dy).filter(|&y| y < rows));
-                    let Some((x, y)) = near else { continue };
-                    let next = y * columns + x;
-                    if text[next] != inside {
-                        // The rim of a hole is of the region around it.
-                        if !inside {
-                            ends.add(x, y);
-                        }
-                    } else if !seen[next] && (inside || dx == 0 || dy == 0) {
-                        seen[next] = true;
-                        todo.push(next);
-                    }
-                }
-            }
-        }
-        // What reaches the edge is no hole but the background.
-        if inside || !at_edge {
-            found.push(ends.points());
+    let mut runs = runs(text, columns);
+    let at_edge = |run: &Run| {
+        run.row == 0
+            || run.first == 0
+            || run.row as usize + 1 == rows
+            || run.last as usize + 1 == columns
+    };
+    let roots: Vec<usize> = (0..runs.len()).map(|at| root(&mut runs, at)).collect();
+    // What reaches the edge is no hole but the background.
+    let mut wanted = vec![true; runs.len()];
+    for (run, &root) in runs.iter().zip(&roots) {
+        if !run.inside && at_edge(run) {
+            wanted[root] = false;
         }
     }
-    found
+    let mut found: Vec<Ends> = Vec::new();
+    let mut places = vec![None; runs.len()];
+    for (run, &root) in runs.iter().zip(&roots) {
+        if !wanted[root] {
+            continue;
+        }
+        let place = match places[root] {
+            Some(place) => place,
+            None if found.len() == REGIONS => continue,
+            None => {
+                places[root] = Some(found.len());
+                found.push(Ends::default());
+                found.len() - 1
+            }
+        };
+        let (row, first, last) = (run.row as usize, run.first as usize, run.last as usize);
+        let ends = &mut found[place];
+        if run.inside {
+            ends.add(first, row);
+            ends.add(last, row);
+            continue;
+        }
+        // The rim of a hole is the text around it; a hole is nowhere at the edge.
+        ends.add(first - 1, row);
+        ends.add(last + 1, row);
+        for row in [row - 1, row + 1] {
+            let around = &text[row * columns + first - 1..=row * columns + last + 1];
+            let nearest = around.iter().position(|&text| text);
+            let furthest = around.iter().rposition(|&text| text);
+            for place in nearest.into_iter().chain(furthest) {
+                ends.add(first - 1 + place, row);
+            }
+        }
+    }
+    found.iter().map(Ends::points).collect()
 }
 
 /// The first and last pixel of each row.
@@ -390,6 +463,46 @@ mod tests {
         assert_eq!(
             mean([(30.0, 1.0), (40.0, 1.0), (40.0, 3.0), (30.0, 3.0)]),
             0.0
+        );
+    }
+
+    /// Two letters that touch at a corner, one beside, and a ring: four regions with the ring's hole.
+    #[test]
+    fn regions_touch_at_corners_and_have_holes() {
+        let picture = [
+            "..........",
+            ".##....##.",
+            ".##....##.",
+            "...##.....",
+            "...##.....",
+            "......####",
+            "......#..#",
+            "......####",
+        ];
+        let text: Vec<bool> = picture
+            .iter()
+            .flat_map(|row| row.chars().map(|c| c == '#'))
+            .collect();
+        let boxes: Vec<_> = outlines(&text, 10)
+            .iter()
+            .map(|points| {
+                let of = |value: fn(&Point) -> f32| {
+                    points
+                        .iter()
+                        .map(value)
+                        .fold((99.0_f32, 0.0_f32), |(l, h), v| (l.min(v), h.max(v)))
+                };
+                (of(|p| p.x), of(|p| p.y))
+            })
+            .collect();
+        assert_eq!(
+            boxes,
+            [
+                ((1.0, 4.0), (1.0, 4.0)),
+                ((7.0, 8.0), (1.0, 2.0)),
+                ((6.0, 9.0), (5.0, 7.0)),
+                ((6.0, 9.0), (5.0, 7.0)),
+            ]
         );
     }
 

@@ -118,11 +118,15 @@ fn resize(image: &RgbImage, width: u32, height: u32) -> RgbImage {
 fn planes(image: &RgbImage, columns: u32) -> Vec<f32> {
     let (width, height) = image.dimensions();
     let (columns, rows) = (columns.max(width) as usize, height as usize);
+    let values: [f32; 256] = std::array::from_fn(|value| (value as f32 / 255.0 - 0.5) / 0.5);
     let mut planes = vec![0.0; 3 * rows * columns];
-    for (x, y, pixel) in image.enumerate_pixels() {
-        for (channel, value) in pixel.0.into_iter().enumerate() {
-            let at = ((2 - channel) * rows + y as usize) * columns + x as usize;
-            planes[at] = (f32::from(value) / 255.0 - 0.5) / 0.5;
+    let pixels = image.as_raw().as_chunks::<3>().0;
+    for (channel, plane) in planes.chunks_exact_mut(rows * columns).enumerate() {
+        let lines = plane.chunks_exact_mut(columns);
+        for (to, from) in lines.zip(pixels.chunks_exact(width.max(1) as usize)) {
+            for (to, pixel) in to.iter_mut().zip(from) {
+                *to = values[usize::from(pixel[2 - channel])];
+            }
         }
     }
     planes
