@@ -189,6 +189,42 @@ fn text_is_read_in_lines_and_words() {
 }
 
 #[test]
+fn rest_answers_as_rekognition_does() {
+    let picture = golden_image("astronaut.png");
+    let post = |path: &str, bytes: &[u8]| server().post(path, "image/png", bytes).ok();
+    let faces = post("/v1/images/faces", &picture);
+    let all = json!({"Image": image("astronaut.png"), "Attributes": ["ALL"]});
+    let aws = ask(server(), "DetectFaces", all).ok()["FaceDetails"][0].clone();
+    let face = &list(&faces, "faces")[0];
+    let share =
+        |value: &Value, of: &Value| value.as_f64().expect("pixels") / of.as_f64().expect("pixels");
+    let left = share(&face["box"]["left"], &faces["width"]);
+    let want = aws["BoundingBox"]["Left"].as_f64().expect("a share");
+    assert!((left - want).abs() < 1e-5, "{left}, not {want}");
+    assert_eq!(face["emotions"][0]["name"], aws["Emotions"][0]["Type"]);
+    assert_eq!(list(face, "landmarks").len(), list(&aws, "Landmarks").len());
+    let text = post("/v1/images/text", &golden_image("ocr_synthetic.png"));
+    assert_eq!(text["lines"][0]["text"], "INVOICE 2024-0917");
+    assert_eq!(text["lines"][0]["words"][1]["text"], "2024-0917");
+    let calm = post("/v1/images/moderation", &picture);
+    assert!(list(&calm, "labels").is_empty());
+    let shares = ["drawing", "hentai", "neutral", "porn", "sexy"];
+    let sum: f64 = shares.iter().filter_map(|name| calm[*name].as_f64()).sum();
+    assert!((sum - 1.0).abs() < 1e-4, "{calm}");
+    let base64 = |name: &str| BASE64_STANDARD.encode(golden_image(name));
+    let body = json!({"source": base64("astronaut.png"), "target": base64("grace_hopper.jpg")});
+    let compared = server().post_json("/v1/images/compare", &body).ok();
+    let alike = &compared["faces"][0];
+    assert!(percent(&alike["similarity"]) < 50.0);
+    assert!(alike["distance"].as_f64().expect("a distance") > 0.6);
+    let body = json!({"source": base64("chelsea.png"), "target": base64("astronaut.png")});
+    let none = server().post_json("/v1/images/compare", &body);
+    none.assert_rest_error(400, "invalid_input", "a cat");
+    let broken = server().post("/v1/images/faces", "image/png", b"no picture");
+    broken.assert_rest_error(400, "invalid_image", "no picture");
+}
+
+#[test]
 fn calm_pictures_have_no_moderation_labels() {
     for name in ["astronaut.png", "chelsea.png", "coffee.png"] {
         let answer = ask(

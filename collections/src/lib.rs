@@ -89,6 +89,9 @@ pub enum Error {
         /// What is wrong.
         why: String,
     },
+    /// Nothing can be asked here.
+    #[error("collections are not available: {0}")]
+    Unavailable(String),
     /// An earlier write failed and could not be undone; the collection can be read, and opened again.
     #[error(
         "the collection cannot be changed until it is opened again, because a write failed: {0}"

@@ -40,7 +40,7 @@ impl Gallery {
     /// Does something with the library on a thread that may wait for the disk.
     ///
     /// # Errors
-    /// What `work` answers; [`escala_collections::Error::Invalid`] where there is no folder.
+    /// What `work` answers; [`escala_collections::Error::Unavailable`] where there is no folder.
     pub async fn with<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Library) -> escala_collections::Result<T> + Send + 'static,
@@ -48,7 +48,7 @@ impl Gallery {
         let gallery = self.clone();
         let done = tokio::task::spawn_blocking(move || work(&*gallery.library()?));
         done.await
-            .unwrap_or_else(|error| Err(escala_collections::Error::ReadOnly(error.to_string())))
+            .unwrap_or_else(|error| Err(escala_collections::Error::Unavailable(error.to_string())))
     }
 
     fn library(&self) -> escala_collections::Result<Arc<Library>> {
@@ -57,7 +57,7 @@ impl Gallery {
             return Ok(open.clone());
         }
         let folder = self.folder.as_ref();
-        let folder = folder.map_err(|why| escala_collections::Error::Invalid(why.clone()))?;
+        let folder = folder.map_err(|why| escala_collections::Error::Unavailable(why.clone()))?;
         let open = Arc::new(Library::open(folder, self.limits)?);
         *library = Some(open.clone());
         Ok(open)
@@ -175,7 +175,7 @@ pub fn engine_error(error: &escala_collections::Error) -> Error {
         E::Exists(_) | E::UserExists(_) | E::Token | E::Limit { .. } | E::Invalid(_) => {
             Kind::InvalidInput
         }
-        E::Io { .. } | E::Format { .. } | E::ReadOnly(_) => Kind::Unavailable,
+        E::Io { .. } | E::Format { .. } | E::ReadOnly(_) | E::Unavailable(_) => Kind::Unavailable,
     };
     Error::new(kind, error.to_string())
 }

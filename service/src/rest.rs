@@ -9,6 +9,7 @@ pub mod call;
 pub mod classify;
 pub mod embeddings;
 pub mod error;
+pub mod images;
 pub mod labels;
 pub mod language;
 pub mod list;
@@ -45,4 +46,8 @@ pub fn router() -> Router<Arc<App>> {
         .route("/v1/text/analyze", post(analyze::analyze_texts))
         .route("/v1/text/embeddings", post(embeddings::embeddings))
         .route("/v1/images/labels", post(labels::labels))
+        .route("/v1/images/faces", post(images::faces))
+        .route("/v1/images/compare", post(images::compare))
+        .route("/v1/images/text", post(images::text))
+        .route("/v1/images/moderation", post(images::moderation))
 }

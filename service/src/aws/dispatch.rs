@@ -56,11 +56,11 @@ pub fn find(service: &'static Service, operation: &str) -> Result<Call, Failure>
 impl Call {
     /// Whether Escala has a handler for it.
     pub fn is_implemented(self) -> bool {
-        let name = self.operation.name.as_str();
-        match self.service.id {
-            super::model::Id::Comprehend => comprehend::OPERATIONS.contains(&name),
-            super::model::Id::Rekognition => rekognition::has(name),
-        }
+        let operations = match self.service.id {
+            super::model::Id::Comprehend => comprehend::OPERATIONS,
+            super::model::Id::Rekognition => rekognition::OPERATIONS,
+        };
+        operations.contains(&self.operation.name.as_str())
     }
 }
 

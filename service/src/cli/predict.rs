@@ -11,6 +11,7 @@ use crate::ready::Readiness;
 use crate::rest::analyze;
 use crate::rest::call::predict_one;
 use crate::rest::classify::{ClassesAnswer, NO_CLASSIFIER};
+use crate::rest::images::{FacesAnswer, ImageTextAnswer, ModerationAnswer};
 use crate::rest::labels::{LabelsResponse, PropertiesView, check_image};
 use crate::rest::pii::PiiAnswer;
 use crate::rest::redact::{How, RedactAnswer};
@@ -20,11 +21,16 @@ use crate::rest::targeted::TargetedAnswer;
 use crate::rest::toxicity::ToxicityAnswer;
 use bytes::Bytes;
 use clap::{Args, Subcommand};
+use escala_pipelines::engine::Handle;
+use escala_pipelines::faces::{FacesInput, FacesOptions};
 use escala_pipelines::labels::{LabelFilters, LabelsInput, LabelsOptions};
 use escala_pipelines::language::Language;
+use escala_pipelines::moderation::ModerationInput;
+use escala_pipelines::ocr::OcrInput;
 use escala_pipelines::pii::{self, PiiInput};
 use escala_pipelines::sentiment::{self, SentimentInput};
 use escala_pipelines::syntax::{self, Syntax, SyntaxInput};
+use escala_pipelines::task::Task;
 use escala_pipelines::{Options, Result as Prediction};
 use escala_weights::Terminal;
 use serde::Serialize;
@@ -59,6 +65,12 @@ pub enum Predict {
     Redact(RedactArgs),
     /// What each image shows.
     Labels(LabelsArgs),
+    /// The faces of each image, and what they look like.
+    Faces(ImagesArgs),
+    /// The text in each image.
+    ImageText(ImagesArgs),
+    /// What a moderator should see of each image.
+    Moderation(ImagesArgs),
 }
 
 #[derive(Debug, Args)]
@@ -214,6 +226,18 @@ pub struct LabelsArgs {
     output: Output,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  escala predict faces photo.jpg
+  escala predict image-text *.png --json")]
+pub struct ImagesArgs {
+    /// Image files (JPEG, PNG, WebP, GIF, BMP, TIFF), or `-` for standard input.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    output: Output,
+}
+
 fn percent(text: &str) -> Result<f32, String> {
     let value: f32 = text.parse().map_err(|_| "not a number".to_owned())?;
     (0.0..=100.0)
@@ -250,6 +274,9 @@ pub fn run(config: &Config, predict: Predict) -> Result<(), Stop> {
         Predict::Analyze(args) => analyze(config, args),
         Predict::Redact(args) => redact(config, args),
         Predict::Labels(args) => labels(config, args),
+        Predict::Faces(args) => faces(config, args),
+        Predict::ImageText(args) => image_text(config, args),
+        Predict::Moderation(args) => moderation(config, args),
     }
 }
 
@@ -617,6 +644,101 @@ fn labels(config: &Config, args: LabelsArgs) -> Result<(), Stop> {
         match answer {
             Ok(labels) => print_labels(&name, labels.into(), args.output)?,
             Err(message) => faults.report(&name, &message, args.output)?,
+        }
+    }
+    faults.end()
+}
+
+fn faces(config: &Config, args: ImagesArgs) -> Result<(), Stop> {
+    let options = FacesOptions {
+        looks: true,
+        ..FacesOptions::default()
+    };
+    let columns = [
+        "score", "age", "gender", "emotion", "left", "top", "width", "height",
+    ];
+    let rows = |answer: &Value| {
+        let faces = answer["faces"].as_array().into_iter().flatten();
+        let line = |face: &Value| {
+            let mut line = face["box"].clone();
+            line["emotion"] = face["emotions"][0]["name"].clone();
+            for name in ["score", "age", "gender"] {
+                line[name] = face[name].clone();
+            }
+            line
+        };
+        rows(&json!(faces.map(line).collect::<Vec<Value>>()), &columns)
+    };
+    images(
+        config,
+        args,
+        |machine| &machine.faces,
+        rows,
+        |image| FacesInput { image, options },
+        FacesAnswer::from,
+    )
+}
+
+fn image_text(config: &Config, args: ImagesArgs) -> Result<(), Stop> {
+    let rows = |answer: &Value| rows(&answer["lines"], &["score", "text"]);
+    images(
+        config,
+        args,
+        |machine| &machine.image_text,
+        rows,
+        |image| OcrInput { image },
+        ImageTextAnswer::from,
+    )
+}
+
+fn moderation(config: &Config, args: ImagesArgs) -> Result<(), Stop> {
+    let rows = |answer: &Value| {
+        let labels = rows(&answer["labels"], &["name", "confidence"]);
+        match labels.is_empty() {
+            true => vec![vec!["nothing".to_owned()]],
+            false => labels,
+        }
+    };
+    images(
+        config,
+        args,
+        |machine| &machine.moderation,
+        rows,
+        |image| ModerationInput { image },
+        ModerationAnswer::from,
+    )
+}
+
+/// Answers image after image: a line of JSON with the file's name, or a table under it.
+fn images<T: Task, A: Serialize>(
+    config: &Config,
+    args: ImagesArgs,
+    task: fn(&Machine) -> &Handle<T>,
+    rows: impl Fn(&Value) -> Vec<Vec<String>>,
+    input: impl Fn(Bytes) -> T::Input,
+    answer: fn(T::Output) -> A,
+) -> Result<(), Stop> {
+    let machine = Machine::for_commands(config)?;
+    let handle = task(&machine);
+    machine.prepare(handle)?;
+    let mut faults = Faults::default();
+    for file in &args.files {
+        let name = file.display().to_string();
+        let found = read_image(file, config)
+            .and_then(|image| predicted(handle.predict_blocking(input(image), patient())));
+        let found = match found {
+            Ok(found) => answer(found),
+            Err(message) => {
+                faults.report(&name, &message, args.output)?;
+                continue;
+            }
+        };
+        let mut line = serde_json::to_value(found).map_err(|error| Stop::failed(&error))?;
+        if args.output.json {
+            line["file"] = json!(name);
+            output::json(&line)?;
+        } else {
+            output::print(&format!("{name}\n{}", table(&rows(&line))))?;
         }
     }
     faults.end()

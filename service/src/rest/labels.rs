@@ -323,11 +323,7 @@ pub fn check_image(image: &[u8], limits: &Limits) -> Result<(), Failure> {
 
 async fn from_json(call: &Call) -> Result<(Bytes, Asked), Failure> {
     let request: LabelsRequest = call.json().await?;
-    let text = request.image;
-    let image = match text.len() <= DECODE_INLINE {
-        true => decode(&text)?,
-        false => away(move || decode(&text)).await?,
-    };
+    let image = image_of(request.image).await?;
     let filters = LabelFilters {
         include_labels: names(request.include_labels, "include_labels")?,
         exclude_labels: names(request.exclude_labels, "exclude_labels")?,
@@ -357,6 +353,17 @@ fn from_query(query: LabelsQuery) -> Result<Asked, Failure> {
             exclude_categories: names(split(query.exclude_categories), "exclude_categories")?,
         },
     })
+}
+
+/// The bytes of an image in base64; large ones are read away from the threads that serve connections.
+///
+/// # Errors
+/// 400 when it is not base64.
+pub async fn image_of(text: String) -> Result<Bytes, Failure> {
+    match text.len() <= DECODE_INLINE {
+        true => decode(&text),
+        false => away(move || decode(&text)).await,
+    }
 }
 
 fn decode(text: &str) -> Result<Bytes, Failure> {

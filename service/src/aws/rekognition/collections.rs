@@ -38,29 +38,6 @@ const MOST_FACES: usize = 100;
 /// What stands before a collection's id in its name as a resource.
 const ARN: &str = "arn:aws:rekognition:us-east-1:000000000000:collection/";
 
-/// The operations here.
-pub const OPERATIONS: &[&str] = &[
-    "CreateCollection",
-    "DescribeCollection",
-    "ListCollections",
-    "DeleteCollection",
-    "IndexFaces",
-    "ListFaces",
-    "DeleteFaces",
-    "SearchFaces",
-    "SearchFacesByImage",
-    "CreateUser",
-    "DeleteUser",
-    "ListUsers",
-    "AssociateFaces",
-    "DisassociateFaces",
-    "SearchUsers",
-    "SearchUsersByImage",
-    "TagResource",
-    "UntagResource",
-    "ListTagsForResource",
-];
-
 /// The members of all these requests; each operation has some, which the service model has checked.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]

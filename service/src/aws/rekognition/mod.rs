@@ -14,20 +14,34 @@ use super::errors::Failure;
 use escala_pipelines::Options;
 use serde_json::Value;
 
-/// The operations on one image (or two) that have handlers.
-const IMAGES: &[&str] = &[
+/// The operations that have handlers.
+pub const OPERATIONS: &[&str] = &[
     "DetectLabels",
     "DetectFaces",
     "CompareFaces",
     "DetectText",
     "DetectModerationLabels",
     "DetectProtectiveEquipment",
+    "CreateCollection",
+    "DescribeCollection",
+    "ListCollections",
+    "DeleteCollection",
+    "IndexFaces",
+    "ListFaces",
+    "DeleteFaces",
+    "SearchFaces",
+    "SearchFacesByImage",
+    "CreateUser",
+    "DeleteUser",
+    "ListUsers",
+    "AssociateFaces",
+    "DisassociateFaces",
+    "SearchUsers",
+    "SearchUsersByImage",
+    "TagResource",
+    "UntagResource",
+    "ListTagsForResource",
 ];
-
-/// Whether an operation has a handler.
-pub fn has(operation: &str) -> bool {
-    IMAGES.contains(&operation) || collections::OPERATIONS.contains(&operation)
-}
 
 /// A typed request.
 pub enum Request {
@@ -59,7 +73,8 @@ pub fn read(call: Call, input: Value) -> Result<Request, Failure> {
         "DetectText" => Request::DetectText(typed(input)?),
         "DetectModerationLabels" => Request::DetectModerationLabels(typed(input)?),
         "DetectProtectiveEquipment" => Request::DetectProtectiveEquipment(typed(input)?),
-        name if collections::OPERATIONS.contains(&name) => Request::Collections(typed(input)?),
+        // All others are on collections.
+        name if OPERATIONS.contains(&name) => Request::Collections(typed(input)?),
         other => return Err(Failure::not_implemented(call.service.id, other)),
     })
 }
