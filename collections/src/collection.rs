@@ -105,6 +105,15 @@ pub enum Undeleted {
     NotFound,
 }
 
+/// What became of the faces that were to be deleted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Deletion {
+    /// They are gone.
+    pub done: Vec<FaceId>,
+    /// They are as they were.
+    pub left: Vec<(FaceId, Undeleted)>,
+}
+
 /// Why a face was not made a user's, or taken from it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Unassociated {
@@ -694,11 +703,11 @@ impl Collection {
         })
     }
 
-    /// Deletes faces; gives those that are deleted, and those that are not with the reason.
+    /// Deletes those faces that are no user's.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn delete(&self, ids: &[FaceId]) -> Result<(Vec<FaceId>, Vec<(FaceId, Undeleted)>)> {
+    pub fn delete(&self, ids: &[FaceId]) -> Result<Deletion> {
         let mut journal = self.journal.lock();
         let (mut gone, mut left) = (Vec::new(), Vec::new());
         {
@@ -717,7 +726,7 @@ impl Collection {
             self.commit(&mut journal, Event::Deleted { faces })?;
             self.shrink(&mut journal)?;
         }
-        Ok((gone, left))
+        Ok(Deletion { done: gone, left })
     }
 
     /// The `most` faces nearest to a descriptor within `farthest`, nearest first, without `except`.

@@ -24,8 +24,8 @@ mod library;
 mod vectors;
 
 pub use collection::{
-    Association, Collection, Description, Face, FaceFilter, NewFace, Page, Unassociated, Undeleted,
-    User,
+    Association, Collection, Deletion, Description, Face, FaceFilter, NewFace, Page, Unassociated,
+    Undeleted, User,
 };
 pub use library::{Library, Limits};
 pub use vectors::{Hit, WIDTH};

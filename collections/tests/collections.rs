@@ -173,7 +173,8 @@ fn searches_give_the_nearest_within_reach() {
     let around = people.search(&team, &descriptor(10.0, 0.0), 4096, 0.0501, None);
     assert_eq!(around.len(), 11);
     assert!(around.windows(2).all(|pair| pair[0].1 <= pair[1].1));
-    let others = people.search_by_face(&team, ids[0], 2, 0.5).expect("there");
+    let own = people.descriptor(ids[0]).expect("there");
+    let others = people.search(&team, &own, 2, 0.5, Some(ids[0]));
     assert_eq!(others[0].0.id, ids[1]);
     people.delete(&ids[..2]).expect("deleted");
     let gone = people.descriptor(ids[0]);
@@ -276,7 +277,7 @@ fn users_have_faces_that_look_alike() {
     let ann = Unassociated::OtherUser(Some("ann".to_owned()));
     assert_eq!(other.left, [(ids[0], ann.clone()), (ids[1], ann.clone())]);
     assert_eq!(
-        people.delete(&ids[..1]).expect("answered").1,
+        people.delete(&ids[..1]).expect("answered").left,
         [(ids[0], Undeleted::Associated)]
     );
     let near = people.search_users(&descriptor(0.1, 0.0), 10, 5.0, None);

@@ -208,7 +208,7 @@ pub struct ToxicityPipeline {
 enum Network {
     ToxBlock(Classifier),
     Named {
-        classifier: TextClassifier,
+        classifier: Box<TextClassifier>,
         /// What each label says.
         says: Vec<Option<Says>>,
         /// Bytes that are read together.
@@ -232,7 +232,7 @@ impl Network {
         Ok(Self::Named {
             part: classifier.bytes_at_once(),
             says,
-            classifier,
+            classifier: Box::new(classifier),
         })
     }
 

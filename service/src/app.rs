@@ -11,6 +11,7 @@ use escala_pipelines::faces::{Faces, FacesInput};
 use escala_pipelines::labels::{Labels, LabelsInput};
 use escala_pipelines::language::Languages;
 use escala_pipelines::moderation::{ModerationInput, Opinions};
+use escala_pipelines::objects::{Objects, ObjectsInput};
 use escala_pipelines::ocr::{OcrFound, OcrInput};
 use escala_pipelines::pii::{Pii, PiiInput};
 use escala_pipelines::sentiment::{Scores, SentimentInput};
@@ -67,6 +68,8 @@ pub async fn one<I, O>(predict: &dyn Predict<I, O>, input: I, options: Options) 
 /// What is asked about images beside their labels.
 #[derive(Clone)]
 pub struct Images {
+    /// Things with a place, to be joined with labels; without it labels have no instances.
+    pub objects: Option<Arc<dyn Predict<ObjectsInput, Objects>>>,
     /// Faces.
     pub faces: Arc<dyn Predict<FacesInput, Faces>>,
     /// Text.
@@ -86,6 +89,7 @@ impl Images {
         let none = Err("there is no folder for collections".to_owned());
         let limits = escala_collections::Limits::default();
         Self {
+            objects: None,
             faces: Arc::new(Unavailable),
             text: Arc::new(Unavailable),
             moderation: Arc::new(Unavailable),

@@ -21,7 +21,7 @@ use units::{Secret, Size, Span};
 pub use load::{Flag, Loaded, load};
 
 /// Names of the tasks that can be preloaded.
-pub const TASKS: [&str; 14] = [
+pub const TASKS: [&str; 15] = [
     "language",
     "embeddings",
     "labels",
@@ -32,6 +32,7 @@ pub const TASKS: [&str; 14] = [
     "sentiment-multilingual",
     "targeted-sentiment",
     "classify",
+    "objects",
     "faces",
     "image-text",
     "moderation",

@@ -21,6 +21,7 @@ use escala_pipelines::image::ImageLimits;
 use escala_pipelines::labels::LabelsTask;
 use escala_pipelines::language::LanguageTask;
 use escala_pipelines::moderation::ModerationTask;
+use escala_pipelines::objects::ObjectsTask;
 use escala_pipelines::ocr::OcrTask;
 use escala_pipelines::pii::PiiTask;
 use escala_pipelines::sentiment::{SentimentTask, SharedClassifier};
@@ -59,6 +60,8 @@ pub struct Machine {
     pub pii: Handle<PiiTask>,
     /// Toxicity of a text.
     pub toxicity: Handle<ToxicityTask>,
+    /// Things in an image and where they are.
+    pub objects: Handle<ObjectsTask>,
     /// Faces in an image.
     pub faces: Handle<FacesTask>,
     /// Text in an image.
@@ -202,6 +205,7 @@ impl Machine {
         };
         let targeted = engine.register(TargetedTask::new(english, sentences))?;
         let sentiment_multilingual = engine.register(SentimentTask::multilingual(multilingual))?;
+        let objects = engine.register(ObjectsTask::new(images))?;
         let faces = engine.register(FacesTask::new(images))?;
         let image_text = engine.register(OcrTask::new(images))?;
         let moderation = engine.register(ModerationTask::new(images))?;
@@ -210,6 +214,7 @@ impl Machine {
         let classify = named.classify.as_deref().map(ClassesTask::new);
         let classify = classify.map(|task| engine.register(task)).transpose()?;
         Ok(Self {
+            objects,
             faces,
             image_text,
             moderation,
@@ -256,6 +261,7 @@ impl Machine {
             "sentiment" => self.warm(&self.sentiment, progress),
             "sentiment-multilingual" => self.warm(&self.sentiment_multilingual, progress),
             "targeted-sentiment" => self.warm(&self.targeted, progress),
+            "objects" => self.warm(&self.objects, progress),
             "faces" => self.warm(&self.faces, progress),
             "image-text" => self.warm(&self.image_text, progress),
             "moderation" => self.warm(&self.moderation, progress),
@@ -281,6 +287,7 @@ impl Machine {
             "sentiment" => Some(self.sentiment.task().model()),
             "sentiment-multilingual" => Some(self.sentiment_multilingual.task().model()),
             "targeted-sentiment" => Some(self.targeted.task().model()),
+            "objects" => Some(self.objects.task().model()),
             "faces" => Some(self.faces.task().model()),
             "image-text" => Some(self.image_text.task().model()),
             "moderation" => Some(self.moderation.task().model()),
@@ -322,6 +329,7 @@ impl Machine {
         );
         App {
             images: Images {
+                objects: Some(Arc::new(self.objects.clone())),
                 faces: Arc::new(self.faces.clone()),
                 text: Arc::new(self.image_text.clone()),
                 moderation: Arc::new(self.moderation.clone()),

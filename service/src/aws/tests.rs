@@ -1204,7 +1204,7 @@ async fn operations_that_are_not_built_say_so() {
                     _ => (400, "ValidationException"),
                 };
                 assert_eq!(
-                    (answer.status.as_u16(), answer.code()),
+                    (answer.status, answer.code()),
                     (status, code),
                     "{}",
                     operation.name

@@ -355,13 +355,14 @@ impl Work<'_> {
     async fn delete_faces(&self, input: Input) -> Result<Value, Failure> {
         let wanted = ids(input.face_ids);
         let done = self.collection(input.collection_id, move |c| {
-            let (gone, left) = c.delete(&wanted)?;
+            let deletion = c.delete(&wanted)?;
             let user = |id: FaceId| c.face(id).and_then(|face| face.user);
-            let left: Vec<_> = left
+            let left: Vec<_> = deletion
+                .left
                 .into_iter()
                 .map(|(id, why)| (id, why, user(id)))
                 .collect();
-            Ok((gone, left))
+            Ok((deletion.done, left))
         });
         let (gone, left) = done.await?;
         let gone: Vec<String> = gone.iter().map(Uuid::to_string).collect();

@@ -3,16 +3,22 @@
 //! * `MaxLabels` and the filters of `Settings.GeneralLabels` count only with the feature `GENERAL_LABELS`,
 //!   `MaxDominantColors` only with `IMAGE_PROPERTIES`; where they do not count they are ignored.
 //! * `OrientationCorrection` is always null at AWS, and so is left out.
-//! * `Instances` is empty: the model behind names what is in an image, not where.
+//! * `Instances` are what the detector sees of eighty kinds, joined with the classifier's labels
+//!   ([`escala_pipelines::objects::join`]). Where the detector's weights cannot be had, labels are answered without
+//!   instances, and the log says so.
 //! * `ImageProperties` describes the whole image; its `Foreground` and `Background` need a segmentation
 //!   that the model behind does not make, and are left out.
 
+use super::faces::place;
 use super::image::Image;
+use crate::app::one;
 use crate::aws::dispatch::Call;
 use crate::aws::errors::Failure;
 use crate::aws::{Aws, number};
 use escala_pipelines::image::properties::{DominantColor, ImageProperties};
 use escala_pipelines::labels::{Label, LabelFilters, LabelsInput, LabelsOptions};
+use escala_pipelines::objects::join::{Instance, join};
+use escala_pipelines::objects::{Objects, ObjectsInput};
 use escala_pipelines::{Error, Kind, Options};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -50,6 +56,10 @@ struct ImagePropertiesSettings {
     max_dominant_colors: Option<f64>,
 }
 
+/// Least confidence of an object that is joined with labels, in percent; requests' own bounds come after.
+const LEAST_OBJECT: f32 = 30.0;
+/// Most objects that are joined with labels.
+const MOST_OBJECTS: usize = 200;
 /// Most labels of an answer, and how many there are when the request does not say.
 const MOST_LABELS: usize = 1_000;
 /// Dominant colours when the request does not say.
@@ -59,31 +69,73 @@ pub async fn run(aws: &Aws, call: Call, input: Input, options: Options) -> Resul
     let fail = |error| Failure::of(call.service.id, call.operation, error);
     let asked = LabelsOptions::from(&input);
     let image = input.image.encoded()?;
-    let answer = aws
-        .labels
-        .predict_many(
-            vec![LabelsInput {
+    let (labels, answer) = match &aws.images.objects {
+        Some(objects) if asked.general_labels => {
+            let all = LabelsOptions {
+                max_labels: usize::MAX,
+                min_confidence: 0.0,
+                filters: LabelFilters::default(),
+                ..asked.clone()
+            };
+            let sought = ObjectsInput {
+                image: image.clone(),
+                min_confidence: LEAST_OBJECT,
+                most: MOST_OBJECTS,
+            };
+            let everything = LabelsInput {
+                image,
+                options: all,
+            };
+            let (answer, found) = tokio::join!(
+                one(&*aws.labels, everything, options),
+                one(&**objects, sought, options)
+            );
+            let answer = answer.map_err(fail)?;
+            let found = match found {
+                Ok(found) => found,
+                Err(error) if error.kind() == Kind::Unavailable => {
+                    tracing::warn!(%error, "labels without instances");
+                    Objects {
+                        width: 1,
+                        height: 1,
+                        objects: Vec::new(),
+                    }
+                }
+                Err(error) => return Err(fail(error)),
+            };
+            let joined = join(&answer.labels, &found.objects, &asked);
+            let labels = joined.iter().map(|located| {
+                let instance = |instance: &Instance| {
+                    let (width, height) = (found.width.max(1) as f32, found.height.max(1) as f32);
+                    let area = instance.area.within(found.width, found.height);
+                    let shares = [
+                        area.left / width,
+                        area.top / height,
+                        area.width() / width,
+                        area.height() / height,
+                    ];
+                    Ok(json!({
+                        "BoundingBox": place(shares)?,
+                        "Confidence": number(instance.confidence)?,
+                    }))
+                };
+                let instances: Result<Vec<Value>, Error> =
+                    located.instances.iter().map(instance).collect();
+                label(&located.label, instances?)
+            });
+            (labels.collect::<Result<Vec<Value>, Error>>(), answer)
+        }
+        _ => {
+            let input = LabelsInput {
                 image,
                 options: asked,
-            }],
-            options,
-        )
-        .await
-        .pop();
-    let unanswered = || {
-        Err(Error::new(
-            Kind::Internal,
-            "the engine answered fewer items than it was given",
-        ))
+            };
+            let answer = one(&*aws.labels, input, options).await.map_err(fail)?;
+            let labels = answer.labels.iter().map(|found| label(found, Vec::new()));
+            (labels.collect(), answer)
+        }
     };
-    let answer = answer.unwrap_or_else(unanswered).map_err(fail)?;
-
-    let labels: Vec<Value> = answer
-        .labels
-        .iter()
-        .map(label)
-        .collect::<Result<_, Error>>()
-        .map_err(fail)?;
+    let labels = labels.map_err(fail)?;
     let mut output = json!({"Labels": labels, "LabelModelVersion": answer.model_version});
     if let Some(found) = &answer.properties {
         output["ImageProperties"] = properties(found).map_err(fail)?;
@@ -126,7 +178,7 @@ impl From<&Input> for LabelsOptions {
     }
 }
 
-fn label(label: &Label) -> Result<Value, Error> {
+fn label(label: &Label, instances: Vec<Value>) -> Result<Value, Error> {
     let names = |names: &[String]| {
         names
             .iter()
@@ -136,7 +188,7 @@ fn label(label: &Label) -> Result<Value, Error> {
     Ok(json!({
         "Name": label.name,
         "Confidence": number(label.confidence)?,
-        "Instances": [],
+        "Instances": instances,
         "Parents": names(&label.parents),
         "Aliases": names(&label.aliases),
         "Categories": names(&label.categories),
