@@ -470,10 +470,10 @@ mod tests {
         );
 
         let mut config = Config::default();
-        config.models.preload = vec!["faces".to_owned()];
+        config.models.preload = vec!["moods".to_owned()];
         let message = config.check().expect_err("no such task").to_string();
         assert!(
-            message.contains("`models.preload`") && message.contains("faces"),
+            message.contains("`models.preload`") && message.contains("moods"),
             "{message}"
         );
 

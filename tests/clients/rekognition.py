@@ -108,7 +108,36 @@ def test_bounds_of_the_model():
 
 def test_an_operation_that_is_not_built_says_so():
     with raises(ClientError, "NotImplementedException", 501):
-        r.detect_faces(Image={"Bytes": PERSON})
+        r.recognize_celebrities(Image={"Bytes": PERSON})
+
+
+def test_labels_of_things_have_boxes():
+    answer = r.detect_labels(Image={"Bytes": PERSON}, MinConfidence=50)
+    person = next(label for label in answer["Labels"] if label["Name"] == "Person")
+    [instance] = person["Instances"]
+    box = instance["BoundingBox"]
+    assert 0 <= box["Left"] <= 1 and 0 < box["Width"] <= 1, box
+    assert instance["Confidence"] == person["Confidence"], person
+
+
+def test_a_collection_as_a_program_uses_it():
+    name = "boto3"
+    r.create_collection(CollectionId=name)
+    try:
+        with raises(ClientError, "ResourceAlreadyExistsException", 400):
+            r.create_collection(CollectionId=name)
+        indexed = r.index_faces(CollectionId=name, Image={"Bytes": PERSON}, ExternalImageId="x")
+        [record] = indexed["FaceRecords"]
+        found = r.search_faces_by_image(CollectionId=name, Image={"Bytes": PERSON})
+        [match] = found["FaceMatches"]
+        assert match["Face"]["FaceId"] == record["Face"]["FaceId"] and match["Similarity"] > 99
+        pages = list(r.get_paginator("list_faces").paginate(CollectionId=name, PaginationConfig={"PageSize": 1}))
+        assert [face["FaceId"] for page in pages for face in page["Faces"]] == [record["Face"]["FaceId"]]
+        assert r.describe_collection(CollectionId=name)["FaceCount"] == 1
+    finally:
+        r.delete_collection(CollectionId=name)
+    with raises(ClientError, "ResourceNotFoundException", 400):
+        r.list_faces(CollectionId=name)
 
 
 run(globals())

@@ -68,6 +68,7 @@ pub fn escala(folder: &Path) -> Command {
     command
         .current_dir(folder)
         .env("XDG_CONFIG_HOME", folder.join("no-config"))
+        .env("XDG_DATA_HOME", folder.join("data"))
         .stdin(Stdio::null());
     command
 }
