@@ -11,6 +11,7 @@ use crate::vision::network::{Network, decode_all};
 use crate::vision::resample::whole_pixels;
 use bytes::Bytes;
 use escala_models::Compute;
+use escala_weights::{Progress, Store};
 use image::{Rgb, RgbImage};
 
 /// The catalogue's name of the network for points.
@@ -54,6 +55,15 @@ impl Task for BodiesTask {
 
     fn model(&self) -> &str {
         MODEL
+    }
+
+    fn fetch(
+        &self,
+        weights: &Store,
+        progress: &dyn Progress,
+    ) -> std::result::Result<(), escala_weights::Error> {
+        let mut models = [MODEL, crate::objects::task::MODEL].into_iter();
+        models.try_for_each(|model| weights.ensure(model, progress).map(drop))
     }
 
     fn unit(&self) -> Unit {

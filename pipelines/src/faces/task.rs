@@ -18,6 +18,7 @@ use crate::vision::network::{Network, decode_all, tensors};
 use crate::vision::resample::whole_pixels;
 use bytes::Bytes;
 use escala_models::{Compute, faces};
+use escala_weights::{Progress, Store};
 use image::{Rgb, RgbImage};
 
 /// The catalogue's name of the detector.
@@ -134,6 +135,15 @@ impl Task for FacesTask {
 
     fn model(&self) -> &str {
         DETECTOR
+    }
+
+    fn fetch(
+        &self,
+        weights: &Store,
+        progress: &dyn Progress,
+    ) -> std::result::Result<(), escala_weights::Error> {
+        let mut models = [DETECTOR].into_iter().chain(OTHERS);
+        models.try_for_each(|model| weights.ensure(model, progress).map(drop))
     }
 
     fn unit(&self) -> Unit {

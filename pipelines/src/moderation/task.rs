@@ -7,6 +7,7 @@ use crate::task::{Limits, LoadContext, Pipeline, Task, Unit};
 use crate::vision::network::{Network, decode_all, files};
 use bytes::Bytes;
 use escala_models::Compute;
+use escala_weights::{Progress, Store};
 use image::{Rgb, RgbImage};
 
 /// The catalogue's name of the network that tells kinds of pictures apart.
@@ -45,6 +46,15 @@ impl Task for ModerationTask {
 
     fn model(&self) -> &str {
         CLASSES
+    }
+
+    fn fetch(
+        &self,
+        weights: &Store,
+        progress: &dyn Progress,
+    ) -> std::result::Result<(), escala_weights::Error> {
+        let mut models = [CLASSES, SAFETY].into_iter();
+        models.try_for_each(|model| weights.ensure(model, progress).map(drop))
     }
 
     fn unit(&self) -> Unit {
