@@ -422,6 +422,17 @@ pub struct Collection {
     state: RwLock<State>,
 }
 
+/// Checks that tags can be written: a text in the journal has at most 64 KB.
+pub(crate) fn fits(tags: &BTreeMap<String, String>) -> Result<()> {
+    let long = |text: &String| text.len() > usize::from(u16::MAX);
+    if tags.iter().any(|(key, value)| long(key) || long(value)) {
+        return Err(Error::Invalid(
+            "a tag is longer than 65,535 bytes".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
 fn distance(a: &Descriptor, b: &Descriptor) -> f32 {
     let squares = a.iter().zip(b).map(|(a, b)| (a - b) * (a - b));
     squares.sum::<f32>().sqrt()
@@ -464,13 +475,6 @@ impl Collection {
             path: path.clone(),
             why,
         };
-        let smaller = folder.join(SMALLER);
-        match fs::remove_file(&smaller) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(io("remove", &smaller)(error));
-            }
-            _ => (),
-        }
         let mut state: Option<State> = None;
         let journal = Journal::open(&path, |payload| {
             let event = Event::of_bytes(payload).ok_or_else(|| {
@@ -490,7 +494,7 @@ impl Collection {
             journal: Mutex::new(journal),
             state: RwLock::new(state),
         };
-        collection.shrink(&mut collection.journal.lock())?;
+        collection.tidy(&mut collection.journal.lock());
         Ok(collection)
     }
 
@@ -504,6 +508,14 @@ impl Collection {
         })
     }
 
+    /// Makes the journal smaller where that is due. What was asked is done already, so a disk that refuses is a matter
+    /// for the log; it is tried again with the next deletion.
+    fn tidy(&self, journal: &mut Journal) {
+        if let Err(error) = self.shrink(journal) {
+            tracing::warn!(%error, "the journal cannot be made smaller");
+        }
+    }
+
     /// Writes the journal anew when half of what it holds is deleted.
     fn shrink(&self, journal: &mut Journal) -> Result<()> {
         let (all, live) = {
@@ -514,6 +526,13 @@ impl Collection {
             return Ok(());
         }
         let (path, smaller) = (self.folder.join(JOURNAL), self.folder.join(SMALLER));
+        // Left behind by a crash, or by a disk that was full.
+        match fs::remove_file(&smaller) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(io("remove", &smaller)(error));
+            }
+            _ => (),
+        }
         let mut anew = {
             let state = self.state.read();
             let mut anew = State::new(state.id.clone(), state.created);
@@ -560,6 +579,7 @@ impl Collection {
     /// # Errors
     /// When there would be too many, or the disk refuses.
     pub fn tag(&self, set: BTreeMap<String, String>, remove: &[String]) -> Result<()> {
+        fits(&set)?;
         let mut journal = self.journal.lock();
         let mut tags = self.tags();
         tags.retain(|key, _| !remove.contains(key));
@@ -724,7 +744,7 @@ impl Collection {
         if !gone.is_empty() {
             let faces = gone.clone();
             self.commit(&mut journal, Event::Deleted { faces })?;
-            self.shrink(&mut journal)?;
+            self.tidy(&mut journal);
         }
         Ok(Deletion { done: gone, left })
     }

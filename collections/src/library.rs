@@ -8,7 +8,7 @@
 //! A collection appears and goes by one rename. Folders of unfinished work are removed when the library is opened. A
 //! collection's faces are read when it is first asked for.
 
-use crate::collection::{Collection, JOURNAL};
+use crate::collection::{Collection, JOURNAL, fits};
 use crate::journal::sync_folder;
 use crate::{Error, Page, Result, io};
 use parking_lot::Mutex;
@@ -130,6 +130,7 @@ impl Library {
                 "a collection's id has 1 to 255 letters, digits, `_`, `.` and `-`".to_owned(),
             ));
         }
+        fits(&tags)?;
         if tags.len() > self.limits.tags {
             return Err(Error::Limit {
                 what: "the tags of a collection",

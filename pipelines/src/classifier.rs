@@ -74,9 +74,14 @@ fn base_of(folder: &Path) -> Option<String> {
     if !Adapter::is_in(folder) {
         return None;
     }
-    // What is wrong with one that cannot be read is said when it is loaded.
-    let adapter = Adapter::open(folder).ok()?;
-    Some(adapter.config.base_model_name_or_path)
+    match Adapter::open(folder) {
+        Ok(adapter) => Some(adapter.config.base_model_name_or_path),
+        Err(error) => {
+            // It is then taken for a checkpoint, and what that lacks is said; this is why.
+            tracing::error!(folder = %folder.display(), %error, "the adapter cannot be read");
+            None
+        }
+    }
 }
 
 /// A loaded classifier of texts.

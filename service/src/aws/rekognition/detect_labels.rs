@@ -4,8 +4,8 @@
 //!   `MaxDominantColors` only with `IMAGE_PROPERTIES`; where they do not count they are ignored.
 //! * `OrientationCorrection` is always null at AWS, and so is left out.
 //! * `Instances` are what the detector sees of eighty kinds, joined with the classifier's labels
-//!   ([`escala_pipelines::objects::join`]). Where the detector's weights cannot be had, labels are answered without
-//!   instances, and the log says so.
+//!   ([`escala_pipelines::objects::join`]). Where the detector's weights cannot be had, or not in half of the
+//!   request's time, labels are answered without instances, and the log says so.
 //! * `ImageProperties` describes the whole image; its `Foreground` and `Background` need a segmentation
 //!   that the model behind does not make, and are left out.
 
@@ -22,6 +22,7 @@ use escala_pipelines::objects::{Objects, ObjectsInput};
 use escala_pipelines::{Error, Kind, Options};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::time::Instant;
 
 /// `DetectLabelsRequest`.
 #[derive(Deserialize)]
@@ -88,12 +89,12 @@ pub async fn run(aws: &Aws, call: Call, input: Input, options: Options) -> Resul
             };
             let (answer, found) = tokio::join!(
                 one(&*aws.labels, everything, options),
-                one(&**objects, sought, options)
+                one(&**objects, sought, sooner(options))
             );
             let answer = answer.map_err(fail)?;
             let found = match found {
                 Ok(found) => found,
-                Err(error) if error.kind() == Kind::Unavailable => {
+                Err(error) if matches!(error.kind(), Kind::Unavailable | Kind::Deadline) => {
                     tracing::warn!(%error, "labels without instances");
                     Objects {
                         width: 1,
@@ -141,6 +142,16 @@ pub async fn run(aws: &Aws, call: Call, input: Input, options: Options) -> Resul
         output["ImageProperties"] = properties(found).map_err(fail)?;
     }
     Ok(output)
+}
+
+/// Half of the time that is left, so that labels are still answered when the detector's weights take long to come.
+fn sooner(options: Options) -> Options {
+    let now = Instant::now();
+    let half = |deadline: Instant| now + deadline.saturating_duration_since(now) / 2;
+    Options {
+        deadline: options.deadline.map(half),
+        ..options
+    }
 }
 
 impl From<&Input> for LabelsOptions {
