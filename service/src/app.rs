@@ -10,7 +10,7 @@ use escala_pipelines::embeddings::{Embedding, EmbeddingInput};
 use escala_pipelines::faces::{Faces, FacesInput};
 use escala_pipelines::labels::{Labels, LabelsInput};
 use escala_pipelines::language::Languages;
-use escala_pipelines::moderation::{ModerationInput, Opinions};
+use escala_pipelines::moderation::{Moderated, ModerationInput};
 use escala_pipelines::objects::{Objects, ObjectsInput};
 use escala_pipelines::ocr::{OcrFound, OcrInput};
 use escala_pipelines::pii::{Pii, PiiInput};
@@ -75,7 +75,7 @@ pub struct Images {
     /// Text.
     pub text: Arc<dyn Predict<OcrInput, OcrFound>>,
     /// What a moderator should see.
-    pub moderation: Arc<dyn Predict<ModerationInput, Opinions>>,
+    pub moderation: Arc<dyn Predict<ModerationInput, Moderated>>,
     /// People and the parts of their bodies.
     pub bodies: Arc<dyn Predict<BodiesInput, Bodies>>,
     /// Collections of faces.

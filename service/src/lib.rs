@@ -17,6 +17,7 @@ pub mod logs;
 pub mod long_texts;
 pub mod machine;
 pub mod metrics;
+pub mod moderator;
 pub mod openai;
 pub mod ops;
 pub mod readings;

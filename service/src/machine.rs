@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::gallery::{Gallery, SearchTask};
 use crate::long_texts::{InWindows, PersonalData};
 use crate::metrics::Metrics;
+use crate::moderator::Moderator;
 use crate::readings::{IfPresent, Readings};
 use crate::ready::Readiness;
 use crate::sentiments::Sentiments;
@@ -332,7 +333,11 @@ impl Machine {
                 objects: Some(Arc::new(self.objects.clone())),
                 faces: Arc::new(self.faces.clone()),
                 text: Arc::new(self.image_text.clone()),
-                moderation: Arc::new(self.moderation.clone()),
+                moderation: Arc::new(Moderator {
+                    opinions: Arc::new(self.moderation.clone()),
+                    labels: Arc::new(self.labels.clone()),
+                    objects: Arc::new(self.objects.clone()),
+                }),
                 bodies: Arc::new(self.bodies.clone()),
                 gallery: Arc::new(gallery),
             },

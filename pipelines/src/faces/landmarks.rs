@@ -39,6 +39,8 @@ pub struct Landmarks {
     width: u32,
     /// Its rows.
     height: u32,
+    /// The middles of the irises, where they were looked for.
+    pupils: Option<[Point; 2]>,
 }
 
 impl Landmarks {
@@ -72,6 +74,7 @@ impl Landmarks {
             points: std::array::from_fn(point),
             width: crop.width,
             height: crop.height,
+            pupils: None,
         })
     }
 
@@ -122,13 +125,27 @@ impl Landmarks {
         whole_pixels(&Area::new(x, y, x + across, y + down), width, height)
     }
 
-    /// The points under Rekognition's names: the five that are always answered first.
+    /// The same with the middles of the irises, that on the left first.
+    pub fn with_pupils(self, pupils: [Point; 2]) -> Self {
+        Self {
+            pupils: Some(pupils),
+            ..self
+        }
+    }
+
+    /// The points under Rekognition's names: the five that are always answered first. Pupils are the irises' middles
+    /// where these are known, else the lids'.
     pub fn named(&self) -> Vec<(&'static str, Point)> {
         NAMES
             .iter()
             .map(|(name, points)| {
+                let iris = match *name {
+                    "leftPupil" => self.pupils.map(|[left, _]| left),
+                    "rightPupil" => self.pupils.map(|[_, right]| right),
+                    _ => None,
+                };
                 let points: Vec<Point> = points.iter().map(|&i| self.points[i]).collect();
-                (*name, Point::mean(&points))
+                (*name, iris.unwrap_or_else(|| Point::mean(&points)))
             })
             .collect()
     }
@@ -216,6 +233,7 @@ mod tests {
             }),
             width: 83,
             height: 101,
+            pupils: None,
         };
         let aligned = &face["aligned_box_xywh"];
         (landmarks, std::array::from_fn(|i| number(&aligned[i])))
@@ -246,6 +264,14 @@ mod tests {
         assert!(at("leftEyeUp").y < at("leftEyeDown").y);
         assert!(at("mouthUp").y < at("mouthDown").y && at("mouthDown").y < at("chinBottom").y);
         assert!(at("leftEyeBrowUp").y < at("leftPupil").y);
+        let irises = [Point::new(1.0, 2.0), Point::new(3.0, 4.0)];
+        let seen = landmarks.clone().with_pupils(irises).named();
+        let changed = seen.iter().zip(&named).filter(|(a, b)| a != b);
+        let changed: Vec<_> = changed.map(|(a, _)| *a).collect();
+        assert_eq!(
+            changed,
+            [("leftPupil", irises[0]), ("rightPupil", irises[1])]
+        );
         assert!(at("upperJawlineLeft").x < at("upperJawlineRight").x);
         let default: Vec<_> = named[..DEFAULT_NAMES]
             .iter()

@@ -15,7 +15,7 @@ pub const SIDE: u32 = 192;
 pub const POINTS: usize = 468;
 /// How much larger than the longer side of the box the square is.
 const MARGIN: f32 = 1.5;
-/// Degrees that the pitch of a face looking straight ahead comes out as.
+/// Degrees downwards that the pitch of a face looking straight ahead comes out as.
 const PITCH_OFFSET: f32 = 6.0;
 
 /// The square that is shown to the network for a face at `area`.
@@ -48,15 +48,34 @@ pub struct Mesh {
     spots: Vec<Spot>,
 }
 
-/// How a face is turned, in degrees; 0 is towards the viewer.
+/// How a face is turned, in degrees; 0 is towards the viewer. Signs are Rekognition's, as its published answers show them
+/// beside the places of eyes, nose and mouth.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Pose {
-    /// Tilt towards a shoulder.
+    /// Clockwise tilt: the eye on the image's right is lower.
     pub roll: f32,
-    /// Turn to a side.
+    /// Turn towards the image's right.
     pub yaw: f32,
-    /// Nod up or down.
+    /// Nod up.
     pub pitch: f32,
+}
+
+/// Where in the image a place is that a network saw at `spot` of a square of `side` pixels.
+pub(super) fn place(spot: Point, square: &Area, side: u32, image: (u32, u32)) -> Point {
+    // As `crop_and_resize` reads: areas are relative to the image's size, places to its last pixel.
+    let along = |spot: f32, from: f32, to: f32, length: u32| {
+        let (length, last) = (length.max(1) as f32, length.saturating_sub(1) as f32);
+        (from + spot * (to - from) / (side - 1) as f32) / length * last
+    };
+    Point::new(
+        along(spot.x, square.left, square.right, image.0),
+        along(spot.y, square.top, square.bottom, image.1),
+    )
+}
+
+/// [`place`] of a point of the mesh of a face at `area`.
+pub(super) fn in_image(spot: Point, area: &Area, image: (u32, u32)) -> Point {
+    place(spot, &square(area), SIDE, image)
 }
 
 impl Mesh {
@@ -85,13 +104,13 @@ impl Mesh {
         let across = unit(cross(down, out));
         let (roll, yaw, pitch) = (
             -down[0].atan2(across[0].hypot(out[0])),
-            -(-out[0]).atan2(across[0]),
-            -(-down[2]).atan2(down[1]),
+            (-out[0]).atan2(across[0]),
+            (-down[2]).atan2(down[1]),
         );
         Pose {
             roll: roll.to_degrees(),
             yaw: yaw.to_degrees(),
-            pitch: pitch.to_degrees() - PITCH_OFFSET,
+            pitch: pitch.to_degrees() + PITCH_OFFSET,
         }
     }
 
@@ -117,7 +136,8 @@ impl Mesh {
         }
     }
 
-    fn flat(&self, index: usize) -> Point {
+    /// A point in pixels of what the network saw.
+    pub(super) fn flat(&self, index: usize) -> Point {
         Point::new(self.spots[index][0], self.spots[index][1])
     }
 }
@@ -190,15 +210,35 @@ mod tests {
         assert_eq!(golden.len(), 3);
         for (image, mesh, wanted) in golden {
             let pose = mesh.pose();
-            // The reference does not subtract the offset; its points are rounded to a thousandth.
+            // The reference counts turns to the left and downwards and does not subtract the offset; its points are
+            // rounded to a thousandth.
             for (found, wanted) in [
                 (pose.roll, wanted.roll),
-                (pose.yaw, wanted.yaw),
-                (pose.pitch + PITCH_OFFSET, wanted.pitch),
+                (-pose.yaw, wanted.yaw),
+                (PITCH_OFFSET - pose.pitch, wanted.pitch),
             ] {
                 assert!((found - wanted).abs() < 0.02, "{image}: {pose:?}");
             }
         }
+    }
+
+    /// The cat looks to the image's right and down: its nose is nearer to the right eye and far below both.
+    #[test]
+    fn signs_are_rekognitions() {
+        let golden = reference();
+        let (_, mesh, _) = golden
+            .iter()
+            .find(|(image, ..)| image == "chelsea.png")
+            .unwrap();
+        let (left, right, nose) = (mesh.flat(33), mesh.flat(263), mesh.flat(1));
+        assert!(nose.distance(right) < nose.distance(left));
+        let pose = mesh.pose();
+        assert!(pose.yaw > 10.0 && pose.pitch < -5.0, "{pose:?}");
+        let (_, astronaut, _) = golden
+            .iter()
+            .find(|(image, ..)| image == "astronaut.png")
+            .unwrap();
+        assert!(astronaut.flat(263).y > astronaut.flat(33).y && astronaut.pose().roll > 2.0);
     }
 
     /// An astronaut who laughs and an officer with closed lips; both look at the camera.

@@ -7,14 +7,16 @@
 //!   mesh      MediaPipe: is it a face at all? 468 points, pose, open eyes and mouth
 //!   landmarks 68 points of brows, eyes, nose, mouth and jaw
 //!     aligned box ── age and gender, expression
+//!     squares around the eyes of the mesh ── MediaPipe's irises: where the eyes look
 //!     square on eyes and mouth ── descriptor: 128 numbers, near for the same person
 //! ```
 //!
 //! Every module here is arithmetic on pixels and numbers: what a network is shown and what its numbers mean.
 //! References: @vladmandic/face-api 1.7.15 (detector, landmarks, age, gender, expression, descriptor) and
-//! MediaPipe's face mesh.
+//! MediaPipe's face mesh and iris.
 
 pub mod detect;
+pub mod gaze;
 pub mod landmarks;
 pub mod looks;
 pub mod mesh;

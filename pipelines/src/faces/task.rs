@@ -5,6 +5,7 @@
 
 use super::broken;
 use super::detect::{self, ANCHORS, Candidate, Thresholds};
+use super::gaze::{self, Eye, Gaze};
 use super::landmarks::{DESCRIPTOR_SIDE, Landmarks, SIDE};
 use super::looks::{AgeGender, Emotion, emotions};
 use super::mesh::{self, Mesh, Pose};
@@ -24,13 +25,14 @@ use image::{Rgb, RgbImage};
 /// The catalogue's name of the detector.
 pub const DETECTOR: &str = "face-ssd-mobilenetv1";
 const MESH: &str = "face-mesh";
+const IRIS: &str = "face-iris";
 const LANDMARKS: &str = "face-landmarks-68";
 const AGE_GENDER: &str = "face-age-gender";
 const EXPRESSION: &str = "face-expression";
 const DESCRIPTOR: &str = "face-descriptor";
 
 /// The catalogue's names of the other networks.
-pub const OTHERS: [&str; 5] = [MESH, LANDMARKS, AGE_GENDER, EXPRESSION, DESCRIPTOR];
+pub const OTHERS: [&str; 6] = [MESH, IRIS, LANDMARKS, AGE_GENDER, EXPRESSION, DESCRIPTOR];
 
 /// A candidate below this of the mesh's flag is no face.
 const FLAG: f32 = 0.5;
@@ -53,6 +55,8 @@ pub struct FacesOptions {
     pub score: f32,
     /// Age, gender, expression, and whether eyes and mouth are open.
     pub looks: bool,
+    /// Where open eyes look.
+    pub gaze: bool,
     /// Descriptors, to compare faces by.
     pub descriptors: bool,
 }
@@ -63,6 +67,7 @@ impl Default for FacesOptions {
             most: 100,
             score: Thresholds::default().score,
             looks: false,
+            gaze: false,
             descriptors: false,
         }
     }
@@ -94,6 +99,8 @@ pub struct Face {
     pub quality: Quality,
     /// What it looks like, when asked for.
     pub looks: Option<Looks>,
+    /// Where the eyes look, when asked for and they are open.
+    pub gaze: Option<Gaze>,
     /// Numbers to compare it by, when asked for.
     pub descriptor: Option<Vec<f32>>,
 }
@@ -164,7 +171,7 @@ impl Task for FacesTask {
     }
 
     fn memory_estimate(&self) -> Option<u64> {
-        // 14 million parameters of four bytes and the maps of a run.
+        // 15 million parameters of four bytes and the maps of a run.
         Some(150_000_000)
     }
 
@@ -175,6 +182,7 @@ impl Task for FacesTask {
             detector: Network::built(context, DETECTOR, faces::detector)?,
             anchors,
             mesh: Network::tfjs(context, MESH)?,
+            iris: Network::tfjs(context, IRIS)?,
             landmarks: Network::built(context, LANDMARKS, faces::landmarks)?,
             age_gender: Network::built(context, AGE_GENDER, faces::age_gender)?,
             expression: Network::built(context, EXPRESSION, faces::expression)?,
@@ -189,6 +197,7 @@ pub struct FacesPipeline {
     detector: Network,
     anchors: Vec<f32>,
     mesh: Network,
+    iris: Network,
     landmarks: Network,
     age_gender: Network,
     expression: Network,
@@ -280,6 +289,11 @@ impl FacesPipeline {
         } else {
             None
         };
+        let pose = mesh.pose();
+        let gaze = match options.gaze && mesh.eyes_open() >= 0.5 {
+            true => self.gaze(compute, image, &mesh, &area, &pose)?,
+            false => None,
+        };
         let descriptor = if options.descriptors {
             let square = landmarks.square(width, height).unwrap_or(crop);
             let shown = super::landmarks::input(image, square, DESCRIPTOR_SIDE);
@@ -297,12 +311,41 @@ impl FacesPipeline {
         Ok(Some(Face {
             score: candidate.score,
             area,
-            pose: mesh.pose(),
+            pose,
             quality: measure(image, crop),
-            landmarks,
+            landmarks: match gaze {
+                Some(gaze) => landmarks.with_pupils(gaze.pupils),
+                None => landmarks,
+            },
             looks,
+            gaze,
             descriptor,
         }))
+    }
+
+    /// Where the eyes of a face at `area` look; `None` when an eye has no size.
+    fn gaze(
+        &self,
+        compute: &Compute,
+        image: &RgbImage,
+        mesh: &Mesh,
+        area: &Area,
+        pose: &Pose,
+    ) -> Result<Option<Gaze>> {
+        let size = image.dimensions();
+        let look = |side: gaze::Side| -> Result<(Eye, Area)> {
+            let square = gaze::square(mesh, area, size, side);
+            let shown = gaze::input(image, square, side);
+            let answers = self.iris.run(compute, &picture(gaze::SIDE), &shown)?;
+            Ok((Eye::decode(answers.only()?, side)?, square))
+        };
+        let (left, right) = (look(gaze::Side::Left)?, look(gaze::Side::Right)?);
+        Ok(Gaze::of(
+            (&left.0, &left.1),
+            (&right.0, &right.1),
+            pose,
+            size,
+        ))
     }
 }
 
@@ -314,6 +357,7 @@ impl Pipeline for FacesPipeline {
         let networks = [
             &self.detector,
             &self.mesh,
+            &self.iris,
             &self.landmarks,
             &self.age_gender,
             &self.expression,

@@ -2,9 +2,10 @@
 //!
 //! Names and levels are those of Rekognition's moderation model 7. Which part of a body is shown cannot be told
 //! from these networks, so nothing below the second level of `Explicit` is answered, and pictures that are only
-//! suggestive get their first level only.
+//! suggestive get their first level only. Swimwear, underwear, weapons and drinks are ImageNet's and COCO's; knives are not
+//! counted as weapons, because nearly all that were seen in training lie in kitchens.
 
-use super::Opinions;
+use super::{Opinions, Sight};
 
 /// One label.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +24,8 @@ const EXPLICIT: &str = "Explicit";
 const EXPLICIT_NUDITY: &str = "Explicit Nudity";
 const NON_EXPLICIT: &str = "Non-Explicit Nudity of Intimate parts and Kissing";
 const SWIMWEAR: &str = "Swimwear or Underwear";
-const SWIMWEAR_PEOPLE: &str = "Female Swimwear or Underwear";
+const SWIMWEAR_OF_WOMEN: &str = "Female Swimwear or Underwear";
+const SWIMWEAR_OF_MEN: &str = "Male Swimwear or Underwear";
 const VIOLENCE: &str = "Violence";
 const WEAPONS: &str = "Weapons";
 const ALCOHOL: &str = "Alcohol";
@@ -32,12 +34,9 @@ const ALCOHOLIC_BEVERAGES: &str = "Alcoholic Beverages";
 /// A photograph counts as explicit by the second network alone from here on.
 const SURE: f32 = 0.8;
 
-/// What was recognised in an image by other networks, as labels of the taxonomy with percents.
-pub type Seen<'a> = (&'a str, f32);
-
 /// The labels at or above `least` percent: first level before second, surest first. `seen` is what the networks for
 /// labels and objects recognised, if they were asked.
-pub fn labels(opinions: &Opinions, seen: &[Seen<'_>], least: f32) -> Vec<ModerationLabel> {
+pub fn labels(opinions: &Opinions, seen: &[Sight], least: f32) -> Vec<ModerationLabel> {
     // The second network's word counts where it is sure; a drawing it knows nothing about.
     let second = if opinions.unsafe_for_work > SURE && opinions.drawing < 0.5 {
         opinions.unsafe_for_work
@@ -65,19 +64,16 @@ pub fn labels(opinions: &Opinions, seen: &[Seen<'_>], least: f32) -> Vec<Moderat
     add(EXPLICIT, EXPLICIT_NUDITY, explicit);
     add(NON_EXPLICIT, "", opinions.sexy);
     let most = |names: &[&str]| {
-        let of = seen.iter().filter(|(name, _)| names.contains(name));
-        of.map(|(_, percent)| percent / 100.0).fold(0.0, f32::max)
+        let of = seen.iter().filter(|sight| names.contains(&&*sight.name));
+        of.map(|sight| sight.percent / 100.0).fold(0.0, f32::max)
     };
     add(
         SWIMWEAR,
-        SWIMWEAR_PEOPLE,
+        SWIMWEAR_OF_WOMEN,
         most(&["Bikini", "Bra", "One-Piece Swimsuit"]),
     );
-    add(
-        SWIMWEAR,
-        "",
-        most(&["Swimming Trunks", "Swimwear", "Underwear"]),
-    );
+    add(SWIMWEAR, SWIMWEAR_OF_MEN, most(&["Swimming Trunks"]));
+    add(SWIMWEAR, "", most(&["Swimwear", "Underwear"]));
     add(
         VIOLENCE,
         WEAPONS,
@@ -130,8 +126,16 @@ pub fn content_types(opinions: &Opinions, least: f32) -> Vec<(&'static str, f32)
 mod tests {
     use super::*;
 
-    fn names(opinions: Opinions, seen: &[Seen<'_>]) -> Vec<&'static str> {
-        labels(&opinions, seen, 50.0)
+    fn sights(seen: &[(&str, f32)]) -> Vec<Sight> {
+        let sight = |&(name, percent): &(&str, f32)| Sight {
+            name: name.to_owned(),
+            percent,
+        };
+        seen.iter().map(sight).collect()
+    }
+
+    fn names(opinions: Opinions, seen: &[(&str, f32)]) -> Vec<&'static str> {
+        labels(&opinions, &sights(seen), 50.0)
             .iter()
             .map(|label| label.name)
             .collect()
@@ -202,13 +206,13 @@ mod tests {
             names(neutral, &seen),
             [VIOLENCE, ALCOHOL, WEAPONS, ALCOHOLIC_BEVERAGES]
         );
-        assert_eq!(labels(&neutral, &seen, 50.0)[0].confidence, 90.0);
+        assert_eq!(labels(&neutral, &sights(&seen), 50.0)[0].confidence, 90.0);
         let beach = [("Bikini", 80.0), ("Swimwear", 95.0)];
-        let found = labels(&neutral, &beach, 50.0);
+        let found = labels(&neutral, &sights(&beach), 50.0);
         let found: Vec<_> = found
             .iter()
             .map(|label| (label.name, label.confidence as u32))
             .collect();
-        assert_eq!(found, [(SWIMWEAR, 95), (SWIMWEAR_PEOPLE, 80)]);
+        assert_eq!(found, [(SWIMWEAR, 95), (SWIMWEAR_OF_WOMEN, 80)]);
     }
 }

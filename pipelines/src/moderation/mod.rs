@@ -1,8 +1,9 @@
 //! Whether an image shows what not everybody should see: two networks' opinions.
 //!
 //! NSFW JS tells drawings, drawn and photographed pornography, suggestive and neutral pictures apart; open_nsfw knows
-//! only more or less safe. Their answers become Rekognition's labels in [`labels`]. What no network here knows
-//! (violence without weapons, drugs, gestures, symbols of hate, gambling) is never answered.
+//! only more or less safe. Their answers become Rekognition's labels in [`labels`], with what other networks recognise
+//! (swimwear, weapons, alcohol). What no network here knows (violence without weapons, drugs, gestures, symbols of hate,
+//! gambling) is never answered.
 
 pub mod labels;
 pub mod task;
@@ -86,6 +87,36 @@ impl Opinions {
             sexy,
             unsafe_for_work,
         })
+    }
+}
+
+/// What another network recognised.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sight {
+    /// The label of the taxonomy of images, such as `Rifle`.
+    pub name: String,
+    /// How sure it is, in percent.
+    pub percent: f32,
+}
+
+/// Everything that is known about an image.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Moderated {
+    /// What the networks for explicit pictures say.
+    pub opinions: Opinions,
+    /// What the networks for labels and objects recognised.
+    pub seen: Vec<Sight>,
+}
+
+impl Moderated {
+    /// The labels at or above `least` percent: first level before second, surest first.
+    pub fn labels(&self, least: f32) -> Vec<labels::ModerationLabel> {
+        labels::labels(&self.opinions, &self.seen, least)
+    }
+
+    /// Kinds of pictures at or above `least` percent, with their percents.
+    pub fn content_types(&self, least: f32) -> Vec<(&'static str, f32)> {
+        labels::content_types(&self.opinions, least)
     }
 }
 

@@ -25,7 +25,7 @@ use escala_pipelines::engine::Handle;
 use escala_pipelines::faces::{FacesInput, FacesOptions};
 use escala_pipelines::labels::{LabelFilters, LabelsInput, LabelsOptions};
 use escala_pipelines::language::Language;
-use escala_pipelines::moderation::ModerationInput;
+use escala_pipelines::moderation::{Moderated, ModerationInput};
 use escala_pipelines::ocr::OcrInput;
 use escala_pipelines::pii::{self, PiiInput};
 use escala_pipelines::sentiment::{self, SentimentInput};
@@ -652,6 +652,7 @@ fn labels(config: &Config, args: LabelsArgs) -> Result<(), Stop> {
 fn faces(config: &Config, args: ImagesArgs) -> Result<(), Stop> {
     let options = FacesOptions {
         looks: true,
+        gaze: true,
         ..FacesOptions::default()
     };
     let columns = [
@@ -705,7 +706,12 @@ fn moderation(config: &Config, args: ImagesArgs) -> Result<(), Stop> {
         |machine| &machine.moderation,
         rows,
         |image| ModerationInput { image },
-        ModerationAnswer::from,
+        |opinions| {
+            ModerationAnswer::from(Moderated {
+                opinions,
+                seen: Vec::new(),
+            })
+        },
     )
 }
 

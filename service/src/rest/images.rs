@@ -15,8 +15,7 @@ use escala_pipelines::Kind;
 use escala_pipelines::faces::looks::Gender;
 use escala_pipelines::faces::similarity::{distance, percent};
 use escala_pipelines::faces::{Face, Faces, FacesInput, FacesOptions, Looks};
-use escala_pipelines::moderation::labels::{content_types, labels};
-use escala_pipelines::moderation::{ModerationInput, Opinions};
+use escala_pipelines::moderation::{Moderated, ModerationInput};
 use escala_pipelines::ocr::recognise::{Reading, Word};
 use escala_pipelines::ocr::{OcrFound, OcrInput};
 use escala_pipelines::vision::{Area, Point};
@@ -110,10 +109,15 @@ pub struct FaceView {
     area: BoxView,
     /// Its points.
     landmarks: Vec<LandmarkView>,
-    /// How it is turned, in degrees.
+    /// How it is turned, in degrees: clockwise, towards the image's right, up.
     roll: f32,
     yaw: f32,
     pitch: f32,
+    /// Where open eyes look, in the same degrees: 0, 0 is at the camera.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eye_yaw: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eye_pitch: Option<f32>,
     /// 0 to 100.
     brightness: f32,
     /// 0 to 100.
@@ -154,6 +158,8 @@ impl From<Face> for FaceView {
             roll: face.pose.roll,
             yaw: face.pose.yaw,
             pitch: face.pose.pitch,
+            eye_yaw: face.gaze.map(|gaze| gaze.yaw),
+            eye_pitch: face.gaze.map(|gaze| gaze.pitch),
             brightness: face.quality.brightness,
             sharpness: face.quality.sharpness,
             emotions: emotions
@@ -300,16 +306,17 @@ pub struct ModerationAnswer {
 /// Least confidence of a label, in percent.
 const LEAST: f32 = 50.0;
 
-impl From<Opinions> for ModerationAnswer {
-    fn from(opinions: Opinions) -> Self {
-        let views = labels(&opinions, &[], LEAST);
+impl From<Moderated> for ModerationAnswer {
+    fn from(found: Moderated) -> Self {
+        let opinions = found.opinions;
+        let views = found.labels(LEAST);
         let views = views.into_iter().map(|label| ModerationView {
             name: label.name,
             parent: label.parent,
             level: label.level,
             confidence: label.confidence,
         });
-        let kinds = content_types(&opinions, LEAST);
+        let kinds = found.content_types(LEAST);
         Self {
             labels: views.collect(),
             drawing: opinions.drawing,
@@ -365,6 +372,7 @@ pub async fn faces(State(app): State<Arc<App>>, call: Call) -> Result<Json<Faces
         image: image(&app, &call).await?,
         options: FacesOptions {
             looks: true,
+            gaze: true,
             ..FacesOptions::default()
         },
     };

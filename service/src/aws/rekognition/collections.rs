@@ -259,12 +259,13 @@ impl Work<'_> {
     }
 
     /// The faces of the request's image.
-    async fn faces(&self, image: Option<Image>, looks: bool) -> Result<Faces, Failure> {
+    async fn faces(&self, image: Option<Image>, attributes: &Attributes) -> Result<Faces, Failure> {
         let missing = || Error::new(Kind::InvalidInput, "there is no image");
         let image = image.ok_or_else(|| self.engine(missing()))?;
         let asked = FacesOptions {
             most: 2 * MOST_FACES,
-            looks,
+            looks: attributes.looks(),
+            gaze: attributes.gaze(),
             descriptors: true,
             ..FacesOptions::default()
         };
@@ -276,7 +277,7 @@ impl Work<'_> {
         self.collection(input.collection_id.clone(), |_| Ok(()))
             .await?;
         let attributes = Attributes::of(input.detection_attributes);
-        let found = self.faces(input.image, attributes.looks()).await?;
+        let found = self.faces(input.image, &attributes).await?;
         let bar = Bar::of(input.quality_filter.as_deref(), "AUTO");
         let most = most(input.max_faces, MOST_FACES, MOST_FACES);
         let (mut taken, mut left) = (Vec::new(), Vec::new());
@@ -416,7 +417,7 @@ impl Work<'_> {
     async fn search_faces_by_image(&self, input: Input) -> Result<Value, Failure> {
         let fail = |error| self.engine(error);
         let collection = self.get(input.collection_id).await?;
-        let seen = self.faces(input.image, false).await?;
+        let seen = self.faces(input.image, &Attributes::of(None)).await?;
         let bar = Bar::of(input.quality_filter.as_deref(), "NONE");
         let face = largest(&seen, bar).map_err(fail)?;
         let search = Search {
@@ -565,7 +566,7 @@ impl Work<'_> {
         let least = input.user_match_threshold.unwrap_or(THRESHOLD);
         let (most, farthest) = (most(input.max_users, FOUND, USERS), farthest(least));
         self.get(input.collection_id.clone()).await?;
-        let seen = self.faces(input.image, false).await?;
+        let seen = self.faces(input.image, &Attributes::of(None)).await?;
         let bar = Bar::of(input.quality_filter.as_deref(), "NONE");
         let face = largest(&seen, bar).map_err(fail)?;
         let wanted = descriptor(face).map_err(fail)?;

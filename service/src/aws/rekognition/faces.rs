@@ -1,7 +1,7 @@
 //! `DetectFaces` and `CompareFaces`, and how a face looks in answers.
 //!
-//! What no network here predicts (`Beard`, `Mustache`, `Eyeglasses`, `Sunglasses`, `FaceOccluded`, `EyeDirection`, the
-//! emotion `CONFUSED`) is left out of answers, as the API allows. `Smile` is the network's share of happiness.
+//! What no network here predicts (`Beard`, `Mustache`, `Eyeglasses`, `Sunglasses`, `FaceOccluded`, the emotion `CONFUSED`,
+//! the confidence of `EyeDirection`) is left out of answers, as the API allows. `Smile` is the network's share of happiness.
 //! `OrientationCorrection` is always null at AWS, and so is left out.
 
 use super::image::Image;
@@ -72,6 +72,11 @@ impl Attributes {
         ];
         names.iter().any(|name| self.has(name))
     }
+
+    /// Whether it is asked where the eyes look.
+    pub fn gaze(&self) -> bool {
+        self.has("EYE_DIRECTION")
+    }
 }
 
 /// Finds the faces of an image.
@@ -104,6 +109,7 @@ pub async fn detect(
     let asked = FacesOptions {
         most: MOST,
         looks: attributes.looks(),
+        gaze: attributes.gaze(),
         ..FacesOptions::default()
     };
     let found = find(aws, call, input.image, asked, options).await?;
@@ -310,6 +316,10 @@ pub fn detail(found: &Faces, face: &Face, attributes: &Attributes) -> Result<Val
         false => DEFAULT_NAMES,
     };
     let mut members = common(found, face, points)?;
+    if let Some(gaze) = face.gaze.filter(|_| attributes.gaze()) {
+        let direction = json!({"Yaw": number(gaze.yaw)?, "Pitch": number(gaze.pitch)?});
+        members.insert("EyeDirection".to_owned(), direction);
+    }
     let Some(looks) = &face.looks else {
         return Ok(Value::Object(members));
     };

@@ -10,7 +10,7 @@ use crate::aws::dispatch::Call;
 use crate::aws::errors::Failure;
 use crate::aws::{Aws, number};
 use escala_pipelines::moderation::ModerationInput;
-use escala_pipelines::moderation::labels::{ModerationLabel, content_types, labels};
+use escala_pipelines::moderation::labels::ModerationLabel;
 use escala_pipelines::{Error, Kind, Options};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -46,8 +46,8 @@ pub async fn detect(
         )));
     }
     let image = input.image.encoded()?;
-    let opinions = one(&*aws.images.moderation, ModerationInput { image }, options).await;
-    let opinions = opinions.map_err(fail)?;
+    let found = one(&*aws.images.moderation, ModerationInput { image }, options).await;
+    let found = found.map_err(fail)?;
     let least = input.min_confidence.unwrap_or(LEAST);
     let view = |label: &ModerationLabel| {
         Ok(json!({
@@ -57,14 +57,13 @@ pub async fn detect(
             "Confidence": number(label.confidence)?,
         }))
     };
-    let found: Result<Vec<Value>, Error> = labels(&opinions, &[], least).iter().map(view).collect();
+    let labels: Result<Vec<Value>, Error> = found.labels(least).iter().map(view).collect();
     let kind = |(name, confidence): &(&str, f32)| {
         Ok(json!({"Name": name, "Confidence": number(*confidence)?}))
     };
-    let kinds: Result<Vec<Value>, Error> =
-        content_types(&opinions, least).iter().map(kind).collect();
+    let kinds: Result<Vec<Value>, Error> = found.content_types(least).iter().map(kind).collect();
     Ok(json!({
-        "ModerationLabels": found.map_err(fail)?,
+        "ModerationLabels": labels.map_err(fail)?,
         "ContentTypes": kinds.map_err(fail)?,
         "ModerationModelVersion": VERSION,
     }))
