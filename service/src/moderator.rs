@@ -8,7 +8,7 @@ use crate::app::{Answers, Predict, one};
 use escala_pipelines::labels::{Labels, LabelsInput, LabelsOptions};
 use escala_pipelines::moderation::{Moderated, ModerationInput, Opinions, Sight};
 use escala_pipelines::objects::{Objects, ObjectsInput};
-use escala_pipelines::{Error, Kind, Options, Result};
+use escala_pipelines::{Kind, Options, Result};
 use futures_util::future::join_all;
 use std::sync::Arc;
 use std::time::Instant;
@@ -80,7 +80,7 @@ impl Predict<ModerationInput, Moderated> for Moderator {
 }
 
 /// An answer that may be missing.
-fn if_there<T>(answer: Result<T, Error>) -> Result<Option<T>> {
+fn if_there<T>(answer: Result<T>) -> Result<Option<T>> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
         Err(error) if matches!(error.kind(), Kind::Unavailable | Kind::Deadline) => {
@@ -105,6 +105,7 @@ fn sooner(options: Options) -> Options {
 mod tests {
     use super::*;
     use bytes::Bytes;
+    use escala_pipelines::Error;
     use escala_pipelines::labels::Label;
 
     /// Answers every input with the same.
