@@ -78,6 +78,8 @@ pub struct Images {
     pub moderation: Arc<dyn Predict<ModerationInput, Moderated>>,
     /// People and the parts of their bodies.
     pub bodies: Arc<dyn Predict<BodiesInput, Bodies>>,
+    /// What people wear for protection, by a detector that the configuration names; without it nothing is known of that.
+    pub covers: Option<Arc<dyn Predict<ObjectsInput, Objects>>>,
     /// Collections of faces.
     pub gallery: Arc<Gallery>,
 }
@@ -94,6 +96,7 @@ impl Images {
             text: Arc::new(Unavailable),
             moderation: Arc::new(Unavailable),
             bodies: Arc::new(Unavailable),
+            covers: None,
             gallery: Arc::new(Gallery::new(none, limits, Arc::new(Unavailable))),
         }
     }

@@ -339,6 +339,7 @@ impl Machine {
                     objects: Arc::new(self.objects.clone()),
                 }),
                 bodies: Arc::new(self.bodies.clone()),
+                covers: None,
                 gallery: Arc::new(gallery),
             },
             config,

@@ -1,14 +1,18 @@
 //! People and which parts of their bodies can be seen.
 //!
-//! NanoDet finds the people, MoveNet the 17 points of each one's body. Whether somebody wears protective equipment
-//! no network here knows: an answer has parts, and never equipment on them.
+//! A detector finds the people, MoveNet the 17 points of each one's body. Whether somebody wears protective equipment
+//! no network here knows; [`covers`] joins the people with what an operator's own detector found.
 
+pub mod covers;
 pub mod movenet;
 pub mod task;
 
 use crate::vision::{Area, Point};
 
 pub use task::{BodiesInput, BodiesPipeline, BodiesTask};
+
+/// A point with a lower score is a guess.
+pub const SEEN: f32 = 0.2;
 
 /// A point of a body that was looked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,8 +66,6 @@ impl Body {
     /// The parts that can be seen and how sure that is, 0 to 1. A hand is where its wrist is; a face needs the nose
     /// and an eye, a head any of nose, eyes and ears.
     pub fn parts(&self) -> Vec<(Part, f32)> {
-        /// A point below this is a guess.
-        const SEEN: f32 = 0.2;
         let score = |index: usize| self.joints[index].score;
         let best = |indices: &[usize]| indices.iter().map(|&i| score(i)).fold(0.0, f32::max);
         let share = |part| match part {

@@ -1,7 +1,8 @@
-//! `DetectProtectiveEquipment`: persons and the parts of their bodies.
+//! `DetectProtectiveEquipment`: persons, the parts of their bodies, and what covers them.
 //!
-//! Persons come from the detector, parts from the pose network. No network here knows covers, so `EquipmentDetections` is
-//! empty and, where a summary is asked for, every person is among those of whom it cannot be said.
+//! Persons come from the detector, parts from the pose network. Covers come from a detector that the operator names for the
+//! task `covers`. Without one `EquipmentDetections` is empty and, where a summary is asked for, every person is among
+//! those of whom it cannot be said.
 
 use super::faces::place;
 use super::image::Image;
@@ -9,13 +10,19 @@ use crate::app::one;
 use crate::aws::dispatch::Call;
 use crate::aws::errors::Failure;
 use crate::aws::{Aws, number};
-use escala_pipelines::bodies::{BodiesInput, Body, Part};
+use escala_pipelines::bodies::covers::{Cover, Worn, worn};
+use escala_pipelines::bodies::{Bodies, BodiesInput, Body, Part};
+use escala_pipelines::objects::ObjectsInput;
+use escala_pipelines::vision::Area;
 use escala_pipelines::{Error, Options};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// Most persons of an answer.
 const MOST: usize = 15;
+
+/// Most covers that are looked for.
+const MOST_COVERS: usize = 200;
 
 /// The version of the networks, in the answer.
 const VERSION: &str = "1.0";
@@ -25,7 +32,15 @@ const VERSION: &str = "1.0";
 #[serde(rename_all = "PascalCase")]
 pub struct DetectProtectiveEquipment {
     image: Image,
-    summarization_attributes: Option<serde::de::IgnoredAny>,
+    summarization_attributes: Option<Summarization>,
+}
+
+/// `ProtectiveEquipmentSummarizationAttributes`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Summarization {
+    min_confidence: f32,
+    required_equipment_types: Vec<String>,
 }
 
 /// Runs the request.
@@ -37,48 +52,194 @@ pub async fn detect(
 ) -> Result<Value, Failure> {
     let fail = |error| Failure::of(call.service.id, call.operation, error);
     let image = input.image.encoded()?;
-    let found = one(
-        &*aws.images.bodies,
-        BodiesInput { image, most: MOST },
-        options,
-    )
-    .await;
-    let found = found.map_err(fail)?;
-    let (width, height) = (found.width.max(1) as f32, found.height.max(1) as f32);
-    let part = |(part, score): &(Part, f32)| {
-        Ok(json!({
-            "Name": part.name(),
-            "Confidence": number(score * 100.0)?,
-            "EquipmentDetections": [],
-        }))
+    let sought = BodiesInput {
+        image: image.clone(),
+        most: MOST,
     };
-    let person = |(id, body): (usize, &Body)| {
-        let parts: Result<Vec<Value>, Error> = body.parts().iter().map(part).collect();
-        let area = &body.area;
-        let shares = [
+    let bodies = one(&*aws.images.bodies, sought, options);
+    let covers = async {
+        match &aws.images.covers {
+            Some(covers) => {
+                let input = ObjectsInput {
+                    image,
+                    min_confidence: 0.0,
+                    most: MOST_COVERS,
+                };
+                one(&**covers, input, options).await.map(Some)
+            }
+            None => Ok(None),
+        }
+    };
+    let (found, covers) = tokio::try_join!(bodies, covers).map_err(fail)?;
+    let covers = covers.map(|covers| worn(&found.bodies, &covers.objects));
+    let persons = found.bodies.iter().take(MOST).enumerate();
+    let persons: Result<Vec<Value>, Error> = persons
+        .map(|(id, body)| {
+            let worn = covers.as_ref().map_or(&[][..], |covers| &covers[id]);
+            person(&found, id, body, worn)
+        })
+        .collect();
+    let persons = persons.map_err(fail)?;
+    let mut output = json!({"ProtectiveEquipmentModelVersion": VERSION, "Persons": persons});
+    if let Some(asked) = input.summarization_attributes {
+        let mut ids: [Vec<usize>; 3] = Default::default();
+        for (id, body) in found.bodies.iter().take(MOST).enumerate() {
+            let verdict = match &covers {
+                Some(covers) => asked.verdict(body, &covers[id]),
+                None => Verdict::Indeterminate,
+            };
+            ids[verdict as usize].push(id);
+        }
+        let [with, without, indeterminate] = ids;
+        output["Summary"] = json!({
+            "PersonsWithRequiredEquipment": with,
+            "PersonsWithoutRequiredEquipment": without,
+            "PersonsIndeterminate": indeterminate,
+        });
+    }
+    Ok(output)
+}
+
+/// `ProtectiveEquipmentPerson`.
+fn person(found: &Bodies, id: usize, body: &Body, worn: &[Worn]) -> Result<Value, Error> {
+    let (width, height) = (found.width.max(1) as f32, found.height.max(1) as f32);
+    let bounding_box = |area: &Area| {
+        place([
             area.left / width,
             area.top / height,
             area.width() / width,
             area.height() / height,
-        ];
+        ])
+    };
+    let equipment = |worn: &Worn| {
+        let covers = worn.covers();
+        let share = match covers {
+            true => worn.covered,
+            false => 1.0 - worn.covered,
+        };
         Ok(json!({
-            "Id": id,
-            "BodyParts": parts?,
-            "BoundingBox": place(shares)?,
-            "Confidence": number(body.score * 100.0)?,
+            "Type": worn.cover.name(),
+            "BoundingBox": bounding_box(&worn.area)?,
+            "Confidence": number(worn.confidence)?,
+            "CoversBodyPart": {"Value": covers, "Confidence": number(100.0 * share)?},
         }))
     };
-    let persons = found.bodies.iter().take(MOST).enumerate().map(person);
-    let persons: Result<Vec<Value>, Error> = persons.collect();
-    let persons = persons.map_err(fail)?;
-    let mut output = json!({"ProtectiveEquipmentModelVersion": VERSION, "Persons": persons});
-    if input.summarization_attributes.is_some() {
-        let all: Vec<usize> = (0..found.bodies.len().min(MOST)).collect();
-        output["Summary"] = json!({
-            "PersonsWithRequiredEquipment": [],
-            "PersonsWithoutRequiredEquipment": [],
-            "PersonsIndeterminate": all,
+    let part = |&(part, score): &(Part, f32)| {
+        let mine = worn.iter().filter(|worn| worn.part == part);
+        let detections: Result<Vec<Value>, Error> = mine.map(equipment).collect();
+        Ok(json!({
+            "Name": part.name(),
+            "Confidence": number(score * 100.0)?,
+            "EquipmentDetections": detections?,
+        }))
+    };
+    let parts: Result<Vec<Value>, Error> = body.parts().iter().map(part).collect();
+    Ok(json!({
+        "Id": id,
+        "BodyParts": parts?,
+        "BoundingBox": bounding_box(&body.area)?,
+        "Confidence": number(body.score * 100.0)?,
+    }))
+}
+
+/// Where a person belongs in the summary; the order is that of the answer's lists.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Verdict {
+    With,
+    Without,
+    Indeterminate,
+}
+
+impl Summarization {
+    /// Somebody wears what is required when every seen part that it is worn on is covered by it, surely enough. Of
+    /// equipment that is worn on parts that cannot be seen nothing can be said.
+    fn verdict(&self, body: &Body, worn: &[Worn]) -> Verdict {
+        let least = self.min_confidence;
+        let seen = body.parts();
+        let seen = |part: Part| {
+            seen.iter()
+                .any(|&(p, score)| p == part && score * 100.0 >= least)
+        };
+        let required = Cover::ALL.into_iter().filter(|cover| {
+            let mut names = self.required_equipment_types.iter();
+            names.any(|name| name == cover.name())
         });
+        let (mut lacking, mut unknown) = (false, false);
+        for cover in required {
+            let parts = cover.parts().iter().filter(|&&part| seen(part));
+            let parts: Vec<Part> = parts.copied().collect();
+            unknown |= parts.is_empty();
+            lacking |= parts.iter().any(|&part| {
+                let mut covers = worn.iter();
+                !covers.any(|worn| {
+                    worn.cover == cover
+                        && worn.part == part
+                        && worn.covers()
+                        && worn.confidence >= least
+                })
+            });
+        }
+        match (lacking, unknown) {
+            (true, _) => Verdict::Without,
+            (false, true) => Verdict::Indeterminate,
+            (false, false) => Verdict::With,
+        }
     }
-    Ok(output)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use escala_pipelines::bodies::{Joint, movenet};
+    use escala_pipelines::vision::Point;
+
+    fn body(seen: &[(usize, f32)]) -> Body {
+        let mut joints = [Joint {
+            point: Point::default(),
+            score: 0.0,
+        }; movenet::COUNT];
+        for &(index, score) in seen {
+            joints[index].score = score;
+        }
+        Body {
+            area: Area::new(0.0, 0.0, 10.0, 30.0),
+            score: 0.9,
+            joints,
+        }
+    }
+
+    fn on(cover: Cover, part: Part, confidence: f32, covered: f32) -> Worn {
+        Worn {
+            cover,
+            part,
+            area: Area::default(),
+            confidence,
+            covered,
+        }
+    }
+
+    #[test]
+    fn people_are_summed_up_by_what_is_required() {
+        let asked = |types: &[&str]| Summarization {
+            min_confidence: 60.0,
+            required_equipment_types: types.iter().map(|&name| name.to_owned()).collect(),
+        };
+        // Nose, eye and the right wrist are seen, the left wrist is not sure enough.
+        let body = body(&[(0, 0.9), (1, 0.8), (9, 0.3), (10, 0.7)]);
+        let helmet = on(Cover::Head, Part::Head, 80.0, 0.9);
+        let glove = on(Cover::Hand, Part::RightHand, 90.0, 0.7);
+        let head = asked(&["HEAD_COVER"]);
+        assert_eq!(head.verdict(&body, &[helmet.clone()]), Verdict::With);
+        assert_eq!(head.verdict(&body, &[]), Verdict::Without);
+        let held = on(Cover::Head, Part::Head, 80.0, 0.1);
+        assert_eq!(head.verdict(&body, &[held]), Verdict::Without);
+        let unsure = on(Cover::Head, Part::Head, 50.0, 0.9);
+        assert_eq!(head.verdict(&body, &[unsure]), Verdict::Without);
+        let both = asked(&["HEAD_COVER", "HAND_COVER"]);
+        assert_eq!(both.verdict(&body, &[helmet.clone(), glove]), Verdict::With);
+        assert_eq!(both.verdict(&body, &[helmet]), Verdict::Without);
+        let hidden = self::body(&[(3, 0.9)]);
+        let face = asked(&["FACE_COVER"]);
+        assert_eq!(face.verdict(&hidden, &[]), Verdict::Indeterminate);
+    }
 }
