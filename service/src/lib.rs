@@ -17,6 +17,7 @@ pub mod logs;
 pub mod long_texts;
 pub mod machine;
 pub mod metrics;
+pub mod object_store;
 pub mod openai;
 pub mod ops;
 pub mod readings;

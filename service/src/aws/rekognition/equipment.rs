@@ -36,7 +36,7 @@ pub async fn detect(
     options: Options,
 ) -> Result<Value, Failure> {
     let fail = |error| Failure::of(call.service.id, call.operation, error);
-    let image = input.image.encoded()?;
+    let image = input.image.encoded(aws, call, options).await?;
     let found = one(
         &*aws.images.bodies,
         BodiesInput { image, most: MOST },
