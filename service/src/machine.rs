@@ -5,7 +5,7 @@
 use crate::app::{Answers, App, Images, Predict};
 use crate::config::Config;
 use crate::config::units::Size;
-use crate::gallery::celebrities::Celebrities;
+use crate::gallery::celebrities::{self, Celebrities};
 use crate::gallery::{Gallery, SearchTask};
 use crate::long_texts::{InWindows, PersonalData};
 use crate::metrics::Metrics;
@@ -37,6 +37,9 @@ use escala_pipelines::windows;
 use escala_weights::{Progress, Store, StoreOptions, Terminal};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// The folder of celebrities beside that of collections.
+const CELEBRITIES: &str = "celebrities";
 
 /// Most bytes of an image in an object, as at AWS; `limits.image` may be less.
 const MOST_OF_AN_OBJECT: Size = Size::mib(15);
@@ -149,6 +152,15 @@ fn objects_folder(config: &Config) -> Result<PathBuf, String> {
         Some(folder) => Ok(folder.clone()),
         None => Ok(data_folder(config)?.join("objects")),
     }
+}
+
+/// How many people and faces the gallery of celebrities has; none where nobody was made known.
+///
+/// # Errors
+/// When it cannot be read, or another process has it.
+pub fn celebrities(config: &Config) -> escala_collections::Result<Option<(usize, usize)>> {
+    let folder = data_folder(config).map_err(escala_collections::Error::Unavailable)?;
+    celebrities::count(&folder.join(CELEBRITIES), (&config.collections).into())
 }
 
 /// Threads for one computation: what the configuration says, or every core.
@@ -355,7 +367,7 @@ impl Machine {
                 moderation: Arc::new(self.moderation.clone()),
                 bodies: Arc::new(self.bodies.clone()),
                 gallery: Arc::new(gallery("collections")),
-                celebrities: Arc::new(Celebrities::new(gallery("celebrities"))),
+                celebrities: Arc::new(Celebrities::new(gallery(CELEBRITIES))),
                 stored: Objects::new(Arc::new(objects), most, buffers.clone()),
             },
             config,

@@ -7,13 +7,14 @@ use super::faces::{Bar, THRESHOLD, descriptor, kept, largest};
 use super::{Error, Gallery, Result, Search};
 use crate::app::{Images, Predict, one};
 use bytes::Bytes;
-use escala_collections::{Collection, Library, Page, User};
+use escala_collections::{Collection, Library, Limits, Page, User};
 use escala_pipelines::faces::similarity::farthest;
 use escala_pipelines::faces::{Faces, FacesInput, FacesOptions};
 use escala_pipelines::{Kind, Options};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use uuid::Uuid;
@@ -38,7 +39,18 @@ pub const HOW_TO_FILL: &str = "there is no celebrity gallery, so that nobody is 
                                celebrities add NAME PHOTO…` or through POST /v1/images/celebrities/gallery";
 
 /// What is known of a person's gender; AWS's words.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+    clap::ValueEnum,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum KnownGender {
     /// Male.
@@ -486,18 +498,20 @@ impl Celebrities {
         });
         removed.await?.ok_or_else(|| nobody(who))
     }
+}
 
-    /// How many people and faces there are; none where nobody was ever made known.
-    ///
-    /// # Errors
-    /// When the gallery cannot be read, or another process has it.
-    pub async fn count(&self) -> Result<Option<(usize, usize)>> {
-        let known = self.known().await?;
-        let about = known.map(|people| people.describe());
-        Ok(about
-            .map(|about| (about.users, about.faces))
-            .filter(|(users, _)| *users > 0))
+/// How many people and faces there are in a folder; none where nobody was made known. Makes nothing.
+///
+/// # Errors
+/// When it cannot be read, or another process has it.
+pub fn count(folder: &Path, limits: Limits) -> escala_collections::Result<Option<(usize, usize)>> {
+    if !folder.is_dir() {
+        return Ok(None);
     }
+    let known = collection(&Library::open(folder, limits)?)?;
+    let about = known.map(|people| people.describe());
+    let counts = about.map(|about| (about.users, about.faces));
+    Ok(counts.filter(|(people, _)| *people > 0))
 }
 
 impl Images {

@@ -14,7 +14,7 @@ use super::list::List;
 use crate::app::App;
 use crate::failure::Failure;
 use crate::gallery::collections::{
-    self as ops, ByImage, Collections, Index, MOST_ASSOCIATED, PAGE, Terms, Who, check_ids,
+    self as ops, ByImage, Collections, Index, Indexed, MOST_ASSOCIATED, PAGE, Terms, Who, check_ids,
 };
 use crate::gallery::faces::Bar;
 use axum::Json;
@@ -256,6 +256,22 @@ pub struct IndexAnswer {
     left: Vec<LeftView>,
 }
 
+impl From<Indexed> for IndexAnswer {
+    fn from(indexed: Indexed) -> Self {
+        let view = |(face, at): (Face, usize)| IndexedView {
+            face: face.into(),
+            seen: seen(&indexed.seen, at),
+        };
+        Self {
+            image_id: indexed.image.to_string(),
+            width: indexed.seen.width,
+            height: indexed.seen.height,
+            faces: indexed.kept.into_iter().map(view).collect(),
+            left: left(&indexed.seen, indexed.left),
+        }
+    }
+}
+
 /// Which faces to list.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -386,6 +402,12 @@ impl SearchAnswer {
             searched,
             matches: found.into_iter().map(view).collect(),
         }
+    }
+}
+
+impl From<ByImage<Face>> for SearchAnswer {
+    fn from(found: ByImage<Face>) -> Self {
+        Self::new(Some(seen(&found.seen, found.face)), found.found)
     }
 }
 
@@ -847,17 +869,7 @@ pub async fn index(
     let collections = Collections::of(&app.images, call.options);
     let image = image.ok_or_else(no_image)?;
     let indexed = collections.index(&part(id)?, image, how).await?;
-    let view = |(face, at): (Face, usize)| IndexedView {
-        face: face.into(),
-        seen: seen(&indexed.seen, at),
-    };
-    Ok(Json(IndexAnswer {
-        image_id: indexed.image.to_string(),
-        width: indexed.seen.width,
-        height: indexed.seen.height,
-        faces: indexed.kept.into_iter().map(view).collect(),
-        left: left(&indexed.seen, indexed.left),
-    }))
+    Ok(Json(indexed.into()))
 }
 
 /// List faces of a collection.
@@ -977,15 +989,7 @@ pub async fn search(
     let (id, bar) = (part(id)?, bar(request.quality, Bar::NONE)?);
     let collections = Collections::of(&app.images, call.options);
     let answer = match (image, request.face) {
-        (Some(image), None) => {
-            let ByImage {
-                seen: faces,
-                face,
-                found,
-                ..
-            } = collections.like_image(&id, image, bar, terms).await?;
-            SearchAnswer::new(Some(seen(&faces, face)), found)
-        }
+        (Some(image), None) => collections.like_image(&id, image, bar, terms).await?.into(),
         (None, Some(face)) => {
             let found = collections.like(&id, ops::face_id(&face)?, terms).await?;
             SearchAnswer::new(None, found)
