@@ -63,6 +63,8 @@ pub struct User {
     pub id: String,
     /// How many faces are its.
     pub faces: usize,
+    /// What [`Collection::introduce`] said of it.
+    pub about: Option<String>,
 }
 
 /// A part of a list, and where the next begins.
@@ -182,6 +184,17 @@ impl Names {
 struct Group {
     id: Arc<str>,
     faces: Vec<u32>,
+    about: Option<Box<str>>,
+}
+
+impl Group {
+    fn user(&self) -> User {
+        User {
+            id: (*self.id).to_owned(),
+            faces: self.faces.len(),
+            about: self.about.as_deref().map(str::to_owned),
+        }
+    }
 }
 
 /// The state that the journal's events add up to.
@@ -275,52 +288,18 @@ impl State {
                     }
                     None => 0,
                 };
-                for face in faces {
-                    if self.place(face.id).is_some() {
-                        return Err(format!("the face {} a second time", face.id));
-                    }
-                    let place = self.vectors.push(face.id, &face.descriptor);
-                    if place.is_multiple_of(PIECE) {
-                        self.records.push(Vec::with_capacity(PIECE));
-                    }
-                    let piece = self.records.last_mut().ok_or("no place for a face")?;
-                    piece.push(Record {
-                        image,
-                        place: face.place,
-                        confidence: face.confidence,
-                        external,
-                        user: 0,
-                    });
-                    let number = u32::try_from(place).map_err(|_| "too many faces")?;
-                    let (vectors, hasher) = (&self.vectors, &self.hasher);
-                    self.places
-                        .insert_unique(hasher.hash_one(face.id), number, |&place| {
-                            hasher.hash_one(vectors.id(place as usize).unwrap_or_default())
-                        });
-                    self.live += 1;
-                }
+                self.add(image, external, 0, faces)?;
             }
             Event::Deleted { faces } => {
                 for id in faces {
-                    let place = self.place(id).ok_or_else(|| format!("no face {id}"))?;
-                    let hash = self.hasher.hash_one(id);
-                    let same = |other: &u32| *other as usize == place;
-                    if let Ok(entry) = self.places.find_entry(hash, same) {
-                        entry.remove();
-                    }
-                    self.vectors.remove(place);
-                    self.live -= 1;
+                    self.forget(id)?;
                 }
             }
             Event::UserCreated { user } => {
-                let id: Arc<str> = user.into();
-                let number = self.next_user;
-                self.next_user = number.checked_add(1).ok_or("too many users")?;
-                if self.users.insert(id.clone(), number).is_some() {
-                    return Err(format!("the user {id} a second time"));
+                if self.users.contains_key(&*user) {
+                    return Err(format!("the user {user} a second time"));
                 }
-                let faces = Vec::new();
-                self.groups.insert(number, Group { id, faces });
+                self.number(user)?;
             }
             Event::UserDeleted { user } => {
                 let number = self.users.remove(&*user);
@@ -356,8 +335,100 @@ impl State {
                 }
             }
             Event::Tagged { tags } => self.tags = tags,
+            Event::Introduced {
+                user,
+                about,
+                image,
+                faces,
+            } => {
+                let number = self.number(user)?;
+                let places = self.add(image, 0, number, faces)?;
+                let group = self.groups.get_mut(&number).ok_or("no such user")?;
+                group.faces.extend(places);
+                group.about = Some(about.into());
+            }
+            Event::Removed { user } => {
+                let number = self.users.remove(&*user);
+                let group = number.and_then(|number| self.groups.remove(&number));
+                for place in group.ok_or_else(|| format!("no user {user}"))?.faces {
+                    let id = self.vectors.id(place as usize);
+                    self.forget(id.ok_or("a face that is nowhere")?)?;
+                }
+            }
         }
         Ok(())
+    }
+
+    /// The number of a user, who is made where there is none.
+    fn number(&mut self, user: String) -> std::result::Result<u32, String> {
+        if let Some(number) = self.users.get(&*user) {
+            return Ok(*number);
+        }
+        let number = self.next_user;
+        self.next_user = number.checked_add(1).ok_or("too many users")?;
+        let id: Arc<str> = user.into();
+        self.users.insert(id.clone(), number);
+        let group = Group {
+            id,
+            faces: Vec::new(),
+            about: None,
+        };
+        self.groups.insert(number, group);
+        Ok(number)
+    }
+
+    /// Adds faces of one image; gives their places.
+    fn add(
+        &mut self,
+        image: Uuid,
+        external: u32,
+        user: u32,
+        faces: Vec<Indexed>,
+    ) -> std::result::Result<Vec<u32>, String> {
+        let mut places = Vec::with_capacity(faces.len());
+        for face in faces {
+            if self.place(face.id).is_some() {
+                return Err(format!("the face {} a second time", face.id));
+            }
+            let place = self.vectors.push(face.id, &face.descriptor);
+            if place.is_multiple_of(PIECE) {
+                self.records.push(Vec::with_capacity(PIECE));
+            }
+            let piece = self.records.last_mut().ok_or("no place for a face")?;
+            piece.push(Record {
+                image,
+                place: face.place,
+                confidence: face.confidence,
+                external,
+                user,
+            });
+            let number = u32::try_from(place).map_err(|_| "too many faces")?;
+            let (vectors, hasher) = (&self.vectors, &self.hasher);
+            self.places
+                .insert_unique(hasher.hash_one(face.id), number, |&place| {
+                    hasher.hash_one(vectors.id(place as usize).unwrap_or_default())
+                });
+            self.live += 1;
+            places.push(number);
+        }
+        Ok(places)
+    }
+
+    /// Takes a face away.
+    fn forget(&mut self, id: FaceId) -> std::result::Result<(), String> {
+        let place = self.place(id).ok_or_else(|| format!("no face {id}"))?;
+        let hash = self.hasher.hash_one(id);
+        let same = |other: &u32| *other as usize == place;
+        if let Ok(entry) = self.places.find_entry(hash, same) {
+            entry.remove();
+        }
+        self.vectors.remove(place);
+        self.live -= 1;
+        Ok(())
+    }
+
+    fn group(&self, user: &str) -> Option<&Group> {
+        self.groups.get(self.users.get(user)?)
     }
 
     /// The mean of a user's descriptors; none without faces.
@@ -405,7 +476,15 @@ impl State {
             let user = (*group.id).to_owned();
             let ids = group.faces.iter();
             let ids = ids.filter_map(|&place| self.vectors.id(place as usize));
-            let created = Event::UserCreated { user: user.clone() };
+            let created = match &group.about {
+                None => Event::UserCreated { user: user.clone() },
+                Some(about) => Event::Introduced {
+                    user: user.clone(),
+                    about: (**about).to_owned(),
+                    image: Uuid::nil(),
+                    faces: Vec::new(),
+                },
+            };
             let faces = ids.collect();
             [created, Event::Associated { user, faces }]
         });
@@ -431,6 +510,43 @@ pub(crate) fn fits(tags: &BTreeMap<String, String>) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Checks that faces have numbers only: others would be found nowhere, or everywhere.
+fn finite(faces: &[NewFace]) -> Result<()> {
+    let finite = |face: &NewFace| {
+        let numbers = face.descriptor.iter().chain(&face.place);
+        numbers
+            .chain([&face.confidence])
+            .all(|number| number.is_finite())
+    };
+    if !faces.iter().all(finite) {
+        return Err(Error::Invalid(
+            "a face has something that is not a number".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// Checks that a user's id can be written.
+fn user_id(id: &str) -> Result<()> {
+    if id.is_empty() || id.len() > usize::from(u16::MAX) {
+        return Err(Error::Invalid(
+            "a user's id has no or too many bytes".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// Gives faces their ids.
+fn named(faces: &[NewFace]) -> Vec<Indexed> {
+    let faces = faces.iter().map(|face| Indexed {
+        id: Uuid::new_v4(),
+        place: face.place,
+        confidence: face.confidence,
+        descriptor: face.descriptor,
+    });
+    faces.collect()
 }
 
 fn distance(a: &Descriptor, b: &Descriptor) -> f32 {
@@ -608,34 +724,13 @@ impl Collection {
                 "a name of an image is longer than 255 bytes".to_owned(),
             ));
         }
-        let finite = |face: &NewFace| {
-            let numbers = face.descriptor.iter().chain(&face.place);
-            numbers
-                .chain([&face.confidence])
-                .all(|number| number.is_finite())
-        };
-        if !faces.iter().all(finite) {
-            return Err(Error::Invalid(
-                "a face has something that is not a number".to_owned(),
-            ));
-        }
+        finite(faces)?;
         if faces.is_empty() {
             return Ok(Vec::new());
         }
         let mut journal = self.journal.lock();
-        if self.state.read().live + faces.len() > self.limits.faces {
-            return Err(Error::Limit {
-                what: "the faces of a collection",
-                most: self.limits.faces,
-            });
-        }
-        let faces = faces.iter().map(|face| Indexed {
-            id: Uuid::new_v4(),
-            place: face.place,
-            confidence: face.confidence,
-            descriptor: face.descriptor,
-        });
-        let faces: Vec<Indexed> = faces.collect();
+        self.room(faces.len())?;
+        let faces = named(faces);
         let ids = faces.iter().map(|face| face.id).collect();
         let event = Event::Indexed {
             image,
@@ -644,6 +739,86 @@ impl Collection {
         };
         self.commit(&mut journal, event)?;
         Ok(ids)
+    }
+
+    /// Says what is known of a user, who is made where there is none, and adds faces of one image that are its: all or
+    /// nothing. Gives the faces' ids in order.
+    ///
+    /// # Errors
+    /// When a face or text cannot be stored, something would be too many, or the disk refuses.
+    pub fn introduce(
+        &self,
+        user: &str,
+        about: &str,
+        image: Uuid,
+        faces: &[NewFace],
+    ) -> Result<Vec<FaceId>> {
+        user_id(user)?;
+        if about.len() > usize::from(u16::MAX) {
+            return Err(Error::Invalid(
+                "what is said of a user is longer than 65,535 bytes".to_owned(),
+            ));
+        }
+        finite(faces)?;
+        let mut journal = self.journal.lock();
+        self.room(faces.len())?;
+        {
+            let state = self.state.read();
+            let known = state.group(user).map(|group| group.faces.len());
+            if known.is_none() {
+                self.room_for_a_user(&state)?;
+            }
+            if known.unwrap_or(0) + faces.len() > self.limits.faces_of_user {
+                return Err(Error::Limit {
+                    what: "the faces of a user",
+                    most: self.limits.faces_of_user,
+                });
+            }
+        }
+        let faces = named(faces);
+        let ids = faces.iter().map(|face| face.id).collect();
+        let event = Event::Introduced {
+            user: user.to_owned(),
+            about: about.to_owned(),
+            image,
+            faces,
+        };
+        self.commit(&mut journal, event)?;
+        Ok(ids)
+    }
+
+    /// Takes a user away with its faces.
+    ///
+    /// # Errors
+    /// [`Error::NoUser`]; when the disk refuses.
+    pub fn remove(&self, user: &str) -> Result<()> {
+        let mut journal = self.journal.lock();
+        self.user(user)?;
+        let user = user.to_owned();
+        self.commit(&mut journal, Event::Removed { user })?;
+        self.tidy(&mut journal);
+        Ok(())
+    }
+
+    /// Checks that so many faces more can be kept.
+    fn room(&self, faces: usize) -> Result<()> {
+        if self.state.read().live + faces > self.limits.faces {
+            return Err(Error::Limit {
+                what: "the faces of a collection",
+                most: self.limits.faces,
+            });
+        }
+        Ok(())
+    }
+
+    fn room_for_a_user(&self, state: &State) -> Result<()> {
+        if state.users.len() >= self.limits.users {
+            return Err(Error::Limit {
+                what: "the users of a collection",
+                most: self.limits.users,
+            });
+        }
+        Ok(())
     }
 
     /// A face by its id.
@@ -774,23 +949,14 @@ impl Collection {
     /// # Errors
     /// [`Error::UserExists`]; when there are too many, the id is too long, or the disk refuses.
     pub fn create_user(&self, id: &str) -> Result<()> {
-        if id.is_empty() || id.len() > usize::from(u16::MAX) {
-            return Err(Error::Invalid(
-                "a user's id has no or too many bytes".to_owned(),
-            ));
-        }
+        user_id(id)?;
         let mut journal = self.journal.lock();
         {
             let state = self.state.read();
             if state.users.contains_key(id) {
                 return Err(Error::UserExists(id.to_owned()));
             }
-            if state.users.len() >= self.limits.users {
-                return Err(Error::Limit {
-                    what: "the users of a collection",
-                    most: self.limits.users,
-                });
-            }
+            self.room_for_a_user(&state)?;
         }
         let user = id.to_owned();
         self.commit(&mut journal, Event::UserCreated { user })
@@ -813,15 +979,9 @@ impl Collection {
     /// [`Error::NoUser`].
     pub fn user(&self, id: &str) -> Result<User> {
         let state = self.state.read();
-        let group = state
-            .users
-            .get(id)
-            .and_then(|number| state.groups.get(number));
+        let group = state.group(id);
         let group = group.ok_or_else(|| Error::NoUser(id.to_owned()))?;
-        Ok(User {
-            id: (*group.id).to_owned(),
-            faces: group.faces.len(),
-        })
+        Ok(group.user())
     }
 
     /// Users by id, at most `most` of them behind the one that `token` names.
@@ -831,14 +991,8 @@ impl Collection {
         let mut users = state
             .users
             .range::<str, _>((after, std::ops::Bound::Unbounded));
-        let user = |(id, number): (&Arc<str>, &u32)| User {
-            id: (**id).to_owned(),
-            faces: state
-                .groups
-                .get(number)
-                .map_or(0, |group| group.faces.len()),
-        };
-        let items: Vec<User> = users.by_ref().take(most).map(user).collect();
+        let user = |(_, number): (&Arc<str>, &u32)| state.groups.get(number).map(Group::user);
+        let items: Vec<User> = users.by_ref().take(most).filter_map(user).collect();
         let more = users.next().is_some();
         let next = items.last().filter(|_| more).map(|user| user.id.clone());
         Page { items, next }
@@ -964,13 +1118,7 @@ impl Collection {
             .filter(|group| Some(&*group.id) != except)
             .filter_map(|group| {
                 let far = distance(&state.mean(group)?, wanted);
-                (far <= farthest).then(|| {
-                    let user = User {
-                        id: (*group.id).to_owned(),
-                        faces: group.faces.len(),
-                    };
-                    (user, far)
-                })
+                (far <= farthest).then(|| (group.user(), far))
             })
             .collect();
         near.sort_by(|a, b| a.1.total_cmp(&b.1).then_with(|| a.0.id.cmp(&b.0.id)));
@@ -996,10 +1144,7 @@ impl Collection {
     /// [`Error::NoUser`].
     pub fn mean_of(&self, user: &str) -> Result<Option<Descriptor>> {
         let state = self.state.read();
-        let group = state
-            .users
-            .get(user)
-            .and_then(|number| state.groups.get(number));
+        let group = state.group(user);
         let group = group.ok_or_else(|| Error::NoUser(user.to_owned()))?;
         Ok(state.mean(group))
     }

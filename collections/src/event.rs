@@ -43,6 +43,15 @@ pub(crate) enum Event {
     Disassociated { user: String, faces: Vec<FaceId> },
     /// All tags of the collection.
     Tagged { tags: BTreeMap<String, String> },
+    /// What is known of a user, who is made where there is none, and faces of one image that are its.
+    Introduced {
+        user: String,
+        about: String,
+        image: Uuid,
+        faces: Vec<Indexed>,
+    },
+    /// A user is gone with its faces.
+    Removed { user: String },
 }
 
 impl Event {
@@ -65,14 +74,7 @@ impl Event {
                 if let Some(external) = external {
                     text(&mut out, external);
                 }
-                out.extend((faces.len() as u32).to_le_bytes());
-                for face in faces {
-                    out.extend(face.id.as_bytes());
-                    let numbers = face.place.iter().chain([&face.confidence]);
-                    for number in numbers.chain(&face.descriptor) {
-                        out.extend(number.to_le_bytes());
-                    }
-                }
+                indexed(&mut out, faces);
             }
             Self::Deleted { faces } => {
                 out.push(3);
@@ -104,6 +106,22 @@ impl Event {
                     text(&mut out, value);
                 }
             }
+            Self::Introduced {
+                user,
+                about,
+                image,
+                faces,
+            } => {
+                out.push(9);
+                text(&mut out, user);
+                text(&mut out, about);
+                out.extend(image.as_bytes());
+                indexed(&mut out, faces);
+            }
+            Self::Removed { user } => {
+                out.push(10);
+                text(&mut out, user);
+            }
         }
         out
     }
@@ -123,28 +141,10 @@ impl Event {
                     1 => Some(rest.text()?),
                     _ => return None,
                 };
-                let face = |rest: &mut Bytes<'_>| {
-                    let id = rest.id()?;
-                    let mut place = [0.0; 4];
-                    for number in &mut place {
-                        *number = rest.float()?;
-                    }
-                    let confidence = rest.float()?;
-                    let mut descriptor = [0.0; WIDTH];
-                    for number in &mut descriptor {
-                        *number = rest.float()?;
-                    }
-                    Some(Indexed {
-                        id,
-                        place,
-                        confidence,
-                        descriptor,
-                    })
-                };
                 Self::Indexed {
                     image,
                     external,
-                    faces: rest.list(face)?,
+                    faces: rest.list(Bytes::indexed)?,
                 }
             }
             3 => Self::Deleted {
@@ -166,6 +166,13 @@ impl Event {
                     .into_iter()
                     .collect(),
             },
+            9 => Self::Introduced {
+                user: rest.text()?,
+                about: rest.text()?,
+                image: rest.id()?,
+                faces: rest.list(Bytes::indexed)?,
+            },
+            10 => Self::Removed { user: rest.text()? },
             _ => return None,
         };
         rest.0.is_empty().then_some(event)
@@ -181,6 +188,17 @@ fn text(out: &mut Vec<u8>, text: &str) {
 fn ids(out: &mut Vec<u8>, ids: &[FaceId]) {
     out.extend((ids.len() as u32).to_le_bytes());
     ids.iter().for_each(|id| out.extend(id.as_bytes()));
+}
+
+fn indexed(out: &mut Vec<u8>, faces: &[Indexed]) {
+    out.extend((faces.len() as u32).to_le_bytes());
+    for face in faces {
+        out.extend(face.id.as_bytes());
+        let numbers = face.place.iter().chain([&face.confidence]);
+        for number in numbers.chain(&face.descriptor) {
+            out.extend(number.to_le_bytes());
+        }
+    }
 }
 
 /// Bytes that are still to be read.
@@ -206,6 +224,25 @@ impl Bytes<'_> {
         let (text, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         String::from_utf8(text.to_vec()).ok()
+    }
+
+    fn indexed(&mut self) -> Option<Indexed> {
+        let id = self.id()?;
+        let mut place = [0.0; 4];
+        for number in &mut place {
+            *number = self.float()?;
+        }
+        let confidence = self.float()?;
+        let mut descriptor = [0.0; WIDTH];
+        for number in &mut descriptor {
+            *number = self.float()?;
+        }
+        Some(Indexed {
+            id,
+            place,
+            confidence,
+            descriptor,
+        })
     }
 
     fn list<T>(&mut self, mut one: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
@@ -243,6 +280,15 @@ mod tests {
         let faces = prop::collection::vec(face, 0..3);
         prop_oneof![
             (name, any::<u64>()).prop_map(|(id, at)| Event::Created { id, at }),
+            (name, name, id.clone(), faces.clone()).prop_map(|(user, about, image, faces)| {
+                Event::Introduced {
+                    user,
+                    about,
+                    image,
+                    faces,
+                }
+            }),
+            name.prop_map(|user| Event::Removed { user }),
             (id, prop::option::of(name), faces).prop_map(|(image, external, faces)| {
                 Event::Indexed {
                     image,

@@ -307,6 +307,81 @@ fn users_have_faces_that_look_alike() {
 }
 
 #[test]
+fn people_are_introduced_with_their_faces_and_go_with_them() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (ada, eve) = {
+        let library = library(folder.path());
+        let people = collection(&library, "people");
+        let introduce = |user: &str, about: &str, faces: &[NewFace]| {
+            people.introduce(user, about, Uuid::new_v4(), faces)
+        };
+        let ada = introduce("ada", "first", &[face(0.0, 0.0)]).expect("introduced");
+        let more = introduce("ada", "Lovelace", &[face(1.0, 0.0), face(2.0, 0.0)]);
+        let ada = [ada, more.expect("introduced")].concat();
+        let eve = introduce("eve", "Eve", &[face(5.0, 0.0)]).expect("introduced");
+        introduce("nobody", "has no face", &[]).expect("introduced");
+        people.remove("nobody").expect("removed");
+        people.create_user("plain").expect("made");
+        assert_eq!(people.user("plain").expect("there").about, None);
+        assert!(matches!(people.remove("nobody"), Err(Error::NoUser(_))));
+        (ada, eve)
+    };
+    let library = library(folder.path());
+    let people = library.get("people").expect("there");
+    let user = people.user("ada").expect("there");
+    assert_eq!((user.faces, user.about.as_deref()), (3, Some("Lovelace")));
+    let found = people.search(&Team::new(1), &descriptor(2.1, 0.0), 1, 1.0, None);
+    assert_eq!(
+        (found[0].0.id, found[0].0.user.as_deref()),
+        (ada[2], Some("ada"))
+    );
+    people.remove("ada").expect("removed");
+    assert!(
+        people
+            .search(&Team::new(1), &descriptor(2.1, 0.0), 1, 1.0, None)
+            .is_empty()
+    );
+    drop((people, library));
+    let people = crate::library(folder.path()).get("people").expect("there");
+    let ids: Vec<String> = people
+        .users(None, 10)
+        .items
+        .into_iter()
+        .map(|u| u.id)
+        .collect();
+    assert_eq!(
+        (ids, people.describe().faces),
+        (vec!["eve".to_owned(), "plain".to_owned()], 1)
+    );
+    assert_eq!(
+        people.face(eve[0]).expect("there").user.as_deref(),
+        Some("eve")
+    );
+}
+
+#[test]
+fn an_introduction_that_is_torn_did_not_happen() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    {
+        let library = library(folder.path());
+        let people = collection(&library, "people");
+        let (ada, two) = (Uuid::new_v4(), [face(0.0, 0.0), face(1.0, 0.0)]);
+        people
+            .introduce("ada", "Ada", ada, &two)
+            .expect("introduced");
+    }
+    let journal = journals(folder.path()).pop().expect("a journal");
+    let whole = fs::read(&journal).expect("a journal");
+    let last = 8 + 1 + 2 + 3 + 2 + 3 + 16 + 4 + 2 * (16 + 5 * 4 + WIDTH * 4);
+    for end in [0, 8, 30, 600, last - 1] {
+        fs::write(&journal, &whole[..whole.len() - last + end]).expect("torn");
+        let people = library(folder.path()).get("people").expect("opens");
+        let about = people.describe();
+        assert_eq!((about.users, about.faces), (0, 0), "{end}");
+    }
+}
+
+#[test]
 fn limits_hold() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let limits = Limits {
@@ -330,6 +405,13 @@ fn limits_hold() {
     assert!(is_limit(people.create_user("bob")));
     assert!(is_limit(people.associate("ann", &ids, 9.0).map(drop)));
     assert_eq!(people.user("ann").expect("there").faces, 0);
+    let one = |user: &str, faces: &[NewFace]| {
+        let done = people.introduce(user, "", Uuid::new_v4(), faces);
+        is_limit(done.map(drop))
+    };
+    assert!(one("bob", &[]) && one("ann", &[face(0.0, 0.0)]) && !one("ann", &[]));
+    let long = people.introduce("ann", &"x".repeat(65_536), Uuid::new_v4(), &[]);
+    assert!(matches!(long, Err(Error::Invalid(_))));
     let tags = ["a", "b"].map(|key| (key.to_owned(), String::new()));
     assert!(is_limit(people.tag(BTreeMap::from(tags), &[])));
     let long = BTreeMap::from([("a".to_owned(), "x".repeat(65_536))]);
@@ -344,6 +426,10 @@ fn limits_hold() {
     let mut broken = face(0.0, 0.0);
     broken.descriptor[5] = f32::NAN;
     people.delete(&ids).expect("deleted");
+    let refused = people.introduce("ann", "", Uuid::new_v4(), std::slice::from_ref(&broken));
+    assert!(matches!(refused, Err(Error::Invalid(_))));
+    let three = [face(0.0, 0.0), face(0.0, 0.1), face(0.0, 0.2)];
+    assert!(one("ann", &three), "more than a user may have");
     let refused = people.index(Uuid::new_v4(), None, &[broken]);
     assert!(matches!(refused, Err(Error::Invalid(_))));
     let refused = people.index(Uuid::new_v4(), Some(&"x".repeat(256)), &[face(0.0, 0.0)]);
@@ -418,6 +504,9 @@ fn deleted_faces_do_not_stay_on_the_disk_for_ever() {
     people
         .associate("ann", &kept[1..], 1.0)
         .expect("associated");
+    people
+        .introduce("ada", "Ada", Uuid::new_v4(), &[face(0.0, 9.0)])
+        .expect("introduced");
     let token = people
         .faces(&FaceFilter::default(), None, 1)
         .expect("a page")
@@ -438,7 +527,9 @@ fn deleted_faces_do_not_stay_on_the_disk_for_ever() {
     assert!(matches!(stale, Err(Error::Token)));
     let again = index(&people, &[face(2.0, 0.0)]);
     let check = |people: &Collection| {
-        assert_eq!(people.describe().faces, 3);
+        assert_eq!(people.describe().faces, 4);
+        let ada = people.user("ada").expect("there");
+        assert_eq!((ada.faces, ada.about.as_deref()), (1, Some("Ada")));
         assert_eq!(
             people.face(kept[1]).expect("there").user.as_deref(),
             Some("ann")

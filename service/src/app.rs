@@ -2,8 +2,11 @@
 
 use crate::config::Config;
 use crate::gallery::Gallery;
+use crate::gallery::celebrities::Celebrities;
 use crate::metrics::Metrics;
+use crate::object_store::{Objects as StoredObjects, memory::Memory};
 use crate::ready::Readiness;
+use crate::server::body::Buffers;
 use escala_pipelines::bodies::{Bodies, BodiesInput};
 use escala_pipelines::classes::Classes;
 use escala_pipelines::embeddings::{Embedding, EmbeddingInput};
@@ -82,14 +85,22 @@ pub struct Images {
     pub covers: Option<Arc<dyn Predict<ObjectsInput, Objects>>>,
     /// Collections of faces.
     pub gallery: Arc<Gallery>,
+    /// People whom the operator made known.
+    pub celebrities: Arc<Celebrities>,
+    /// Images that are named instead of sent.
+    pub stored: StoredObjects,
 }
 
 impl Images {
     /// Those of a server that has none of the tasks: every question is answered as unavailable. For doors that are put
     /// together without an engine.
     pub fn unavailable() -> Self {
-        let none = Err("there is no folder for collections".to_owned());
-        let limits = escala_collections::Limits::default();
+        let gallery = || {
+            let none = Err("there is no folder for collections".to_owned());
+            let limits = escala_collections::Limits::default();
+            Gallery::new(none, limits, Arc::new(Unavailable))
+        };
+        let buffers = Arc::new(Buffers::new(0));
         Self {
             objects: None,
             faces: Arc::new(Unavailable),
@@ -97,7 +108,9 @@ impl Images {
             moderation: Arc::new(Unavailable),
             bodies: Arc::new(Unavailable),
             covers: None,
-            gallery: Arc::new(Gallery::new(none, limits, Arc::new(Unavailable))),
+            gallery: Arc::new(gallery()),
+            celebrities: Arc::new(Celebrities::new(gallery())),
+            stored: StoredObjects::new(Arc::new(Memory::default()), 0, buffers),
         }
     }
 }
@@ -145,4 +158,6 @@ pub struct App {
     pub engine_metrics: EngineMetrics,
     /// Which of the preloaded models are warm.
     pub ready: Arc<Readiness>,
+    /// The memory that requests' bodies, large answers and objects share.
+    pub buffers: Arc<Buffers>,
 }

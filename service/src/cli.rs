@@ -1,10 +1,13 @@
-//! The command line: `serve`, `predict`, `embed`, `train`, `models`, `config`.
+//! The command line: `serve`, `predict`, `embed`, `train`, `collections`, `celebrities`,
+//! `models`, `config`.
 //!
 //! Promises: answers go to standard output and everything else to standard error; `--json` prints one
 //! JSON object a line; the exit status is 0 when everything was answered, 1 when something failed, 2 when
 //! the command or the configuration is wrong. Predictions run in this process with the same engine as
 //! the server's: no server is needed, and the answers are the same.
 
+mod celebrities;
+mod collections;
 mod embed;
 mod models;
 mod output;
@@ -55,6 +58,12 @@ enum Command {
     /// Teach a model from labelled examples.
     #[command(subcommand)]
     Train(train::Train),
+    /// Look after the collections of faces on this machine.
+    #[command(subcommand)]
+    Collections(collections::Collections),
+    /// Look after the people whom this machine recognises.
+    #[command(subcommand)]
+    Celebrities(celebrities::Celebrities),
     /// Look after the models on this machine.
     #[command(subcommand)]
     Models(models::Models),
@@ -136,6 +145,8 @@ fn run(cli: Cli) -> Result<(), Stop> {
         Command::Predict(predict) => predict::run(&loaded.config, predict),
         Command::Embed(args) => embed::run(&loaded.config, args),
         Command::Train(train) => train::run(&loaded.config, train),
+        Command::Collections(command) => collections::run(&loaded.config, command),
+        Command::Celebrities(command) => celebrities::run(&loaded.config, command),
         Command::Models(models) => models::run(&loaded.config, models),
         Command::Config(output) => config_in_force(&loaded, output),
     }

@@ -39,6 +39,10 @@ pub const TASKS: [&str; 15] = [
     "bodies",
 ];
 
+/// Most of anything that a collection can be allowed to hold: its journal numbers things in 32 bits, those that were
+/// deleted included.
+const MOST_KEPT: usize = 1_000_000_000;
+
 /// Those that are preloaded when nothing else is said; the others load on first use.
 pub const PRELOAD: [&str; 3] = ["language", "embeddings", "labels"];
 
@@ -53,6 +57,8 @@ pub struct Config {
     pub models: Models,
     /// Where what users store is kept.
     pub data: Data,
+    /// How much collections of faces may hold.
+    pub collections: Collections,
     /// Checkpoints that take the place of tasks' own models.
     pub checkpoints: Checkpoints,
     /// What computes, and how much memory models may hold.
@@ -90,9 +96,60 @@ pub struct Models {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Data {
-    /// Folder of the collections of faces; the user's data folder when absent. One server at a time uses it.
+    /// Folder of the collections of faces and of the celebrities; the user's data folder when absent. One server at a
+    /// time uses it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dir: Option<PathBuf>,
+    /// Folder of the objects that requests name (`S3Object`), `<bucket>/<key>` in it; `objects` in `dir` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub objects: Option<PathBuf>,
+}
+
+/// How much collections of faces may hold; the celebrities are one of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Collections {
+    /// Most collections.
+    pub collections: usize,
+    /// Most faces of a collection, 600 bytes of memory each.
+    pub faces: usize,
+    /// Most users of a collection.
+    pub users: usize,
+    /// Most faces of a user; AWS's limit is 100.
+    pub faces_of_user: usize,
+    /// Most tags of a collection; AWS's limit is 200.
+    pub tags: usize,
+}
+
+impl From<&Collections> for escala_collections::Limits {
+    fn from(limits: &Collections) -> Self {
+        Self {
+            collections: limits.collections,
+            faces: limits.faces,
+            users: limits.users,
+            faces_of_user: limits.faces_of_user,
+            tags: limits.tags,
+        }
+    }
+}
+
+impl Default for Collections {
+    fn default() -> Self {
+        let escala_collections::Limits {
+            collections,
+            faces,
+            users,
+            faces_of_user,
+            tags,
+        } = escala_collections::Limits::default();
+        Self {
+            collections,
+            faces,
+            users,
+            faces_of_user,
+            tags,
+        }
+    }
 }
 
 /// Checkpoints that take the place of tasks' own models: `org/name` or `org/name@revision` of a hub, or the path of a
@@ -229,6 +286,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 4566)),
             models: Models::default(),
             data: Data::default(),
+            collections: Collections::default(),
             checkpoints: Checkpoints::default(),
             engine: Engine::default(),
             limits: Limits::default(),
@@ -354,10 +412,10 @@ impl Config {
     /// # Errors
     /// The first contradiction, with the names of the keys.
     pub fn check(&self) -> Result<(), Error> {
-        let limits = &self.limits;
+        let (limits, kept) = (&self.limits, &self.collections);
         // Base64 in JSON takes four bytes for three.
         let encoded = limits.image.get().div_ceil(3) * 4;
-        let rules: [(bool, String); 11] = [
+        let rules: [(bool, String); 12] = [
             (
                 self.engine.threads <= 1024,
                 "`engine.threads` must be at most 1024".to_owned(),
@@ -415,6 +473,14 @@ impl Config {
                 format!(
                     "`limits.body_pause` ({}) is longer than `limits.deadline` ({})",
                     limits.body_pause, limits.deadline
+                ),
+            ),
+            (
+                [kept.collections, kept.faces, kept.users, kept.faces_of_user]
+                    .iter()
+                    .all(|most| (1..=MOST_KEPT).contains(most)),
+                format!(
+                    "`collections.collections`, `collections.faces`, `collections.users` and `collections.faces_of_user` must be between 1 and {MOST_KEPT}"
                 ),
             ),
             (
@@ -476,6 +542,11 @@ mod tests {
             message.contains("`models.preload`") && message.contains("moods"),
             "{message}"
         );
+
+        let mut config = Config::default();
+        config.collections.faces_of_user = 0;
+        let message = config.check().expect_err("no faces").to_string();
+        assert!(message.contains("`collections.faces_of_user`"), "{message}");
 
         let mut config = Config::default();
         config.log.level = "loud=very".to_owned();

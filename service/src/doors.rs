@@ -9,7 +9,6 @@
 
 use crate::app::App;
 use crate::failure::Failure;
-use crate::server::body::Buffers;
 use crate::server::observe::{Observer, observe};
 use crate::{aws, openai, ops, rest};
 use axum::Router;
@@ -85,10 +84,9 @@ fn aws_failure(failure: &Failure, request_id: &str) -> Response {
 
 /// Every door, with request ids, counting, limits and the rendering of failures around them.
 pub fn router(app: Arc<App>) -> Router {
-    let buffers = Arc::new(Buffers::new(app.config.limits.buffered.get()));
     let observer = Observer {
         app: app.clone(),
-        buffers,
+        buffers: app.buffers.clone(),
     };
     Router::new()
         .merge(aws::router())

@@ -114,6 +114,19 @@ impl From<Error> for Failure {
     }
 }
 
+impl From<crate::gallery::Error> for Failure {
+    fn from(error: crate::gallery::Error) -> Self {
+        use crate::gallery::Error as G;
+        use escala_collections::Error as E;
+        let code = match &error {
+            G::Collections(E::Exists(_) | E::UserExists(_)) => "conflict",
+            G::Collections(E::Limit { .. }) => "limit_exceeded",
+            _ => return error.into_engine().into(),
+        };
+        Self::new(StatusCode::CONFLICT, code, error.to_string())
+    }
+}
+
 /// An error with its causes on one line.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

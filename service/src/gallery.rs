@@ -1,22 +1,75 @@
 //! Collections of faces for the doors: the library on the disk, opened when it is first asked for, and searches on the
-//! engine's threads.
+//! engine's threads. What touches the disk runs on threads that may wait.
 //!
-//! What touches the disk runs on threads that may wait. A search is an item of the engine like a prediction: it is
-//! queued, counted and given up like one, and uses the threads that networks use.
+//! | file | what |
+//! | --- | --- |
+//! | `gallery/collections.rs` | everything that can be asked of collections; the doors translate |
+//! | `gallery/celebrities.rs` | the people whom the operator made known |
+//! | `gallery/faces.rs` | which of an image's faces are good enough |
+//! | `gallery/search.rs` | searches as a task of the engine |
+
+pub mod celebrities;
+pub mod collections;
+pub mod faces;
+pub mod search;
 
 use crate::app::{Predict, one};
-use escala_collections::{Collection, Descriptor, Face, FaceId, Library, Limits};
-use escala_models::Compute;
-use escala_pipelines::task::{self, LoadContext, Pipeline, Task, Unit};
-use escala_pipelines::{Error, Kind, Options};
-use escala_weights::{Progress, Store};
+use escala_collections::{Library, Limits};
+use escala_pipelines::{Kind, Options};
 use parking_lot::Mutex;
+pub use search::{Found, Search, SearchTask};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// The collections of this machine.
+/// Why a collection cannot do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The collection itself says why.
+    #[error(transparent)]
+    Collections(#[from] escala_collections::Error),
+    /// The image or the engine does.
+    #[error(transparent)]
+    Engine(#[from] escala_pipelines::Error),
+}
+
+/// What an operation gives.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// An error of the engine's kinds.
+    pub fn of_kind(kind: Kind, message: impl Into<String>) -> Self {
+        Self::Engine(escala_pipelines::Error::new(kind, message))
+    }
+
+    /// What it is for a door that knows the engine's kinds only.
+    pub fn into_engine(self) -> escala_pipelines::Error {
+        use escala_collections::Error as E;
+        let error = match self {
+            Self::Engine(error) => return error,
+            Self::Collections(error) => error,
+        };
+        let kind = match error {
+            E::NoCollection(_) | E::NoFace(_) | E::NoUser(_) => Kind::NotFound,
+            E::Exists(_) | E::UserExists(_) | E::Token | E::Limit { .. } | E::Invalid(_) => {
+                Kind::InvalidInput
+            }
+            E::Io { .. } | E::Format { .. } | E::ReadOnly(_) | E::Unavailable(_) => {
+                Kind::Unavailable
+            }
+        };
+        escala_pipelines::Error::new(kind, error.to_string())
+    }
+
+    /// Whether another process has the folder.
+    pub fn is_taken(&self) -> bool {
+        let busy = std::io::ErrorKind::ResourceBusy;
+        matches!(self, Self::Collections(escala_collections::Error::Io { source, .. }) if source.kind() == busy)
+    }
+}
+
+/// The collections of a folder.
 pub struct Gallery {
-    folder: Result<PathBuf, String>,
+    folder: std::result::Result<PathBuf, String>,
     limits: Limits,
     library: Mutex<Option<Arc<Library>>>,
     search: Arc<dyn Predict<Search, Found>>,
@@ -25,7 +78,7 @@ pub struct Gallery {
 impl Gallery {
     /// The collections in a folder, or the reason why there is none.
     pub fn new(
-        folder: Result<PathBuf, String>,
+        folder: std::result::Result<PathBuf, String>,
         limits: Limits,
         search: Arc<dyn Predict<Search, Found>>,
     ) -> Self {
@@ -63,119 +116,33 @@ impl Gallery {
         Ok(open)
     }
 
+    /// Whether anything was ever kept here. Looking makes nothing and takes no lock.
+    pub fn is_there(&self) -> bool {
+        self.folder.as_ref().is_ok_and(|folder| folder.is_dir())
+    }
+
     /// The faces of a collection nearest to a descriptor.
     ///
     /// # Errors
     /// Those of the engine: overloaded, past the deadline.
-    pub async fn search(&self, search: Search, options: Options) -> Result<Found, Error> {
+    pub async fn search(
+        &self,
+        search: Search,
+        options: Options,
+    ) -> escala_pipelines::Result<Found> {
         one(&*self.search, search, options).await
     }
-}
 
-/// What is looked for.
-pub struct Search {
-    /// Where; nothing is found nowhere.
-    pub collection: Option<Arc<Collection>>,
-    /// Like what.
-    pub wanted: Descriptor,
-    /// Most faces.
-    pub most: usize,
-    /// Largest distance.
-    pub farthest: f32,
-    /// A face to leave out.
-    pub except: Option<FaceId>,
-}
-
-/// Faces with their distances, nearest first.
-pub type Found = Vec<(Face, f32)>;
-
-/// Searches of collections.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SearchTask;
-
-/// A search needs no model.
-pub struct SearchPipeline;
-
-impl Task for SearchTask {
-    type Input = Search;
-    type Output = Found;
-    type Pipeline = SearchPipeline;
-
-    fn name(&self) -> &'static str {
-        "face-search"
+    /// Several searches at once, answered in order.
+    ///
+    /// # Errors
+    /// As [`Gallery::search`], of the first that fails.
+    pub async fn search_all(
+        &self,
+        searches: Vec<Search>,
+        options: Options,
+    ) -> escala_pipelines::Result<Vec<Found>> {
+        let found = self.search.predict_many(searches, options).await;
+        found.into_iter().collect()
     }
-
-    fn model(&self) -> &str {
-        "none"
-    }
-
-    fn fetch(&self, _: &Store, _: &dyn Progress) -> Result<(), escala_weights::Error> {
-        Ok(())
-    }
-
-    fn unit(&self) -> Unit {
-        Unit::Faces
-    }
-
-    fn cost(&self, input: &Search) -> u64 {
-        let faces = input.collection.as_ref();
-        faces.map_or(0, |collection| collection.describe().faces as u64) + 1000
-    }
-
-    fn limits(&self) -> task::Limits {
-        // A million faces take some 40 ms.
-        task::Limits {
-            batch_cost: 2_000_000,
-            batch_items: 64,
-            queue_items: 4096,
-            queue_cost: 200_000_000,
-        }
-    }
-
-    fn load(&self, _: &LoadContext<'_>) -> escala_pipelines::Result<SearchPipeline> {
-        Ok(SearchPipeline)
-    }
-}
-
-impl Pipeline for SearchPipeline {
-    type Input = Search;
-    type Output = Found;
-
-    fn memory(&self) -> u64 {
-        0
-    }
-
-    fn sample(&self) -> Search {
-        Search {
-            collection: None,
-            wanted: [0.0; escala_collections::WIDTH],
-            most: 1,
-            farthest: 1.0,
-            except: None,
-        }
-    }
-
-    fn run(&self, compute: &Compute, batch: &[Search]) -> Vec<escala_pipelines::Result<Found>> {
-        let one = |search: &Search| {
-            let Some(collection) = &search.collection else {
-                return Ok(Vec::new());
-            };
-            let (wanted, most, farthest) = (&search.wanted, search.most, search.farthest);
-            Ok(collection.search(&compute.team, wanted, most, farthest, search.except))
-        };
-        batch.iter().map(one).collect()
-    }
-}
-
-/// The engine's error for one of collections, where the engine answers.
-pub fn engine_error(error: &escala_collections::Error) -> Error {
-    use escala_collections::Error as E;
-    let kind = match error {
-        E::NoCollection(_) | E::NoFace(_) | E::NoUser(_) => Kind::NotFound,
-        E::Exists(_) | E::UserExists(_) | E::Token | E::Limit { .. } | E::Invalid(_) => {
-            Kind::InvalidInput
-        }
-        E::Io { .. } | E::Format { .. } | E::ReadOnly(_) | E::Unavailable(_) => Kind::Unavailable,
-    };
-    Error::new(kind, error.to_string())
 }

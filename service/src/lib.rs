@@ -18,6 +18,7 @@ pub mod long_texts;
 pub mod machine;
 pub mod metrics;
 pub mod moderator;
+pub mod object_store;
 pub mod openai;
 pub mod ops;
 pub mod readings;

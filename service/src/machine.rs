@@ -4,13 +4,17 @@
 
 use crate::app::{Answers, App, Images, Predict};
 use crate::config::Config;
+use crate::config::units::Size;
+use crate::gallery::celebrities::{self, Celebrities};
 use crate::gallery::{Gallery, SearchTask};
 use crate::long_texts::{InWindows, PersonalData};
 use crate::metrics::Metrics;
 use crate::moderator::Moderator;
+use crate::object_store::{Objects, folder::Folder};
 use crate::readings::{IfPresent, Readings};
 use crate::ready::Readiness;
 use crate::sentiments::Sentiments;
+use crate::server::body::Buffers;
 use escala_models::compute::DeviceError;
 use escala_pipelines::Options;
 use escala_pipelines::bodies::BodiesTask;
@@ -34,6 +38,12 @@ use escala_pipelines::windows;
 use escala_weights::{Progress, Store, StoreOptions, Terminal};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// The folder of celebrities beside that of collections.
+const CELEBRITIES: &str = "celebrities";
+
+/// Most bytes of an image in an object, as at AWS; `limits.image` may be less.
+const MOST_OF_AN_OBJECT: Size = Size::mib(15);
 
 /// The models on this machine, the engine, and a handle for each task.
 pub struct Machine {
@@ -135,6 +145,23 @@ fn data_folder(config: &Config) -> Result<PathBuf, String> {
     let folder = folder.or_else(|| Some(PathBuf::from(of("XDG_DATA_HOME")?).join("escala")));
     let folder = folder.or_else(|| Some(Path::new(&of("HOME")?).join(".local/share/escala")));
     folder.ok_or_else(|| "nothing says where to keep data: set `data.dir`".to_owned())
+}
+
+/// Where objects are: `data.objects`, else a folder beside what users store.
+fn objects_folder(config: &Config) -> Result<PathBuf, String> {
+    match &config.data.objects {
+        Some(folder) => Ok(folder.clone()),
+        None => Ok(data_folder(config)?.join("objects")),
+    }
+}
+
+/// How many people and faces the gallery of celebrities has; none where nobody was made known.
+///
+/// # Errors
+/// When it cannot be read, or another process has it.
+pub fn celebrities(config: &Config) -> escala_collections::Result<Option<(usize, usize)>> {
+    let folder = data_folder(config).map_err(escala_collections::Error::Unavailable)?;
+    celebrities::count(&folder.join(CELEBRITIES), (&config.collections).into())
 }
 
 /// Threads for one computation: what the configuration says, or every core.
@@ -323,11 +350,16 @@ impl Machine {
         ]);
         let syntax: Arc<dyn Predict<SyntaxInput, Syntax>> =
             Arc::new(InWindows::new(readings, windows::READING));
-        let gallery = Gallery::new(
-            data_folder(&config).map(|folder| folder.join("collections")),
-            escala_collections::Limits::default(),
-            Arc::new(self.face_search.clone()),
-        );
+        let gallery = |name: &str| {
+            Gallery::new(
+                data_folder(&config).map(|folder| folder.join(name)),
+                (&config.collections).into(),
+                Arc::new(self.face_search.clone()),
+            )
+        };
+        let buffers = Arc::new(Buffers::new(config.limits.buffered.get()));
+        let most = config.limits.image.get().min(MOST_OF_AN_OBJECT.get());
+        let objects = Folder::new(objects_folder(&config));
         App {
             images: Images {
                 objects: Some(Arc::new(self.objects.clone())),
@@ -340,7 +372,9 @@ impl Machine {
                 }),
                 bodies: Arc::new(self.bodies.clone()),
                 covers: None,
-                gallery: Arc::new(gallery),
+                gallery: Arc::new(gallery("collections")),
+                celebrities: Arc::new(Celebrities::new(gallery(CELEBRITIES))),
+                stored: Objects::new(Arc::new(objects), most, buffers.clone()),
             },
             config,
             language: Arc::new(InWindows::new(self.language.clone(), windows::LANGUAGE)),
@@ -362,6 +396,7 @@ impl Machine {
                 text
             }),
             ready,
+            buffers,
         }
     }
 }

@@ -6,7 +6,9 @@
 
 pub mod analyze;
 pub mod call;
+pub mod celebrities;
 pub mod classify;
+pub mod collections;
 pub mod embeddings;
 pub mod error;
 pub mod images;
@@ -24,7 +26,7 @@ pub mod toxicity;
 
 use crate::app::App;
 use axum::Router;
-use axum::routing::post;
+use axum::routing::{delete, get, patch, post};
 use std::sync::Arc;
 
 /// The routes of this door.
@@ -50,4 +52,49 @@ pub fn router() -> Router<Arc<App>> {
         .route("/v1/images/compare", post(images::compare))
         .route("/v1/images/text", post(images::text))
         .route("/v1/images/moderation", post(images::moderation))
+        .merge(collection_routes())
+        .merge(celebrity_routes())
+}
+
+fn collection_routes() -> Router<Arc<App>> {
+    use collections as c;
+    Router::new()
+        .route("/v1/images/collections", get(c::list).post(c::create))
+        .route(
+            "/v1/images/collections/{id}",
+            get(c::describe).delete(c::delete),
+        )
+        .route("/v1/images/collections/{id}/tags", patch(c::tags))
+        .route(
+            "/v1/images/collections/{id}/faces",
+            get(c::faces).post(c::index).delete(c::delete_faces),
+        )
+        .route("/v1/images/collections/{id}/search", post(c::search))
+        .route(
+            "/v1/images/collections/{id}/users",
+            get(c::users).post(c::create_user),
+        )
+        .route(
+            "/v1/images/collections/{id}/users/search",
+            post(c::search_users).delete(c::delete_user_named_search),
+        )
+        .route(
+            "/v1/images/collections/{id}/users/{user}",
+            delete(c::delete_user),
+        )
+        .route(
+            "/v1/images/collections/{id}/users/{user}/faces",
+            post(c::associate).delete(c::disassociate),
+        )
+}
+
+fn celebrity_routes() -> Router<Arc<App>> {
+    use celebrities::{add, describe, list, recognise, remove};
+    Router::new()
+        .route("/v1/images/celebrities", post(recognise))
+        .route("/v1/images/celebrities/gallery", get(list).post(add))
+        .route(
+            "/v1/images/celebrities/gallery/{id}",
+            get(describe).delete(remove),
+        )
 }

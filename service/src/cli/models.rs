@@ -4,6 +4,7 @@ use super::output::{self, bytes, table};
 use super::{Output, Stop};
 use crate::config::Config;
 use crate::failure::chain;
+use crate::gallery::celebrities::HOW_TO_FILL;
 use crate::machine;
 use clap::{Args, Subcommand};
 use escala_weights::{Entry, Status, Store, Terminal};
@@ -64,7 +65,10 @@ pub struct RmArgs {
 pub fn run(config: &Config, models: Models) -> Result<(), Stop> {
     let store = machine::store(config).map_err(|error| Stop::failed(&error))?;
     match models {
-        Models::List(output) => list(&store, output),
+        Models::List(output) => {
+            list(&store, output)?;
+            celebrities(config, output)
+        }
         Models::Pull(args) => pull(&store, args),
         Models::Verify(args) => verify(&store, args),
         Models::Rm(args) => remove(&store, args),
@@ -113,6 +117,24 @@ fn list(store: &Store, output: Output) -> Result<(), Stop> {
     match output.json {
         true => Ok(()),
         false => output::print(&format!("{}\nin {}\n", table(&rows), store.dir().display())),
+    }
+}
+
+/// Says how many people `RecognizeCelebrities` knows, which is no model's knowledge, or how to make some known.
+fn celebrities(config: &Config, output: Output) -> Result<(), Stop> {
+    match machine::celebrities(config) {
+        Ok(Some((people, faces))) if !output.json => output::print(&format!(
+            "celebrities: {people} people, {faces} faces; see `escala celebrities list`\n"
+        )),
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => {
+            eprintln!("{HOW_TO_FILL}");
+            Ok(())
+        }
+        Err(error) => {
+            eprintln!("celebrities: {}", chain(&error));
+            Ok(())
+        }
     }
 }
 

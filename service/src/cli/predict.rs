@@ -238,7 +238,7 @@ pub struct ImagesArgs {
     output: Output,
 }
 
-fn percent(text: &str) -> Result<f32, String> {
+pub fn percent(text: &str) -> Result<f32, String> {
     let value: f32 = text.parse().map_err(|_| "not a number".to_owned())?;
     (0.0..=100.0)
         .contains(&value)
@@ -442,7 +442,7 @@ fn classify(config: &Config, args: ClassifyArgs) -> Result<(), Stop> {
 }
 
 /// The doors' own functions, asked without a server.
-fn app(machine: &Machine, config: &Config) -> Result<(App, tokio::runtime::Runtime), Stop> {
+pub fn app(machine: &Machine, config: &Config) -> Result<(App, tokio::runtime::Runtime), Stop> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -560,7 +560,7 @@ fn texts<A: Serialize>(
 }
 
 /// The members of each item as the cells of a table's row, indented.
-fn rows(items: &Value, members: &[&str]) -> Vec<Vec<String>> {
+pub fn rows(items: &Value, members: &[&str]) -> Vec<Vec<String>> {
     let cell = |value: &Value| match value {
         Value::String(text) => short(text, 80),
         Value::Number(number) if number.is_f64() => {
@@ -727,20 +727,32 @@ fn images<T: Task, A: Serialize>(
     let machine = Machine::for_commands(config)?;
     let handle = task(&machine);
     machine.prepare(handle)?;
+    images_in(&args.files, args.output, rows, |file| {
+        let image = read_image(file, config)?;
+        let found = predicted(handle.predict_blocking(input(image), patient()));
+        Ok(answer(found?))
+    })
+}
+
+/// Answers file after file: a line of JSON with the file's name, or a table under it.
+pub fn images_in<A: Serialize>(
+    files: &[PathBuf],
+    output: Output,
+    rows: impl Fn(&Value) -> Vec<Vec<String>>,
+    answer: impl Fn(&Path) -> Result<A, String>,
+) -> Result<(), Stop> {
     let mut faults = Faults::default();
-    for file in &args.files {
+    for file in files {
         let name = file.display().to_string();
-        let found = read_image(file, config)
-            .and_then(|image| predicted(handle.predict_blocking(input(image), patient())));
-        let found = match found {
-            Ok(found) => answer(found),
+        let found = match answer(file) {
+            Ok(found) => found,
             Err(message) => {
-                faults.report(&name, &message, args.output)?;
+                faults.report(&name, &message, output)?;
                 continue;
             }
         };
         let mut line = serde_json::to_value(found).map_err(|error| Stop::failed(&error))?;
-        if args.output.json {
+        if output.json {
             line["file"] = json!(name);
             output::json(&line)?;
         } else {
@@ -769,7 +781,8 @@ fn read_within(path: &Path, most: u64) -> std::io::Result<Option<Vec<u8>>> {
     Ok((bytes.len() as u64 != most).then_some(bytes))
 }
 
-fn read_image(path: &Path, config: &Config) -> Result<Bytes, String> {
+/// An image's bytes, within the limits.
+pub fn read_image(path: &Path, config: &Config) -> Result<Bytes, String> {
     let limit = config.limits.image;
     let bytes = read_within(path, limit.get()).map_err(|error| error.to_string())?;
     let bytes =

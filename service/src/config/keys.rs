@@ -33,7 +33,7 @@ const fn key(name: &'static str, kind: Kind) -> Key {
 }
 
 /// Every setting.
-pub const KEYS: [Key; 34] = [
+pub const KEYS: [Key; 40] = [
     key("listen", Kind::Text),
     key("models.dir", Kind::Text),
     key("models.local_dir", Kind::Text),
@@ -45,6 +45,12 @@ pub const KEYS: [Key; 34] = [
     },
     key("models.preload", Kind::List),
     key("data.dir", Kind::Text),
+    key("data.objects", Kind::Text),
+    key("collections.collections", Kind::Number),
+    key("collections.faces", Kind::Number),
+    key("collections.users", Kind::Number),
+    key("collections.faces_of_user", Kind::Number),
+    key("collections.tags", Kind::Number),
     key("checkpoints.embeddings", Kind::Text),
     key("checkpoints.entities", Kind::Text),
     key("checkpoints.sentiment", Kind::Text),

@@ -331,7 +331,7 @@ impl From<Moderated> for ModerationAnswer {
 }
 
 /// The image of a call, within the limits.
-async fn image(app: &App, call: &Call) -> Result<Bytes, Failure> {
+pub(super) async fn image(app: &App, call: &Call) -> Result<Bytes, Failure> {
     let image = match call.media {
         Media::Json => {
             let request: ImageRequest = call.json().await?;

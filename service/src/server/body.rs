@@ -41,7 +41,7 @@ pub struct Buffers {
 }
 
 /// A part of the shared memory, given back on drop.
-struct Share {
+pub struct Share {
     buffers: Arc<Buffers>,
     bytes: u64,
 }
@@ -60,6 +60,12 @@ impl Buffers {
             limit,
             used: AtomicU64::new(0),
         }
+    }
+
+    /// So many bytes of it, for what else requests hold; none when there is not so much left.
+    pub fn share(self: &Arc<Self>, bytes: u64) -> Option<Share> {
+        let mut share = Share::none(self);
+        share.grow(bytes).then_some(share)
     }
 }
 

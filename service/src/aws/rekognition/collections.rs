@@ -1,39 +1,30 @@
 //! Collections of faces and their users: everything from `CreateCollection` to `SearchUsersByImage`, and their tags.
 //!
-//! Ids of faces and images are random. A user is `ACTIVE` from its first face on and `CREATED` before; its likeness is that
-//! of the mean of its faces. `ClientRequestToken` is taken and not needed: the operations that have one are the same
+//! Only the translation is here; [`crate::gallery::collections`] says what is done. A user is `ACTIVE` from its first face
+//! on and `CREATED` before. `ClientRequestToken` is taken and not needed: the operations that have one are the same
 //! however often they are called.
 
-use super::faces::{Attributes, Bar, THRESHOLD, bounding_box, descriptor, detail, find, largest};
-use super::faces::{place, shares};
+use super::faces::{Attributes, bar, bounding_box, detail, place};
 use super::image::Image;
 use crate::aws::dispatch::Call;
 use crate::aws::errors::Failure;
 use crate::aws::{Aws, number};
-use crate::gallery::{Found, Gallery, Search, engine_error};
-use escala_collections::{
-    Collection, Face, FaceFilter, FaceId, Library, NewFace, Unassociated, Undeleted, User,
+use crate::gallery;
+use crate::gallery::collections::{
+    ByImage, Collections, Index, Terms, Who, face_id, status, unassociated, undeleted,
 };
-use escala_pipelines::faces::similarity::{farthest, percent};
-use escala_pipelines::faces::{self, Faces, FacesOptions};
+use crate::gallery::faces::Bar;
+use bytes::Bytes;
+use escala_collections::{Face, FaceId, Unassociated, Undeleted, User};
+use escala_pipelines::faces::similarity::percent;
 use escala_pipelines::{Error, Kind, Options};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use uuid::Uuid;
 
 /// The version of the networks whose descriptors a collection holds.
 const VERSION: &str = "1.0";
-
-/// Items of a page and of a search when the request does not say, and the most there can be.
-const PAGE: usize = 4096;
-/// Faces or users of a search when the request does not say.
-const FOUND: usize = 80;
-/// Users of a page.
-const USERS: usize = 500;
-/// Faces that are indexed of one image.
-const MOST_FACES: usize = 100;
 
 /// What stands before a collection's id in its name as a resource.
 const ARN: &str = "arn:aws:rekognition:us-east-1:000000000000:collection/";
@@ -66,6 +57,7 @@ pub struct Input {
 /// A call with what its answer needs.
 struct Work<'a> {
     aws: &'a Aws,
+    collections: Collections<'a>,
     call: Call,
     options: Options,
 }
@@ -75,37 +67,25 @@ struct Work<'a> {
 /// # Errors
 /// What the operation answers instead of its output.
 pub async fn run(aws: &Aws, call: Call, input: Input, options: Options) -> Result<Value, Failure> {
-    let work = Work { aws, call, options };
+    let collections = Collections::of(&aws.images, options);
+    let work = Work {
+        aws,
+        collections,
+        call,
+        options,
+    };
     match call.operation.name.as_str() {
         "CreateCollection" => work.create(input).await,
         "DescribeCollection" => work.describe(input).await,
         "ListCollections" => work.list(input).await,
-        "DeleteCollection" => {
-            let id = input.collection_id;
-            work.library(move |library| library.delete(&id)).await?;
-            Ok(json!({"StatusCode": 200}))
-        }
+        "DeleteCollection" => work.delete(input).await,
         "IndexFaces" => work.index(input).await,
         "ListFaces" => work.list_faces(input).await,
         "DeleteFaces" => work.delete_faces(input).await,
         "SearchFaces" => work.search_faces(input).await,
         "SearchFacesByImage" => work.search_faces_by_image(input).await,
-        "CreateUser" => {
-            let user = input.user_id.unwrap_or_default();
-            work.collection(input.collection_id, move |collection| {
-                collection.create_user(&user)
-            })
-            .await?;
-            Ok(json!({}))
-        }
-        "DeleteUser" => {
-            let user = input.user_id.unwrap_or_default();
-            work.collection(input.collection_id, move |collection| {
-                collection.delete_user(&user)
-            })
-            .await?;
-            Ok(json!({}))
-        }
+        "CreateUser" => work.create_user(input).await,
+        "DeleteUser" => work.delete_user(input).await,
         "ListUsers" => work.list_users(input).await,
         "AssociateFaces" => work.associate(input).await,
         "DisassociateFaces" => work.disassociate(input).await,
@@ -116,18 +96,44 @@ pub async fn run(aws: &Aws, call: Call, input: Input, options: Options) -> Resul
     }
 }
 
+/// AWS's code for what a gallery cannot do.
+pub fn failure(call: Call, error: gallery::Error) -> Failure {
+    use escala_collections::Error as E;
+    let declared = match &error {
+        gallery::Error::Engine(_) => None,
+        gallery::Error::Collections(error) => match error {
+            E::Exists(id) => Some((
+                "ResourceAlreadyExistsException",
+                format!("The collection id: {id} already exists."),
+            )),
+            E::NoCollection(id) => Some((
+                "ResourceNotFoundException",
+                format!("The collection id: {id} does not exist"),
+            )),
+            E::UserExists(_) => Some(("ConflictException", error.to_string())),
+            E::Token => Some((
+                "InvalidPaginationTokenException",
+                "Invalid Token".to_owned(),
+            )),
+            E::Limit { .. } => Some(("ServiceQuotaExceededException", error.to_string())),
+            _ => None,
+        },
+    };
+    match declared.filter(|(code, _)| call.operation.declares(code)) {
+        Some((code, message)) => Failure::declared(code, message),
+        None => Failure::of(call.service.id, call.operation, error.into_engine()),
+    }
+}
+
 /// Ids of faces; what is none stays out, because no face has it.
 fn ids(texts: Option<Vec<String>>) -> Vec<FaceId> {
     let texts = texts.unwrap_or_default();
     texts.iter().filter_map(|text| text.parse().ok()).collect()
 }
 
-fn most(asked: Option<f64>, default: usize, bound: usize) -> usize {
-    // The model's bounds hold; a page of none is the default's, as at AWS.
-    match asked.map(|asked| asked as usize) {
-        None | Some(0) => default,
-        Some(asked) => asked.min(bound),
-    }
+/// The model's bounds hold; a fraction is cut off as AWS does.
+fn whole(number: Option<f64>) -> Option<usize> {
+    number.map(|number| number as usize)
 }
 
 /// `Face`.
@@ -148,18 +154,11 @@ fn face(face: &Face) -> Result<Value, Error> {
     Ok(value)
 }
 
-fn matches(found: &Found) -> Result<Vec<Value>, Error> {
+fn matches(found: &[(Face, f32)]) -> Result<Vec<Value>, Error> {
     let one = |(found, distance): &(Face, f32)| {
         Ok(json!({"Similarity": number(percent(*distance))?, "Face": face(found)?}))
     };
     found.iter().map(one).collect()
-}
-
-fn status(user: &User) -> &'static str {
-    match user.faces {
-        0 => "CREATED",
-        _ => "ACTIVE",
-    }
 }
 
 fn user_matches(found: &[(User, f32)]) -> Result<Vec<Value>, Error> {
@@ -172,70 +171,46 @@ fn user_matches(found: &[(User, f32)]) -> Result<Vec<Value>, Error> {
     found.iter().map(one).collect()
 }
 
-impl Work<'_> {
-    fn gallery(&self) -> &Arc<Gallery> {
-        &self.aws.images.gallery
+/// `UnsuccessfulFaceAssociation` and `UnsuccessfulFaceDisassociation`.
+fn left((id, why): &(FaceId, Unassociated)) -> Result<Value, Error> {
+    let mut value = json!({"FaceId": id.to_string(), "Reasons": [unassociated(why)]});
+    match why {
+        Unassociated::OtherUser(Some(user)) => value["UserId"] = json!(user),
+        Unassociated::TooFar(distance) => value["Confidence"] = json!(number(percent(*distance))?),
+        _ => (),
     }
+    Ok(value)
+}
 
+fn face_ids(ids: &[FaceId]) -> Vec<Value> {
+    let face = |id: &FaceId| json!({"FaceId": id.to_string()});
+    ids.iter().map(face).collect()
+}
+
+impl Work<'_> {
     fn engine(&self, error: Error) -> Failure {
         Failure::of(self.call.service.id, self.call.operation, error)
     }
 
-    /// AWS's code for what a collection cannot do.
-    fn failure(&self, error: escala_collections::Error) -> Failure {
-        use escala_collections::Error as E;
-        let declared = match &error {
-            E::Exists(id) => Some((
-                "ResourceAlreadyExistsException",
-                format!("The collection id: {id} already exists."),
-            )),
-            E::NoCollection(id) => Some((
-                "ResourceNotFoundException",
-                format!("The collection id: {id} does not exist"),
-            )),
-            E::UserExists(_) => Some(("ConflictException", error.to_string())),
-            E::Token => Some((
-                "InvalidPaginationTokenException",
-                "Invalid Token".to_owned(),
-            )),
-            E::Limit { .. } => Some(("ServiceQuotaExceededException", error.to_string())),
-            _ => None,
-        };
-        let declared = declared.filter(|(code, _)| self.call.operation.declares(code));
-        match declared {
-            Some((code, message)) => Failure::declared(code, message),
-            None => self.engine(engine_error(&error)),
-        }
+    /// What was asked, or the failure in AWS's terms.
+    fn done<T>(&self, result: gallery::Result<T>) -> Result<T, Failure> {
+        result.map_err(|error| failure(self.call, error))
     }
 
-    async fn library<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Library) -> escala_collections::Result<T> + Send + 'static,
-    ) -> Result<T, Failure> {
-        let done = self.gallery().with(work).await;
-        done.map_err(|error| self.failure(error))
-    }
-
-    async fn collection<T: Send + 'static>(
-        &self,
-        id: String,
-        work: impl FnOnce(&Collection) -> escala_collections::Result<T> + Send + 'static,
-    ) -> Result<T, Failure> {
-        self.library(move |library| work(&*library.get(&id)?)).await
+    /// A rendered answer; a number that is none is a defect.
+    fn shown<T>(&self, result: Result<T, Error>) -> Result<T, Failure> {
+        result.map_err(|error| self.engine(error))
     }
 
     async fn create(&self, input: Input) -> Result<Value, Failure> {
         let (id, tags) = (input.collection_id, input.tags.unwrap_or_default());
-        let arn = format!("{ARN}{id}");
-        self.library(move |library| library.create(&id, tags))
-            .await?;
+        let made = self.done(self.collections.create(&id, tags).await)?;
+        let arn = format!("{ARN}{}", made.id);
         Ok(json!({"StatusCode": 200, "CollectionArn": arn, "FaceModelVersion": VERSION}))
     }
 
     async fn describe(&self, input: Input) -> Result<Value, Failure> {
-        let about = self
-            .collection(input.collection_id, |c| Ok(c.describe()))
-            .await?;
+        let (about, _) = self.done(self.collections.describe(&input.collection_id).await)?;
         Ok(json!({
             "FaceCount": about.faces,
             "UserCount": about.users,
@@ -246,301 +221,190 @@ impl Work<'_> {
     }
 
     async fn list(&self, input: Input) -> Result<Value, Failure> {
-        let (token, most) = (input.next_token, most(input.max_results, PAGE, PAGE));
         let page = self
-            .library(move |library| Ok(library.ids(token.as_deref(), most)))
-            .await?;
+            .collections
+            .list(input.next_token, whole(input.max_results));
+        let page = self.done(page.await)?;
         let versions = vec![VERSION; page.items.len()];
-        let mut output = json!({"CollectionIds": page.items, "FaceModelVersions": versions});
-        if let Some(next) = page.next {
-            output["NextToken"] = json!(next);
-        }
-        Ok(output)
+        let output = json!({"CollectionIds": page.items, "FaceModelVersions": versions});
+        Ok(with_token(output, page.next))
     }
 
-    /// The faces of the request's image.
-    async fn faces(&self, image: Option<Image>, attributes: &Attributes) -> Result<Faces, Failure> {
+    async fn delete(&self, input: Input) -> Result<Value, Failure> {
+        self.done(self.collections.delete(&input.collection_id).await)?;
+        Ok(json!({"StatusCode": 200}))
+    }
+
+    /// The request's image.
+    async fn image(&self, image: Option<Image>) -> Result<Bytes, Failure> {
         let missing = || Error::new(Kind::InvalidInput, "there is no image");
         let image = image.ok_or_else(|| self.engine(missing()))?;
-        let asked = FacesOptions {
-            most: 2 * MOST_FACES,
-            looks: attributes.looks(),
-            gaze: attributes.gaze(),
-            descriptors: true,
-            ..FacesOptions::default()
-        };
-        find(self.aws, self.call, image, asked, self.options).await
+        image.encoded(self.aws, self.call, self.options).await
     }
 
     async fn index(&self, input: Input) -> Result<Value, Failure> {
-        // Before the networks work for nothing.
-        self.collection(input.collection_id.clone(), |_| Ok(()))
-            .await?;
         let attributes = Attributes::of(input.detection_attributes);
-        let found = self.faces(input.image, &attributes).await?;
-        let bar = Bar::of(input.quality_filter.as_deref(), "AUTO");
-        let most = most(input.max_faces, MOST_FACES, MOST_FACES);
-        let (mut taken, mut left) = (Vec::new(), Vec::new());
-        for face in &found.faces {
-            let mut reasons = bar.reasons(&found, face);
-            if reasons.is_empty() && taken.len() == most {
-                reasons.push("EXCEEDS_MAX_FACES");
-            }
-            match reasons.is_empty() {
-                true => taken.push(face),
-                false => left.push((face, reasons)),
-            }
-        }
-        let new = |face: &&faces::Face| {
-            Ok(NewFace {
-                place: shares(&found, &face.area),
-                confidence: face.score * 100.0,
-                descriptor: descriptor(face)?,
-            })
+        let how = Index {
+            external: input.external_image_id,
+            bar: bar(input.quality_filter.as_deref(), Bar::AUTO),
+            most: whole(input.max_faces),
+            looks: attributes.looks(),
+            gaze: attributes.gaze(),
         };
-        let new: Result<Vec<NewFace>, Error> = taken.iter().map(new).collect();
-        let new = new.map_err(|error| self.engine(error))?;
-        let (image, external) = (Uuid::new_v4(), input.external_image_id);
-        let indexed = self.collection(input.collection_id, move |collection| {
-            let ids = collection.index(image, external.as_deref(), &new)?;
-            let face = |id: FaceId| {
-                collection
-                    .face(id)
-                    .ok_or(escala_collections::Error::NoFace(id))
-            };
-            ids.into_iter().map(face).collect::<Result<Vec<Face>, _>>()
-        });
-        let indexed = indexed.await?;
-        let record = |(indexed, seen): (&Face, &&faces::Face)| {
-            Ok(json!({"Face": face(indexed)?, "FaceDetail": detail(&found, seen, &attributes)?}))
+        let image = self.image(input.image).await?;
+        let indexed = self.collections.index(&input.collection_id, image, how);
+        let indexed = self.done(indexed.await)?;
+        let detail = |at: usize| detail(&indexed.seen, &indexed.seen.faces[at], &attributes);
+        let record = |(kept, at): &(Face, usize)| {
+            Ok(json!({"Face": face(kept)?, "FaceDetail": detail(*at)?}))
         };
-        let records: Result<Vec<Value>, Error> = indexed.iter().zip(&taken).map(record).collect();
-        let unindexed = |(face, reasons): &(&faces::Face, Vec<&str>)| {
-            Ok(json!({"Reasons": reasons, "FaceDetail": detail(&found, face, &attributes)?}))
+        let records: Result<Vec<Value>, Error> = indexed.kept.iter().map(record).collect();
+        let unindexed = |(at, reasons): &(usize, Vec<&str>)| {
+            Ok(json!({"Reasons": reasons, "FaceDetail": detail(*at)?}))
         };
-        let unindexed: Result<Vec<Value>, Error> = left.iter().map(unindexed).collect();
+        let unindexed: Result<Vec<Value>, Error> = indexed.left.iter().map(unindexed).collect();
         Ok(json!({
-            "FaceRecords": records.map_err(|error| self.engine(error))?,
+            "FaceRecords": self.shown(records)?,
             "FaceModelVersion": VERSION,
-            "UnindexedFaces": unindexed.map_err(|error| self.engine(error))?,
+            "UnindexedFaces": self.shown(unindexed)?,
         }))
     }
 
     async fn list_faces(&self, input: Input) -> Result<Value, Failure> {
-        let nobody = input.face_ids.is_some();
-        let filter = FaceFilter {
-            user: input.user_id,
-            ids: ids(input.face_ids),
-        };
-        let (token, most) = (input.next_token, most(input.max_results, PAGE, PAGE));
-        let page = self.collection(input.collection_id, move |collection| {
-            // Ids that are none are faces that are not there.
-            if nobody && filter.ids.is_empty() {
-                return Ok(escala_collections::Page {
-                    items: Vec::new(),
-                    next: None,
-                });
-            }
-            collection.faces(&filter, token.as_deref(), most)
-        });
-        let page = page.await?;
+        let wanted = input.face_ids.is_some().then(|| ids(input.face_ids));
+        let (token, most) = (input.next_token, whole(input.max_results));
+        let page = self
+            .collections
+            .faces(&input.collection_id, input.user_id, wanted, token, most);
+        let page = self.done(page.await)?;
         let faces: Result<Vec<Value>, Error> = page.items.iter().map(face).collect();
-        let faces = faces.map_err(|error| self.engine(error))?;
-        let mut output = json!({"Faces": faces, "FaceModelVersion": VERSION});
-        if let Some(next) = page.next {
-            output["NextToken"] = json!(next);
-        }
-        Ok(output)
+        let output = json!({"Faces": self.shown(faces)?, "FaceModelVersion": VERSION});
+        Ok(with_token(output, page.next))
     }
 
     async fn delete_faces(&self, input: Input) -> Result<Value, Failure> {
         let wanted = ids(input.face_ids);
-        let done = self.collection(input.collection_id, move |c| {
-            let deletion = c.delete(&wanted)?;
-            let user = |id: FaceId| c.face(id).and_then(|face| face.user);
-            let left: Vec<_> = deletion
-                .left
-                .into_iter()
-                .map(|(id, why)| (id, why, user(id)))
-                .collect();
-            Ok((deletion.done, left))
-        });
-        let (gone, left) = done.await?;
-        let gone: Vec<String> = gone.iter().map(Uuid::to_string).collect();
+        let deleted = self.collections.delete_faces(&input.collection_id, wanted);
+        let deleted = self.done(deleted.await)?;
+        let gone: Vec<String> = deleted.done.iter().map(Uuid::to_string).collect();
         let failed = |(id, why, user): &(FaceId, Undeleted, Option<String>)| {
-            let reason = match why {
-                Undeleted::Associated => "ASSOCIATED_TO_AN_EXISTING_USER",
-                Undeleted::NotFound => "FACE_NOT_FOUND",
-            };
-            let mut value = json!({"FaceId": id.to_string(), "Reasons": [reason]});
+            let mut value = json!({"FaceId": id.to_string(), "Reasons": [undeleted(*why)]});
             if let Some(user) = user {
                 value["UserId"] = json!(user);
             }
             value
         };
-        let left: Vec<Value> = left.iter().map(failed).collect();
+        let left: Vec<Value> = deleted.left.iter().map(failed).collect();
         Ok(json!({"DeletedFaces": gone, "UnsuccessfulFaceDeletions": left}))
     }
 
-    async fn get(&self, id: String) -> Result<Arc<Collection>, Failure> {
-        self.library(move |library| library.get(&id)).await
-    }
-
-    fn face_id(&self, text: Option<&str>) -> Result<FaceId, Failure> {
-        let text = text.unwrap_or_default();
-        let missing = || Error::new(Kind::NotFound, format!("there is no face {text}"));
-        text.parse().map_err(|_| self.engine(missing()))
-    }
-
     async fn search_faces(&self, input: Input) -> Result<Value, Failure> {
-        let collection = self.get(input.collection_id).await?;
-        let id = self.face_id(input.face_id.as_deref())?;
-        let wanted = collection
-            .descriptor(id)
-            .map_err(|error| self.failure(error))?;
-        let search = Search {
-            collection: Some(collection),
-            wanted,
-            most: most(input.max_faces, FOUND, PAGE),
-            farthest: farthest(input.face_match_threshold.unwrap_or(THRESHOLD)),
-            except: Some(id),
+        let terms = Terms {
+            most: whole(input.max_faces),
+            least: input.face_match_threshold,
         };
-        let found = self.gallery().search(search, self.options).await;
-        let found = found.map_err(|error| self.engine(error))?;
+        let id = self.done(face_id(input.face_id.as_deref().unwrap_or_default()))?;
+        let found = self.collections.like(&input.collection_id, id, terms).await;
+        let found = self.done(found)?;
         Ok(json!({
             "SearchedFaceId": id.to_string(),
-            "FaceMatches": matches(&found).map_err(|error| self.engine(error))?,
+            "FaceMatches": self.shown(matches(&found))?,
             "FaceModelVersion": VERSION,
         }))
     }
 
     async fn search_faces_by_image(&self, input: Input) -> Result<Value, Failure> {
-        let fail = |error| self.engine(error);
-        let collection = self.get(input.collection_id).await?;
-        let seen = self.faces(input.image, &Attributes::of(None)).await?;
-        let bar = Bar::of(input.quality_filter.as_deref(), "NONE");
-        let face = largest(&seen, bar).map_err(fail)?;
-        let search = Search {
-            collection: Some(collection),
-            wanted: descriptor(face).map_err(fail)?,
-            most: most(input.max_faces, FOUND, PAGE),
-            farthest: farthest(input.face_match_threshold.unwrap_or(THRESHOLD)),
-            except: None,
+        let terms = Terms {
+            most: whole(input.max_faces),
+            least: input.face_match_threshold,
         };
+        let bar = bar(input.quality_filter.as_deref(), Bar::NONE);
+        let image = self.image(input.image).await?;
         let found = self
-            .gallery()
-            .search(search, self.options)
-            .await
-            .map_err(fail)?;
+            .collections
+            .like_image(&input.collection_id, image, bar, terms);
+        let found = self.done(found.await)?;
+        let face = found.looked_for();
         Ok(json!({
-            "SearchedFaceBoundingBox": bounding_box(&seen, &face.area).map_err(fail)?,
-            "SearchedFaceConfidence": number(face.score * 100.0).map_err(fail)?,
-            "FaceMatches": matches(&found).map_err(fail)?,
+            "SearchedFaceBoundingBox": self.shown(bounding_box(&found.seen, &face.area))?,
+            "SearchedFaceConfidence": self.shown(number(face.score * 100.0))?,
+            "FaceMatches": self.shown(matches(&found.found))?,
             "FaceModelVersion": VERSION,
         }))
     }
 
+    async fn create_user(&self, input: Input) -> Result<Value, Failure> {
+        let user = input.user_id.unwrap_or_default();
+        self.done(
+            self.collections
+                .create_user(&input.collection_id, &user)
+                .await,
+        )?;
+        Ok(json!({}))
+    }
+
+    async fn delete_user(&self, input: Input) -> Result<Value, Failure> {
+        let user = input.user_id.unwrap_or_default();
+        self.done(
+            self.collections
+                .delete_user(&input.collection_id, &user)
+                .await,
+        )?;
+        Ok(json!({}))
+    }
+
     async fn list_users(&self, input: Input) -> Result<Value, Failure> {
-        let (token, most) = (input.next_token, most(input.max_results, USERS, USERS));
-        let page = self.collection(input.collection_id, move |collection| {
-            Ok(collection.users(token.as_deref(), most))
-        });
-        let page = page.await?;
+        let (token, most) = (input.next_token, whole(input.max_results));
+        let page = self.collections.users(&input.collection_id, token, most);
+        let page = self.done(page.await)?;
         let user = |user: &User| json!({"UserId": user.id, "UserStatus": status(user)});
         let users: Vec<Value> = page.items.iter().map(user).collect();
-        let mut output = json!({"Users": users});
-        if let Some(next) = page.next {
-            output["NextToken"] = json!(next);
-        }
-        Ok(output)
+        Ok(with_token(json!({ "Users": users }), page.next))
     }
 
     async fn associate(&self, input: Input) -> Result<Value, Failure> {
         let (user, wanted) = (input.user_id.unwrap_or_default(), ids(input.face_ids));
-        // AWS's default for users is lower than for faces.
-        let farthest = farthest(input.user_match_threshold.unwrap_or(75.0));
-        let done = self.collection(input.collection_id, move |collection| {
-            let done = collection.associate(&user, &wanted, farthest)?;
-            Ok((done, collection.user(&user)?))
-        });
-        let (done, user) = done.await?;
-        let left = done
-            .left
-            .iter()
-            .map(|(id, why)| self.unassociated(*id, why));
-        let left: Result<Vec<Value>, Failure> = left.collect();
-        let faces = done.done.iter().map(|id| json!({"FaceId": id.to_string()}));
+        let least = input.user_match_threshold;
+        let done = self
+            .collections
+            .associate(&input.collection_id, &user, wanted, least);
+        let (done, user) = self.done(done.await)?;
+        let others: Result<Vec<Value>, Error> = done.left.iter().map(left).collect();
         Ok(json!({
-            "AssociatedFaces": faces.collect::<Vec<Value>>(),
-            "UnsuccessfulFaceAssociations": left?,
+            "AssociatedFaces": face_ids(&done.done),
+            "UnsuccessfulFaceAssociations": self.shown(others)?,
             "UserStatus": status(&user),
         }))
     }
 
     async fn disassociate(&self, input: Input) -> Result<Value, Failure> {
         let (user, wanted) = (input.user_id.unwrap_or_default(), ids(input.face_ids));
-        let done = self.collection(input.collection_id, move |collection| {
-            let done = collection.disassociate(&user, &wanted)?;
-            Ok((done, collection.user(&user)?))
-        });
-        let (done, user) = done.await?;
-        let left = done
-            .left
-            .iter()
-            .map(|(id, why)| self.unassociated(*id, why));
-        let left: Result<Vec<Value>, Failure> = left.collect();
-        let faces = done.done.iter().map(|id| json!({"FaceId": id.to_string()}));
+        let done = self
+            .collections
+            .disassociate(&input.collection_id, &user, wanted);
+        let (done, user) = self.done(done.await)?;
+        let others: Result<Vec<Value>, Error> = done.left.iter().map(left).collect();
         Ok(json!({
-            "DisassociatedFaces": faces.collect::<Vec<Value>>(),
-            "UnsuccessfulFaceDisassociations": left?,
+            "DisassociatedFaces": face_ids(&done.done),
+            "UnsuccessfulFaceDisassociations": self.shown(others)?,
             "UserStatus": status(&user),
         }))
     }
 
-    fn unassociated(&self, id: FaceId, why: &Unassociated) -> Result<Value, Failure> {
-        let (reason, member) = match why {
-            Unassociated::NotFound => ("FACE_NOT_FOUND", None),
-            Unassociated::OtherUser(other) => (
-                "ASSOCIATED_TO_A_DIFFERENT_USER",
-                other.as_ref().map(|user| ("UserId", json!(user))),
-            ),
-            Unassociated::TooFar(distance) => {
-                let alike = number(percent(*distance)).map_err(|error| self.engine(error))?;
-                ("LOW_MATCH_CONFIDENCE", Some(("Confidence", json!(alike))))
-            }
-        };
-        let mut value = json!({"FaceId": id.to_string(), "Reasons": [reason]});
-        if let Some((name, member)) = member {
-            value[name] = member;
-        }
-        Ok(value)
-    }
-
     async fn search_users(&self, input: Input) -> Result<Value, Failure> {
-        let least = input.user_match_threshold.unwrap_or(THRESHOLD);
-        let (most, farthest) = (most(input.max_users, FOUND, USERS), farthest(least));
-        let collection = self.get(input.collection_id).await?;
-        let (wanted, except, searched) = match (&input.user_id, &input.face_id) {
+        let terms = Terms {
+            most: whole(input.max_users),
+            least: input.user_match_threshold,
+        };
+        let (who, mut output) = match (input.user_id, input.face_id) {
             (Some(user), None) => {
-                let mean = collection
-                    .mean_of(user)
-                    .map_err(|error| self.failure(error))?;
-                (
-                    mean,
-                    Some(user.clone()),
-                    json!({"SearchedUser": {"UserId": user}}),
-                )
+                let searched = json!({"SearchedUser": {"UserId": user}});
+                (Who::User(user), searched)
             }
             (None, Some(id)) => {
-                let id = self.face_id(Some(id))?;
-                let own = collection
-                    .descriptor(id)
-                    .map_err(|error| self.failure(error))?;
-                (
-                    Some(own),
-                    None,
-                    json!({"SearchedFace": {"FaceId": id.to_string()}}),
-                )
+                let id = self.done(face_id(&id))?;
+                let searched = json!({"SearchedFace": {"FaceId": id.to_string()}});
+                (Who::Face(id), searched)
             }
             _ => {
                 return Err(self.engine(Error::new(
@@ -549,49 +413,40 @@ impl Work<'_> {
                 )));
             }
         };
-        let found = self.collection(collection.describe().id, move |collection| {
-            Ok(wanted.map_or_else(Vec::new, |wanted| {
-                collection.search_users(&wanted, most, farthest, except.as_deref())
-            }))
-        });
-        let found = found.await?;
-        let mut output = searched;
-        output["UserMatches"] = json!(user_matches(&found).map_err(|error| self.engine(error))?);
+        let found = self
+            .collections
+            .users_like(&input.collection_id, who, terms)
+            .await;
+        let found = self.done(found)?;
+        output["UserMatches"] = json!(self.shown(user_matches(&found))?);
         output["FaceModelVersion"] = json!(VERSION);
         Ok(output)
     }
 
     async fn search_users_by_image(&self, input: Input) -> Result<Value, Failure> {
-        let fail = |error| self.engine(error);
-        let least = input.user_match_threshold.unwrap_or(THRESHOLD);
-        let (most, farthest) = (most(input.max_users, FOUND, USERS), farthest(least));
-        self.get(input.collection_id.clone()).await?;
-        let seen = self.faces(input.image, &Attributes::of(None)).await?;
-        let bar = Bar::of(input.quality_filter.as_deref(), "NONE");
-        let face = largest(&seen, bar).map_err(fail)?;
-        let wanted = descriptor(face).map_err(fail)?;
-        let found = self.collection(input.collection_id, move |collection| {
-            Ok(collection.search_users(&wanted, most, farthest, None))
-        });
-        let found = found.await?;
+        let terms = Terms {
+            most: whole(input.max_users),
+            least: input.user_match_threshold,
+        };
+        let bar = bar(input.quality_filter.as_deref(), Bar::NONE);
+        let image = self.image(input.image).await?;
+        let found: ByImage<User> = self.done(
+            self.collections
+                .users_like_image(&input.collection_id, image, bar, terms)
+                .await,
+        )?;
         let attributes = Attributes::of(None);
-        let others = seen
-            .faces
-            .iter()
-            .filter(|other| !std::ptr::eq(*other, face))
-            .map(|other| {
-                let mut reasons = bar.reasons(&seen, other);
-                if reasons.is_empty() {
-                    reasons.push("FACE_NOT_LARGEST");
-                }
-                Ok(json!({"FaceDetails": detail(&seen, other, &attributes)?, "Reasons": reasons}))
-            });
-        let others: Result<Vec<Value>, Error> = others.collect();
+        let detail = |face| detail(&found.seen, face, &attributes);
+        let other = |(at, reasons): &(usize, Vec<&str>)| {
+            let detail = detail(&found.seen.faces[*at])?;
+            Ok(json!({"FaceDetails": detail, "Reasons": reasons}))
+        };
+        let others: Result<Vec<Value>, Error> = found.others.iter().map(other).collect();
         Ok(json!({
-            "UserMatches": user_matches(&found).map_err(fail)?,
+            "UserMatches": self.shown(user_matches(&found.found))?,
             "FaceModelVersion": VERSION,
-            "SearchedFace": {"FaceDetail": detail(&seen, face, &attributes).map_err(fail)?},
-            "UnsearchedFaces": others.map_err(fail)?,
+            "SearchedFace": {"FaceDetail": self.shown(detail(found.looked_for()))?},
+            "UnsearchedFaces": self.shown(others)?,
         }))
     }
 
@@ -600,27 +455,22 @@ impl Work<'_> {
             let message = format!("there is no resource {}", input.resource_arn);
             self.engine(Error::new(Kind::NotFound, message))
         };
-        let id = input
-            .resource_arn
-            .rsplit_once(":collection/")
-            .map(|(_, id)| id.to_owned());
-        let id = id.ok_or_else(unknown)?;
-        match self.call.operation.name.as_str() {
-            "ListTagsForResource" => {
-                let tags = self
-                    .collection(id, |collection| Ok(collection.tags()))
-                    .await?;
-                Ok(json!({"Tags": tags}))
-            }
-            _ => {
-                let (set, remove) = (
-                    input.tags.unwrap_or_default(),
-                    input.tag_keys.unwrap_or_default(),
-                );
-                self.collection(id, move |collection| collection.tag(set, &remove))
-                    .await?;
-                Ok(json!({}))
-            }
-        }
+        let id = input.resource_arn.rsplit_once(":collection/");
+        let (_, id) = id.ok_or_else(unknown)?;
+        let set = input.tags.unwrap_or_default();
+        let remove = input.tag_keys.unwrap_or_default();
+        let tags = self.done(self.collections.tag(id, set, remove).await)?;
+        Ok(match self.call.operation.name.as_str() {
+            "ListTagsForResource" => json!({ "Tags": tags }),
+            _ => json!({}),
+        })
     }
+}
+
+/// An answer with the token of its next page, if there is one.
+fn with_token(mut output: Value, next: Option<String>) -> Value {
+    if let Some(next) = next {
+        output["NextToken"] = json!(next);
+    }
+    output
 }

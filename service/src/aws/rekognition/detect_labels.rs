@@ -69,7 +69,7 @@ const DOMINANT_COLORS: usize = 10;
 pub async fn run(aws: &Aws, call: Call, input: Input, options: Options) -> Result<Value, Failure> {
     let fail = |error| Failure::of(call.service.id, call.operation, error);
     let asked = LabelsOptions::from(&input);
-    let image = input.image.encoded()?;
+    let image = input.image.encoded(aws, call, options).await?;
     let (labels, answer) = match &aws.images.objects {
         Some(objects) if asked.general_labels => {
             let all = LabelsOptions {

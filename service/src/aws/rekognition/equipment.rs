@@ -51,7 +51,7 @@ pub async fn detect(
     options: Options,
 ) -> Result<Value, Failure> {
     let fail = |error| Failure::of(call.service.id, call.operation, error);
-    let image = input.image.encoded()?;
+    let image = input.image.encoded(aws, call, options).await?;
     let sought = BodiesInput {
         image: image.clone(),
         most: MOST,

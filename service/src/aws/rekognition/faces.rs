@@ -9,21 +9,18 @@ use crate::app::one;
 use crate::aws::dispatch::Call;
 use crate::aws::errors::Failure;
 use crate::aws::{Aws, number};
-use escala_collections::Descriptor;
+use crate::gallery::faces::{Bar, THRESHOLD, descriptor, largest, shares};
 use escala_pipelines::faces::landmarks::DEFAULT_NAMES;
 use escala_pipelines::faces::looks::{Emotion, Gender};
 use escala_pipelines::faces::similarity::{distance, percent};
-use escala_pipelines::faces::{Face, Faces, FacesInput, FacesOptions};
+use escala_pipelines::faces::{Face, Faces, FacesInput, FacesOptions, Looks};
 use escala_pipelines::vision::Area;
-use escala_pipelines::{Error, Kind, Options};
+use escala_pipelines::{Error, Options};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 /// Most faces of an answer.
 const MOST: usize = 100;
-
-/// Likeness that counts when the request does not say, in percent.
-pub const THRESHOLD: f32 = 80.0;
 
 /// `DetectFacesRequest`.
 #[derive(Deserialize)]
@@ -91,7 +88,7 @@ pub async fn find(
     options: Options,
 ) -> Result<Faces, Failure> {
     let input = FacesInput {
-        image: image.encoded()?,
+        image: image.encoded(aws, call, options).await?,
         options: asked,
     };
     let found = one(&*aws.images.faces, input, options).await;
@@ -135,9 +132,9 @@ pub async fn compare(
         descriptors: true,
         ..FacesOptions::default()
     };
-    let bar = Bar::of(input.quality_filter.as_deref(), "NONE");
+    let bar = bar(input.quality_filter.as_deref(), Bar::NONE);
     let source = find(aws, call, input.source_image, asked, options).await?;
-    let face = largest(&source, bar).map_err(fail)?;
+    let face = &source.faces[largest(&source, bar).map_err(fail)?];
     let wanted = descriptor(face).map_err(fail)?;
     let target = find(aws, call, input.target_image, asked, options).await?;
     let least = input.similarity_threshold.unwrap_or(THRESHOLD);
@@ -170,69 +167,9 @@ pub async fn compare(
     }))
 }
 
-/// The largest face of an image that passes the bar.
-///
-/// # Errors
-/// `InvalidInput` when there is none, as AWS has it.
-pub fn largest(found: &Faces, bar: Bar) -> Result<&Face, Error> {
-    let mut faces = found.faces.iter();
-    let first = faces.find(|face| bar.reasons(found, face).is_empty());
-    first.ok_or_else(|| {
-        Error::new(
-            Kind::InvalidInput,
-            "there are no faces in the image that it should be searched with",
-        )
-    })
-}
-
-/// The descriptor of a face that was asked for one.
-///
-/// # Errors
-/// `Internal` when it has none.
-pub fn descriptor(face: &Face) -> Result<Descriptor, Error> {
-    let numbers = face.descriptor.as_deref().unwrap_or_default();
-    numbers
-        .try_into()
-        .map_err(|_| Error::new(Kind::Internal, "a face has no descriptor"))
-}
-
-/// What is asked of a face's quality before it is used.
-#[derive(Clone, Copy, PartialEq)]
-pub struct Bar(f32);
-
-impl Bar {
-    /// The bar of a `QualityFilter`. Its steps are ours: AWS does not say its own.
-    pub fn of(filter: Option<&str>, default: &str) -> Self {
-        Self(match filter.unwrap_or(default) {
-            "NONE" => 0.0,
-            "LOW" => 0.5,
-            "HIGH" => 2.0,
-            _ => 1.0,
-        })
-    }
-
-    /// What is wrong with a face, in AWS's words; nothing when it passes.
-    pub fn reasons(self, found: &Faces, face: &Face) -> Vec<&'static str> {
-        let Self(bar) = self;
-        if bar == 0.0 {
-            return Vec::new();
-        }
-        let side = face.area.width().min(face.area.height());
-        let turned = face.pose.yaw.abs().max(face.pose.pitch.abs());
-        let share = side / (found.width.min(found.height).max(1) as f32);
-        let rules = [
-            (
-                side < 24.0 * bar || share < 0.01 * bar,
-                "SMALL_BOUNDING_BOX",
-            ),
-            (turned > 75.0 - 10.0 * bar, "EXTREME_POSE"),
-            (face.quality.brightness < 10.0 * bar, "LOW_BRIGHTNESS"),
-            (face.quality.sharpness < 2.0 * bar, "LOW_SHARPNESS"),
-            (face.score < 0.4 + 0.1 * bar, "LOW_CONFIDENCE"),
-        ];
-        let broken = rules.into_iter().filter(|(broken, _)| *broken);
-        broken.map(|(_, reason)| reason).collect()
-    }
+/// The bar of a `QualityFilter`; the service model knows its names.
+pub fn bar(filter: Option<&str>, default: Bar) -> Bar {
+    filter.and_then(Bar::named).unwrap_or(default)
 }
 
 /// `BoundingBox`: shares of the image.
@@ -241,17 +178,6 @@ impl Bar {
 /// `Internal` when a number is none.
 pub fn bounding_box(found: &Faces, area: &Area) -> Result<Value, Error> {
     place(shares(found, area))
-}
-
-/// Left, top, width and height as shares of the image.
-pub fn shares(found: &Faces, area: &Area) -> [f32; 4] {
-    let (width, height) = (found.width.max(1) as f32, found.height.max(1) as f32);
-    [
-        area.left / width,
-        area.top / height,
-        area.width() / width,
-        area.height() / height,
-    ]
 }
 
 /// `BoundingBox` of shares that are known.
@@ -301,9 +227,42 @@ fn common(found: &Faces, face: &Face, points: usize) -> Result<Map<String, Value
     Ok(members)
 }
 
-/// `ComparedFace`.
-fn compared(found: &Faces, face: &Face) -> Result<Value, Error> {
-    common(found, face, DEFAULT_NAMES).map(Value::Object)
+/// `ComparedFace`; with emotions and smile where they were asked for.
+///
+/// # Errors
+/// `Internal` when a number is none.
+pub fn compared(found: &Faces, face: &Face) -> Result<Value, Error> {
+    let mut members = common(found, face, DEFAULT_NAMES)?;
+    if let Some(looks) = &face.looks {
+        members.insert("Emotions".to_owned(), emotions(looks)?);
+        members.insert("Smile".to_owned(), smile(looks)?);
+    }
+    Ok(Value::Object(members))
+}
+
+/// `Emotions`, likeliest first.
+fn emotions(looks: &Looks) -> Result<Value, Error> {
+    let emotion = |(emotion, share): &(Emotion, f32)| {
+        Ok(json!({"Type": emotion.name(), "Confidence": number(share * 100.0)?}))
+    };
+    let emotions: Result<Vec<Value>, Error> = looks.emotions.iter().map(emotion).collect();
+    Ok(json!(emotions?))
+}
+
+/// `Smile`: the share of happiness.
+fn smile(looks: &Looks) -> Result<Value, Error> {
+    let happy = looks
+        .emotions
+        .iter()
+        .find(|(emotion, _)| *emotion == Emotion::Happy);
+    judged(happy.map_or(0.0, |(_, share)| *share))
+}
+
+/// Whether something holds, by its share.
+fn judged(share: f32) -> Result<Value, Error> {
+    let value = share >= 0.5;
+    let confidence = if value { share } else { 1.0 - share };
+    Ok(json!({"Value": value, "Confidence": number(confidence * 100.0)?}))
 }
 
 /// `FaceDetail` with the attributes that were asked for.
@@ -323,11 +282,6 @@ pub fn detail(found: &Faces, face: &Face, attributes: &Attributes) -> Result<Val
     let Some(looks) = &face.looks else {
         return Ok(Value::Object(members));
     };
-    let judged = |share: f32| {
-        let value = share >= 0.5;
-        let confidence = if value { share } else { 1.0 - share };
-        Ok::<Value, Error>(json!({"Value": value, "Confidence": number(confidence * 100.0)?}))
-    };
     let mut add = |attribute: &str, member: &str, value: Value| {
         if attributes.has(attribute) {
             members.insert(member.to_owned(), value);
@@ -345,21 +299,9 @@ pub fn detail(found: &Faces, face: &Face, attributes: &Attributes) -> Result<Val
         "Gender",
         json!({"Value": gender, "Confidence": confidence}),
     );
-    let emotion = |(emotion, share): &(Emotion, f32)| {
-        Ok(json!({"Type": emotion.name(), "Confidence": number(share * 100.0)?}))
-    };
-    let emotions: Result<Vec<Value>, Error> = looks.emotions.iter().map(emotion).collect();
-    add("EMOTIONS", "Emotions", json!(emotions?));
+    add("EMOTIONS", "Emotions", emotions(looks)?);
     add("EYES_OPEN", "EyesOpen", judged(looks.eyes_open)?);
     add("MOUTH_OPEN", "MouthOpen", judged(looks.mouth_open)?);
-    let happy = looks
-        .emotions
-        .iter()
-        .find(|(emotion, _)| *emotion == Emotion::Happy);
-    add(
-        "SMILE",
-        "Smile",
-        judged(happy.map_or(0.0, |(_, share)| *share))?,
-    );
+    add("SMILE", "Smile", smile(looks)?);
     Ok(Value::Object(members))
 }

@@ -1,9 +1,13 @@
 //! The `Image` member that every image operation has: bytes, or an object in S3.
 
+use crate::aws::Aws;
+use crate::aws::dispatch::Call;
 use crate::aws::errors::Failure;
+use crate::object_store::{self, ObjectName};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use escala_pipelines::{Error, Kind, Options};
 use serde::{Deserialize, Deserializer, de};
 use std::fmt;
 
@@ -16,37 +20,59 @@ pub struct Image {
     s3_object: Option<S3Object>,
 }
 
-/// `S3Object`, as far as it is looked at.
+/// `S3Object`.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct S3Object {
-    bucket: Option<de::IgnoredAny>,
-    name: Option<de::IgnoredAny>,
+    bucket: Option<String>,
+    name: Option<String>,
+    version: Option<String>,
 }
 
 impl Image {
     /// The encoded image.
     ///
     /// # Errors
-    /// Neither or both sources are given, or the object cannot be had: no object store is part of this
-    /// version, so that no object exists. AWS's sentences come first, then what is the matter here.
-    pub fn encoded(self) -> Result<Bytes, Failure> {
+    /// Neither or both sources are given, or the object cannot be had.
+    pub async fn encoded(self, aws: &Aws, call: Call, options: Options) -> Result<Bytes, Failure> {
         match (self.bytes, self.s3_object) {
             (Some(Blob(bytes)), None) => Ok(bytes),
-            (None, Some(S3Object { bucket, name })) if bucket.is_none() || name.is_none() => {
-                Err(Failure::declared(
-                    "InvalidS3ObjectException",
-                    "Request has invalid S3 object: it must have Bucket and Name.",
-                ))
+            (None, Some(object)) => {
+                let (Some(bucket), Some(key)) = (object.bucket, object.name) else {
+                    return Err(Failure::declared(
+                        "InvalidS3ObjectException",
+                        "Request has invalid S3 object: it must have Bucket and Name.",
+                    ));
+                };
+                let fail = |error| failure(call, error);
+                let name = ObjectName::new(&bucket, &key, object.version.as_deref());
+                let read = aws.images.stored.read(name.map_err(fail)?, options).await;
+                read.map_err(fail)
             }
-            (None, Some(_)) => Err(Failure::declared(
-                "InvalidS3ObjectException",
-                "Unable to get object metadata from S3. Check object key, region and/or access permissions. \
-                 (This version of Escala has no object store; send the image as Bytes.)",
-            )),
             (None, None) => Err(invalid("Image has neither Bytes nor S3Object.")),
             (Some(_), Some(_)) => Err(invalid("Image has both Bytes and S3Object.")),
         }
+    }
+}
+
+/// What is answered instead of an object's image. AWS's sentences come first, then what is the matter here.
+fn failure(call: Call, error: object_store::Error) -> Failure {
+    use object_store::Error as E;
+    let of_kind = |kind: Kind| {
+        let error = Error::new(kind, error.to_string());
+        Failure::of(call.service.id, call.operation, error)
+    };
+    match &error {
+        E::Name(_) | E::NoBucket(_) | E::NoKey(..) | E::NoVersion | E::Denied => Failure::declared(
+            "InvalidS3ObjectException",
+            format!(
+                "Unable to get object metadata from S3. Check object key, region and/or access permissions. ({error})"
+            ),
+        ),
+        E::TooLarge { .. } => of_kind(Kind::TooLarge),
+        E::Busy => of_kind(Kind::Overloaded),
+        E::Deadline => of_kind(Kind::Deadline),
+        E::Unavailable(_) => of_kind(Kind::Unavailable),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Rekognition's operations.
 
+mod celebrities;
 mod collections;
 mod detect_labels;
 mod equipment;
@@ -22,6 +23,8 @@ pub const OPERATIONS: &[&str] = &[
     "DetectText",
     "DetectModerationLabels",
     "DetectProtectiveEquipment",
+    "RecognizeCelebrities",
+    "GetCelebrityInfo",
     "CreateCollection",
     "DescribeCollection",
     "ListCollections",
@@ -57,6 +60,10 @@ pub enum Request {
     DetectModerationLabels(Box<moderation::DetectModerationLabels>),
     /// `DetectProtectiveEquipment`.
     DetectProtectiveEquipment(Box<equipment::DetectProtectiveEquipment>),
+    /// `RecognizeCelebrities`.
+    RecognizeCelebrities(Box<celebrities::RecognizeCelebrities>),
+    /// `GetCelebrityInfo`.
+    GetCelebrityInfo(Box<celebrities::GetCelebrityInfo>),
     /// One of the operations on collections.
     Collections(Box<collections::Input>),
 }
@@ -73,6 +80,8 @@ pub fn read(call: Call, input: Value) -> Result<Request, Failure> {
         "DetectText" => Request::DetectText(typed(input)?),
         "DetectModerationLabels" => Request::DetectModerationLabels(typed(input)?),
         "DetectProtectiveEquipment" => Request::DetectProtectiveEquipment(typed(input)?),
+        "RecognizeCelebrities" => Request::RecognizeCelebrities(typed(input)?),
+        "GetCelebrityInfo" => Request::GetCelebrityInfo(typed(input)?),
         // All others are on collections.
         name if OPERATIONS.contains(&name) => Request::Collections(typed(input)?),
         other => return Err(Failure::not_implemented(call.service.id, other)),
@@ -100,6 +109,10 @@ pub async fn run(
         Request::DetectProtectiveEquipment(input) => {
             equipment::detect(aws, call, *input, options).await
         }
+        Request::RecognizeCelebrities(input) => {
+            celebrities::recognise(aws, call, *input, options).await
+        }
+        Request::GetCelebrityInfo(input) => celebrities::info(aws, call, *input).await,
         Request::Collections(input) => collections::run(aws, call, *input, options).await,
     }
 }

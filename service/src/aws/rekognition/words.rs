@@ -155,7 +155,7 @@ pub async fn detect(
 ) -> Result<Value, Failure> {
     let fail = |error| Failure::of(call.service.id, call.operation, error);
     let filters = input.filters.unwrap_or_default();
-    let image = input.image.encoded()?;
+    let image = input.image.encoded(aws, call, options).await?;
     let found = one(&*aws.images.text, OcrInput { image }, options).await;
     let found = found.map_err(fail)?;
     let detections = detections(&found, &filters).map_err(fail)?;
