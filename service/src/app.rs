@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::gallery::Gallery;
 use crate::metrics::Metrics;
 use crate::ready::Readiness;
+use bytes::Bytes;
 use escala_pipelines::bodies::{Bodies, BodiesInput};
 use escala_pipelines::classes::Classes;
 use escala_pipelines::embeddings::{Embedding, EmbeddingInput};
@@ -14,6 +15,7 @@ use escala_pipelines::moderation::{ModerationInput, Opinions};
 use escala_pipelines::objects::{Objects, ObjectsInput};
 use escala_pipelines::ocr::{OcrFound, OcrInput};
 use escala_pipelines::pii::{Pii, PiiInput};
+use escala_pipelines::render::RenderInput;
 use escala_pipelines::sentiment::{Scores, SentimentInput};
 use escala_pipelines::syntax::{Syntax, SyntaxInput};
 use escala_pipelines::targeted::Targeted;
@@ -78,6 +80,8 @@ pub struct Images {
     pub moderation: Arc<dyn Predict<ModerationInput, Opinions>>,
     /// People and the parts of their bodies.
     pub bodies: Arc<dyn Predict<BodiesInput, Bodies>>,
+    /// Pictures of answers, as PNG files.
+    pub render: Arc<dyn Predict<RenderInput, Bytes>>,
     /// Collections of faces.
     pub gallery: Arc<Gallery>,
 }
@@ -94,6 +98,7 @@ impl Images {
             text: Arc::new(Unavailable),
             moderation: Arc::new(Unavailable),
             bodies: Arc::new(Unavailable),
+            render: Arc::new(Unavailable),
             gallery: Arc::new(Gallery::new(none, limits, Arc::new(Unavailable))),
         }
     }

@@ -24,6 +24,7 @@ use escala_pipelines::moderation::ModerationTask;
 use escala_pipelines::objects::ObjectsTask;
 use escala_pipelines::ocr::OcrTask;
 use escala_pipelines::pii::PiiTask;
+use escala_pipelines::render::RenderTask;
 use escala_pipelines::sentiment::{SentimentTask, SharedClassifier};
 use escala_pipelines::syntax::{SharedEnglish, SharedModel, Syntax, SyntaxInput, SyntaxTask};
 use escala_pipelines::targeted::{Sentences, TargetedTask};
@@ -70,6 +71,8 @@ pub struct Machine {
     pub moderation: Handle<ModerationTask>,
     /// People in an image and the parts of their bodies.
     pub bodies: Handle<BodiesTask>,
+    /// Pictures of answers.
+    pub render: Handle<RenderTask>,
     /// Faces of collections that are like another.
     pub face_search: Handle<SearchTask>,
     /// Classes of a text, where the configuration names a classifier.
@@ -210,6 +213,7 @@ impl Machine {
         let image_text = engine.register(OcrTask::new(images))?;
         let moderation = engine.register(ModerationTask::new(images))?;
         let bodies = engine.register(BodiesTask::new(images))?;
+        let render = engine.register(RenderTask::new(images))?;
         let face_search = engine.register(SearchTask)?;
         let classify = named.classify.as_deref().map(ClassesTask::new);
         let classify = classify.map(|task| engine.register(task)).transpose()?;
@@ -219,6 +223,7 @@ impl Machine {
             image_text,
             moderation,
             bodies,
+            render,
             face_search,
             classify,
             store,
@@ -334,6 +339,7 @@ impl Machine {
                 text: Arc::new(self.image_text.clone()),
                 moderation: Arc::new(self.moderation.clone()),
                 bodies: Arc::new(self.bodies.clone()),
+                render: Arc::new(self.render.clone()),
                 gallery: Arc::new(gallery),
             },
             config,

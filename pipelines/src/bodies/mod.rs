@@ -10,6 +10,12 @@ use crate::vision::{Area, Point};
 
 pub use task::{BodiesInput, BodiesPipeline, BodiesTask};
 
+/// A point with a lower score is a guess.
+pub const SEEN: f32 = 0.2;
+
+/// Most people of an answer, as in Rekognition's.
+pub const MOST: usize = 15;
+
 /// A point of a body that was looked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Joint {
@@ -62,8 +68,6 @@ impl Body {
     /// The parts that can be seen and how sure that is, 0 to 1. A hand is where its wrist is; a face needs the nose
     /// and an eye, a head any of nose, eyes and ears.
     pub fn parts(&self) -> Vec<(Part, f32)> {
-        /// A point below this is a guess.
-        const SEEN: f32 = 0.2;
         let score = |index: usize| self.joints[index].score;
         let best = |indices: &[usize]| indices.iter().map(|&i| score(i)).fold(0.0, f32::max);
         let share = |part| match part {

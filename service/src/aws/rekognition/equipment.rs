@@ -9,13 +9,10 @@ use crate::app::one;
 use crate::aws::dispatch::Call;
 use crate::aws::errors::Failure;
 use crate::aws::{Aws, number};
-use escala_pipelines::bodies::{BodiesInput, Body, Part};
+use escala_pipelines::bodies::{BodiesInput, Body, MOST, Part};
 use escala_pipelines::{Error, Options};
 use serde::Deserialize;
 use serde_json::{Value, json};
-
-/// Most persons of an answer.
-const MOST: usize = 15;
 
 /// The version of the networks, in the answer.
 const VERSION: &str = "1.0";
