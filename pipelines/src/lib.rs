@@ -16,6 +16,7 @@ pub mod objects;
 pub mod ocr;
 pub mod offsets;
 pub mod pii;
+pub mod render;
 pub mod sentiment;
 pub mod syntax;
 pub mod targeted;

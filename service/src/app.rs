@@ -7,6 +7,7 @@ use crate::metrics::Metrics;
 use crate::object_store::{Objects as StoredObjects, memory::Memory};
 use crate::ready::Readiness;
 use crate::server::body::Buffers;
+use bytes::Bytes;
 use escala_pipelines::bodies::{Bodies, BodiesInput};
 use escala_pipelines::classes::Classes;
 use escala_pipelines::embeddings::{Embedding, EmbeddingInput};
@@ -17,6 +18,7 @@ use escala_pipelines::moderation::{Moderated, ModerationInput};
 use escala_pipelines::objects::{Objects, ObjectsInput};
 use escala_pipelines::ocr::{OcrFound, OcrInput};
 use escala_pipelines::pii::{Pii, PiiInput};
+use escala_pipelines::render::RenderInput;
 use escala_pipelines::sentiment::{Scores, SentimentInput};
 use escala_pipelines::syntax::{Syntax, SyntaxInput};
 use escala_pipelines::targeted::Targeted;
@@ -79,10 +81,10 @@ pub struct Images {
     pub text: Arc<dyn Predict<OcrInput, OcrFound>>,
     /// What a moderator should see.
     pub moderation: Arc<dyn Predict<ModerationInput, Moderated>>,
-    /// People and the parts of their bodies.
+    /// People, the parts of their bodies, and what covers them.
     pub bodies: Arc<dyn Predict<BodiesInput, Bodies>>,
-    /// What people wear for protection, by a detector that the configuration names; without it nothing is known of that.
-    pub covers: Option<Arc<dyn Predict<ObjectsInput, Objects>>>,
+    /// Pictures of answers, as PNG files.
+    pub render: Arc<dyn Predict<RenderInput, Bytes>>,
     /// Collections of faces.
     pub gallery: Arc<Gallery>,
     /// People whom the operator made known.
@@ -107,7 +109,7 @@ impl Images {
             text: Arc::new(Unavailable),
             moderation: Arc::new(Unavailable),
             bodies: Arc::new(Unavailable),
-            covers: None,
+            render: Arc::new(Unavailable),
             gallery: Arc::new(gallery()),
             celebrities: Arc::new(Celebrities::new(gallery())),
             stored: StoredObjects::new(Arc::new(Memory::default()), 0, buffers),

@@ -9,10 +9,13 @@
 pub mod app;
 pub mod aws;
 pub mod cli;
+pub mod compared;
 pub mod config;
 pub mod doors;
+pub mod dressed;
 pub mod failure;
 pub mod gallery;
+pub mod located;
 pub mod logs;
 pub mod long_texts;
 pub mod machine;

@@ -5,6 +5,7 @@
 use crate::app::{Answers, App, Images, Predict};
 use crate::config::Config;
 use crate::config::units::Size;
+use crate::dressed::Dressed;
 use crate::gallery::celebrities::{self, Celebrities};
 use crate::gallery::{Gallery, SearchTask};
 use crate::long_texts::{InWindows, PersonalData};
@@ -29,6 +30,7 @@ use escala_pipelines::moderation::ModerationTask;
 use escala_pipelines::objects::ObjectsTask;
 use escala_pipelines::ocr::OcrTask;
 use escala_pipelines::pii::PiiTask;
+use escala_pipelines::render::RenderTask;
 use escala_pipelines::sentiment::{SentimentTask, SharedClassifier};
 use escala_pipelines::syntax::{SharedEnglish, SharedModel, Syntax, SyntaxInput, SyntaxTask};
 use escala_pipelines::targeted::{Sentences, TargetedTask};
@@ -81,6 +83,8 @@ pub struct Machine {
     pub moderation: Handle<ModerationTask>,
     /// People in an image and the parts of their bodies.
     pub bodies: Handle<BodiesTask>,
+    /// Pictures of answers.
+    pub render: Handle<RenderTask>,
     /// Faces of collections that are like another.
     pub face_search: Handle<SearchTask>,
     /// Classes of a text, where the configuration names a classifier.
@@ -238,6 +242,7 @@ impl Machine {
         let image_text = engine.register(OcrTask::new(images))?;
         let moderation = engine.register(ModerationTask::new(images))?;
         let bodies = engine.register(BodiesTask::new(images))?;
+        let render = engine.register(RenderTask::new(images))?;
         let face_search = engine.register(SearchTask)?;
         let classify = named.classify.as_deref().map(ClassesTask::new);
         let classify = classify.map(|task| engine.register(task)).transpose()?;
@@ -247,6 +252,7 @@ impl Machine {
             image_text,
             moderation,
             bodies,
+            render,
             face_search,
             classify,
             store,
@@ -370,8 +376,11 @@ impl Machine {
                     labels: Arc::new(self.labels.clone()),
                     objects: Arc::new(self.objects.clone()),
                 }),
-                bodies: Arc::new(self.bodies.clone()),
-                covers: None,
+                bodies: Arc::new(Dressed {
+                    bodies: Arc::new(self.bodies.clone()),
+                    covers: None,
+                }),
+                render: Arc::new(self.render.clone()),
                 gallery: Arc::new(gallery("collections")),
                 celebrities: Arc::new(Celebrities::new(gallery(CELEBRITIES))),
                 stored: Objects::new(Arc::new(objects), most, buffers.clone()),

@@ -5,13 +5,13 @@
 //! alone, and the log says so.
 
 use crate::app::{Answers, Predict, one};
+use crate::located::sooner;
 use escala_pipelines::labels::{Labels, LabelsInput, LabelsOptions};
 use escala_pipelines::moderation::{Moderated, ModerationInput, Opinions, Sight};
 use escala_pipelines::objects::{Objects, ObjectsInput};
 use escala_pipelines::{Kind, Options, Result};
 use futures_util::future::join_all;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// Least confidence of what is seen, in percent: a request's own bound comes after.
 const LEAST: f32 = 1.0;
@@ -88,16 +88,6 @@ fn if_there<T>(answer: Result<T>) -> Result<Option<T>> {
             Ok(None)
         }
         Err(error) => Err(error),
-    }
-}
-
-/// Half of the time that is left.
-fn sooner(options: Options) -> Options {
-    let now = Instant::now();
-    let half = |deadline: Instant| now + deadline.saturating_duration_since(now) / 2;
-    Options {
-        deadline: options.deadline.map(half),
-        ..options
     }
 }
 

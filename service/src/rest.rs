@@ -1,4 +1,4 @@
-//! Plain JSON over HTTP. A handler reads a request, asks [`crate::app::App`], and renders the answer.
+//! Plain JSON over HTTP, and pictures. A handler reads a request, asks [`crate::app::App`], and renders the answer.
 //!
 //! Shapes: an operation takes one item or a list; a list answers one result per item, in order, each
 //! an answer or `{"error": {"code", "message"}}`. Errors of a whole request are
@@ -12,7 +12,6 @@ pub mod collections;
 pub mod embeddings;
 pub mod error;
 pub mod images;
-pub mod labels;
 pub mod language;
 pub mod list;
 pub mod openapi;
@@ -47,11 +46,15 @@ pub fn router() -> Router<Arc<App>> {
         .route("/v1/text/redact", post(redact::redact))
         .route("/v1/text/analyze", post(analyze::analyze_texts))
         .route("/v1/text/embeddings", post(embeddings::embeddings))
-        .route("/v1/images/labels", post(labels::labels))
-        .route("/v1/images/faces", post(images::faces))
-        .route("/v1/images/compare", post(images::compare))
-        .route("/v1/images/text", post(images::text))
-        .route("/v1/images/moderation", post(images::moderation))
+        .route("/v1/images/labels", post(images::labels::labels))
+        .route("/v1/images/faces", post(images::faces::faces))
+        .route("/v1/images/compare", post(images::compare::compare))
+        .route("/v1/images/text", post(images::text::text))
+        .route(
+            "/v1/images/moderation",
+            post(images::moderation::moderation),
+        )
+        .route("/v1/images/bodies", post(images::bodies::bodies))
         .merge(collection_routes())
         .merge(celebrity_routes())
 }

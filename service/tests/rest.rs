@@ -948,8 +948,8 @@ async fn images_come_in_json_or_as_they_are() {
         from_json.json(),
         json!({
             "labels": [
-                { "name": "5 bytes", "confidence": 10.0, "parents": ["Parent"], "categories": ["Animals"], "aliases": [] },
-                { "name": "max 5", "confidence": 10.0, "parents": ["Parent"], "categories": ["Animals"], "aliases": [] },
+                { "name": "5 bytes", "confidence": 10.0, "instances": [], "parents": ["Parent"], "categories": ["Animals"], "aliases": [] },
+                { "name": "max 5", "confidence": 10.0, "instances": [], "parents": ["Parent"], "categories": ["Animals"], "aliases": [] },
             ],
             "properties": {
                 "brightness": 1.0, "sharpness": 2.0, "contrast": 3.0,
@@ -1319,6 +1319,7 @@ async fn the_openapi_document_is_whole_and_true() {
         "/v1/images/compare",
         "/v1/images/text",
         "/v1/images/moderation",
+        "/v1/images/bodies",
         "/v1/text/classify",
         "/v1/embeddings",
         "/readyz",

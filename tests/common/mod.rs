@@ -236,6 +236,18 @@ impl Server {
         )
     }
 
+    /// `POST path` with a body, asking for an answer of a type.
+    pub fn post_accepting(
+        &self,
+        path: &str,
+        content_type: &str,
+        accept: &str,
+        body: &[u8],
+    ) -> Answer {
+        let request = self.agent.post(self.url(path)).header("accept", accept);
+        self.answer(request.header("content-type", content_type).send(body))
+    }
+
     /// `POST path` with a JSON body.
     pub fn post_json(&self, path: &str, body: &Value) -> Answer {
         self.post(path, "application/json", body.to_string().as_bytes())
@@ -279,11 +291,13 @@ impl Server {
             content_type: header("content-type").unwrap_or_default(),
             request_id: header("x-request-id").or_else(|| header("x-amzn-requestid")),
             retry_after: header("retry-after"),
-            text: response
+            text: String::new(),
+            body: response
                 .body_mut()
-                .read_to_string()
+                .read_to_vec()
                 .unwrap_or_else(|error| panic!("a broken answer: {error}")),
         }
+        .with_text()
     }
 
     /// The server lives and still predicts right: what every attack must leave behind.
@@ -332,10 +346,32 @@ pub struct Answer {
     /// When to come back.
     pub retry_after: Option<String>,
     /// The body.
+    pub body: Vec<u8>,
+    /// The body as text; empty when it is none.
     pub text: String,
 }
 
 impl Answer {
+    fn with_text(mut self) -> Self {
+        self.text = String::from_utf8(self.body.clone()).unwrap_or_default();
+        self
+    }
+
+    /// The picture of an answer that must be one.
+    #[track_caller]
+    pub fn picture(&self) -> image::RgbImage {
+        assert_eq!(
+            (self.status, self.content_type.as_str()),
+            (200, "image/png"),
+            "{}",
+            self.text
+        );
+        let decoded = image::load_from_memory_with_format(&self.body, image::ImageFormat::Png);
+        decoded
+            .unwrap_or_else(|error| panic!("no PNG: {error}"))
+            .into_rgb8()
+    }
+
     /// The body as JSON.
     #[track_caller]
     pub fn json(&self) -> Value {

@@ -5,7 +5,7 @@
 //! hard hats cover heads, masks and respirators faces, gloves hands. A label that says that something is missing
 //! (`NO-Hardhat`, `without_mask`) is no cover.
 
-use super::{Body, Part, SEEN};
+use super::{Bodies, Body, Part, SEEN};
 use crate::objects::Object;
 use crate::vision::{Area, Point};
 
@@ -89,17 +89,16 @@ impl Worn {
     }
 }
 
-/// Covers by person, in the order of `bodies`: each goes to the person and the part it lies nearest to. Those near nobody
-/// are left out.
-pub fn worn(bodies: &[Body], objects: &[Object]) -> Vec<Vec<Worn>> {
-    let mut all: Vec<Vec<Worn>> = bodies.iter().map(|_| Vec::new()).collect();
+/// People with their covers: each cover goes to the person and the part it lies nearest to. Those near nobody are left out.
+pub fn dress(mut found: Bodies, objects: &[Object]) -> Bodies {
+    found.covers_known = true;
     let covers = objects.iter().filter_map(|object| {
         let cover = Cover::of_label(&object.name)?;
         object.area.is_finite().then_some((cover, object))
     });
     for (cover, object) in covers {
         let mut nearest: Option<(f32, usize, Part, Area)> = None;
-        for (person, body) in bodies.iter().enumerate() {
+        for (person, body) in found.bodies.iter().enumerate() {
             for &part in cover.parts() {
                 let Some(area) = body.part_area(part) else {
                     continue;
@@ -120,7 +119,7 @@ pub fn worn(bodies: &[Body], objects: &[Object]) -> Vec<Vec<Worn>> {
                 true => area.common(&object.area) / size,
                 false => 0.0,
             };
-            all[person].push(Worn {
+            found.bodies[person].worn.push(Worn {
                 cover,
                 part,
                 area: object.area,
@@ -129,7 +128,7 @@ pub fn worn(bodies: &[Body], objects: &[Object]) -> Vec<Vec<Worn>> {
             });
         }
     }
-    all
+    found
 }
 
 impl Body {
@@ -242,7 +241,21 @@ mod tests {
             area: Area::new(x - 25.0, 30.0, x + 25.0, 230.0),
             score: 0.9,
             joints,
+            worn: Vec::new(),
         }
+    }
+
+    /// What each of some people wears.
+    fn worn(bodies: Vec<Body>, objects: &[Object]) -> Vec<Vec<Worn>> {
+        let found = Bodies {
+            width: 640,
+            height: 480,
+            bodies,
+            covers_known: false,
+        };
+        let dressed = dress(found, objects);
+        assert!(dressed.covers_known);
+        dressed.bodies.into_iter().map(|body| body.worn).collect()
     }
 
     fn object(name: &str, area: Area) -> Object {
@@ -259,7 +272,7 @@ mod tests {
 
     #[test]
     fn covers_go_to_the_nearest_person_and_part() {
-        let bodies = [body(100.0), body(300.0)];
+        let bodies = vec![body(100.0), body(300.0)];
         let objects = [
             object("helmet", Area::new(285.0, 25.0, 315.0, 60.0)),
             object("mask", Area::new(92.0, 45.0, 108.0, 62.0)),
@@ -268,7 +281,7 @@ mod tests {
             object("helmet", Area::new(600.0, 300.0, 640.0, 340.0)),
             object("no helmet", Area::new(85.0, 25.0, 115.0, 60.0)),
         ];
-        let worn = worn(&bodies, &objects);
+        let worn = worn(bodies, &objects);
         let summary: Vec<Vec<(Cover, Part)>> = worn
             .iter()
             .map(|covers| covers.iter().map(|worn| (worn.cover, worn.part)).collect())
@@ -281,7 +294,7 @@ mod tests {
     #[test]
     fn a_helmet_in_the_hand_covers_no_head() {
         let held = object("helmet", Area::new(112.0, 70.0, 132.0, 75.0));
-        let worn = worn(&[body(100.0)], &[held]);
+        let worn = worn(vec![body(100.0)], &[held]);
         assert!(worn[0].iter().all(|worn| !worn.covers()), "{worn:?}");
     }
 
@@ -296,6 +309,6 @@ mod tests {
         let hand = body.part_area(Part::LeftHand).expect("a hand");
         assert!(hand.centre().y > 130.0);
         let broken = object("mask", Area::new(f32::NAN, 0.0, 1.0, 1.0));
-        assert!(worn(&[body], &[broken])[0].is_empty());
+        assert!(worn(vec![body], &[broken])[0].is_empty());
     }
 }

@@ -9,10 +9,14 @@ pub mod task;
 
 use crate::vision::{Area, Point};
 
+pub use covers::{Cover, Worn};
 pub use task::{BodiesInput, BodiesPipeline, BodiesTask};
 
 /// A point with a lower score is a guess.
 pub const SEEN: f32 = 0.2;
+
+/// Most people of an answer, as in Rekognition's.
+pub const MOST: usize = 15;
 
 /// A point of a body that was looked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,6 +64,8 @@ pub struct Body {
     pub score: f32,
     /// The points, in the order of [`movenet::JOINTS`].
     pub joints: [Joint; movenet::COUNT],
+    /// What covers the parts, where a detector of covers was asked.
+    pub worn: Vec<Worn>,
 }
 
 impl Body {
@@ -88,6 +94,8 @@ pub struct Bodies {
     pub height: u32,
     /// Surest first.
     pub bodies: Vec<Body>,
+    /// Whether covers were looked for: without it nobody is known to wear nothing.
+    pub covers_known: bool,
 }
 
 #[cfg(test)]
@@ -108,6 +116,7 @@ mod tests {
                 area: Area::default(),
                 score: 0.9,
                 joints,
+                worn: Vec::new(),
             }
         };
         let names =

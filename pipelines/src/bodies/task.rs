@@ -139,12 +139,14 @@ impl BodiesPipeline {
                 area: person.area,
                 score: person.score,
                 joints: movenet::decode(answers.only()?, crop)?,
+                worn: Vec::new(),
             });
         }
         Ok(Bodies {
             width,
             height,
             bodies,
+            covers_known: false,
         })
     }
 }

@@ -1,4 +1,7 @@
-//! `escala predict …`: one command for each task.
+//! `escala predict …`: one command for each task. Those about texts are here.
+
+mod files;
+mod images;
 
 use super::output::{self, for_each_group, short, table};
 use super::{Output, Stop};
@@ -11,26 +14,17 @@ use crate::ready::Readiness;
 use crate::rest::analyze;
 use crate::rest::call::predict_one;
 use crate::rest::classify::{ClassesAnswer, NO_CLASSIFIER};
-use crate::rest::images::{FacesAnswer, ImageTextAnswer, ModerationAnswer};
-use crate::rest::labels::{LabelsResponse, PropertiesView, check_image};
 use crate::rest::pii::PiiAnswer;
 use crate::rest::redact::{How, RedactAnswer};
 use crate::rest::sentiment::SentimentAnswer;
 use crate::rest::syntax::{EntitiesAnswer, KeyPhrasesAnswer, SyntaxAnswer};
 use crate::rest::targeted::TargetedAnswer;
 use crate::rest::toxicity::ToxicityAnswer;
-use bytes::Bytes;
 use clap::{Args, Subcommand};
-use escala_pipelines::engine::Handle;
-use escala_pipelines::faces::{FacesInput, FacesOptions};
-use escala_pipelines::labels::{LabelFilters, LabelsInput, LabelsOptions};
 use escala_pipelines::language::Language;
-use escala_pipelines::moderation::{Moderated, ModerationInput};
-use escala_pipelines::ocr::OcrInput;
 use escala_pipelines::pii::{self, PiiInput};
 use escala_pipelines::sentiment::{self, SentimentInput};
 use escala_pipelines::syntax::{self, Syntax, SyntaxInput};
-use escala_pipelines::task::Task;
 use escala_pipelines::{Options, Result as Prediction};
 use escala_weights::Terminal;
 use serde::Serialize;
@@ -64,13 +58,17 @@ pub enum Predict {
     /// A text without its personal data.
     Redact(RedactArgs),
     /// What each image shows.
-    Labels(LabelsArgs),
+    Labels(images::LabelsArgs),
     /// The faces of each image, and what they look like.
-    Faces(ImagesArgs),
+    Faces(images::ImagesArgs),
+    /// The largest face of one image beside all faces of another.
+    Compare(images::CompareArgs),
     /// The text in each image.
-    ImageText(ImagesArgs),
+    ImageText(images::ImagesArgs),
     /// What a moderator should see of each image.
-    Moderation(ImagesArgs),
+    Moderation(images::ImagesArgs),
+    /// The persons in each image, their joints, and the parts of their bodies.
+    Bodies(images::ImagesArgs),
 }
 
 #[derive(Debug, Args)]
@@ -205,47 +203,6 @@ pub struct RedactArgs {
     output: Output,
 }
 
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  escala predict labels photo.jpg
-  escala predict labels *.png --max-labels 5 --min-confidence 10 --properties --json")]
-pub struct LabelsArgs {
-    /// Image files (JPEG, PNG, WebP, GIF, BMP, TIFF), or `-` for standard input.
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
-    /// Most labels for each image.
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
-    max_labels: u32,
-    /// Least confidence in percent.
-    #[arg(long, default_value_t = 10.0, value_parser = percent)]
-    min_confidence: f32,
-    /// Also print dominant colours, brightness, sharpness and contrast.
-    #[arg(long)]
-    properties: bool,
-    #[command(flatten)]
-    output: Output,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  escala predict faces photo.jpg
-  escala predict image-text *.png --json")]
-pub struct ImagesArgs {
-    /// Image files (JPEG, PNG, WebP, GIF, BMP, TIFF), or `-` for standard input.
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
-    #[command(flatten)]
-    output: Output,
-}
-
-pub fn percent(text: &str) -> Result<f32, String> {
-    let value: f32 = text.parse().map_err(|_| "not a number".to_owned())?;
-    (0.0..=100.0)
-        .contains(&value)
-        .then_some(value)
-        .ok_or_else(|| "must be between 0 and 100".to_owned())
-}
-
 pub fn run(config: &Config, predict: Predict) -> Result<(), Stop> {
     match predict {
         Predict::Language(args) => language(config, args),
@@ -273,10 +230,12 @@ pub fn run(config: &Config, predict: Predict) -> Result<(), Stop> {
         Predict::Classify(args) => classify(config, args),
         Predict::Analyze(args) => analyze(config, args),
         Predict::Redact(args) => redact(config, args),
-        Predict::Labels(args) => labels(config, args),
-        Predict::Faces(args) => faces(config, args),
-        Predict::ImageText(args) => image_text(config, args),
-        Predict::Moderation(args) => moderation(config, args),
+        Predict::Labels(args) => images::labels(config, args),
+        Predict::Faces(args) => images::faces(config, args),
+        Predict::Compare(args) => images::compare(config, args),
+        Predict::ImageText(args) => images::text(config, args),
+        Predict::Moderation(args) => images::moderation(config, args),
+        Predict::Bodies(args) => images::bodies(config, args),
     }
 }
 
@@ -617,155 +576,6 @@ fn print_languages(text: &str, languages: &[Language], output: Output) -> Result
     output::print(&format!("{:<32}  {}\n", cells.join("  "), short(text, 80)))
 }
 
-fn labels(config: &Config, args: LabelsArgs) -> Result<(), Stop> {
-    let machine = Machine::for_commands(config)?;
-    let mut faults = Faults::default();
-    machine.prepare(&machine.labels)?;
-    let options = LabelsOptions {
-        max_labels: args.max_labels as usize,
-        min_confidence: args.min_confidence,
-        filters: LabelFilters::default(),
-        properties: args
-            .properties
-            .then_some(escala_pipelines::image::properties::DEFAULT_DOMINANT_COLORS),
-        ..LabelsOptions::default()
-    };
-    for file in &args.files {
-        let name = file.display().to_string();
-        let answer = read_image(file, config).and_then(|image| {
-            predicted(machine.labels.predict_blocking(
-                LabelsInput {
-                    image,
-                    options: options.clone(),
-                },
-                patient(),
-            ))
-        });
-        match answer {
-            Ok(labels) => print_labels(&name, labels.into(), args.output)?,
-            Err(message) => faults.report(&name, &message, args.output)?,
-        }
-    }
-    faults.end()
-}
-
-fn faces(config: &Config, args: ImagesArgs) -> Result<(), Stop> {
-    let options = FacesOptions {
-        looks: true,
-        gaze: true,
-        ..FacesOptions::default()
-    };
-    let columns = [
-        "score", "age", "gender", "emotion", "left", "top", "width", "height",
-    ];
-    let rows = |answer: &Value| {
-        let faces = answer["faces"].as_array().into_iter().flatten();
-        let line = |face: &Value| {
-            let mut line = face["box"].clone();
-            line["emotion"] = face["emotions"][0]["name"].clone();
-            for name in ["score", "age", "gender"] {
-                line[name] = face[name].clone();
-            }
-            line
-        };
-        rows(&json!(faces.map(line).collect::<Vec<Value>>()), &columns)
-    };
-    images(
-        config,
-        args,
-        |machine| &machine.faces,
-        rows,
-        |image| FacesInput { image, options },
-        FacesAnswer::from,
-    )
-}
-
-fn image_text(config: &Config, args: ImagesArgs) -> Result<(), Stop> {
-    let rows = |answer: &Value| rows(&answer["lines"], &["score", "text"]);
-    images(
-        config,
-        args,
-        |machine| &machine.image_text,
-        rows,
-        |image| OcrInput { image },
-        ImageTextAnswer::from,
-    )
-}
-
-fn moderation(config: &Config, args: ImagesArgs) -> Result<(), Stop> {
-    let rows = |answer: &Value| {
-        let labels = rows(&answer["labels"], &["name", "confidence"]);
-        match labels.is_empty() {
-            true => vec![vec!["nothing".to_owned()]],
-            false => labels,
-        }
-    };
-    images(
-        config,
-        args,
-        |machine| &machine.moderation,
-        rows,
-        |image| ModerationInput { image },
-        |opinions| {
-            ModerationAnswer::from(Moderated {
-                opinions,
-                seen: Vec::new(),
-            })
-        },
-    )
-}
-
-/// Answers image after image: a line of JSON with the file's name, or a table under it.
-fn images<T: Task, A: Serialize>(
-    config: &Config,
-    args: ImagesArgs,
-    task: fn(&Machine) -> &Handle<T>,
-    rows: impl Fn(&Value) -> Vec<Vec<String>>,
-    input: impl Fn(Bytes) -> T::Input,
-    answer: fn(T::Output) -> A,
-) -> Result<(), Stop> {
-    let machine = Machine::for_commands(config)?;
-    let handle = task(&machine);
-    machine.prepare(handle)?;
-    images_in(&args.files, args.output, rows, |file| {
-        let image = read_image(file, config)?;
-        let found = predicted(handle.predict_blocking(input(image), patient()));
-        Ok(answer(found?))
-    })
-}
-
-/// Answers file after file: a line of JSON with the file's name, or a table under it.
-pub fn images_in<A: Serialize>(
-    files: &[PathBuf],
-    output: Output,
-    rows: impl Fn(&Value) -> Vec<Vec<String>>,
-    answer: impl Fn(&Path) -> Result<A, String>,
-) -> Result<(), Stop> {
-    let mut faults = Faults::default();
-    for file in files {
-        let name = file.display().to_string();
-        let found = match answer(file) {
-            Ok(found) => found,
-            Err(message) => {
-                faults.report(&name, &message, output)?;
-                continue;
-            }
-        };
-        let mut line = serde_json::to_value(found).map_err(|error| Stop::failed(&error))?;
-        if output.json {
-            line["file"] = json!(name);
-            output::json(&line)?;
-        } else {
-            output::print(&format!("{name}\n{}", table(&rows(&line))))?;
-        }
-    }
-    faults.end()
-}
-
-fn predicted<T>(answer: Prediction<T>) -> Result<T, String> {
-    answer.map_err(|error| chain(&error))
-}
-
 /// The bytes of a file, or of standard input for `-`; `None` when there are more than `most`.
 fn read_within(path: &Path, most: u64) -> std::io::Result<Option<Vec<u8>>> {
     // One byte more than allowed, so that a file that is too large is noticed without being read whole.
@@ -779,58 +589,4 @@ fn read_within(path: &Path, most: u64) -> std::io::Result<Option<Vec<u8>>> {
             .read_to_end(&mut bytes)?;
     }
     Ok((bytes.len() as u64 != most).then_some(bytes))
-}
-
-/// An image's bytes, within the limits.
-pub fn read_image(path: &Path, config: &Config) -> Result<Bytes, String> {
-    let limit = config.limits.image;
-    let bytes = read_within(path, limit.get()).map_err(|error| error.to_string())?;
-    let bytes =
-        bytes.ok_or_else(|| format!("the image is larger than `limits.image` ({limit})"))?;
-    check_image(&bytes, &config.limits).map_err(|failure: Failure| failure.message)?;
-    Ok(bytes.into())
-}
-
-fn print_labels(name: &str, labels: LabelsResponse, output: Output) -> Result<(), Stop> {
-    if output.json {
-        let mut line = serde_json::to_value(&labels).map_err(|error| Stop::failed(&error))?;
-        line["file"] = json!(name);
-        return output::json(&line);
-    }
-    let mut rows: Vec<Vec<String>> = Vec::new();
-    for label in &labels.labels {
-        let path = label.parents.join(" > ");
-        rows.push(vec![
-            format!("  {:6.2}%", label.confidence),
-            label.name.clone(),
-            path,
-            label.categories.join(", "),
-        ]);
-    }
-    if rows.is_empty() {
-        rows.push(vec!["  no label has this confidence".to_owned()]);
-    }
-    let properties = labels
-        .properties
-        .as_ref()
-        .map(properties)
-        .unwrap_or_default();
-    output::print(&format!("{name}\n{}{properties}", table(&rows)))
-}
-
-fn properties(properties: &PropertiesView) -> String {
-    let mut rows = vec![vec![
-        format!("  brightness {:.1}", properties.brightness),
-        format!("sharpness {:.1}", properties.sharpness),
-        format!("contrast {:.1}", properties.contrast),
-    ]];
-    for color in &properties.dominant_colors {
-        rows.push(vec![
-            format!("  {:6.2}%", color.pixel_percent),
-            color.hex.clone(),
-            color.css_color.clone(),
-            color.simplified_color.clone(),
-        ]);
-    }
-    table(&rows)
 }

@@ -7,8 +7,8 @@ use crate::failure::{Failure, concerns_the_item};
 use crate::server::observe::Deadline;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
 use escala_pipelines::{Kind, Options, Priority};
 use serde::de::DeserializeOwned;
 
@@ -47,12 +47,57 @@ impl Media {
     }
 }
 
+/// Whether `Accept` asks for PNG rather than for JSON: the most exact range that names each says how much it is wanted
+/// (RFC 9110, 12.5.1). Where both are wanted as much, JSON is answered unless only PNG is named.
+fn prefers_png(headers: &HeaderMap) -> bool {
+    let mut png = Wanted::default();
+    let mut json = Wanted::default();
+    for value in headers.get_all(ACCEPT) {
+        let value = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
+        for range in value.split(',') {
+            let mut parts = range.split(';').map(str::trim);
+            let name = parts.next().unwrap_or_default();
+            let weights = parts.filter_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok());
+            let weight = weights.last().unwrap_or(1.0);
+            png.hear(name, ["image/png", "image/*", "*/*"], weight);
+            json.hear(name, ["application/json", "application/*", "*/*"], weight);
+        }
+    }
+    png.weight > json.weight
+        || (png.weight > 0.0
+            && png.weight == json.weight
+            && (png.exactness, json.exactness) == (3, 1))
+}
+
+/// How much a media type is wanted.
+#[derive(Default)]
+struct Wanted {
+    weight: f32,
+    /// 3 where the type itself is named, 2 for its family, 1 for anything, 0 for not at all.
+    exactness: usize,
+}
+
+impl Wanted {
+    /// `ranges` are those that it lies in, the most exact first.
+    fn hear(&mut self, name: &str, ranges: [&str; 3], weight: f32) {
+        let place = ranges.iter().position(|range| *range == name);
+        let Some(exactness) = place.map(|place| ranges.len() - place) else {
+            return;
+        };
+        if exactness > self.exactness {
+            *self = Self { weight, exactness };
+        }
+    }
+}
+
 /// A request, read.
 pub struct Call {
     /// What the body is.
     pub media: Media,
     /// The query string.
     pub query: String,
+    /// Whether `Accept` prefers a picture to JSON.
+    pub prefers_png: bool,
     /// The body.
     pub body: Bytes,
     /// How to predict for it.
@@ -68,6 +113,7 @@ impl<S: Send + Sync> FromRequest<S> for Call {
             .get(CONTENT_TYPE)
             .map(|value| Media::of(&String::from_utf8_lossy(value.as_bytes())))
             .unwrap_or(Media::Other(String::new()));
+        let prefers_png = prefers_png(request.headers());
         let query = request.uri().query().unwrap_or_default().to_owned();
         let deadline = request
             .extensions()
@@ -79,6 +125,7 @@ impl<S: Send + Sync> FromRequest<S> for Call {
         Ok(Self {
             media,
             query,
+            prefers_png,
             body,
             options: Options {
                 priority: Priority::Interactive,
@@ -330,6 +377,43 @@ mod tests {
             ("", Media::Other(String::new())),
         ] {
             assert_eq!(Media::of(value), media, "{value}");
+        }
+    }
+
+    #[test]
+    fn pictures_are_for_those_who_prefer_them() {
+        let prefers = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(ACCEPT, value.parse().expect("a value"));
+            }
+            prefers_png(&headers)
+        };
+        for accept in [
+            &["image/png"][..],
+            &["IMAGE/PNG; q=0.2"],
+            &["image/*"],
+            &["image/png, */*"],
+            &["application/json;q=0.5, image/png"],
+            &["application/json;q=0.5", "image/png;q=0.6"],
+            &["*/*;q=0.1, image/png"],
+        ] {
+            assert!(prefers(accept), "{accept:?}");
+        }
+        for accept in [
+            &[][..],
+            &["*/*"],
+            &["application/json"],
+            &["image/png, application/json"],
+            &["image/png;q=0.5, application/json"],
+            &["image/png;q=0"],
+            &["image/png;q=0, */*"],
+            &["image/jpeg"],
+            &["text/html, image/avif, image/apng, */*;q=0.8"],
+            &["image/png;q=nonsense, application/json"],
+            &["image/png;q=nan"],
+        ] {
+            assert!(!prefers(accept), "{accept:?}");
         }
     }
 

@@ -4,7 +4,9 @@ use crate::failure::Failure;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use utoipa::ToSchema;
+use std::collections::BTreeMap;
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response as Described, ResponseBuilder};
+use utoipa::{IntoResponses, ToSchema};
 
 /// Why a whole request failed.
 #[derive(Debug, Serialize, ToSchema)]
@@ -52,4 +54,55 @@ pub fn render(failure: &Failure, request_id: &str) -> Response {
         request_id: request_id.to_owned(),
     };
     (failure.status, Json(ErrorBody { error })).into_response()
+}
+
+/// The failures of operations on an image, for the document. An operation that has another sentence for one names it
+/// after them.
+pub struct ImageErrors;
+
+impl IntoResponses for ImageErrors {
+    fn responses() -> BTreeMap<String, RefOr<Described>> {
+        failures(
+            "The request breaks a rule, or the bytes are not an image.",
+            "The body or the image is too large.",
+        )
+    }
+}
+
+/// The failures of operations on texts, as [`ImageErrors`].
+pub struct TextErrors;
+
+impl IntoResponses for TextErrors {
+    fn responses() -> BTreeMap<String, RefOr<Described>> {
+        failures(
+            "The request breaks a rule, or there is no model for the language.",
+            "The body or a text is too large.",
+        )
+    }
+}
+
+fn failures(invalid: &str, large: &str) -> BTreeMap<String, RefOr<Described>> {
+    let all = [
+        (400, invalid),
+        (413, large),
+        (415, "The content type is not taken here."),
+        (
+            429,
+            "The queue is full; `Retry-After` says when to come back.",
+        ),
+        (503, "The model cannot be loaded now."),
+        (504, "The deadline passed."),
+    ];
+    all.into_iter()
+        .map(|(status, description)| {
+            let body = ContentBuilder::new()
+                .schema(Some(Ref::from_schema_name("ErrorBody")))
+                .build();
+            let described = ResponseBuilder::new()
+                .description(description)
+                .content("application/json", body)
+                .build();
+            (status.to_string(), RefOr::T(described))
+        })
+        .collect()
 }

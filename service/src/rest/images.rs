@@ -1,27 +1,44 @@
-//! `POST /v1/images/faces`, `/v1/images/text`, `/v1/images/moderation` and `/v1/images/compare`.
+//! `POST /v1/images/…`: what images show, an operation in each file.
 //!
 //! An image is the body itself (`image/*` or `application/octet-stream`) or base64 in a JSON body. Places are in pixels
 //! of the image as it is meant to be seen (EXIF orientation applied), from its upper left corner.
+//!
+//! Every operation answers JSON, or with `?render=png` or an `Accept` header that prefers `image/png` the picture itself
+//! with what was found drawn on it. Failures are JSON either way.
 
-use super::call::{Call, Media, predict_one};
-use super::error::ErrorBody;
-use super::labels::{check_image, image_of};
+pub mod bodies;
+pub mod compare;
+pub mod faces;
+pub mod labels;
+pub mod moderation;
+pub mod text;
+
+use super::call::{Call, Media, away, predict_one};
 use crate::app::App;
+use crate::config::Limits;
 use crate::failure::Failure;
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use escala_pipelines::Kind;
-use escala_pipelines::faces::looks::Gender;
-use escala_pipelines::faces::similarity::{distance, percent};
-use escala_pipelines::faces::{Face, Faces, FacesInput, FacesOptions, Looks};
-use escala_pipelines::moderation::{Moderated, ModerationInput};
-use escala_pipelines::ocr::recognise::{Reading, Word};
-use escala_pipelines::ocr::{OcrFound, OcrInput};
+use escala_pipelines::render::RenderInput;
 use escala_pipelines::vision::{Area, Point};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
+
+/// Base64 with or without its padding.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Images above this are decoded from base64 away from the threads that serve connections.
+const DECODE_INLINE: usize = 256 << 10;
 
 /// An image.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -32,25 +49,13 @@ pub struct ImageRequest {
     image: String,
 }
 
-/// Two images.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CompareRequest {
-    /// The image whose largest face is looked for, in base64.
-    #[schema(content_encoding = "base64")]
-    source: String,
-    /// The image in whose faces it is looked for, in base64.
-    #[schema(content_encoding = "base64")]
-    target: String,
-}
-
 /// A place in pixels.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BoxView {
-    left: f32,
-    top: f32,
-    width: f32,
-    height: f32,
+    pub(crate) left: f32,
+    pub(crate) top: f32,
+    pub(crate) width: f32,
+    pub(crate) height: f32,
 }
 
 impl From<Area> for BoxView {
@@ -80,262 +85,79 @@ impl From<Point> for PointView {
     }
 }
 
-/// A point of a face.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct LandmarkView {
-    /// Rekognition's name of it.
-    #[schema(example = "eyeLeft")]
-    name: &'static str,
-    x: f32,
-    y: f32,
+/// How an answer is wanted.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct RenderQuery {
+    /// `png`: answer the image itself, at most 4096 pixels a side, with what was found drawn on it. So does the header
+    /// `Accept: image/png`.
+    #[param(inline)]
+    pub render: Option<Render>,
 }
 
-/// An emotion and its share.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct EmotionView {
-    #[schema(example = "HAPPY")]
-    name: &'static str,
-    /// 0 to 1; the shares of a face sum to one.
-    score: f32,
+/// What an answer is drawn as.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Render {
+    /// A PNG file.
+    Png,
 }
 
-/// One face.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct FaceView {
-    /// How sure the detector is, 0 to 1.
-    score: f32,
-    /// Where it is; it may reach outside the image.
-    #[serde(rename = "box")]
-    area: BoxView,
-    /// Its points.
-    landmarks: Vec<LandmarkView>,
-    /// How it is turned, in degrees: clockwise, towards the image's right, up.
-    roll: f32,
-    yaw: f32,
-    pitch: f32,
-    /// Where open eyes look, in the same degrees: 0, 0 is at the camera.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    eye_yaw: Option<f32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    eye_pitch: Option<f32>,
-    /// 0 to 100.
-    brightness: f32,
-    /// 0 to 100.
-    sharpness: f32,
-    /// Years.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    age: Option<f32>,
-    /// `male` or `female`, as the network sees it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    gender: Option<&'static str>,
-    /// How sure that is, 0 to 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    gender_score: Option<f32>,
-    /// Likeliest first.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    emotions: Vec<EmotionView>,
-    /// How sure it is that the eyes are open, 0 to 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    eyes_open: Option<f32>,
-    /// How sure it is that the mouth is open, 0 to 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mouth_open: Option<f32>,
+/// An answer as it is wanted.
+#[derive(Debug)]
+pub enum Answer<T> {
+    /// What was found.
+    Json(T),
+    /// A PNG file with it.
+    Picture(Bytes),
 }
 
-impl From<Face> for FaceView {
-    fn from(face: Face) -> Self {
-        let landmark = |(name, point): (&'static str, Point)| LandmarkView {
-            name,
-            x: point.x,
-            y: point.y,
-        };
-        let looks: Option<Looks> = face.looks;
-        let emotions = looks.iter().flat_map(|looks| &looks.emotions);
-        Self {
-            score: face.score,
-            area: face.area.into(),
-            landmarks: face.landmarks.named().into_iter().map(landmark).collect(),
-            roll: face.pose.roll,
-            yaw: face.pose.yaw,
-            pitch: face.pose.pitch,
-            eye_yaw: face.gaze.map(|gaze| gaze.yaw),
-            eye_pitch: face.gaze.map(|gaze| gaze.pitch),
-            brightness: face.quality.brightness,
-            sharpness: face.quality.sharpness,
-            emotions: emotions
-                .map(|(emotion, score)| EmotionView {
-                    name: emotion.name(),
-                    score: *score,
-                })
-                .collect(),
-            age: looks.as_ref().map(|looks| looks.age_gender.age),
-            gender: looks.as_ref().map(|looks| match looks.age_gender.gender {
-                Gender::Male => "male",
-                Gender::Female => "female",
-            }),
-            gender_score: looks.as_ref().map(|looks| looks.age_gender.gender_score),
-            eyes_open: looks.as_ref().map(|looks| looks.eyes_open),
-            mouth_open: looks.as_ref().map(|looks| looks.mouth_open),
+impl<T: Serialize> IntoResponse for Answer<T> {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Json(found) => Json(found).into_response(),
+            Self::Picture(file) => ([(CONTENT_TYPE, "image/png")], file).into_response(),
         }
     }
 }
 
-/// The faces of an image.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct FacesAnswer {
-    /// Columns of the image.
-    width: u32,
-    /// Rows of the image.
-    height: u32,
-    /// Largest first.
-    faces: Vec<FaceView>,
+/// Whether a call that has no other settings in its query wants a picture.
+///
+/// # Errors
+/// 400 for another parameter or another word.
+fn wants_picture(call: &Call) -> Result<bool, Failure> {
+    let query: RenderQuery = call.query()?;
+    Ok(call.prefers_png || query.render.is_some())
 }
 
-impl From<Faces> for FacesAnswer {
-    fn from(found: Faces) -> Self {
-        Self {
-            width: found.width,
-            height: found.height,
-            faces: found.faces.into_iter().map(FaceView::from).collect(),
-        }
-    }
-}
-
-/// A face and how like the other it is.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ComparedView {
-    /// Percent; 80 counts as the same person at AWS's default.
-    similarity: f32,
-    /// Euclidean distance of the descriptors; the network was trained to tell persons apart at 0.6.
-    distance: f32,
-    /// The face in the target.
-    face: FaceView,
-}
-
-/// The faces of the target beside the largest of the source.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct CompareAnswer {
-    /// The face that was looked for.
-    source: FaceView,
-    /// Most alike first.
-    faces: Vec<ComparedView>,
-}
-
-/// A word or line.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct WordView {
-    text: String,
-    /// 0 to 1.
-    score: f32,
-    /// Corners, clockwise from the upper left one as the text is read.
-    polygon: Vec<PointView>,
-}
-
-impl From<Word> for WordView {
-    fn from(word: Word) -> Self {
-        Self {
-            text: word.text,
-            score: word.score,
-            polygon: word.quad.into_iter().map(PointView::from).collect(),
-        }
-    }
-}
-
-/// A line with its words.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct LineView {
-    #[serde(flatten)]
-    line: WordView,
-    words: Vec<WordView>,
-}
-
-/// The text in an image.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ImageTextAnswer {
-    /// Columns of the image.
-    width: u32,
-    /// Rows of the image.
-    height: u32,
-    /// In reading order.
-    lines: Vec<LineView>,
-}
-
-impl From<OcrFound> for ImageTextAnswer {
-    fn from(found: OcrFound) -> Self {
-        let line = |reading: Reading| LineView {
-            line: reading.line.into(),
-            words: reading.words.into_iter().map(WordView::from).collect(),
-        };
-        Self {
-            width: found.width,
-            height: found.height,
-            lines: found.lines.into_iter().map(line).collect(),
-        }
-    }
-}
-
-/// A label of Rekognition's taxonomy for moderation.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ModerationView {
-    #[schema(example = "Explicit")]
-    name: &'static str,
-    /// The label above; empty for those of the first level.
-    parent: &'static str,
-    level: u32,
-    /// Percent.
-    confidence: f32,
-}
-
-/// What a moderator should see of an image.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ModerationAnswer {
-    /// Labels of at least 50 %, first level before second.
-    labels: Vec<ModerationView>,
-    /// Shares of the classes that the network knows, 0 to 1; they sum to one.
-    drawing: f32,
-    hentai: f32,
-    neutral: f32,
-    porn: f32,
-    sexy: f32,
-    /// The second network's opinion, 0 to 1.
-    unsafe_for_work: f32,
-    /// Whether it is drawn rather than photographed, where that is at least 50 % likely.
-    content_types: Vec<&'static str>,
-}
-
-/// Least confidence of a label, in percent.
-const LEAST: f32 = 50.0;
-
-impl From<Moderated> for ModerationAnswer {
-    fn from(found: Moderated) -> Self {
-        let opinions = found.opinions;
-        let views = found.labels(LEAST);
-        let views = views.into_iter().map(|label| ModerationView {
-            name: label.name,
-            parent: label.parent,
-            level: label.level,
-            confidence: label.confidence,
-        });
-        let kinds = found.content_types(LEAST);
-        Self {
-            labels: views.collect(),
-            drawing: opinions.drawing,
-            hentai: opinions.hentai,
-            neutral: opinions.neutral,
-            porn: opinions.porn,
-            sexy: opinions.sexy,
-            unsafe_for_work: opinions.unsafe_for_work,
-            content_types: kinds.into_iter().map(|(name, _)| name).collect(),
-        }
+/// Answers what was found, or where it is to be drawn the picture.
+///
+/// # Errors
+/// Those of drawing.
+async fn answer<F, T: From<F>>(
+    app: &App,
+    call: &Call,
+    found: F,
+    drawn: Option<RenderInput>,
+) -> Result<Answer<T>, Failure> {
+    match drawn {
+        None => Ok(Answer::Json(found.into())),
+        Some(input) => predict_one(&*app.images.render, input, call.options)
+            .await
+            .map(Answer::Picture),
     }
 }
 
 /// The image of a call, within the limits.
-pub(super) async fn image(app: &App, call: &Call) -> Result<Bytes, Failure> {
+///
+/// # Errors
+/// 400 and 413 as [`check_image`], 415 for a body of another kind.
+pub async fn image(app: &App, call: &Call) -> Result<Bytes, Failure> {
     let image = match call.media {
         Media::Json => {
             let request: ImageRequest = call.json().await?;
-            image_of(request.image).await?
+            image_of(request.image, "image").await?
         }
         Media::Image => call.body.clone(),
         _ => return Err(call.unsupported("application/json, image/* or application/octet-stream")),
@@ -344,168 +166,66 @@ pub(super) async fn image(app: &App, call: &Call) -> Result<Bytes, Failure> {
     Ok(image)
 }
 
-/// Find the faces of an image, and what they look like.
+/// Checks an encoded image against the limits.
 ///
 /// # Errors
-/// Those of [`crate::failure`].
-#[utoipa::path(
-    post,
-    path = "/v1/images/faces",
-    tag = "images",
-    request_body(content(
-        (ImageRequest = "application/json"),
-        (String = "image/*"),
-        (String = "application/octet-stream"),
-    )),
-    responses(
-        (status = 200, description = "Faces, largest first.", body = FacesAnswer),
-        (status = 400, description = "The request breaks a rule, or the bytes are not an image.", body = ErrorBody),
-        (status = 413, description = "The body or the image is too large.", body = ErrorBody),
-        (status = 415, description = "The content type is not taken here.", body = ErrorBody),
-        (status = 429, description = "The queue is full; `Retry-After` says when to come back.", body = ErrorBody),
-        (status = 503, description = "The model cannot be loaded now.", body = ErrorBody),
-        (status = 504, description = "The deadline passed.", body = ErrorBody),
-    )
-)]
-pub async fn faces(State(app): State<Arc<App>>, call: Call) -> Result<Json<FacesAnswer>, Failure> {
-    let input = FacesInput {
-        image: image(&app, &call).await?,
-        options: FacesOptions {
-            looks: true,
-            gaze: true,
-            ..FacesOptions::default()
-        },
-    };
-    let found = predict_one(&*app.images.faces, input, call.options).await?;
-    Ok(Json(found.into()))
+/// 400 when it is empty, 413 when it is too large.
+pub fn check_image(image: &[u8], limits: &Limits) -> Result<(), Failure> {
+    if image.is_empty() {
+        return Err(Failure::of_kind(Kind::InvalidImage, "there is no image").at("image"));
+    }
+    let limit = limits.image.get();
+    if image.len() as u64 > limit {
+        let message = format!(
+            "the image has {} bytes; at most {limit} are taken",
+            image.len()
+        );
+        return Err(Failure::of_kind(Kind::TooLarge, message).at("image"));
+    }
+    Ok(())
 }
 
-/// Compare the largest face of one image with all faces of another.
+/// The bytes of an image in base64, which the request calls `member`; large ones are read away from the threads that
+/// serve connections.
 ///
 /// # Errors
-/// Those of [`crate::failure`].
-#[utoipa::path(
-    post,
-    path = "/v1/images/compare",
-    tag = "images",
-    request_body(content((CompareRequest = "application/json"))),
-    responses(
-        (status = 200, description = "The other image's faces, most alike first.", body = CompareAnswer),
-        (status = 400, description = "The request breaks a rule, the bytes are not an image, or the source has no face.", body = ErrorBody),
-        (status = 413, description = "The body or an image is too large.", body = ErrorBody),
-        (status = 415, description = "The content type is not taken here.", body = ErrorBody),
-        (status = 429, description = "The queue is full; `Retry-After` says when to come back.", body = ErrorBody),
-        (status = 503, description = "The model cannot be loaded now.", body = ErrorBody),
-        (status = 504, description = "The deadline passed.", body = ErrorBody),
-    )
-)]
-pub async fn compare(
-    State(app): State<Arc<App>>,
-    call: Call,
-) -> Result<Json<CompareAnswer>, Failure> {
-    if call.media != Media::Json {
-        return Err(call.unsupported("application/json"));
+/// 400 when it is not base64.
+pub async fn image_of(text: String, member: &'static str) -> Result<Bytes, Failure> {
+    match text.len() <= DECODE_INLINE {
+        true => decode(&text, member),
+        false => away(move || decode(&text, member)).await,
     }
-    let request: CompareRequest = call.json().await?;
-    let mut found = Vec::with_capacity(2);
-    for text in [request.source, request.target] {
-        let image = image_of(text).await?;
-        check_image(&image, &app.config.limits)?;
-        let input = FacesInput {
-            image,
-            options: FacesOptions {
-                descriptors: true,
-                ..FacesOptions::default()
-            },
+}
+
+fn decode(text: &str, member: &'static str) -> Result<Bytes, Failure> {
+    BASE64.decode(text).map(Bytes::from).map_err(|error| {
+        let hint = match text.starts_with("data:") {
+            true => "; send what follows `base64,` in the data URL",
+            false => "",
         };
-        found.push(predict_one(&*app.images.faces, input, call.options).await?);
+        let error = error.to_string().to_lowercase();
+        let error = error.trim_end_matches('.');
+        Failure::invalid(format!("`{member}` is not base64: {error}{hint}")).at(member)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_read_with_and_without_padding() {
+        for text in ["aGk=", "aGk"] {
+            assert_eq!(decode(text, "image").expect(text), "hi");
+        }
+        for text in ["aGk*", "a", "aG k=", "data:image/png;base64,aGk="] {
+            assert_eq!(
+                decode(text, "image").expect_err(text).status.as_u16(),
+                400,
+                "{text}"
+            );
+        }
+        let failure = decode("data:image/png;base64,aGk=", "image").expect_err("a URL");
+        assert!(failure.message.contains("data URL"), "{}", failure.message);
     }
-    let target = found.pop().map_or_else(Vec::new, |found| found.faces);
-    let source = found.pop().map_or_else(Vec::new, |found| found.faces);
-    let none = || Failure::of_kind(Kind::InvalidInput, "the source has no face").at("source");
-    let source = source.into_iter().next().ok_or_else(none)?;
-    let of = |face: &Face| face.descriptor.clone().unwrap_or_default();
-    let wanted = of(&source);
-    let mut faces: Vec<ComparedView> = target
-        .into_iter()
-        .map(|face| {
-            let distance = distance(&wanted, &of(&face));
-            ComparedView {
-                similarity: percent(distance),
-                distance,
-                face: face.into(),
-            }
-        })
-        .collect();
-    faces.sort_by(|a, b| a.distance.total_cmp(&b.distance));
-    let source = source.into();
-    Ok(Json(CompareAnswer { source, faces }))
-}
-
-/// Read the text in an image.
-///
-/// # Errors
-/// Those of [`crate::failure`].
-#[utoipa::path(
-    post,
-    path = "/v1/images/text",
-    tag = "images",
-    request_body(content(
-        (ImageRequest = "application/json"),
-        (String = "image/*"),
-        (String = "application/octet-stream"),
-    )),
-    responses(
-        (status = 200, description = "Lines in reading order.", body = ImageTextAnswer),
-        (status = 400, description = "The request breaks a rule, or the bytes are not an image.", body = ErrorBody),
-        (status = 413, description = "The body or the image is too large.", body = ErrorBody),
-        (status = 415, description = "The content type is not taken here.", body = ErrorBody),
-        (status = 429, description = "The queue is full; `Retry-After` says when to come back.", body = ErrorBody),
-        (status = 503, description = "The model cannot be loaded now.", body = ErrorBody),
-        (status = 504, description = "The deadline passed.", body = ErrorBody),
-    )
-)]
-pub async fn text(
-    State(app): State<Arc<App>>,
-    call: Call,
-) -> Result<Json<ImageTextAnswer>, Failure> {
-    let input = OcrInput {
-        image: image(&app, &call).await?,
-    };
-    let found = predict_one(&*app.images.text, input, call.options).await?;
-    Ok(Json(found.into()))
-}
-
-/// Judge whether an image should be seen by a moderator.
-///
-/// # Errors
-/// Those of [`crate::failure`].
-#[utoipa::path(
-    post,
-    path = "/v1/images/moderation",
-    tag = "images",
-    request_body(content(
-        (ImageRequest = "application/json"),
-        (String = "image/*"),
-        (String = "application/octet-stream"),
-    )),
-    responses(
-        (status = 200, description = "Labels and what the networks say.", body = ModerationAnswer),
-        (status = 400, description = "The request breaks a rule, or the bytes are not an image.", body = ErrorBody),
-        (status = 413, description = "The body or the image is too large.", body = ErrorBody),
-        (status = 415, description = "The content type is not taken here.", body = ErrorBody),
-        (status = 429, description = "The queue is full; `Retry-After` says when to come back.", body = ErrorBody),
-        (status = 503, description = "The model cannot be loaded now.", body = ErrorBody),
-        (status = 504, description = "The deadline passed.", body = ErrorBody),
-    )
-)]
-pub async fn moderation(
-    State(app): State<Arc<App>>,
-    call: Call,
-) -> Result<Json<ModerationAnswer>, Failure> {
-    let input = ModerationInput {
-        image: image(&app, &call).await?,
-    };
-    let found = predict_one(&*app.images.moderation, input, call.options).await?;
-    Ok(Json(found.into()))
 }

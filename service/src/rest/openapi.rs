@@ -31,11 +31,6 @@ use utoipa::OpenApi;
         super::redact::redact,
         super::analyze::analyze_texts,
         super::embeddings::embeddings,
-        super::labels::labels,
-        super::images::faces,
-        super::images::compare,
-        super::images::text,
-        super::images::moderation,
         super::collections::list,
         super::collections::create,
         super::collections::describe,
@@ -56,13 +51,20 @@ use utoipa::OpenApi;
         super::celebrities::add,
         super::celebrities::describe,
         super::celebrities::remove,
+        super::images::labels::labels,
+        super::images::faces::faces,
+        super::images::compare::compare,
+        super::images::text::text,
+        super::images::moderation::moderation,
+        super::images::bodies::bodies,
         crate::openai::embeddings::embeddings,
         crate::openai::models::list,
         crate::openai::models::one,
         crate::ops::healthz,
         crate::ops::readyz,
         crate::ops::metrics,
-    )
+    ),
+    components(schemas(super::error::ErrorBody))
 )]
 struct Document;
 

@@ -4,25 +4,22 @@
 //!   `MaxDominantColors` only with `IMAGE_PROPERTIES`; where they do not count they are ignored.
 //! * `OrientationCorrection` is always null at AWS, and so is left out.
 //! * `Instances` are what the detector sees of eighty kinds, joined with the classifier's labels
-//!   ([`escala_pipelines::objects::join`]). Where the detector's weights cannot be had, or not in half of the
-//!   request's time, labels are answered without instances, and the log says so.
+//!   ([`crate::located`]).
 //! * `ImageProperties` describes the whole image; its `Foreground` and `Background` need a segmentation
 //!   that the model behind does not make, and are left out.
 
 use super::faces::place;
 use super::image::Image;
-use crate::app::one;
 use crate::aws::dispatch::Call;
 use crate::aws::errors::Failure;
 use crate::aws::{Aws, number};
+use crate::located::located;
 use escala_pipelines::image::properties::{DominantColor, ImageProperties};
 use escala_pipelines::labels::{Label, LabelFilters, LabelsInput, LabelsOptions};
-use escala_pipelines::objects::join::{Instance, join};
-use escala_pipelines::objects::{Objects, ObjectsInput};
-use escala_pipelines::{Error, Kind, Options};
+use escala_pipelines::objects::join::Instance;
+use escala_pipelines::{Error, Options};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::time::Instant;
 
 /// `DetectLabelsRequest`.
 #[derive(Deserialize)]
@@ -57,10 +54,6 @@ struct ImagePropertiesSettings {
     max_dominant_colors: Option<f64>,
 }
 
-/// Least confidence of an object that is joined with labels, in percent; requests' own bounds come after.
-const LEAST_OBJECT: f32 = 30.0;
-/// Most objects that are joined with labels.
-const MOST_OBJECTS: usize = 200;
 /// Most labels of an answer, and how many there are when the request does not say.
 const MOST_LABELS: usize = 1_000;
 /// Dominant colours when the request does not say.
@@ -68,90 +61,38 @@ const DOMINANT_COLORS: usize = 10;
 
 pub async fn run(aws: &Aws, call: Call, input: Input, options: Options) -> Result<Value, Failure> {
     let fail = |error| Failure::of(call.service.id, call.operation, error);
-    let asked = LabelsOptions::from(&input);
-    let image = input.image.encoded(aws, call, options).await?;
-    let (labels, answer) = match &aws.images.objects {
-        Some(objects) if asked.general_labels => {
-            let all = LabelsOptions {
-                max_labels: usize::MAX,
-                min_confidence: 0.0,
-                filters: LabelFilters::default(),
-                ..asked.clone()
-            };
-            let sought = ObjectsInput {
-                image: image.clone(),
-                min_confidence: LEAST_OBJECT,
-                most: MOST_OBJECTS,
-            };
-            let everything = LabelsInput {
-                image,
-                options: all,
-            };
-            let (answer, found) = tokio::join!(
-                one(&*aws.labels, everything, options),
-                one(&**objects, sought, sooner(options))
-            );
-            let answer = answer.map_err(fail)?;
-            let found = match found {
-                Ok(found) => found,
-                Err(error) if matches!(error.kind(), Kind::Unavailable | Kind::Deadline) => {
-                    tracing::warn!(%error, "labels without instances");
-                    Objects {
-                        width: 1,
-                        height: 1,
-                        objects: Vec::new(),
-                    }
-                }
-                Err(error) => return Err(fail(error)),
-            };
-            let joined = join(&answer.labels, &found.objects, &asked);
-            let labels = joined.iter().map(|located| {
-                let instance = |instance: &Instance| {
-                    let (width, height) = (found.width.max(1) as f32, found.height.max(1) as f32);
-                    let area = instance.area.within(found.width, found.height);
-                    let shares = [
-                        area.left / width,
-                        area.top / height,
-                        area.width() / width,
-                        area.height() / height,
-                    ];
-                    Ok(json!({
-                        "BoundingBox": place(shares)?,
-                        "Confidence": number(instance.confidence)?,
-                    }))
-                };
-                let instances: Result<Vec<Value>, Error> =
-                    located.instances.iter().map(instance).collect();
-                label(&located.label, instances?)
-            });
-            (labels.collect::<Result<Vec<Value>, Error>>(), answer)
-        }
-        _ => {
-            let input = LabelsInput {
-                image,
-                options: asked,
-            };
-            let answer = one(&*aws.labels, input, options).await.map_err(fail)?;
-            let labels = answer.labels.iter().map(|found| label(found, Vec::new()));
-            (labels.collect(), answer)
-        }
+    let asked = LabelsInput {
+        options: LabelsOptions::from(&input),
+        image: input.image.encoded(aws, call, options).await?,
     };
+    let answer = located(&*aws.labels, aws.images.objects.as_deref(), asked, options).await;
+    let answer = answer.map_err(fail)?;
+    let (width, height) = answer.size.unwrap_or_default();
+    let (width, height) = (width.max(1) as f32, height.max(1) as f32);
+    let instance = |instance: &Instance| {
+        let area = &instance.area;
+        let shares = [
+            area.left / width,
+            area.top / height,
+            area.width() / width,
+            area.height() / height,
+        ];
+        Ok(json!({
+            "BoundingBox": place(shares)?,
+            "Confidence": number(instance.confidence)?,
+        }))
+    };
+    let labels = answer.labels.iter().map(|located| {
+        let instances: Result<Vec<Value>, Error> = located.instances.iter().map(instance).collect();
+        label(&located.label, instances?)
+    });
+    let labels: Result<Vec<Value>, Error> = labels.collect();
     let labels = labels.map_err(fail)?;
     let mut output = json!({"Labels": labels, "LabelModelVersion": answer.model_version});
     if let Some(found) = &answer.properties {
         output["ImageProperties"] = properties(found).map_err(fail)?;
     }
     Ok(output)
-}
-
-/// Half of the time that is left, so that labels are still answered when the detector's weights take long to come.
-fn sooner(options: Options) -> Options {
-    let now = Instant::now();
-    let half = |deadline: Instant| now + deadline.saturating_duration_since(now) / 2;
-    Options {
-        deadline: options.deadline.map(half),
-        ..options
-    }
 }
 
 impl From<&Input> for LabelsOptions {

@@ -10,19 +10,11 @@ use crate::app::one;
 use crate::aws::dispatch::Call;
 use crate::aws::errors::Failure;
 use crate::aws::{Aws, number};
-use escala_pipelines::bodies::covers::{Cover, Worn, worn};
-use escala_pipelines::bodies::{Bodies, BodiesInput, Body, Part};
-use escala_pipelines::objects::ObjectsInput;
+use escala_pipelines::bodies::{Bodies, BodiesInput, Body, Cover, MOST, Part, Worn};
 use escala_pipelines::vision::Area;
 use escala_pipelines::{Error, Options};
 use serde::Deserialize;
 use serde_json::{Value, json};
-
-/// Most persons of an answer.
-const MOST: usize = 15;
-
-/// Most covers that are looked for.
-const MOST_COVERS: usize = 200;
 
 /// The version of the networks, in the answer.
 const VERSION: &str = "1.0";
@@ -52,41 +44,24 @@ pub async fn detect(
 ) -> Result<Value, Failure> {
     let fail = |error| Failure::of(call.service.id, call.operation, error);
     let image = input.image.encoded(aws, call, options).await?;
-    let sought = BodiesInput {
-        image: image.clone(),
-        most: MOST,
-    };
-    let bodies = one(&*aws.images.bodies, sought, options);
-    let covers = async {
-        match &aws.images.covers {
-            Some(covers) => {
-                let input = ObjectsInput {
-                    image,
-                    min_confidence: 0.0,
-                    most: MOST_COVERS,
-                };
-                one(&**covers, input, options).await.map(Some)
-            }
-            None => Ok(None),
-        }
-    };
-    let (found, covers) = tokio::try_join!(bodies, covers).map_err(fail)?;
-    let covers = covers.map(|covers| worn(&found.bodies, &covers.objects));
+    let found = one(
+        &*aws.images.bodies,
+        BodiesInput { image, most: MOST },
+        options,
+    )
+    .await;
+    let found = found.map_err(fail)?;
     let persons = found.bodies.iter().take(MOST).enumerate();
-    let persons: Result<Vec<Value>, Error> = persons
-        .map(|(id, body)| {
-            let worn = covers.as_ref().map_or(&[][..], |covers| &covers[id]);
-            person(&found, id, body, worn)
-        })
-        .collect();
+    let persons = persons.map(|(id, body)| person(&found, id, body));
+    let persons: Result<Vec<Value>, Error> = persons.collect();
     let persons = persons.map_err(fail)?;
     let mut output = json!({"ProtectiveEquipmentModelVersion": VERSION, "Persons": persons});
     if let Some(asked) = input.summarization_attributes {
         let mut ids: [Vec<usize>; 3] = Default::default();
         for (id, body) in found.bodies.iter().take(MOST).enumerate() {
-            let verdict = match &covers {
-                Some(covers) => asked.verdict(body, &covers[id]),
-                None => Verdict::Indeterminate,
+            let verdict = match found.covers_known {
+                true => asked.verdict(body),
+                false => Verdict::Indeterminate,
             };
             ids[verdict as usize].push(id);
         }
@@ -101,7 +76,7 @@ pub async fn detect(
 }
 
 /// `ProtectiveEquipmentPerson`.
-fn person(found: &Bodies, id: usize, body: &Body, worn: &[Worn]) -> Result<Value, Error> {
+fn person(found: &Bodies, id: usize, body: &Body) -> Result<Value, Error> {
     let (width, height) = (found.width.max(1) as f32, found.height.max(1) as f32);
     let bounding_box = |area: &Area| {
         place([
@@ -125,7 +100,7 @@ fn person(found: &Bodies, id: usize, body: &Body, worn: &[Worn]) -> Result<Value
         }))
     };
     let part = |&(part, score): &(Part, f32)| {
-        let mine = worn.iter().filter(|worn| worn.part == part);
+        let mine = body.worn.iter().filter(|worn| worn.part == part);
         let detections: Result<Vec<Value>, Error> = mine.map(equipment).collect();
         Ok(json!({
             "Name": part.name(),
@@ -153,7 +128,7 @@ enum Verdict {
 impl Summarization {
     /// Somebody wears what is required when every seen part that it is worn on is covered by it, surely enough. Of
     /// equipment that is worn on parts that cannot be seen nothing can be said.
-    fn verdict(&self, body: &Body, worn: &[Worn]) -> Verdict {
+    fn verdict(&self, body: &Body) -> Verdict {
         let least = self.min_confidence;
         let seen = body.parts();
         let seen = |part: Part| {
@@ -170,7 +145,7 @@ impl Summarization {
             let parts: Vec<Part> = parts.copied().collect();
             unknown |= parts.is_empty();
             lacking |= parts.iter().any(|&part| {
-                let mut covers = worn.iter();
+                let mut covers = body.worn.iter();
                 !covers.any(|worn| {
                     worn.cover == cover
                         && worn.part == part
@@ -205,6 +180,7 @@ mod tests {
             area: Area::new(0.0, 0.0, 10.0, 30.0),
             score: 0.9,
             joints,
+            worn: Vec::new(),
         }
     }
 
@@ -225,21 +201,28 @@ mod tests {
             required_equipment_types: types.iter().map(|&name| name.to_owned()).collect(),
         };
         // Nose, eye and the right wrist are seen, the left wrist is not sure enough.
-        let body = body(&[(0, 0.9), (1, 0.8), (9, 0.3), (10, 0.7)]);
+        let body = |worn: &[Worn]| Body {
+            worn: worn.to_vec(),
+            ..self::body(&[(0, 0.9), (1, 0.8), (9, 0.3), (10, 0.7)])
+        };
         let helmet = on(Cover::Head, Part::Head, 80.0, 0.9);
         let glove = on(Cover::Hand, Part::RightHand, 90.0, 0.7);
-        let head = asked(&["HEAD_COVER"]);
-        assert_eq!(head.verdict(&body, &[helmet.clone()]), Verdict::With);
-        assert_eq!(head.verdict(&body, &[]), Verdict::Without);
         let held = on(Cover::Head, Part::Head, 80.0, 0.1);
-        assert_eq!(head.verdict(&body, &[held]), Verdict::Without);
         let unsure = on(Cover::Head, Part::Head, 50.0, 0.9);
-        assert_eq!(head.verdict(&body, &[unsure]), Verdict::Without);
+        let head = asked(&["HEAD_COVER"]);
         let both = asked(&["HEAD_COVER", "HAND_COVER"]);
-        assert_eq!(both.verdict(&body, &[helmet.clone(), glove]), Verdict::With);
-        assert_eq!(both.verdict(&body, &[helmet]), Verdict::Without);
+        for (asked, worn, verdict) in [
+            (&head, &[helmet.clone()][..], Verdict::With),
+            (&head, &[], Verdict::Without),
+            (&head, &[held], Verdict::Without),
+            (&head, &[unsure], Verdict::Without),
+            (&both, &[helmet.clone(), glove], Verdict::With),
+            (&both, &[helmet], Verdict::Without),
+        ] {
+            assert_eq!(asked.verdict(&body(worn)), verdict, "{worn:?}");
+        }
         let hidden = self::body(&[(3, 0.9)]);
         let face = asked(&["FACE_COVER"]);
-        assert_eq!(face.verdict(&hidden, &[]), Verdict::Indeterminate);
+        assert_eq!(face.verdict(&hidden), Verdict::Indeterminate);
     }
 }

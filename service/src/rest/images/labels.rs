@@ -1,35 +1,23 @@
 //! `POST /v1/images/labels`: what an image shows, and on request its colours and quality.
 
-use super::call::{Call, Media, away, predict_one};
-use super::error::ErrorBody;
-use super::list::List;
+use super::super::call::{Call, Media};
+use super::super::error::ImageErrors;
+use super::super::list::List;
+use super::{Answer, BoxView, Render, RenderQuery, answer, check_image, image_of};
 use crate::app::App;
-use crate::config::Limits;
 use crate::failure::Failure;
-use axum::Json;
+use crate::located::{LocatedLabels, located};
 use axum::body::Bytes;
 use axum::extract::State;
-use base64::Engine as _;
-use base64::alphabet::STANDARD;
-use base64::engine::DecodePaddingMode;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
-use escala_pipelines::Kind;
 use escala_pipelines::image::properties::{
     DEFAULT_DOMINANT_COLORS, ImageProperties, MAX_DOMINANT_COLORS,
 };
-use escala_pipelines::labels::{Label, LabelFilters, Labels, LabelsInput, LabelsOptions};
+use escala_pipelines::labels::{LabelFilters, LabelsInput, LabelsOptions};
+use escala_pipelines::objects::join::{Instance, Located};
+use escala_pipelines::render::{RenderInput, answers};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
-
-/// Base64 with or without its padding.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
-
-/// Images above this are decoded from base64 away from the threads that serve connections.
-const DECODE_INLINE: usize = 256 << 10;
 
 /// Most dominant colours, as Rekognition takes.
 const MOST_COLORS: usize = MAX_DOMINANT_COLORS;
@@ -98,11 +86,21 @@ pub struct LabelsQuery {
     include_categories: Option<String>,
     /// Drop labels of these categories.
     exclude_categories: Option<String>,
+    /// `png`: answer the image itself, at most 4096 pixels a side, with what was found drawn on it. So does the header
+    /// `Accept: image/png`.
+    #[param(inline)]
+    render: Option<Render>,
 }
 
 /// What an image shows.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct LabelsResponse {
+    /// Columns of the image; left out where the detector of things did not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub width: Option<u32>,
+    /// Rows of the image; left out where the detector of things did not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub height: Option<u32>,
     /// Best first.
     pub labels: Vec<LabelView>,
     /// Present when asked for.
@@ -120,12 +118,33 @@ pub struct LabelView {
     pub name: String,
     /// Percent, 0 to 100.
     pub confidence: f32,
+    /// The things of this kind that have a place, surest first. The detector knows eighty kinds.
+    pub instances: Vec<InstanceView>,
     /// Ancestors in the taxonomy.
     pub parents: Vec<String>,
     /// Broad categories.
     pub categories: Vec<String>,
     /// Other names of the same thing.
     pub aliases: Vec<String>,
+}
+
+/// One thing of a label.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct InstanceView {
+    /// Where it is.
+    #[serde(rename = "box")]
+    pub area: BoxView,
+    /// Percent, 0 to 100.
+    pub confidence: f32,
+}
+
+impl From<Instance> for InstanceView {
+    fn from(instance: Instance) -> Self {
+        Self {
+            area: instance.area.into(),
+            confidence: instance.confidence,
+        }
+    }
 }
 
 /// Properties computed from the pixels.
@@ -156,19 +175,22 @@ pub struct ColorView {
     pub pixel_percent: f32,
 }
 
-impl From<Labels> for LabelsResponse {
-    fn from(labels: Labels) -> Self {
-        let label = |label: Label| LabelView {
+impl From<LocatedLabels> for LabelsResponse {
+    fn from(found: LocatedLabels) -> Self {
+        let label = |Located { label, instances }: Located| LabelView {
             name: label.name,
             confidence: label.confidence,
+            instances: instances.into_iter().map(InstanceView::from).collect(),
             parents: label.parents,
             categories: label.categories,
             aliases: label.aliases,
         };
         Self {
-            labels: labels.labels.into_iter().map(label).collect(),
-            properties: labels.properties.map(PropertiesView::from),
-            model_version: labels.model_version,
+            width: found.size.map(|(width, _)| width),
+            height: found.size.map(|(_, height)| height),
+            labels: found.labels.into_iter().map(label).collect(),
+            properties: found.properties.map(PropertiesView::from),
+            model_version: found.model_version,
         }
     }
 }
@@ -273,57 +295,47 @@ fn names(list: List<String>, member: &'static str) -> Result<Vec<String>, Failur
         (String = "application/octet-stream"),
     )),
     responses(
-        (status = 200, description = "Labels, best first.", body = LabelsResponse),
-        (status = 400, description = "The request breaks a rule, or the bytes are not an image.", body = ErrorBody),
-        (status = 413, description = "The body or the image is too large.", body = ErrorBody),
-        (status = 415, description = "The content type is not taken here.", body = ErrorBody),
-        (status = 429, description = "The queue is full; `Retry-After` says when to come back.", body = ErrorBody),
-        (status = 503, description = "The model cannot be loaded now.", body = ErrorBody),
-        (status = 504, description = "The deadline passed.", body = ErrorBody),
+        ImageErrors,
+        (status = 200, description = "Labels, best first.", content((LabelsResponse = "application/json"), (String = "image/png"))),
     )
 )]
 pub async fn labels(
     State(app): State<Arc<App>>,
     call: Call,
-) -> Result<Json<LabelsResponse>, Failure> {
-    let (image, asked) = match call.media {
-        Media::Json if !call.query.is_empty() => {
-            return Err(Failure::invalid(
-                "with a JSON body, settings belong into the body, not into the query string",
-            ));
+) -> Result<Answer<LabelsResponse>, Failure> {
+    let (image, asked, render) = match call.media {
+        Media::Json => {
+            let Ok(RenderQuery { render }) = call.query() else {
+                return Err(Failure::invalid(
+                    "with a JSON body, settings belong into the body, not into the query string; only `render=png` may be there",
+                ));
+            };
+            let (image, asked) = from_json(&call).await?;
+            (image, asked, render)
         }
-        Media::Json => from_json(&call).await?,
-        Media::Image => (call.body.clone(), from_query(call.query()?)?),
+        Media::Image => {
+            let query: LabelsQuery = call.query()?;
+            let render = query.render;
+            (call.body.clone(), from_query(query)?, render)
+        }
         _ => return Err(call.unsupported("application/json, image/* or application/octet-stream")),
     };
+    let picture = call.prefers_png || render.is_some();
     let options = asked.options()?;
     check_image(&image, &app.config.limits)?;
-    let labels = predict_one(&*app.labels, LabelsInput { image, options }, call.options).await?;
-    Ok(Json(labels.into()))
-}
-
-/// Checks an encoded image against the limits.
-///
-/// # Errors
-/// 400 when it is empty, 413 when it is too large.
-pub fn check_image(image: &[u8], limits: &Limits) -> Result<(), Failure> {
-    if image.is_empty() {
-        return Err(Failure::of_kind(Kind::InvalidImage, "there is no image").at("image"));
-    }
-    let limit = limits.image.get();
-    if image.len() as u64 > limit {
-        let message = format!(
-            "the image has {} bytes; at most {limit} are taken",
-            image.len()
-        );
-        return Err(Failure::of_kind(Kind::TooLarge, message).at("image"));
-    }
-    Ok(())
+    let input = LabelsInput {
+        image: image.clone(),
+        options,
+    };
+    let objects = app.images.objects.as_deref();
+    let found = located(&*app.labels, objects, input, call.options).await?;
+    let drawn = picture.then(|| RenderInput::one(image, answers::labels(&found.labels)));
+    answer(&app, &call, found, drawn).await
 }
 
 async fn from_json(call: &Call) -> Result<(Bytes, Asked), Failure> {
     let request: LabelsRequest = call.json().await?;
-    let image = image_of(request.image).await?;
+    let image = image_of(request.image, "image").await?;
     let filters = LabelFilters {
         include_labels: names(request.include_labels, "include_labels")?,
         exclude_labels: names(request.exclude_labels, "exclude_labels")?,
@@ -355,44 +367,9 @@ fn from_query(query: LabelsQuery) -> Result<Asked, Failure> {
     })
 }
 
-/// The bytes of an image in base64; large ones are read away from the threads that serve connections.
-///
-/// # Errors
-/// 400 when it is not base64.
-pub async fn image_of(text: String) -> Result<Bytes, Failure> {
-    match text.len() <= DECODE_INLINE {
-        true => decode(&text),
-        false => away(move || decode(&text)).await,
-    }
-}
-
-fn decode(text: &str) -> Result<Bytes, Failure> {
-    BASE64.decode(text).map(Bytes::from).map_err(|error| {
-        let hint = match text.starts_with("data:") {
-            true => "; send what follows `base64,` in the data URL",
-            false => "",
-        };
-        let error = error.to_string().to_lowercase();
-        let error = error.trim_end_matches('.');
-        Failure::invalid(format!("`image` is not base64: {error}{hint}")).at("image")
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_is_read_with_and_without_padding() {
-        for text in ["aGk=", "aGk"] {
-            assert_eq!(decode(text).expect(text), "hi");
-        }
-        for text in ["aGk*", "a", "aG k=", "data:image/png;base64,aGk="] {
-            assert_eq!(decode(text).expect_err(text).status.as_u16(), 400, "{text}");
-        }
-        let failure = decode("data:image/png;base64,aGk=").expect_err("a URL");
-        assert!(failure.message.contains("data URL"), "{}", failure.message);
-    }
 
     #[test]
     fn settings_are_checked() {
