@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::gallery::Gallery;
 use crate::metrics::Metrics;
 use crate::ready::Readiness;
+use bytes::Bytes;
 use escala_pipelines::bodies::{Bodies, BodiesInput};
 use escala_pipelines::classes::Classes;
 use escala_pipelines::embeddings::{Embedding, EmbeddingInput};
@@ -78,6 +79,8 @@ pub struct Images {
     pub moderation: Arc<dyn Predict<ModerationInput, Opinions>>,
     /// People and the parts of their bodies.
     pub bodies: Arc<dyn Predict<BodiesInput, Bodies>>,
+    /// Classes, where the configuration names a classifier.
+    pub classes: Option<Arc<dyn Predict<Bytes, Classes>>>,
     /// Collections of faces.
     pub gallery: Arc<Gallery>,
 }
@@ -94,6 +97,7 @@ impl Images {
             text: Arc::new(Unavailable),
             moderation: Arc::new(Unavailable),
             bodies: Arc::new(Unavailable),
+            classes: None,
             gallery: Arc::new(Gallery::new(none, limits, Arc::new(Unavailable))),
         }
     }

@@ -5,6 +5,7 @@
 //! the command or the configuration is wrong. Predictions run in this process with the same engine as
 //! the server's: no server is needed, and the answers are the same.
 
+mod classify_image;
 mod embed;
 mod models;
 mod output;

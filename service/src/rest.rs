@@ -7,6 +7,7 @@
 pub mod analyze;
 pub mod call;
 pub mod classify;
+pub mod classify_image;
 pub mod embeddings;
 pub mod error;
 pub mod images;
@@ -50,4 +51,5 @@ pub fn router() -> Router<Arc<App>> {
         .route("/v1/images/compare", post(images::compare))
         .route("/v1/images/text", post(images::text))
         .route("/v1/images/moderation", post(images::moderation))
+        .route("/v1/images/classify", post(classify_image::classify_image))
 }

@@ -1,5 +1,6 @@
 //! `escala predict …`: one command for each task.
 
+use super::classify_image::{self, ClassifyImageArgs};
 use super::output::{self, for_each_group, short, table};
 use super::{Output, Stop};
 use crate::app::App;
@@ -71,6 +72,8 @@ pub enum Predict {
     ImageText(ImagesArgs),
     /// What a moderator should see of each image.
     Moderation(ImagesArgs),
+    /// The classes of each image, by a classifier of your own.
+    ClassifyImage(ClassifyImageArgs),
 }
 
 #[derive(Debug, Args)]
@@ -277,6 +280,7 @@ pub fn run(config: &Config, predict: Predict) -> Result<(), Stop> {
         Predict::Faces(args) => faces(config, args),
         Predict::ImageText(args) => image_text(config, args),
         Predict::Moderation(args) => moderation(config, args),
+        Predict::ClassifyImage(args) => classify_image::run(config, args),
     }
 }
 
@@ -560,7 +564,7 @@ fn texts<A: Serialize>(
 }
 
 /// The members of each item as the cells of a table's row, indented.
-fn rows(items: &Value, members: &[&str]) -> Vec<Vec<String>> {
+pub fn rows(items: &Value, members: &[&str]) -> Vec<Vec<String>> {
     let cell = |value: &Value| match value {
         Value::String(text) => short(text, 80),
         Value::Number(number) if number.is_f64() => {
@@ -744,7 +748,7 @@ fn images<T: Task, A: Serialize>(
     faults.end()
 }
 
-fn predicted<T>(answer: Prediction<T>) -> Result<T, String> {
+pub fn predicted<T>(answer: Prediction<T>) -> Result<T, String> {
     answer.map_err(|error| chain(&error))
 }
 
@@ -763,7 +767,7 @@ fn read_within(path: &Path, most: u64) -> std::io::Result<Option<Vec<u8>>> {
     Ok((bytes.len() as u64 != most).then_some(bytes))
 }
 
-fn read_image(path: &Path, config: &Config) -> Result<Bytes, String> {
+pub fn read_image(path: &Path, config: &Config) -> Result<Bytes, String> {
     let limit = config.limits.image;
     let bytes = read_within(path, limit.get()).map_err(|error| error.to_string())?;
     let bytes =

@@ -34,6 +34,7 @@ use utoipa::OpenApi;
         super::images::compare,
         super::images::text,
         super::images::moderation,
+        super::classify_image::classify_image,
         crate::openai::embeddings::embeddings,
         crate::openai::models::list,
         crate::openai::models::one,
