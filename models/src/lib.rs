@@ -12,6 +12,7 @@ pub mod spacy;
 pub mod team;
 pub mod toxicity;
 pub mod train;
+pub mod vision;
 
 pub use compute::{Compute, DeviceChoice};
 pub use error::{Error, Result};

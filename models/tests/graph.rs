@@ -1,5 +1,6 @@
 //! The graph runtime against `tests/golden/graphs_onnx.json` (ONNX Runtime) and `graphs_tfjs.json`
-//! (TensorFlow.js), and single operations against their definitions.
+//! (TensorFlow.js), small exports of the usual families against `exports.json` (ONNX Runtime), and single operations
+//! against their definitions.
 
 use escala_models::Compute;
 use escala_models::graph::{
@@ -95,6 +96,20 @@ fn networks_answer_what_the_references_do() {
             let network = Network::compile(graph(&key)).expect("network");
             // Alone, shared, and shared unevenly.
             for threads in [1, 2, 3] {
+                check(&network, &key, &case, &Compute::cpu(threads));
+            }
+        }
+    }
+}
+
+#[test]
+fn exports_of_the_usual_families_answer_what_onnx_runtime_does() {
+    for (key, case) in golden("exports.json") {
+        let file = format!("{GOLDEN}exports/{key}.onnx");
+        for isa in Isa::available() {
+            let graph = Graph::open_onnx(&file).expect(&key);
+            let network = Network::compile_for(graph, isa, Limits::default()).expect(&key);
+            for threads in [1, 3] {
                 check(&network, &key, &case, &Compute::cpu(threads));
             }
         }

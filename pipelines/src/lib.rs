@@ -9,6 +9,7 @@ pub mod engine;
 pub mod error;
 pub mod faces;
 pub mod image;
+pub mod image_classes;
 pub mod labels;
 pub mod language;
 pub mod moderation;

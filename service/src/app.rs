@@ -85,6 +85,8 @@ pub struct Images {
     pub bodies: Arc<dyn Predict<BodiesInput, Bodies>>,
     /// Pictures of answers, as PNG files.
     pub render: Arc<dyn Predict<RenderInput, Bytes>>,
+    /// Classes, where the configuration names a classifier.
+    pub classes: Option<Arc<dyn Predict<Bytes, Classes>>>,
     /// Collections of faces.
     pub gallery: Arc<Gallery>,
     /// People whom the operator made known.
@@ -110,6 +112,7 @@ impl Images {
             moderation: Arc::new(Unavailable),
             bodies: Arc::new(Unavailable),
             render: Arc::new(Unavailable),
+            classes: None,
             gallery: Arc::new(gallery()),
             celebrities: Arc::new(Celebrities::new(gallery())),
             stored: StoredObjects::new(Arc::new(Memory::default()), 0, buffers),

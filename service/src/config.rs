@@ -21,7 +21,7 @@ use units::{Secret, Size, Span};
 pub use load::{Flag, Loaded, load};
 
 /// Names of the tasks that can be preloaded.
-pub const TASKS: [&str; 15] = [
+pub const TASKS: [&str; 16] = [
     "language",
     "embeddings",
     "labels",
@@ -37,6 +37,7 @@ pub const TASKS: [&str; 15] = [
     "image-text",
     "moderation",
     "bodies",
+    "image-classes",
 ];
 
 /// Most of anything that a collection can be allowed to hold: its journal numbers things in 32 bits, those that were
@@ -83,6 +84,9 @@ pub struct Models {
     /// Folder with downloaded originals, tried before the network; for machines without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub local_dir: Option<PathBuf>,
+    /// Folder with catalogue entries of the operator's own, added to those that are built in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub catalog_dir: Option<PathBuf>,
     /// Never use the network.
     pub offline: bool,
     /// Access token for model hubs; only needed for gated models.
@@ -175,6 +179,16 @@ pub struct Checkpoints {
     /// A classifier of texts into classes of your own; this task has no model but the one named here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classify: Option<String>,
+    /// What finds objects in images; also a name of the catalogue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub objects: Option<String>,
+    /// A classifier of images: what they show; also a name of the catalogue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<String>,
+    /// A classifier of images into classes of your own; this task has no model but the one named here. Also a name of
+    /// the catalogue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_classes: Option<String>,
 }
 
 impl Checkpoints {
@@ -187,6 +201,9 @@ impl Checkpoints {
             (&self.sentiment_multilingual, "sentiment-multilingual"),
             (&self.toxicity, "toxicity"),
             (&self.classify, "classify"),
+            (&self.objects, "objects"),
+            (&self.labels, "labels"),
+            (&self.image_classes, "image-classes"),
         ];
         let named = named.map(|(checkpoint, task)| checkpoint.is_some().then_some(task));
         named.into_iter().flatten()
@@ -302,6 +319,7 @@ impl Default for Models {
         Self {
             dir: None,
             local_dir: None,
+            catalog_dir: None,
             offline: false,
             hub_token: None,
             preload: PRELOAD.map(str::to_owned).to_vec(),
@@ -510,6 +528,11 @@ impl Config {
             return Err(Error::Conflict(
                 "`models.preload` names `classify`, but `checkpoints.classify` names no classifier"
                     .to_owned(),
+            ));
+        }
+        if preloads("image-classes") && self.checkpoints.image_classes.is_none() {
+            return Err(Error::Conflict(
+                "`models.preload` names `image-classes`, but `checkpoints.image_classes` names no classifier".to_owned(),
             ));
         }
         Ok(())

@@ -24,10 +24,11 @@ use escala_pipelines::embeddings::EmbeddingsTask;
 use escala_pipelines::engine::{Engine, EngineConfig, Handle};
 use escala_pipelines::faces::FacesTask;
 use escala_pipelines::image::ImageLimits;
+use escala_pipelines::image_classes::ImageClassesTask;
 use escala_pipelines::labels::LabelsTask;
 use escala_pipelines::language::LanguageTask;
 use escala_pipelines::moderation::ModerationTask;
-use escala_pipelines::objects::ObjectsTask;
+use escala_pipelines::objects::{ObjectsTask, SharedDetector};
 use escala_pipelines::ocr::OcrTask;
 use escala_pipelines::pii::PiiTask;
 use escala_pipelines::render::RenderTask;
@@ -37,7 +38,7 @@ use escala_pipelines::targeted::{Sentences, TargetedTask};
 use escala_pipelines::task::Task;
 use escala_pipelines::toxicity::ToxicityTask;
 use escala_pipelines::windows;
-use escala_weights::{Progress, Store, StoreOptions, Terminal};
+use escala_weights::{Catalog, Progress, Store, StoreOptions, Terminal};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -89,6 +90,8 @@ pub struct Machine {
     pub face_search: Handle<SearchTask>,
     /// Classes of a text, where the configuration names a classifier.
     pub classify: Option<Handle<ClassesTask>>,
+    /// Classes of an image, where the configuration names a classifier.
+    pub image_classes: Option<Handle<ImageClassesTask>>,
 }
 
 /// Why the engine cannot be built or a model cannot be used.
@@ -124,13 +127,19 @@ impl<T: Task> Predict<T::Input, T::Output> for Handle<T> {
 /// The models on this machine.
 ///
 /// # Errors
-/// When nothing says where they are.
+/// When nothing says where they are, or an entry of the operator's catalogue cannot be used.
 pub fn store(config: &Config) -> Result<Store, escala_weights::Error> {
     let models = &config.models;
+    let catalog = Catalog::builtin()?;
+    let catalog = match &models.catalog_dir {
+        Some(folder) => catalog.with_folder(folder)?,
+        None => catalog,
+    };
     Store::open(StoreOptions {
         dir: models.dir.clone(),
         offline: models.offline,
         local: models.local_dir.clone(),
+        catalog: Some(catalog),
         hub_token: models
             .hub_token
             .as_ref()
@@ -216,7 +225,8 @@ impl Machine {
         let language = engine.register(LanguageTask)?;
         let named = &config.checkpoints;
         let embeddings = engine.register(EmbeddingsTask::new(named.embeddings.as_deref()))?;
-        let labels = engine.register(LabelsTask::new(images))?;
+        let labels = LabelsTask::new(images).with_classifier(named.labels.as_deref());
+        let labels = engine.register(labels)?;
         let english = SharedEnglish::default();
         let syntax = SyntaxTask::new(english.clone()).with_entities(named.entities.as_deref());
         let syntax = engine.register(syntax)?;
@@ -237,15 +247,22 @@ impl Machine {
         };
         let targeted = engine.register(TargetedTask::new(english, sentences))?;
         let sentiment_multilingual = engine.register(SentimentTask::multilingual(multilingual))?;
-        let objects = engine.register(ObjectsTask::new(images))?;
+        let detector = SharedDetector::choose(named.objects.as_deref(), &store);
+        tracing::info!(model = detector.name(), "what finds objects");
+        let objects = engine.register(ObjectsTask::new(detector.clone(), images))?;
         let faces = engine.register(FacesTask::new(images))?;
         let image_text = engine.register(OcrTask::new(images))?;
         let moderation = engine.register(ModerationTask::new(images))?;
-        let bodies = engine.register(BodiesTask::new(images))?;
+        let bodies = engine.register(BodiesTask::new(detector, images))?;
         let render = engine.register(RenderTask::new(images))?;
         let face_search = engine.register(SearchTask)?;
         let classify = named.classify.as_deref().map(ClassesTask::new);
         let classify = classify.map(|task| engine.register(task)).transpose()?;
+        let image_classes = named.image_classes.as_deref();
+        let image_classes = image_classes.map(|named| ImageClassesTask::new(named, images));
+        let image_classes = image_classes
+            .map(|task| engine.register(task))
+            .transpose()?;
         Ok(Self {
             objects,
             faces,
@@ -255,6 +272,7 @@ impl Machine {
             render,
             face_search,
             classify,
+            image_classes,
             store,
             engine,
             language,
@@ -304,6 +322,10 @@ impl Machine {
                 Some(classify) => self.warm(classify, progress),
                 None => Ok(()),
             },
+            "image-classes" => match &self.image_classes {
+                Some(classes) => self.warm(classes, progress),
+                None => Ok(()),
+            },
             // The configuration was checked against `config::TASKS`, whose members all stand above.
             _ => Ok(()),
         }
@@ -327,6 +349,10 @@ impl Machine {
             "moderation" => Some(self.moderation.task().model()),
             "bodies" => Some(self.bodies.task().model()),
             "classify" => self.classify.as_ref().map(|handle| handle.task().model()),
+            "image-classes" => {
+                let classes = self.image_classes.as_ref();
+                classes.map(|handle| handle.task().model())
+            }
             _ => None,
         }
     }
@@ -347,7 +373,7 @@ impl Machine {
         let engine = self.engine.clone();
         let in_parts =
             |task: &Handle<SentimentTask>| InWindows::new(task.clone(), windows::SENTIMENT);
-        let classify = self.classify.clone();
+        let (classify, image_classes) = (self.classify.clone(), self.image_classes.clone());
         let model = self.spanish.task().model();
         let spanish = IfPresent::new(self.spanish.clone(), self.store.clone(), model);
         let readings = Readings(vec![
@@ -380,6 +406,7 @@ impl Machine {
                     bodies: Arc::new(self.bodies.clone()),
                     covers: None,
                 }),
+                classes: image_classes.map(|handle| -> Arc<dyn Predict<_, _>> { Arc::new(handle) }),
                 render: Arc::new(self.render.clone()),
                 gallery: Arc::new(gallery("collections")),
                 celebrities: Arc::new(Celebrities::new(gallery(CELEBRITIES))),
@@ -421,7 +448,10 @@ mod tests {
         let mut config = Config::default();
         config.models.dir = Some(folder.path().to_owned());
         let machine = Machine::start(&config).expect("starts");
-        for task in TASKS.into_iter().filter(|&task| task != "classify") {
+        for task in TASKS
+            .into_iter()
+            .filter(|task| !["classify", "image-classes"].contains(task))
+        {
             let model = machine.model_of(task).expect(task);
             assert!(
                 machine.store.catalog().get(model).is_some(),

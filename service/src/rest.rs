@@ -55,6 +55,7 @@ pub fn router() -> Router<Arc<App>> {
             post(images::moderation::moderation),
         )
         .route("/v1/images/bodies", post(images::bodies::bodies))
+        .route("/v1/images/classify", post(images::classify::classify))
         .merge(collection_routes())
         .merge(celebrity_routes())
 }

@@ -5,12 +5,15 @@
 //! the archive that carries it, and the conversion. Unknown keys are refused, and so are entries that do not
 //! hang together, so a typing error is found at start and not in the middle of a download.
 
-use crate::error::Error;
+use crate::declaration::{Declaration, read_text};
+use crate::error::{Error, io_error};
 use crate::format;
 use crate::hash::{self, Sha256Hex};
 use crate::source;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// The files of `weights/catalog/`, by file name.
 const BUILTIN: &[(&str, &str)] = &[
@@ -80,6 +83,11 @@ pub const NOTICE: &str = "NOTICE";
 /// The file name of the manifest that is published beside every model.
 pub const MANIFEST: &str = "manifest.json";
 
+/// Models of a catalogue, an operator's included.
+const MOST_ENTRIES: usize = 1000;
+/// Bytes of an entry's file.
+const MOST_BYTES: u64 = 4 << 20;
+
 /// Every model that can be pulled.
 #[derive(Clone, Debug)]
 pub struct Catalog {
@@ -114,6 +122,48 @@ impl Catalog {
             }
         }
         Ok(Self { entries })
+    }
+
+    /// This catalogue and the entries in the `.toml` files of an operator's folder, of which none may have the name of
+    /// another. Folders as sources are relative to it.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Catalogue`] names the file and what is wrong in it.
+    pub fn with_folder(mut self, folder: &Path) -> Result<Self, Error> {
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(folder).map_err(io_error("read", folder))? {
+            let path = entry.map_err(io_error("read", folder))?.path();
+            if path.extension().is_some_and(|ending| ending == "toml") {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        for path in paths {
+            let refuse = |why: String| Error::Catalogue {
+                file: path.display().to_string(),
+                why,
+            };
+            if self.entries.len() >= MOST_ENTRIES {
+                return Err(refuse(format!("more than {MOST_ENTRIES} models")));
+            }
+            let text = read_text(&path, MOST_BYTES)?.map_err(refuse)?;
+            let file = path.display().to_string();
+            let mut added = Self::parse([(file.as_str(), text.as_str())])?;
+            for entry in added.entries.values_mut() {
+                for source in &mut entry.sources {
+                    if let Source::Folder { folder: from, .. } = source {
+                        *from = folder.join(&*from);
+                    }
+                }
+            }
+            for (name, entry) in added.entries {
+                if self.entries.contains_key(&name) {
+                    return Err(refuse(format!("a second model named \"{name}\"")));
+                }
+                self.entries.insert(name, entry);
+            }
+        }
+        Ok(self)
     }
 
     /// The model of this name.
@@ -167,6 +217,8 @@ pub struct Entry {
     pub sources: Vec<Source>,
     /// What is published.
     pub outputs: Vec<Output>,
+    /// What an image network that is published as ONNX reads and what its numbers mean.
+    pub declaration: Option<Declaration>,
 }
 
 /// One pinned input file.
@@ -216,20 +268,30 @@ pub enum Source {
         /// Input file name → path in the tarball (usually below `package/`).
         paths: BTreeMap<String, String>,
     },
+    /// A folder of this machine. Only in entries that an operator adds.
+    Folder {
+        /// The folder; in a file, relative to the file's own.
+        folder: PathBuf,
+        /// Input file name → path in the folder.
+        paths: BTreeMap<String, String>,
+    },
 }
 
 impl Source {
     /// Input file name → path in the repository or archive.
     pub fn paths(&self) -> &BTreeMap<String, String> {
         match self {
-            Self::Hub { paths, .. } | Self::Pip { paths, .. } | Self::Npm { paths, .. } => paths,
+            Self::Hub { paths, .. }
+            | Self::Pip { paths, .. }
+            | Self::Npm { paths, .. }
+            | Self::Folder { paths, .. } => paths,
         }
     }
 
     /// The archive that carries the files, if there is one.
     pub fn archive(&self) -> Option<&Archive> {
         match self {
-            Self::Hub { .. } => None,
+            Self::Hub { .. } | Self::Folder { .. } => None,
             Self::Pip { archive, .. } | Self::Npm { archive, .. } => Some(archive),
         }
     }
@@ -244,6 +306,7 @@ impl Source {
             Self::Npm {
                 package, version, ..
             } => format!("npm package {package} {version} (npm)"),
+            Self::Folder { folder, .. } => format!("folder {}", folder.display()),
         }
     }
 }
@@ -425,6 +488,9 @@ impl Entry {
     fn check(&self) -> Result<(), String> {
         plain_name("name", &self.name)?;
         plain_name("version", &self.version)?;
+        if self.name == "hub" {
+            return Err("name \"hub\" is that of the checkpoints' folder".to_owned());
+        }
         if self.name.bytes().any(|b| b.is_ascii_uppercase()) {
             return Err(format!("name \"{}\" must be lower-case", self.name));
         }
@@ -492,6 +558,11 @@ impl Entry {
                     plain_path(package.strip_prefix('@').unwrap_or(package))?;
                     plain_name("package version", version)?;
                 }
+                Source::Folder { folder, .. } => {
+                    if folder.as_os_str().is_empty() {
+                        return Err("a source's folder is empty".to_owned());
+                    }
+                }
             }
         }
         if let Some(file) = inputs.iter().find(|f| !reachable.contains(*f)) {
@@ -517,12 +588,22 @@ impl Entry {
         if self.outputs.is_empty() {
             return Err("no outputs".to_owned());
         }
+        if let Some(declaration) = &self.declaration {
+            declaration
+                .check()
+                .map_err(|why| format!("declaration: {why}"))?;
+            if let Some(file) = declaration.files().find(|file| !outputs.contains(file)) {
+                return Err(format!(
+                    "declaration names \"{file}\", which is not in outputs"
+                ));
+            }
+        }
         Ok(())
     }
 }
 
 /// Names become file names and arguments of programs: no separators, no leading dot or dash.
-fn plain_name(what: &str, name: &str) -> Result<(), String> {
+pub(crate) fn plain_name(what: &str, name: &str) -> Result<(), String> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'+');
     let starts_plain = name
         .bytes()

@@ -7,33 +7,132 @@
 //! Nothing is pinned beforehand, so the first pull decides: the hub says which commit the revision is, every file
 //! comes from that commit, and what arrived is recorded with its SHA-256 (and held against the hub's own, where
 //! the hub gives one). From then on the same reference gives the same files without a network; another revision
-//! is another reference. Only data is fetched: tensors as safetensors, the rest JSON.
+//! is another reference. Only data is fetched: tensors as safetensors or ONNX, the rest JSON and TOML.
+//!
+//! | what it reads | its files |
+//! | --- | --- |
+//! | texts | `config.json`, `tokenizer.json`, `model.safetensors` |
+//! | images | `config.json`, `preprocessor_config.json`, `model.safetensors` |
+//! | images | `model.toml` (a [`Declaration`]) and the files that it names |
 
+use crate::declaration::{self, Declaration};
 use crate::error::{Attempt, Error, io_error};
 use crate::hash;
 use crate::progress::{Progress, Stage};
 use crate::pull::{empty, link, lock, sync_folder, write_through};
 use crate::source::{Failure, Inbox, Tell, hub};
-use crate::store::{self, Manifest, ModelFiles, Origin, Published, Store};
+use crate::store::{self, Manifest, ModelFiles, Origin, Published, Store, Verified};
 use crate::tensors::Tensors;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What every checkpoint has, and the most that each may take.
-const FILES: [(&str, u64); 3] = [
-    ("config.json", JSON),
-    ("tokenizer.json", JSON),
-    (TENSORS, 32 << 30),
-];
+/// What a checkpoint reads, which decides what files it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Texts,
+    Images,
+}
+
+/// The files of a checkpoint by name, and the most bytes that each may take.
+#[derive(Debug, Default)]
+struct Files {
+    required: Vec<(String, u64)>,
+    /// What says more, where it is there.
+    more: &'static [(&'static str, u64)],
+}
+
+impl Kind {
+    /// What a folder or repository with these files is, where nobody says.
+    fn guess(has: &dyn Fn(&str) -> bool) -> Self {
+        let image = has(declaration::FILE) || (has(PREPROCESSOR) && !has(TOKENIZER));
+        if image { Self::Images } else { Self::Texts }
+    }
+
+    /// The files in the layout of Hugging Face transformers.
+    fn files(self) -> Files {
+        let beside = match self {
+            Self::Texts => TOKENIZER,
+            Self::Images => PREPROCESSOR,
+        };
+        let required = [(CONFIG, JSON), (beside, JSON), (TENSORS, 32 << 30)];
+        Files {
+            required: required
+                .map(|(name, most)| (name.to_owned(), most))
+                .to_vec(),
+            more: if self == Self::Texts { &MORE } else { &[] },
+        }
+    }
+}
+
+impl Files {
+    /// Those of a network that is declared.
+    fn declared(declaration: &Declaration) -> Self {
+        let named = declaration.files().map(|name| {
+            let network = name == declaration.file;
+            let most = if network {
+                NETWORK
+            } else {
+                declaration::MOST_BYTES
+            };
+            (name.to_owned(), most)
+        });
+        let own = (declaration::FILE.to_owned(), declaration::MOST_BYTES);
+        Self {
+            required: std::iter::once(own).chain(named).collect(),
+            more: &[],
+        }
+    }
+
+    /// Those of a folder, by what it is said or seems to be.
+    fn of_folder(folder: &Path, kind: Option<Kind>) -> Result<Self, Error> {
+        let has = |name: &str| folder.join(name).exists();
+        let kind = kind.unwrap_or_else(|| Kind::guess(&has));
+        if kind == Kind::Images && has(declaration::FILE) {
+            let declaration = Declaration::open(&folder.join(declaration::FILE))?;
+            return Ok(Self::declared(&declaration));
+        }
+        Ok(kind.files())
+    }
+
+    /// By name, and whether each must be there.
+    fn names(&self) -> impl Iterator<Item = (&str, bool)> {
+        let required = self.required.iter().map(|(name, _)| (name.as_str(), true));
+        required.chain(self.more.iter().map(|(name, _)| (*name, false)))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.required.iter().any(|(required, _)| required == name)
+    }
+
+    /// The required ones, in words.
+    fn words(&self) -> String {
+        let names: Vec<&str> = self
+            .required
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        match names.split_last() {
+            Some((last, [])) => (*last).to_owned(),
+            Some((last, others)) => format!("{} and {last}", others.join(", ")),
+            None => String::new(),
+        }
+    }
+}
+
 /// What says more about a sentence encoder, where there is one.
 const MORE: [(&str, u64); 3] = [
     ("modules.json", JSON),
     ("sentence_bert_config.json", JSON),
     ("1_Pooling/config.json", JSON),
 ];
+const CONFIG: &str = "config.json";
+const TOKENIZER: &str = "tokenizer.json";
+const PREPROCESSOR: &str = "preprocessor_config.json";
 const TENSORS: &str = "model.safetensors";
 const JSON: u64 = 256 << 20;
+/// Bytes of an ONNX file: what its format allows.
+const NETWORK: u64 = 2 << 30;
 
 /// The revision that is meant when none is said.
 const DEFAULT_REVISION: &str = "main";
@@ -82,6 +181,44 @@ impl Reference {
     }
 }
 
+/// A hub's checkpoint on this machine.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Checkpoint {
+    /// `owner/name`.
+    pub repo: String,
+    /// The branch or tag that was asked for.
+    pub revision: String,
+    /// The commit that it was.
+    pub commit: String,
+    /// Size of its files; none when something of it is missing or of another size.
+    pub bytes: Option<u64>,
+}
+
+impl Checkpoint {
+    /// What names it: `owner/name`, and the revision where it is not the one that is meant when none is said.
+    pub fn reference(&self) -> String {
+        match self.revision.as_str() {
+            DEFAULT_REVISION => self.repo.clone(),
+            revision => format!("{}@{revision}", self.repo),
+        }
+    }
+}
+
+/// The names in a folder; none when there is no folder.
+fn names_in(folder: &Path) -> Result<Vec<String>, Error> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(io_error("read", folder)(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(io_error("read", folder))?.file_name();
+        names.extend(name.into_string());
+    }
+    Ok(names)
+}
+
 /// Where a repository's checkpoints are.
 struct Place {
     /// `hub--org--name`: no model of the catalogue has two dashes and this beginning by accident, and it is a
@@ -106,37 +243,171 @@ impl Store {
         reference: &str,
         progress: &dyn Progress,
     ) -> Result<ModelFiles, Error> {
+        self.checkpoint_of(reference, Some(Kind::Texts), progress)
+    }
+
+    /// As [`Store::checkpoint`], of an image network: `config.json`, `preprocessor_config.json` and
+    /// `model.safetensors`, or a [`Declaration`] as `model.toml` and the files that it names.
+    ///
+    /// # Errors
+    /// As [`Store::checkpoint`]; [`Error::Declaration`].
+    pub fn image_checkpoint(
+        &self,
+        reference: &str,
+        progress: &dyn Progress,
+    ) -> Result<ModelFiles, Error> {
+        self.checkpoint_of(reference, Some(Kind::Images), progress)
+    }
+
+    /// As [`Store::checkpoint`] and [`Store::image_checkpoint`], whichever of the two it seems to be.
+    ///
+    /// # Errors
+    /// As theirs.
+    pub fn any_checkpoint(
+        &self,
+        reference: &str,
+        progress: &dyn Progress,
+    ) -> Result<ModelFiles, Error> {
+        self.checkpoint_of(reference, None, progress)
+    }
+
+    /// An image network's checkpoint if it is on this machine. Never pulls.
+    ///
+    /// # Errors
+    /// [`Error::Reference`]; [`Error::Damaged`] when a file is missing or of another size; those of a folder, as
+    /// [`Store::image_checkpoint`].
+    pub fn image_checkpoint_here(&self, reference: &str) -> Result<Option<ModelFiles>, Error> {
         match Reference::parse(reference)? {
-            Reference::Folder(folder) => local(reference, &folder),
+            Reference::Folder(folder) if !folder.exists() => Ok(None),
+            Reference::Folder(folder) => local(reference, &folder, Some(Kind::Images)).map(Some),
             Reference::Hub { repo, revision } => {
-                let key = format!("hub--{}", repo.replace('/', "--"));
-                let dir = self.dir().join("hub").join(repo.replace('/', "--"));
-                let place = Place { key, dir };
-                match find(&repo, &revision, &place) {
-                    Ok(Some(ready)) => Ok(ready),
-                    Ok(None) | Err(Error::Damaged { .. }) => {
-                        let tell = Tell {
-                            model: &repo,
-                            progress,
-                        };
-                        let result = pull(self, &repo, &revision, &place, tell);
-                        match &result {
-                            Ok(model) => tell.say(Stage::Ready, "", model.bytes(), None),
-                            Err(_) => tell.say(Stage::GivenUp, "", 0, None),
-                        }
-                        result
-                    }
-                    Err(other) => Err(other),
-                }
+                let place = Place::of(self, &repo);
+                find(&repo, &revision, &place, Some(Kind::Images))
             }
+        }
+    }
+
+    /// Whether a name is that of a repository, not of a model of the catalogue.
+    pub fn names_checkpoint(&self, name: &str) -> bool {
+        self.catalog().get(name).is_none()
+            && matches!(Reference::parse(name), Ok(Reference::Hub { .. }))
+    }
+
+    /// The checkpoints of hubs that are on this machine, by name.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn checkpoints(&self) -> Result<Vec<Checkpoint>, Error> {
+        let mut found = Vec::new();
+        for folder in names_in(&self.dir().join("hub"))? {
+            let Some((owner, name)) = folder.split_once("--") else {
+                continue;
+            };
+            let repo = format!("{owner}/{name}");
+            let place = Place::of(self, &repo);
+            for reference in names_in(&place.dir.join("refs"))? {
+                let revision = reference.replace("%2F", "/");
+                let Some(commit) = place.commit(&revision)? else {
+                    continue;
+                };
+                let files = find(&repo, &revision, &place, None);
+                found.push(Checkpoint {
+                    repo: repo.clone(),
+                    revision,
+                    commit,
+                    bytes: files.ok().flatten().map(|files| files.bytes()),
+                });
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// Reads every file of a hub's checkpoint and compares its checksum.
+    ///
+    /// # Errors
+    /// As [`Store::verify`]; [`Error::Reference`].
+    pub fn verify_checkpoint(&self, reference: &str) -> Result<Verified, Error> {
+        let Reference::Hub { repo, revision } = Reference::parse(reference)? else {
+            return Err(Error::Reference {
+                reference: reference.to_owned(),
+                why: "folders have no checksums",
+            });
+        };
+        match find(&repo, &revision, &Place::of(self, &repo), None)? {
+            Some(files) => store::verified(reference, files),
+            None => Err(Error::NotPulled {
+                model: reference.to_owned(),
+                dir: self.dir().to_owned(),
+            }),
+        }
+    }
+
+    /// Removes a repository's checkpoints, every revision of them, and whatever an unfinished pull kept. Gives whether
+    /// there was anything.
+    ///
+    /// # Errors
+    /// [`Error::Reference`], [`Error::Io`].
+    pub fn remove_checkpoint(&self, reference: &str) -> Result<bool, Error> {
+        let Reference::Hub { repo, .. } = Reference::parse(reference)? else {
+            return Err(Error::Reference {
+                reference: reference.to_owned(),
+                why: "a folder is its owner's to remove",
+            });
+        };
+        let place = Place::of(self, &repo);
+        if !self.dir().exists() {
+            return Ok(false);
+        }
+        let _lock = lock(self, &place.key, None)?;
+        let work = self.layout().work(&place.key);
+        empty(&work)?;
+        let there = place.dir.exists();
+        if there {
+            // Gone in one step for whoever looks; then the bytes.
+            fs::create_dir_all(&work).map_err(io_error("create", &work))?;
+            fs::rename(&place.dir, work.join("removed")).map_err(io_error("remove", &place.dir))?;
+        }
+        empty(&work)?;
+        empty(&self.layout().files(&place.key))?;
+        Ok(there)
+    }
+
+    fn checkpoint_of(
+        &self,
+        reference: &str,
+        kind: Option<Kind>,
+        progress: &dyn Progress,
+    ) -> Result<ModelFiles, Error> {
+        let (repo, revision) = match Reference::parse(reference)? {
+            Reference::Folder(folder) => return local(reference, &folder, kind),
+            Reference::Hub { repo, revision } => (repo, revision),
+        };
+        let place = Place::of(self, &repo);
+        match find(&repo, &revision, &place, kind) {
+            Ok(Some(ready)) => Ok(ready),
+            Ok(None) | Err(Error::Damaged { .. } | Error::Declaration { .. }) => {
+                let tell = Tell {
+                    model: &repo,
+                    progress,
+                };
+                let result = pull(self, &repo, &revision, &place, kind, tell);
+                match &result {
+                    Ok(model) => tell.say(Stage::Ready, "", model.bytes(), None),
+                    Err(_) => tell.say(Stage::GivenUp, "", 0, None),
+                }
+                result
+            }
+            Err(other) => Err(other),
         }
     }
 }
 
 /// A folder as it is.
-fn local(reference: &str, folder: &Path) -> Result<ModelFiles, Error> {
+fn local(reference: &str, folder: &Path, kind: Option<Kind>) -> Result<ModelFiles, Error> {
+    let files = Files::of_folder(folder, kind)?;
     let mut manifest = manifest(reference, "folder");
-    for (name, required) in names() {
+    for (name, required) in files.names() {
         let path = folder.join(name);
         match fs::metadata(&path) {
             Ok(found) if found.is_file() => manifest.files.push(published(folder, name)?),
@@ -155,7 +426,9 @@ fn local(reference: &str, folder: &Path) -> Result<ModelFiles, Error> {
             }
         }
     }
-    Tensors::open(folder.join(TENSORS))?;
+    if files.has(TENSORS) {
+        Tensors::open(folder.join(TENSORS))?;
+    }
     Ok(ModelFiles::new(folder.to_owned(), manifest))
 }
 
@@ -179,12 +452,15 @@ fn missing(name: &str, has: &dyn Fn(&str) -> bool) -> Option<String> {
     other
         .filter(|_| name == TENSORS)
         .map(|(_, why)| (*why).to_owned())
-}
-
-/// The files by name, and whether each must be there.
-fn names() -> impl Iterator<Item = (&'static str, bool)> {
-    let required = FILES.iter().map(|(name, _)| (*name, true));
-    required.chain(MORE.iter().map(|(name, _)| (*name, false)))
+        .or_else(|| {
+            let bare = name == CONFIG && (has("model.onnx") || has("onnx/model.onnx"));
+            bare.then(|| {
+                format!(
+                    "there is an ONNX file, but no {} that says what it reads and gives",
+                    declaration::FILE
+                )
+            })
+        })
 }
 
 fn manifest(model: &str, version: &str) -> Manifest {
@@ -209,14 +485,33 @@ fn published(dir: &Path, name: &str) -> Result<Published, Error> {
 }
 
 /// What is published of a revision.
-fn find(repo: &str, revision: &str, place: &Place) -> Result<Option<ModelFiles>, Error> {
-    match place.commit(revision)? {
-        Some(commit) => store::published(repo, &place.dir.join(commit), FILES.iter().map(|f| f.0)),
-        None => Ok(None),
-    }
+fn find(
+    repo: &str,
+    revision: &str,
+    place: &Place,
+    kind: Option<Kind>,
+) -> Result<Option<ModelFiles>, Error> {
+    let Some(commit) = place.commit(revision)? else {
+        return Ok(None);
+    };
+    let dir = place.dir.join(commit);
+    let files = Files::of_folder(&dir, kind)?;
+    store::published(
+        repo,
+        &dir,
+        files.required.iter().map(|(name, _)| name.as_str()),
+    )
 }
 
 impl Place {
+    fn of(store: &Store, repo: &str) -> Self {
+        let name = repo.replace('/', "--");
+        Self {
+            dir: store.dir().join("hub").join(&name),
+            key: format!("hub--{name}"),
+        }
+    }
+
     /// The commit that a revision was when it was first asked for.
     fn commit(&self, revision: &str) -> Result<Option<String>, Error> {
         let path = self.reference(revision);
@@ -247,12 +542,16 @@ fn pull(
     repo: &str,
     revision: &str,
     place: &Place,
+    kind: Option<Kind>,
     tell: Tell<'_>,
 ) -> Result<ModelFiles, Error> {
     let _lock = lock(store, &place.key, Some(&tell))?;
-    match find(repo, revision, place) {
+    match find(repo, revision, place, kind) {
         Ok(Some(ready)) => return Ok(ready),
         Ok(None) => (),
+        Err(error @ Error::Declaration { .. }) => {
+            tracing::warn!(repo, %error, "pulling a damaged checkpoint again");
+        }
         Err(Error::Damaged { path, why, .. }) => {
             tracing::warn!(repo, path = %path.display(), why, "pulling a damaged checkpoint again");
         }
@@ -282,19 +581,25 @@ fn pull(
         })
     } else {
         tell.say(Stage::Fetch, &format!("hub repository {repo}"), 0, None);
-        fetch(store, repo, asked, &inbox, &staging)
+        fetch(store, repo, asked, kind, &inbox, &staging)
     };
     let (commit, names) = fetched.map_err(|failure| {
         let why = failure.why;
-        tell.say(Stage::Failed, &format!("hub repository {repo}: {why}"), 0, None);
+        tell.say(
+            Stage::Failed,
+            &format!("hub repository {repo}: {why}"),
+            0,
+            None,
+        );
         Error::Pull {
             model: repo.to_owned(),
             attempts: vec![Attempt {
                 source: format!("hub repository {repo}"),
                 why,
                 hint: format!(
-                    "{}; or put config.json, tokenizer.json and model.safetensors into a folder and give its path",
-                    failure.hint
+                    "{}; or put {} into a folder and give its path",
+                    failure.hint,
+                    kind.unwrap_or(Kind::Texts).files().words()
                 ),
                 transient: failure.transient,
             }],
@@ -314,9 +619,10 @@ fn fetch(
     store: &Store,
     repo: &str,
     revision: &str,
+    kind: Option<Kind>,
     inbox: &Inbox<'_>,
     staging: &Path,
-) -> Result<(String, Vec<&'static str>), Failure> {
+) -> Result<(String, Vec<String>), Failure> {
     let settings = store.settings();
     let listing = hub::list(repo, revision, inbox, settings)?;
     if !is_commit(&listing.commit) {
@@ -327,23 +633,7 @@ fn fetch(
         });
     }
     let has = |name: &str| listing.files.iter().any(|file| file == name);
-    let absent = FILES.iter().find(|(name, _)| !has(name));
-    if let Some((name, _)) = absent {
-        let instead = missing(name, &has);
-        return Err(Failure {
-            why: match instead {
-                Some(why) => format!("the repository has no {name}: {why}"),
-                None => format!("the repository has no {name}"),
-            },
-            hint: "choose a repository that has it".to_owned(),
-            transient: false,
-        });
-    }
-    let wanted = FILES
-        .iter()
-        .chain(MORE.iter().filter(|(name, _)| has(name)));
-    let mut names = Vec::new();
-    for &(name, most) in wanted {
+    let get = |name: &str, most: u64| -> Result<PathBuf, Failure> {
         let got = hub::fetch_any(repo, &listing.commit, name, most, inbox, settings)?;
         let to = staging.join(name);
         let laid = fs::create_dir_all(to.parent().unwrap_or(staging))
@@ -354,7 +644,37 @@ fn fetch(
             hint: "check the disk".to_owned(),
             transient: false,
         })?;
-        names.push(name);
+        Ok(to)
+    };
+    let other = |why: String| Failure {
+        why,
+        hint: "choose a repository that has it".to_owned(),
+        transient: false,
+    };
+    let mut files = kind.unwrap_or_else(|| Kind::guess(&has)).files();
+    let mut names = Vec::new();
+    if kind != Some(Kind::Texts) && has(declaration::FILE) {
+        let path = get(declaration::FILE, declaration::MOST_BYTES)?;
+        names.push(declaration::FILE.to_owned());
+        let declaration = Declaration::open(&path).map_err(|error| other(error.to_string()))?;
+        files = Files::declared(&declaration);
+    }
+    if let Some((name, _)) = files.required.iter().find(|(name, _)| !has(name)) {
+        return Err(other(match missing(name, &has) {
+            Some(why) => format!("the repository has no {name}: {why}"),
+            None => format!("the repository has no {name}"),
+        }));
+    }
+    let required = files
+        .required
+        .iter()
+        .map(|(name, most)| (name.as_str(), *most));
+    let more = files.more.iter().copied().filter(|(name, _)| has(name));
+    for (name, most) in required.chain(more) {
+        if !names.iter().any(|got| got == name) {
+            get(name, most)?;
+            names.push(name.to_owned());
+        }
     }
     Ok((listing.commit, names))
 }
@@ -364,12 +684,13 @@ fn publish(
     repo: &str,
     revision: &str,
     commit: &str,
-    names: &[&str],
+    names: &[String],
     place: &Place,
     inbox: &Inbox<'_>,
     staging: &Path,
 ) -> Result<ModelFiles, Error> {
-    if let Err(error) = Tensors::open(staging.join(TENSORS)) {
+    let tensors = names.iter().any(|name| name == TENSORS);
+    if tensors && let Err(error) = Tensors::open(staging.join(TENSORS)) {
         // It would be linked again by the next pull.
         empty(&inbox.files)?;
         return Err(error.into());
@@ -387,7 +708,7 @@ fn publish(
     }
     let path = staging.join(crate::MANIFEST);
     fs::write(&path, manifest.to_json()).map_err(io_error("write", &path))?;
-    for name in names.iter().copied().chain([crate::MANIFEST]) {
+    for name in names.iter().map(String::as_str).chain([crate::MANIFEST]) {
         let path = staging.join(name);
         write_through(&path)?;
         sync_folder(path.parent().unwrap_or(staging))?;

@@ -46,6 +46,14 @@ pub enum Error {
         /// What does not hold.
         why: String,
     },
+    /// What declares an image network, or names its classes, cannot be used.
+    #[error("{}: {why}", path.display())]
+    Declaration {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and with which key.
+        why: String,
+    },
     /// Neither a setting nor the environment says where models are kept.
     #[error("no directory for models: set ESCALA_MODELS_DIR, XDG_CACHE_HOME or HOME")]
     NoDirectory,

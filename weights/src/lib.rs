@@ -28,6 +28,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `catalog/*.toml`, `catalogue.rs` | the models there are, and the rules an entry must keep |
+//! | `declaration.rs` | what an image network reads and what its numbers mean, as data |
 //! | `store.rs` | the store's layout on disk, and finding, verifying and removing what is published |
 //! | `pull.rs` | a pull from lock to rename |
 //! | `checkpoint.rs` | models that a user names instead: a repository on the hub, or a folder |
@@ -38,6 +39,7 @@
 pub mod builtin;
 mod catalogue;
 mod checkpoint;
+pub mod declaration;
 mod error;
 pub mod format;
 mod hash;
@@ -50,6 +52,7 @@ pub mod tensors;
 pub use catalogue::{
     Archive, Catalog, Convert, Entry, InputFile, MANIFEST, NOTICE, Output, Source,
 };
+pub use checkpoint::Checkpoint;
 pub use error::{Attempt, Error};
 pub use hash::Sha256Hex;
 pub use progress::{Progress, Silent, Stage, Terminal, Update};

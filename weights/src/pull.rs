@@ -172,7 +172,7 @@ fn gather(
             continue;
         }
         let name = source.describe();
-        if store.offline() {
+        if store.offline() && !matches!(source, Source::Folder { .. }) {
             let why = "not tried: offline".to_owned();
             let hint = format!("{}, or pull it once while online", source::by_hand(entry));
             failed(

@@ -232,6 +232,14 @@ impl Store {
         published(name, &self.layout.published(entry), outputs)
     }
 
+    /// A folder of this name in the local folder ([`StoreOptions::local`]) that looks like an image network's checkpoint.
+    pub fn local_checkpoint(&self, name: &Path) -> Option<PathBuf> {
+        let folder = self.local.as_ref()?.join(name);
+        let there =
+            [crate::declaration::FILE, "config.json"].map(|file| folder.join(file).is_file());
+        there.contains(&true).then_some(folder)
+    }
+
     /// Reads every published file of a model and compares its checksum.
     ///
     /// # Errors
@@ -243,22 +251,7 @@ impl Store {
                 dir: self.layout.dir.clone(),
             });
         };
-        for file in &model.manifest.files {
-            let path = model.dir.join(&file.name);
-            let (found, _) = hash::of_file(&path, &mut |_| ()).map_err(io_error("read", &path))?;
-            if found != file.sha256 {
-                let why = format!("its SHA-256 is {found}, not {}", file.sha256);
-                return Err(Error::Damaged {
-                    model: name.to_owned(),
-                    path,
-                    why,
-                });
-            }
-        }
-        Ok(Verified {
-            bytes: model.bytes(),
-            files: model.manifest.files,
-        })
+        verified(name, model)
     }
 
     /// Whether a model is here and looks whole (as [`Store::find`] looks).
@@ -320,6 +313,26 @@ impl Store {
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
     }
+}
+
+/// Reads every file of a model and compares its checksum.
+pub(crate) fn verified(name: &str, model: ModelFiles) -> Result<Verified, Error> {
+    for file in &model.manifest.files {
+        let path = model.dir.join(&file.name);
+        let (found, _) = hash::of_file(&path, &mut |_| ()).map_err(io_error("read", &path))?;
+        if found != file.sha256 {
+            let why = format!("its SHA-256 is {found}, not {}", file.sha256);
+            return Err(Error::Damaged {
+                model: name.to_owned(),
+                path,
+                why,
+            });
+        }
+    }
+    Ok(Verified {
+        bytes: model.bytes(),
+        files: model.manifest.files,
+    })
 }
 
 /// What is published in a folder, if anything is: the required files must be listed, and sizes are compared;

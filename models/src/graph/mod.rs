@@ -1,4 +1,4 @@
-//! Convolutional networks from graph files (ONNX, TensorFlow.js) or written in Rust, run by our own kernels.
+//! Vision networks from graph files (ONNX, TensorFlow.js) or written in Rust, run by our own kernels.
 //!
 //! ```text
 //! file ── onnx.rs / tfjs.rs ──▶ Graph ── optimise.rs ──▶ Graph ── Network::compile ──▶ packed weights
@@ -17,6 +17,7 @@
 //! A graph file is not trusted: nodes, tensors and the memory of a run are bounded ([`Limits`]), every size is
 //! checked arithmetic, and an operation that is not known is an error that names it.
 
+mod evaluate;
 mod execute;
 mod network;
 mod onnx;
@@ -29,8 +30,8 @@ mod tfjs;
 
 pub use network::{Input, Network, NodeTime, Output};
 pub use op::{
-    Arithmetic, Conv, Coordinates, Deconv, Function, Linear, Op, Padding, Pool, PoolKind, Reduce,
-    Reduction, Resize, ResizeMode, ResizeTarget, Window,
+    Arithmetic, Conv, Coordinates, Deconv, Deformable, Function, GridSample, Linear, Normalise, Op,
+    Outside, Padding, Pool, PoolKind, Reduce, Reduction, Resize, ResizeMode, ResizeTarget, Window,
 };
 pub use tensor::Tensor;
 

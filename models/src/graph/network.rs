@@ -88,7 +88,7 @@ impl Network {
                 limit: limits.nodes as u64,
             });
         }
-        let mut graph = optimise(graph)?;
+        let mut graph = optimise(graph, limits)?;
         let packed: Vec<Packed> = graph
             .nodes
             .iter()
@@ -295,10 +295,11 @@ impl Network {
                     Base::Constant(tensor) => &tensor.data()[slot.offset..][..slot.span],
                     Base::Input(number) => &inputs[*number][slot.offset..][..slot.span],
                 };
-                let data = if view.strides == row_major(&view.shape) || slot.span <= 1 {
+                let elements = count(&view.shape).unwrap_or(0);
+                let data = if view.strides == row_major(&view.shape) || elements <= 1 {
                     from.to_vec()
                 } else {
-                    let mut data = Vec::with_capacity(count(&view.shape).unwrap_or(0));
+                    let mut data = Vec::with_capacity(elements);
                     each_offset(&view.shape, &view.strides, |offset| data.push(from[offset]));
                     data
                 };

@@ -1,15 +1,16 @@
 //! Reads ONNX files: a small reader of the wire format (protocol buffers) and the operations that vision
-//! networks use, from the operator set's documentation (versions 7 to 17).
+//! networks use, from the operator set's documentation (versions 7 to 20).
 //!
 //! Maps of ONNX are channels first; every spatial operation is put between two transposes, and the optimiser
-//! takes them away again.
+//! takes them away again. Booleans are 0 and 1. Which values are whole numbers is kept in mind while reading,
+//! because their division is another.
 
 use super::op::{
-    Arithmetic, Conv, Coordinates, Deconv, Function, Op, Padding, Pool, PoolKind, Reduce,
-    Reduction, Resize, ResizeMode, ResizeTarget, Window,
+    Arithmetic, Conv, Coordinates, Deconv, Function, GridSample, Normalise, Op, Outside, Padding,
+    Pool, PoolKind, Reduce, Reduction, Resize, ResizeMode, ResizeTarget, Window,
 };
 use super::{Error, Graph, Limits, Result, Tensor, Value};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Channels first to channels last, and back.
@@ -131,7 +132,15 @@ fn singles(field: &Field<'_>, into: &mut Vec<f32>) -> Result<()> {
     Ok(())
 }
 
-fn tensor(bytes: &[u8], limits: Limits) -> Result<(String, Tensor)> {
+/// A tensor with its name.
+struct Named {
+    name: String,
+    tensor: Tensor,
+    /// Whether its elements are whole numbers.
+    whole: bool,
+}
+
+fn tensor(bytes: &[u8], limits: Limits) -> Result<Named> {
     let (mut dims, mut kind, mut name, mut raw) = (Vec::new(), 0, String::new(), None);
     let (mut floats, mut integers, mut doubles) = (Vec::new(), Vec::new(), Vec::new());
     let mut external = false;
@@ -195,9 +204,22 @@ fn tensor(bytes: &[u8], limits: Limits) -> Result<(String, Tensor)> {
         (2 | 3 | 6 | 7 | 9, None) => integers.into_iter().map(|value| value as f32).collect(),
         _ => return Err(malformed(format!("tensor `{name}` of element type {kind}"))),
     };
-    Tensor::new(&shape, data)
-        .map(|tensor| (name.clone(), tensor))
-        .map_err(|_| malformed(format!("tensor `{name}` of shape {shape:?} and other data")))
+    let whole = is_whole(kind as i64);
+    match Tensor::new(&shape, data) {
+        Ok(tensor) => Ok(Named {
+            name,
+            tensor,
+            whole,
+        }),
+        Err(_) => Err(malformed(format!(
+            "tensor `{name}` of shape {shape:?} and other data"
+        ))),
+    }
+}
+
+/// Whether elements of this type are whole numbers or booleans.
+fn is_whole(kind: i64) -> bool {
+    matches!(kind, 2..=7 | 9 | 12 | 13)
 }
 
 #[derive(Default)]
@@ -205,7 +227,7 @@ struct Attribute {
     float: Option<f32>,
     integer: Option<i64>,
     text: Option<String>,
-    tensor: Option<Tensor>,
+    tensor: Option<(Tensor, bool)>,
     floats: Vec<f32>,
     integers: Vec<i64>,
 }
@@ -229,7 +251,10 @@ fn attribute(bytes: &[u8], limits: Limits) -> Result<(String, Attribute)> {
             (4, Field::Bytes(bytes)) => {
                 attribute.text = Some(String::from_utf8_lossy(bytes).into_owned());
             }
-            (5, Field::Bytes(bytes)) => attribute.tensor = Some(tensor(bytes, limits)?.1),
+            (5, Field::Bytes(bytes)) => {
+                let named = tensor(bytes, limits)?;
+                attribute.tensor = Some((named.tensor, named.whole));
+            }
             (7, _) => singles(&field, &mut attribute.floats)?,
             (8, _) => numbers(&field, &mut attribute.integers)?,
             _ => {}
@@ -304,10 +329,25 @@ fn declared(bytes: &[u8]) -> Result<(String, Vec<Option<usize>>)> {
 /// Reads a graph.
 pub(super) fn read(bytes: &[u8], limits: Limits) -> Result<Graph> {
     let mut body = None;
+    let mut version = 0;
     let mut graph = Graph::new();
     Fields::each(bytes, |number, field| {
         match (number, field) {
             (7, Field::Bytes(bytes)) => body = Some(bytes),
+            (8, Field::Bytes(bytes)) => {
+                let (mut domain, mut of_domain) = (String::new(), 0);
+                Fields::each(bytes, |number, field| {
+                    match (number, field) {
+                        (1, Field::Bytes(bytes)) => domain = text(bytes)?,
+                        (2, Field::Number(number)) => of_domain = number,
+                        _ => {}
+                    }
+                    Ok(())
+                })?;
+                if domain.is_empty() || domain == "ai.onnx" {
+                    version = of_domain;
+                }
+            }
             (14, Field::Bytes(bytes)) => {
                 let (mut key, mut value) = (String::new(), String::new());
                 Fields::each(bytes, |number, field| {
@@ -329,6 +369,8 @@ pub(super) fn read(bytes: &[u8], limits: Limits) -> Result<Graph> {
     let mut importer = Importer {
         graph,
         values: HashMap::new(),
+        whole: HashSet::new(),
+        version,
     };
     Fields::each(body, |number, field| {
         let Field::Bytes(bytes) = field else {
@@ -345,9 +387,12 @@ pub(super) fn read(bytes: &[u8], limits: Limits) -> Result<Graph> {
                 nodes.push(node(bytes, limits)?);
             }
             5 => {
-                let (name, tensor) = tensor(bytes, limits)?;
-                let value = importer.graph.constant(tensor);
-                importer.values.insert(name, value);
+                let named = tensor(bytes, limits)?;
+                let value = importer.graph.constant(named.tensor);
+                if named.whole {
+                    importer.whole.insert(value);
+                }
+                importer.values.insert(named.name, value);
             }
             11 => inputs.push(declared(bytes)?),
             12 => outputs.push(declared(bytes)?.0),
@@ -379,6 +424,10 @@ pub(super) fn read(bytes: &[u8], limits: Limits) -> Result<Graph> {
 struct Importer {
     graph: Graph,
     values: HashMap<String, Value>,
+    /// Values that are whole numbers or booleans.
+    whole: HashSet<Value>,
+    /// Of the operator set; 0 where the file does not say.
+    version: u64,
 }
 
 impl Node {
@@ -529,7 +578,7 @@ impl Importer {
                 let constant = node
                     .attributes
                     .get("value")
-                    .and_then(|attribute| attribute.tensor.clone())
+                    .and_then(|attribute| Some(attribute.tensor.as_ref()?.0.clone()))
                     .or_else(|| {
                         let attribute = |name| node.attributes.get(name);
                         attribute("value_float")
@@ -632,20 +681,7 @@ impl Importer {
                 let slopes: Arc<[f32]> = slopes.data().into();
                 self.spatial(node, function(Function::Prelu(slopes)), &[])?
             }
-            "Clip" => {
-                let bound = |importer: &Self, index, name, default| -> Result<f32> {
-                    match importer.maybe(node, index)? {
-                        Some(_) => importer
-                            .constant(node, index)?
-                            .only()
-                            .ok_or_else(|| node.unsupported("bounds that are not scalars")),
-                        None => Ok(node.float(name, default)),
-                    }
-                };
-                let low = bound(self, 1, "min", f32::NEG_INFINITY)?;
-                let high = bound(self, 2, "max", f32::INFINITY)?;
-                self.apply(node, function(Function::Clip { low, high }), 1)?
-            }
+            "Clip" => self.clip(node)?,
             "HardSigmoid" => {
                 let (slope, offset) = (node.float("alpha", 0.2), node.float("beta", 0.5));
                 self.apply(node, function(Function::HardSigmoid { slope, offset }), 1)?
@@ -657,18 +693,134 @@ impl Importer {
             "Exp" => self.apply(node, function(Function::Exp), 1)?,
             "Sqrt" => self.apply(node, function(Function::Sqrt), 1)?,
             "Floor" => self.apply(node, function(Function::Floor), 1)?,
-            "Cast" => match node.integer("to", 1) {
-                1 | 10 | 11 => self.value(node, 0)?,
-                2..=7 | 12 | 13 => self.apply(node, function(Function::Truncate), 1)?,
-                other => return Err(node.unsupported(format!("a cast to type {other}"))),
+            "Cast" => {
+                let x = self.value(node, 0)?;
+                match node.integer("to", 1) {
+                    1 | 10 | 11 | 16 => x,
+                    9 => self.apply(node, function(Function::IsTrue), 1)?,
+                    to if is_whole(to) && self.whole.contains(&x) => x,
+                    to if is_whole(to) => self.apply(node, function(Function::Truncate), 1)?,
+                    other => return Err(node.unsupported(format!("a cast to type {other}"))),
+                }
+            }
+            "Neg" => {
+                let op = Function::Affine {
+                    scale: -1.0,
+                    shift: 0.0,
+                };
+                self.apply(node, function(op), 1)?
+            }
+            "Abs" => self.apply(node, function(Function::Abs), 1)?,
+            "Sign" => self.apply(node, function(Function::Sign), 1)?,
+            "Reciprocal" => self.apply(node, function(Function::Reciprocal), 1)?,
+            "Ceil" => self.apply(node, function(Function::Ceil), 1)?,
+            "Round" => self.apply(node, function(Function::Round), 1)?,
+            "Log" => self.apply(node, function(Function::Log), 1)?,
+            "Sin" => self.apply(node, function(Function::Sin), 1)?,
+            "Cos" => self.apply(node, function(Function::Cos), 1)?,
+            "Not" => self.apply(node, function(Function::Not), 1)?,
+            "IsNaN" => self.apply(node, function(Function::IsNan), 1)?,
+            "Softplus" => self.apply(node, function(Function::Softplus), 1)?,
+            "Elu" => {
+                let slope = node.float("alpha", 1.0);
+                self.apply(node, function(Function::Elu(slope)), 1)?
+            }
+            "Mish" => {
+                let soft = self.apply(node, function(Function::Softplus), 1)?;
+                let gate = self.graph.map(&node.name, Function::Tanh, soft);
+                let x = self.value(node, 0)?;
+                self.graph
+                    .apply(&node.name, arithmetic(Arithmetic::Mul), &[x, gate])
+            }
+            "Gelu" => match node.text("approximate") {
+                None | Some("none") => self.apply(node, function(Function::Gelu), 1)?,
+                Some("tanh") => self.apply(node, function(Function::GeluTanh), 1)?,
+                Some(other) => return Err(node.unsupported(format!("approximate {other}"))),
             },
+            "Equal" => self.apply(node, arithmetic(Arithmetic::Equal), 2)?,
+            "Less" => self.apply(node, arithmetic(Arithmetic::Less), 2)?,
+            "LessOrEqual" => self.apply(node, arithmetic(Arithmetic::LessOrEqual), 2)?,
+            "Greater" => self.apply(node, arithmetic(Arithmetic::Greater), 2)?,
+            "GreaterOrEqual" => self.apply(node, arithmetic(Arithmetic::GreaterOrEqual), 2)?,
+            "And" => self.apply(node, arithmetic(Arithmetic::And), 2)?,
+            "Or" => self.apply(node, arithmetic(Arithmetic::Or), 2)?,
+            "Xor" => self.apply(node, arithmetic(Arithmetic::Xor), 2)?,
+            "Mod" if node.integer("fmod", 0) != 0 => {
+                self.apply(node, arithmetic(Arithmetic::Remainder), 2)?
+            }
+            "Mod" => self.apply(node, arithmetic(Arithmetic::Modulo), 2)?,
+            "Where" => self.apply(node, Op::Where, 3)?,
+            "Expand" => self.apply(node, Op::Expand, 2)?,
+            "Tile" => self.apply(node, Op::Tile, 2)?,
+            "Range" => self.apply(node, Op::Range, 3)?,
+            "ConstantOfShape" => {
+                let value = node.attributes.get("value");
+                let value = match value.and_then(|value| value.tensor.as_ref()) {
+                    Some((tensor, _)) => tensor
+                        .only()
+                        .ok_or_else(|| node.unsupported("more than one value"))?,
+                    None => 0.0,
+                };
+                let value = self.graph.constant(Tensor::scalar(value));
+                let shape = self.value(node, 0)?;
+                self.graph.apply(&node.name, Op::Expand, &[value, shape])
+            }
+            "CumSum" => {
+                let axis = self.constant(node, 1)?.only();
+                let axis = axis.ok_or_else(|| node.unsupported("an axis that is no number"))?;
+                if node.integer("exclusive", 0) != 0 || node.integer("reverse", 0) != 0 {
+                    return Err(node.unsupported("sums without the element or from the end"));
+                }
+                let axis = (axis as i64).clamp(-64, 64) as isize;
+                self.apply(node, Op::CumulativeSum { axis }, 1)?
+            }
+            "GatherElements" => {
+                let axis = node.axis(0);
+                self.apply(node, Op::GatherElements { axis }, 2)?
+            }
+            "GatherND" => {
+                if node.integer("batch_dims", 0) != 0 {
+                    return Err(node.unsupported("batch_dims"));
+                }
+                self.apply(node, Op::GatherNd, 2)?
+            }
+            "ScatterND" => {
+                if node.text("reduction").is_some_and(|kind| kind != "none") {
+                    return Err(node.unsupported("a reduction"));
+                }
+                self.apply(node, Op::ScatterNd, 3)?
+            }
+            "TopK" => return self.top_k(node),
+            "GridSample" => self.grid_sample(node)?,
+            "LayerNormalization" => self.layer_norm(node)?,
+            "InstanceNormalization" | "GroupNormalization" => self.group_norm(node)?,
+            "Einsum" => self.einsum(node)?,
             "Add" => self.apply(node, arithmetic(Arithmetic::Add), 2)?,
             "Sub" => self.apply(node, arithmetic(Arithmetic::Sub), 2)?,
             "Mul" => self.apply(node, arithmetic(Arithmetic::Mul), 2)?,
-            "Div" => self.apply(node, arithmetic(Arithmetic::Div), 2)?,
+            "Div" => {
+                let quotient = self.apply(node, arithmetic(Arithmetic::Div), 2)?;
+                if self.gives_whole(node) {
+                    self.graph.map(&node.name, Function::Truncate, quotient)
+                } else {
+                    quotient
+                }
+            }
             "Pow" => self.apply(node, arithmetic(Arithmetic::Pow), 2)?,
-            "Max" if node.inputs.len() == 2 => self.apply(node, arithmetic(Arithmetic::Max), 2)?,
-            "Min" if node.inputs.len() == 2 => self.apply(node, arithmetic(Arithmetic::Min), 2)?,
+            "Max" | "Min" | "Sum" => {
+                let arithmetic = match node.op.as_str() {
+                    "Max" => Arithmetic::Max,
+                    "Min" => Arithmetic::Min,
+                    _ => Arithmetic::Add,
+                };
+                let mut result = self.value(node, 0)?;
+                for index in 1..node.inputs.len() {
+                    let other = self.value(node, index)?;
+                    let op = Op::Arithmetic(arithmetic);
+                    result = self.graph.apply(&node.name, op, &[result, other]);
+                }
+                result
+            }
             "MaxPool" | "AveragePool" => {
                 let kind = match (node.op.as_str(), node.integer("count_include_pad", 0)) {
                     ("MaxPool", _) => PoolKind::Max,
@@ -678,31 +830,48 @@ impl Importer {
                 let window = node.window()?;
                 self.spatial(node, Op::Pool(Pool { kind, window }), &[])?
             }
-            "GlobalAveragePool" => {
+            "GlobalAveragePool" | "GlobalMaxPool" => {
+                let kind = match node.op.as_str() {
+                    "GlobalMaxPool" => Reduction::Max,
+                    _ => Reduction::Mean,
+                };
                 let reduce = Reduce {
-                    kind: Reduction::Mean,
+                    kind,
                     axes: vec![2, 3],
                     keep: true,
                 };
                 self.apply(node, Op::Reduce(reduce), 1)?
             }
-            "ReduceMean" | "ReduceSum" | "ReduceMax" => {
-                let kind = match node.op.as_str() {
-                    "ReduceMean" => Reduction::Mean,
-                    "ReduceSum" => Reduction::Sum,
-                    _ => Reduction::Max,
-                };
-                let reduce = Reduce {
-                    kind,
-                    axes: node.axes().unwrap_or_default(),
-                    keep: node.integer("keepdims", 1) != 0,
-                };
-                let inputs = 1 + usize::from(self.maybe(node, 1)?.is_some());
-                self.apply(node, Op::Reduce(reduce), inputs)?
+            "ReduceMean" => self.reduce(node, Reduction::Mean)?,
+            "ReduceSum" => self.reduce(node, Reduction::Sum)?,
+            "ReduceMax" => self.reduce(node, Reduction::Max)?,
+            "ReduceMin" => self.reduce(node, Reduction::Min)?,
+            "ReduceProd" => self.reduce(node, Reduction::Product)?,
+            "ReduceL2" => {
+                let x = self.value(node, 0)?;
+                let square = self
+                    .graph
+                    .apply(&node.name, arithmetic(Arithmetic::Mul), &[x, x]);
+                let sum = self.reduced(node, Reduction::Sum, square)?;
+                self.graph.map(&node.name, Function::Sqrt, sum)
             }
             "Softmax" => {
-                let axis = node.axis(-1);
+                // Older versions look at all axes from the second on.
+                let axis = node.axis(if (1..13).contains(&self.version) {
+                    1
+                } else {
+                    -1
+                });
                 self.apply(node, Op::Softmax { axis }, 1)?
+            }
+            "LogSoftmax" => {
+                let axis = node.axis(if (1..13).contains(&self.version) {
+                    1
+                } else {
+                    -1
+                });
+                let shares = self.apply(node, Op::Softmax { axis }, 1)?;
+                self.graph.map(&node.name, Function::Log, shares)
             }
             "MatMul" => self.apply(node, Op::MatMul, 2)?,
             "Gemm" => self.gemm(node)?,
@@ -723,10 +892,11 @@ impl Importer {
                 self.apply(node, Op::Reshape { keep_zeros }, 2)?
             }
             "Flatten" => {
-                if node.axis(1) != 1 {
-                    return Err(node.unsupported("an axis other than 1"));
-                }
-                let shape = self.graph.integers(&[0, -1]);
+                let shape = match node.axis(1) {
+                    0 => self.graph.integers(&[1, -1]),
+                    1 => self.graph.integers(&[0, -1]),
+                    other => return Err(node.unsupported(format!("axis {other}"))),
+                };
                 let x = self.value(node, 0)?;
                 self.graph
                     .apply(&node.name, Op::Reshape { keep_zeros: true }, &[x, shape])
@@ -766,7 +936,11 @@ impl Importer {
                 let results = self
                     .graph
                     .apply_many(&node.name, op, &inputs, node.outputs.len());
+                let whole = self.gives_whole(node);
                 for (name, value) in node.outputs.iter().zip(results) {
+                    if whole {
+                        self.whole.insert(value);
+                    }
                     self.values.insert(name.clone(), value);
                 }
                 return Ok(());
@@ -810,13 +984,314 @@ impl Importer {
                 let axis = node.axis(0);
                 self.apply(node, Op::Gather { axis }, 2)?
             }
-            "Shape" => self.apply(node, Op::Shape, 1)?,
+            "Shape" => {
+                let sizes = self.apply(node, Op::Shape, 1)?;
+                let (start, end) = (node.integer("start", 0), node.integer("end", i64::MAX));
+                if (start, end) == (0, i64::MAX) {
+                    sizes
+                } else {
+                    let bounds = [start, end].map(|bound| self.graph.integers(&[bound]));
+                    let inputs = [sizes, bounds[0], bounds[1]];
+                    self.graph.apply(&node.name, Op::Slice, &inputs)
+                }
+            }
+            "Size" => {
+                let sizes = self.apply(node, Op::Shape, 1)?;
+                let product = Reduce {
+                    kind: Reduction::Product,
+                    axes: vec![0],
+                    keep: false,
+                };
+                self.graph.apply(&node.name, Op::Reduce(product), &[sizes])
+            }
             _ => return Err(node.unsupported("the operation is not known")),
         };
+        if self.gives_whole(node) {
+            self.whole.insert(result);
+        }
         if let Some(name) = node.outputs.first() {
             self.values.insert(name.clone(), result);
         }
         Ok(())
+    }
+
+    /// Whether a node's (first) result is whole numbers or booleans.
+    fn gives_whole(&self, node: &Node) -> bool {
+        let input = |index: usize| {
+            let name = node.inputs.get(index);
+            name.and_then(|name| self.values.get(name))
+                .is_some_and(|value| self.whole.contains(value))
+        };
+        match node.op.as_str() {
+            "Shape" | "Size" | "ArgMax" | "And" | "Or" | "Xor" | "Not" | "Equal" | "Less"
+            | "LessOrEqual" | "Greater" | "GreaterOrEqual" | "IsNaN" => true,
+            "Cast" => is_whole(node.integer("to", 1)),
+            "Constant" => {
+                let attribute = |name| node.attributes.get(name);
+                attribute("value_int").or(attribute("value_ints")).is_some()
+                    || attribute("value").is_some_and(|a| matches!(a.tensor, Some((_, true))))
+            }
+            "ConstantOfShape" => {
+                let value = node.attributes.get("value");
+                value.is_some_and(|a| matches!(a.tensor, Some((_, true))))
+            }
+            "Add" | "Sub" | "Mul" | "Div" | "Mod" | "Pow" | "Max" | "Min" | "Sum" | "Concat" => {
+                !node.inputs.is_empty() && (0..node.inputs.len()).all(input)
+            }
+            "Where" => input(1) && input(2),
+            "Identity" | "Gather" | "GatherElements" | "GatherND" | "ScatterND" | "Slice"
+            | "Split" | "Squeeze" | "Unsqueeze" | "Reshape" | "Flatten" | "Transpose"
+            | "Expand" | "Tile" | "Range" | "CumSum" | "Neg" | "Abs" | "Sign" | "Pad" | "Clip"
+            | "ReduceSum" | "ReduceMax" | "ReduceMin" | "ReduceProd" | "TopK" => input(0),
+            _ => false,
+        }
+    }
+
+    /// Bounds that are not constants (yet) are another two inputs.
+    fn clip(&mut self, node: &Node) -> Result<Value> {
+        let mut x = self.value(node, 0)?;
+        let mut bounds = [
+            node.float("min", f32::NEG_INFINITY),
+            node.float("max", f32::INFINITY),
+        ];
+        for (index, bound) in bounds.iter_mut().enumerate() {
+            let Some(value) = self.maybe(node, index + 1)? else {
+                continue;
+            };
+            if let Some(tensor) = self.graph.constant_of(value) {
+                let only = tensor.only();
+                *bound = only.ok_or_else(|| node.unsupported("bounds that are not scalars"))?;
+            } else {
+                let arithmetic = [Arithmetic::Max, Arithmetic::Min][index];
+                let op = Op::Arithmetic(arithmetic);
+                x = self.graph.apply(&node.name, op, &[x, value]);
+            }
+        }
+        let [low, high] = bounds;
+        let op = Op::Map(Function::Clip { low, high });
+        Ok(self.graph.apply(&node.name, op, &[x]))
+    }
+
+    fn reduce(&mut self, node: &Node, kind: Reduction) -> Result<Value> {
+        let x = self.value(node, 0)?;
+        self.reduced(node, kind, x)
+    }
+
+    /// A reduction of a value along the node's axes.
+    fn reduced(&mut self, node: &Node, kind: Reduction, x: Value) -> Result<Value> {
+        let axes = self.maybe(node, 1)?;
+        if axes.is_none() && node.axes().is_none() && node.integer("noop_with_empty_axes", 0) != 0 {
+            return Ok(x);
+        }
+        let reduce = Reduce {
+            kind,
+            axes: node.axes().unwrap_or_default(),
+            keep: node.integer("keepdims", 1) != 0,
+        };
+        let inputs: Vec<Value> = std::iter::once(x).chain(axes).collect();
+        Ok(self.graph.apply(&node.name, Op::Reduce(reduce), &inputs))
+    }
+
+    fn top_k(&mut self, node: &Node) -> Result<()> {
+        let count = match (self.maybe(node, 1)?, node.attributes.get("k")) {
+            (Some(count), _) => count,
+            (None, Some(_)) => self.graph.integers(&[node.integer("k", 0)]),
+            (None, None) => return Err(node.unsupported("no count")),
+        };
+        let op = Op::TopK {
+            axis: node.axis(-1),
+            largest: node.integer("largest", 1) != 0,
+        };
+        let x = self.value(node, 0)?;
+        let results = self.graph.apply_many(&node.name, op, &[x, count], 2);
+        if self.gives_whole(node) {
+            self.whole.insert(results[0]);
+        }
+        self.whole.insert(results[1]);
+        for (name, value) in node.outputs.iter().zip(results) {
+            self.values.insert(name.clone(), value);
+        }
+        Ok(())
+    }
+
+    fn grid_sample(&mut self, node: &Node) -> Result<Value> {
+        let nearest = match node.text("mode") {
+            None | Some("bilinear" | "linear") => false,
+            Some("nearest") => true,
+            Some(other) => return Err(node.unsupported(format!("mode {other}"))),
+        };
+        let outside = match node.text("padding_mode") {
+            None | Some("zeros") => Outside::Zero,
+            Some("border") => Outside::Border,
+            Some(other) => return Err(node.unsupported(format!("padding {other}"))),
+        };
+        let sample = GridSample {
+            nearest,
+            outside,
+            align_corners: node.integer("align_corners", 0) != 0,
+        };
+        let grid = self.value(node, 1)?;
+        self.spatial(node, Op::GridSample(sample), &[grid])
+    }
+
+    fn layer_norm(&mut self, node: &Node) -> Result<Value> {
+        let gamma = self.constant(node, 1)?;
+        let beta = match self.maybe(node, 2)? {
+            Some(_) => Some(self.constant(node, 2)?),
+            None => None,
+        };
+        let axis = node.axis(-1);
+        let normalise = Normalise {
+            // An axis from the front says nothing about how many follow; the factors have as many.
+            axes: if axis < 0 {
+                axis.unsigned_abs()
+            } else {
+                gamma.shape().len()
+            },
+            epsilon: node.float("epsilon", 1e-5),
+            gamma: Some(gamma.data().into()),
+            beta: beta.map(|beta| beta.data().into()),
+        };
+        self.apply(node, Op::Normalise(normalise), 1)
+    }
+
+    /// Groups of channels, each with mean 0 and variance 1; every channel its own for instances.
+    fn group_norm(&mut self, node: &Node) -> Result<Value> {
+        let (gamma, beta) = (self.constant(node, 1)?, self.constant(node, 2)?);
+        let channels = gamma.data().len() as i64;
+        let groups = match node.op.as_str() {
+            "InstanceNormalization" => channels,
+            _ => node.integer("num_groups", 0),
+        };
+        if groups <= 0 || beta.data().len() as i64 != channels {
+            return Err(node.unsupported("these groups"));
+        }
+        let factors =
+            |tensor: &Tensor| Tensor::new(&[tensor.data().len(), 1], tensor.data().to_vec());
+        let (gamma, beta) = (factors(&gamma)?, factors(&beta)?);
+        let x = self.value(node, 0)?;
+        let graph = &mut self.graph;
+        let sizes = graph.apply(&node.name, Op::Shape, &[x]);
+        let (rows, lines) = (
+            graph.integers(&[0, groups, -1]),
+            graph.integers(&[0, channels, -1]),
+        );
+        let reshape = |keep_zeros| Op::Reshape { keep_zeros };
+        let normalise = Op::Normalise(Normalise {
+            axes: 1,
+            epsilon: node.float("epsilon", 1e-5),
+            gamma: None,
+            beta: None,
+        });
+        let x = graph.apply(&node.name, reshape(true), &[x, rows]);
+        let x = graph.apply(&node.name, normalise, &[x]);
+        let x = graph.apply(&node.name, reshape(true), &[x, lines]);
+        let (gamma, beta) = (graph.constant(gamma), graph.constant(beta));
+        let x = graph.apply(&node.name, Op::Arithmetic(Arithmetic::Mul), &[x, gamma]);
+        let x = graph.add(&node.name, x, beta);
+        Ok(graph.apply(&node.name, reshape(false), &[x, sizes]))
+    }
+
+    /// The product of all sizes in a part of a list of sizes, as a list of one.
+    fn product(&mut self, node: &Node, sizes: Value, from: usize, to: usize) -> Value {
+        if from == to {
+            return self.graph.integers(&[1]);
+        }
+        let part = self.part(node, sizes, from, to);
+        let product = Reduce {
+            kind: Reduction::Product,
+            axes: vec![0],
+            keep: true,
+        };
+        self.graph.apply(&node.name, Op::Reduce(product), &[part])
+    }
+
+    fn part(&mut self, node: &Node, list: Value, from: usize, to: usize) -> Value {
+        let bounds = [from, to].map(|bound| self.graph.integers(&[bound as i64]));
+        let inputs = [list, bounds[0], bounds[1]];
+        self.graph.apply(&node.name, Op::Slice, &inputs)
+    }
+
+    /// Sums of products of two operands, as one product of matrices: the axes are put into the groups of both
+    /// with result (the outer ones), of one with result, and of both without result (which are summed).
+    fn einsum(&mut self, node: &Node) -> Result<Value> {
+        let equation: String = node.text("equation").unwrap_or_default().replace(' ', "");
+        let unsupported = || node.unsupported(format!("the equation {equation:?}"));
+        let (operands, result) = equation.split_once("->").ok_or_else(unsupported)?;
+        let (left, right) = operands.split_once(',').ok_or_else(unsupported)?;
+        let letters = |text: &str| -> Option<Vec<char>> {
+            let letters: Vec<char> = text.chars().collect();
+            let once = (1..letters.len()).all(|at| !letters[..at].contains(&letters[at]));
+            (once && letters.len() <= 8 && letters.iter().all(char::is_ascii_alphabetic))
+                .then_some(letters)
+        };
+        let (Some(left), Some(right), Some(result)) =
+            (letters(left), letters(right), letters(result))
+        else {
+            return Err(unsupported());
+        };
+        let of = |letters: &[char], keep: &dyn Fn(&char) -> bool| -> Vec<char> {
+            letters
+                .iter()
+                .copied()
+                .filter(|letter| keep(letter))
+                .collect()
+        };
+        let both = of(&result, &|l| left.contains(l) && right.contains(l));
+        let rows = of(&result, &|l| left.contains(l) && !right.contains(l));
+        let columns = of(&result, &|l| right.contains(l) && !left.contains(l));
+        let summed = of(&left, &|l| right.contains(l) && !result.contains(l));
+        let fits = both.len() + rows.len() + columns.len() == result.len()
+            && both.len() + rows.len() + summed.len() == left.len()
+            && both.len() + columns.len() + summed.len() == right.len();
+        if !fits || node.inputs.len() != 2 {
+            return Err(unsupported());
+        }
+        let place = |letters: &[char], letter: &char| {
+            letters
+                .iter()
+                .position(|other| other == letter)
+                .unwrap_or(0)
+        };
+        // The operands with their axes in groups, and their sizes then.
+        let mut grouped =
+            |index: usize, from: &[char], groups: [&[char]; 3]| -> Result<[Value; 2]> {
+                let order = groups.concat().iter().map(|l| place(from, l)).collect();
+                let x = self.value(node, index)?;
+                let x = self.graph.apply(&node.name, Op::Transpose(order), &[x]);
+                Ok([x, self.graph.apply(&node.name, Op::Shape, &[x])])
+            };
+        let (b, r, c, s) = (both.len(), rows.len(), columns.len(), summed.len());
+        let [left, left_sizes] = grouped(0, &left, [&both, &rows, &summed])?;
+        let [right, right_sizes] = grouped(1, &right, [&both, &summed, &columns])?;
+        let outer = self.part(node, left_sizes, 0, b);
+        let inner = self.product(node, left_sizes, b + r, b + r + s);
+        let (height, width) = (
+            self.product(node, left_sizes, b, b + r),
+            self.product(node, right_sizes, b + s, b + s + c),
+        );
+        let mut shaped = |x: Value, shape: &[Value]| {
+            let shape = self.graph.apply(&node.name, Op::Concat { axis: 0 }, shape);
+            let op = Op::Reshape { keep_zeros: false };
+            self.graph.apply(&node.name, op, &[x, shape])
+        };
+        let left = shaped(left, &[outer, height, inner]);
+        let right = shaped(right, &[outer, inner, width]);
+        let product = self.graph.apply(&node.name, Op::MatMul, &[left, right]);
+        let (high, wide) = (
+            self.part(node, left_sizes, b, b + r),
+            self.part(node, right_sizes, b + s, b + s + c),
+        );
+        let shape = self
+            .graph
+            .apply(&node.name, Op::Concat { axis: 0 }, &[outer, high, wide]);
+        let op = Op::Reshape { keep_zeros: false };
+        let product = self.graph.apply(&node.name, op, &[product, shape]);
+        let made = [both, rows, columns].concat();
+        let order = result.iter().map(|letter| place(&made, letter)).collect();
+        Ok(self
+            .graph
+            .apply(&node.name, Op::Transpose(order), &[product]))
     }
 
     fn gemm(&mut self, node: &Node) -> Result<Value> {
@@ -865,7 +1340,22 @@ impl Importer {
                 }
             }
             (Some("nearest") | None, Some("round_prefer_ceil")) => ResizeMode::NearestPreferCeil,
+            (Some("nearest") | None, Some("ceil")) => ResizeMode::NearestCeil,
             other => return Err(node.unsupported(format!("mode {other:?}"))),
+        };
+        let plain = node.integer("antialias", 0) == 0
+            && node.integers("axes").is_none_or(|axes| axes == [2, 3])
+            && node
+                .text("keep_aspect_ratio_policy")
+                .is_none_or(|policy| policy == "stretch");
+        if !plain {
+            return Err(node.unsupported("other axes, a smoothed or a fitted target"));
+        }
+        // Sizes of all four axes, or only of the two.
+        let skipped = if node.integers("axes").is_none() {
+            2
+        } else {
+            0
         };
         let scales = if node.op == "Upsample" { 1 } else { 2 };
         let is_there = |importer: &Self, index| -> Result<Option<Value>> {
@@ -883,7 +1373,7 @@ impl Importer {
             (None, None) => return Err(node.unsupported("neither scales nor sizes")),
         };
         // The two of height and width.
-        let bounds = [2, 4].map(|bound| self.graph.integers(&[bound]));
+        let bounds = [skipped, skipped + 2].map(|bound| self.graph.integers(&[bound]));
         let two = self
             .graph
             .apply(&node.name, Op::Slice, &[all, bounds[0], bounds[1]]);

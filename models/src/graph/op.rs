@@ -75,6 +75,39 @@ pub enum Op {
     Shape,
     /// `[indices, shape, values, default]`; constants only.
     SparseToDense,
+    /// `[x]`: the last axes with mean 0 and variance 1, then scaled and shifted.
+    Normalise(Normalise),
+    /// `[x, count]`: the largest elements in their order, and where they are. Of equals the first comes first.
+    TopK {
+        /// What is searched.
+        axis: isize,
+        /// The largest, or the smallest.
+        largest: bool,
+    },
+    /// `[x, indices]`: for every index the element that is there along the axis, elsewhere at the index's own place.
+    GatherElements {
+        /// What is indexed.
+        axis: isize,
+    },
+    /// `[x, indices, updates]`: `x` with other values where the last axis of `indices` says.
+    ScatterNd,
+    /// `[condition, x, y]`, broadcast: `x` where the condition is not zero, else `y`.
+    Where,
+    /// `[x, shape]`: repeated along axes of size one and new ones before.
+    Expand,
+    /// `[x, repeats]`: that many of it side by side along every axis.
+    Tile,
+    /// `[start, limit, step]`: numbers from the start on, before the limit. All must be known before the run.
+    Range,
+    /// `[x]`: every element is the sum of those up to it.
+    CumulativeSum {
+        /// Along what is summed.
+        axis: isize,
+    },
+    /// `[x, grid]`, `x` channels last, the grid `[batch, height, width, 2]` in -1..1 (right, down).
+    GridSample(GridSample),
+    /// `[values, boxes, offsets, weights]`: see [`Deformable`].
+    Deformable(Deformable),
 }
 
 impl Op {
@@ -104,6 +137,17 @@ impl Op {
             Self::GatherNd => "GatherNd",
             Self::Shape => "Shape",
             Self::SparseToDense => "SparseToDense",
+            Self::Normalise(_) => "Normalise",
+            Self::TopK { .. } => "TopK",
+            Self::GatherElements { .. } => "GatherElements",
+            Self::ScatterNd => "ScatterNd",
+            Self::Where => "Where",
+            Self::Expand => "Expand",
+            Self::Tile => "Tile",
+            Self::Range => "Range",
+            Self::CumulativeSum { .. } => "CumulativeSum",
+            Self::GridSample(_) => "GridSample",
+            Self::Deformable(_) => "Deformable",
         }
     }
 }
@@ -158,6 +202,34 @@ pub enum Function {
         /// What is added.
         shift: f32,
     },
+    /// GELU by the hyperbolic tangent: `x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`
+    GeluTanh,
+    /// Negative numbers as `slope (e^x - 1)`.
+    Elu(f32),
+    /// `log(1 + e^x)`
+    Softplus,
+    /// Natural logarithm.
+    Log,
+    /// Sine.
+    Sin,
+    /// Cosine.
+    Cos,
+    /// Size without sign.
+    Abs,
+    /// -1, 0 or 1.
+    Sign,
+    /// `1 / x`
+    Reciprocal,
+    /// Smallest whole number that is not smaller.
+    Ceil,
+    /// The closest whole number, the even one when there are two.
+    Round,
+    /// 1 where the number is zero, else 0.
+    Not,
+    /// 0 where the number is zero, else 1.
+    IsTrue,
+    /// 1 for what is not a number, else 0.
+    IsNan,
 }
 
 impl Function {
@@ -190,6 +262,20 @@ impl Function {
             Self::Floor => "Floor",
             Self::Truncate => "Truncate",
             Self::Affine { .. } => "Affine",
+            Self::GeluTanh => "GeluTanh",
+            Self::Elu(_) => "Elu",
+            Self::Softplus => "Softplus",
+            Self::Log => "Log",
+            Self::Sin => "Sin",
+            Self::Cos => "Cos",
+            Self::Abs => "Abs",
+            Self::Sign => "Sign",
+            Self::Reciprocal => "Reciprocal",
+            Self::Ceil => "Ceil",
+            Self::Round => "Round",
+            Self::Not => "Not",
+            Self::IsTrue => "IsTrue",
+            Self::IsNan => "IsNan",
         }
     }
 
@@ -220,8 +306,33 @@ impl Function {
             Self::Floor => x.floor(),
             Self::Truncate => x.trunc(),
             Self::Affine { scale, shift } => scale * x + shift,
+            Self::GeluTanh => {
+                let inner = (2.0 / std::f32::consts::PI).sqrt() * (x + 0.044_715 * x * x * x);
+                0.5 * x * (1.0 + inner.tanh())
+            }
+            Self::Elu(slope) if x < 0.0 => slope * x.exp_m1(),
+            Self::Elu(_) => x,
+            // Without overflow: log(1 + e^x) = max(x, 0) + log(1 + e^-|x|).
+            Self::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
+            Self::Log => x.ln(),
+            Self::Sin => x.sin(),
+            Self::Cos => x.cos(),
+            Self::Abs => x.abs(),
+            Self::Sign if x == 0.0 => 0.0,
+            Self::Sign => x.signum(),
+            Self::Reciprocal => 1.0 / x,
+            Self::Ceil => x.ceil(),
+            Self::Round => x.round_ties_even(),
+            Self::Not => truth(x == 0.0),
+            Self::IsTrue => truth(x != 0.0),
+            Self::IsNan => truth(x.is_nan()),
         }
     }
+}
+
+/// What holds is 1.
+fn truth(holds: bool) -> f32 {
+    if holds { 1.0 } else { 0.0 }
 }
 
 /// The error function, absolute error below 2e-7 (Abramowitz and Stegun 7.1.26 in double precision).
@@ -257,6 +368,26 @@ pub enum Arithmetic {
     FloorDiv,
     /// Square of the difference.
     SquaredDifference,
+    /// What a division rounded down leaves: the sign is the divisor's.
+    Modulo,
+    /// What a division rounded towards zero leaves: the sign is the number's.
+    Remainder,
+    /// 1 where both are the same, else 0.
+    Equal,
+    /// 1 where the left one is smaller, else 0.
+    Less,
+    /// 1 where the left one is not larger, else 0.
+    LessOrEqual,
+    /// 1 where the left one is larger, else 0.
+    Greater,
+    /// 1 where the left one is not smaller, else 0.
+    GreaterOrEqual,
+    /// 1 where neither is zero, else 0.
+    And,
+    /// 0 where both are zero, else 1.
+    Or,
+    /// 1 where exactly one is zero, else 0.
+    Xor,
 }
 
 impl Arithmetic {
@@ -273,6 +404,16 @@ impl Arithmetic {
             Self::Min => x.min(y),
             Self::FloorDiv => (x / y).floor(),
             Self::SquaredDifference => (x - y) * (x - y),
+            Self::Modulo => x - (x / y).floor() * y,
+            Self::Remainder => x % y,
+            Self::Equal => truth(x == y),
+            Self::Less => truth(x < y),
+            Self::LessOrEqual => truth(x <= y),
+            Self::Greater => truth(x > y),
+            Self::GreaterOrEqual => truth(x >= y),
+            Self::And => truth(x != 0.0 && y != 0.0),
+            Self::Or => truth(x != 0.0 || y != 0.0),
+            Self::Xor => truth((x != 0.0) != (y != 0.0)),
         }
     }
 }
@@ -564,6 +705,10 @@ pub enum Reduction {
     Sum,
     /// Largest.
     Max,
+    /// Smallest.
+    Min,
+    /// Product.
+    Product,
 }
 
 /// A reduction.
@@ -575,6 +720,56 @@ pub struct Reduce {
     pub axes: Vec<isize>,
     /// Whether they stay, with size one.
     pub keep: bool,
+}
+
+/// A normalisation of every row of the last axes to mean 0 and variance 1, then `gamma x + beta`.
+#[derive(Clone, Debug)]
+pub struct Normalise {
+    /// How many of the last axes are one row.
+    pub axes: usize,
+    /// Added to the variance.
+    pub epsilon: f32,
+    /// One value for each of a row, or absent for 1.
+    pub gamma: Option<Arc<[f32]>>,
+    /// One value for each of a row, or absent for 0.
+    pub beta: Option<Arc<[f32]>>,
+}
+
+/// What a grid sample takes for what lies outside the map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outside {
+    /// Zero.
+    Zero,
+    /// The closest pixel of the map.
+    Border,
+}
+
+/// Values of a map at the places of a grid: -1 and 1 are the map's edges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GridSample {
+    /// Whether the closest pixel is taken (of two the even one), or a mix of four by distance.
+    pub nearest: bool,
+    /// What lies outside.
+    pub outside: Outside,
+    /// Whether the edges are the middles of the outermost pixels, or their outer edges.
+    pub align_corners: bool,
+}
+
+/// Multi-scale deformable attention (Zhu et al., 2021), with boxes as references.
+///
+/// `values` is `[batch, places, heads * width]`, the places those of all maps in turn; `boxes`
+/// `[batch, queries, 4]` (middle and size, as parts of the map); `offsets`
+/// `[batch, queries, heads * maps * points * 2]` and `weights` `[batch, queries, heads * maps * points]`. A head
+/// reads every map at `middle + offset size / (2 points)` for each of its points, between four pixels, zero
+/// outside; the result is the weighted sum, `[batch, queries, heads * width]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deformable {
+    /// Heads.
+    pub heads: usize,
+    /// Places that a head reads of each map.
+    pub points: usize,
+    /// Height and width of every map.
+    pub maps: Vec<[usize; 2]>,
 }
 
 /// How a map is resized.
@@ -593,6 +788,8 @@ pub struct Resize {
 pub enum ResizeMode {
     /// The one at or before.
     NearestFloor,
+    /// The one at or after.
+    NearestCeil,
     /// The closest, the one before when there are two.
     NearestPreferFloor,
     /// The closest, the one after when there are two.

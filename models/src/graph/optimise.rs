@@ -5,19 +5,21 @@
 //! become the padding of the window that follows; and convolutions and products take up the batch
 //! normalisation, bias, functions and sums that follow them. Nothing here needs the sizes of maps.
 
+use super::evaluate::Budget;
 use super::op::{Arithmetic, Function, Linear, Op, Padding, PoolKind};
-use super::shape::{Operands, evaluate, infer, order_of};
+use super::shape::{Operands, infer, order_of};
 use super::tensor::Tensor;
-use super::{Graph, Node, Result, Value};
+use super::{Graph, Limits, Node, Result, Value};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// The graph in fewer steps.
-pub(crate) fn optimise(mut graph: Graph) -> Result<Graph> {
+pub(crate) fn optimise(mut graph: Graph, limits: Limits) -> Result<Graph> {
+    let mut budget = Budget::new(limits);
     remove_unused(&mut graph);
-    fold_constants(&mut graph)?;
+    fold_constants(&mut graph, &mut budget)?;
     sink_transposes(&mut graph);
-    fold_constants(&mut graph)?;
+    fold_constants(&mut graph, &mut budget)?;
     name_functions(&mut graph);
     remove_unused(&mut graph);
     absorb_pads(&mut graph);
@@ -46,7 +48,7 @@ fn remove_unused(graph: &mut Graph) {
 }
 
 /// Computes what only constants decide, and drops identities.
-fn fold_constants(graph: &mut Graph) -> Result<()> {
+fn fold_constants(graph: &mut Graph, budget: &mut Budget) -> Result<()> {
     let mut alias: HashMap<Value, Value> = HashMap::new();
     let mut kept = Vec::with_capacity(graph.nodes.len());
     for mut node in std::mem::take(&mut graph.nodes) {
@@ -71,7 +73,7 @@ fn fold_constants(graph: &mut Graph) -> Result<()> {
                 known: &known,
             };
             let shapes = infer(&node, &operands)?;
-            if let Some(results) = evaluate(&node, &operands, &shapes)? {
+            if let Some(results) = budget.evaluate(&node, &operands, &shapes)? {
                 for (&value, tensor) in node.outputs.iter().zip(results) {
                     graph.constants[value.0] = Some(Arc::new(tensor));
                 }

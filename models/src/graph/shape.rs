@@ -1,11 +1,12 @@
-//! What shapes operations give, and the values of those that are known before anything runs.
+//! What shapes operations give.
 
-use super::op::{Function, Op, Resize, ResizeTarget};
-use super::tensor::{count, each_offset, row_major};
+use super::evaluate::KNOWN;
+use super::op::{Deformable, Function, Normalise, Op, Resize, ResizeTarget};
+use super::tensor::count;
 use super::{Node, Result, Tensor};
 
-/// Results of at most so many elements are computed while planning when all they need is known.
-const KNOWN: usize = 1 << 16;
+/// Whole numbers are exact up to here, so that indices of an axis are.
+const EXACT: usize = 1 << 24;
 
 /// An axis that may count from the end.
 pub(crate) fn axis_of(node: &Node, axis: isize, rank: usize) -> Result<usize> {
@@ -195,10 +196,16 @@ pub(crate) fn parts(node: &Node, axis: usize, operands: &Operands<'_>) -> Result
             .iter()
             .map(|&part| usize::try_from(part).unwrap_or(size.saturating_sub(known)))
             .collect()
-    } else if count > 0 && size.is_multiple_of(count) {
-        vec![size / count; count]
     } else {
-        return Err(node.invalid(format!("{size} elements in {count} parts")));
+        // The last part may be smaller.
+        let part = size.div_ceil(count.max(1));
+        let parts = (0..count).map(|number| {
+            let start = number.checked_mul(part)?;
+            size.checked_sub(start).map(|rest| rest.min(part))
+        });
+        parts
+            .collect::<Option<_>>()
+            .ok_or_else(|| node.invalid(format!("{size} elements in {count} parts")))?
     };
     let total = parts
         .iter()
@@ -468,8 +475,171 @@ pub(crate) fn infer(node: &Node, operands: &Operands<'_>) -> Result<Vec<Vec<usiz
             .into_iter()
             .map(|size| usize::try_from(size).map_err(|_| node.invalid("a negative size")))
             .collect::<Result<_>>()?,
+        Op::Normalise(normalise) => {
+            let shape = first()?;
+            row_length(node, normalise, &shape)?;
+            shape
+        }
+        Op::TopK { axis, .. } => {
+            let mut shape = first()?;
+            let axis = axis_of(node, *axis, shape.len())?;
+            let wanted = only(node, operands, 1)?;
+            if shape[axis] > EXACT {
+                return Err(node.unsupported(format!("an axis of {}", shape[axis])));
+            }
+            shape[axis] = usize::try_from(wanted)
+                .ok()
+                .filter(|&wanted| wanted <= shape[axis])
+                .ok_or_else(|| node.invalid(format!("the largest {wanted} of {}", shape[axis])))?;
+            return Ok(vec![shape.clone(), shape]);
+        }
+        Op::GatherElements { axis } => {
+            let (shape, indices) = (operands.shape(node, 0)?, operands.shape(node, 1)?);
+            let axis = axis_of(node, *axis, shape.len())?;
+            let fits = indices.len() == shape.len()
+                && (0..shape.len()).all(|i| i == axis || indices[i] <= shape[i]);
+            if !fits {
+                return Err(node.invalid(format!("indices {indices:?} into {shape:?}")));
+            }
+            indices.to_vec()
+        }
+        Op::ScatterNd => {
+            let (shape, indices) = (operands.shape(node, 0)?, operands.shape(node, 1)?);
+            let updates = operands.shape(node, 2)?;
+            let fits = indices.split_last().is_some_and(|(&depth, lead)| {
+                depth <= shape.len() && updates.iter().eq(lead.iter().chain(&shape[depth..]))
+            });
+            if !fits {
+                return Err(node.invalid(format!("{updates:?} at {indices:?} of {shape:?}")));
+            }
+            shape.to_vec()
+        }
+        Op::Where => {
+            let sides = broadcast(node, operands.shape(node, 1)?, operands.shape(node, 2)?)?;
+            broadcast(node, operands.shape(node, 0)?, &sides)?
+        }
+        Op::Expand => broadcast(node, operands.shape(node, 0)?, &sizes(node, operands, 1)?)?,
+        Op::Tile => {
+            let (shape, repeats) = (operands.shape(node, 0)?, sizes(node, operands, 1)?);
+            if shape.len() != repeats.len() {
+                return Err(node.invalid(format!("{shape:?} {repeats:?} times")));
+            }
+            let repeated = shape.iter().zip(&repeats).map(|(a, b)| a.checked_mul(*b));
+            repeated.collect::<Option<_>>().ok_or_else(too_large)?
+        }
+        Op::Range => vec![range(node, operands)?.2],
+        Op::CumulativeSum { axis } => {
+            let shape = first()?;
+            axis_of(node, *axis, shape.len())?;
+            shape
+        }
+        Op::GridSample(_) => {
+            let [batch, height, width, channels] = operands.map(node)?;
+            match *operands.shape(node, 1)? {
+                [images, rows, columns, 2] if images == batch && height > 0 && width > 0 => {
+                    vec![batch, rows, columns, channels]
+                }
+                _ => return Err(node.invalid(format!("a grid of {:?}", operands.shapes[1]))),
+            }
+        }
+        Op::Deformable(deformable) => deformed(node, deformable, operands)?,
     };
     Ok(vec![one])
+}
+
+/// The only number of an input that is known.
+fn only(node: &Node, operands: &Operands<'_>, index: usize) -> Result<i64> {
+    match operands.integers(node, index)?.as_slice() {
+        &[value] => Ok(value),
+        other => Err(node.invalid(format!("{} numbers for one", other.len()))),
+    }
+}
+
+/// Sizes that an input says.
+fn sizes(node: &Node, operands: &Operands<'_>, index: usize) -> Result<Vec<usize>> {
+    let sizes = operands.integers(node, index)?;
+    sizes
+        .into_iter()
+        .map(|size| usize::try_from(size).map_err(|_| node.invalid(format!("a size of {size}"))))
+        .collect()
+}
+
+/// How many elements are normalised together.
+pub(crate) fn row_length(node: &Node, normalise: &Normalise, shape: &[usize]) -> Result<usize> {
+    let rows = shape.len().checked_sub(normalise.axes);
+    let length = rows
+        .filter(|_| normalise.axes > 0)
+        .and_then(|start| count(&shape[start..]))
+        .filter(|&length| length > 0)
+        .ok_or_else(|| node.invalid(format!("no {} axes in {shape:?}", normalise.axes)))?;
+    let fits = |values: &Option<_>| {
+        let values: &Option<std::sync::Arc<[f32]>> = values;
+        values.as_ref().is_none_or(|values| values.len() == length)
+    };
+    if !fits(&normalise.gamma) || !fits(&normalise.beta) {
+        return Err(node.invalid(format!("other factors than {length}")));
+    }
+    Ok(length)
+}
+
+/// First number, step and how many numbers of a range.
+pub(crate) fn range(node: &Node, operands: &Operands<'_>) -> Result<(f64, f64, usize)> {
+    let number = |index: usize| {
+        let known = operands.known.get(index).copied().flatten();
+        known
+            .and_then(Tensor::only)
+            .map(f64::from)
+            .ok_or_else(|| node.invalid(format!("input {index} must be a number known before")))
+    };
+    let (start, limit, step) = (number(0)?, number(1)?, number(2)?);
+    let length = ((limit - start) / step).ceil().max(0.0);
+    // What is not a number is not below either.
+    if !(length <= KNOWN as f64) {
+        return Err(node.invalid(format!("a range from {start} to {limit} by {step}")));
+    }
+    Ok((start, step, length as usize))
+}
+
+/// The shape of a deformable attention's result.
+fn deformed(node: &Node, deformable: &Deformable, operands: &Operands<'_>) -> Result<Vec<usize>> {
+    let shapes = (
+        operands.shape(node, 0)?,
+        operands.shape(node, 1)?,
+        operands.shape(node, 2)?,
+        operands.shape(node, 3)?,
+    );
+    let (
+        &[batch, places, width],
+        &[boxed, queries, 4],
+        &[offset, offset_queries, offsets],
+        &[weighted, weight_queries, weights],
+    ) = shapes
+    else {
+        return Err(node.invalid(format!("operands of {shapes:?}")));
+    };
+    let of_maps = deformable.maps.iter().try_fold(0usize, |sum, map| {
+        let map = map[0].checked_mul(map[1])?;
+        (map > 0).then(|| sum.checked_add(map))?
+    });
+    let samples = deformable
+        .heads
+        .checked_mul(deformable.maps.len())
+        .and_then(|samples| samples.checked_mul(deformable.points));
+    let fits = of_maps == Some(places)
+        && samples == Some(weights)
+        && samples.and_then(|samples| samples.checked_mul(2)) == Some(offsets)
+        && [boxed, offset, weighted]
+            .iter()
+            .all(|&images| images == batch)
+        && [offset_queries, weight_queries]
+            .iter()
+            .all(|&q| q == queries)
+        && weights > 0
+        && width.is_multiple_of(deformable.heads);
+    if !fits {
+        return Err(node.invalid(format!("{shapes:?} for {deformable:?}")));
+    }
+    Ok(vec![batch, queries, width])
 }
 
 /// The order of a transpose.
@@ -488,162 +658,4 @@ pub(crate) fn order_of(node: &Node, order: &[usize], rank: usize) -> Result<Vec<
         return Err(node.invalid(format!("{order:?} is no order of {rank} axes")));
     }
     Ok(order.to_vec())
-}
-
-/// The results of a node whose inputs are known, if they are small and the operation is one that shapes are
-/// made with. `shapes` are the results' from [`infer`].
-pub(crate) fn evaluate(
-    node: &Node,
-    operands: &Operands<'_>,
-    shapes: &[Vec<usize>],
-) -> Result<Option<Vec<Tensor>>> {
-    if matches!(node.op, Op::Shape) {
-        let sizes = operands.shape(node, 0)?.iter().map(|&size| size as f32);
-        return Ok(Some(vec![Tensor::list(sizes.collect())]));
-    }
-    let inputs: Option<Vec<&Tensor>> = operands.known.iter().copied().collect();
-    let (Some(inputs), Some(shape)) = (inputs, shapes.first()) else {
-        return Ok(None);
-    };
-    if shapes
-        .iter()
-        .any(|shape| count(shape).is_none_or(|n| n > KNOWN))
-    {
-        return Ok(None);
-    }
-    let Some(&x) = inputs.first() else {
-        return Ok(None);
-    };
-    let made = |data| Tensor::new(shape, data);
-    let result = match &node.op {
-        Op::Map(function) => {
-            let channels = x.shape().last().copied().unwrap_or(1).max(1);
-            made(
-                x.data()
-                    .iter()
-                    .enumerate()
-                    .map(|(at, &value)| function.of(value, at % channels))
-                    .collect(),
-            )?
-        }
-        Op::Arithmetic(arithmetic) => {
-            let offsets = |tensor: &Tensor| {
-                let mut offsets = Vec::new();
-                each_offset(shape, &broadcast_strides(tensor.shape(), shape), |offset| {
-                    offsets.push(offset)
-                });
-                offsets
-            };
-            let y = inputs[1];
-            made(
-                offsets(x)
-                    .into_iter()
-                    .zip(offsets(y))
-                    .map(|(a, b)| arithmetic.of(x.data()[a], y.data()[b]))
-                    .collect(),
-            )?
-        }
-        Op::Transpose(order) => x.transposed(&order_of(node, order, x.shape().len())?),
-        Op::Reshape { .. } | Op::Squeeze(_) | Op::Unsqueeze(_) => match x.reshaped(shape) {
-            Some(tensor) => tensor,
-            None => return Ok(None),
-        },
-        Op::Concat { axis } => {
-            let axis = axis_of(node, *axis, shape.len())?;
-            let outer: usize = shape[..axis].iter().product();
-            let inner: usize = shape[axis + 1..].iter().product();
-            let mut data = Vec::new();
-            for row in 0..outer {
-                for tensor in &inputs {
-                    let length = tensor.shape()[axis] * inner;
-                    data.extend_from_slice(&tensor.data()[row * length..(row + 1) * length]);
-                }
-            }
-            made(data)?
-        }
-        Op::Slice => {
-            let strides = row_major(x.shape());
-            let parts = slices(node, operands)?;
-            let mut data = Vec::new();
-            let lengths: Vec<usize> = parts.iter().map(|part| part.2).collect();
-            let places = row_major(&lengths);
-            let total = count(&lengths).unwrap_or(0);
-            for at in 0..total {
-                let offset: i64 = parts
-                    .iter()
-                    .enumerate()
-                    .map(|(axis, &(start, step, length))| {
-                        let index = (at / places[axis] % length) as i64;
-                        (start as i64 + index * step) * strides[axis] as i64
-                    })
-                    .sum();
-                data.push(x.data()[offset as usize]);
-            }
-            made(data)?
-        }
-        Op::Gather { axis } => {
-            let axis = axis_of(node, *axis, x.shape().len())?;
-            let size = x.shape()[axis];
-            let outer: usize = x.shape()[..axis].iter().product();
-            let inner: usize = x.shape()[axis + 1..].iter().product();
-            let mut data = Vec::new();
-            for row in 0..outer {
-                for index in inputs[1].to_integers() {
-                    let index = if index < 0 {
-                        index.saturating_add(size as i64)
-                    } else {
-                        index
-                    };
-                    let index = usize::try_from(index)
-                        .ok()
-                        .filter(|&index| index < size)
-                        .ok_or_else(|| node.invalid(format!("index {index} of {size}")))?;
-                    let start = (row * size + index) * inner;
-                    data.extend_from_slice(&x.data()[start..start + inner]);
-                }
-            }
-            made(data)?
-        }
-        Op::SparseToDense => {
-            let [indices, _, values, default] = inputs.as_slice() else {
-                return Err(node.invalid("four inputs are needed"));
-            };
-            let default = default
-                .only()
-                .ok_or_else(|| node.invalid("a default that is not a scalar"))?;
-            let mut data = vec![default; count(shape).unwrap_or(0)];
-            let strides = row_major(shape);
-            let rank = shape.len().max(1);
-            for (at, index) in indices.to_integers().chunks(rank).enumerate() {
-                let mut offset = 0;
-                for (axis, &i) in index.iter().enumerate() {
-                    let size = shape.get(axis).copied().unwrap_or(1);
-                    let i = usize::try_from(i)
-                        .ok()
-                        .filter(|&i| i < size)
-                        .ok_or_else(|| node.invalid(format!("index {i} of {size}")))?;
-                    offset += i * strides.get(axis).copied().unwrap_or(1);
-                }
-                let value = values.data().get(at).or(values.data().first());
-                if let (Some(place), Some(&value)) = (data.get_mut(offset), value) {
-                    *place = value;
-                }
-            }
-            made(data)?
-        }
-        _ => return Ok(None),
-    };
-    Ok(Some(vec![result]))
-}
-
-/// Distances with which a row-major tensor of `shape` is read as `wide`.
-pub(crate) fn broadcast_strides(shape: &[usize], wide: &[usize]) -> Vec<usize> {
-    let strides = row_major(shape);
-    let missing = wide.len() - shape.len();
-    (0..wide.len())
-        .map(|axis| match axis.checked_sub(missing) {
-            Some(axis) if shape[axis] != 1 => strides[axis],
-            _ => 0,
-        })
-        .collect()
 }

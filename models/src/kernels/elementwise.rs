@@ -143,6 +143,15 @@ multiversion! {
     pub unsafe fn blend(isa, out: *mut f32, corners: [*const f32; 4], weights: [f32; 2], count: usize) = blend_body
 }
 
+multiversion! {
+    /// `out = w0 a + w1 b + w2 c + w3 d` for `count` neighbouring values of the four corners, added to what is
+    /// there if `add`.
+    ///
+    /// # Safety
+    /// As [`map`].
+    pub unsafe fn mix(isa, out: *mut f32, corners: [*const f32; 4], weights: [f32; 4], count: usize, add: bool) = mix_body
+}
+
 /// A value for every vector of a line of columns: `whole` columns in whole vectors, then `rest`. A macro and not
 /// a function of a function: a closure is not sure to be inlined, and outside of the entry point the vector
 /// instructions are not enabled.
@@ -195,6 +204,34 @@ unsafe fn blend_body<S: Simd>(
             let above = S::fma(S::sub(b, a), right, a);
             let below = S::fma(S::sub(d, c), right, c);
             S::fma(S::sub(below, above), down, above)
+        });
+    }
+}
+
+#[inline(always)]
+unsafe fn mix_body<S: Simd>(
+    out: *mut f32,
+    corners: [*const f32; 4],
+    weights: [f32; 4],
+    count: usize,
+    add: bool,
+) {
+    let whole = count / S::LANES * S::LANES;
+    let rest = count - whole;
+    // SAFETY: the caller's contract.
+    unsafe {
+        let (a, b) = (S::splat(weights[0]), S::splat(weights[1]));
+        let (c, d) = (S::splat(weights[2]), S::splat(weights[3]));
+        line!(S, out, whole, rest, |column, lanes| {
+            let before = if add {
+                read::<S>(out.add(column).cast_const(), lanes)
+            } else {
+                S::splat(0.0)
+            };
+            let sum = S::fma(a, read::<S>(corners[0].add(column), lanes), before);
+            let sum = S::fma(b, read::<S>(corners[1].add(column), lanes), sum);
+            let sum = S::fma(c, read::<S>(corners[2].add(column), lanes), sum);
+            S::fma(d, read::<S>(corners[3].add(column), lanes), sum)
         });
     }
 }

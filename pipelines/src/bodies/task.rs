@@ -4,21 +4,24 @@ use super::movenet::{self, SIDE};
 use super::{Bodies, Body};
 use crate::error::Result;
 use crate::image::{ImageLimits, decode};
-use crate::objects::{nanodet, task::detections};
+use crate::objects::detector::Detector;
+use crate::objects::{SharedDetector, task};
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit};
 use crate::vision::Area;
 use crate::vision::network::{Network, decode_all};
+use crate::vision::preprocess::Shown;
 use crate::vision::resample::whole_pixels;
 use bytes::Bytes;
 use escala_models::Compute;
 use escala_weights::{Progress, Store};
 use image::{Rgb, RgbImage};
+use std::sync::Arc;
 
 /// The catalogue's name of the network for points.
 pub const MODEL: &str = "movenet-lightning";
 
-/// COCO's class of people.
-const PERSON: usize = 0;
+/// The label of people.
+const PERSON: &str = "Person";
 /// How much is added to each side of a person's box, as a part of it.
 const MARGIN: f32 = 0.1;
 
@@ -31,16 +34,18 @@ pub struct BodiesInput {
     pub most: usize,
 }
 
-/// People in images by NanoDet and MoveNet.
-#[derive(Clone, Copy, Debug, Default)]
+/// People in images by a detector and MoveNet.
+#[derive(Clone, Debug, Default)]
 pub struct BodiesTask {
+    detector: SharedDetector,
     limits: ImageLimits,
 }
 
 impl BodiesTask {
-    /// The task for images within `limits`.
-    pub fn new(limits: ImageLimits) -> Self {
-        Self { limits }
+    /// The task for images within `limits`, by the detector in this place; where that does not know people, the
+    /// built-in one looks for them.
+    pub fn new(detector: SharedDetector, limits: ImageLimits) -> Self {
+        Self { detector, limits }
     }
 }
 
@@ -62,8 +67,8 @@ impl Task for BodiesTask {
         weights: &Store,
         progress: &dyn Progress,
     ) -> std::result::Result<(), escala_weights::Error> {
-        let mut models = [MODEL, crate::objects::task::MODEL].into_iter();
-        models.try_for_each(|model| weights.ensure(model, progress).map(drop))
+        weights.ensure(MODEL, progress)?;
+        self.detector.fetch(weights, progress)
     }
 
     fn unit(&self) -> Unit {
@@ -71,7 +76,7 @@ impl Task for BodiesTask {
     }
 
     fn cost(&self, input: &BodiesInput) -> u64 {
-        self.limits.cost(&input.image) + u64::from(nanodet::SIDE * nanodet::SIDE)
+        self.limits.cost(&input.image) + task::PIXELS
     }
 
     fn limits(&self) -> Limits {
@@ -85,12 +90,16 @@ impl Task for BodiesTask {
 
     fn memory_estimate(&self) -> Option<u64> {
         // 3.8 and 2.3 million parameters of four bytes and the maps of a run.
-        Some(80_000_000)
+        self.detector.is_builtin().then_some(80_000_000)
     }
 
     fn load(&self, context: &LoadContext<'_>) -> Result<BodiesPipeline> {
+        let mut people = self.detector.load(context)?;
+        if !people.knows(PERSON) {
+            people = Arc::new(Detector::builtin(context)?);
+        }
         Ok(BodiesPipeline {
-            people: Network::tfjs(context, crate::objects::task::MODEL)?,
+            people,
             points: Network::tfjs(context, MODEL)?,
             limits: self.limits,
         })
@@ -99,7 +108,7 @@ impl Task for BodiesTask {
 
 /// The loaded networks.
 pub struct BodiesPipeline {
-    people: Network,
+    people: Arc<Detector>,
     points: Network,
     limits: ImageLimits,
 }
@@ -109,15 +118,16 @@ impl BodiesPipeline {
         &self,
         compute: &Compute,
         image: &RgbImage,
-        pixels: &[f32],
+        shown: &Shown,
         most: usize,
     ) -> Result<Bodies> {
         let (width, height) = image.dimensions();
-        let found = detections(&self.people, compute, (width, height), pixels)?;
-        let people = found
-            .into_iter()
-            .filter(|found| found.class == PERSON)
-            .take(most);
+        let found = self.people.find(compute, shown)?;
+        let people = found.into_iter().filter(|found| {
+            let kind = self.people.kind(found.class);
+            kind.is_some_and(|kind| kind.name == PERSON)
+        });
+        let people = people.take(most);
         let mut bodies = Vec::new();
         for person in people {
             let Area {
@@ -169,13 +179,13 @@ impl Pipeline for BodiesPipeline {
     fn run(&self, compute: &Compute, batch: &[BodiesInput]) -> Vec<Result<Bodies>> {
         let prepared = decode_all(compute, batch, |input| {
             let image = decode(&input.image, &self.limits)?;
-            let pixels = nanodet::input(&image);
-            Ok((image, pixels))
+            let shown = self.people.show(&image);
+            Ok((image, shown))
         });
         let each = prepared.into_iter().zip(batch);
         each.map(|(prepared, input)| {
-            let (image, pixels) = prepared?;
-            self.find(compute, &image, &pixels, input.most)
+            let (image, shown) = prepared?;
+            self.find(compute, &image, &shown, input.most)
         })
         .collect()
     }

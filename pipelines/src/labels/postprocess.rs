@@ -24,6 +24,14 @@ pub fn probabilities(logits: &[f32]) -> Result<Vec<f64>> {
             ),
         ));
     }
+    softmax(logits)
+}
+
+/// Softmax of any number of scores.
+///
+/// # Errors
+/// `Internal` when one of them is not finite.
+pub fn softmax(logits: &[f32]) -> Result<Vec<f64>> {
     if let Some(class) = logits.iter().position(|score| !score.is_finite()) {
         return Err(Error::new(
             Kind::Internal,
@@ -39,16 +47,26 @@ pub fn probabilities(logits: &[f32]) -> Result<Vec<f64>> {
     Ok(powers.into_iter().map(|power| power / sum).collect())
 }
 
-/// The labels that the options ask for: by confidence, among equals the more specific first, then by name.
-pub fn labels(taxonomy: &Taxonomy, probabilities: &[f64], options: &LabelsOptions) -> Vec<Label> {
+/// The labels that the options ask for: by confidence, among equals the more specific first, then by name. Where more
+/// than one class may hold, a label is as sure as the surest of its classes instead of all together.
+pub fn labels(
+    taxonomy: &Taxonomy,
+    probabilities: &[f64],
+    exclusive: bool,
+    options: &LabelsOptions,
+) -> Vec<Label> {
     let nodes = taxonomy.nodes();
+    let join = |sum: &mut f64, probability: f64| match exclusive {
+        true => *sum += probability,
+        false => *sum = sum.max(probability),
+    };
     // Classes are added in the same order everywhere: rounding cannot make a descendant surer.
     let mut sums = vec![0f64; nodes.len()];
     for (class, &probability) in probabilities.iter().enumerate() {
         let label = taxonomy.of_class(class);
-        sums[label] += probability;
+        join(&mut sums[label], probability);
         for &ancestor in &nodes[label].ancestors {
-            sums[ancestor] += probability;
+            join(&mut sums[ancestor], probability);
         }
     }
     let filter = Filter::new(&options.filters);
@@ -79,7 +97,11 @@ pub fn labels(taxonomy: &Taxonomy, probabilities: &[f64], options: &LabelsOption
                     .iter()
                     .map(|&ancestor| nodes[ancestor].name.clone())
                     .collect(),
-                categories: vec![node.category.clone()],
+                categories: Some(&node.category)
+                    .filter(|category| !category.is_empty())
+                    .into_iter()
+                    .cloned()
+                    .collect(),
                 aliases: node.aliases.clone(),
             }
         })
@@ -160,7 +182,7 @@ mod tests {
             (281, 0.16692),
             (287, 0.01537),
         ]);
-        let found = labels(taxonomy(), &photo, &LabelsOptions::default());
+        let found = labels(taxonomy(), &photo, true, &LabelsOptions::default());
         let mut sorted = names(&found);
         sorted.sort_unstable();
         assert_eq!(sorted, ["Animal", "Cat", "Feline", "Mammal", "Pet"]);
@@ -172,6 +194,7 @@ mod tests {
         let low = labels(
             taxonomy(),
             &photo,
+            true,
             &LabelsOptions {
                 min_confidence: 40.0,
                 ..LabelsOptions::default()
@@ -188,6 +211,7 @@ mod tests {
         let found = labels(
             taxonomy(),
             &with(&[(836, 0.5), (837, 0.4)]),
+            true,
             &LabelsOptions::default(),
         );
         let sunglasses = found
@@ -202,12 +226,13 @@ mod tests {
         // One class has everything: its whole chain is equally sure.
         let mut certain = vec![0.0; CLASSES];
         certain[967] = 1.0;
-        let found = labels(taxonomy(), &certain, &LabelsOptions::default());
+        let found = labels(taxonomy(), &certain, true, &LabelsOptions::default());
         assert_eq!(names(&found), ["Espresso", "Coffee", "Beverage", "Food"]);
         assert!(found.iter().all(|label| label.confidence == 100.0));
         let one = labels(
             taxonomy(),
             &certain,
+            true,
             &LabelsOptions {
                 max_labels: 1,
                 ..LabelsOptions::default()
@@ -225,7 +250,7 @@ mod tests {
                 min_confidence: 30.0,
                 ..LabelsOptions::default()
             };
-            let mut names: Vec<String> = labels(taxonomy(), &mixed, &options)
+            let mut names: Vec<String> = labels(taxonomy(), &mixed, true, &options)
                 .into_iter()
                 .map(|label| label.name)
                 .collect();
@@ -333,7 +358,7 @@ mod tests {
             min_confidence in 0.0f32..100.0,
         ) {
             let shares = probabilities(&seed).unwrap();
-            let all = labels(taxonomy(), &shares, &everything());
+            let all = labels(taxonomy(), &shares, true, &everything());
             prop_assert_eq!(all.len(), taxonomy().nodes().len());
             let sure: HashMap<&str, f32> = all.iter().map(|label| (label.name.as_str(), label.confidence)).collect();
             for label in &all {
@@ -344,7 +369,7 @@ mod tests {
             }
             prop_assert!(all.windows(2).all(|pair| pair[0].confidence >= pair[1].confidence));
             let options = LabelsOptions { max_labels, min_confidence, ..LabelsOptions::default() };
-            let some = labels(taxonomy(), &shares, &options);
+            let some = labels(taxonomy(), &shares, true, &options);
             let sure = all.iter().filter(|label| label.confidence >= min_confidence);
             let expected: Vec<Label> = sure.take(max_labels).cloned().collect();
             prop_assert_eq!(some, expected);

@@ -4,17 +4,21 @@
 //! crops wait for the network, which sees the batch at once. An image that cannot be decoded fails alone.
 
 use super::postprocess::{labels, probabilities};
-use super::taxonomy::{CLASSES, Taxonomy};
+use super::taxonomy::Taxonomy;
 use super::{Labels, LabelsInput, LabelsOptions};
 use crate::error::{Error, Kind, Result};
 use crate::image::properties::{ImageProperties, measure};
 use crate::image::resize::{Crop, bicubic};
 use crate::image::{ImageLimits, decode};
+use crate::image_classes::ImageClassifier;
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit, unavailable};
+use crate::vision::model;
 use bytes::Bytes;
 use escala_models::Compute;
+use escala_weights::{Progress, Store};
 use image::{Rgb, RgbImage};
 use parking_lot::Mutex;
+use std::sync::Arc;
 
 /// The catalogue's name of the network.
 pub const MODEL: &str = "efficientnet-lite0";
@@ -26,29 +30,65 @@ const SIDE: u32 = 224;
 /// Numbers in what the network sees of one image.
 const VALUES: usize = (SIDE * SIDE * 3) as usize;
 
-/// A network that scores the [`CLASSES`] classes.
+/// A network that scores classes. What is said here of an image and of scores holds unless an implementation says
+/// otherwise in all of the methods that it may leave out.
 pub trait Classifier: Send + Sync + 'static {
-    /// Scores before softmax, `CLASSES` for each image. An image is 224 x 224 x 3 numbers by row, column and
+    /// Scores before softmax, [`CLASSES`](super::taxonomy::CLASSES) for each image. An image is 224 x 224 x 3 numbers by row, column and
     /// channel (red, green, blue), each `(value - 127) / 128` of an 8-bit value.
     ///
     /// # Errors
     /// When the network fails; for the whole batch.
     fn logits(&self, compute: &Compute, images: &[f32]) -> Result<Vec<f32>>;
 
+    /// What the network sees of an image, [`Classifier::values`] numbers.
+    fn input(&self, image: &RgbImage) -> Vec<f32> {
+        network_input(image)
+    }
+
+    /// Numbers that it sees of an image.
+    fn values(&self) -> usize {
+        VALUES
+    }
+
+    /// The probability of each class from one image's scores.
+    ///
+    /// # Errors
+    /// When the scores are not what they should be.
+    fn probabilities(&self, scores: &[f32]) -> Result<Vec<f64>> {
+        probabilities(scores)
+    }
+
+    /// Whether exactly one class holds, so that the probabilities of an image sum to one.
+    fn exclusive(&self) -> bool {
+        true
+    }
+
     /// Bytes that the network holds.
     fn memory(&self) -> u64;
 }
 
-/// Labels of images by EfficientNet-Lite0.
-#[derive(Clone, Copy, Debug, Default)]
+/// Labels of images by EfficientNet-Lite0, or by the classifier that the operator named.
+#[derive(Clone, Debug, Default)]
 pub struct LabelsTask {
     limits: ImageLimits,
+    named: Option<Arc<str>>,
 }
 
 impl LabelsTask {
     /// The task for images within `limits`.
     pub fn new(limits: ImageLimits) -> Self {
-        Self { limits }
+        Self {
+            limits,
+            named: None,
+        }
+    }
+
+    /// The same by the classifier that is named, if one is.
+    pub fn with_classifier(self, named: Option<&str>) -> Self {
+        Self {
+            named: named.filter(|&named| named != MODEL).map(Arc::from),
+            ..self
+        }
     }
 }
 
@@ -62,7 +102,15 @@ impl Task for LabelsTask {
     }
 
     fn model(&self) -> &str {
-        MODEL
+        self.named.as_deref().unwrap_or(MODEL)
+    }
+
+    fn fetch(
+        &self,
+        weights: &Store,
+        progress: &dyn Progress,
+    ) -> std::result::Result<(), escala_weights::Error> {
+        model::fetch(self.model(), weights, progress).map(drop)
     }
 
     fn unit(&self) -> Unit {
@@ -88,10 +136,13 @@ impl Task for LabelsTask {
 
     fn memory_estimate(&self) -> Option<u64> {
         // 4.65 million parameters of four bytes, their packing, and the taxonomy.
-        Some(20_000_000)
+        self.named.is_none().then_some(20_000_000)
     }
 
     fn load(&self, context: &LoadContext<'_>) -> Result<LabelsPipeline> {
+        if let Some(named) = &self.named {
+            return LabelsPipeline::named(named, context, self.limits);
+        }
         let files = context
             .weights
             .ensure(MODEL, &escala_weights::Silent)
@@ -108,6 +159,8 @@ impl Task for LabelsTask {
 pub struct LabelsPipeline {
     network: Box<dyn Classifier>,
     taxonomy: Taxonomy,
+    /// Version of network and taxonomy.
+    version: String,
     limits: ImageLimits,
 }
 
@@ -124,23 +177,35 @@ impl LabelsPipeline {
     /// # Errors
     /// `Internal` when the taxonomy built into the program is damaged.
     pub fn new(network: Box<dyn Classifier>, limits: ImageLimits) -> Result<Self> {
-        let taxonomy = Taxonomy::builtin().map_err(|source| {
-            Error::new(
-                Kind::Internal,
-                format!("the label taxonomy is damaged: {source}"),
-            )
-            .with_source(source)
-        })?;
         Ok(Self {
             network,
+            taxonomy: taxonomy()?,
+            version: MODEL_VERSION.to_owned(),
+            limits,
+        })
+    }
+
+    /// A pipeline around the classifier that the operator named. Its classes are labels; where they are ImageNet's in
+    /// their usual order, they are those of the taxonomy.
+    fn named(reference: &str, context: &LoadContext<'_>, limits: ImageLimits) -> Result<Self> {
+        let classifier = ImageClassifier::load(reference, context)?;
+        let mut taxonomy = taxonomy()?;
+        if !classifier.is_imagenet() {
+            let names: Vec<&str> = classifier.names().iter().map(|name| &**name).collect();
+            taxonomy = taxonomy.for_classes(&names);
+        }
+        Ok(Self {
+            network: Box::new(classifier),
             taxonomy,
+            version: reference.to_owned(),
             limits,
         })
     }
 
     fn prepare(&self, input: &LabelsInput) -> Result<Prepared> {
         let image = decode(&input.image, &self.limits)?;
-        let pixels = input.options.general_labels.then(|| network_input(&image));
+        let wanted = input.options.general_labels;
+        let pixels = wanted.then(|| self.network.input(&image));
         let properties = input.options.properties.map(|most| measure(&image, most));
         Ok(Prepared { pixels, properties })
     }
@@ -157,9 +222,9 @@ impl LabelsPipeline {
         if images.is_empty() {
             return Ok(Vec::new());
         }
-        let count = images.len() / VALUES;
+        let count = images.len() / self.network.values().max(1);
         let scores = self.network.logits(compute, &images)?;
-        if scores.len() != count * CLASSES {
+        if scores.len() != count * self.taxonomy.classes() {
             let message = format!(
                 "the network answered {} scores for {count} images",
                 scores.len()
@@ -167,6 +232,44 @@ impl LabelsPipeline {
             return Err(Error::new(Kind::Internal, message));
         }
         Ok(scores)
+    }
+}
+
+/// The labels that ship with this version.
+fn taxonomy() -> Result<Taxonomy> {
+    Taxonomy::builtin().map_err(|source| {
+        let message = format!("the label taxonomy is damaged: {source}");
+        Error::new(Kind::Internal, message).with_source(source)
+    })
+}
+
+impl Classifier for ImageClassifier {
+    fn logits(&self, compute: &Compute, images: &[f32]) -> Result<Vec<f32>> {
+        let mut scores = Vec::new();
+        for pixels in images.chunks_exact(self.values().max(1)) {
+            scores.extend(self.scores(compute, pixels)?);
+        }
+        Ok(scores)
+    }
+
+    fn input(&self, image: &RgbImage) -> Vec<f32> {
+        ImageClassifier::input(self, image)
+    }
+
+    fn values(&self) -> usize {
+        ImageClassifier::values(self)
+    }
+
+    fn probabilities(&self, scores: &[f32]) -> Result<Vec<f64>> {
+        ImageClassifier::probabilities(self, scores)
+    }
+
+    fn exclusive(&self) -> bool {
+        ImageClassifier::exclusive(self)
+    }
+
+    fn memory(&self) -> u64 {
+        ImageClassifier::memory(self)
     }
 }
 
@@ -220,16 +323,18 @@ impl Pipeline for LabelsPipeline {
         let answer = |item: Prepared, options: &LabelsOptions, next: &mut usize| {
             let labels = if item.pixels.is_some() {
                 let scores = scores.as_ref().map_err(Clone::clone)?;
-                let mine = &scores[*next * CLASSES..(*next + 1) * CLASSES];
+                let classes = self.taxonomy.classes();
+                let mine = &scores[*next * classes..(*next + 1) * classes];
                 *next += 1;
-                labels(&self.taxonomy, &probabilities(mine)?, options)
+                let shares = self.network.probabilities(mine)?;
+                labels(&self.taxonomy, &shares, self.network.exclusive(), options)
             } else {
                 Vec::new()
             };
             Ok(Labels {
                 labels,
                 properties: item.properties,
-                model_version: MODEL_VERSION.to_owned(),
+                model_version: self.version.clone(),
             })
         };
         prepared
@@ -243,6 +348,7 @@ impl Pipeline for LabelsPipeline {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::labels::taxonomy::CLASSES;
     use image::ImageFormat;
     use std::io::Cursor;
     use std::sync::atomic::{AtomicUsize, Ordering};

@@ -8,6 +8,7 @@
 //! nodes such as "artifact" are not in the data.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Classes of the network: ImageNet-1k.
 pub const CLASSES: usize = 1000;
@@ -176,6 +177,94 @@ impl Taxonomy {
         })
     }
 
+    /// The taxonomy for a classifier with other classes: a class whose name is a label's, or another name of one, is
+    /// that label; every other is a label of its own, without parents, category and aliases. Labels that no class is a
+    /// kind of are left out.
+    pub fn for_classes(&self, names: &[&str]) -> Self {
+        let mut known = HashMap::new();
+        for (index, node) in self.nodes.iter().enumerate() {
+            for alias in &node.aliases {
+                known.entry(alias.to_lowercase()).or_insert(index);
+            }
+        }
+        // A label's own name counts more than that of another one's alias.
+        let own = self.nodes.iter().enumerate();
+        known.extend(own.map(|(index, node)| (node.name.to_lowercase(), index)));
+        let mut wanted: Vec<bool> = vec![false; self.nodes.len()];
+        for name in names {
+            if let Some(&index) = known.get(&name.trim().to_lowercase()) {
+                wanted[index] = true;
+                for &ancestor in &self.nodes[index].ancestors {
+                    wanted[ancestor] = true;
+                }
+            }
+        }
+        let mut places = vec![0; self.nodes.len()];
+        let mut nodes: Vec<Node> = Vec::new();
+        for (index, node) in self
+            .nodes
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| wanted[*index])
+        {
+            places[index] = nodes.len();
+            nodes.push(node.clone());
+        }
+        for node in &mut nodes {
+            for ancestor in &mut node.ancestors {
+                *ancestor = places[*ancestor];
+            }
+        }
+        let mut own: HashMap<String, usize> = HashMap::new();
+        let mut classes = Vec::with_capacity(names.len());
+        for name in names {
+            let lower = name.trim().to_lowercase();
+            let place = match known.get(&lower) {
+                Some(&index) => places[index],
+                None => *own.entry(lower).or_insert_with(|| {
+                    nodes.push(Node {
+                        name: name.trim().to_owned(),
+                        category: String::new(),
+                        aliases: Vec::new(),
+                        ancestors: Vec::new(),
+                    });
+                    nodes.len() - 1
+                }),
+            };
+            classes.push(place);
+        }
+        Self { nodes, classes }
+    }
+
+    /// How many classes there are.
+    pub fn classes(&self) -> usize {
+        self.classes.len()
+    }
+
+    /// The label of each class, by name.
+    pub fn class_names(&self) -> impl Iterator<Item = Arc<str>> {
+        let names = self.classes.iter().map(|&label| &self.nodes[label].name);
+        names.map(|name| name.as_str().into())
+    }
+
+    /// Whether these are names of the taxonomy's own classes in their order, as hubs write them: other names of a thing
+    /// after a comma, and here and there another word. In any other order next to none would agree.
+    pub fn knows_order(&self, names: &[String]) -> bool {
+        let agrees = |(class, name): (usize, &String)| {
+            let node = &self.nodes[self.classes[class]];
+            let ours = std::iter::once(&node.name).chain(&node.aliases);
+            let mut theirs = name.split(',').map(|part| part.trim().to_lowercase());
+            theirs.any(|part| ours.clone().any(|ours| ours.to_lowercase() == part))
+        };
+        names.len() == self.classes.len()
+            && 2 * names
+                .iter()
+                .enumerate()
+                .filter(|&pair| agrees(pair))
+                .count()
+                > names.len()
+    }
+
     /// All labels.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
@@ -184,7 +273,7 @@ impl Taxonomy {
     /// The label of a class, as an index into [`Taxonomy::nodes`].
     ///
     /// # Panics
-    /// When `class` is not below [`CLASSES`].
+    /// When `class` is not below [`Taxonomy::classes`].
     pub fn of_class(&self, class: usize) -> usize {
         self.classes[class]
     }

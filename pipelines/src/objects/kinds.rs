@@ -135,7 +135,45 @@ impl Kinds {
     pub fn all(&self) -> &[Kind] {
         &self.kinds
     }
+
+    /// The kinds of a detector whose classes have these names, by class. Those that COCO knows are its kinds; others are
+    /// labels without parents, categories and aliases. Names that say that a class is none, as in COCO's list of
+    /// ninety-one, have no kind.
+    pub fn of_names(&self, names: &[String]) -> Vec<Option<Kind>> {
+        let by_name: HashMap<&str, &Kind> =
+            self.kinds.iter().map(|k| (k.coco.as_str(), k)).collect();
+        let kind = |name: &String| {
+            let plain = name.trim().to_lowercase().replace('_', " ");
+            if matches!(
+                plain.as_str(),
+                "" | "n/a" | "background" | "no-object" | "no object"
+            ) {
+                return None;
+            }
+            let older = OLDER.iter().find(|(older, _)| *older == plain);
+            let coco = older.map_or(plain.as_str(), |(_, coco)| coco);
+            let own = || Kind {
+                coco: name.clone(),
+                name: name.trim().to_owned(),
+                category: String::new(),
+                parents: Vec::new(),
+                aliases: Vec::new(),
+            };
+            Some(by_name.get(coco).map_or_else(own, |&kind| kind.clone()))
+        };
+        names.iter().map(kind).collect()
+    }
 }
+
+/// Names that some lists of COCO's kinds have from Pascal VOC, and COCO's own.
+const OLDER: [(&str, &str); 6] = [
+    ("aeroplane", "airplane"),
+    ("diningtable", "dining table"),
+    ("motorbike", "motorcycle"),
+    ("pottedplant", "potted plant"),
+    ("sofa", "couch"),
+    ("tvmonitor", "tv"),
+];
 
 #[cfg(test)]
 mod tests {
@@ -222,6 +260,42 @@ mod tests {
         assert_eq!(parents("car"), "Transportation Vehicle");
         assert_eq!(parents("person"), "");
         assert!(parents("wine glass").contains("Drinking Glass"));
+    }
+
+    #[test]
+    fn other_detectors_kinds_are_known_by_name() {
+        let (_, kinds) = builtin();
+        let names = [
+            "N/A",
+            "person",
+            "Sofa",
+            "traffic_light",
+            "hard hat",
+            "tvmonitor",
+        ]
+        .map(str::to_owned);
+        let found = kinds.of_names(&names);
+        assert!(found[0].is_none());
+        let name = |at: usize| found[at].as_ref().unwrap().name.as_str();
+        assert_eq!(name(1), "Person");
+        assert_eq!(
+            found[2].as_ref(),
+            kinds.all().iter().find(|k| k.coco == "couch")
+        );
+        assert_eq!(
+            found[3].as_ref(),
+            kinds.all().iter().find(|k| k.coco == "traffic light")
+        );
+        assert_eq!(
+            found[5].as_ref(),
+            kinds.all().iter().find(|k| k.coco == "tv")
+        );
+        let own = found[4].as_ref().unwrap();
+        assert_eq!((own.name.as_str(), own.category.as_str()), ("hard hat", ""));
+        assert!(own.parents.is_empty() && own.aliases.is_empty());
+        for (_, coco) in OLDER {
+            assert!(kinds.all().iter().any(|kind| kind.coco == coco), "{coco}");
+        }
     }
 
     #[test]

@@ -7,11 +7,9 @@
 use super::Detection;
 use super::kinds::CLASSES;
 use crate::error::{Error, Kind, Result};
-use crate::image::resize::Crop;
 use crate::vision::Area;
 use crate::vision::boxes::{suppress, surer};
-use crate::vision::resample::{Canvas, Grid, bilinear};
-use image::RgbImage;
+use escala_weights::declaration::{Colours, Filter, Input, Layout, Resize};
 
 /// Pixels along each side of what the network sees.
 pub const SIDE: u32 = 416;
@@ -22,9 +20,18 @@ const DISTANCES: usize = 11;
 /// Numbers that a place answers for its box.
 pub const SIDES: usize = 4 * DISTANCES;
 
-/// Blue, green and red of the images it was trained on.
-const MEAN: [f32; 3] = [103.53, 116.28, 123.675];
-const DEVIATION: [f32; 3] = [57.375, 57.12, 58.395];
+/// What the network was trained to see: the image stretched, in planes of blue, green and red, 3 x 416 x 416.
+pub const INPUT: Input = Input {
+    width: SIDE,
+    height: SIDE,
+    layout: Layout::Nchw,
+    colours: Colours::Bgr,
+    resize: Resize::Stretch {},
+    filter: Filter::TensorflowBilinear,
+    scale: 1.0,
+    mean: [103.53, 116.28, 123.675],
+    std: [57.375, 57.12, 58.395],
+};
 
 /// Boxes of one class that are compared with each other; many times what an image holds.
 const CANDIDATES: usize = 1000;
@@ -32,17 +39,6 @@ const CANDIDATES: usize = 1000;
 /// Places of a grid.
 pub fn places(stride: u32) -> usize {
     (SIDE / stride) as usize * (SIDE / stride) as usize
-}
-
-/// The image as the network was trained to see it: stretched, in planes of blue, green and red, 3 x 416 x 416.
-pub fn input(image: &RgbImage) -> Vec<f32> {
-    let whole = Canvas::tight(Crop::whole(image.width(), image.height()));
-    let pixels = bilinear(image, whole, SIDE, SIDE, Grid::Corner);
-    let plane = |channel: usize| {
-        let values = pixels.iter().skip(2 - channel).step_by(3);
-        values.map(move |value| (value - MEAN[channel]) / DEVIATION[channel])
-    };
-    (0..3).flat_map(plane).collect()
 }
 
 /// What the network answers for one grid.
@@ -158,7 +154,8 @@ fn broken(what: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use image::Rgb;
+    use crate::vision::preprocess::show;
+    use image::{Rgb, RgbImage};
 
     struct Raw {
         scores: [Vec<f32>; 3],
@@ -193,11 +190,11 @@ mod tests {
     #[test]
     fn the_input_is_planes_of_blue_green_and_red() {
         let image = RgbImage::from_pixel(100, 50, Rgb([200, 100, 10]));
-        let input = input(&image);
+        let input = show(&INPUT, &image).pixels;
         let plane = (SIDE * SIDE) as usize;
         assert_eq!(input.len(), 3 * plane);
         for (channel, value) in [(0, 10.0), (1, 100.0), (2, 200.0)] {
-            let wanted = (value - MEAN[channel]) / DEVIATION[channel];
+            let wanted = (value - INPUT.mean[channel]) / INPUT.std[channel];
             let values = &input[channel * plane..(channel + 1) * plane];
             assert!(values.iter().all(|v| (v - wanted).abs() < 1e-5));
         }

@@ -1,27 +1,28 @@
 //! The objects task: from encoded images to things with boxes, as the engine runs it.
 
-use super::Detection;
-use super::kinds::Kinds;
-use super::nanodet::{self, Answer, SIDE, Thresholds};
-use crate::error::{Error, Kind, Result};
+use super::detector::{Detector, SharedDetector};
+use crate::error::Result;
 use crate::image::{ImageLimits, decode};
-use crate::labels::taxonomy::Taxonomy;
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit};
 use crate::vision::Area;
-use crate::vision::network::{Network, decode_all};
+use crate::vision::network::decode_all;
+use crate::vision::preprocess::Shown;
 use bytes::Bytes;
 use escala_models::Compute;
+use escala_weights::{Progress, Store};
 use image::{Rgb, RgbImage};
+use std::sync::Arc;
 
-/// The catalogue's name of the network.
-pub const MODEL: &str = "nanodet-g";
+/// Pixels that a detector is expected to see, when the cost of an image is estimated.
+pub(crate) const PIXELS: u64 = 640 * 640;
 
 /// One image and what is asked about it.
 #[derive(Clone, Debug)]
 pub struct ObjectsInput {
     /// The encoded image.
     pub image: Bytes,
-    /// Least confidence in percent; the detector itself is never surer of nothing than 30.
+    /// Least confidence in percent; detectors leave out what they are less sure of than they were told, the built-in one
+    /// what is below 30.
     pub min_confidence: f32,
     /// Most objects, surest first.
     pub most: usize,
@@ -41,7 +42,7 @@ pub struct Objects {
 /// One thing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Object {
-    /// The detector's class, an index into COCO's 80.
+    /// The detector's class, an index into its own list.
     pub class: usize,
     /// Its label, such as `Cat`.
     pub name: String,
@@ -57,16 +58,17 @@ pub struct Object {
     pub aliases: Vec<String>,
 }
 
-/// Objects in images by NanoDet.
-#[derive(Clone, Copy, Debug, Default)]
+/// Objects in images.
+#[derive(Clone, Debug, Default)]
 pub struct ObjectsTask {
+    detector: SharedDetector,
     limits: ImageLimits,
 }
 
 impl ObjectsTask {
-    /// The task for images within `limits`.
-    pub fn new(limits: ImageLimits) -> Self {
-        Self { limits }
+    /// The task for images within `limits`, by the detector in this place.
+    pub fn new(detector: SharedDetector, limits: ImageLimits) -> Self {
+        Self { detector, limits }
     }
 }
 
@@ -80,7 +82,15 @@ impl Task for ObjectsTask {
     }
 
     fn model(&self) -> &str {
-        MODEL
+        self.detector.name()
+    }
+
+    fn fetch(
+        &self,
+        weights: &Store,
+        progress: &dyn Progress,
+    ) -> std::result::Result<(), escala_weights::Error> {
+        self.detector.fetch(weights, progress)
     }
 
     fn unit(&self) -> Unit {
@@ -88,7 +98,7 @@ impl Task for ObjectsTask {
     }
 
     fn cost(&self, input: &ObjectsInput) -> u64 {
-        self.limits.cost(&input.image) + u64::from(SIDE * SIDE)
+        self.limits.cost(&input.image) + PIXELS
     }
 
     fn limits(&self) -> Limits {
@@ -102,86 +112,43 @@ impl Task for ObjectsTask {
 
     fn memory_estimate(&self) -> Option<u64> {
         // 3.8 million parameters of four bytes and the maps of a run.
-        Some(60_000_000)
+        self.detector.is_builtin().then_some(60_000_000)
     }
 
     fn load(&self, context: &LoadContext<'_>) -> Result<ObjectsPipeline> {
-        let damaged = |cause: String| {
-            Error::new(
-                Kind::Internal,
-                format!("the labels of objects are damaged: {cause}"),
-            )
-        };
-        let taxonomy = Taxonomy::builtin().map_err(|error| damaged(error.to_string()))?;
-        let kinds = Kinds::builtin(&taxonomy).map_err(|error| damaged(error.to_string()))?;
         Ok(ObjectsPipeline {
-            network: Network::tfjs(context, MODEL)?,
-            kinds,
+            detector: self.detector.load(context)?,
             limits: self.limits,
         })
     }
 }
 
-/// A loaded detector with its labels.
+/// A loaded detector with the decoding before it.
 pub struct ObjectsPipeline {
-    network: Network,
-    kinds: Kinds,
+    detector: Arc<Detector>,
     limits: ImageLimits,
 }
 
-struct Prepared {
-    width: u32,
-    height: u32,
-    pixels: Vec<f32>,
-}
-
-/// What the detector finds in an image of this size; `pixels` are [`nanodet::input`]'s.
-pub(crate) fn detections(
-    network: &Network,
-    compute: &Compute,
-    (width, height): (u32, u32),
-    pixels: &[f32],
-) -> Result<Vec<Detection>> {
-    let side = SIDE as usize;
-    let answers = network.run(compute, &[1, 3, side, side], pixels)?;
-    let answer = |scores: &str, sides: &str| -> Result<Answer<'_>> {
-        Ok(Answer {
-            scores: answers.of(scores)?,
-            sides: answers.of(sides)?,
-        })
-    };
-    let grids = [
-        answer("Identity", "Identity_3")?,
-        answer("Identity_1", "Identity_4")?,
-        answer("Identity_2", "Identity_5")?,
-    ];
-    nanodet::decode(grids, width, height, &Thresholds::default())
-}
-
 impl ObjectsPipeline {
-    fn find(&self, compute: &Compute, image: &Prepared, input: &ObjectsInput) -> Result<Objects> {
-        let found = detections(
-            &self.network,
-            compute,
-            (image.width, image.height),
-            &image.pixels,
-        )?;
-        let objects = found.into_iter().map(|detection| {
-            let kind = &self.kinds.all()[detection.class];
-            Object {
+    fn find(&self, compute: &Compute, shown: &Shown, input: &ObjectsInput) -> Result<Objects> {
+        let found = self.detector.find(compute, shown)?;
+        let objects = found.into_iter().filter_map(|detection| {
+            let kind = self.detector.kind(detection.class)?;
+            let category = Some(&kind.category).filter(|category| !category.is_empty());
+            Some(Object {
                 class: detection.class,
                 name: kind.name.clone(),
                 confidence: 100.0 * detection.score,
                 area: detection.area,
                 parents: kind.parents.clone(),
-                categories: vec![kind.category.clone()],
+                categories: category.into_iter().cloned().collect(),
                 aliases: kind.aliases.clone(),
-            }
+            })
         });
         let sure = |object: &Object| object.confidence >= input.min_confidence;
         Ok(Objects {
-            width: image.width,
-            height: image.height,
+            width: shown.frame.width,
+            height: shown.frame.height,
             objects: objects.filter(sure).take(input.most).collect(),
         })
     }
@@ -192,7 +159,7 @@ impl Pipeline for ObjectsPipeline {
     type Output = Objects;
 
     fn memory(&self) -> u64 {
-        self.network.memory()
+        self.detector.memory()
     }
 
     fn sample(&self) -> ObjectsInput {
@@ -204,16 +171,11 @@ impl Pipeline for ObjectsPipeline {
     }
 
     fn run(&self, compute: &Compute, batch: &[ObjectsInput]) -> Vec<Result<Objects>> {
-        let prepared = decode_all(compute, batch, |input| {
-            let image = decode(&input.image, &self.limits)?;
-            Ok(Prepared {
-                width: image.width(),
-                height: image.height(),
-                pixels: nanodet::input(&image),
-            })
+        let shown = decode_all(compute, batch, |input| {
+            Ok(self.detector.show(&decode(&input.image, &self.limits)?))
         });
-        let each = prepared.into_iter().zip(batch);
-        each.map(|(image, input)| self.find(compute, &image?, input))
+        let each = shown.into_iter().zip(batch);
+        each.map(|(shown, input)| self.find(compute, &shown?, input))
             .collect()
     }
 }

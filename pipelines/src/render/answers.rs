@@ -3,6 +3,7 @@
 use super::paint::Colour;
 use super::{BAD, GOOD, Link, Mark, PALETTE};
 use crate::bodies::{Bodies, Body, SEEN, movenet};
+use crate::classes::Class;
 use crate::faces::looks::Gender;
 use crate::faces::{Face, Faces};
 use crate::moderation::labels::ModerationLabel;
@@ -167,6 +168,21 @@ pub fn moderation(labels: &[ModerationLabel], kinds: &[(&str, f32)]) -> Vec<Mark
     }
     lines.extend(kinds.iter().map(|(name, share)| percent(name, *share)));
     vec![Mark::Note { lines, colour }]
+}
+
+/// Classes of the whole image.
+pub fn classes(found: &[Class]) -> Vec<Mark> {
+    let lines: Vec<String> = found
+        .iter()
+        .map(|class| percent(&class.name, 100.0 * class.score))
+        .collect();
+    match lines.is_empty() {
+        true => vec![nothing("no classes")],
+        false => vec![Mark::Note {
+            lines,
+            colour: colour(0),
+        }],
+    }
 }
 
 fn nothing(what: &str) -> Mark {

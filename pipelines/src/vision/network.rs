@@ -4,9 +4,10 @@ use crate::error::{Error, Kind, Result};
 use crate::task::{LoadContext, unavailable};
 use escala_models::Compute;
 use escala_models::faces;
-use escala_models::graph::{self, Graph, Input, Network as Compiled, Output, Tensor};
+use escala_models::graph::{self, Declared, Graph, Input, Network as Compiled, Output, Tensor};
 use escala_weights::{ModelFiles, Silent, Tensors};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// A model's published files; pulls them when they are missing.
 pub(crate) fn files(context: &LoadContext<'_>, model: &str) -> Result<ModelFiles> {
@@ -29,13 +30,13 @@ pub(crate) fn tensors(context: &LoadContext<'_>, model: &str) -> Result<Tensors>
 
 /// A network that is ready to run.
 pub(crate) struct Network {
-    model: &'static str,
+    model: Arc<str>,
     compiled: Compiled,
 }
 
 impl Network {
     /// From an ONNX file of a model.
-    pub(crate) fn onnx(files: &ModelFiles, model: &'static str, name: &str) -> Result<Self> {
+    pub(crate) fn onnx(files: &ModelFiles, model: &str, name: &str) -> Result<Self> {
         let path = path(files, model, name)?;
         Self::compile(
             model,
@@ -44,7 +45,7 @@ impl Network {
     }
 
     /// From `graph.json` and `model.safetensors`.
-    pub(crate) fn tfjs(context: &LoadContext<'_>, model: &'static str) -> Result<Self> {
+    pub(crate) fn tfjs(context: &LoadContext<'_>, model: &str) -> Result<Self> {
         let files = files(context, model)?;
         let topology = std::fs::read(path(&files, model, "graph.json")?)
             .map_err(|cause| unavailable(model, cause))?;
@@ -68,7 +69,7 @@ impl Network {
     /// From an architecture and `model.safetensors`.
     pub(crate) fn built(
         context: &LoadContext<'_>,
-        model: &'static str,
+        model: &str,
         build: impl Fn(&Tensors) -> std::result::Result<Graph, faces::Error>,
     ) -> Result<Self> {
         let tensors = tensors(context, model)?;
@@ -78,9 +79,21 @@ impl Network {
         )
     }
 
-    fn compile(model: &'static str, graph: Graph) -> Result<Self> {
+    /// From a graph.
+    pub(crate) fn compile(model: &str, graph: Graph) -> Result<Self> {
         let compiled = Compiled::compile(graph).map_err(|cause| unavailable(model, cause))?;
+        let model = model.into();
         Ok(Self { model, compiled })
+    }
+
+    /// What it reads.
+    pub(crate) fn inputs(&self) -> impl Iterator<Item = &Declared> {
+        self.compiled.inputs()
+    }
+
+    /// The names of what it gives.
+    pub(crate) fn outputs(&self) -> impl Iterator<Item = &str> {
+        self.compiled.outputs()
     }
 
     /// Runs a network that reads one thing. Must not be called from inside a team's region.
@@ -102,7 +115,7 @@ impl Network {
         };
         let outputs = self.compiled.run(compute, &[input]).map_err(failed)?;
         Ok(Answers {
-            model: self.model,
+            model: self.model.clone(),
             outputs,
         })
     }
@@ -115,15 +128,20 @@ impl Network {
 
 /// What a network gave.
 pub(crate) struct Answers {
-    model: &'static str,
+    model: Arc<str>,
     outputs: Vec<Output>,
 }
 
 impl Answers {
     /// The numbers of an output.
     pub(crate) fn of(&self, name: &str) -> Result<&[f32]> {
+        self.tensor(name).map(Tensor::data)
+    }
+
+    /// An output.
+    pub(crate) fn tensor(&self, name: &str) -> Result<&Tensor> {
         let output = self.outputs.iter().find(|output| output.name == name);
-        output.map(|output| output.tensor.data()).ok_or_else(|| {
+        output.map(|output| &output.tensor).ok_or_else(|| {
             let message = format!("the network {} gives no {name}", self.model);
             Error::new(Kind::Internal, message)
         })

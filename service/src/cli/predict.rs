@@ -69,6 +69,8 @@ pub enum Predict {
     Moderation(images::ImagesArgs),
     /// The persons in each image, their joints, and the parts of their bodies.
     Bodies(images::ImagesArgs),
+    /// The classes of each image, by a classifier of your own.
+    ClassifyImage(images::ClassifyArgs),
 }
 
 #[derive(Debug, Args)]
@@ -236,6 +238,7 @@ pub fn run(config: &Config, predict: Predict) -> Result<(), Stop> {
         Predict::ImageText(args) => images::text(config, args),
         Predict::Moderation(args) => images::moderation(config, args),
         Predict::Bodies(args) => images::bodies(config, args),
+        Predict::ClassifyImage(args) => images::classify(config, args),
     }
 }
 

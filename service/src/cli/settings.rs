@@ -14,10 +14,14 @@ pub struct Settings {
     /// Any setting by name; may be given several times.
     #[arg(long, global = true, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Use a checkpoint (`org/name` of a hub, or a folder) in the place of a task's own model: embeddings, entities,
-    /// sentiment, sentiment-multilingual, toxicity, classify. May be given several times.
+    /// Use another model (`org/name` of a hub, a folder, or a name of the catalogue for those on images) in the place of
+    /// a task's own: embeddings, entities, sentiment, sentiment-multilingual, toxicity, classify, objects, labels,
+    /// image-classes. May be given several times.
     #[arg(long = "model", global = true, value_name = "TASK=CHECKPOINT")]
     checkpoints: Vec<String>,
+    /// Folder with catalogue entries of your own.
+    #[arg(long, global = true, value_name = "DIR")]
+    catalog: Option<String>,
     /// Folder of the models.
     #[arg(long, global = true, value_name = "DIR")]
     models_dir: Option<String>,
@@ -80,6 +84,7 @@ impl Settings {
         let offline = self.offline.then(|| "true".to_owned());
         let named = [
             flag("models.dir", "--models-dir", self.models_dir.as_ref()),
+            flag("models.catalog_dir", "--catalog", self.catalog.as_ref()),
             flag("models.local_dir", "--local-dir", self.local_dir.as_ref()),
             flag("models.offline", "--offline", offline.as_ref()),
             flag("engine.device", "--device", self.device.as_ref()),

@@ -33,10 +33,11 @@ const fn key(name: &'static str, kind: Kind) -> Key {
 }
 
 /// Every setting.
-pub const KEYS: [Key; 40] = [
+pub const KEYS: [Key; 43] = [
     key("listen", Kind::Text),
     key("models.dir", Kind::Text),
     key("models.local_dir", Kind::Text),
+    key("models.catalog_dir", Kind::Text),
     key("models.offline", Kind::Switch),
     Key {
         name: "models.hub_token",
@@ -57,6 +58,9 @@ pub const KEYS: [Key; 40] = [
     key("checkpoints.sentiment_multilingual", Kind::Text),
     key("checkpoints.toxicity", Kind::Text),
     key("checkpoints.classify", Kind::Text),
+    key("checkpoints.objects", Kind::Text),
+    key("checkpoints.labels", Kind::Text),
+    key("checkpoints.image_classes", Kind::Text),
     key("engine.device", Kind::Text),
     key("engine.lanes", Kind::Number),
     key("engine.threads", Kind::Number),

@@ -23,10 +23,10 @@ pub struct ClassView {
     score: f32,
 }
 
-/// The classes of one text.
+/// The classes of one text or image.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ClassesAnswer {
-    /// All classes, most likely first.
+    /// Most likely first: all classes of a text, as many as were asked for of an image.
     classes: Vec<ClassView>,
 }
 

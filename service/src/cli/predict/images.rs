@@ -11,8 +11,10 @@ use crate::config::Config;
 use crate::failure::{Failure, chain};
 use crate::located::{LocatedLabels, located};
 use crate::machine::Machine;
+use crate::rest::classify::ClassesAnswer;
 use crate::rest::images::bodies::BodiesAnswer;
 use crate::rest::images::check_image;
+use crate::rest::images::classify::{DEFAULT_CLASSES, NO_CLASSIFIER};
 use crate::rest::images::compare::CompareAnswer;
 use crate::rest::images::faces::FacesAnswer;
 use crate::rest::images::labels::{LabelView, LabelsResponse, PropertiesView};
@@ -22,6 +24,7 @@ use bytes::Bytes;
 use clap::Args;
 use escala_pipelines::Result as Prediction;
 use escala_pipelines::bodies::{BodiesInput, MOST};
+use escala_pipelines::classes::Classes;
 use escala_pipelines::faces::{FacesInput, FacesOptions};
 use escala_pipelines::image::properties::DEFAULT_DOMINANT_COLORS;
 use escala_pipelines::labels::{LabelFilters, LabelsInput, LabelsOptions};
@@ -65,6 +68,20 @@ pub struct LabelsArgs {
 pub struct ImagesArgs {
     #[command(flatten)]
     inputs: Inputs,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  escala predict classify-image photo.jpg --model image-classes=org/name
+  escala predict classify-image photos --max-classes 3 --json --model image-classes=./my-classes")]
+pub struct ClassifyArgs {
+    #[command(flatten)]
+    inputs: Inputs,
+    /// Most classes for each image, most likely first.
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_CLASSES as u64, value_parser = clap::value_parser!(u64).range(1..))]
+    max_classes: u64,
     #[command(flatten)]
     output: Output,
 }
@@ -236,6 +253,31 @@ fn bodies_rows(answer: &Value) -> Vec<Vec<String>> {
     let persons = answer["persons"].as_array().into_iter().flatten();
     let columns = ["score", "left", "top", "width", "height", "parts"];
     rows(&json!(persons.map(line).collect::<Vec<Value>>()), &columns)
+}
+
+pub fn classify(config: &Config, args: ClassifyArgs) -> Result<(), Stop> {
+    let images = args.inputs.find()?;
+    let machine = Machine::for_commands(config)?;
+    let Some(handle) = &machine.image_classes else {
+        return Err(Stop::Usage(NO_CLASSIFIER.to_owned()));
+    };
+    machine.prepare(handle)?;
+    let most = args.max_classes as usize;
+    let ask = async |_: &App, image: Bytes| {
+        let mut classes = one(handle, image, patient()).await?;
+        classes.truncate(most);
+        Ok(classes)
+    };
+    let show = Show {
+        draw: |image, found: &Classes| RenderInput::one(image, answers::classes(found)),
+        answer: ClassesAnswer::from,
+        table: |answer: &ClassesAnswer| {
+            value_table(answer, |answer| {
+                rows(&answer["classes"], &["name", "score"])
+            })
+        },
+    };
+    each(config, &machine, images, args.output, ask, show)
 }
 
 pub fn compare(config: &Config, args: CompareArgs) -> Result<(), Stop> {

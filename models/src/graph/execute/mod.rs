@@ -9,6 +9,9 @@
 //! that no other live value shares (the planner places them so), and the tasks of a step write different
 //! elements.
 
+mod sample;
+mod select;
+
 use super::op::{Arithmetic, Function, Op, PoolKind, Reduction, Window};
 use super::plan::{Base, Dimension, Finish, Map, Plan, Slot, Source, Step};
 use super::{Graph, Node};
@@ -26,6 +29,8 @@ use std::time::Instant;
 const CHUNK: usize = 32 * 1024;
 /// Elements of one run that a task takes of a long one.
 const RUN: usize = 4096;
+/// Operands of a loop at most.
+const OPERANDS: usize = 4;
 /// Tasks a member gets of a step, so that one that is late can be helped.
 const SHARES: usize = 6;
 
@@ -129,6 +134,7 @@ fn activation(function: &Function) -> Option<Activation> {
     match function {
         Function::Identity => Some(Activation::None),
         Function::Gelu => Some(Activation::Gelu),
+        Function::GeluTanh => Some(Activation::GeluTanh),
         function if *function == Function::RELU => Some(Activation::Relu),
         function if *function == Function::RELU6 => Some(Activation::Relu6),
         _ => None,
@@ -151,7 +157,24 @@ fn kernel_map(function: &Function, column: usize) -> Option<elementwise::Map> {
         Function::Tanh => Kernel::Tanh,
         Function::Exp => Kernel::Exp,
         Function::Affine { scale, shift } => Kernel::Affine(*scale, *shift),
-        Function::Erf | Function::Sqrt | Function::Floor | Function::Truncate => return None,
+        Function::GeluTanh
+        | Function::Erf
+        | Function::Sqrt
+        | Function::Floor
+        | Function::Truncate
+        | Function::Elu(_)
+        | Function::Softplus
+        | Function::Log
+        | Function::Sin
+        | Function::Cos
+        | Function::Abs
+        | Function::Sign
+        | Function::Reciprocal
+        | Function::Ceil
+        | Function::Round
+        | Function::Not
+        | Function::IsTrue
+        | Function::IsNan => return None,
     })
 }
 
@@ -164,7 +187,18 @@ fn kernel_pair(arithmetic: Arithmetic) -> Option<Pairing> {
         Arithmetic::Max => Pairing::Max,
         Arithmetic::Min => Pairing::Min,
         Arithmetic::SquaredDifference => Pairing::SquaredDifference,
-        Arithmetic::Pow | Arithmetic::FloorDiv => return None,
+        Arithmetic::Pow
+        | Arithmetic::FloorDiv
+        | Arithmetic::Modulo
+        | Arithmetic::Remainder
+        | Arithmetic::Equal
+        | Arithmetic::Less
+        | Arithmetic::LessOrEqual
+        | Arithmetic::Greater
+        | Arithmetic::GreaterOrEqual
+        | Arithmetic::And
+        | Arithmetic::Or
+        | Arithmetic::Xor => return None,
     })
 }
 
@@ -178,10 +212,14 @@ struct Sums {
 }
 
 /// `f(index, offsets)` for every index of some dimensions, from `range` of the flattened index.
-fn each(dimensions: &[Dimension], range: Range<usize>, mut visit: impl FnMut(usize, [usize; 3])) {
+fn each(
+    dimensions: &[Dimension],
+    range: Range<usize>,
+    mut visit: impl FnMut(usize, [usize; OPERANDS]),
+) {
     for index in range {
         let mut rest = index;
-        let mut offsets = [0; 3];
+        let mut offsets = [0; OPERANDS];
         for dimension in dimensions.iter().rev() {
             let at = rest % dimension.size;
             rest /= dimension.size;
@@ -197,13 +235,37 @@ fn total(dimensions: &[Dimension]) -> usize {
     dimensions.iter().map(|dimension| dimension.size).product()
 }
 
+/// Where a tuple of indices, `component` apart, points to; absent outside.
+///
+/// # Safety
+/// There are as many indices as axes.
+unsafe fn address(axes: &[(usize, usize)], indices: *const f32, component: usize) -> Option<usize> {
+    axes.iter().enumerate().try_fold(0, |start, (at, &axis)| {
+        // SAFETY: the caller's promise.
+        let index = unsafe { *indices.add(at * component) };
+        Some(start + place(index, axis)?)
+    })
+}
+
+/// How far an element of an axis (of a size and distance) lies; absent outside. The index may count from the end.
+fn place(index: f32, (size, stride): (usize, usize)) -> Option<usize> {
+    let index = index as i64;
+    let index = if index < 0 {
+        index.saturating_add(size as i64)
+    } else {
+        index
+    };
+    let index = usize::try_from(index).ok().filter(|&i| i < size)?;
+    Some(index * stride)
+}
+
 /// A loop as rows of columns: the outer dimensions, the rows and the columns.
 struct Grid<'a> {
     outer: &'a [Dimension],
     rows: Dimension,
     columns: usize,
     /// Distance between the columns of each operand.
-    steps: [usize; 3],
+    steps: [usize; OPERANDS],
 }
 
 impl<'a> Grid<'a> {
@@ -214,7 +276,7 @@ impl<'a> Grid<'a> {
             size: 1,
             strides: vec![0; strides],
         };
-        let mut steps = [1; 3];
+        let mut steps = [1; OPERANDS];
         let (mut outer, mut columns) = (dimensions, 1);
         let operands = dimensions
             .first()
@@ -680,18 +742,18 @@ impl Run<'_> {
                             let start = from.wrapping_add(offsets[1]);
                             // SAFETY: see the module.
                             unsafe {
+                                let fold = |first: f32, f: fn(f32, f32) -> f32| {
+                                    (0..*length).fold(first, |sum, at| f(sum, *start.add(at)))
+                                };
                                 let value = match kind {
-                                    Reduction::Max => {
-                                        (0..*length).fold(f32::NEG_INFINITY, |best, at| {
-                                            let value = *start.add(at);
-                                            // What is not a number stays visible.
-                                            if value > best || value.is_nan() {
-                                                value
-                                            } else {
-                                                best
-                                            }
-                                        })
-                                    }
+                                    // What is not a number stays visible.
+                                    Reduction::Max => fold(f32::NEG_INFINITY, |best, x| {
+                                        if x > best || x.is_nan() { x } else { best }
+                                    }),
+                                    Reduction::Min => fold(f32::INFINITY, |best, x| {
+                                        if x < best || x.is_nan() { x } else { best }
+                                    }),
+                                    Reduction::Product => fold(1.0, |product, x| product * x),
                                     Reduction::Sum => elementwise::sum(self.isa, start, *length),
                                     Reduction::Mean => {
                                         elementwise::sum(self.isa, start, *length) / *length as f32
@@ -840,19 +902,7 @@ impl Run<'_> {
                 each(tuples, 0..total(tuples), |_, tuple| {
                     // SAFETY: see the module; indices that are not inside are not followed.
                     unsafe {
-                        let mut start = Some(0);
-                        for (at, &(size, stride)) in axes.iter().enumerate() {
-                            let index = *indices.add(tuple[1] + at * component) as i64;
-                            let index = if index < 0 {
-                                index.saturating_add(size as i64)
-                            } else {
-                                index
-                            };
-                            start = start.and_then(|start| {
-                                let index = usize::try_from(index).ok().filter(|&i| i < size)?;
-                                Some(start + index * stride)
-                            });
-                        }
+                        let start = address(axes, indices.add(tuple[1]), *component);
                         each(loops, 0..total(loops), |_, offsets| {
                             *to.add(tuple[0] + offsets[0]) = match start {
                                 Some(start) => *from.add(start + offsets[1]),
@@ -863,6 +913,14 @@ impl Run<'_> {
                     }
                 });
             }
+            (Step::Select(step), _) => self.select(member, index, step),
+            (Step::TopK(step), _) => self.top_k(member, index, step),
+            (Step::GatherElements(step), _) => self.gather_elements(member, index, step),
+            (Step::Scatter(step), _) => self.scatter(step),
+            (Step::CumulativeSum(step), _) => self.cumulative_sum(member, index, step),
+            (Step::Normalise(step), _) => self.normalise(member, index, step),
+            (Step::GridSample(step), _) => self.grid_sample(member, index, step),
+            (Step::Deformable(step), _) => self.deformable(member, index, step),
             (
                 Step::Pointwise { .. }
                 | Step::Conv { .. }
@@ -908,7 +966,7 @@ impl Run<'_> {
         member: Member<'_>,
         index: usize,
         dimensions: &[Dimension],
-        work: impl Fn(&Grid<'_>, [usize; 3], usize, usize, usize),
+        work: impl Fn(&Grid<'_>, [usize; OPERANDS], usize, usize, usize),
     ) {
         let grid = Grid::new(dimensions);
         if !grid.outer.is_empty() {
@@ -922,7 +980,7 @@ impl Run<'_> {
         if grid.rows.size > 1 {
             let least = RUN / grid.columns.max(1) + 1;
             return self.pieces(member, index, grid.rows.size, least, |piece| {
-                let mut offsets = [0; 3];
+                let mut offsets = [0; OPERANDS];
                 for (offset, &stride) in offsets.iter_mut().zip(&grid.rows.strides) {
                     *offset = piece.start * stride;
                 }

@@ -1,20 +1,26 @@
 //! The steps of a run for one set of input shapes: where every value lies, and which kernel makes it.
 //!
 //! A value is a strided view of a buffer. Operations that only look at a tensor in another way (transposes,
-//! slices, splits, most reshapes) make no step. What a concatenation joins is written into its place where the
+//! slices, splits, expansions, most reshapes) make no step. What a concatenation joins is written into its place where the
 //! producer can. Buffers whose lives do not overlap share memory.
 
+use super::evaluate::Budget;
 use super::op::{
     Arithmetic, Conv, Function, Op, Pool, PoolKind, Reduce, Reduction, Resize, ResizeMode, Window,
 };
 use super::shape::{
-    Operands, axis_of, evaluate, infer, order_of, pads, parts, reduced, resize_target, slices,
+    Operands, axis_of, infer, order_of, pads, parts, reduced, resize_target, slices,
 };
 use super::tensor::{Tensor, count, row_major};
 use super::{Coordinates, Error, Graph, Limits, Node, Result, Value};
 use crate::kernels::window::Axis;
+use sample::{Deforming, Rows, Sampling};
+use select::{CumulativeSum, GatherElements, Scatter, Select, TopK};
 use std::collections::HashMap;
 use std::sync::Arc;
+
+pub(crate) mod sample;
+pub(crate) mod select;
 
 /// Elements to which buffers are aligned: a cache line.
 const LINE: usize = 16;
@@ -213,6 +219,14 @@ pub(crate) enum Step {
         input: Slot,
         indices: Slot,
     },
+    Select(Select),
+    TopK(TopK),
+    GatherElements(GatherElements),
+    Scatter(Scatter),
+    CumulativeSum(CumulativeSum),
+    Normalise(Rows),
+    GridSample(Sampling),
+    Deformable(Deforming),
 }
 
 impl Step {
@@ -269,6 +283,14 @@ impl Step {
             } => format!("products {} of {rows}x{inner}x{columns}", sizes(loops)),
             Self::ArgMax { loops, length, .. } => format!("largest {} of {length}", sizes(loops)),
             Self::Gather { loops, .. } => format!("gather {}", sizes(loops)),
+            Self::Select(step) => format!("select {}", sizes(&step.loops)),
+            Self::TopK(step) => format!("{} of {}", step.count, step.length),
+            Self::GatherElements(step) => format!("gather {}", sizes(&step.loops)),
+            Self::Scatter(step) => format!("scatter {}", sizes(&step.tuples)),
+            Self::CumulativeSum(step) => format!("sums {}", sizes(&step.loops)),
+            Self::Normalise(step) => format!("rows {} of {}", sizes(&step.loops), step.length),
+            Self::GridSample(step) => format!("{:?} {:?}", step.input.shape, step.output.shape),
+            Self::Deformable(step) => format!("{} of {:?}", step.queries, step.deformable.maps),
         }
     }
 }
@@ -345,12 +367,13 @@ impl View {
     }
 
     fn weight(&self, axis: usize) -> usize {
-        if self.shape[axis] > 1 {
+        let has_elements = |&axis: &usize| self.shape[axis] > 1 && self.strides[axis] > 0;
+        if has_elements(&axis) {
             return self.strides[axis];
         }
-        // As far as the next axis that has elements.
+        // As far as the next axis that has elements of its own.
         (axis + 1..self.shape.len())
-            .find(|&axis| self.shape[axis] > 1)
+            .find(has_elements)
             .map_or(1, |axis| {
                 self.strides[axis].saturating_mul(self.shape[axis])
             })
@@ -541,6 +564,7 @@ impl Planner<'_> {
         for ((_, value), shape) in self.graph.inputs.iter().zip(inputs) {
             self.shapes[value.0] = Some(shape.to_vec());
         }
+        let mut budget = Budget::new(self.limits);
         for node in &self.graph.nodes {
             let shapes = node
                 .inputs
@@ -577,7 +601,7 @@ impl Planner<'_> {
                     });
                 }
             }
-            let values = evaluate(node, &operands, &made)?;
+            let values = budget.evaluate(node, &operands, &made)?;
             for (index, (&value, shape)) in node.outputs.iter().zip(made).enumerate() {
                 self.shapes[value.0] = Some(shape);
                 if let Some(tensor) = values.as_ref().and_then(|values| values.get(index)) {
@@ -732,6 +756,20 @@ impl Planner<'_> {
         Ok(copy)
     }
 
+    /// The same elements in another shape, copied where it is not only another way to look at them.
+    fn looked_at(&mut self, view: &View, shape: &[usize]) -> Result<View> {
+        if let Some(view) = view.reshaped(shape) {
+            return Ok(view);
+        }
+        let order: Vec<usize> = (0..view.shape.len()).collect();
+        let copy = self.copied(view, &order)?;
+        Ok(View {
+            strides: row_major(shape),
+            shape: shape.to_vec(),
+            ..copy
+        })
+    }
+
     /// The view if its axis `axis` has distance one (or one element), else a copy of which that is so.
     fn nearest(&mut self, view: View, axis: usize) -> Result<View> {
         if view.strides[axis] == 1 {
@@ -789,19 +827,13 @@ impl Planner<'_> {
             Op::Reshape { .. } | Op::Squeeze(_) | Op::Unsqueeze(_) => {
                 let view = first(self)?;
                 let shape = self.shape(result).to_vec();
-                Some(match view.reshaped(&shape) {
-                    Some(view) => view,
-                    None => {
-                        let order: Vec<usize> = (0..view.shape.len()).collect();
-                        let copy = self.copied(&view, &order)?;
-                        View {
-                            strides: row_major(&shape),
-                            shape,
-                            ..copy
-                        }
-                    }
-                })
+                Some(self.looked_at(&view, &shape)?)
             }
+            Op::Expand => {
+                let view = first(self)?;
+                Some(wide(&view, self.shape(result)))
+            }
+            Op::Tile => Some(self.tile(node)?),
             Op::Slice => {
                 let mut view = first(self)?;
                 let sliced = self.with_operands(node, |operands| slices(node, operands))?;
@@ -843,9 +875,11 @@ impl Planner<'_> {
             return Ok(());
         }
         if self.shape(result).contains(&0) {
-            let shape = self.shape(result).to_vec();
-            let view = self.whole(&shape, None)?;
-            self.views[result.0] = Some(view);
+            for &value in &node.outputs {
+                let shape = self.shape(value).to_vec();
+                let view = self.whole(&shape, None)?;
+                self.views[value.0] = Some(view);
+            }
             return Ok(());
         }
         match &node.op {
@@ -1095,8 +1129,18 @@ impl Planner<'_> {
             | Op::Squeeze(_)
             | Op::Unsqueeze(_)
             | Op::Slice
+            | Op::Expand
+            | Op::Tile
             | Op::Split { .. } => Err(node.invalid("a view that was not made")),
-            Op::Shape | Op::SparseToDense => {
+            Op::Where => self.select(node),
+            Op::TopK { axis, largest } => self.top_k(node, *axis, *largest),
+            Op::GatherElements { axis } => self.gather_elements(node, *axis),
+            Op::ScatterNd => self.scatter(node),
+            Op::CumulativeSum { axis } => self.cumulative_sum(node, *axis),
+            Op::Normalise(normalise) => self.normalise(node, normalise),
+            Op::GridSample(sample) => self.grid_sample(node, *sample),
+            Op::Deformable(deformable) => self.deformable(node, deformable),
+            Op::Shape | Op::Range | Op::SparseToDense => {
                 Err(node.unsupported("a result that is not known before the run"))
             }
         }
@@ -1392,33 +1436,8 @@ impl Planner<'_> {
         right: View,
         output: &View,
     ) -> Result<()> {
-        let order = output.order();
-        let mut sides = [left, right].map(|view| wide(&view, &output.shape));
-        let mut dimensions = loops(
-            &output.shape,
-            &order,
-            &[&output.strides, &sides[0].strides, &sides[1].strides],
-        );
-        // The innermost dimension is one run, or one value, on both sides.
-        let Some(last) = dimensions.last().cloned() else {
-            return Err(node.invalid("no dimensions"));
-        };
-        if last.size > 1 {
-            let mut changed = false;
-            for (side, &stride) in sides.iter_mut().zip(&last.strides[1..]) {
-                if stride > 1 {
-                    *side = self.copied(side, &order)?;
-                    changed = true;
-                }
-            }
-            if changed {
-                dimensions = loops(
-                    &output.shape,
-                    &order,
-                    &[&output.strides, &sides[0].strides, &sides[1].strides],
-                );
-            }
-        }
+        let mut sides = [left, right];
+        let dimensions = self.aligned(node, &mut sides, output)?;
         let slots = [output.slot(), sides[0].slot(), sides[1].slot()];
         let step = Step::Pair {
             arithmetic,
@@ -1428,6 +1447,37 @@ impl Planner<'_> {
         };
         self.step(step, 2 * output.elements(), &slots);
         Ok(())
+    }
+
+    /// The loop over an output and what it is made of, which is repeated to its shape. The innermost dimension
+    /// is one run, or one value, on all sides; what does not lie so is copied.
+    fn aligned(
+        &mut self,
+        node: &Node,
+        sides: &mut [View],
+        output: &View,
+    ) -> Result<Vec<Dimension>> {
+        let order = output.order();
+        for side in sides.iter_mut() {
+            *side = wide(side, &output.shape);
+        }
+        let around = |sides: &[View]| {
+            let mut strides = vec![output.strides.as_slice()];
+            strides.extend(sides.iter().map(|side| side.strides.as_slice()));
+            loops(&output.shape, &order, &strides)
+        };
+        let dimensions = around(sides);
+        let Some(last) = dimensions.last() else {
+            return Err(node.invalid("no dimensions"));
+        };
+        let apart = last.strides[1..].iter().map(|&stride| stride > 1);
+        let apart: Vec<bool> = apart.map(|apart| apart && last.size > 1).collect();
+        for (side, apart) in sides.iter_mut().zip(apart) {
+            if apart {
+                *side = self.copied(side, &order)?;
+            }
+        }
+        Ok(around(sides))
     }
 
     fn reduce(&mut self, node: &Node, reduce: &Reduce) -> Result<()> {
@@ -1499,24 +1549,7 @@ impl Planner<'_> {
             self.step(step, view.elements(), &[output.slot(), view.slot()]);
             return Ok(());
         }
-        // The reduced axes nearest, as one run.
-        let mut order = kept.clone();
-        order.extend(&axes);
-        let ordered = view.permuted(&order);
-        let mut shape: Vec<usize> = kept.iter().map(|&axis| view.shape[axis]).collect();
-        shape.push(over);
-        let rows = match ordered.reshaped(&shape) {
-            Some(rows) if over == 1 || rows.strides[kept.len()] == 1 => rows,
-            _ => {
-                let all: Vec<usize> = (0..rank).collect();
-                let copy = self.copied(&ordered, &all)?;
-                View {
-                    strides: row_major(&shape),
-                    shape: shape.clone(),
-                    ..copy
-                }
-            }
-        };
+        let rows = self.rows(&view, &kept, &axes)?;
         let order: Vec<usize> = (0..made.len()).collect();
         let output = self.output(result, &order)?;
         let results = without(&output);
@@ -1524,7 +1557,7 @@ impl Planner<'_> {
         let step = Step::ReduceLast {
             kind: reduce.kind,
             loops: loops(
-                &shape[..kept.len()],
+                &rows.shape[..kept.len()],
                 &all,
                 &[&results.strides, &rows.strides],
             ),
@@ -1534,6 +1567,29 @@ impl Planner<'_> {
         };
         self.step(step, view.elements(), &[output.slot(), rows.slot()]);
         Ok(())
+    }
+
+    /// The view as its axes `kept` and a last one of all elements of the others, which is one run: copied where
+    /// it does not lie so.
+    fn rows(&mut self, view: &View, kept: &[usize], others: &[usize]) -> Result<View> {
+        let mut order = kept.to_vec();
+        order.extend(others);
+        let ordered = view.permuted(&order);
+        let mut shape: Vec<usize> = kept.iter().map(|&axis| view.shape[axis]).collect();
+        let length = others.iter().map(|&axis| view.shape[axis]).product();
+        shape.push(length);
+        match ordered.reshaped(&shape) {
+            Some(rows) if length == 1 || rows.strides[kept.len()] == 1 => Ok(rows),
+            _ => {
+                let all: Vec<usize> = (0..view.shape.len()).collect();
+                let copy = self.copied(&ordered, &all)?;
+                Ok(View {
+                    strides: row_major(&shape),
+                    shape,
+                    ..copy
+                })
+            }
+        }
     }
 
     fn matmul(&mut self, node: &Node) -> Result<()> {
@@ -1717,6 +1773,7 @@ fn source(resize: &Resize, at: usize, input: usize, output: usize, factor: f64) 
     let low = match resize.mode {
         ResizeMode::NearestPreferFloor => (place - 0.5).ceil(),
         ResizeMode::NearestPreferCeil => (place + 0.5).floor(),
+        ResizeMode::NearestCeil => place.ceil(),
         ResizeMode::NearestFloor | ResizeMode::Linear => place.floor(),
     };
     let low = (low.max(0.0) as usize).min(last);

@@ -1,0 +1,246 @@
+//! What finds objects: the built-in network, or one that the operator brings.
+
+use super::Detection;
+use super::kinds::{Kind, Kinds};
+use super::nanodet::{self, Answer, Thresholds};
+use super::{detr, yolo};
+use crate::error::{self, Error, Result};
+use crate::labels::taxonomy::Taxonomy;
+use crate::task::LoadContext;
+use crate::vision::model::{self, ImageModel, refused};
+use crate::vision::network::Network;
+use crate::vision::preprocess::{Frame, Shown, show};
+use escala_models::Compute;
+use escala_weights::declaration::{self, Classes, Decoder};
+use escala_weights::{Progress, Store};
+use image::RgbImage;
+use parking_lot::Mutex;
+use std::path::Path;
+use std::sync::{Arc, Weak};
+
+/// The catalogue's name of the built-in network.
+pub const BUILTIN: &str = "nanodet-g";
+
+/// Hub repositories of detectors that are better than the built-in one, best first. One of them is used where it is on
+/// this machine already; nothing pulls it by itself.
+pub const PREFERRED: [&str; 2] = ["PekingU/rtdetr_r50vd", "PekingU/rtdetr_r18vd"];
+
+/// A loaded detector with its labels.
+pub struct Detector {
+    eye: Eye,
+    /// The label of each class; none for a class that means nothing.
+    kinds: Vec<Option<Kind>>,
+}
+
+enum Eye {
+    NanoDet(Network),
+    Brought(ImageModel),
+}
+
+impl Detector {
+    /// The built-in network.
+    ///
+    /// # Errors
+    /// `Unavailable` when its weights cannot be had.
+    pub fn builtin(context: &LoadContext<'_>) -> Result<Self> {
+        Ok(Self {
+            eye: Eye::NanoDet(Network::tfjs(context, BUILTIN)?),
+            kinds: coco()?.all().iter().cloned().map(Some).collect(),
+        })
+    }
+
+    /// What the operator named.
+    ///
+    /// # Errors
+    /// `Unavailable` with what is missing or does not fit, and what to do.
+    pub fn named(reference: &str, context: &LoadContext<'_>) -> Result<Self> {
+        if reference == BUILTIN {
+            return Self::builtin(context);
+        }
+        let model = ImageModel::load(reference, declaration::Task::ObjectDetector, context)?;
+        let kinds = coco()?;
+        let kinds = match &model.classes {
+            Classes::Names(names) => kinds.of_names(names),
+            Classes::Coco80 => kinds.all().iter().cloned().map(Some).collect(),
+            Classes::Imagenet1k => {
+                return Err(refused(
+                    reference,
+                    "`classes` \"imagenet-1k\" are a classifier's",
+                ));
+            }
+        };
+        Ok(Self {
+            eye: Eye::Brought(model),
+            kinds,
+        })
+    }
+
+    /// What the network is shown of an image.
+    pub fn show(&self, image: &RgbImage) -> Shown {
+        match &self.eye {
+            Eye::NanoDet(_) => show(&nanodet::INPUT, image),
+            Eye::Brought(model) => model.show(image),
+        }
+    }
+
+    /// The detections in an image, surest first. Must not be called from inside a team's region.
+    ///
+    /// # Errors
+    /// `Internal` when the network fails or its numbers mean nothing.
+    pub fn find(&self, compute: &Compute, shown: &Shown) -> Result<Vec<Detection>> {
+        match &self.eye {
+            Eye::NanoDet(network) => nanodet(network, compute, shown),
+            Eye::Brought(model) => brought(model, self.kinds.len(), compute, shown),
+        }
+    }
+
+    /// The label of a class of [`Detection`]s; none for a class that means nothing.
+    pub fn kind(&self, class: usize) -> Option<&Kind> {
+        self.kinds.get(class).and_then(Option::as_ref)
+    }
+
+    /// Whether it knows things of this label.
+    pub fn knows(&self, label: &str) -> bool {
+        self.kinds.iter().flatten().any(|kind| kind.name == label)
+    }
+
+    /// Bytes that the network holds.
+    pub fn memory(&self) -> u64 {
+        match &self.eye {
+            Eye::NanoDet(network) => network.memory(),
+            Eye::Brought(model) => model.memory(),
+        }
+    }
+}
+
+fn coco() -> Result<Kinds> {
+    let damaged = |cause: String| {
+        Error::new(
+            error::Kind::Internal,
+            format!("the labels of objects are damaged: {cause}"),
+        )
+    };
+    let taxonomy = Taxonomy::builtin().map_err(|error| damaged(error.to_string()))?;
+    Kinds::builtin(&taxonomy).map_err(|error| damaged(error.to_string()))
+}
+
+fn nanodet(network: &Network, compute: &Compute, shown: &Shown) -> Result<Vec<Detection>> {
+    let side = nanodet::SIDE as usize;
+    let answers = network.run(compute, &[1, 3, side, side], &shown.pixels)?;
+    let answer = |scores: &str, sides: &str| -> Result<Answer<'_>> {
+        Ok(Answer {
+            scores: answers.of(scores)?,
+            sides: answers.of(sides)?,
+        })
+    };
+    let grids = [
+        answer("Identity", "Identity_3")?,
+        answer("Identity_1", "Identity_4")?,
+        answer("Identity_2", "Identity_5")?,
+    ];
+    let Frame { width, height, .. } = shown.frame;
+    nanodet::decode(grids, width, height, &Thresholds::default())
+}
+
+fn brought(
+    model: &ImageModel,
+    classes: usize,
+    compute: &Compute,
+    shown: &Shown,
+) -> Result<Vec<Detection>> {
+    let answers = model.run(compute, &shown.pixels)?;
+    let first = model.output(&answers, 0)?;
+    let (decoder, size) = (model.decoder, model.size());
+    let (frame, kept) = (&shown.frame, &model.detections);
+    match decoder {
+        Decoder::Detr | Decoder::Rtdetr => {
+            let boxes = model.output(&answers, 1)?;
+            detr::decode(decoder, [first, boxes], size, classes, frame, kept)
+        }
+        _ => yolo::decode(decoder, first, size, classes, frame, kept),
+    }
+}
+
+/// A place for one copy of a detector, which all tasks that were given it share.
+#[derive(Clone, Debug)]
+pub struct SharedDetector {
+    /// What the operator named, or was found; else the built-in one.
+    named: Option<Arc<str>>,
+    place: Arc<Mutex<Weak<Detector>>>,
+}
+
+impl Default for SharedDetector {
+    /// The built-in detector.
+    fn default() -> Self {
+        Self::of(None)
+    }
+}
+
+impl SharedDetector {
+    fn of(named: Option<&str>) -> Self {
+        Self {
+            named: named.map(Arc::from),
+            place: Arc::default(),
+        }
+    }
+
+    /// The detector in force: the one that is named; else the first of [`PREFERRED`] that was pulled or lies in the
+    /// local folder under the last part of its name; else the built-in one.
+    pub fn choose(named: Option<&str>, store: &Store) -> Self {
+        if named.is_some() {
+            return Self::of(named);
+        }
+        for repo in PREFERRED {
+            match store.image_checkpoint_here(repo) {
+                Ok(Some(_)) => return Self::of(Some(repo)),
+                Ok(None) => (),
+                Err(error) => {
+                    tracing::warn!(repo, %error, "a detector on this machine is passed over")
+                }
+            }
+            let name = Path::new(repo).file_name().unwrap_or_default();
+            let folder = store.local_checkpoint(Path::new(name));
+            if let Some(folder) = folder.as_deref().and_then(Path::to_str) {
+                return Self::of(Some(folder));
+            }
+        }
+        Self::of(None)
+    }
+
+    /// The name of the detector: the catalogue's, a repository, or a folder.
+    pub fn name(&self) -> &str {
+        self.named.as_deref().unwrap_or(BUILTIN)
+    }
+
+    /// Whether it is the built-in one.
+    pub fn is_builtin(&self) -> bool {
+        self.name() == BUILTIN
+    }
+
+    /// Pulls it where it is missing.
+    ///
+    /// # Errors
+    /// What cannot be pulled, and what to do.
+    pub fn fetch(
+        &self,
+        weights: &Store,
+        progress: &dyn Progress,
+    ) -> std::result::Result<(), escala_weights::Error> {
+        model::fetch(self.name(), weights, progress).map(drop)
+    }
+
+    /// The copy that another task holds, or a new one.
+    ///
+    /// # Errors
+    /// `Unavailable` with what is missing or does not fit, and what to do.
+    pub(crate) fn load(&self, context: &LoadContext<'_>) -> Result<Arc<Detector>> {
+        // Whoever comes second waits here instead of reading the files again.
+        let mut place = self.place.lock();
+        if let Some(shared) = place.upgrade() {
+            return Ok(shared);
+        }
+        let shared = Arc::new(Detector::named(self.name(), context)?);
+        *place = Arc::downgrade(&shared);
+        Ok(shared)
+    }
+}
