@@ -21,7 +21,7 @@ use units::{Secret, Size, Span};
 pub use load::{Flag, Loaded, load};
 
 /// Names of the tasks that can be preloaded.
-pub const TASKS: [&str; 16] = [
+pub const TASKS: [&str; 17] = [
     "language",
     "embeddings",
     "labels",
@@ -38,6 +38,7 @@ pub const TASKS: [&str; 16] = [
     "moderation",
     "bodies",
     "image-classes",
+    "covers",
 ];
 
 /// Most of anything that a collection can be allowed to hold: its journal numbers things in 32 bits, those that were
@@ -189,6 +190,10 @@ pub struct Checkpoints {
     /// the catalogue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_classes: Option<String>,
+    /// A detector of what people wear for protection; this task has no model but the one named here. Also a name of the
+    /// catalogue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub covers: Option<String>,
 }
 
 impl Checkpoints {
@@ -204,6 +209,7 @@ impl Checkpoints {
             (&self.objects, "objects"),
             (&self.labels, "labels"),
             (&self.image_classes, "image-classes"),
+            (&self.covers, "covers"),
         ];
         let named = named.map(|(checkpoint, task)| checkpoint.is_some().then_some(task));
         named.into_iter().flatten()
@@ -533,6 +539,12 @@ impl Config {
         if preloads("image-classes") && self.checkpoints.image_classes.is_none() {
             return Err(Error::Conflict(
                 "`models.preload` names `image-classes`, but `checkpoints.image_classes` names no classifier".to_owned(),
+            ));
+        }
+        if preloads("covers") && self.checkpoints.covers.is_none() {
+            return Err(Error::Conflict(
+                "`models.preload` names `covers`, but `checkpoints.covers` names no detector"
+                    .to_owned(),
             ));
         }
         Ok(())

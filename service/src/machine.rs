@@ -92,6 +92,8 @@ pub struct Machine {
     pub classify: Option<Handle<ClassesTask>>,
     /// Classes of an image, where the configuration names a classifier.
     pub image_classes: Option<Handle<ImageClassesTask>>,
+    /// What people wear for protection, where the configuration names a detector of it.
+    pub covers: Option<Handle<ObjectsTask>>,
 }
 
 /// Why the engine cannot be built or a model cannot be used.
@@ -258,6 +260,9 @@ impl Machine {
         let face_search = engine.register(SearchTask)?;
         let classify = named.classify.as_deref().map(ClassesTask::new);
         let classify = classify.map(|task| engine.register(task)).transpose()?;
+        let covers = named.covers.as_deref();
+        let covers = covers.map(|named| ObjectsTask::covers(named, images));
+        let covers = covers.map(|task| engine.register(task)).transpose()?;
         let image_classes = named.image_classes.as_deref();
         let image_classes = image_classes.map(|named| ImageClassesTask::new(named, images));
         let image_classes = image_classes
@@ -273,6 +278,7 @@ impl Machine {
             face_search,
             classify,
             image_classes,
+            covers,
             store,
             engine,
             language,
@@ -322,6 +328,10 @@ impl Machine {
                 Some(classify) => self.warm(classify, progress),
                 None => Ok(()),
             },
+            "covers" => match &self.covers {
+                Some(covers) => self.warm(covers, progress),
+                None => Ok(()),
+            },
             "image-classes" => match &self.image_classes {
                 Some(classes) => self.warm(classes, progress),
                 None => Ok(()),
@@ -349,6 +359,7 @@ impl Machine {
             "moderation" => Some(self.moderation.task().model()),
             "bodies" => Some(self.bodies.task().model()),
             "classify" => self.classify.as_ref().map(|handle| handle.task().model()),
+            "covers" => self.covers.as_ref().map(|handle| handle.task().model()),
             "image-classes" => {
                 let classes = self.image_classes.as_ref();
                 classes.map(|handle| handle.task().model())
@@ -374,6 +385,7 @@ impl Machine {
         let in_parts =
             |task: &Handle<SentimentTask>| InWindows::new(task.clone(), windows::SENTIMENT);
         let (classify, image_classes) = (self.classify.clone(), self.image_classes.clone());
+        let covers = self.covers.clone();
         let model = self.spanish.task().model();
         let spanish = IfPresent::new(self.spanish.clone(), self.store.clone(), model);
         let readings = Readings(vec![
@@ -404,7 +416,7 @@ impl Machine {
                 }),
                 bodies: Arc::new(Dressed {
                     bodies: Arc::new(self.bodies.clone()),
-                    covers: None,
+                    covers: covers.map(|handle| -> Arc<dyn Predict<_, _>> { Arc::new(handle) }),
                 }),
                 classes: image_classes.map(|handle| -> Arc<dyn Predict<_, _>> { Arc::new(handle) }),
                 render: Arc::new(self.render.clone()),
@@ -450,7 +462,7 @@ mod tests {
         let machine = Machine::start(&config).expect("starts");
         for task in TASKS
             .into_iter()
-            .filter(|task| !["classify", "image-classes"].contains(task))
+            .filter(|task| !["classify", "image-classes", "covers"].contains(task))
         {
             let model = machine.model_of(task).expect(task);
             assert!(

@@ -184,6 +184,11 @@ impl SharedDetector {
         }
     }
 
+    /// The one that is named.
+    pub fn named(name: &str) -> Self {
+        Self::of(Some(name))
+    }
+
     /// The detector in force: the one that is named; else the first of [`PREFERRED`] that was pulled or lies in the
     /// local folder under the last part of its name; else the built-in one.
     pub fn choose(named: Option<&str>, store: &Store) -> Self {

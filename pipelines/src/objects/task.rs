@@ -59,16 +59,36 @@ pub struct Object {
 }
 
 /// Objects in images.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct ObjectsTask {
+    name: &'static str,
     detector: SharedDetector,
     limits: ImageLimits,
+}
+
+impl Default for ObjectsTask {
+    /// By the built-in detector.
+    fn default() -> Self {
+        Self::new(SharedDetector::default(), ImageLimits::default())
+    }
 }
 
 impl ObjectsTask {
     /// The task for images within `limits`, by the detector in this place.
     pub fn new(detector: SharedDetector, limits: ImageLimits) -> Self {
-        Self { detector, limits }
+        Self {
+            name: "objects",
+            detector,
+            limits,
+        }
+    }
+
+    /// The task `covers`: what people wear for protection ([`crate::bodies::covers`]), by the detector that is named.
+    pub fn covers(named: &str, limits: ImageLimits) -> Self {
+        Self {
+            name: "covers",
+            ..Self::new(SharedDetector::named(named), limits)
+        }
     }
 }
 
@@ -78,7 +98,7 @@ impl Task for ObjectsTask {
     type Pipeline = ObjectsPipeline;
 
     fn name(&self) -> &'static str {
-        "objects"
+        self.name
     }
 
     fn model(&self) -> &str {

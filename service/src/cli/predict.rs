@@ -3,6 +3,8 @@
 mod files;
 mod images;
 
+pub use images::{images_in, percent, read_image};
+
 use super::output::{self, for_each_group, short, table};
 use super::{Output, Stop};
 use crate::app::App;

@@ -16,7 +16,7 @@ pub struct Settings {
     set: Vec<String>,
     /// Use another model (`org/name` of a hub, a folder, or a name of the catalogue for those on images) in the place of
     /// a task's own: embeddings, entities, sentiment, sentiment-multilingual, toxicity, classify, objects, labels,
-    /// image-classes. May be given several times.
+    /// image-classes, covers. May be given several times.
     #[arg(long = "model", global = true, value_name = "TASK=CHECKPOINT")]
     checkpoints: Vec<String>,
     /// Folder with catalogue entries of your own.

@@ -33,7 +33,7 @@ const fn key(name: &'static str, kind: Kind) -> Key {
 }
 
 /// Every setting.
-pub const KEYS: [Key; 43] = [
+pub const KEYS: [Key; 45] = [
     key("listen", Kind::Text),
     key("models.dir", Kind::Text),
     key("models.local_dir", Kind::Text),
@@ -61,6 +61,7 @@ pub const KEYS: [Key; 43] = [
     key("checkpoints.objects", Kind::Text),
     key("checkpoints.labels", Kind::Text),
     key("checkpoints.image_classes", Kind::Text),
+    key("checkpoints.covers", Kind::Text),
     key("engine.device", Kind::Text),
     key("engine.lanes", Kind::Number),
     key("engine.threads", Kind::Number),

@@ -3,8 +3,9 @@
 use super::call::{Call, Media};
 use super::collections::{PageQuery, part};
 use super::error::ErrorBody;
-use super::images::{FaceView, ImageRequest};
-use super::labels::{check_image, image_of};
+use super::images::ImageRequest;
+use super::images::faces::FaceView;
+use super::images::{check_image, image_of};
 use super::list::List;
 use crate::app::App;
 use crate::failure::Failure;
@@ -188,7 +189,7 @@ pub async fn add(
     }
     let mut photos = Vec::with_capacity(request.images.sent());
     for (place, text) in request.images.into_items().into_iter().enumerate() {
-        let image = image_of(text).await?;
+        let image = image_of(text, "image").await?;
         check_image(&image, &app.config.limits)?;
         photos.push((format!("image {place}"), image));
     }

@@ -8,8 +8,8 @@
 
 use super::call::{Call, Media};
 use super::error::ErrorBody;
-use super::images::FaceView;
-use super::labels::{check_image, image_of};
+use super::images::faces::FaceView;
+use super::images::{check_image, image_of};
 use super::list::List;
 use crate::app::App;
 use crate::failure::Failure;
@@ -614,7 +614,7 @@ async fn with_image<T: WithImage>(app: &App, call: &Call) -> Result<(T, Option<B
         Media::Json => {
             let mut request: T = call.json().await?;
             let image = match request.image() {
-                Some(text) => Some(image_of(text).await?),
+                Some(text) => Some(image_of(text, "image").await?),
                 None => None,
             };
             (request, image)

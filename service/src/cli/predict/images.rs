@@ -101,7 +101,7 @@ pub struct CompareArgs {
     output: Output,
 }
 
-fn percent(text: &str) -> Result<f32, String> {
+pub fn percent(text: &str) -> Result<f32, String> {
     let value: f32 = text.parse().map_err(|_| "not a number".to_owned())?;
     (0.0..=100.0)
         .contains(&value)
@@ -470,6 +470,34 @@ impl Progress {
     }
 }
 
+/// Answers file after file, each when the one before is done: a line of JSON with the file's name, or a table under it.
+pub fn images_in<A: Serialize>(
+    files: &[PathBuf],
+    output: Output,
+    rows: impl Fn(&Value) -> Vec<Vec<String>>,
+    answer: impl Fn(&Path) -> Result<A, String>,
+) -> Result<(), Stop> {
+    let mut faults = Faults::default();
+    for file in files {
+        let name = file.display().to_string();
+        let found = match answer(file) {
+            Ok(found) => found,
+            Err(message) => {
+                faults.report(&name, &message, output)?;
+                continue;
+            }
+        };
+        let mut line = serde_json::to_value(found).map_err(|error| Stop::failed(&error))?;
+        if output.json {
+            line["file"] = json!(name);
+            output::json(&line)?;
+        } else {
+            output::print(&format!("{}{}", title(&name, None), table(&rows(&line))))?;
+        }
+    }
+    faults.end()
+}
+
 /// Runs what waits for the disk beside what asks.
 async fn away<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, String> + Send + 'static,
@@ -478,7 +506,7 @@ async fn away<T: Send + 'static>(
     done.unwrap_or_else(|error| Err(error.to_string()))
 }
 
-fn read_image(path: &Path, config: &Config) -> Result<Bytes, String> {
+pub fn read_image(path: &Path, config: &Config) -> Result<Bytes, String> {
     let limit = config.limits.image;
     let bytes = read_within(path, limit.get()).map_err(|error| error.to_string())?;
     let bytes =
