@@ -104,6 +104,23 @@ impl Gallery {
             .unwrap_or_else(|error| Err(escala_collections::Error::Unavailable(error.to_string())))
     }
 
+    /// [`Gallery::with`] where anything was ever kept; nothing where not: no folder is made and none locked.
+    ///
+    /// # Errors
+    /// As [`Gallery::with`].
+    pub async fn with_if_there<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Library) -> escala_collections::Result<T> + Send + 'static,
+    ) -> escala_collections::Result<Option<T>> {
+        let gallery = self.clone();
+        let done = tokio::task::spawn_blocking(move || match &gallery.folder {
+            Ok(folder) if !folder.is_dir() => Ok(None),
+            _ => work(&*gallery.library()?).map(Some),
+        });
+        done.await
+            .unwrap_or_else(|error| Err(escala_collections::Error::Unavailable(error.to_string())))
+    }
+
     fn library(&self) -> escala_collections::Result<Arc<Library>> {
         let mut library = self.library.lock();
         if let Some(open) = &*library {
@@ -114,11 +131,6 @@ impl Gallery {
         let open = Arc::new(Library::open(folder, self.limits)?);
         *library = Some(open.clone());
         Ok(open)
-    }
-
-    /// Whether anything was ever kept here. Looking makes nothing and takes no lock.
-    pub fn is_there(&self) -> bool {
-        self.folder.as_ref().is_ok_and(|folder| folder.is_dir())
     }
 
     /// The faces of a collection nearest to a descriptor.

@@ -22,6 +22,7 @@ use escala_service::doors;
 use escala_service::long_texts::{InWindows, PersonalData};
 use escala_service::metrics::Metrics;
 use escala_service::ready::Readiness;
+use escala_service::server::body::Buffers;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -198,6 +199,7 @@ fn labels(input: LabelsInput) -> Result<Labels> {
 fn app(config: Config) -> Arc<App> {
     let syntax: Arc<dyn Predict<SyntaxInput, Syntax>> = Arc::new(InWindows::new(By(syntax), 1000));
     Arc::new(App {
+        buffers: Arc::new(Buffers::new(config.limits.buffered.get())),
         config,
         language: Arc::new(InWindows::new(By(language), 1000)),
         pii: Arc::new(PersonalData::new(By(personal), syntax.clone())),

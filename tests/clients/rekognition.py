@@ -108,7 +108,16 @@ def test_bounds_of_the_model():
 
 def test_an_operation_that_is_not_built_says_so():
     with raises(ClientError, "NotImplementedException", 501):
-        r.recognize_celebrities(Image={"Bytes": PERSON})
+        r.start_face_detection(Video={"S3Object": {"Bucket": "bucket", "Name": "film.mp4"}})
+
+
+def test_without_a_gallery_nobody_is_a_celebrity():
+    answer = r.recognize_celebrities(Image={"Bytes": PERSON})
+    assert answer["CelebrityFaces"] == [], answer
+    [face] = answer["UnrecognizedFaces"]
+    assert face["BoundingBox"]["Width"] > 0 and face["Emotions"] and "Value" in face["Smile"], face
+    with raises(r.exceptions.ResourceNotFoundException, "ResourceNotFoundException", 400):
+        r.get_celebrity_info(Id="3Ir0du6")
 
 
 def test_labels_of_things_have_boxes():

@@ -266,6 +266,17 @@ impl Server {
         )
     }
 
+    /// Any method on any path, with a JSON body.
+    pub fn method_json(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let request = ureq::http::Request::builder()
+            .method(method)
+            .uri(self.url(path))
+            .header("content-type", "application/json")
+            .body(body.to_string())
+            .expect("a request");
+        self.answer(self.agent.run(request))
+    }
+
     /// Any method on any path, without a body.
     pub fn method(&self, method: &str, path: &str) -> Answer {
         let request = ureq::http::Request::builder()

@@ -3,6 +3,8 @@
 use super::model::{Id, Kind as ShapeKind, Models, Service, ShapeId};
 use super::*;
 use crate::app::Answers;
+use crate::object_store::{Objects, memory::Memory};
+use crate::server::body::Buffers;
 use axum::http::{HeaderMap, Request as HttpRequest, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -1097,6 +1099,66 @@ async fn an_image_comes_from_exactly_one_place() {
         (400, "SerializationException")
     );
     assert!(client.double.images.lock().is_empty());
+}
+
+#[tokio::test]
+async fn an_image_may_be_an_object() {
+    let mut client = client();
+    let mut store = Memory::default();
+    store.put("photos", "a/b c.jpg", b"encoded");
+    store.put("photos", "large", b"too large");
+    store.put("photos", "broken", b"fail InvalidImage");
+    let objects = |most, shared| {
+        let buffers = Arc::new(Buffers::new(shared));
+        Objects::new(Arc::new(store.clone()), most, buffers)
+    };
+    client.aws.images.stored = objects(8, 100);
+    let object = |name: &str| json!({"S3Object": {"Bucket": "photos", "Name": name}});
+    let detect = async |client: &Client, image: Value| {
+        let answer = client.rekognition("DetectLabels", json!({ "Image": image }));
+        let answer = answer.await;
+        (
+            answer.status,
+            answer.code().to_owned(),
+            answer.message().to_owned(),
+        )
+    };
+    let (status, ..) = detect(&client, object("a/b c.jpg")).await;
+    assert_eq!(status, 200);
+    assert_eq!(&client.double.images.lock()[0].0.image[..], b"encoded");
+    let mut version = object("a/b c.jpg");
+    version["S3Object"]["Version"] = json!("null");
+    assert_eq!(detect(&client, version.clone()).await.0, 200);
+    version["S3Object"]["Version"] = json!("3HL4kqtJvjVBH40Nrjfkd");
+    let mut bucket = object("a/b c.jpg");
+    bucket["S3Object"]["Bucket"] = json!("Photos");
+    for (image, why) in [
+        (version, "no such version"),
+        (bucket, "lower-case"),
+        (object("a"), "no object a in the bucket photos"),
+        (object("a/../large"), "neither empty nor"),
+    ] {
+        let (status, code, message) = detect(&client, image).await;
+        assert_eq!((status, &*code), (400, "InvalidS3ObjectException"));
+        let sentence = "Unable to get object metadata from S3. Check object key, region and/or access permissions. (";
+        assert!(
+            message.starts_with(sentence) && message.contains(why),
+            "{message}"
+        );
+    }
+    let (status, code, message) = detect(&client, object("large")).await;
+    assert_eq!((status, &*code), (400, "ImageTooLargeException"));
+    assert!(message.starts_with("Image size is too large"), "{message}");
+    client.aws.images.stored = objects(100, 8);
+    let (status, code, _) = detect(&client, object("large")).await;
+    assert_eq!(
+        (status, &*code),
+        (400, "ThrottlingException"),
+        "no memory left"
+    );
+    client.aws.images.stored = objects(100, 100);
+    let (status, code, _) = detect(&client, object("broken")).await;
+    assert_eq!((status, &*code), (400, "InvalidImageFormatException"));
 }
 
 #[tokio::test]

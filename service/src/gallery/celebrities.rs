@@ -274,12 +274,9 @@ impl Celebrities {
         }
     }
 
-    /// The collection, or none where there is none; no folder is made and none locked for it.
+    /// The collection, or none where there is none.
     async fn known(&self) -> Result<Option<Arc<Collection>>> {
-        if !self.gallery.is_there() {
-            return Ok(None);
-        }
-        Ok(self.gallery.with(collection).await?)
+        Ok(self.gallery.with_if_there(collection).await?.flatten())
     }
 
     /// Who an image shows.
@@ -476,12 +473,9 @@ impl Celebrities {
     /// # Errors
     /// `NotFound`; when the name is that of several, or the disk refuses.
     pub async fn remove(self: &Arc<Self>, who: &str) -> Result<Celebrity> {
-        if !self.gallery.is_there() {
-            return Err(nobody(who));
-        }
         let wanted = who.to_owned();
         let celebrities = self.clone();
-        let removed = self.gallery.with(move |library| {
+        let removed = self.gallery.with_if_there(move |library| {
             let _alone = celebrities.adding.lock();
             let Some(people) = collection(library)? else {
                 return Ok(None);
@@ -496,7 +490,7 @@ impl Celebrities {
             }
             Ok(found)
         });
-        removed.await?.ok_or_else(|| nobody(who))
+        removed.await?.flatten().ok_or_else(|| nobody(who))
     }
 }
 

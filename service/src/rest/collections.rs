@@ -25,9 +25,10 @@ use axum::http::StatusCode;
 use escala_collections::{Association, Description, Face, FaceId, Unassociated, Undeleted, User};
 use escala_pipelines::faces::Faces;
 use escala_pipelines::faces::similarity::percent;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
@@ -68,10 +69,37 @@ pub struct CreateRequest {
     tags: Tags,
 }
 
-/// Tags as JSON gives them.
-#[derive(Debug, Default, Deserialize)]
-#[serde(transparent)]
+/// Most tags in a request.
+const MOST_TAGS: usize = 1000;
+
+/// Tags as JSON gives them, no more than [`MOST_TAGS`]: parsed, a tag of few bytes takes many.
+#[derive(Debug, Default)]
 struct Tags(BTreeMap<String, String>);
+
+impl<'de> Deserialize<'de> for Tags {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Few;
+        impl<'de> Visitor<'de> for Few {
+            type Value = Tags;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of texts")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tags, A::Error> {
+                let mut tags = BTreeMap::new();
+                while let Some((key, value)) = map.next_entry()? {
+                    if tags.len() == MOST_TAGS {
+                        return Err(A::Error::custom(format!("more than {MOST_TAGS} tags")));
+                    }
+                    tags.insert(key, value);
+                }
+                Ok(Tags(tags))
+            }
+        }
+        deserializer.deserialize_map(Few)
+    }
+}
 
 /// A collection.
 #[derive(Debug, Serialize, ToSchema)]
@@ -821,6 +849,10 @@ pub async fn tags(
     call: Call,
 ) -> Result<Json<TagsAnswer>, Failure> {
     let TagsRequest { set, remove } = call.json_only().await?;
+    if remove.sent() > MOST_TAGS {
+        let message = format!("there are more than {MOST_TAGS} keys to be removed");
+        return Err(Failure::invalid(message).at("remove"));
+    }
     let collections = Collections::of(&app.images, call.options);
     let (id, remove) = (part(id)?, remove.into_items());
     let tags = collections.tag(&id, set.0, remove).await?;
