@@ -334,6 +334,172 @@ fn a_bad_file_fails_alone() {
     assert!(said.out.contains("Cat"), "{}", said.out);
 }
 
+/// A folder with two golden images, one of them in a folder inside, and a file that is no image.
+fn album() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let photos = folder.path().join("photos");
+    std::fs::create_dir_all(photos.join("more")).expect("made");
+    for (from, to) in [("chelsea.png", "cat.png"), ("coffee.png", "more/cup.PNG")] {
+        std::fs::copy(golden("images").join(from), photos.join(to)).expect("copied");
+    }
+    std::fs::write(photos.join("notes.txt"), "no image").expect("written");
+    folder
+}
+
+fn picture(path: &Path) -> image::RgbImage {
+    let file = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let decoded = image::load_from_memory_with_format(&file, image::ImageFormat::Png);
+    decoded.expect("a PNG file").into_rgb8()
+}
+
+#[test]
+fn folders_of_images() {
+    let folder = album();
+    let command = [
+        "predict",
+        "labels",
+        "--json",
+        "--min-confidence",
+        "50",
+        "photos",
+    ];
+    let flat = run_in(folder.path(), &command, |command| command).json();
+    assert_eq!(flat.len(), 1, "{flat:?}");
+    assert_eq!(flat[0]["file"], "photos/cat.png");
+    let deep = [&command[..], &["--recursive"]].concat();
+    let said = run_in(folder.path(), &deep, |command| command);
+    // Nothing but answers, and no bar where there is no terminal.
+    assert_eq!(said.err, "");
+    let lines = said.json();
+    let files: Vec<&Value> = lines.iter().map(|line| &line["file"]).collect();
+    assert_eq!(files, ["photos/cat.png", "photos/more/cup.PNG"]);
+    let cat = lines[0]["labels"].as_array().expect("labels").iter();
+    let cat = cat
+        .clone()
+        .find(|label| label["name"] == "Cat")
+        .expect("Cat");
+    // The reference detector's box, inside the image of 451 x 300.
+    let place = &cat["instances"][0]["box"];
+    for (side, wanted) in [
+        ("left", 0.2),
+        ("top", 0.0),
+        ("width", 449.1),
+        ("height", 297.6),
+    ] {
+        let got = place[side].as_f64().expect("a number");
+        assert!((got - wanted).abs() < 1.5, "{side}: {got} is not {wanted}");
+    }
+}
+
+#[test]
+fn pictures_of_answers() {
+    let folder = album();
+    let path = |name: &str| folder.path().join(name);
+    let run = |arguments: &[&str]| run_in(folder.path(), arguments, |command| command);
+    let said = run(&[
+        "predict",
+        "labels",
+        "photos/cat.png",
+        "--render",
+        "deep/drawn.png",
+    ]);
+    assert_eq!(said.status, 0, "{}", said.err);
+    assert!(
+        said.out.starts_with("photos/cat.png -> deep/drawn.png\n"),
+        "{}",
+        said.out
+    );
+    let (before, after) = (
+        picture(&path("photos/cat.png")),
+        picture(&path("deep/drawn.png")),
+    );
+    assert_eq!(before.dimensions(), after.dimensions());
+    assert!(before != after);
+    // A folder of pictures; a bad file among them fails alone.
+    std::fs::write(path("photos/broken.jpg"), b"hello").expect("written");
+    let said = run(&[
+        "predict",
+        "labels",
+        "--json",
+        "photos",
+        "--recursive",
+        "--render",
+        "drawn",
+    ]);
+    assert_eq!(said.status, 1, "{}", said.err);
+    let lines: Vec<Value> = said
+        .out
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(lines.len(), 3, "{}", said.out);
+    assert!(lines[0]["error"].is_string() && said.err.contains("photos/broken.jpg"));
+    assert_eq!(lines[1]["picture"], "drawn/cat.png");
+    assert_eq!(lines[2]["picture"], "drawn/more/cup.png");
+    assert_eq!(picture(&path("drawn/cat.png")), after);
+    assert!(picture(&path("drawn/more/cup.png")) != picture(&path("photos/more/cup.PNG")));
+    assert!(!path("drawn/broken.png").exists());
+    // Never over an image.
+    let original = std::fs::read(path("photos/cat.png")).expect("readable");
+    for to in ["photos", "photos/cat.png"] {
+        let said = run(&["predict", "labels", "photos/cat.png", "--render", to]);
+        assert_eq!(said.status, 2, "{to}: {}", said.err);
+    }
+    assert_eq!(
+        std::fs::read(path("photos/cat.png")).expect("readable"),
+        original
+    );
+    let said = run(&["predict", "labels", "photos", "--render", "one.png"]);
+    assert_eq!(said.status, 2, "{}", said.err);
+    assert!(said.err.contains("folder"), "{}", said.err);
+}
+
+#[test]
+fn folders_without_images_are_said_to_be() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::create_dir_all(folder.path().join("empty/inside")).expect("made");
+    let said = run_in(folder.path(), &["predict", "labels", "empty"], |command| {
+        command
+    });
+    assert_eq!(said.status, 1);
+    assert!(
+        said.err.contains("no images") && said.err.contains("--recursive"),
+        "{}",
+        said.err
+    );
+}
+
+#[test]
+fn faces_are_compared() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let image = |name: &str| golden("images").join(name).display().to_string();
+    let (astronaut, cat) = (image("astronaut.png"), image("chelsea.png"));
+    let run = |arguments: &[&str]| run_in(folder.path(), arguments, |command| command);
+    let to = [
+        "predict", "compare", &astronaut, &astronaut, "--render", "both.png", "--json",
+    ];
+    let lines = run(&to).json();
+    let similarity = lines[0]["faces"][0]["similarity"]
+        .as_f64()
+        .expect("a number");
+    assert!(similarity > 99.0, "{similarity}");
+    assert_eq!(lines[0]["picture"], "both.png");
+    let both = picture(&folder.path().join("both.png"));
+    assert!(both.width() > 1024 && both.height() == 512);
+    let none = run(&["predict", "compare", &cat, &astronaut]);
+    assert_eq!(none.status, 1);
+    assert!(none.err.contains("the source has no face"), "{}", none.err);
+    assert_eq!(run(&["predict", "compare", &cat]).status, 2);
+}
+
+#[test]
+fn bodies_in_images() {
+    let image = golden("images").join("astronaut.png").display().to_string();
+    let said = run(&["predict", "bodies", &image]);
+    assert_eq!(said.status, 0, "{}", said.err);
+    assert!(said.out.contains("FACE HEAD"), "{}", said.out);
+}
+
 #[test]
 fn embeddings() {
     let golden = golden_json("minilm.json");

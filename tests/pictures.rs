@@ -22,11 +22,11 @@ fn server() -> &'static Server {
 }
 
 /// The answer of an operation on a golden image, and its picture.
-fn both(operation: &str, name: &str) -> (Value, RgbImage, RgbImage) {
+fn both(operation: &str, query: &str, name: &str) -> (Value, RgbImage, RgbImage) {
     let file = golden_image(name);
-    let path = format!("/v1/images/{operation}");
+    let path = format!("/v1/images/{operation}{query}");
     let found = server().post(&path, "image/png", &file).ok();
-    let drawn = server().post(&format!("{path}?render=png"), "image/png", &file);
+    let drawn = server().post(&format!("{path}&render=png"), "image/png", &file);
     (found, images::decoded(name).into_rgb8(), drawn.picture())
 }
 
@@ -56,7 +56,7 @@ fn differ_at(before: &RgbImage, after: &RgbImage, x: f64, y: f64) -> bool {
 
 #[test]
 fn faces_are_boxed_and_their_points_marked() {
-    let (found, before, after) = both("faces", "astronaut.png");
+    let (found, before, after) = both("faces", "?", "astronaut.png");
     let face = &found["faces"][0];
     let [left, top, right, bottom] = edges(&face["box"]);
     // The middle of each edge, one pixel inwards; the caption is above.
@@ -90,7 +90,7 @@ fn faces_are_boxed_and_their_points_marked() {
 
 #[test]
 fn lines_of_text_are_outlined() {
-    let (found, before, after) = both("text", "ocr_synthetic.png");
+    let (found, before, after) = both("text", "?", "ocr_synthetic.png");
     let lines = found["lines"].as_array().expect("lines");
     assert!(lines.len() >= 3, "{found}");
     for line in lines {
@@ -109,7 +109,7 @@ fn lines_of_text_are_outlined() {
 
 #[test]
 fn labels_with_a_place_are_boxed_and_the_others_listed() {
-    let (found, before, after) = both("labels", "chelsea.png");
+    let (found, before, after) = both("labels", "?min_confidence=10", "chelsea.png");
     let labels = found["labels"].as_array().expect("labels");
     assert_eq!(
         (&found["width"], &found["height"]),
@@ -143,7 +143,7 @@ fn labels_with_a_place_are_boxed_and_the_others_listed() {
 
 #[test]
 fn bodies_have_boxes_joints_and_parts() {
-    let (found, before, after) = both("bodies", "astronaut.png");
+    let (found, before, after) = both("bodies", "?", "astronaut.png");
     let person = &found["persons"][0];
     assert!(number(&person["score"]) > 0.6, "{found}");
     let [left, top, right, bottom] = edges(&person["box"]);
@@ -183,7 +183,7 @@ fn bodies_have_boxes_joints_and_parts() {
 
 #[test]
 fn moderation_is_a_note_in_a_corner() {
-    let (found, before, after) = both("moderation", "chelsea.png");
+    let (found, before, after) = both("moderation", "?", "chelsea.png");
     assert_eq!(found["labels"], json!([]));
     let share = changed(&before, &after);
     assert!((0.01..0.3).contains(&share), "{share}");

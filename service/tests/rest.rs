@@ -5,15 +5,20 @@ use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode, header::HeaderMap};
 use escala_pipelines::classes::{Class, Classes};
 use escala_pipelines::embeddings::{Embedding, EmbeddingInput};
+use escala_pipelines::image::ImageLimits;
 use escala_pipelines::image::properties::{DominantColor, ImageProperties, Quality};
 use escala_pipelines::labels::{Label, Labels, LabelsInput};
 use escala_pipelines::language::{Language, Languages};
+use escala_pipelines::objects::{Object, Objects, ObjectsInput};
 use escala_pipelines::offsets::Offsets;
 use escala_pipelines::pii::{self, Pii, PiiInput};
+use escala_pipelines::render::RenderInput;
+use escala_pipelines::render::task::render;
 use escala_pipelines::sentiment::{Scores, SentimentInput};
 use escala_pipelines::syntax::{Entity, EntityType, KeyPhrase, Syntax, SyntaxInput};
 use escala_pipelines::targeted::{Group, Target, TargetType, Targeted};
 use escala_pipelines::toxicity::{ToxicKind, Toxicity};
+use escala_pipelines::vision::Area;
 use escala_pipelines::{Error, Kind, Options, Result};
 use escala_service::app::{Answers, App, Images, Predict};
 use escala_service::config::Config;
@@ -209,7 +214,12 @@ fn app(config: Config) -> Arc<App> {
         sentiment: Arc::new(By(sentiment)),
         embeddings: Arc::new(By(embed)),
         classify: Some(Arc::new(By(classify))),
-        images: Images::unavailable(),
+        images: Images {
+            render: Arc::new(By(|input: RenderInput| {
+                render(&input, &ImageLimits::default())
+            })),
+            ..Images::unavailable()
+        },
         labels: Arc::new(By(labels)),
         metrics: Arc::new(Metrics::default()),
         engine_metrics: Box::new(|| "escala_engine_test 1\n".to_owned()),
@@ -936,6 +946,90 @@ async fn embeddings_of_one_and_of_many() {
         answer.json(),
         json!({ "model": "all-MiniLM-L6-v2", "results": [one, failed] })
     );
+}
+
+/// A chair in the middle of any image.
+fn objects(_: ObjectsInput) -> Result<Objects> {
+    Ok(Objects {
+        width: 200,
+        height: 160,
+        objects: vec![Object {
+            class: 56,
+            name: "Chair".into(),
+            confidence: 80.0,
+            area: Area::new(50.0, 60.0, 150.0, 400.0),
+            parents: vec![],
+            categories: vec!["Furniture and Furnishings".into()],
+            aliases: vec![],
+        }],
+    })
+}
+
+/// A router whose labels are joined with [`objects`].
+fn router_with_objects(
+    draw: impl Fn(RenderInput) -> Result<Bytes> + Send + Sync + 'static,
+) -> Router {
+    let mut app = Arc::into_inner(app(Config::default())).expect("nobody else has it");
+    app.images.objects = Some(Arc::new(By(objects)));
+    app.images.render = Arc::new(By(draw));
+    doors::router(Arc::new(app))
+}
+
+fn png(width: u32, height: u32) -> Vec<u8> {
+    let mut file = std::io::Cursor::new(Vec::new());
+    let image = image::RgbImage::from_pixel(width, height, image::Rgb([90, 90, 90]));
+    let written = image.write_to(&mut file, image::ImageFormat::Png);
+    written.expect("written to memory");
+    file.into_inner()
+}
+
+#[tokio::test]
+async fn labels_have_their_places_in_words_and_in_pictures() {
+    let router = router_with_objects(|input| render(&input, &ImageLimits::default()));
+    let path = "/v1/images/labels";
+    let file = png(200, 160);
+    let answer = send(&router, "POST", path, "image/png", file.clone())
+        .await
+        .json();
+    assert_eq!(
+        (&answer["width"], &answer["height"]),
+        (&json!(200), &json!(160))
+    );
+    let chair = &answer["labels"][0];
+    // The box ends where the image does.
+    let place = json!({ "left": 50.0, "top": 60.0, "width": 100.0, "height": 100.0 });
+    assert_eq!(chair["name"], "Chair");
+    assert_eq!(
+        chair["instances"],
+        json!([{ "box": place, "confidence": 80.0 }])
+    );
+
+    let drawn = format!("{path}?render=png&include_labels=Chair");
+    let answer = send(&router, "POST", &drawn, "image/png", file).await;
+    assert_eq!(
+        (answer.status, answer.header("content-type")),
+        (StatusCode::OK, "image/png")
+    );
+    let picture = image::load_from_memory(&answer.body)
+        .expect("a picture")
+        .into_rgb8();
+    assert_eq!(picture.dimensions(), (200, 160));
+    let painted = |x: u32, y: u32| picture.get_pixel(x, y).0 != [90; 3];
+    // Along the left edge and not beside it, up to the last row.
+    for y in 62..158 {
+        assert!(painted(50, y) && !painted(47, y) && !painted(53, y), "{y}");
+    }
+    assert!(painted(100, 159) && !painted(100, 110) && !painted(10, 10));
+}
+
+#[tokio::test]
+async fn a_picture_that_cannot_be_drawn_is_an_error_in_json() {
+    let router = router_with_objects(|_| Err(fail("!overloaded").expect("an error")));
+    let path = "/v1/images/labels?render=png";
+    let answer = send(&router, "POST", path, "image/png", png(100, 100)).await;
+    assert_eq!(answer.status, 429);
+    assert_eq!(answer.json()["error"]["code"], "overloaded");
+    assert_eq!(answer.header("retry-after"), "3");
 }
 
 #[tokio::test]

@@ -122,7 +122,8 @@ pub fn text(found: &OcrFound) -> Vec<Mark> {
             caption: Some(reading.line.text.clone()),
             colour,
         };
-        std::iter::once(line).chain(words)
+        // The line over the edges that it shares with its words.
+        words.chain(std::iter::once(line)).collect::<Vec<_>>()
     })
     .collect()
 }

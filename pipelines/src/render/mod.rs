@@ -256,7 +256,7 @@ fn stroke(canvas: &mut Canvas<'_>, pen: Pen, mark: &Mark) {
         Mark::Outline {
             corners, colour, ..
         } => {
-            let width = (0.7 * width).max(1.3);
+            let width = (0.75 * width).max(1.6);
             for (from, to) in sides(corners) {
                 canvas.line(from, to, width + 2.0 * seam, INK, SEAM);
             }

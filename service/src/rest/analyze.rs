@@ -9,7 +9,7 @@
 //! with the server fails the request.
 
 use super::call::{Call, Media, Texts, check_texts_within, predict_list};
-use super::error::ErrorBody;
+use super::error::{ErrorBody, TextErrors};
 use super::language::LanguageAnswer;
 use super::list::List;
 use super::pii::PiiAnswer;
@@ -483,13 +483,10 @@ pub async fn analyze(
         (String = "text/plain"),
     )),
     responses(
+        TextErrors,
         (status = 200, description = "What was asked about each text.", body = Response<AnalyzeAnswer>),
         (status = 400, description = "The request breaks a rule, or there is no such feature.", body = ErrorBody),
-        (status = 413, description = "The body or a text is too large.", body = ErrorBody),
-        (status = 415, description = "The content type is not taken here.", body = ErrorBody),
-        (status = 429, description = "The queue is full; `Retry-After` says when to come back.", body = ErrorBody),
         (status = 503, description = "A model cannot be loaded now.", body = ErrorBody),
-        (status = 504, description = "The deadline passed.", body = ErrorBody),
     )
 )]
 pub async fn analyze_texts(

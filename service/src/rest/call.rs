@@ -57,8 +57,8 @@ fn prefers_png(headers: &HeaderMap) -> bool {
         for range in value.split(',') {
             let mut parts = range.split(';').map(str::trim);
             let name = parts.next().unwrap_or_default();
-            let weights = parts.filter_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok());
-            let weight = weights.last().unwrap_or(1.0);
+            let mut weights = parts.filter_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok());
+            let weight = weights.next().unwrap_or(1.0);
             png.hear(name, ["image/png", "image/*", "*/*"], weight);
             json.hear(name, ["application/json", "application/*", "*/*"], weight);
         }

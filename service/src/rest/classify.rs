@@ -1,7 +1,7 @@
 //! `POST /v1/text/classify`: the classes of texts, by a classifier of the operator's own.
 
 use super::call::Call;
-use super::error::ErrorBody;
+use super::error::{ErrorBody, TextErrors};
 use super::text::{Response, Rules, TextRequest};
 use crate::app::App;
 use crate::failure::Failure;
@@ -63,13 +63,9 @@ pub const NO_CLASSIFIER: &str = "no classifier is named; start with `--model cla
         (String = "text/plain"),
     )),
     responses(
+        TextErrors,
         (status = 200, description = "The classes of each text.", body = Response<ClassesAnswer>),
         (status = 400, description = "The request breaks a rule, or the server has no classifier.", body = ErrorBody),
-        (status = 413, description = "The body or a text is too large.", body = ErrorBody),
-        (status = 415, description = "The content type is not taken here.", body = ErrorBody),
-        (status = 429, description = "The queue is full; `Retry-After` says when to come back.", body = ErrorBody),
-        (status = 503, description = "The model cannot be loaded now.", body = ErrorBody),
-        (status = 504, description = "The deadline passed.", body = ErrorBody),
     )
 )]
 pub async fn classify(

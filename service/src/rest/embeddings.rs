@@ -1,7 +1,7 @@
 //! `POST /v1/text/embeddings`: texts as vectors whose angles tell how near their meanings are.
 
 use super::call::{Call, Media, Texts, check_text, check_texts, predict_list, predict_one};
-use super::error::{ErrorBody, ItemError};
+use super::error::{ErrorBody, ItemError, TextErrors};
 use super::list::List;
 use crate::app::App;
 use crate::failure::Failure;
@@ -103,13 +103,9 @@ fn answer(embedding: Embedding) -> EmbeddingAnswer {
         (String = "text/plain"),
     )),
     responses(
+        TextErrors,
         (status = 200, description = "The embedding of each text.", body = EmbeddingsResponse),
         (status = 400, description = "The request breaks a rule.", body = ErrorBody),
-        (status = 413, description = "The body or a text is too large.", body = ErrorBody),
-        (status = 415, description = "The content type is not taken here.", body = ErrorBody),
-        (status = 429, description = "The queue is full; `Retry-After` says when to come back.", body = ErrorBody),
-        (status = 503, description = "The model cannot be loaded now.", body = ErrorBody),
-        (status = 504, description = "The deadline passed.", body = ErrorBody),
     )
 )]
 pub async fn embeddings(

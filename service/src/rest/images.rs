@@ -127,7 +127,7 @@ impl<T: Serialize> IntoResponse for Answer<T> {
 ///
 /// # Errors
 /// 400 for another parameter or another word.
-fn wants_picture(call: &Call) -> Result<bool, Failure> {
+pub(super) fn wants_picture(call: &Call) -> Result<bool, Failure> {
     let query: RenderQuery = call.query()?;
     Ok(call.prefers_png || query.render.is_some())
 }
@@ -136,7 +136,7 @@ fn wants_picture(call: &Call) -> Result<bool, Failure> {
 ///
 /// # Errors
 /// Those of drawing.
-async fn answer<F, T: From<F>>(
+pub(super) async fn answer<F, T: From<F>>(
     app: &App,
     call: &Call,
     found: F,

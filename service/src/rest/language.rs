@@ -1,7 +1,7 @@
 //! `POST /v1/text/language`: the language a text is written in.
 
 use super::call::{Call, Media, Texts};
-use super::error::ErrorBody;
+use super::error::{ErrorBody, TextErrors};
 use super::list::List;
 use super::text::{Response, Rules};
 use crate::app::App;
@@ -70,13 +70,9 @@ impl LanguageAnswer {
         (String = "text/plain"),
     )),
     responses(
+        TextErrors,
         (status = 200, description = "The languages of each text, most likely first.", body = Response<LanguageAnswer>),
         (status = 400, description = "The request breaks a rule.", body = ErrorBody),
-        (status = 413, description = "The body or a text is too large.", body = ErrorBody),
-        (status = 415, description = "The content type is not taken here.", body = ErrorBody),
-        (status = 429, description = "The queue is full; `Retry-After` says when to come back.", body = ErrorBody),
-        (status = 503, description = "The model cannot be loaded now.", body = ErrorBody),
-        (status = 504, description = "The deadline passed.", body = ErrorBody),
     )
 )]
 pub async fn language(

@@ -1,7 +1,7 @@
 //! `POST /v1/text/redact`: texts without their personal data.
 
 use super::call::{Call, Media, Texts};
-use super::error::ErrorBody;
+use super::error::TextErrors;
 use super::list::List;
 use super::text::{Item, Response, Rules};
 use crate::app::App;
@@ -202,13 +202,8 @@ impl RedactAnswer {
         (String = "text/plain"),
     )),
     responses(
+        TextErrors,
         (status = 200, description = "Each text without its personal data.", body = Response<RedactAnswer>),
-        (status = 400, description = "The request breaks a rule, or there is no model for the language.", body = ErrorBody),
-        (status = 413, description = "The body or a text is too large.", body = ErrorBody),
-        (status = 415, description = "The content type is not taken here.", body = ErrorBody),
-        (status = 429, description = "The queue is full; `Retry-After` says when to come back.", body = ErrorBody),
-        (status = 503, description = "The model cannot be loaded now.", body = ErrorBody),
-        (status = 504, description = "The deadline passed.", body = ErrorBody),
     )
 )]
 pub async fn redact(

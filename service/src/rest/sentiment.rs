@@ -1,7 +1,7 @@
 //! `POST /v1/text/sentiment`: the sentiment of texts.
 
 use super::call::Call;
-use super::error::ErrorBody;
+use super::error::TextErrors;
 use super::text::{Response, Rules, TextRequest};
 use crate::app::App;
 use crate::failure::Failure;
@@ -62,13 +62,8 @@ impl SentimentAnswer {
         (String = "text/plain"),
     )),
     responses(
+        TextErrors,
         (status = 200, description = "The sentiment of each text.", body = Response<SentimentAnswer>),
-        (status = 400, description = "The request breaks a rule, or there is no model for the language.", body = ErrorBody),
-        (status = 413, description = "The body or a text is too large.", body = ErrorBody),
-        (status = 415, description = "The content type is not taken here.", body = ErrorBody),
-        (status = 429, description = "The queue is full; `Retry-After` says when to come back.", body = ErrorBody),
-        (status = 503, description = "The model cannot be loaded now.", body = ErrorBody),
-        (status = 504, description = "The deadline passed.", body = ErrorBody),
     )
 )]
 pub async fn sentiment(

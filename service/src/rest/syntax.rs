@@ -1,7 +1,7 @@
 //! `POST /v1/text/entities`, `/v1/text/key-phrases` and `/v1/text/syntax`: three views of one reading.
 
 use super::call::Call;
-use super::error::ErrorBody;
+use super::error::TextErrors;
 use super::text::{Part, Response, Rules, TextRequest};
 use crate::app::App;
 use crate::failure::Failure;
@@ -159,13 +159,8 @@ fn rules<A>(app: &App, output: fn(&str, Syntax) -> A) -> Rules<'_, SyntaxInput, 
         (String = "text/plain"),
     )),
     responses(
+        TextErrors,
         (status = 200, description = "The named things of each text.", body = Response<EntitiesAnswer>),
-        (status = 400, description = "The request breaks a rule, or there is no model for the language.", body = ErrorBody),
-        (status = 413, description = "The body or a text is too large.", body = ErrorBody),
-        (status = 415, description = "The content type is not taken here.", body = ErrorBody),
-        (status = 429, description = "The queue is full; `Retry-After` says when to come back.", body = ErrorBody),
-        (status = 503, description = "The model cannot be loaded now.", body = ErrorBody),
-        (status = 504, description = "The deadline passed.", body = ErrorBody),
     )
 )]
 pub async fn entities(
@@ -193,13 +188,8 @@ pub async fn entities(
         (String = "text/plain"),
     )),
     responses(
+        TextErrors,
         (status = 200, description = "The noun phrases of each text.", body = Response<KeyPhrasesAnswer>),
-        (status = 400, description = "The request breaks a rule, or there is no model for the language.", body = ErrorBody),
-        (status = 413, description = "The body or a text is too large.", body = ErrorBody),
-        (status = 415, description = "The content type is not taken here.", body = ErrorBody),
-        (status = 429, description = "The queue is full; `Retry-After` says when to come back.", body = ErrorBody),
-        (status = 503, description = "The model cannot be loaded now.", body = ErrorBody),
-        (status = 504, description = "The deadline passed.", body = ErrorBody),
     )
 )]
 pub async fn key_phrases(
@@ -227,13 +217,8 @@ pub async fn key_phrases(
         (String = "text/plain"),
     )),
     responses(
+        TextErrors,
         (status = 200, description = "The words and sentences of each text.", body = Response<SyntaxAnswer>),
-        (status = 400, description = "The request breaks a rule, or there is no model for the language.", body = ErrorBody),
-        (status = 413, description = "The body or a text is too large.", body = ErrorBody),
-        (status = 415, description = "The content type is not taken here.", body = ErrorBody),
-        (status = 429, description = "The queue is full; `Retry-After` says when to come back.", body = ErrorBody),
-        (status = 503, description = "The model cannot be loaded now.", body = ErrorBody),
-        (status = 504, description = "The deadline passed.", body = ErrorBody),
     )
 )]
 pub async fn syntax(

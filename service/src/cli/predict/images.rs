@@ -284,30 +284,18 @@ pub fn compare(config: &Config, args: CompareArgs) -> Result<(), Stop> {
     let files = [args.source, args.target];
     let picture = args.render.as_deref().map(|to| single(to, &files));
     let picture = picture.transpose()?;
-    let mut images = Vec::with_capacity(2);
-    for file in &files {
-        let image = read_image(file, config)
-            .map_err(|message| Stop::Failed(format!("{}: {message}", file.display())))?;
-        images.push(image);
-    }
-    let images: [Bytes; 2] = images
-        .try_into()
-        .map_err(|_| Stop::Failed("two images are compared".to_owned()))?;
     let machine = Machine::for_commands(config)?;
     machine.prepare(&machine.faces)?;
-    let (app, runtime) = app(&machine, config)?;
-    let failed = |error: escala_pipelines::Error| Stop::Failed(chain(&error));
-    let found = runtime
-        .block_on(compared::compare(&*app.images.faces, &images, patient()))
-        .map_err(failed)?;
-    if let Some(to) = &picture {
-        let drawn = one(&*app.images.render, found.picture(images), patient());
-        let file = runtime.block_on(drawn).map_err(failed)?;
-        write(to, &file).map_err(Stop::Failed)?;
-    }
-    let names = files.map(|file| file.display().to_string());
-    let mut line =
-        serde_json::to_value(CompareAnswer::from(found)).map_err(|error| Stop::failed(&error))?;
+    let names = files.each_ref().map(|file| file.display().to_string());
+    let mut faults = Faults::default();
+    let asked = app(&machine, config)?;
+    let mut line = match compared_files(config, asked, &files, picture.as_deref()) {
+        Ok(answer) => serde_json::to_value(answer).map_err(|error| Stop::failed(&error))?,
+        Err(message) => {
+            faults.report(&names.join(" in "), &message, args.output)?;
+            return faults.end();
+        }
+    };
     if args.output.json {
         line["files"] = json!(names);
         if let Some(to) = &picture {
@@ -328,6 +316,27 @@ pub fn compare(config: &Config, args: CompareArgs) -> Result<(), Stop> {
     let columns = ["similarity", "distance", "left", "top", "width", "height"];
     let title = title(&names.join(" in "), picture.as_deref());
     output::print(&format!("{title}{}", table(&rows(&json!(alike), &columns))))
+}
+
+/// The answer for two files, after its picture was written where one is wanted.
+fn compared_files(
+    config: &Config,
+    (app, runtime): (App, tokio::runtime::Runtime),
+    files: &[PathBuf; 2],
+    picture: Option<&Path>,
+) -> Result<CompareAnswer, String> {
+    let read = |file: &PathBuf| {
+        read_image(file, config).map_err(|message| format!("{}: {message}", file.display()))
+    };
+    let images = [read(&files[0])?, read(&files[1])?];
+    let found = compared::compare(&*app.images.faces, &images, patient());
+    let found = runtime.block_on(found).map_err(|error| chain(&error))?;
+    if let Some(to) = picture {
+        let drawn = one(&*app.images.render, found.picture(images), patient());
+        let file = runtime.block_on(drawn).map_err(|error| chain(&error))?;
+        write(to, &file)?;
+    }
+    Ok(found.into())
 }
 
 /// How the answers of a command are shown.
