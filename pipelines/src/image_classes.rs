@@ -86,7 +86,7 @@ impl ImageClassifier {
     /// # Errors
     /// `Internal` when the network fails or gives other scores than there are classes.
     pub fn scores(&self, compute: &Compute, pixels: &[f32]) -> Result<Vec<f32>> {
-        let answers = self.model.run(compute, pixels)?;
+        let answers = self.model.run(compute, pixels, self.model.size())?;
         let scores = self.model.output(&answers, 0)?.data();
         if scores.len() != self.names.len() {
             return Err(Error::new(

@@ -53,7 +53,7 @@ pub fn golden() -> &'static Golden {
 }
 
 /// `count` numbers in [-0.5, 0.5): FNV-1a of the name, then SplitMix64 of that plus the element's number.
-fn value(name: &str, count: usize) -> impl Iterator<Item = f32> {
+pub fn value(name: &str, count: usize) -> impl Iterator<Item = f32> {
     let seed = name.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
     });

@@ -136,7 +136,8 @@ def rounded(item):
     if isinstance(item, float):
         return round(item, 6)
     if isinstance(item, dict):
-        return {key: rounded(inner) for key, inner in item.items()}
+        # What networks and processors are made of is kept as it is.
+        return {key: inner if key == "files" else rounded(inner) for key, inner in item.items()}
     if isinstance(item, (list, tuple)):
         return [rounded(inner) for inner in item]
     return item

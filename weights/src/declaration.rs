@@ -271,6 +271,13 @@ pub enum Resize {
         /// Pixels of the shorter side; what of it is not shown is cut off.
         shorter: u32,
     },
+    /// All of it in its proportions and nothing around it, for networks that see any size: the shorter side has
+    /// `shorter` pixels, or fewer where the longer one would have more than the input's `width`, which is also its
+    /// `height`.
+    Within {
+        /// Pixels of the shorter side.
+        shorter: u32,
+    },
 }
 
 fn grey() -> u8 {
@@ -423,6 +430,10 @@ impl Declaration {
             _ => (),
         }
         self.input.check()?;
+        if self.task == Task::ImageClassifier && matches!(self.input.resize, Resize::Within { .. })
+        {
+            return Err("`input.resize` must give a classifier one size".to_owned());
+        }
         match (&self.detections, self.task) {
             (Some(_), Task::ImageClassifier) => {
                 Err("`detections` is of detectors, but `task` says otherwise".to_owned())
@@ -456,6 +467,16 @@ impl Input {
             return Err(format!(
                 "`input.resize.shorter` is {shorter}, not from the longer side of the input to {MOST_SIDE}"
             ));
+        }
+        if let Resize::Within { shorter } = self.resize {
+            if self.width != self.height {
+                return Err("`input.width` and `input.height` must be the same longer side".into());
+            }
+            if !(1..=self.width).contains(&shorter) {
+                return Err(format!(
+                    "`input.resize.shorter` is {shorter}, not from 1 to the longer side"
+                ));
+            }
         }
         if !(self.scale.is_finite() && self.scale > 0.0) {
             return Err(format!("`input.scale` is {}", self.scale));
@@ -669,6 +690,11 @@ most = 10
                 "kind = \"letterbox\", pad = 0, place = \"corner\"",
                 "kind = \"crop\", shorter = 500",
                 "shorter",
+            ),
+            (
+                "kind = \"letterbox\", pad = 0, place = \"corner\"",
+                "kind = \"within\", shorter = 500",
+                "the same longer side",
             ),
         ] {
             assert!(DETECTOR.contains(at), "{at}");

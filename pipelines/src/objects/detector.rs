@@ -148,9 +148,9 @@ fn brought(
     compute: &Compute,
     shown: &Shown,
 ) -> Result<Vec<Detection>> {
-    let answers = model.run(compute, &shown.pixels)?;
+    let answers = model.run(compute, &shown.pixels, shown.size)?;
     let first = model.output(&answers, 0)?;
-    let (decoder, size) = (model.decoder, model.size());
+    let (decoder, size) = (model.decoder, shown.size.map(|side| side as f32));
     let (frame, kept) = (&shown.frame, &model.detections);
     match decoder {
         Decoder::Detr | Decoder::Rtdetr => {

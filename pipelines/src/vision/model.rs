@@ -13,7 +13,9 @@ use crate::task::{LoadContext, unavailable};
 use escala_models::Compute;
 use escala_models::graph::{Graph, Tensor};
 use escala_models::vision;
-use escala_weights::declaration::{self, Classes, Declaration, Decoder, Detections, Input, Task};
+use escala_weights::declaration::{
+    self, Classes, Declaration, Decoder, Detections, Input, Resize, Task,
+};
 use escala_weights::{ModelFiles, Progress, Silent, Store, Tensors};
 use image::RgbImage;
 
@@ -118,7 +120,7 @@ impl ImageModel {
         };
         let config = read("config.json")?;
         let family = vision::model_type(&config).map_err(|cause| unavailable(reference, cause))?;
-        let input = processor::read(&read(processor::FILE)?, None)
+        let input = processor::read(&read(processor::FILE)?)
             .map_err(|why| refused(reference, &format!("{}: {why}", processor::FILE)))?;
         let path = files
             .path("model.safetensors")
@@ -156,13 +158,13 @@ impl ImageModel {
                 ),
             ));
         };
-        let shape = preprocess::shape(&self.input);
+        let shape = preprocess::shape(self.input.layout, [self.input.width, self.input.height]);
+        let any = matches!(self.input.resize, Resize::Within { .. });
         let fits = only.shape.len() == shape.len()
-            && only
-                .shape
-                .iter()
-                .zip(shape)
-                .all(|(wanted, size)| wanted.is_none_or(|wanted| wanted == size));
+            && only.shape.iter().zip(shape).all(|(wanted, size)| {
+                let free = any && size != 1 && size != 3;
+                wanted.is_none_or(|wanted| wanted == size && !free)
+            });
         if !fits {
             let wanted: Vec<String> = only
                 .shape
@@ -206,18 +208,19 @@ impl ImageModel {
 
     /// Numbers that the network is shown.
     pub(crate) fn values(&self) -> usize {
-        preprocess::shape(&self.input).iter().product()
+        self.input.width as usize * self.input.height as usize * 3
     }
 
-    /// What the network sees, in pixels of its input.
-    pub(crate) fn size(&self) -> [f32; 2] {
-        [self.input.width as f32, self.input.height as f32]
+    /// Columns and rows of what the network is shown, where that is one size.
+    pub(crate) fn size(&self) -> [u32; 2] {
+        [self.input.width, self.input.height]
     }
 
-    /// Runs the network on what [`ImageModel::show`] gave. Must not be called from inside a team's region.
-    pub(crate) fn run(&self, compute: &Compute, pixels: &[f32]) -> Result<Answers> {
-        self.network
-            .run(compute, &preprocess::shape(&self.input), pixels)
+    /// Runs the network on what [`ImageModel::show`] gave, of this many columns and rows. Must not be called from
+    /// inside a team's region.
+    pub(crate) fn run(&self, compute: &Compute, pixels: &[f32], size: [u32; 2]) -> Result<Answers> {
+        let shape = preprocess::shape(self.input.layout, size);
+        self.network.run(compute, &shape, pixels)
     }
 
     /// The decoder's output of this number.

@@ -15,6 +15,8 @@ const LONGEST: u32 = 4;
 pub struct Shown {
     /// Its numbers, in the input's layout.
     pub pixels: Vec<f32>,
+    /// Columns and rows.
+    pub size: [u32; 2],
     /// Where the image lies in it.
     pub frame: Frame,
 }
@@ -47,10 +49,10 @@ impl Frame {
     }
 }
 
-/// The dimensions of the input's tensor.
-pub fn shape(input: &Input) -> [usize; 4] {
-    let (width, height) = (input.width as usize, input.height as usize);
-    match input.layout {
+/// The dimensions of an input's tensor of this many columns and rows.
+pub fn shape(layout: Layout, [width, height]: [u32; 2]) -> [usize; 4] {
+    let (width, height) = (width as usize, height as usize);
+    match layout {
         Layout::Nchw => [1, 3, height, width],
         Layout::Nhwc => [1, height, width, 3],
     }
@@ -59,10 +61,13 @@ pub fn shape(input: &Input) -> [usize; 4] {
 /// What a network is shown of an image. The image is not empty, and the input was checked ([`Input::check`]).
 pub fn show(input: &Input, image: &RgbImage) -> Shown {
     let (width, height) = image.dimensions();
-    let (wide, high) = (input.width, input.height);
+    let [wide, high] = match input.resize {
+        Resize::Within { shorter } => within(shorter, input.width, [width, height]),
+        _ => [input.width, input.height],
+    };
     let whole = Crop::whole(width, height);
     let (values, frame) = match input.resize {
-        Resize::Stretch {} => {
+        Resize::Stretch {} | Resize::Within { .. } => {
             let values = resized(image, whole, wide, high, input.filter);
             let frame = Frame {
                 width,
@@ -146,8 +151,25 @@ pub fn show(input: &Input, image: &RgbImage) -> Shown {
     };
     Shown {
         pixels: normalised(input, &values),
+        size: [wide, high],
         frame,
     }
+}
+
+/// The size of an image whose shorter side has `shorter` pixels, or fewer where the longer one would have more than
+/// `longer`; rounded as transformers does.
+fn within(shorter: u32, longer: u32, size: [u32; 2]) -> [u32; 2] {
+    let [low, high] = [size[0].min(size[1]), size[0].max(size[1])].map(f64::from);
+    let exact = (f64::from(longer) * low / high).min(f64::from(shorter));
+    let short = exact.round_ties_even();
+    size.map(|side| {
+        let pixels = if f64::from(side) == low {
+            short
+        } else {
+            (exact * f64::from(side) / low).floor()
+        };
+        pixels.clamp(1.0, f64::from(longer)) as u32
+    })
 }
 
 /// A part of an image in another size: values of 0 to 255, interleaved red, green, blue.
@@ -171,11 +193,17 @@ fn resized(image: &RgbImage, crop: Crop, width: u32, height: u32, filter: Filter
     }
 }
 
-/// Each pixel is the one in which its centre lies.
+/// Each pixel is the one in which its centre lies. The places of centres are summed up as Pillow does, which decides
+/// where one lies on an edge.
 fn nearest(image: &RgbImage, crop: Crop, width: u32, height: u32) -> Vec<f32> {
     let places = |from: u32, length: u32, count: u32| -> Vec<u32> {
         let step = f64::from(length) / f64::from(count);
-        let place = |i: u32| from + (((f64::from(i) + 0.5) * step) as u32).min(length - 1);
+        let mut centre = step * 0.5;
+        let place = |_| {
+            let place = from + (centre as u32).min(length - 1);
+            centre += step;
+            place
+        };
         (0..count).map(place).collect()
     };
     let columns = places(crop.left, crop.width, width);
@@ -261,7 +289,7 @@ mod tests {
             show(&asked, &image).pixels,
             [3.0, 3.0, 1.0, 1.0, 0.25, 0.25]
         );
-        assert_eq!(shape(&asked), [1, 3, 1, 2]);
+        assert_eq!(shape(asked.layout, [2, 1]), [1, 3, 1, 2]);
     }
 
     #[test]
@@ -306,6 +334,26 @@ mod tests {
         );
         let middle = shown.frame.area(&Area::new(5.0, 5.0, 5.0, 5.0));
         assert!((middle.left - 200.0).abs() <= 1.0 && (middle.top - 5.0).abs() <= 1.0);
+    }
+
+    /// `get_size_with_aspect_ratio` of transformers 5.24.
+    #[test]
+    fn any_size_is_within_bounds() {
+        for (size, wanted) in [
+            ([640, 480], [1066, 800]),
+            ([480, 640], [800, 1066]),
+            ([800, 800], [800, 800]),
+            ([451, 300], [1202, 800]),
+            ([3000, 500], [1333, 222]),
+            ([1, 1000], [1, 1333]),
+        ] {
+            assert_eq!(within(800, 1333, size), wanted, "{size:?}");
+        }
+        let asked = input(50, 50, Resize::Within { shorter: 20 });
+        let shown = show(&asked, &RgbImage::new(60, 30));
+        assert_eq!((shown.size, shown.pixels.len()), ([40, 20], 40 * 20 * 3));
+        let all = Area::new(0.0, 0.0, 40.0, 20.0);
+        assert_eq!(shown.frame.area(&all), Area::new(0.0, 0.0, 60.0, 30.0));
     }
 
     proptest! {
