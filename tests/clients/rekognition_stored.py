@@ -5,7 +5,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from checks import URL, image, near, raises, run
+from checks import URL, image, raises, run
 
 config = Config(retries={"total_max_attempts": 1})
 r = boto3.client(
@@ -105,14 +105,8 @@ def test_keys_lead_nowhere_else():
     ):
         with raises(r.exceptions.InvalidS3ObjectException, "InvalidS3ObjectException", 400):
             r.detect_faces(Image=stored(key))
-    for bucket in ("..", "...", "linked", "Photos", "photos_", "192.168.5.4", "x" * 64, "xn--photos"):
-        if len(bucket) < 3:
-            code, kind = "ValidationException", ClientError
-        else:
-            code, kind = "InvalidS3ObjectException", r.exceptions.InvalidS3ObjectException
-        if code == "ValidationException":
-            continue  # boto3 itself refuses what is shorter than the model says.
-        with raises(kind, code, 400):
+    for bucket in ("...", "linked", "Photos", "photos_", "192.168.5.4", "x" * 64, "xn--photos"):
+        with raises(r.exceptions.InvalidS3ObjectException, "InvalidS3ObjectException", 400):
             r.detect_faces(Image=stored(ASTRONAUT, bucket=bucket))
     for key in ("x" * 1025, "é" * 513):
         with raises(ClientError):
