@@ -6,6 +6,8 @@
 //!     draw  strokes ([`paint`]), then captions ([`text`]) where they hide least ([`place`])
 //! ```
 //!
+//! Text that is too dense for captions is written on a page beside its image, each line where it stands.
+//!
 //! A picture has at most [`LONGEST`] pixels a side; what is drawn grows with it, so that it looks the same at any size.
 //! Colours are light and every stroke has a dark seam, so that one of the two stands out from any background.
 
@@ -95,6 +97,13 @@ pub enum Mark {
         /// In this colour.
         colour: Colour,
     },
+    /// What was read between corners, written there.
+    Line {
+        /// Clockwise from the upper left one as the text is read.
+        corners: [Point; 4],
+        /// What was read.
+        text: String,
+    },
     /// What is said of the whole image, in one of its corners.
     Note {
         /// Line by line; what has no room is counted.
@@ -144,6 +153,10 @@ impl Mark {
                 lines: lines.iter().map(|[a, b]| [to(a), to(b)]).collect(),
                 colour,
             },
+            Self::Line { corners, text } => Self::Line {
+                corners: corners.each_ref().map(to),
+                text,
+            },
             note @ Self::Note { .. } => note,
         }
     }
@@ -180,35 +193,52 @@ pub fn draw(image: &mut RgbImage, marks: &[Mark]) {
     for mark in marks {
         stroke(&mut canvas, pen, mark);
     }
-    let whole = canvas.whole();
+    let (captions, _) = captions(canvas.whole(), pen, marks);
+    for caption in captions {
+        caption.write(&mut canvas);
+    }
+    for mark in marks {
+        if let Mark::Line { corners, text } = mark {
+            line(&mut canvas, corners, text);
+        }
+    }
+}
+
+/// Whether captions would hide too much of what is marked on a picture of this size.
+pub(crate) fn crowded(width: u32, height: u32, marks: &[Mark]) -> bool {
+    /// The part of a caption, on average, that may lie on other things.
+    const MOST: f32 = 0.15;
+    let side = |side: u32| side.min(LONGEST) as i32;
+    let whole = Rect::at(0, 0, side(width), side(height));
+    let (captions, hidden) = captions(whole, Pen::of(width, height), marks);
+    hidden > MOST * captions.len() as f32
+}
+
+/// What is written on a picture, and how much of other things it hides, in captions.
+fn captions(whole: Rect, pen: Pen, marks: &[Mark]) -> (Vec<Caption>, f32) {
     let extents: Vec<Option<Rect>> = marks.iter().map(extent).collect();
     let marked = marks.iter().zip(&extents);
     let marked = marked.filter(|(mark, _)| !matches!(mark, Mark::Part { .. } | Mark::Lines { .. }));
     let marked = marked.filter_map(|(_, extent)| *extent).collect();
     let mut places = Places::new(whole, marked);
+    let mut captions = Vec::new();
     for mark in marks {
         if let Mark::Note { lines, colour } = mark {
-            note(&mut canvas, &mut places, pen, lines, *colour);
+            captions.extend(Caption::note(&mut places, whole, pen, lines, *colour));
         }
     }
     for (mark, extent) in marks.iter().zip(extents) {
         let Some(extent) = extent.filter(|extent| extent.common(&whole).size() > 0) else {
             continue;
         };
-        match mark {
+        let label = match mark {
             Mark::Box {
                 caption, colour, ..
             } => {
                 // Outside of the seam.
                 let around = extent.grown(pen.seam);
-                label(
-                    &mut canvas,
-                    &mut places,
-                    (&extent, &around),
-                    pen.size,
-                    caption,
-                    *colour,
-                );
+                let named = (&extent, &around);
+                Caption::label(&mut places, whole, named, pen.size, caption, *colour)
             }
             Mark::Outline {
                 caption: Some(caption),
@@ -216,19 +246,14 @@ pub fn draw(image: &mut RgbImage, marks: &[Mark]) {
                 corners,
             } => {
                 let size = Size(pen.size.0.min(0.62 * rows(corners)).max(9.0));
-                let lines = std::slice::from_ref(caption);
-                label(
-                    &mut canvas,
-                    &mut places,
-                    (&extent, &extent),
-                    size,
-                    lines,
-                    *colour,
-                );
+                let (named, lines) = ((&extent, &extent), std::slice::from_ref(caption));
+                Caption::label(&mut places, whole, named, size, lines, *colour)
             }
-            _ => {}
-        }
+            _ => None,
+        };
+        captions.extend(label);
     }
+    (captions, places.hidden())
 }
 
 /// How high what is written between corners can be.
@@ -287,7 +312,7 @@ fn stroke(canvas: &mut Canvas<'_>, pen: Pen, mark: &Mark) {
                 canvas.line(*from, *to, width, *colour, 1.0);
             }
         }
-        Mark::Note { .. } => {}
+        Mark::Line { .. } | Mark::Note { .. } => {}
     }
 }
 
@@ -326,75 +351,123 @@ fn extent(mark: &Mark) -> Option<Rect> {
         Mark::Outline { corners, .. } | Mark::Part { corners, .. } => around(corners),
         Mark::Dots { points, .. } => around(points),
         Mark::Lines { lines, .. } => around(lines.iter().flatten()),
-        Mark::Note { .. } => None,
+        Mark::Line { .. } | Mark::Note { .. } => None,
     };
     Rect::nearest(&area?)
 }
 
-/// Writes a caption beside what it names.
-fn label(
-    canvas: &mut Canvas<'_>,
-    places: &mut Places,
-    (named, around): (&Rect, &Rect),
+/// Some lines on a ground, at their place.
+struct Caption {
+    place: Rect,
+    lines: Vec<String>,
     size: Size,
-    lines: &[String],
-    colour: Colour,
-) {
-    if lines.is_empty() {
-        return;
+    /// Where the first line begins, from the upper left corner.
+    start: (i32, i32),
+    ground: (Colour, f32),
+    ink: Colour,
+    /// Columns of a stripe at the left, and its colour.
+    stripe: (i32, Colour),
+}
+
+impl Caption {
+    /// A caption beside what it names; `None` when there is nothing to say.
+    fn label(
+        places: &mut Places,
+        whole: Rect,
+        (named, around): (&Rect, &Rect),
+        size: Size,
+        lines: &[String],
+        colour: Colour,
+    ) -> Option<Self> {
+        let pad = (0.28 * size.0).ceil() as i32;
+        let above = pad / 3;
+        let (lines, width) = fitted(lines, size, whole.width() - 2 * pad)?;
+        let height = lines.len() as i32 * size.height() + 2 * above;
+        Some(Self {
+            place: places.beside(named, around, width + 2 * pad, height),
+            lines,
+            size,
+            start: (pad, above),
+            ground: (colour, CAPTION),
+            ink: INK,
+            stripe: (0, colour),
+        })
     }
-    let whole = canvas.whole();
-    let pad = (0.28 * size.0).ceil() as i32;
-    let most = (whole.width() - 2 * pad).max(0) as f32;
-    let lines: Vec<_> = lines.iter().map(|line| size.cut(line, most)).collect();
+
+    /// What is said of the whole image, as far as half of the picture is left to be seen.
+    fn note(
+        places: &mut Places,
+        whole: Rect,
+        pen: Pen,
+        lines: &[String],
+        colour: Colour,
+    ) -> Option<Self> {
+        let size = pen.size;
+        let pad = (0.5 * size.0).ceil() as i32;
+        let stripe = 2 * pen.stroke;
+        let room = ((whole.height() / 2 - 2 * pad) / size.height().max(1)).max(1) as usize;
+        let mut shown: Vec<String> = lines.iter().take(room).cloned().collect();
+        if lines.len() > room {
+            shown.pop();
+            shown.push(format!("and {} more", lines.len() - shown.len()));
+        }
+        let (lines, width) = fitted(&shown, size, whole.width() - 4 * pad - stripe)?;
+        let height = lines.len() as i32 * size.height() + pad;
+        Some(Self {
+            place: places.corner(width + 2 * pad + stripe, height, pad),
+            lines,
+            size,
+            start: (stripe + pad, pad / 2),
+            ground: (INK, NOTE),
+            ink: PAPER,
+            stripe: (stripe, colour),
+        })
+    }
+
+    fn write(&self, canvas: &mut Canvas<'_>) {
+        let (place, (across, down)) = (self.place, self.start);
+        canvas.fill(place, self.ground.0, self.ground.1);
+        let stripe = Rect {
+            right: place.left + self.stripe.0,
+            ..place
+        };
+        canvas.fill(stripe, self.stripe.1, 1.0);
+        for (index, line) in self.lines.iter().enumerate() {
+            let top = place.top + down + index as i32 * self.size.height();
+            let at = (place.left + across, top);
+            self.size.write(canvas, at, line, self.ink, place);
+        }
+    }
+}
+
+/// Lines cut to so many columns, and the columns they take; `None` when there are none.
+fn fitted(lines: &[String], size: Size, most: i32) -> Option<(Vec<String>, i32)> {
+    let most = most.max(0) as f32;
+    let lines: Vec<String> = lines
+        .iter()
+        .map(|line| size.cut(line, most).into_owned())
+        .collect();
     let widest = lines
         .iter()
         .map(|line| size.width(line))
         .fold(0.0, f32::max);
-    let width = widest.ceil() as i32 + 2 * pad;
-    let above = pad / 3;
-    let height = lines.len() as i32 * size.height() + 2 * above;
-    let place = places.beside(named, around, width, height);
-    canvas.fill(place, colour, CAPTION);
-    for (index, line) in lines.iter().enumerate() {
-        let top = place.top + above + index as i32 * size.height();
-        size.write(canvas, (place.left + pad, top), line, INK, place);
-    }
+    (!lines.is_empty()).then_some((lines, widest.ceil() as i32))
 }
 
-/// Writes what is said of the whole image.
-fn note(canvas: &mut Canvas<'_>, places: &mut Places, pen: Pen, lines: &[String], colour: Colour) {
-    let (whole, size) = (canvas.whole(), pen.size);
-    let pad = (0.5 * size.0).ceil() as i32;
-    let stripe = 2 * pen.stroke;
-    // Half of the picture is left to be seen.
-    let room = ((whole.height() / 2 - 2 * pad) / size.height().max(1)).max(1) as usize;
-    let mut shown: Vec<String> = lines.iter().take(room).cloned().collect();
-    if lines.len() > room {
-        shown.pop();
-        shown.push(format!("and {} more", lines.len() - shown.len()));
-    }
-    if shown.is_empty() {
+/// Writes what was read, as large as it has room.
+fn line(canvas: &mut Canvas<'_>, corners: &[Point; 4], text: &str) {
+    let whole = canvas.whole();
+    let extent = around(corners).and_then(|area| Rect::nearest(&area));
+    let Some(extent) = extent.filter(|extent| extent.common(&whole).size() > 0) else {
         return;
-    }
-    let most = (whole.width() - 4 * pad - stripe).max(0) as f32;
-    let shown: Vec<_> = shown.iter().map(|line| size.cut(line, most)).collect();
-    let widest = shown
-        .iter()
-        .map(|line| size.width(line))
-        .fold(0.0, f32::max);
-    let width = widest.ceil() as i32 + 2 * pad + stripe;
-    let height = shown.len() as i32 * size.height() + pad;
-    let place = places.corner(width, height, pad);
-    canvas.fill(place, INK, NOTE);
-    canvas.fill(Rect::at(place.left, place.top, stripe, height), colour, 1.0);
-    for (index, line) in shown.iter().enumerate() {
-        let at = (
-            place.left + stripe + pad,
-            place.top + pad / 2 + index as i32 * size.height(),
-        );
-        size.write(canvas, at, line, PAPER, place);
-    }
+    };
+    let [a, b, c, d] = *corners;
+    let room = a.distance(b).max(d.distance(c));
+    let full = Size((0.9 * rows(corners)).clamp(1.0, LONGEST as f32));
+    let size = Size((full.0 * (room / full.width(text).max(1.0)).min(1.0)).max(6.0));
+    let top = (extent.top + extent.bottom - size.height()) / 2;
+    let text = size.cut(text, whole.width() as f32);
+    size.write(canvas, (extent.left, top), &text, INK, whole);
 }
 
 #[cfg(test)]
@@ -534,6 +607,46 @@ mod tests {
         let note = difference(&bare, &drawn(300, 200, &[mark])).expect("a note");
         assert!(note.left > 0 && note.bottom < 200 && note.height() <= 100);
         assert!(note.height() > 70);
+    }
+
+    fn lines_of_text(rows: f32, apart: f32) -> Vec<Mark> {
+        let line = |index: u8| {
+            let top = 40.0 + f32::from(index) * apart;
+            let bottom = top + rows;
+            Mark::Outline {
+                corners: [(30.0, top), (370.0, top), (370.0, bottom), (30.0, bottom)]
+                    .map(|(x, y)| Point::new(x, y))
+                    .to_vec(),
+                caption: Some("as many words as a line of this length has".to_owned()),
+                colour: RED,
+            }
+        };
+        (0..8).map(line).collect()
+    }
+
+    #[test]
+    fn dense_text_is_crowded() {
+        assert!(!crowded(400, 500, &lines_of_text(20.0, 50.0)));
+        assert!(crowded(400, 500, &lines_of_text(20.0, 22.0)));
+        assert!(!crowded(400, 500, &[]));
+        let all = Area::new(0.0, 0.0, 400.0, 500.0);
+        assert!(!crowded(400, 500, &[boxed(all, &["all of it"])]));
+    }
+
+    #[test]
+    fn what_was_read_is_written_where_it_stands() {
+        let corners = [(50.0, 60.0), (250.0, 60.0), (250.0, 90.0), (50.0, 90.0)];
+        let long = "a text that is much too long for its place in large letters";
+        for text in ["short", long] {
+            let mark = Mark::Line {
+                corners: corners.map(|(x, y)| Point::new(x, y)),
+                text: text.to_owned(),
+            };
+            let bare = RgbImage::from_pixel(300, 200, GREY);
+            let ink = difference(&bare, &drawn(300, 200, &[mark])).expect("ink");
+            let place = Rect::at(49, 60, 202, 31);
+            assert_eq!(ink.common(&place), ink, "{text}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub struct Places {
     whole: Rect,
     marked: Vec<Rect>,
     taken: Vec<Rect>,
+    hidden: f32,
 }
 
 impl Places {
@@ -23,6 +24,7 @@ impl Places {
             whole,
             marked,
             taken: Vec::new(),
+            hidden: 0.0,
         }
     }
 
@@ -46,6 +48,11 @@ impl Places {
             (left - width, top),
         ];
         self.best(&corners, width, height, Some(named))
+    }
+
+    /// How much the captions so far hide of other captions and of what they do not name, in captions.
+    pub fn hidden(&self) -> f32 {
+        self.hidden
     }
 
     /// The best corner of the picture, `margin` away from its edges.
@@ -78,25 +85,31 @@ impl Places {
                 height,
             )
         };
-        let rated = corners
-            .iter()
-            .map(inside)
-            .enumerate()
-            .map(|(index, rect)| (self.hides(&rect, own) + LATER * index as f32, rect));
+        let rated = corners.iter().map(inside).enumerate().map(|(index, rect)| {
+            let others = self.others(&rect, own);
+            let of_own = own.map_or(0.0, |own| part(&rect, own));
+            let cost = others + ON_OWN * of_own + LATER * index as f32;
+            (cost, others, rect)
+        });
         let best = rated.min_by(|a, b| a.0.total_cmp(&b.0));
-        let rect = best.map_or_else(|| Rect::at(0, 0, width, height), |(_, rect)| rect);
+        let (_, others, rect) = best.unwrap_or((0.0, 0.0, Rect::at(0, 0, width, height)));
+        self.hidden += others;
         self.taken.push(rect);
         rect
     }
 
-    fn hides(&self, rect: &Rect, own: Option<&Rect>) -> f32 {
-        let size = rect.size().max(1) as f32;
-        let share = |other: &Rect| rect.common(other).size() as f32 / size;
-        let taken: f32 = self.taken.iter().map(share).sum();
+    /// What a caption hides of other things than its own.
+    fn others(&self, rect: &Rect, own: Option<&Rect>) -> f32 {
+        let taken: f32 = self.taken.iter().map(|other| part(rect, other)).sum();
         let others = self.marked.iter().filter(|marked| Some(*marked) != own);
-        let marked: f32 = others.map(share).sum();
-        ON_CAPTION * taken + marked + ON_OWN * own.map_or(0.0, share)
+        let marked: f32 = others.map(|other| part(rect, other)).sum();
+        ON_CAPTION * taken + marked
     }
+}
+
+/// The part of a rectangle that lies on another.
+fn part(rect: &Rect, other: &Rect) -> f32 {
+    rect.common(other).size() as f32 / rect.size().max(1) as f32
 }
 
 #[cfg(test)]
@@ -124,6 +137,7 @@ mod tests {
             places.beside(&named, &named, 40, 10),
             Rect::at(50, 70, 40, 10)
         );
+        assert_eq!(places.hidden(), 0.0);
         // At the upper edge there is none above.
         let high = Rect::at(50, 3, 60, 30);
         let mut places = Places::new(WHOLE, vec![high]);
@@ -148,6 +162,14 @@ mod tests {
             places.beside(&named, &named, 40, 10),
             Rect::at(50, 70, 40, 10)
         );
+    }
+
+    #[test]
+    fn what_captions_hide_is_counted() {
+        let named = Rect::at(50, 40, 60, 30);
+        let mut places = Places::new(WHOLE, vec![WHOLE, named]);
+        places.beside(&named, &named, 40, 10);
+        assert_eq!(places.hidden(), 1.0);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! admitted, bounded and cancelled like one.
 
 use super::paint::{Canvas, Colour};
-use super::{INK, LONGEST, Mark, Pen, SEAM, draw};
+use super::{INK, LONGEST, Mark, PAPER, Pen, SEAM, crowded, draw};
 use crate::error::{Error, Kind, Result};
 use crate::image::resize::{Crop, bilinear};
 use crate::image::{ImageLimits, decode};
@@ -144,10 +144,24 @@ pub fn render(input: &RenderInput, limits: &ImageLimits) -> Result<Bytes> {
     let left = seen(&input.layer.image, limits)?;
     let picture = match &input.beside {
         None => {
-            let mut picture = left.image;
             let marks = moved(&input.layer.marks, left.scale, Point::default());
-            draw(&mut picture, &marks);
-            picture
+            let (width, height) = left.image.dimensions();
+            let reads = |mark: &Mark| {
+                matches!(
+                    mark,
+                    Mark::Outline {
+                        caption: Some(_),
+                        ..
+                    }
+                )
+            };
+            if marks.iter().any(reads) && crowded(width, height, &marks) {
+                pages(left, &input.layer.marks)
+            } else {
+                let mut picture = left.image;
+                draw(&mut picture, &marks);
+                picture
+            }
         }
         Some((layer, links)) => {
             let right = seen(&layer.image, limits)?;
@@ -187,6 +201,30 @@ fn scaled(image: &RgbImage, width: u32, height: u32) -> RgbImage {
 
 fn moved(marks: &[Mark], scale: f32, by: Point) -> Vec<Mark> {
     marks.iter().map(|mark| mark.moved(scale, by)).collect()
+}
+
+/// An image without captions, and beside it a page on which each stands where what it names is.
+fn pages(seen: Seen, marks: &[Mark]) -> RgbImage {
+    let (width, height) = seen.image.dimensions();
+    let page = Seen {
+        image: RgbImage::from_pixel(width, height, Rgb(PAPER)),
+        scale: seen.scale,
+    };
+    let mut outlines = marks.to_vec();
+    let mut lines = Vec::new();
+    for mark in &mut outlines {
+        if let Mark::Outline {
+            corners, caption, ..
+        } = mark
+            && let &[a, b, c, d] = &corners[..]
+        {
+            lines.extend(caption.take().map(|text| Mark::Line {
+                corners: [a, b, c, d],
+                text,
+            }));
+        }
+    }
+    beside([(seen, &outlines), (page, &lines)], &[])
 }
 
 /// Two images of the same height, one beside the other.
@@ -348,6 +386,39 @@ mod tests {
         assert_eq!(drawn.get_pixel(416, 30).0, RED);
         // From the middle of the left box to that of the right.
         assert_eq!(drawn.get_pixel(388, 125).0, [0, 255, 0]);
+    }
+
+    #[test]
+    fn dense_text_has_a_page_of_its_own() {
+        let line = |index: u8| {
+            let top = 10.0 + 22.0 * f32::from(index);
+            let bottom = top + 20.0;
+            Mark::Outline {
+                corners: [(10.0, top), (290.0, top), (290.0, bottom), (10.0, bottom)]
+                    .map(|(x, y)| Point::new(x, y))
+                    .to_vec(),
+                caption: Some("words that fill a line of text".to_owned()),
+                colour: RED,
+            }
+        };
+        let of = |lines: u8| {
+            let marks = (0..lines).map(line).collect();
+            picture(&RenderInput::one(file(300, 200, [200; 3]), marks))
+        };
+        assert_eq!(of(1).dimensions(), (300, 200));
+        let both = of(8);
+        assert_eq!(both.dimensions(), (604, 200));
+        // Ink on the paper at the right, nothing written over the image at the left.
+        assert_eq!(both.get_pixel(600, 5).0, PAPER);
+        let inked = |columns: std::ops::Range<u32>, y: u32| {
+            let mut pixels = columns.map(|x| both.get_pixel(x, y).0);
+            pixels.any(|pixel| pixel.iter().all(|&value| value < 60))
+        };
+        for index in 0..8 {
+            let mut rows = 16 + 22 * index..24 + 22 * index;
+            assert!(rows.clone().any(|y| inked(314..594, y)), "line {index}");
+            assert!(!rows.any(|y| inked(20..280, y)), "line {index}");
+        }
     }
 
     #[test]

@@ -84,7 +84,7 @@ fn add(machine: &Machine, config: &Config, args: AddArgs) -> Result<(), Stop> {
     let mut photos = Vec::with_capacity(args.photos.len());
     for file in &args.photos {
         let name = file.display().to_string();
-        let image = read_image(file, config);
+        let image = read_image(file, &config.limits);
         photos.push((
             name.clone(),
             image.map_err(|why| Stop::Failed(format!("{name}: {why}")))?,
@@ -174,7 +174,7 @@ fn recognise(machine: &Machine, config: &Config, args: RecogniseArgs) -> Result<
         args.output,
         |answer: &Value| rows(&answer["celebrities"], &columns),
         |file| {
-            let image = read_image(file, config)?;
+            let image = read_image(file, &config.limits)?;
             let found = runtime.block_on(app.images.recognise(image, patient()));
             let found = found.map_err(|error| message(&error, ROUTE))?;
             Ok(CelebritiesAnswer::from(found))

@@ -199,7 +199,7 @@ fn index(machine: &Machine, config: &Config, args: IndexArgs) -> Result<(), Stop
         rows(&json!(faces), &["confidence", "id"])
     };
     images_in(&args.files, args.output, shown, |file| {
-        let image = read_image(file, config)?;
+        let image = read_image(file, &config.limits)?;
         let indexed = work.ask(async |asked| asked.index(&args.id, image, how.clone()).await);
         Ok(IndexAnswer::from(indexed?))
     })
@@ -227,7 +227,7 @@ fn search(machine: &Machine, config: &Config, args: SearchArgs) -> Result<(), St
         rows(&json!(lines), &["similarity", "id", "external_id", "user"])
     };
     images_in(&args.files, args.output, shown, |file| {
-        let image = read_image(file, config)?;
+        let image = read_image(file, &config.limits)?;
         let found =
             work.ask(async |asked| asked.like_image(&args.id, image, Bar::NONE, terms).await);
         Ok(SearchAnswer::from(found?))

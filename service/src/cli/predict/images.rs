@@ -7,7 +7,7 @@ use super::files::{Image, Inputs, single};
 use super::{Faults, app, patient, read_within, rows};
 use crate::app::{App, one};
 use crate::compared;
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::failure::{Failure, chain};
 use crate::located::{LocatedLabels, located};
 use crate::machine::Machine;
@@ -326,7 +326,7 @@ fn compared_files(
     picture: Option<&Path>,
 ) -> Result<CompareAnswer, String> {
     let read = |file: &PathBuf| {
-        read_image(file, config).map_err(|message| format!("{}: {message}", file.display()))
+        read_image(file, &config.limits).map_err(|message| format!("{}: {message}", file.display()))
     };
     let images = [read(&files[0])?, read(&files[1])?];
     let found = compared::compare(&*app.images.faces, &images, patient());
@@ -364,7 +364,7 @@ fn each<F, A: Serialize>(
     let ahead = (16 * machine.engine.config().lanes).clamp(16, 64);
     let progress = Progress::new(images.len());
     let one = async |image: Image| {
-        let found = answered(&app, config, &image, &ask, show.draw).await;
+        let found = answered(&app, &config.limits, &image, &ask, show.draw).await;
         (image, found)
     };
     let answers = stream::iter(images).map(one).buffered(ahead);
@@ -374,7 +374,7 @@ fn each<F, A: Serialize>(
 /// What was found in one image, after its picture was written where one is wanted.
 async fn answered<F>(
     app: &App,
-    config: &Config,
+    limits: &Limits,
     image: &Image,
     ask: &impl AsyncFn(&App, Bytes) -> Prediction<F>,
     draw: fn(Bytes, &F) -> RenderInput,
@@ -382,7 +382,7 @@ async fn answered<F>(
     if let Some(fault) = &image.fault {
         return Err(fault.clone());
     }
-    let (path, limits) = (image.path.clone(), config.clone());
+    let (path, limits) = (image.path.clone(), limits.clone());
     let bytes = away(move || read_image(&path, &limits)).await?;
     let found = ask(app, bytes.clone())
         .await
@@ -515,12 +515,12 @@ async fn away<T: Send + 'static>(
     done.unwrap_or_else(|error| Err(error.to_string()))
 }
 
-pub fn read_image(path: &Path, config: &Config) -> Result<Bytes, String> {
-    let limit = config.limits.image;
+pub fn read_image(path: &Path, limits: &Limits) -> Result<Bytes, String> {
+    let limit = limits.image;
     let bytes = read_within(path, limit.get()).map_err(|error| error.to_string())?;
     let bytes =
         bytes.ok_or_else(|| format!("the image is larger than `limits.image` ({limit})"))?;
-    check_image(&bytes, &config.limits).map_err(|failure: Failure| failure.message)?;
+    check_image(&bytes, limits).map_err(|failure: Failure| failure.message)?;
     Ok(bytes.into())
 }
 

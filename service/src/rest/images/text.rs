@@ -68,6 +68,8 @@ impl From<OcrFound> for ImageTextAnswer {
 
 /// Read the text in an image.
 ///
+/// In the picture of it lines have captions; text that is too dense for them is written on a page beside the image.
+///
 /// # Errors
 /// Those of [`crate::failure`].
 #[utoipa::path(
