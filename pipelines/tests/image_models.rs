@@ -384,14 +384,14 @@ fn what_does_not_fit_is_refused_with_the_reason() {
             "config.json",
             "hidden_act",
             "mish".into(),
-            "`hidden_act` mish",
+            "activation `mish`",
         ),
         ("config.json", "num_channels", 1.into(), "`num_channels`"),
         (
             "config.json",
             "id2label",
             serde_json::json!({"0": "a"}),
-            "1 labels for 4 scores",
+            "has shape",
         ),
         ("preprocessor_config.json", "size", 32.into(), "has shape"),
         (
