@@ -3,9 +3,6 @@
 //! Tolerances: sums are added up in another order, normalisations are folded into convolutions, and random networks
 //! make more of that than trained ones. Golden values have six decimals.
 
-#[allow(dead_code)] // a part is used
-#[path = "../../tests/common/checkpoints.rs"]
-mod checkpoints;
 #[path = "../../tests/common/image_models.rs"]
 mod image_models;
 

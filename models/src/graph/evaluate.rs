@@ -125,9 +125,15 @@ fn evaluate(
                 Reduction::Max => (f64::NEG_INFINITY, f64::max),
                 Reduction::Min => (f64::INFINITY, f64::min),
             };
-            let kept: Vec<usize> = (0..x.shape().len()).map(|axis| {
-                if axes.contains(&axis) { 1 } else { x.shape()[axis] }
-            }).collect();
+            let kept: Vec<usize> = (0..x.shape().len())
+                .map(|axis| {
+                    if axes.contains(&axis) {
+                        1
+                    } else {
+                        x.shape()[axis]
+                    }
+                })
+                .collect();
             let mut data = vec![start; count(&kept).unwrap_or(0)];
             let mut values = x.data().iter();
             each_offset(x.shape(), &broadcast_strides(&kept, x.shape()), |place| {
@@ -139,7 +145,11 @@ fn evaluate(
                 Reduction::Mean => x.data().len() as f64 / data.len().max(1) as f64,
                 _ => 1.0,
             };
-            made(data.into_iter().map(|value| (value / over) as f32).collect())?
+            made(
+                data.into_iter()
+                    .map(|value| (value / over) as f32)
+                    .collect(),
+            )?
         }
         Op::Split { axis } => {
             let axis = axis_of(node, *axis, x.shape().len())?;
@@ -164,7 +174,9 @@ fn evaluate(
             let depth = indices.shape().last().copied().unwrap_or(0);
             let inner: usize = shape[depth..].iter().product();
             let mut data = x.data().to_vec();
-            let tuples = indices.shape()[..indices.shape().len() - 1].iter().product();
+            let tuples = indices.shape()[..indices.shape().len() - 1]
+                .iter()
+                .product();
             let indices = indices.to_integers();
             for tuple in 0..tuples {
                 let mut offset = 0;

@@ -857,11 +857,19 @@ impl Importer {
             }
             "Softmax" => {
                 // Older versions look at all axes from the second on.
-                let axis = node.axis(if (1..13).contains(&self.version) { 1 } else { -1 });
+                let axis = node.axis(if (1..13).contains(&self.version) {
+                    1
+                } else {
+                    -1
+                });
                 self.apply(node, Op::Softmax { axis }, 1)?
             }
             "LogSoftmax" => {
-                let axis = node.axis(if (1..13).contains(&self.version) { 1 } else { -1 });
+                let axis = node.axis(if (1..13).contains(&self.version) {
+                    1
+                } else {
+                    -1
+                });
                 let shares = self.apply(node, Op::Softmax { axis }, 1)?;
                 self.graph.map(&node.name, Function::Log, shares)
             }
@@ -994,8 +1002,7 @@ impl Importer {
                     axes: vec![0],
                     keep: false,
                 };
-                self.graph
-                    .apply(&node.name, Op::Reduce(product), &[sizes])
+                self.graph.apply(&node.name, Op::Reduce(product), &[sizes])
             }
             _ => return Err(node.unsupported("the operation is not known")),
         };
@@ -1159,7 +1166,8 @@ impl Importer {
         if groups <= 0 || beta.data().len() as i64 != channels {
             return Err(node.unsupported("these groups"));
         }
-        let factors = |tensor: &Tensor| Tensor::new(&[tensor.data().len(), 1], tensor.data().to_vec());
+        let factors =
+            |tensor: &Tensor| Tensor::new(&[tensor.data().len(), 1], tensor.data().to_vec());
         let (gamma, beta) = (factors(&gamma)?, factors(&beta)?);
         let x = self.value(node, 0)?;
         let graph = &mut self.graph;
@@ -1217,12 +1225,17 @@ impl Importer {
             (once && letters.len() <= 8 && letters.iter().all(char::is_ascii_alphabetic))
                 .then_some(letters)
         };
-        let (Some(left), Some(right), Some(result)) = (letters(left), letters(right), letters(result))
+        let (Some(left), Some(right), Some(result)) =
+            (letters(left), letters(right), letters(result))
         else {
             return Err(unsupported());
         };
         let of = |letters: &[char], keep: &dyn Fn(&char) -> bool| -> Vec<char> {
-            letters.iter().copied().filter(|letter| keep(letter)).collect()
+            letters
+                .iter()
+                .copied()
+                .filter(|letter| keep(letter))
+                .collect()
         };
         let both = of(&result, &|l| left.contains(l) && right.contains(l));
         let rows = of(&result, &|l| left.contains(l) && !right.contains(l));
@@ -1235,15 +1248,19 @@ impl Importer {
             return Err(unsupported());
         }
         let place = |letters: &[char], letter: &char| {
-            letters.iter().position(|other| other == letter).unwrap_or(0)
+            letters
+                .iter()
+                .position(|other| other == letter)
+                .unwrap_or(0)
         };
         // The operands with their axes in groups, and their sizes then.
-        let mut grouped = |index: usize, from: &[char], groups: [&[char]; 3]| -> Result<[Value; 2]> {
-            let order = groups.concat().iter().map(|l| place(from, l)).collect();
-            let x = self.value(node, index)?;
-            let x = self.graph.apply(&node.name, Op::Transpose(order), &[x]);
-            Ok([x, self.graph.apply(&node.name, Op::Shape, &[x])])
-        };
+        let mut grouped =
+            |index: usize, from: &[char], groups: [&[char]; 3]| -> Result<[Value; 2]> {
+                let order = groups.concat().iter().map(|l| place(from, l)).collect();
+                let x = self.value(node, index)?;
+                let x = self.graph.apply(&node.name, Op::Transpose(order), &[x]);
+                Ok([x, self.graph.apply(&node.name, Op::Shape, &[x])])
+            };
         let (b, r, c, s) = (both.len(), rows.len(), columns.len(), summed.len());
         let [left, left_sizes] = grouped(0, &left, [&both, &rows, &summed])?;
         let [right, right_sizes] = grouped(1, &right, [&both, &summed, &columns])?;
@@ -1335,7 +1352,11 @@ impl Importer {
             return Err(node.unsupported("other axes, a smoothed or a fitted target"));
         }
         // Sizes of all four axes, or only of the two.
-        let skipped = if node.integers("axes").is_none() { 2 } else { 0 };
+        let skipped = if node.integers("axes").is_none() {
+            2
+        } else {
+            0
+        };
         let scales = if node.op == "Upsample" { 1 } else { 2 };
         let is_there = |importer: &Self, index| -> Result<Option<Value>> {
             let value = importer.maybe(node, index)?;

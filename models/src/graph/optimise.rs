@@ -5,8 +5,8 @@
 //! become the padding of the window that follows; and convolutions and products take up the batch
 //! normalisation, bias, functions and sums that follow them. Nothing here needs the sizes of maps.
 
-use super::op::{Arithmetic, Function, Linear, Op, Padding, PoolKind};
 use super::evaluate::Budget;
+use super::op::{Arithmetic, Function, Linear, Op, Padding, PoolKind};
 use super::shape::{Operands, infer, order_of};
 use super::tensor::Tensor;
 use super::{Graph, Limits, Node, Result, Value};

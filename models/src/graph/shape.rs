@@ -628,8 +628,12 @@ fn deformed(node: &Node, deformable: &Deformable, operands: &Operands<'_>) -> Re
     let fits = of_maps == Some(places)
         && samples == Some(weights)
         && samples.and_then(|samples| samples.checked_mul(2)) == Some(offsets)
-        && [boxed, offset, weighted].iter().all(|&images| images == batch)
-        && [offset_queries, weight_queries].iter().all(|&q| q == queries)
+        && [boxed, offset, weighted]
+            .iter()
+            .all(|&images| images == batch)
+        && [offset_queries, weight_queries]
+            .iter()
+            .all(|&q| q == queries)
         && weights > 0
         && width.is_multiple_of(deformable.heads);
     if !fits {

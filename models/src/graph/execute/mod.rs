@@ -239,11 +239,7 @@ fn total(dimensions: &[Dimension]) -> usize {
 ///
 /// # Safety
 /// There are as many indices as axes.
-unsafe fn address(
-    axes: &[(usize, usize)],
-    indices: *const f32,
-    component: usize,
-) -> Option<usize> {
+unsafe fn address(axes: &[(usize, usize)], indices: *const f32, component: usize) -> Option<usize> {
     axes.iter().enumerate().try_fold(0, |start, (at, &axis)| {
         // SAFETY: the caller's promise.
         let index = unsafe { *indices.add(at * component) };

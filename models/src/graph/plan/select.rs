@@ -122,7 +122,11 @@ impl Planner<'_> {
             ),
             count,
             length,
-            strides: [values.strides[axis], places.strides[axis], view.strides[axis]],
+            strides: [
+                values.strides[axis],
+                places.strides[axis],
+                view.strides[axis],
+            ],
             largest,
             outputs: [values.slot(), places.slot()],
             input: view.slot(),
@@ -194,11 +198,7 @@ impl Planner<'_> {
         let kept = without(view.shape.len(), axis);
         let (to, from) = (output.permuted(&kept), view.permuted(&kept));
         let step = Step::CumulativeSum(CumulativeSum {
-            loops: loops(
-                &from.shape,
-                &all(kept.len()),
-                &[&to.strides, &from.strides],
-            ),
+            loops: loops(&from.shape, &all(kept.len()), &[&to.strides, &from.strides]),
             length: view.shape[axis],
             strides: [output.strides[axis], view.strides[axis]],
             output: output.slot(),
