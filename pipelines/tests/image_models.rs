@@ -22,11 +22,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 fn store() -> Store {
-    Store::open(StoreOptions {
-        offline: true,
-        ..StoreOptions::default()
-    })
-    .expect("store")
+    Store::open(StoreOptions::default()).expect("store")
 }
 
 fn load<T: Task>(task: T) -> Result<T::Pipeline> {
