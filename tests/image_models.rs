@@ -386,7 +386,7 @@ fn rt_detr_is_the_detector_wherever_it_is() {
     let local = local.path().to_str().expect("UTF-8");
     let (_, detector) = listed(alone(folder.path()).args(["--local-dir", local]));
     assert_eq!(Path::new(&detector), lying);
-    serves_boxes(&tiny, &models, &["--local-dir", local], &detector);
+    serves_boxes(tiny, &models, &["--local-dir", local], &detector);
 
     let pulled = output(
         escala(folder.path())
@@ -396,7 +396,7 @@ fn rt_detr_is_the_detector_wherever_it_is() {
     );
     pulled.expect("pulled");
     assert_eq!(listed(&mut alone(folder.path())).1, "PekingU/rtdetr_r18vd");
-    serves_boxes(&tiny, &models, &[], "PekingU/rtdetr_r18vd");
+    serves_boxes(tiny, &models, &[], "PekingU/rtdetr_r18vd");
     // Whoever names another has that one.
     let (_, detector) = listed(alone(folder.path()).args(["--model", "objects=nanodet-g"]));
     assert_eq!(detector, "nanodet-g");

@@ -225,7 +225,7 @@ fn what_cannot_take_a_models_place_is_refused_with_the_reason() {
     }
     let said = named("sentiment", &folder.path().join("nothing")).expect_err("no folder");
     assert!(said.contains("is no checkpoint"), "{said}");
-    let said = named("labels", sequence.path()).expect_err("no such key");
+    let said = named("faces", sequence.path()).expect_err("no such key");
     assert!(said.contains("unknown key"), "{said}");
     let said = run(folder.path(), &["predict", "classify", "fine"]).expect_err("none is named");
     assert!(said.contains("--model classify="), "{said}");

@@ -27,6 +27,12 @@ pub enum Error {
         /// Why.
         source: serde_json::Error,
     },
+    /// The text of a configuration is not understood.
+    #[error("this is not the configuration of the network")]
+    Json(#[source] serde_json::Error),
+    /// The network's graph cannot be put together.
+    #[error("the network cannot be built")]
+    Graph(#[from] crate::graph::Error),
     /// A value of the configuration or the weights is outside what the network supports.
     #[error("{what}")]
     Unsupported {

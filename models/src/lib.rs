@@ -2,12 +2,14 @@
 
 pub mod bert;
 pub mod compute;
+pub mod detr;
 pub mod efficientnet;
 pub mod error;
 pub mod faces;
 pub mod fasttext;
 pub mod graph;
 pub mod kernels;
+pub mod rtdetr;
 pub mod spacy;
 pub mod team;
 pub mod toxicity;

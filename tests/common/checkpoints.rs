@@ -4,7 +4,11 @@
 //! The weights are not in the golden file: script and test compute them by the same formula.
 #![allow(dead_code)] // each test file uses a part
 
+#[path = "formula.rs"]
+mod formula;
+
 use escala_weights::format::safetensors::{Contents, Tensor, write};
+use formula::value;
 use half::f16;
 use safetensors::Dtype;
 use serde::Deserialize;
@@ -49,20 +53,6 @@ pub fn golden() -> &'static Golden {
     static GOLDEN: OnceLock<Golden> = OnceLock::new();
     GOLDEN.get_or_init(|| {
         serde_json::from_str(include_str!("../golden/encoders.json")).expect("golden json")
-    })
-}
-
-/// `count` numbers in [-0.5, 0.5): FNV-1a of the name, then SplitMix64 of that plus the element's number.
-pub fn value(name: &str, count: usize) -> impl Iterator<Item = f32> {
-    let seed = name.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
-    });
-    (1..=count as u64).map(move |number| {
-        let mut state = seed.wrapping_add(number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        state = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        state = (state ^ (state >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        state ^= state >> 31;
-        ((state >> 40) as f64 / f64::from(1 << 24) - 0.5) as f32
     })
 }
 

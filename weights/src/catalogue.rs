@@ -767,6 +767,45 @@ mod tests {
     }
 
     #[test]
+    fn an_operators_folder_adds_entries() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        let text = include_str!("../catalog/lid.176.toml");
+        let mine = text.replacen("name = \"lid.176\"", "name = \"mine\"", 1);
+        let source = "[[sources]]\nkind = \"folder\"\nfolder = \"here\"\npaths = { \"lid.176.ftz\" = \"x.ftz\" }\n";
+        let mine = mine.replacen("[[sources]]", &format!("{source}\n[[sources]]"), 1);
+        put("mine.toml", &mine);
+        put("notes.txt", "no entry");
+        let catalog = Catalog::builtin()
+            .unwrap()
+            .with_folder(folder.path())
+            .unwrap();
+        assert_eq!(catalog.iter().count(), BUILTIN.len() + 1);
+        let Source::Folder { folder: from, .. } = &catalog.get("mine").unwrap().sources[0] else {
+            panic!("{:?}", catalog.get("mine"));
+        };
+        assert_eq!(*from, folder.path().join("here"));
+        for (name, text, says) in [
+            ("again.toml", mine.as_str(), "a second model named \"mine\""),
+            ("again.toml", text, "a second model named \"lid.176\""),
+            ("again.toml", "name = 1", "again.toml"),
+            (
+                "again.toml",
+                &mine.replace("\"mine\"", "\"hub\""),
+                "\"hub\"",
+            ),
+        ] {
+            put(name, text);
+            let error = Catalog::builtin().unwrap().with_folder(folder.path());
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains(says), "{says}: {error}");
+        }
+        let nowhere = folder.path().join("nowhere");
+        let error = Catalog::builtin().unwrap().with_folder(&nowhere);
+        assert!(matches!(error, Err(Error::Io { .. })));
+    }
+
+    #[test]
     fn recipe_follows_what_decides_the_result() {
         let recipe = |c: Catalog| c.iter().next().unwrap().recipe();
         let as_is = recipe(entry_with(|t| t).unwrap());

@@ -278,7 +278,11 @@ impl Config {
     }
 }
 
-fn labels(named: Option<BTreeMap<String, String>>, count: Option<usize>) -> Result<Vec<String>> {
+/// The labels of a classifier by number.
+pub(crate) fn labels(
+    named: Option<BTreeMap<String, String>>,
+    count: Option<usize>,
+) -> Result<Vec<String>> {
     let Some(named) = named else {
         let count = count.unwrap_or(0).min(MOST_LABELS);
         return Ok((0..count).map(|label| format!("LABEL_{label}")).collect());

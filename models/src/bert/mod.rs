@@ -33,6 +33,7 @@ pub(crate) mod weights;
 mod words;
 
 pub use adapted::AdaptedClassifier;
+pub(crate) use config::labels;
 pub use config::{Config, Family, HiddenAct, Problem};
 pub use sentence::SentenceEncoder;
 pub use sequence::{Classification, SequenceClassifier};

@@ -6,9 +6,10 @@
 //! `efficientnet.encoder.blocks.N.{expansion,depthwise_conv,squeeze_excite,projection}.*`,
 //! `efficientnet.encoder.top_{conv,bn}.*`, `classifier.*`.
 
-use super::{ConvShape, Layers, MOST_BLOCKS, Result, activation, unsupported};
-use crate::graph::{Arithmetic, Function, Graph, Op, Padding, Reduce, Reduction, Value, Window};
-use escala_weights::Tensors;
+use super::{MOST_BLOCKS, pooled};
+use crate::detr::layers::{Kernel, Layers, Normalised, Wide, activation};
+use crate::error::{Error, Result};
+use crate::graph::{Function, Padding, Reduction, Tensor, Window};
 use serde::Deserialize;
 
 /// `config.json`
@@ -66,12 +67,12 @@ fn epsilon() -> f32 {
     1e-3
 }
 
-/// The network, and its classes. Widths are those of the tensors.
-pub(super) fn graph(
+/// What the classes are told by, and the name of the product that tells them. Widths are those of the tensors.
+pub(super) fn features(
     config: &Config,
-    weights: &Tensors,
-    size: [usize; 2],
-) -> Result<(Graph, usize)> {
+    layers: &mut Layers<'_>,
+    image: Wide,
+) -> Result<(Wide, &'static str)> {
     let stages = config.kernel_sizes.len();
     let lists = [
         &config.strides,
@@ -79,87 +80,91 @@ pub(super) fn graph(
         &config.expand_ratios,
     ];
     if lists.iter().any(|list| list.len() != stages) {
-        return unsupported(
+        return Err(Error::unsupported(
             "`kernel_sizes`, `strides`, `num_block_repeats` and `expand_ratios` are not of the same stages",
-        );
+        ));
     }
-    if config
-        .kernel_sizes
-        .iter()
-        .any(|&side| side % 2 == 0 || side > 31)
-    {
-        return unsupported("`kernel_sizes` must be odd, 31 at most");
+    let odd = |&side: &usize| side % 2 == 1 && side <= 31;
+    if !config.kernel_sizes.iter().all(odd) {
+        return Err(Error::unsupported("`kernel_sizes` must be odd, 31 at most"));
     }
-    if config
-        .strides
-        .iter()
-        .any(|stride| !(1..=2).contains(stride))
-    {
-        return unsupported("`strides` must be 1 or 2");
+    if !config.strides.iter().all(|stride| (1..=2).contains(stride)) {
+        return Err(Error::unsupported("`strides` must be 1 or 2"));
     }
     let act = activation(&config.hidden_act)?;
     let pooling = match config.pooling_type.as_str() {
         "mean" => Reduction::Mean,
         "max" => Reduction::Max,
-        other => return unsupported(format!("`pooling_type` {other} is not built")),
+        other => {
+            let what = format!("`pooling_type` {other} is not built");
+            return Err(Error::unsupported(what));
+        }
     };
-    let (mut layers, x) = Layers::new(weights, size);
-    let eps = config.batch_norm_eps;
-    // One row and column of zeros after the map, whatever its size.
-    let stem = ConvShape {
-        side: 3,
-        stride: 2,
-        padding: Padding::Explicit([0, 0, 1, 1]),
-        depthwise: false,
-    };
+    let epsilon = config.batch_norm_eps;
     let name = "efficientnet.embeddings";
-    let x = layers.normalised(
-        x,
-        &format!("{name}.convolution"),
-        &format!("{name}.batchnorm"),
-        stem,
-        eps,
-    )?;
-    let mut x = layers
-        .graph
-        .map(&format!("{name}.activation"), act.clone(), x);
+    let names = [format!("{name}.convolution"), format!("{name}.batchnorm")];
+    let kernel = layers.kernel(&pair(&names, epsilon), image.width, 3)?;
+    // One row and column of zeros after the map, whatever its size.
+    let x = windowed(layers, name, image, kernel, 2, [0, 0, 1, 1], 1)?;
+    let mut x = layers.map(name, act.clone(), x);
     let mut number = 0;
     for stage in 0..stages {
         let blocks = (config.depth_coefficient * config.num_block_repeats[stage] as f64).ceil();
-        if !(1.0..=MOST_BLOCKS as f64).contains(&blocks) {
-            return unsupported("`num_block_repeats` times `depth_coefficient` is out of range");
+        if !(1.0..=MOST_BLOCKS as f64).contains(&blocks) || number > MOST_BLOCKS {
+            return Err(Error::unsupported(
+                "`num_block_repeats` times `depth_coefficient` is out of range",
+            ));
         }
         for repeat in 0..blocks as usize {
+            let first = repeat == 0;
             let block = Block {
                 name: format!("efficientnet.encoder.blocks.{number}"),
                 side: config.kernel_sizes[stage],
-                stride: if repeat == 0 {
-                    config.strides[stage]
-                } else {
-                    1
-                },
+                stride: if first { config.strides[stage] } else { 1 },
                 widens: config.expand_ratios[stage] != 1,
-                first: repeat == 0,
+                first,
                 even: config.depthwise_padding.contains(&number),
-                eps,
+                epsilon,
             };
-            x = block.apply(&mut layers, x, &act)?;
+            x = block.build(layers, x, &act)?;
             number += 1;
         }
     }
-    let top = "efficientnet.encoder.top_";
-    let shape = ConvShape::centred(1, 1);
-    let x = layers.normalised(x, &format!("{top}conv"), &format!("{top}bn"), shape, eps)?;
-    let x = layers
+    let names = ["conv", "bn"].map(|part| format!("efficientnet.encoder.top_{part}"));
+    let x = layers.normalised(&pair(&names, epsilon), x, 1, 1, act)?;
+    let pooled = pooled(layers, "efficientnet.pooler", pooling, x, false);
+    Ok((pooled, "classifier"))
+}
+
+fn pair(names: &[String; 2], epsilon: f32) -> Normalised<'_> {
+    Normalised {
+        conv: &names[0],
+        norm: &names[1],
+        epsilon,
+    }
+}
+
+/// A convolution with zeros around the map: above, left, below, right.
+fn windowed(
+    layers: &mut Layers<'_>,
+    name: &str,
+    x: Wide,
+    kernel: Kernel,
+    stride: usize,
+    around: [usize; 4],
+    groups: usize,
+) -> Result<Wide> {
+    let [outputs, _, side, _] = kernel.shape;
+    let weights = Tensor::new(&kernel.shape, kernel.weights)?;
+    let window = Window::square(side, stride, Padding::Explicit(around));
+    let bias = Some(kernel.bias.as_slice());
+    let value = layers
         .graph
-        .map(&format!("{top}activation"), act.clone(), x);
-    let pool = Op::Reduce(Reduce {
-        kind: pooling,
-        axes: vec![1, 2],
-        keep: false,
-    });
-    let pooled = layers.graph.apply("pooler", pool, &[x]);
-    layers.scores(pooled, "classifier")
+        .conv(name, x.value, weights, bias, window, groups)?;
+    Ok(Wide {
+        value,
+        width: outputs,
+    })
 }
 
 /// One inverted bottleneck.
@@ -173,62 +178,70 @@ struct Block {
     first: bool,
     /// Whether a map that is halved is padded on all sides alike.
     even: bool,
-    eps: f32,
+    epsilon: f32,
 }
 
 impl Block {
-    fn apply(&self, layers: &mut Layers<'_>, x: Value, act: &Function) -> Result<Value> {
+    fn build(&self, layers: &mut Layers<'_>, x: Wide, act: &Function) -> Result<Wide> {
         let name = |part: &str| format!("{}.{part}", self.name);
-        let pointwise = ConvShape::centred(1, 1);
         let mut out = x;
         if self.widens {
-            let (conv, norm) = (name("expansion.expand_conv"), name("expansion.expand_bn"));
-            out = layers.normalised(out, &conv, &norm, pointwise, self.eps)?;
-            out = layers.graph.map(&name("expansion.act"), act.clone(), out);
+            let names = ["conv", "bn"].map(|part| name(&format!("expansion.expand_{part}")));
+            let names = pair(&names, self.epsilon);
+            out = layers.normalised(&names, out, 1, 1, act.clone())?;
+        }
+        let names = ["conv", "norm"].map(|part| name(&format!("depthwise_conv.depthwise_{part}")));
+        let kernel = layers.kernel(&pair(&names, self.epsilon), 1, self.side)?;
+        if kernel.shape[0] != out.width {
+            let what = format!("{} of other channels than its input", names[0]);
+            return Err(Error::unsupported(what));
         }
         let half = self.side / 2;
-        let padding = match (self.stride, self.even) {
-            (2, false) => [half.saturating_sub(1), half.saturating_sub(1), half, half],
-            _ => [half; 4],
+        let before = match (self.stride, self.even) {
+            (2, false) => half.saturating_sub(1),
+            _ => half,
         };
-        let depthwise = ConvShape {
-            side: self.side,
-            stride: self.stride,
-            padding: Padding::Explicit(padding),
-            depthwise: true,
-        };
-        let (conv, norm) = (
-            name("depthwise_conv.depthwise_conv"),
-            name("depthwise_conv.depthwise_norm"),
-        );
-        out = layers.normalised(out, &conv, &norm, depthwise, self.eps)?;
-        out = layers
-            .graph
-            .map(&name("depthwise_conv.act"), act.clone(), out);
+        let around = [before, before, half, half];
+        let channels = out.width;
+        out = windowed(
+            layers,
+            &names[0],
+            out,
+            kernel,
+            self.stride,
+            around,
+            channels,
+        )?;
+        out = layers.map(&names[1], act.clone(), out);
 
-        let one = Window::square(1, 1, Padding::VALID);
-        let squeezed = layers.mean(&name("squeeze_excite.squeeze"), out, true);
-        let share = layers.conv(squeezed, &name("squeeze_excite.reduce"), one)?;
-        let share = layers
-            .graph
-            .map(&name("squeeze_excite.act_reduce"), act.clone(), share);
-        let share = layers.conv(share, &name("squeeze_excite.expand"), one)?;
-        let share = layers
-            .graph
-            .map(&name("squeeze_excite.act_expand"), Function::Sigmoid, share);
-        out = layers.graph.apply(
-            &name("squeeze_excite.product"),
-            Op::Arithmetic(Arithmetic::Mul),
-            &[out, share],
-        );
+        let squeezed = name("squeeze_excite");
+        let mut share = pooled(layers, &squeezed, Reduction::Mean, out, true);
+        for (part, function) in [("reduce", act.clone()), ("expand", Function::Sigmoid)] {
+            let name = format!("{squeezed}.{part}");
+            let (shape, weights) = layers.tensor(&format!("{name}.weight"))?;
+            let shape = match shape[..] {
+                [outputs, inputs, 1, 1] if inputs == share.width => [outputs, inputs, 1, 1],
+                _ => {
+                    let what = format!("{name}.weight of shape {shape:?}");
+                    return Err(Error::unsupported(what));
+                }
+            };
+            let bias = layers.tensor_of(&format!("{name}.bias"), &[shape[0]])?;
+            let kernel = Kernel {
+                shape,
+                weights,
+                bias,
+            };
+            share = layers.convolve(&name, share, kernel, 1)?;
+            share = layers.map(&name, function, share);
+        }
+        out = layers.multiply(&squeezed, out, share.value);
 
-        let (conv, norm) = (
-            name("projection.project_conv"),
-            name("projection.project_bn"),
-        );
-        out = layers.normalised(out, &conv, &norm, pointwise, self.eps)?;
+        let names = ["conv", "bn"].map(|part| name(&format!("projection.project_{part}")));
+        let names = pair(&names, self.epsilon);
+        out = layers.normalised(&names, out, 1, 1, Function::Identity)?;
         if self.stride == 1 && !self.first {
-            out = layers.graph.add(&name("projection.sum"), out, x);
+            out = layers.add(&self.name, out, x.value);
         }
         Ok(out)
     }

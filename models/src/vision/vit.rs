@@ -5,12 +5,12 @@
 //! `vit.encoder.layer.N.{attention.attention.{query,key,value},attention.output.dense,intermediate.dense,output.dense,
 //! layernorm_before,layernorm_after}.*`, `vit.layernorm.*`, `classifier.*`.
 
-use super::{Layers, MOST_BLOCKS, Result, activation, array, unsupported};
-use crate::graph::{
-    Arithmetic, Function, Graph, Op, Padding, Reduce, Reduction, Tensor, Value, Window,
-};
-use escala_weights::Tensors;
+use super::MOST_BLOCKS;
+use crate::detr::layers::{Layers, Wide, activation};
+use crate::error::{Error, Result};
+use crate::graph::{Linear, Op, Padding, Tensor, Value, Window};
 use serde::Deserialize;
+use std::sync::Arc;
 
 /// `config.json`
 #[derive(Deserialize)]
@@ -21,6 +21,8 @@ pub(super) struct Config {
     num_hidden_layers: usize,
     #[serde(default = "twelve")]
     num_attention_heads: usize,
+    #[serde(default = "inner")]
+    intermediate_size: usize,
     #[serde(default = "gelu")]
     hidden_act: String,
     #[serde(default = "epsilon")]
@@ -39,6 +41,10 @@ fn twelve() -> usize {
     12
 }
 
+fn inner() -> usize {
+    3072
+}
+
 fn gelu() -> String {
     "gelu".to_owned()
 }
@@ -55,190 +61,136 @@ fn yes() -> bool {
     true
 }
 
-/// The network, and its classes.
-pub(super) fn graph(
-    config: Config,
-    weights: &Tensors,
+/// What the classes are told by, and the name of the product that tells them.
+pub(super) fn features(
+    config: &Config,
+    layers: &mut Layers<'_>,
+    image: Wide,
     [height, width]: [usize; 2],
-) -> Result<(Graph, usize)> {
+) -> Result<(Wide, &'static str)> {
     let (hidden, heads, patch) = (
         config.hidden_size,
         config.num_attention_heads,
         config.patch_size,
     );
     if heads == 0 || hidden == 0 || !hidden.is_multiple_of(heads) {
-        return unsupported(format!(
+        return Err(Error::unsupported(format!(
             "`hidden_size` {hidden} is not made of `num_attention_heads` {heads}"
-        ));
+        )));
     }
     if !(1..=MOST_BLOCKS).contains(&config.num_hidden_layers) {
-        return unsupported(format!("`num_hidden_layers` is not 1 to {MOST_BLOCKS}"));
+        let what = format!("`num_hidden_layers` is not 1 to {MOST_BLOCKS}");
+        return Err(Error::unsupported(what));
     }
     if patch == 0 || height < patch || width < patch {
-        return unsupported(format!(
+        return Err(Error::unsupported(format!(
             "`patch_size` {patch} does not fit an image of {height} x {width}"
-        ));
+        )));
     }
     let tokens = (height / patch) * (width / patch) + 1;
-    let (mut layers, x) = Layers::new(weights, [height, width]);
-    let window = Window {
-        size: [patch; 2],
-        ..Window::square(patch, patch, Padding::VALID)
+    let name = "vit.embeddings.patch_embeddings.projection";
+    let shape = [hidden, 3, patch, patch];
+    let weights = layers.tensor_of(&format!("{name}.weight"), &shape)?;
+    let weights = Tensor::new(&shape, weights)?;
+    let bias = layers.tensor_of(&format!("{name}.bias"), &[hidden])?;
+    let window = Window::square(patch, patch, Padding::VALID);
+    let map = Wide {
+        value: layers
+            .graph
+            .conv(name, image.value, weights, Some(&bias), window, 1)?,
+        width: hidden,
     };
-    let patches = layers.conv(x, "vit.embeddings.patch_embeddings.projection", window)?;
-    let rows = layers
-        .graph
-        .integers(&[1, tokens as i64 - 1, hidden as i64]);
-    let patches = reshape(&mut layers, "vit.embeddings.flat", patches, rows);
-    let name = "vit.embeddings.cls_token";
-    let class = array(weights, name)?;
-    layers.shaped(&class, name, &[1, 1, hidden])?;
-    let class = layers.graph.constant(class);
-    let x = layers.graph.apply(
-        "vit.embeddings.tokens",
-        Op::Concat { axis: 1 },
-        &[class, patches],
-    );
-    let name = "vit.embeddings.position_embeddings";
-    let positions = array(weights, name)?;
-    layers.shaped(&positions, name, &[1, tokens, hidden])?;
-    let positions = layers.graph.constant(positions);
-    let mut x = layers.graph.add("vit.embeddings.sum", x, positions);
+    let patches = layers.rows(name, map);
+    let class = constant(layers, "vit.embeddings.cls_token", &[1, 1, hidden])?;
+    let positions = "vit.embeddings.position_embeddings";
+    let positions = constant(layers, positions, &[1, tokens, hidden])?;
+    let all = Op::Concat { axis: 1 };
+    let mut x = Wide {
+        value: layers
+            .graph
+            .apply("vit.embeddings", all, &[class, patches.value]),
+        width: hidden,
+    };
+    x = layers.add("vit.embeddings", x, positions);
 
-    let act = activation(&config.hidden_act)?;
+    let (act, epsilon) = (activation(&config.hidden_act)?, config.layer_norm_eps);
     for number in 0..config.num_hidden_layers {
         let name = |part: &str| format!("vit.encoder.layer.{number}.{part}");
-        let read = norm(
-            &mut layers,
-            x,
-            &name("layernorm_before"),
-            hidden,
-            config.layer_norm_eps,
-        )?;
-        let seen = attention(&mut layers, read, &name("attention"), &config, tokens)?;
-        x = layers.graph.add(&name("attention.sum"), x, seen);
-        let read = norm(
-            &mut layers,
-            x,
-            &name("layernorm_after"),
-            hidden,
-            config.layer_norm_eps,
-        )?;
-        let (inner, _) = layers.linear(read, &name("intermediate.dense"), true)?;
-        let inner = layers
-            .graph
-            .map(&name("intermediate.act"), act.clone(), inner);
-        let (out, _) = layers.linear(inner, &name("output.dense"), true)?;
-        x = layers.graph.add(&name("output.sum"), x, out);
+        let read = layers.layer_norm(&name("layernorm_before"), x, epsilon)?;
+        let seen = attention(layers, &name("attention"), read, heads, config.qkv_bias)?;
+        x = layers.add(&name("attention"), seen, x.value);
+        let read = layers.layer_norm(&name("layernorm_after"), x, epsilon)?;
+        let inner = name("intermediate.dense");
+        let inner = layers.linear(&inner, read, config.intermediate_size)?;
+        let inner = layers.map(&name("intermediate"), act.clone(), inner);
+        let out = layers.linear(&name("output.dense"), inner, hidden)?;
+        x = layers.add(&name("output"), out, x.value);
     }
     // Only the first token is read further.
     let [starts, ends, axes] = [0, 1, 1].map(|at| layers.graph.integers(&[at]));
     let first = layers
         .graph
-        .apply("vit.first", Op::Slice, &[x, starts, ends, axes]);
-    let first = norm(
-        &mut layers,
-        first,
-        "vit.layernorm",
-        hidden,
-        config.layer_norm_eps,
-    )?;
-    let flat = layers.graph.integers(&[1, hidden as i64]);
-    let first = reshape(&mut layers, "vit.flat", first, flat);
-    layers.scores(first, "classifier")
+        .apply("vit", Op::Slice, &[x.value, starts, ends, axes]);
+    let first = Wide {
+        value: layers.reshape("vit", first, &[1, hidden as i64]),
+        width: hidden,
+    };
+    let first = layers.layer_norm("vit.layernorm", first, epsilon)?;
+    Ok((first, "classifier"))
 }
 
-fn reshape(layers: &mut Layers<'_>, name: &str, x: Value, shape: Value) -> Value {
-    layers
-        .graph
-        .apply(name, Op::Reshape { keep_zeros: false }, &[x, shape])
+/// A tensor of the checkpoint as it is.
+fn constant(layers: &mut Layers<'_>, name: &str, shape: &[usize]) -> Result<Value> {
+    let tensor = Tensor::new(shape, layers.tensor_of(name, shape)?)?;
+    Ok(layers.graph.constant(tensor))
 }
 
 /// Attention of every token to every token, `[1, tokens, hidden]`.
 fn attention(
     layers: &mut Layers<'_>,
-    x: Value,
     name: &str,
-    config: &Config,
-    tokens: usize,
-) -> Result<Value> {
-    let (hidden, heads) = (config.hidden_size, config.num_attention_heads);
-    let each = hidden / heads;
-    let split = layers
-        .graph
-        .integers(&[tokens as i64, heads as i64, each as i64]);
-    let mut part = |what: &str, order: [usize; 3]| -> Result<Value> {
-        let name = format!("{name}.attention.{what}");
-        let (x, _) = layers.linear(x, &name, config.qkv_bias)?;
-        let x = reshape(layers, &format!("{name}.heads"), x, split);
-        Ok(layers.graph.apply(
-            &format!("{name}.order"),
-            Op::Transpose(order.to_vec()),
-            &[x],
-        ))
+    x: Wide,
+    heads: usize,
+    biased: bool,
+) -> Result<Wide> {
+    let (hidden, each) = (x.width, x.width / heads);
+    let scale = 1.0 / (each as f32).sqrt();
+    let mut split = |part: &str, scale: f32, order: [usize; 4]| -> Result<Value> {
+        let name = format!("{name}.attention.{part}");
+        let made = match biased {
+            true => layers.scaled_linear(&name, x, hidden, scale)?.value,
+            false => unbiased(layers, &name, x, scale)?,
+        };
+        let shape = [0, 0, heads as i64, each as i64];
+        let made = layers.reshape(&name, made, &shape);
+        let op = Op::Transpose(order.to_vec());
+        Ok(layers.graph.apply(&name, op, &[made]))
     };
-    // Heads first; keys turned so that the product is of rows with columns.
-    let query = part("query", [1, 0, 2])?;
-    let key = part("key", [1, 2, 0])?;
-    let value = part("value", [1, 0, 2])?;
+    // `[1, heads, tokens, each]`, the keys' last two the other way round.
+    let query = split("query", scale, [0, 2, 1, 3])?;
+    let key = split("key", 1.0, [0, 2, 3, 1])?;
+    let value = split("value", 1.0, [0, 2, 1, 3])?;
     let graph = &mut layers.graph;
-    let scaled = Function::Affine {
-        scale: 1.0 / (each as f32).sqrt(),
-        shift: 0.0,
+    let scores = graph.apply(name, Op::MatMul, &[query, key]);
+    let shares = graph.apply(name, Op::Softmax { axis: -1 }, &[scores]);
+    let mixed = graph.apply(name, Op::MatMul, &[shares, value]);
+    let mixed = graph.apply(name, Op::Transpose(vec![0, 2, 1, 3]), &[mixed]);
+    let mixed = Wide {
+        value: layers.reshape(name, mixed, &[0, 0, hidden as i64]),
+        width: hidden,
     };
-    let query = graph.map(&format!("{name}.scaled"), scaled, query);
-    let scores = graph.apply(&format!("{name}.scores"), Op::MatMul, &[query, key]);
-    let shares = graph.apply(
-        &format!("{name}.shares"),
-        Op::Softmax { axis: -1 },
-        &[scores],
-    );
-    let seen = graph.apply(&format!("{name}.seen"), Op::MatMul, &[shares, value]);
-    let seen = graph.apply(
-        &format!("{name}.order"),
-        Op::Transpose(vec![1, 0, 2]),
-        &[seen],
-    );
-    let shape = graph.integers(&[1, tokens as i64, hidden as i64]);
-    let seen = reshape(layers, &format!("{name}.flat"), seen, shape);
-    let (out, _) = layers.linear(seen, &format!("{name}.output.dense"), true)?;
-    Ok(out)
+    layers.linear(&format!("{name}.output.dense"), mixed, hidden)
 }
 
-/// Layer normalisation over the last axis.
-fn norm(layers: &mut Layers<'_>, x: Value, name: &str, hidden: usize, eps: f32) -> Result<Value> {
-    let gamma = layers.list(&format!("{name}.weight"), hidden)?;
-    let beta = layers.list(&format!("{name}.bias"), hidden)?;
-    let graph = &mut layers.graph;
-    let mean = |graph: &mut Graph, what: &str, x: Value| {
-        let mean = Op::Reduce(Reduce {
-            kind: Reduction::Mean,
-            axes: vec![-1],
-            keep: true,
-        });
-        graph.apply(&format!("{name}.{what}"), mean, &[x])
-    };
-    let arithmetic = |graph: &mut Graph, what: &str, op: Arithmetic, inputs: [Value; 2]| {
-        graph.apply(&format!("{name}.{what}"), Op::Arithmetic(op), &inputs)
-    };
-    let middle = mean(graph, "mean", x);
-    let centred = arithmetic(graph, "centred", Arithmetic::Sub, [x, middle]);
-    let squares = arithmetic(graph, "squares", Arithmetic::Mul, [centred, centred]);
-    let variance = mean(graph, "variance", squares);
-    let shifted = Function::Affine {
-        scale: 1.0,
-        shift: eps,
-    };
-    let variance = graph.map(&format!("{name}.eps"), shifted, variance);
-    let deviation = graph.map(&format!("{name}.deviation"), Function::Sqrt, variance);
-    let unit = arithmetic(graph, "unit", Arithmetic::Div, [centred, deviation]);
-    let gamma = graph.constant(Tensor::list(gamma));
-    let beta = graph.constant(Tensor::list(beta));
-    let scaled = arithmetic(graph, "scaled", Arithmetic::Mul, [unit, gamma]);
-    Ok(arithmetic(
-        graph,
-        "shifted",
-        Arithmetic::Add,
-        [scaled, beta],
-    ))
+/// A product with a square `NAME.weight`, times `scale`, without a bias.
+fn unbiased(layers: &mut Layers<'_>, name: &str, x: Wide, scale: f32) -> Result<Value> {
+    let hidden = x.width;
+    let stored = layers.tensor_of(&format!("{name}.weight"), &[hidden; 2])?;
+    let mut weights = vec![0.0; stored.len()];
+    for (at, value) in stored.iter().enumerate() {
+        weights[at % hidden * hidden + at / hidden] = value * scale;
+    }
+    let weights = Arc::new(Tensor::new(&[hidden; 2], weights)?);
+    let linear = Linear::new(name, weights, None)?;
+    Ok(layers.graph.apply(name, Op::Linear(linear), &[x.value]))
 }

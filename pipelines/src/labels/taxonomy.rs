@@ -521,6 +521,59 @@ mod tests {
     }
 
     #[test]
+    fn classes_in_their_usual_order_are_known_by_name() {
+        let taxonomy = Taxonomy::builtin().unwrap();
+        // As hubs write them: further names after a comma.
+        let names = taxonomy
+            .class_names()
+            .map(|name| format!("{name}, Latin name"));
+        let mut names: Vec<String> = names.collect();
+        assert!(taxonomy.knows_order(&names));
+        names[..300].fill("another word".to_owned());
+        assert!(taxonomy.knows_order(&names));
+        names.rotate_left(1);
+        assert!(!taxonomy.knows_order(&names));
+        names.pop();
+        assert!(!taxonomy.knows_order(&names));
+    }
+
+    #[test]
+    fn other_classes_are_labels_of_the_taxonomy_where_it_knows_them() {
+        let taxonomy = Taxonomy::builtin().unwrap();
+        let names = ["zebra", "Widget", "house cat", "widget ", "Cat"];
+        let other = taxonomy.for_classes(&names);
+        assert_eq!(other.classes(), names.len());
+        assert_eq!(
+            ancestors(&other, 0),
+            (
+                "Zebra".to_owned(),
+                ["Animal", "Equine", "Mammal", "Wildlife"]
+                    .map(str::to_owned)
+                    .to_vec()
+            )
+        );
+        // Two names of one thing are one label.
+        assert_eq!(other.of_class(1), other.of_class(3));
+        assert_eq!(other.of_class(2), other.of_class(4));
+        assert_eq!(ancestors(&other, 1), ("Widget".to_owned(), Vec::new()));
+        let own = &other.nodes()[other.of_class(1)];
+        assert!(own.category.is_empty() && own.aliases.is_empty());
+        // Nothing else is a label, and ancestors come by name as everywhere.
+        let mut all: Vec<&str> = other
+            .nodes()
+            .iter()
+            .map(|node| node.name.as_str())
+            .collect();
+        all.sort_unstable();
+        assert_eq!(
+            all,
+            [
+                "Animal", "Cat", "Equine", "Feline", "Mammal", "Pet", "Widget", "Wildlife", "Zebra"
+            ]
+        );
+    }
+
+    #[test]
     fn damaged_text_is_refused_with_the_reason() {
         let all: String = (0..CLASSES).map(|class| format!("{class};")).collect();
         let good = format!("# comment\nA\tx\tB\t\t{all}\nB\tx\t\tb;bb\t\n");

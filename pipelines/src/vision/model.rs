@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::task::{LoadContext, unavailable};
 use escala_models::Compute;
 use escala_models::graph::{Graph, Tensor};
-use escala_models::vision;
+use escala_models::{detr, rtdetr, vision};
 use escala_weights::declaration::{
     self, Classes, Declaration, Decoder, Detections, Input, Resize, Task,
 };
@@ -126,19 +126,14 @@ impl ImageModel {
             .path("model.safetensors")
             .map_err(|cause| unavailable(reference, cause))?;
         let tensors = Tensors::open(path).map_err(|cause| unavailable(reference, cause))?;
-        let size = [input.height as usize, input.width as usize];
-        tracing::debug!(reference, family, "building an image network");
-        let classifier = vision::classifier(&config, &tensors, size)
+        let (graph, labels, decoder) = built(&family, &config, &tensors, &input)
             .map_err(|cause| unavailable(reference, cause))?;
         let model = Self {
-            network: Network::compile(reference, classifier.graph)?,
+            network: Network::compile(reference, graph)?,
             input,
-            decoder: match classifier.exclusive {
-                true => Decoder::Softmax,
-                false => Decoder::Sigmoid,
-            },
-            outputs: vec![vision::LOGITS.to_owned()],
-            classes: Classes::Names(classifier.labels),
+            decoder,
+            outputs: Vec::new(),
+            classes: Classes::Names(labels),
             detections: Detections::default(),
         };
         model.fitted(reference)
@@ -231,6 +226,44 @@ impl ImageModel {
     /// Bytes that the network holds.
     pub(crate) fn memory(&self) -> u64 {
         self.network.memory()
+    }
+}
+
+/// The network of a family of transformers, the names of its classes, and what its numbers mean.
+fn built(
+    family: &str,
+    config: &[u8],
+    tensors: &Tensors,
+    input: &Input,
+) -> escala_models::Result<(Graph, Vec<String>, Decoder)> {
+    match family {
+        "rt_detr" => {
+            let config = rtdetr::Config::read(config)?;
+            if input.width != input.height {
+                return Err(escala_models::Error::Unsupported {
+                    what: format!(
+                        "RT-DETR sees squares, not {} x {}",
+                        input.width, input.height
+                    ),
+                });
+            }
+            let graph = rtdetr::graph(&config, tensors, input.height as usize)?;
+            Ok((graph, config.labels, Decoder::Rtdetr))
+        }
+        "detr" => {
+            let config = detr::Config::read(config)?;
+            let graph = detr::graph(&config, tensors)?;
+            Ok((graph, config.labels, Decoder::Detr))
+        }
+        _ => {
+            let size = [input.height as usize, input.width as usize];
+            let classifier = vision::classifier(config, tensors, size)?;
+            let decoder = match classifier.exclusive {
+                true => Decoder::Softmax,
+                false => Decoder::Sigmoid,
+            };
+            Ok((classifier.graph, classifier.labels, decoder))
+        }
     }
 }
 
