@@ -111,7 +111,7 @@ fn evaluate(
             let inner: usize = shape[axis + 1..].iter().product();
             let mut data = x.data().to_vec();
             for at in 0..data.len() {
-                if at / inner % shape[axis] > 0 {
+                if !(at / inner).is_multiple_of(shape[axis]) {
                     data[at] += data[at - inner];
                 }
             }

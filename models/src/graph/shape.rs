@@ -593,8 +593,7 @@ pub(crate) fn range(node: &Node, operands: &Operands<'_>) -> Result<(f64, f64, u
     };
     let (start, limit, step) = (number(0)?, number(1)?, number(2)?);
     let length = ((limit - start) / step).ceil().max(0.0);
-    // What is not a number is not below either.
-    if !(length <= KNOWN as f64) {
+    if length.is_nan() || length > KNOWN as f64 {
         return Err(node.invalid(format!("a range from {start} to {limit} by {step}")));
     }
     Ok((start, step, length as usize))
