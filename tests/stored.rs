@@ -22,12 +22,17 @@ fn setup(data: &Path) -> Setup {
     }
 }
 
-/// `escala celebrities …` with its data in a folder.
-fn celebrities(data: &Path, arguments: &[&str]) -> Command {
+/// `escala …` with its data in a folder.
+fn command(data: &Path, group: &str, arguments: &[&str]) -> Command {
     let mut command = escala(data);
     let set = format!("data.dir={}", data.display());
-    command.args(["--set", &set, "celebrities"]).args(arguments);
+    command.args(["--set", &set, group]).args(arguments);
     command
+}
+
+/// `escala celebrities …`.
+fn celebrities(data: &Path, arguments: &[&str]) -> Command {
+    command(data, "celebrities", arguments)
 }
 
 #[track_caller]
@@ -184,6 +189,47 @@ fn a_gallery_is_filled_listed_and_emptied_without_a_server() {
         &["rm", "Eileen Collins", "Amazing", "--json"],
     ));
     assert!(lines(&mut celebrities(data, &["list", "--json"])).is_empty());
+}
+
+#[test]
+fn collections_are_filled_and_searched_without_a_server() {
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let collections = |arguments: &[&str]| command(data.path(), "collections", arguments);
+    let (eileen, cat) = (photo("astronaut.png"), photo("chelsea.png"));
+    lines(&mut collections(&["create", "people", "others", "--json"]));
+    let again = said(&collections(&["create", "people"]).output().expect("runs"));
+    assert!(again.0 == 1 && again.2.contains("people"), "{}", again.2);
+    let index = [
+        "index",
+        "people",
+        &eileen,
+        &cat,
+        "--external-id",
+        "eileen",
+        "--json",
+    ];
+    let indexed = lines(&mut collections(&index));
+    let face = &indexed[0]["faces"][0]["face"];
+    assert_eq!(
+        (&face["external_id"], &indexed[1]["faces"]),
+        (&json!("eileen"), &json!([]))
+    );
+    let found = lines(&mut collections(&["search", "people", &eileen, "--json"]));
+    assert_eq!(found[0]["matches"][0]["face"]["id"], face["id"]);
+    let none = said(
+        &collections(&["search", "people", &cat])
+            .output()
+            .expect("runs"),
+    );
+    assert!(none.0 == 1 && none.2.contains("chelsea.png"), "{}", none.2);
+    let listed = lines(&mut collections(&["list", "--json"]));
+    let counts: Vec<_> = listed.iter().map(|c| (&c["id"], &c["faces"])).collect();
+    assert_eq!(
+        counts,
+        [(&json!("others"), &json!(0)), (&json!("people"), &json!(1))]
+    );
+    lines(&mut collections(&["rm", "people", "--json"]));
+    assert_eq!(lines(&mut collections(&["list", "--json"])).len(), 1);
 }
 
 #[test]
