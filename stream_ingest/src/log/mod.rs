@@ -17,7 +17,11 @@ mod producers;
 mod recovery;
 mod sequencer;
 mod shared;
+#[cfg(test)]
+mod simulation;
 mod store;
+#[cfg(test)]
+mod testing;
 mod topics;
 mod types;
 mod wal;
