@@ -104,6 +104,8 @@ struct State {
     /// Faults that happened.
     fired: u32,
     capacity: Option<u64>,
+    /// Syncs do nothing and say that they did.
+    lies: bool,
 }
 
 #[derive(Clone, Default)]
@@ -202,6 +204,11 @@ impl Simulated {
     /// Faults that have happened.
     pub fn fired(&self) -> u32 {
         self.0.lock().fired
+    }
+
+    /// Makes every sync of a file do nothing and say that it did.
+    pub fn lie(&self) {
+        self.0.lock().lies = true;
     }
 
     /// Makes the disk as large as this.
@@ -570,6 +577,9 @@ impl File for Handle {
         let mut state = self.disk.0.lock();
         if state.operation()? {
             return Err(off());
+        }
+        if state.lies {
+            return Ok(());
         }
         let faulty = state.faulty(Fault::Sync, &self.path);
         let inode = &mut state.inodes[self.inode];

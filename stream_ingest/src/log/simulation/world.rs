@@ -91,54 +91,92 @@ impl Model {
         records.next = next;
     }
 
+    /// What a damaged log shows, which must be what this has or is an error; what is missing is told by errors.
+    pub fn as_far_as(log: &Log, whole: &Self, refused: &mut Vec<Error>) -> Self {
+        let mut found = Self::default();
+        for topic in log.topics() {
+            let Some(known) = whole.topics.get(&topic.name) else {
+                // Its deletion was lost.
+                found.topics.insert(topic.name, Vec::new());
+                continue;
+            };
+            let mut partitions = Vec::new();
+            for (partition, known) in (0..topic.partitions).zip(known) {
+                match Records::of(log, &topic.name, partition) {
+                    Ok(records) => {
+                        for batch in &records.batches {
+                            assert!(known.batches.contains(batch), "{} {partition}", topic.name);
+                        }
+                        partitions.push(records);
+                    }
+                    Err(error) => refused.push(error),
+                }
+            }
+            found.topics.insert(topic.name, partitions);
+        }
+        found.groups = Self::groups_of(log);
+        for (group, offsets) in &found.groups {
+            for (place, offset) in offsets {
+                assert!(whole.groups[group][place] >= *offset, "{group}");
+            }
+        }
+        found
+    }
+
     /// What a log shows.
     pub fn of(log: &Log) -> Result<Self> {
         let mut model = Self::default();
         for topic in log.topics() {
             let mut partitions = Vec::new();
             for partition in 0..topic.partitions {
-                let described = log.describe(&topic.name, partition)?;
-                let mut records = Records {
-                    start: described.log_start,
-                    next: described.high_watermark,
-                    batches: Vec::new(),
-                };
-                let mut offset = described.log_start;
-                while offset < described.high_watermark {
-                    let read = log.read(
-                        &topic.name,
-                        partition,
-                        offset,
-                        1000,
-                        Isolation::ReadCommitted,
-                    )?;
-                    assert!(!read.batches.is_empty(), "a read gives at least one batch");
-                    for batch in read.batches {
-                        let base = i64::from_be_bytes(batch[..8].try_into().unwrap());
-                        let count = i32::from_be_bytes(batch[57..61].try_into().unwrap());
-                        offset = base + i64::from(count);
-                        records.batches.push((base, offset, batch.slice(21..)));
-                    }
-                }
-                partitions.push(records);
+                partitions.push(Records::of(log, &topic.name, partition)?);
             }
             model.topics.insert(topic.name, partitions);
         }
-        for group in log.groups() {
-            let offsets = log.offsets_now(&group);
-            let offsets = offsets
-                .into_iter()
-                .map(|(place, known)| (place, known.offset));
-            model.groups.insert(group, offsets.collect());
-        }
+        model.groups = Self::groups_of(log);
         Ok(model)
+    }
+
+    fn groups_of(log: &Log) -> BTreeMap<String, BTreeMap<Place, i64>> {
+        let of = |group: String| {
+            let offsets = log.offsets_now(&group).into_iter();
+            let offsets = offsets.map(|(place, known)| (place, known.offset));
+            (group, offsets.collect())
+        };
+        log.groups().into_iter().map(of).collect()
+    }
+}
+
+impl Records {
+    fn of(log: &Log, topic: &str, partition: u32) -> Result<Self> {
+        let described = log.describe(topic, partition)?;
+        let mut records = Self {
+            start: described.log_start,
+            next: described.high_watermark,
+            batches: Vec::new(),
+        };
+        let mut offset = described.log_start;
+        while offset < described.high_watermark {
+            let read = log.read(topic, partition, offset, 1000, Isolation::ReadCommitted)?;
+            if read.batches.is_empty() {
+                // Nothing more is there after a repair.
+                break;
+            }
+            for batch in read.batches {
+                let base = i64::from_be_bytes(batch[..8].try_into().unwrap());
+                let count = i32::from_be_bytes(batch[57..61].try_into().unwrap());
+                offset = base + i64::from(count);
+                records.batches.push((base, offset, batch.slice(21..)));
+            }
+        }
+        Ok(records)
     }
 }
 
 /// The log, the disk and the model.
 pub(super) struct World {
     pub disk: Simulated,
-    options: Options,
+    pub options: Options,
     pub log: Log,
     pub committer: Committer,
     pub keeper: Keeper,
@@ -151,6 +189,8 @@ pub(super) struct World {
     /// The batches of an idempotent producer, with the offsets that they got and the LSNs of their frames.
     sent: Vec<(Bytes, i64, u64)>,
     topics: u64,
+    /// The last LSN before the last round that wrote something.
+    pub before_last_round: u64,
 }
 
 /// A log that writes little and often.
@@ -194,6 +234,7 @@ impl World {
             serial: 0,
             sent: Vec::new(),
             topics: 0,
+            before_last_round: 0,
         };
         world.log.submit_topic("t", 2, &[]).unwrap();
         world.frame(|model| {
@@ -310,7 +351,10 @@ impl World {
                 }
             }
             Op::Round => {
-                self.committer.round();
+                let before = self.log.durable_lsn();
+                if self.committer.round() {
+                    self.before_last_round = before;
+                }
                 self.log.check()?;
             }
             Op::Lay => {
