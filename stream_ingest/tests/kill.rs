@@ -70,8 +70,8 @@ fn varint(out: &mut Vec<u8>, value: u64) {
 /// The value in a batch of [`batch`].
 fn value(batch: &[u8]) -> String {
     let text = String::from_utf8_lossy(&batch[61..]);
-    let from = text.find('<').unwrap();
-    text[from..=text.find('>').unwrap()].to_owned()
+    let from = text.rfind('<').unwrap();
+    text[from..=text.rfind('>').unwrap()].to_owned()
 }
 
 /// Writes until it is killed: `PARTITIONS` idempotent producers, and a flow that commits outputs with offsets.
@@ -271,7 +271,7 @@ fn hold(path: &std::path::Path, values: &mut BTreeMap<(String, u32, i64), String
         ends, [committed; PARTITIONS as usize],
         "outputs and offsets go together"
     );
-    // As a process that is killed does, sometimes: no orderly end.
+    // Every other time in order.
     if committed % 2 == 0 {
         runtime.block_on(log.close()).unwrap();
     }
