@@ -6,6 +6,9 @@
 //! are the medians of the rounds. A producer keeps five appends in flight, as Kafka's clients do; an append is a batch
 //! of 16 KB of records, or one record if that is larger.
 
+#[path = "../tests/common/batch.rs"]
+mod common;
+
 use bytes::Bytes;
 use escala_stream_ingest::log::disk::{Disk, File, Folder};
 use escala_stream_ingest::log::{Acks, Log, Options};
@@ -81,44 +84,10 @@ impl File for CountedFile {
     }
 }
 
-fn varint(out: &mut Vec<u8>, value: u64) {
-    let mut value = value << 1;
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
 /// A batch of so many records with values of so many bytes.
 fn batch(count: usize, bytes: usize) -> Bytes {
-    let mut summed = Vec::new();
-    summed.extend(0i16.to_be_bytes());
-    summed.extend((count as i32 - 1).to_be_bytes());
-    summed.extend(1000i64.to_be_bytes());
-    summed.extend(1000i64.to_be_bytes());
-    summed.extend((-1i64).to_be_bytes());
-    summed.extend((-1i16).to_be_bytes());
-    summed.extend((-1i32).to_be_bytes());
-    summed.extend((count as i32).to_be_bytes());
-    for i in 0..count {
-        let mut record = vec![0, 0];
-        varint(&mut record, i as u64);
-        record.push(1);
-        varint(&mut record, bytes as u64);
-        record.resize(record.len() + bytes, i as u8);
-        record.push(0);
-        varint(&mut summed, record.len() as u64);
-        summed.extend(record);
-    }
-    let mut batch = Vec::new();
-    batch.extend(0i64.to_be_bytes());
-    batch.extend((summed.len() as i32 + 9).to_be_bytes());
-    batch.extend((-1i32).to_be_bytes());
-    batch.push(2);
-    batch.extend(crc32c::crc32c(&summed).to_be_bytes());
-    batch.extend(summed);
-    batch.into()
+    let value = vec![7; bytes];
+    common::batch(&vec![value.as_slice(); count])
 }
 
 /// Appends for a while; gives records and bytes a second, and bytes a sync.
