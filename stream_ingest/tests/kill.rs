@@ -5,6 +5,7 @@
 //! acknowledgement; this side keeps them, outside of the folder. `ESCALA_LOG_KILLS` sets the number of cycles.
 
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "common/batch.rs"]
 mod common;

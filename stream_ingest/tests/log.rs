@@ -1,4 +1,5 @@
 //! The log as its users see it, on a real folder with its own threads.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "common/batch.rs"]
 mod common;

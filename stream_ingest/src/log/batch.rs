@@ -209,8 +209,7 @@ pub(crate) fn find_time(
     if head.attributes & (COMPRESSION | LOG_APPEND_TIME) != 0 {
         return Some((head.base_offset, head.max_timestamp));
     }
-    let mut records = Records(batch.get(HEAD..)?);
-    while let Some(record) = records.next() {
+    for record in Records(batch.get(HEAD..)?) {
         let timestamp = head.base_timestamp.saturating_add(record.timestamp_delta);
         if wanted(timestamp) {
             return Some((head.base_offset + record.offset_delta, timestamp));

@@ -13,11 +13,9 @@ impl Groups {
     /// Lets an event have its effect; most have none here.
     pub fn apply(&mut self, event: &Event) {
         match event {
-            Event::Offsets { group, offsets } => {
-                if !offsets.is_empty() {
-                    let kept = self.0.entry(group.clone()).or_default();
-                    kept.extend(offsets.iter().cloned());
-                }
+            Event::Offsets { group, offsets } if !offsets.is_empty() => {
+                let kept = self.0.entry(group.clone()).or_default();
+                kept.extend(offsets.iter().cloned());
             }
             Event::Forget { group, places } if places.is_empty() => {
                 self.0.remove(group);

@@ -105,26 +105,24 @@ impl Producers {
                 producer: head.producer,
                 sequence: head.base_sequence,
             };
-            let producer = match head.producer {
-                ..0 => None,
-                id => Some(known.entry(id).or_insert_with(|| self.0.get(&id).cloned())),
-            };
-            match producer {
-                Some(producer) => match producer {
+            if head.producer >= 0 {
+                let producer = known
+                    .entry(head.producer)
+                    .or_insert_with_key(|id| self.0.get(id).cloned());
+                if let Some(seen) = producer.as_ref().and_then(|producer| producer.seen(head)) {
+                    again = Some((again.map_or(seen, |(first, _)| first), seen));
+                    if fresh {
+                        return Err(mixed());
+                    }
+                    continue;
+                }
+                match producer {
                     Some(producer) => {
-                        if let Some(seen) = producer.seen(head) {
-                            again = Some((again.map_or(seen, |(first, _)| first), seen));
-                            if fresh {
-                                return Err(mixed());
-                            }
-                            continue;
-                        }
                         producer.check(head)?;
                         producer.record(head, 0, 0);
                     }
                     None => *producer = Some(Producer::new(head, 0, 0)),
-                },
-                None => {}
+                }
             }
             fresh = true;
             if again.is_some() {

@@ -8,7 +8,7 @@ use super::event::Event;
 use super::image::{Image, config, overrides};
 use super::partition::{Live, Standing};
 use super::producers::{Producers, Seen};
-use super::shared::Frame;
+use super::shared::{Frame, Placed};
 use super::topics::TopicConfig;
 use super::types::{Acks, Appended, Topic};
 use bytes::Bytes;
@@ -131,11 +131,7 @@ impl Sequencer {
     }
 
     /// Puts events into the queue as one frame.
-    fn push(
-        &mut self,
-        events: Vec<(Event, Option<Arc<Live>>)>,
-        acks: Acks,
-    ) -> (u64, Option<Reply>) {
+    fn push(&mut self, events: Vec<Placed>, acks: Acks) -> (u64, Option<Reply>) {
         let lsn = self.next_lsn;
         self.next_lsn += 1;
         let (ack, reply) = match acks {
@@ -444,7 +440,7 @@ impl Sequenced {
         batches: Vec<Fresh>,
         at: i64,
         stamped: bool,
-    ) -> (Vec<(Event, Option<Arc<Live>>)>, Appended) {
+    ) -> (Vec<Placed>, Appended) {
         let base_offset = self.next;
         let mut time = -1;
         let events = batches

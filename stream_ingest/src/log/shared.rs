@@ -16,11 +16,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
+/// An event, with its partition if it has one.
+pub(crate) type Placed = (Event, Option<Arc<Live>>);
+
 /// A frame on its way to the disk, and from there to segments.
 pub(crate) struct Frame {
     pub lsn: u64,
-    /// Events, with the partition of those that have one.
-    pub events: Vec<(Event, Option<Arc<Live>>)>,
+    pub events: Vec<Placed>,
     pub bytes: usize,
     /// Who waits, and for what.
     pub ack: Option<(Acks, oneshot::Sender<Result<()>>)>,
