@@ -57,6 +57,9 @@ impl Disk for Counted {
     fn sync_folder(&self, path: &str) -> io::Result<()> {
         self.0.sync_folder(path)
     }
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()
+    }
     fn free(&self) -> io::Result<u64> {
         self.0.free()
     }

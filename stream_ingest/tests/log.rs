@@ -5,7 +5,7 @@
 mod common;
 
 use bytes::Bytes;
-use common::{batch, batch_at};
+use common::{batch, batch_at, batch_of};
 use escala_stream_ingest::log::disk::Folder;
 use escala_stream_ingest::log::{
     Acks, Committed, Error, Found, Isolation, Log, Offsets, Options, Output, check,
@@ -544,4 +544,132 @@ async fn many_appends_at_once_are_bounded_and_all_there() {
     }
     offsets.sort_unstable();
     assert_eq!(offsets, (count..count + 50).collect::<Vec<_>>());
+}
+
+/// A log as version 1 of the format writes it, with a checkpoint, segments and a write-ahead log that was not laid down:
+/// every later program reads it. `ESCALA_LOG_SAMPLE` names a folder to write such a log to instead.
+#[tokio::test]
+async fn a_log_of_version_1_is_read() {
+    let sample = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/log-1");
+    let fixture = Fixture::new();
+    if let Ok(to) = std::env::var("ESCALA_LOG_SAMPLE") {
+        write_sample(&fixture, to.as_ref()).await;
+        return;
+    }
+    copy(&sample, fixture.folder.path());
+    let disk = fixture.disk();
+    assert!(check(disk.clone(), &fixture.options()).unwrap().is_empty());
+    let log = Log::open(disk, fixture.options()).unwrap();
+    assert_eq!(
+        log.cluster_id().to_string(),
+        "00000000-0000-0000-0000-000000000001"
+    );
+    let topic = log.topic("t").unwrap();
+    assert_eq!((topic.partitions, topic.config.segment_bytes), (2, 300));
+    assert_eq!(topic.id.to_string(), "00000000-0000-0000-0000-000000000002");
+    let known = log.describe("t", 0).unwrap();
+    assert_eq!((known.log_start, known.high_watermark), (3, 12));
+    let mut offset = 3;
+    while offset < 12 {
+        let read = log
+            .read("t", 0, offset, 1, Isolation::ReadCommitted)
+            .unwrap();
+        let expected = batch_of(&[&[offset as u8; 60]], 5, offset as i32, offset * 100);
+        assert_eq!(read.batches[0][16..], expected[16..]);
+        offset += 1;
+    }
+    let last = batch_of(&[&[11; 60]], 5, 11, 1100);
+    let again = log.append("t", 0, last, Acks::Durable).await.unwrap();
+    assert_eq!((again.base_offset, again.duplicate), (11, true));
+    assert_eq!(log.describe("t", 1).unwrap().high_watermark, 1);
+    let kept = log.offsets("flow").await.unwrap();
+    assert_eq!(kept[&("t".to_owned(), 0)].offset, 12);
+    assert_eq!(kept[&("t".to_owned(), 0)].metadata, "beside");
+    assert_eq!(log.groups(), ["flow"]);
+    assert!(log.init_producer_id().await.unwrap() >= 1000);
+    log.close().await.unwrap();
+}
+
+async fn write_sample(fixture: &Fixture, to: &std::path::Path) {
+    let ids = AtomicI64::new(1);
+    let options = Options {
+        reserve_bytes: 0,
+        checkpoint_every: Duration::from_secs(3600),
+        ids: Arc::new(move || uuid::Uuid::from_u128(ids.fetch_add(1, Ordering::Relaxed) as u128)),
+        ..fixture.options()
+    };
+    let log = Log::open(fixture.disk(), options.clone()).unwrap();
+    let settings = [("segment.bytes", "300"), ("retention.ms", "-1")];
+    log.create_topic("t", 2, &settings).await.unwrap();
+    log.init_producer_id().await.unwrap();
+    let numbered = |i: i64| batch_of(&[&[i as u8; 60]], 5, i as i32, i * 100);
+    for i in 0..9 {
+        append(&log, "t", numbered(i)).await;
+    }
+    log.delete_records("t", 0, 3).await.unwrap();
+    log.close().await.unwrap();
+    drop(log);
+    let log = Log::open(fixture.disk(), options).unwrap();
+    for i in 9..12 {
+        append(&log, "t", numbered(i)).await;
+    }
+    let committed = Committed {
+        metadata: "beside".to_owned(),
+        ..Committed::at(12)
+    };
+    let output = Output {
+        topic: "t".to_owned(),
+        partition: 1,
+        batches: batch(&[b"out"]),
+    };
+    let offsets = [(("t".to_owned(), 0), committed)].into();
+    log.commit_batch(vec![output], "flow", offsets, || true)
+        .await
+        .unwrap();
+    // As a crash would leave it: without a last checkpoint.
+    copy(fixture.folder.path(), to);
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &to),
+            false if entry.file_name() == "LOCK" => {}
+            false => drop(std::fs::copy(entry.path(), to).unwrap()),
+        }
+    }
+}
+
+/// More partitions than files may be open.
+#[tokio::test]
+async fn thousands_of_partitions_need_few_files() {
+    const COUNT: u32 = 1500;
+    let fixture = Fixture::new();
+    let options = Options {
+        checkpoint_every: Duration::from_secs(3600),
+        ..fixture.options()
+    };
+    let log = Log::open(fixture.disk(), options.clone()).unwrap();
+    log.create_topic("t", COUNT, &[]).await.unwrap();
+    for partition in 0..COUNT {
+        log.room().await;
+        let pending = log
+            .submit("t", partition, batch(&[b"a"]), Acks::Durable)
+            .unwrap();
+        if partition == COUNT - 1 {
+            pending.done().await.unwrap();
+        }
+    }
+    log.close().await.unwrap();
+    drop(log);
+    let start = std::time::Instant::now();
+    let log = Log::open(fixture.disk(), options).unwrap();
+    println!("opened in {:?}", start.elapsed());
+    for partition in [0, COUNT / 2, COUNT - 1] {
+        assert_eq!(log.describe("t", partition).unwrap().high_watermark, 1);
+    }
+    assert!(start.elapsed() < Duration::from_secs(20));
 }

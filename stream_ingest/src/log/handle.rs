@@ -215,6 +215,7 @@ impl Log {
         partitions: u32,
         config: &[(&str, &str)],
     ) -> Result<Topic> {
+        self.room().await;
         let (topic, reply) = self.submit_topic(name, partitions, config)?;
         replied(reply).await?;
         Ok(topic)
@@ -258,6 +259,7 @@ impl Log {
 
     /// Gives a topic more partitions, up to `total`.
     pub async fn add_partitions(&self, name: &str, total: u32) -> Result<()> {
+        self.room().await;
         let most = self.shared().options.partitions;
         replied(self.change(|sequencer| sequencer.add_partitions(name, total, most))?).await
     }
@@ -317,7 +319,10 @@ impl Log {
     ) -> Result<Pending> {
         let shared = self.shared();
         shared.check()?;
-        shared.admit()?;
+        shared.has_space()?;
+        if shared.is_crowded() {
+            return Err(Error::Busy);
+        }
         let now = (shared.options.clock)();
         let (id, batches, stamped) = self.checked(topic, &batches, now)?;
         let sequel =
@@ -343,13 +348,13 @@ impl Log {
         Ok((id, fresh, config.log_append_time))
     }
 
-    /// Decides something that takes space.
+    /// Decides something that takes space. Who calls has waited for [`Log::room`].
     fn change<T>(
         &self,
         decide: impl FnOnce(&mut super::sequencer::Sequencer) -> Result<T>,
     ) -> Result<T> {
         self.shared().check()?;
-        self.shared().admit()?;
+        self.shared().has_space()?;
         self.sequence(decide)
     }
 
@@ -494,6 +499,7 @@ impl Log {
         offsets: Offsets,
         fence: impl FnOnce() -> bool + Send,
     ) -> Result<()> {
+        self.room().await;
         replied(self.submit_offsets(group, offsets, fence)?).await
     }
 
@@ -608,6 +614,7 @@ impl Log {
         if places.is_empty() {
             return Ok(());
         }
+        self.room().await;
         let event = Event::Forget {
             group: group.to_owned(),
             places: places.to_vec(),
@@ -617,6 +624,7 @@ impl Log {
 
     /// A producer id that was never given before; its epoch is 0.
     pub async fn init_producer_id(&self) -> Result<i64> {
+        self.room().await;
         let (id, lsn) = self.submit_producer()?;
         reach(self.shared(), lsn).await?;
         Ok(id)

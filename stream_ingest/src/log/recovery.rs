@@ -37,7 +37,10 @@ pub(crate) fn recover(
     if let Err(error) = store.reserve() {
         tracing::warn!(%error, "no reserve could be kept");
     }
-    let (writer, wal_files) = begin(&mut store)?;
+    let (writer, wal_files) = match begin(&mut store) {
+        Err(error) if is_full(&error) && relieve(&store.files) => begin(&mut store)?,
+        begun => begun?,
+    };
     let waiting = Arc::new(AtomicUsize::new(0));
     let sequencer = Sequencer::new(&store.image, waiting.clone());
     let shared = Shared::new(
@@ -72,15 +75,18 @@ pub(crate) fn restore(
     remove_doomed(&mut store)?;
     agree(&mut store)?;
     replay(&mut store, lost)?;
-    let full = |error: &Error| match error {
-        Error::Io { source, .. } => super::disk::is_full(source),
-        _ => false,
-    };
     match keep(&mut store) {
-        Err(error) if full(&error) && relieve(&store.files) => keep(&mut store)?,
+        Err(error) if is_full(&error) && relieve(&store.files) => keep(&mut store)?,
         kept => kept?,
     }
     Ok(store)
+}
+
+fn is_full(error: &Error) -> bool {
+    match error {
+        Error::Io { source, .. } => super::disk::is_full(source),
+        _ => false,
+    }
 }
 
 /// Begins the write-ahead log anew, and removes what was there before.

@@ -132,8 +132,8 @@ impl Shared {
         }
     }
 
-    /// Whether there is space and room for something more.
-    pub fn admit(&self) -> Result<()> {
+    /// Whether there is space for something more.
+    pub fn has_space(&self) -> Result<()> {
         if self.full.load(Ordering::Relaxed) {
             let free = self.files.disk.free().unwrap_or(0);
             let needed = self.needed();
@@ -141,9 +141,6 @@ impl Shared {
                 return Err(Error::Full { free, needed });
             }
             self.full.store(false, Ordering::Relaxed);
-        }
-        if self.is_crowded() {
-            return Err(Error::Busy);
         }
         Ok(())
     }

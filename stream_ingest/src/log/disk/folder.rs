@@ -87,6 +87,17 @@ impl Disk for Folder {
         fs::File::open(self.path(path))?.sync_all()
     }
 
+    #[cfg(target_os = "linux")]
+    fn sync(&self) -> io::Result<()> {
+        // Since Linux 5.8 it tells of errors that happened while writing back.
+        Ok(rustix::fs::syncfs(fs::File::open(&self.root)?)?)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn sync(&self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     fn free(&self) -> io::Result<u64> {
         let found = rustix::fs::statvfs(&self.root)?;
         Ok(found.f_bavail.saturating_mul(found.f_frsize))

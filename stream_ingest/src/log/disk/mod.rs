@@ -35,6 +35,9 @@ pub trait Disk: Send + Sync + 'static {
     fn list(&self, path: &str) -> io::Result<Vec<String>>;
     /// Makes what was created, renamed and removed in a folder durable.
     fn sync_folder(&self, path: &str) -> io::Result<()>;
+    /// Makes everything durable that was written to any file or changed in any folder: for thousands of files at once.
+    /// [`io::ErrorKind::Unsupported`] where the system has nothing like it.
+    fn sync(&self) -> io::Result<()>;
     /// Bytes that can still be written.
     fn free(&self) -> io::Result<u64>;
 }

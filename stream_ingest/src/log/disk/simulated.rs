@@ -512,6 +512,32 @@ impl Disk for Simulated {
         Ok(())
     }
 
+    fn sync(&self) -> io::Result<()> {
+        let mut state = self.0.lock();
+        if state.operation()? {
+            return Err(off());
+        }
+        if state.lies {
+            return Ok(());
+        }
+        let faulty = state.faulty(Fault::Sync, "topics/");
+        for inode in &mut state.inodes {
+            for change in std::mem::take(&mut inode.pending) {
+                if !faulty {
+                    change.apply(&mut inode.durable);
+                }
+            }
+        }
+        if faulty {
+            return Err(io::Error::other("the disk did not keep it"));
+        }
+        for folder in &mut state.folders {
+            folder.durable = folder.now.clone();
+            folder.pending.clear();
+        }
+        Ok(())
+    }
+
     fn free(&self) -> io::Result<u64> {
         let state = self.0.lock();
         let used = state.used();

@@ -195,3 +195,16 @@ fn laying_down_waits_for_space() {
     world.act(Op::Checkpoint).unwrap();
     assert_eq!(Some(&Model::of(&world.log).unwrap()), world.states.last());
 }
+
+/// A log is opened on a disk that has no space left but what the reserve has.
+#[test]
+fn a_full_disk_can_be_opened() {
+    let mut world = World::with(small());
+    world.keeper.retain();
+    for op in [Op::AppendLarge(0), Op::CommitBatch, Op::Round] {
+        world.act(op).unwrap();
+    }
+    let left = world.disk.copy();
+    left.set_capacity(Some(left.used()));
+    world.recover_full(&left);
+}

@@ -422,6 +422,14 @@ impl World {
         Ok(())
     }
 
+    /// Opens a log on a full disk: everything can be read, nothing appended.
+    pub fn recover_full(&self, left: &Simulated) {
+        let (log, _, _) = Log::open_stepped(Arc::new(left.clone()), self.options.clone()).unwrap();
+        assert_eq!(Some(&Model::of(&log).unwrap()), self.states.last());
+        let refused = log.submit("t", 0, batch(&[b"a"], None, 5), Acks::Durable);
+        assert!(matches!(refused.err(), Some(Error::Full { .. })));
+    }
+
     /// Goes on with what a crash left.
     pub fn go_on(&mut self, left: Simulated) -> Result<()> {
         // What is held against the model changes it: a batch may be sent again.
