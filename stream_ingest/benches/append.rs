@@ -4,7 +4,7 @@
 //! where temporary files go). Every case is measured in rounds that alternate with the disk's own: the same bytes written to one
 //! file in sequence, with `fdatasync` after as many bytes as one of the log's rounds had on average. What is printed
 //! are the medians of the rounds. A producer keeps five appends in flight, as Kafka's clients do; an append is a batch
-//! of 16 KB of records, or one record if that is larger.
+//! of 16 KB of records, or one record if that is larger. `SECONDS` is the length of a round, one by default.
 
 #[path = "../tests/common/batch.rs"]
 mod common;
