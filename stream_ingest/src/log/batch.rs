@@ -1,0 +1,432 @@
+//! Kafka's record batches, format 2, as far as the log looks into them: the head, the sum, the times.
+//!
+//! ```text
+//!  0 base offset i64 | 8 length i32 (of what follows) | 12 leader epoch i32 | 16 magic i8 = 2 | 17 CRC-32C u32 (of what
+//! follows) | 21 attributes i16 | 23 last offset delta i32 | 27 base timestamp i64 | 35 max timestamp i64
+//! 43 producer id i64 | 51 producer epoch i16 | 53 base sequence i32 | 57 count i32 | 61 records      (all big-endian)
+//! ```
+//! The base offset and the leader epoch stand before the sum, so the log writes them into a batch without changing it
+//! otherwise. What a producer sent is never encoded again.
+
+use super::error::{Error, Result};
+use super::topics::TopicConfig;
+use bytes::{Bytes, BytesMut};
+
+/// Bytes of a batch before its records.
+pub(crate) const HEAD: usize = 61;
+/// Bytes that `length` does not count.
+pub(crate) const BEFORE_LENGTH: usize = 12;
+const MAGIC: usize = 16;
+const CRC: usize = 17;
+const SUMMED: usize = 21;
+const MAX_TIMESTAMP: usize = 35;
+
+const COMPRESSION: i16 = 0b111;
+const LOG_APPEND_TIME: i16 = 1 << 3;
+const TRANSACTIONAL: i16 = 1 << 4;
+const CONTROL: i16 = 1 << 5;
+
+/// The head of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub base_offset: i64,
+    /// Bytes of the whole batch.
+    pub bytes: usize,
+    pub leader_epoch: i32,
+    pub crc: u32,
+    pub attributes: i16,
+    pub last_offset_delta: i32,
+    pub base_timestamp: i64,
+    pub max_timestamp: i64,
+    pub producer: i64,
+    pub producer_epoch: i16,
+    pub base_sequence: i32,
+    pub count: i32,
+}
+
+fn array<const N: usize>(bytes: &[u8; HEAD], at: usize) -> [u8; N] {
+    let mut value = [0; N];
+    value.copy_from_slice(&bytes[at..at + N]);
+    value
+}
+
+impl Head {
+    /// Reads a head; `None` if fewer bytes are there, or if they cannot begin a batch of format 2.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let bytes = bytes.first_chunk::<HEAD>()?;
+        let length = usize::try_from(i32::from_be_bytes(array(bytes, 8))).ok()?;
+        let head = Self {
+            base_offset: i64::from_be_bytes(array(bytes, 0)),
+            bytes: length + BEFORE_LENGTH,
+            leader_epoch: i32::from_be_bytes(array(bytes, 12)),
+            crc: u32::from_be_bytes(array(bytes, CRC)),
+            attributes: i16::from_be_bytes(array(bytes, 21)),
+            last_offset_delta: i32::from_be_bytes(array(bytes, 23)),
+            base_timestamp: i64::from_be_bytes(array(bytes, 27)),
+            max_timestamp: i64::from_be_bytes(array(bytes, MAX_TIMESTAMP)),
+            producer: i64::from_be_bytes(array(bytes, 43)),
+            producer_epoch: i16::from_be_bytes(array(bytes, 51)),
+            base_sequence: i32::from_be_bytes(array(bytes, 53)),
+            count: i32::from_be_bytes(array(bytes, 57)),
+        };
+        let possible = bytes[MAGIC] == 2 && head.bytes >= HEAD && head.last_offset_delta >= 0;
+        possible.then_some(head)
+    }
+
+    /// Offset of the last record.
+    pub fn last_offset(&self) -> i64 {
+        self.base_offset
+            .saturating_add(i64::from(self.last_offset_delta))
+    }
+
+    /// Sequence of the last record: after 2^31-1 comes 0.
+    pub fn last_sequence(&self) -> i32 {
+        self.base_sequence.wrapping_add(self.last_offset_delta) & i32::MAX
+    }
+}
+
+/// Whether the sum of a whole batch is right.
+pub(crate) fn intact(batch: &[u8], head: &Head) -> bool {
+    batch.len() == head.bytes && crc32c::crc32c(&batch[SUMMED..]) == head.crc
+}
+
+/// A batch that may be appended, in memory of its own: it has no offset yet.
+pub(crate) struct Fresh {
+    pub head: Head,
+    bytes: BytesMut,
+}
+
+impl Fresh {
+    /// Writes in what the log decides.
+    pub fn place(mut self, base_offset: i64, leader_epoch: i32) -> (Head, Bytes) {
+        self.head.base_offset = base_offset;
+        self.head.leader_epoch = leader_epoch;
+        self.bytes[..8].copy_from_slice(&base_offset.to_be_bytes());
+        self.bytes[12..16].copy_from_slice(&leader_epoch.to_be_bytes());
+        (self.head, self.bytes.freeze())
+    }
+}
+
+/// Checks what a producer sent: whole batches, each of which a producer may write and the topic takes.
+pub(crate) fn check(batches: &[u8], config: &TopicConfig, now: i64) -> Result<Vec<Fresh>> {
+    let mut fresh = Vec::with_capacity(1);
+    let mut left = batches;
+    if left.is_empty() {
+        return Err(Error::BatchInvalid("there is none"));
+    }
+    while !left.is_empty() {
+        if let Some(&magic) = left.get(MAGIC)
+            && magic != 2
+        {
+            return Err(Error::BatchFormat(magic as i8));
+        }
+        let head = Head::read(left).ok_or(Error::BatchDamaged("it has no whole head"))?;
+        if head.bytes > config.max_message_bytes {
+            return Err(Error::TooLarge {
+                bytes: head.bytes,
+                most: config.max_message_bytes,
+            });
+        }
+        let Some((batch, rest)) = left.split_at_checked(head.bytes) else {
+            return Err(Error::BatchDamaged("it ends before its length"));
+        };
+        left = rest;
+        if !intact(batch, &head) {
+            return Err(Error::BatchDamaged("its CRC-32C is another"));
+        }
+        check_head(&head)?;
+        if head.attributes & COMPRESSION == 0 && !counted(&batch[HEAD..], head.count) {
+            return Err(Error::BatchInvalid(
+                "its records are not as many as it says",
+            ));
+        }
+        let mut one = Fresh {
+            head,
+            bytes: BytesMut::from(batch),
+        };
+        if config.log_append_time {
+            stamp(&mut one, now);
+        } else if head.attributes & LOG_APPEND_TIME != 0 {
+            return Err(Error::BatchInvalid("only the log may say LogAppendTime"));
+        }
+        fresh.push(one);
+    }
+    Ok(fresh)
+}
+
+fn check_head(head: &Head) -> Result<()> {
+    let refuse = |why| Err(Error::BatchInvalid(why));
+    if head.count <= 0 || i64::from(head.count) != i64::from(head.last_offset_delta) + 1 {
+        return refuse("its count is not that of its offsets");
+    }
+    if head.attributes & CONTROL != 0 {
+        return refuse("a producer may not write control batches");
+    }
+    if head.attributes & TRANSACTIONAL != 0 {
+        return refuse("there are no transactions yet");
+    }
+    if head.attributes & COMPRESSION > 4 {
+        return refuse("it has an unknown compression");
+    }
+    if head.producer >= 0 && (head.producer_epoch < 0 || head.base_sequence < 0) {
+        return refuse("a producer's id comes without epoch or sequence");
+    }
+    Ok(())
+}
+
+/// Whether these are as many records, with offsets 0, 1, 2 and so on, and nothing else.
+fn counted(records: &[u8], count: i32) -> bool {
+    let mut records = Records(records);
+    for expected in 0..count {
+        match records.next() {
+            Some(record) if record.offset_delta == i64::from(expected) => {}
+            _ => return false,
+        }
+    }
+    records.0.is_empty()
+}
+
+/// Gives a batch the log's time.
+fn stamp(batch: &mut Fresh, now: i64) {
+    batch.head.attributes |= LOG_APPEND_TIME;
+    batch.head.max_timestamp = now;
+    batch.bytes[21..23].copy_from_slice(&batch.head.attributes.to_be_bytes());
+    batch.bytes[MAX_TIMESTAMP..MAX_TIMESTAMP + 8].copy_from_slice(&now.to_be_bytes());
+    batch.head.crc = crc32c::crc32c(&batch.bytes[SUMMED..]);
+    batch.bytes[CRC..CRC + 4].copy_from_slice(&batch.head.crc.to_be_bytes());
+}
+
+/// The first record of a batch whose timestamp satisfies `wanted`: its offset and time. A compressed batch is not looked
+/// into: it is found as a whole, by its first offset and its largest time.
+pub(crate) fn find_time(
+    batch: &[u8],
+    head: &Head,
+    wanted: impl Fn(i64) -> bool,
+) -> Option<(i64, i64)> {
+    if !wanted(head.max_timestamp) {
+        return None;
+    }
+    if head.attributes & (COMPRESSION | LOG_APPEND_TIME) != 0 {
+        return Some((head.base_offset, head.max_timestamp));
+    }
+    for record in Records(batch.get(HEAD..)?) {
+        let timestamp = head.base_timestamp.saturating_add(record.timestamp_delta);
+        if wanted(timestamp) {
+            return Some((head.base_offset + record.offset_delta, timestamp));
+        }
+    }
+    None
+}
+
+struct Record {
+    timestamp_delta: i64,
+    offset_delta: i64,
+}
+
+/// Uncompressed records, as far as their offsets and times.
+struct Records<'a>(&'a [u8]);
+
+impl Iterator for Records<'_> {
+    type Item = Record;
+
+    fn next(&mut self) -> Option<Record> {
+        let length = usize::try_from(varint(&mut self.0)?).ok()?;
+        let (mut record, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        record = record.get(1..)?;
+        Some(Record {
+            timestamp_delta: varint(&mut record)?,
+            offset_delta: varint(&mut record)?,
+        })
+    }
+}
+
+/// A zigzag number of at most ten bytes.
+fn varint(bytes: &mut &[u8]) -> Option<i64> {
+    let mut value = 0u64;
+    for shift in (0..64).step_by(7) {
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some((value >> 1) as i64 ^ -((value & 1) as i64));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::testing::{By, batch, sum};
+
+    const NOW: i64 = 1_800_000_000_000;
+
+    struct Golden {
+        name: &'static str,
+        numbers: Vec<i64>,
+        records: Vec<(i64, i64)>,
+        bytes: Vec<u8>,
+    }
+
+    /// What kafka-python encodes and reads: `tests/golden/make_batches.py`.
+    fn golden() -> Vec<Golden> {
+        let lines = include_str!("../../tests/golden/batches.txt").lines();
+        lines
+            .map(|line| {
+                let words: Vec<&str> = line.split(' ').collect();
+                let number = |text: &str| text.parse().unwrap();
+                let hex = words[8];
+                Golden {
+                    name: words[0],
+                    numbers: words[1..7].iter().map(|text| number(text)).collect(),
+                    records: words[7]
+                        .split(',')
+                        .map(|record| record.split_once(':').unwrap())
+                        .map(|(offset, time)| (number(offset), number(time)))
+                        .collect(),
+                    bytes: (0..hex.len() / 2)
+                        .map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap())
+                        .collect(),
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn heads_say_what_kafka_python_reads() {
+        for golden in golden() {
+            let head = Head::read(&golden.bytes).unwrap();
+            let read = [
+                head.base_timestamp,
+                head.max_timestamp,
+                head.producer,
+                head.producer_epoch.into(),
+                head.base_sequence.into(),
+                head.last_offset_delta.into(),
+            ];
+            assert_eq!(read[..], golden.numbers, "{}", golden.name);
+            assert_eq!(head.count as usize, golden.records.len());
+            assert!(intact(&golden.bytes, &head), "{}", golden.name);
+        }
+    }
+
+    #[test]
+    fn what_kafka_python_sends_is_taken_and_only_offset_and_epoch_change() {
+        for golden in golden() {
+            let checked = check(&golden.bytes, &TopicConfig::default(), NOW);
+            if golden.name == "transactional" {
+                assert!(matches!(checked, Err(Error::BatchInvalid(_))));
+                continue;
+            }
+            let (_, placed) = checked.unwrap().remove(0).place(77, 5);
+            assert_eq!(placed[..8], 77i64.to_be_bytes());
+            assert_eq!(placed[8..12], golden.bytes[8..12]);
+            assert_eq!(placed[12..16], 5i32.to_be_bytes());
+            assert_eq!(placed[16..], golden.bytes[16..], "{}", golden.name);
+        }
+    }
+
+    #[test]
+    fn times_are_found_where_kafka_python_sees_them() {
+        for golden in golden().iter().filter(|golden| golden.name != "gzip") {
+            let head = Head::read(&golden.bytes).unwrap();
+            for (_, wanted) in &golden.records {
+                let first = golden.records.iter().find(|(_, time)| time >= wanted);
+                let found = find_time(&golden.bytes, &head, |time| time >= *wanted);
+                assert_eq!(found, first.copied(), "{} {wanted}", golden.name);
+            }
+            assert_eq!(
+                find_time(&golden.bytes, &head, |time| time > head.max_timestamp),
+                None
+            );
+        }
+    }
+
+    #[test]
+    fn the_logs_time_changes_the_sum_with_it() {
+        let mut config = TopicConfig::default();
+        config
+            .set("message.timestamp.type", "LogAppendTime")
+            .unwrap();
+        for golden in golden()
+            .iter()
+            .filter(|golden| golden.name != "transactional")
+        {
+            let (head, placed) = check(&golden.bytes, &config, NOW)
+                .unwrap()
+                .remove(0)
+                .place(0, 0);
+            assert_eq!(Head::read(&placed), Some(head));
+            assert!(intact(&placed, &head));
+            assert_eq!(
+                (head.attributes & LOG_APPEND_TIME, head.max_timestamp),
+                (8, NOW)
+            );
+        }
+    }
+
+    #[test]
+    fn no_byte_can_change_unseen() {
+        let config = TopicConfig::default();
+        for golden in golden().iter().filter(|golden| golden.bytes.len() < 2000) {
+            for at in (8..12).chain(16..golden.bytes.len()) {
+                for bit in 0..8 {
+                    let mut bytes = golden.bytes.clone();
+                    bytes[at] ^= 1 << bit;
+                    assert!(check(&bytes, &config, NOW).is_err(), "{} {at}", golden.name);
+                }
+            }
+            for end in 0..golden.bytes.len() {
+                assert!(check(&golden.bytes[..end], &config, NOW).is_err(), "{end}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_producer_may_not_write_is_refused() {
+        let refused = |at: usize, bytes: &[u8]| {
+            let mut changed = batch(&[b"a", b"b"], Some(By(1, 0, 0)), 5).to_vec();
+            changed[at..at + bytes.len()].copy_from_slice(bytes);
+            sum(&mut changed);
+            let Err(error) = check(&changed, &TopicConfig::default(), NOW) else {
+                panic!("{at} {bytes:?}");
+            };
+            error
+        };
+        let invalid = |at, bytes: &[u8]| {
+            let error = refused(at, bytes);
+            assert!(matches!(error, Error::BatchInvalid(_)), "{at}: {error}");
+        };
+        assert!(matches!(refused(16, &[1]), Error::BatchFormat(1)));
+        // Control, transactional, LogAppendTime, a compression that is not known.
+        for attributes in [1 << 5, 1 << 4, 1 << 3, 5i16] {
+            invalid(21, &attributes.to_be_bytes());
+        }
+        // A count or last offset that is not that of the records.
+        for count in [0, -1, 1, 3, i32::MAX] {
+            invalid(57, &count.to_be_bytes());
+        }
+        invalid(23, &0i32.to_be_bytes());
+        invalid(51, &(-1i16).to_be_bytes());
+        invalid(53, &(-1i32).to_be_bytes());
+        // The length of the first record.
+        invalid(61, &[0x7e]);
+        let mut config = TopicConfig::default();
+        config.set("max.message.bytes", "100").unwrap();
+        let large = batch(&[&[0; 100]], None, 5);
+        let error = check(&large, &config, NOW).err();
+        assert!(matches!(error, Some(Error::TooLarge { most: 100, .. })));
+        assert!(matches!(
+            check(&[], &config, NOW),
+            Err(Error::BatchInvalid(_))
+        ));
+    }
+
+    #[test]
+    fn sequences_go_on_at_zero() {
+        let mut bytes = batch(&[b"a", b"b", b"c"], Some(By(1, 0, i32::MAX - 1)), 5).to_vec();
+        sum(&mut bytes);
+        assert_eq!(Head::read(&bytes).unwrap().last_sequence(), 0);
+    }
+}

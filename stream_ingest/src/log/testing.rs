@@ -1,0 +1,25 @@
+//! Batches for tests.
+
+#[path = "../../tests/common/batch.rs"]
+mod common;
+
+use bytes::Bytes;
+
+/// A producer's id, epoch and the sequence of its first record.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct By(pub i64, pub i16, pub i32);
+
+/// A batch of uncompressed records as a producer sends it.
+pub(crate) fn batch(values: &[&[u8]], by: Option<By>, timestamp: i64) -> Bytes {
+    let By(producer, epoch, sequence) = by.unwrap_or(By(-1, -1, -1));
+    let mut batch = common::batch_of(values, producer, sequence, timestamp).to_vec();
+    batch[51..53].copy_from_slice(&epoch.to_be_bytes());
+    sum(&mut batch);
+    batch.into()
+}
+
+/// Puts the right sum into a batch that was changed.
+pub(crate) fn sum(batch: &mut [u8]) {
+    let sum = crc32c::crc32c(&batch[21..]);
+    batch[17..21].copy_from_slice(&sum.to_be_bytes());
+}
