@@ -1,4 +1,3 @@
-//! Partitioned event log, Kafka wire protocol and streaming inference: nothing is built here yet.
-//!
-//! The crate holds the place in the house: it may use `escala-pipelines` and nothing above it, and
-//! `service` will join it to the doors. The README's table of what is real says when it does something.
+//! Partitioned event log that speaks Kafka's protocol.
+
+pub mod wire;
