@@ -1,0 +1,254 @@
+//! Kafka's record batches, format 2, as far as the log looks into them: the head, the sum, the times.
+//!
+//! ```text
+//!  0 base offset i64 | 8 length i32 (of what follows) | 12 leader epoch i32 | 16 magic i8 = 2 | 17 CRC-32C u32 (of what
+//! follows) | 21 attributes i16 | 23 last offset delta i32 | 27 base timestamp i64 | 35 max timestamp i64
+//! 43 producer id i64 | 51 producer epoch i16 | 53 base sequence i32 | 57 count i32 | 61 records      (all big-endian)
+//! ```
+//! The base offset and the leader epoch stand before the sum, so the log writes them into a batch without changing it
+//! otherwise. What a producer sent is never encoded again.
+
+use super::error::{Error, Result};
+use super::topics::TopicConfig;
+use bytes::{Bytes, BytesMut};
+
+/// Bytes of a batch before its records.
+pub(crate) const HEAD: usize = 61;
+/// Bytes that `length` does not count.
+pub(crate) const BEFORE_LENGTH: usize = 12;
+const MAGIC: usize = 16;
+const CRC: usize = 17;
+const SUMMED: usize = 21;
+const MAX_TIMESTAMP: usize = 35;
+
+const COMPRESSION: i16 = 0b111;
+const LOG_APPEND_TIME: i16 = 1 << 3;
+const TRANSACTIONAL: i16 = 1 << 4;
+const CONTROL: i16 = 1 << 5;
+
+/// The head of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub base_offset: i64,
+    /// Bytes of the whole batch.
+    pub bytes: usize,
+    pub crc: u32,
+    pub attributes: i16,
+    pub last_offset_delta: i32,
+    pub base_timestamp: i64,
+    pub max_timestamp: i64,
+    pub producer: i64,
+    pub producer_epoch: i16,
+    pub base_sequence: i32,
+    pub count: i32,
+}
+
+fn array<const N: usize>(bytes: &[u8; HEAD], at: usize) -> [u8; N] {
+    let mut value = [0; N];
+    value.copy_from_slice(&bytes[at..at + N]);
+    value
+}
+
+impl Head {
+    /// Reads a head; `None` if fewer bytes are there, or if they cannot begin a batch of format 2.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let bytes = bytes.first_chunk::<HEAD>()?;
+        let length = usize::try_from(i32::from_be_bytes(array(bytes, 8))).ok()?;
+        let head = Self {
+            base_offset: i64::from_be_bytes(array(bytes, 0)),
+            bytes: length + BEFORE_LENGTH,
+            crc: u32::from_be_bytes(array(bytes, CRC)),
+            attributes: i16::from_be_bytes(array(bytes, 21)),
+            last_offset_delta: i32::from_be_bytes(array(bytes, 23)),
+            base_timestamp: i64::from_be_bytes(array(bytes, 27)),
+            max_timestamp: i64::from_be_bytes(array(bytes, MAX_TIMESTAMP)),
+            producer: i64::from_be_bytes(array(bytes, 43)),
+            producer_epoch: i16::from_be_bytes(array(bytes, 51)),
+            base_sequence: i32::from_be_bytes(array(bytes, 53)),
+            count: i32::from_be_bytes(array(bytes, 57)),
+        };
+        let possible = bytes[MAGIC] == 2 && head.bytes >= HEAD && head.last_offset_delta >= 0;
+        possible.then_some(head)
+    }
+
+    /// Offset of the last record.
+    pub fn last_offset(&self) -> i64 {
+        self.base_offset
+            .saturating_add(i64::from(self.last_offset_delta))
+    }
+
+    /// Sequence of the last record: after 2^31-1 comes 0.
+    pub fn last_sequence(&self) -> i32 {
+        self.base_sequence.wrapping_add(self.last_offset_delta) & i32::MAX
+    }
+}
+
+/// Whether the sum of a whole batch is right.
+pub(crate) fn intact(batch: &[u8], head: &Head) -> bool {
+    batch.len() == head.bytes && crc32c::crc32c(&batch[SUMMED..]) == head.crc
+}
+
+/// A batch that may be appended, in memory of its own: it has no offset yet.
+pub(crate) struct Fresh {
+    pub head: Head,
+    bytes: BytesMut,
+}
+
+impl Fresh {
+    /// Writes in what the log decides.
+    pub fn place(mut self, base_offset: i64, leader_epoch: i32) -> (Head, Bytes) {
+        self.head.base_offset = base_offset;
+        self.bytes[..8].copy_from_slice(&base_offset.to_be_bytes());
+        self.bytes[12..16].copy_from_slice(&leader_epoch.to_be_bytes());
+        (self.head, self.bytes.freeze())
+    }
+}
+
+/// Checks what a producer sent: whole batches, each of which a producer may write and the topic takes.
+pub(crate) fn check(batches: &[u8], config: &TopicConfig, now: i64) -> Result<Vec<Fresh>> {
+    let mut fresh = Vec::with_capacity(1);
+    let mut left = batches;
+    if left.is_empty() {
+        return Err(Error::BatchInvalid("there is none"));
+    }
+    while !left.is_empty() {
+        if let Some(&magic) = left.get(MAGIC)
+            && magic != 2
+        {
+            return Err(Error::BatchFormat(magic as i8));
+        }
+        let head = Head::read(left).ok_or(Error::BatchDamaged("it has no whole head"))?;
+        if head.bytes > config.max_message_bytes {
+            return Err(Error::TooLarge {
+                bytes: head.bytes,
+                most: config.max_message_bytes,
+            });
+        }
+        let Some((batch, rest)) = left.split_at_checked(head.bytes) else {
+            return Err(Error::BatchDamaged("it ends before its length"));
+        };
+        left = rest;
+        if !intact(batch, &head) {
+            return Err(Error::BatchDamaged("its CRC-32C is another"));
+        }
+        check_head(&head)?;
+        if head.attributes & COMPRESSION == 0 && !counted(&batch[HEAD..], head.count) {
+            return Err(Error::BatchInvalid(
+                "its records are not as many as it says",
+            ));
+        }
+        let mut one = Fresh {
+            head,
+            bytes: BytesMut::from(batch),
+        };
+        if config.log_append_time {
+            stamp(&mut one, now);
+        } else if head.attributes & LOG_APPEND_TIME != 0 {
+            return Err(Error::BatchInvalid("only the log may say LogAppendTime"));
+        }
+        fresh.push(one);
+    }
+    Ok(fresh)
+}
+
+fn check_head(head: &Head) -> Result<()> {
+    let refuse = |why| Err(Error::BatchInvalid(why));
+    if head.count <= 0 || i64::from(head.count) != i64::from(head.last_offset_delta) + 1 {
+        return refuse("its count is not that of its offsets");
+    }
+    if head.attributes & CONTROL != 0 {
+        return refuse("a producer may not write control batches");
+    }
+    if head.attributes & TRANSACTIONAL != 0 {
+        return refuse("there are no transactions yet");
+    }
+    if head.attributes & COMPRESSION > 4 {
+        return refuse("it has an unknown compression");
+    }
+    if head.producer >= 0 && (head.producer_epoch < 0 || head.base_sequence < 0) {
+        return refuse("a producer's id comes without epoch or sequence");
+    }
+    Ok(())
+}
+
+/// Whether these are as many records, with offsets 0, 1, 2 and so on, and nothing else.
+fn counted(records: &[u8], count: i32) -> bool {
+    let mut records = Records(records);
+    for expected in 0..count {
+        match records.next() {
+            Some(record) if record.offset_delta == i64::from(expected) => {}
+            _ => return false,
+        }
+    }
+    records.0.is_empty()
+}
+
+/// Gives a batch the log's time.
+fn stamp(batch: &mut Fresh, now: i64) {
+    batch.head.attributes |= LOG_APPEND_TIME;
+    batch.head.max_timestamp = now;
+    batch.bytes[21..23].copy_from_slice(&batch.head.attributes.to_be_bytes());
+    batch.bytes[MAX_TIMESTAMP..MAX_TIMESTAMP + 8].copy_from_slice(&now.to_be_bytes());
+    batch.head.crc = crc32c::crc32c(&batch.bytes[SUMMED..]);
+    batch.bytes[CRC..CRC + 4].copy_from_slice(&batch.head.crc.to_be_bytes());
+}
+
+/// The first record of a batch whose timestamp satisfies `wanted`: its offset and time. A compressed batch is not looked
+/// into: it is found as a whole, by its first offset and its largest time.
+pub(crate) fn find_time(
+    batch: &[u8],
+    head: &Head,
+    wanted: impl Fn(i64) -> bool,
+) -> Option<(i64, i64)> {
+    if !wanted(head.max_timestamp) {
+        return None;
+    }
+    if head.attributes & (COMPRESSION | LOG_APPEND_TIME) != 0 {
+        return Some((head.base_offset, head.max_timestamp));
+    }
+    let mut records = Records(batch.get(HEAD..)?);
+    while let Some(record) = records.next() {
+        let timestamp = head.base_timestamp.saturating_add(record.timestamp_delta);
+        if wanted(timestamp) {
+            return Some((head.base_offset + record.offset_delta, timestamp));
+        }
+    }
+    None
+}
+
+struct Record {
+    timestamp_delta: i64,
+    offset_delta: i64,
+}
+
+/// Uncompressed records, as far as their offsets and times.
+struct Records<'a>(&'a [u8]);
+
+impl Iterator for Records<'_> {
+    type Item = Record;
+
+    fn next(&mut self) -> Option<Record> {
+        let length = usize::try_from(varint(&mut self.0)?).ok()?;
+        let (mut record, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        record = record.get(1..)?;
+        Some(Record {
+            timestamp_delta: varint(&mut record)?,
+            offset_delta: varint(&mut record)?,
+        })
+    }
+}
+
+/// A zigzag number of at most ten bytes.
+fn varint(bytes: &mut &[u8]) -> Option<i64> {
+    let mut value = 0u64;
+    for shift in (0..64).step_by(7) {
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some((value >> 1) as i64 ^ -((value & 1) as i64));
+        }
+    }
+    None
+}

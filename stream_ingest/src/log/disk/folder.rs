@@ -1,0 +1,160 @@
+//! A folder of the machine.
+
+use super::{Disk, File};
+use std::fs;
+use std::io::{self, IoSlice};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A folder of the machine, held by this process alone.
+pub struct Folder {
+    root: PathBuf,
+    /// Held locked as long as the folder is in use; the system lets go of it when the process ends.
+    _lock: fs::File,
+}
+
+impl Folder {
+    /// Makes the folder if it is not there and locks it; refused while another process (or another log of this one)
+    /// holds it.
+    pub fn open(root: impl Into<PathBuf>) -> io::Result<Self> {
+        let root = root.into();
+        fs::create_dir_all(&root)?;
+        let lock = fs::File::create(root.join("LOCK"))?;
+        lock.try_lock().map_err(|error| match error {
+            fs::TryLockError::Error(error) => error,
+            fs::TryLockError::WouldBlock => io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                format!("{} is in use by another process", root.display()),
+            ),
+        })?;
+        Ok(Self { root, _lock: lock })
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.root.join(Path::new(path))
+    }
+}
+
+impl Disk for Folder {
+    fn create(&self, path: &str) -> io::Result<Arc<dyn File>> {
+        let file = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(self.path(path))?;
+        Ok(Arc::new(Open(file)))
+    }
+
+    fn open(&self, path: &str) -> io::Result<Arc<dyn File>> {
+        let file = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(self.path(path))?;
+        Ok(Arc::new(Open(file)))
+    }
+
+    fn create_folder(&self, path: &str) -> io::Result<()> {
+        fs::create_dir_all(self.path(path))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path(from), self.path(to))
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        fs::remove_file(self.path(path))
+    }
+
+    fn remove_folder(&self, path: &str) -> io::Result<()> {
+        fs::remove_dir(self.path(path))
+    }
+
+    fn list(&self, path: &str) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(self.path(path))? {
+            // A name that is not UTF-8 is none of ours.
+            if let Ok(name) = entry?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn sync_folder(&self, path: &str) -> io::Result<()> {
+        fs::File::open(self.path(path))?.sync_all()
+    }
+
+    fn free(&self) -> io::Result<u64> {
+        let found = rustix::fs::statvfs(&self.root)?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+}
+
+struct Open(fs::File);
+
+impl File for Open {
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while done < buffer.len() {
+            match self.0.read_at(&mut buffer[done..], at + done as u64) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_at(&self, slices: &[IoSlice<'_>], mut at: u64) -> io::Result<()> {
+        // The system takes at most 1024 slices at once, and may take less of them than it was given.
+        let mut slices = slices.to_vec();
+        let mut left = slices.as_mut_slice();
+        IoSlice::advance_slices(&mut left, 0);
+        while !left.is_empty() {
+            let some = &left[..left.len().min(1024)];
+            let written = match rustix::io::pwritev(&self.0, some, at) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => written,
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            at += written as u64;
+            IoSlice::advance_slices(&mut left, written);
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        self.0.set_len(length)
+    }
+
+    fn allocate(&self, bytes: u64) -> io::Result<()> {
+        match rustix::fs::fallocate(&self.0, rustix::fs::FallocateFlags::empty(), 0, bytes) {
+            Ok(()) => Ok(()),
+            // Some file systems cannot; zeros take the space too.
+            Err(rustix::io::Errno::OPNOTSUPP) => {
+                let zeros = vec![0; 1 << 20];
+                let mut at = 0;
+                while at < bytes {
+                    let some = (bytes - at).min(zeros.len() as u64);
+                    self.write_at(&[IoSlice::new(&zeros[..some as usize])], at)?;
+                    at += some;
+                }
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Open files, at most so many: ten thousand partitions would need more than a process may have.
+
+use super::disk::{Disk, File};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+
+/// Files that stay open between uses.
+const MOST: usize = 512;
+
+/// A disk whose files stay open for a while.
+pub(crate) struct Files {
+    pub disk: Arc<dyn Disk>,
+    open: Mutex<Open>,
+}
+
+#[derive(Default)]
+struct Open {
+    files: HashMap<String, (Arc<dyn File>, u64)>,
+    uses: u64,
+}
+
+impl Files {
+    pub fn new(disk: Arc<dyn Disk>) -> Self {
+        Self {
+            disk,
+            open: Mutex::default(),
+        }
+    }
+
+    /// A file that is there.
+    pub fn get(&self, path: &str) -> io::Result<Arc<dyn File>> {
+        {
+            let mut open = self.open.lock();
+            open.uses += 1;
+            let now = open.uses;
+            if let Some((file, used)) = open.files.get_mut(path) {
+                *used = now;
+                return Ok(file.clone());
+            }
+        }
+        let file = self.disk.open(path)?;
+        self.keep(path, file.clone());
+        Ok(file)
+    }
+
+    /// A new file, empty.
+    pub fn create(&self, path: &str) -> io::Result<Arc<dyn File>> {
+        let file = self.disk.create(path)?;
+        self.keep(path, file.clone());
+        Ok(file)
+    }
+
+    /// Removes a file; it is no error if it is not there.
+    pub fn remove(&self, path: &str) -> io::Result<()> {
+        self.open.lock().files.remove(path);
+        match self.disk.remove(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
+    }
+
+    fn keep(&self, path: &str, file: Arc<dyn File>) {
+        let mut open = self.open.lock();
+        if open.files.len() >= MOST {
+            // The quarter that was not used for longest goes.
+            let mut uses: Vec<u64> = open.files.values().map(|(_, used)| *used).collect();
+            let (_, &mut limit, _) = uses.select_nth_unstable(MOST / 4);
+            open.files.retain(|_, (_, used)| *used > limit);
+        }
+        let now = open.uses;
+        open.files.insert(path.to_owned(), (file, now));
+    }
+}

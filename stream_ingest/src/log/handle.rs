@@ -1,0 +1,604 @@
+//! The log as its users hold it.
+
+use super::batch::{self, Fresh};
+use super::committer::Committer;
+use super::disk::Disk;
+use super::error::{Error, Result};
+use super::event::Event;
+use super::keeper::Keeper;
+use super::partition::Live;
+use super::recovery::recover;
+use super::sequencer::{Reply, Sequel};
+use super::shared::Shared;
+use super::types::{
+    Acks, Appended, Found, Isolation, Offsets, Options, Output, Partition, Place, Read, Topic,
+};
+use super::wal;
+use bytes::Bytes;
+use std::sync::Arc;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// Most bytes of a group's name.
+const GROUP: usize = 32_767;
+/// Most bytes that a consumer may write beside an offset: what Kafka's `offset.metadata.max.bytes` is.
+const METADATA: usize = 4096;
+/// Most bytes of one append or commit.
+const COMMIT: usize = wal::LONGEST / 2;
+
+/// An open log. Clones are the same log. Every method that is not `async` answers without waiting for a sync; those
+/// that may read from the disk say so, and are called from threads that may block. When the last clone goes away, the
+/// log closes as by [`Log::close`], but nobody waits for it.
+#[derive(Clone)]
+pub struct Log(Arc<Handle>);
+
+struct Handle(Arc<Shared>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.sequencer.lock().close();
+        self.0.queued.notify_all();
+    }
+}
+
+/// An append that has its offset and waits to be acknowledged.
+#[must_use = "an append is acknowledged by `done`"]
+pub struct Pending {
+    appended: Appended,
+    wait: Wait,
+}
+
+enum Wait {
+    Nothing,
+    Reply(Reply),
+    Lsn(Arc<Shared>, u64),
+}
+
+impl Pending {
+    /// The offset of the first record. Nothing is promised until [`Pending::done`].
+    pub fn base_offset(&self) -> i64 {
+        self.appended.base_offset
+    }
+
+    /// Waits for what [`Acks`] asked for. Dropping it takes nothing back.
+    pub async fn done(self) -> Result<Appended> {
+        match self.wait {
+            Wait::Nothing => {}
+            Wait::Reply(reply) => replied(Some(reply)).await?,
+            Wait::Lsn(shared, lsn) => reach(&shared, lsn).await?,
+        }
+        Ok(self.appended)
+    }
+
+    /// As [`Pending::done`] if that would not wait.
+    #[cfg(test)]
+    pub(crate) fn now(&mut self) -> Option<Result<Appended>> {
+        let done = match &mut self.wait {
+            Wait::Nothing => Ok(()),
+            Wait::Reply(reply) => match reply.try_recv() {
+                Ok(done) => done,
+                Err(tokio::sync::oneshot::error::TryRecvError::Empty) => return None,
+                Err(_) => Err(Error::Closed),
+            },
+            Wait::Lsn(shared, lsn) => match *shared.durable.borrow() >= *lsn {
+                true => Ok(()),
+                false => return None,
+            },
+        };
+        Some(done.map(|()| self.appended))
+    }
+}
+
+async fn replied(reply: Option<Reply>) -> Result<()> {
+    match reply {
+        Some(reply) => reply.await.unwrap_or(Err(Error::Closed)),
+        None => Ok(()),
+    }
+}
+
+/// Waits until a frame is durable.
+async fn reach(shared: &Shared, lsn: u64) -> Result<()> {
+    let mut durable = shared.durable.subscribe();
+    loop {
+        if *durable.borrow_and_update() >= lsn {
+            return Ok(());
+        }
+        shared.check()?;
+        durable.changed().await.map_err(|_| Error::Closed)?;
+    }
+}
+
+impl Log {
+    /// Opens the log of a disk, makes good what a crash left, and starts its two threads. Reads and writes the disk.
+    ///
+    /// Acknowledged data that is damaged in one partition takes that partition out of use ([`Partition::refused`]); if
+    /// it is not known what is missing, the log is not opened ([`Error::Damaged`]). [`repair`](super::repair) goes on
+    /// without what is lost.
+    pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Self> {
+        let (log, committer, keeper) = Self::open_stepped(disk, options)?;
+        let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        let started = thread("escala-wal")
+            .spawn(move || committer.run())
+            .and_then(|_| thread("escala-segments").spawn(move || keeper.run()));
+        started.map_err(super::error::io("start a thread for", "the log"))?;
+        Ok(log)
+    }
+
+    /// A log whose threads' work is done by calls.
+    pub(crate) fn open_stepped(
+        disk: Arc<dyn Disk>,
+        options: Options,
+    ) -> Result<(Self, Committer, Keeper)> {
+        let (shared, writer, store) = recover(disk, options)?;
+        let committer = Committer::new(shared.clone(), writer);
+        let keeper = Keeper::new(shared.clone(), store);
+        Ok((Self(Arc::new(Handle(shared))), committer, keeper))
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.0.0
+    }
+
+    /// Waits for what was appended, makes a checkpoint and ends the threads; nothing can be changed from the call on.
+    pub async fn close(&self) -> Result<()> {
+        let shared = self.shared();
+        shared.sequencer.lock().close();
+        shared.queued.notify_all();
+        let mut ended = shared.ended.subscribe();
+        ended
+            .wait_for(|ended| *ended)
+            .await
+            .map_err(|_| Error::Closed)?;
+        shared.check()
+    }
+
+    /// Comes back when the log has failed, with why. The owner ends the process with an error then.
+    pub async fn failed(&self) -> Error {
+        let mut failure = self.shared().failure.subscribe();
+        match failure.wait_for(Option::is_some).await {
+            Ok(failure) => failure.clone().unwrap_or(Error::Closed),
+            Err(_) => Error::Closed,
+        }
+    }
+
+    /// The log's own id, made when its folder was new: Kafka's cluster id.
+    pub fn cluster_id(&self) -> Uuid {
+        self.shared().cluster
+    }
+
+    /// Makes a topic; it is durable when this comes back. Settings have Kafka's names.
+    pub async fn create_topic(
+        &self,
+        name: &str,
+        partitions: u32,
+        config: &[(&str, &str)],
+    ) -> Result<Topic> {
+        let (topic, reply) = self.submit_topic(name, partitions, config)?;
+        replied(reply).await?;
+        Ok(topic)
+    }
+
+    pub(crate) fn submit_topic(
+        &self,
+        name: &str,
+        partitions: u32,
+        config: &[(&str, &str)],
+    ) -> Result<(Topic, Option<Reply>)> {
+        let options = &self.shared().options;
+        let id = (options.ids)();
+        self.change(|sequencer| {
+            let defaults = &options.defaults;
+            let most = options.partitions;
+            let config = sequencer.check_topic(name, partitions, config, defaults, most)?;
+            sequencer.create(id, name, partitions, &config)
+        })
+    }
+
+    /// What [`Log::create_topic`] would refuse, without making anything.
+    pub fn check_topic(&self, name: &str, partitions: u32, config: &[(&str, &str)]) -> Result<()> {
+        let options = &self.shared().options;
+        let sequencer = self.shared().sequencer.lock();
+        let most = options.partitions;
+        sequencer.check_topic(name, partitions, config, &options.defaults, most)?;
+        Ok(())
+    }
+
+    /// Deletes a topic, its records and the offsets that groups committed for it.
+    pub async fn delete_topic(&self, name: &str) -> Result<()> {
+        replied(self.submit_delete(name)?).await
+    }
+
+    pub(crate) fn submit_delete(&self, name: &str) -> Result<Option<Reply>> {
+        // Also on a full disk: it makes space.
+        self.shared().check()?;
+        self.sequence(|sequencer| sequencer.remove(name))
+    }
+
+    /// Gives a topic more partitions, up to `total`.
+    pub async fn add_partitions(&self, name: &str, total: u32) -> Result<()> {
+        let most = self.shared().options.partitions;
+        replied(self.change(|sequencer| sequencer.add_partitions(name, total, most))?).await
+    }
+
+    /// Sets settings of a topic (`Some`) or gives them back their defaults (`None`), all or none.
+    pub async fn alter_config(&self, name: &str, changes: &[(&str, Option<&str>)]) -> Result<()> {
+        // Also on a full disk: it may make space.
+        let shared = self.shared();
+        shared.check()?;
+        let defaults = &shared.options.defaults;
+        replied(self.sequence(|sequencer| sequencer.alter(name, changes, defaults))?).await
+    }
+
+    /// All topics, sorted by name.
+    pub fn topics(&self) -> Vec<Topic> {
+        self.shared().sequencer.lock().describe_all()
+    }
+
+    /// A topic.
+    pub fn topic(&self, name: &str) -> Result<Topic> {
+        let sequencer = self.shared().sequencer.lock();
+        let found = sequencer.describe_one(sequencer.id(name)?);
+        found.ok_or_else(|| Error::NoTopic(name.to_owned()))
+    }
+
+    /// A topic by its id.
+    pub fn topic_by_id(&self, id: Uuid) -> Result<Topic> {
+        let found = self.shared().sequencer.lock().describe_one(id);
+        found.ok_or_else(|| Error::NoTopic(id.to_string()))
+    }
+
+    fn live(&self, topic: &str, partition: u32) -> Result<Arc<Live>> {
+        let sequencer = self.shared().sequencer.lock();
+        sequencer.live(topic, partition).cloned()
+    }
+
+    /// The state of a partition.
+    pub fn describe(&self, topic: &str, partition: u32) -> Result<Partition> {
+        Ok(self.live(topic, partition)?.describe())
+    }
+
+    /// The end of a leader epoch: the epoch itself or the newest one before it, and the offset after its last record
+    /// (`OffsetForLeaderEpoch`); -1 and -1 if there is none.
+    pub fn epoch_end(&self, topic: &str, partition: u32, epoch: i32) -> Result<(i32, i64)> {
+        Ok(self.live(topic, partition)?.epoch_end(epoch))
+    }
+
+    /// Checks batches, gives them their offsets and puts them in the queue for the disk. The order of calls is the
+    /// order of offsets; what comes later can be submitted before the first is done. Refuses with [`Error::Busy`]
+    /// when too much is waiting.
+    pub fn submit(
+        &self,
+        topic: &str,
+        partition: u32,
+        batches: Bytes,
+        acks: Acks,
+    ) -> Result<Pending> {
+        let shared = self.shared();
+        shared.check()?;
+        shared.admit()?;
+        let now = (shared.options.clock)();
+        let (id, batches, stamped) = self.checked(topic, &batches, now)?;
+        let sequel =
+            self.sequence(|sequencer| sequencer.append(id, partition, batches, now, stamped, acks));
+        let (appended, wait) = match sequel? {
+            Sequel::Queued(appended, reply) => (appended, reply.map_or(Wait::Nothing, Wait::Reply)),
+            Sequel::Again(appended, lsn) => match acks {
+                Acks::None => (appended, Wait::Nothing),
+                _ => (appended, Wait::Lsn(shared.clone(), lsn)),
+            },
+        };
+        Ok(Pending { appended, wait })
+    }
+
+    /// The batches of an append, copied and with their sums checked, and whether they got the log's time.
+    fn checked(&self, topic: &str, batches: &[u8], now: i64) -> Result<(Uuid, Vec<Fresh>, bool)> {
+        let (id, config) = {
+            let sequencer = self.shared().sequencer.lock();
+            (sequencer.id(topic)?, sequencer.topic(topic)?.config.clone())
+        };
+        short("an append", batches.len(), COMMIT)?;
+        let fresh = batch::check(batches, &config, now)?;
+        Ok((id, fresh, config.log_append_time))
+    }
+
+    /// Decides something that takes space.
+    fn change<T>(
+        &self,
+        decide: impl FnOnce(&mut super::sequencer::Sequencer) -> Result<T>,
+    ) -> Result<T> {
+        self.shared().check()?;
+        self.shared().admit()?;
+        self.sequence(decide)
+    }
+
+    fn sequence<T>(
+        &self,
+        decide: impl FnOnce(&mut super::sequencer::Sequencer) -> Result<T>,
+    ) -> Result<T> {
+        let decided = decide(&mut self.shared().sequencer.lock());
+        self.shared().queued.notify_one();
+        match decided {
+            // A log that failed is closed too; why is what matters.
+            Err(Error::Closed) => Err(self.shared().check().err().unwrap_or(Error::Closed)),
+            decided => decided,
+        }
+    }
+
+    /// Waits until [`Log::submit`] would not refuse with [`Error::Busy`].
+    pub async fn room(&self) {
+        let shared = self.shared();
+        let mut room = shared.room.subscribe();
+        loop {
+            room.borrow_and_update();
+            if !shared.is_crowded() || shared.is_full() || shared.check().is_err() {
+                return;
+            }
+            if room.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// [`Log::room`], [`Log::submit`] and [`Pending::done`].
+    pub async fn append(
+        &self,
+        topic: &str,
+        partition: u32,
+        batches: Bytes,
+        acks: Acks,
+    ) -> Result<Appended> {
+        loop {
+            self.room().await;
+            match self.submit(topic, partition, batches.clone(), acks) {
+                // Others were quicker.
+                Err(Error::Busy) => {}
+                submitted => return submitted?.done().await,
+            }
+        }
+    }
+
+    /// Reads whole batches from the one that has `offset`, until `max_bytes` are reached, but always one. Nothing at
+    /// the high watermark. May read from the disk.
+    pub fn read(
+        &self,
+        topic: &str,
+        partition: u32,
+        offset: i64,
+        max_bytes: usize,
+        _isolation: Isolation,
+    ) -> Result<Read> {
+        let live = self.live(topic, partition)?;
+        live.read(&self.shared().files, offset, max_bytes)
+    }
+
+    /// As [`Log::read`], from memory alone: `None` where the disk would have to be read.
+    pub fn read_recent(
+        &self,
+        topic: &str,
+        partition: u32,
+        offset: i64,
+        max_bytes: usize,
+        _isolation: Isolation,
+    ) -> Result<Option<Read>> {
+        self.live(topic, partition)?.read_recent(offset, max_bytes)
+    }
+
+    /// The first record whose timestamp is at least this, or `None`. A compressed batch is found as a whole, by its
+    /// first offset. May read from the disk.
+    pub fn offset_for_time(
+        &self,
+        topic: &str,
+        partition: u32,
+        timestamp: i64,
+    ) -> Result<Option<Found>> {
+        let live = self.live(topic, partition)?;
+        live.find_time(&self.shared().files, |time| time >= timestamp)
+    }
+
+    /// The record with the largest timestamp (`ListOffsets` with -3), or `None` if there is no record. May read from
+    /// the disk.
+    pub fn offset_of_max_time(&self, topic: &str, partition: u32) -> Result<Option<Found>> {
+        let live = self.live(topic, partition)?;
+        live.max_time(&self.shared().files)
+    }
+
+    /// The high watermark of a partition, as it moves. The sender goes away with the topic or the log.
+    pub fn watch(&self, topic: &str, partition: u32) -> Result<watch::Receiver<i64>> {
+        Ok(self.live(topic, partition)?.watch())
+    }
+
+    /// Makes `before` the first offset of a partition; -1 is the high watermark. Gives the first offset that is
+    /// there then.
+    pub async fn delete_records(&self, topic: &str, partition: u32, before: i64) -> Result<i64> {
+        let (start, reply) = self.submit_start(topic, partition, before)?;
+        replied(reply).await?;
+        Ok(start)
+    }
+
+    pub(crate) fn submit_start(
+        &self,
+        topic: &str,
+        partition: u32,
+        before: i64,
+    ) -> Result<(i64, Option<Reply>)> {
+        // Also on a full disk: it makes space.
+        self.shared().check()?;
+        let live = self.live(topic, partition)?;
+        live.usable()?;
+        let known = live.describe();
+        let before = match before {
+            -1 => known.high_watermark,
+            before => before,
+        };
+        if !(0..=known.high_watermark).contains(&before) {
+            return Err(Error::OffsetOutOfRange {
+                offset: before,
+                log_start: known.log_start,
+                high_watermark: known.high_watermark,
+            });
+        }
+        self.sequence(|sequencer| {
+            let id = sequencer.id(topic)?;
+            sequencer.start_at(id, partition, before)
+        })
+    }
+
+    /// Keeps offsets of a group; they are durable when this comes back. `fence` is asked at the moment that decides
+    /// the order of commits: whether who commits is still the one to (it must not block, nor call the log);
+    /// [`Error::Fenced`] if not. A group is there as long as it has offsets.
+    pub async fn commit_offsets(
+        &self,
+        group: &str,
+        offsets: Offsets,
+        fence: impl FnOnce() -> bool + Send,
+    ) -> Result<()> {
+        replied(self.submit_offsets(group, offsets, fence)?).await
+    }
+
+    pub(crate) fn submit_offsets(
+        &self,
+        group: &str,
+        offsets: Offsets,
+        fence: impl FnOnce() -> bool,
+    ) -> Result<Option<Reply>> {
+        let now = (self.shared().options.clock)();
+        let event = committed(group, offsets, now)?;
+        self.change(|sequencer| match fence() {
+            true => sequencer.note(event),
+            false => Err(Error::Fenced),
+        })
+    }
+
+    /// Appends outputs and keeps the offsets of the inputs they came from: after any crash all of it is there, or
+    /// nothing. Answers the place of each output.
+    pub async fn commit_batch(
+        &self,
+        outputs: Vec<Output>,
+        group: &str,
+        offsets: Offsets,
+        fence: impl FnOnce() -> bool + Send,
+    ) -> Result<Vec<Appended>> {
+        self.room().await;
+        let (appended, reply) = self.submit_batch(outputs, group, offsets, fence)?;
+        replied(reply).await?;
+        Ok(appended)
+    }
+
+    pub(crate) fn submit_batch(
+        &self,
+        outputs: Vec<Output>,
+        group: &str,
+        offsets: Offsets,
+        fence: impl FnOnce() -> bool,
+    ) -> Result<(Vec<Appended>, Option<Reply>)> {
+        let now = (self.shared().options.clock)();
+        let event = committed(group, offsets, now)?;
+        let bytes = outputs.iter().map(|output| output.batches.len()).sum();
+        short("a commit", bytes, COMMIT)?;
+        let outputs = outputs
+            .into_iter()
+            .map(|output| {
+                let (id, fresh, stamped) = self.checked(&output.topic, &output.batches, now)?;
+                Ok((id, output.partition, fresh, stamped))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        self.change(|sequencer| match fence() {
+            true => sequencer.commit(outputs, event, now),
+            false => Err(Error::Fenced),
+        })
+    }
+
+    /// The offsets of a group, empty if there is no such group. Everything that was committed before this call,
+    /// acknowledged or not, is among them and durable.
+    pub async fn offsets(&self, group: &str) -> Result<Offsets> {
+        let shared = self.shared();
+        let last = shared.sequencer.lock().last_lsn();
+        reach(shared, last).await?;
+        let groups = shared.groups.read();
+        Ok(groups.0.get(group).cloned().unwrap_or_default())
+    }
+
+    /// The groups that have offsets, sorted.
+    pub fn groups(&self) -> Vec<String> {
+        self.shared().groups.read().0.keys().cloned().collect()
+    }
+
+    /// Forgets a group's offsets. `fence` as in [`Log::commit_offsets`]: whether the group is empty.
+    pub async fn delete_group(
+        &self,
+        group: &str,
+        fence: impl FnOnce() -> bool + Send,
+    ) -> Result<()> {
+        if !self.shared().groups.read().0.contains_key(group) {
+            return Err(Error::NoGroup(group.to_owned()));
+        }
+        let event = Event::Forget {
+            group: group.to_owned(),
+            places: Vec::new(),
+        };
+        self.shared().check()?;
+        let reply = self.sequence(|sequencer| match fence() {
+            true => sequencer.note(event),
+            false => Err(Error::Fenced),
+        })?;
+        replied(reply).await
+    }
+
+    /// Forgets some of a group's offsets; those that are not there are no error.
+    pub async fn delete_offsets(&self, group: &str, places: &[Place]) -> Result<()> {
+        if places.is_empty() {
+            return Ok(());
+        }
+        let event = Event::Forget {
+            group: group.to_owned(),
+            places: places.to_vec(),
+        };
+        replied(self.change(|sequencer| sequencer.note(event))?).await
+    }
+
+    /// A producer id that was never given before; its epoch is 0.
+    pub async fn init_producer_id(&self) -> Result<i64> {
+        let (id, lsn) = self.submit_producer()?;
+        reach(self.shared(), lsn).await?;
+        Ok(id)
+    }
+
+    /// A producer id, and the frame that must be durable before it may be given.
+    pub(crate) fn submit_producer(&self) -> Result<(i64, u64)> {
+        self.change(|sequencer| sequencer.producer_id())
+    }
+}
+
+fn short(what: &'static str, bytes: usize, most: usize) -> Result<()> {
+    match bytes > most {
+        true => Err(Error::TooLong { what, bytes, most }),
+        false => Ok(()),
+    }
+}
+
+fn committed(group: &str, offsets: Offsets, at: i64) -> Result<Event> {
+    short("the name of a group", group.len(), GROUP)?;
+    for committed in offsets.values() {
+        short(
+            "what stands beside an offset",
+            committed.metadata.len(),
+            METADATA,
+        )?;
+    }
+    let bytes: usize = offsets
+        .iter()
+        .map(|((topic, _), committed)| 64 + topic.len() + committed.metadata.len())
+        .sum();
+    short("a commit", bytes, COMMIT)?;
+    let offsets = offsets
+        .into_iter()
+        .map(|(place, mut committed)| {
+            committed.at = at;
+            (place, committed)
+        })
+        .collect();
+    Ok(Event::Offsets {
+        group: group.to_owned(),
+        offsets,
+    })
+}

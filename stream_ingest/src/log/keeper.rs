@@ -1,0 +1,163 @@
+//! The thread that lays down what is durable, makes checkpoints and lets old data go.
+
+use super::disk::is_full;
+use super::shared::Shared;
+use super::store::Store;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How often a full disk is tried again.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// The store and when its next duties are due.
+pub(crate) struct Keeper {
+    shared: Arc<Shared>,
+    pub store: Store,
+    /// Bytes of the round that is being laid down.
+    bytes: usize,
+    checkpoint_at: Instant,
+    retention_at: Instant,
+}
+
+/// The disk is full; later it may not be.
+pub(crate) struct Paused;
+
+impl Keeper {
+    pub fn new(shared: Arc<Shared>, store: Store) -> Self {
+        let now = Instant::now();
+        Self {
+            checkpoint_at: now + shared.options.checkpoint_every,
+            retention_at: now + shared.options.retention_every,
+            shared,
+            store,
+            bytes: 0,
+        }
+    }
+
+    /// Runs until the log is closed or fails.
+    pub fn run(mut self) {
+        loop {
+            let laid = self.lay();
+            if self.shared.check().is_err() {
+                break;
+            }
+            let closing = {
+                let laying = self.shared.laying.lock();
+                laying.closing && (laying.rounds.is_empty() || laid.is_err())
+            };
+            if closing && !matches!(laid, Ok(true)) {
+                // What could not be laid down is in the write-ahead log.
+                self.close();
+                break;
+            }
+            self.duties();
+            if !matches!(laid, Ok(true)) {
+                self.rest(laid.is_err());
+            }
+        }
+        self.shared.ended.send_replace(true);
+    }
+
+    fn rest(&self, paused: bool) {
+        let now = Instant::now();
+        let mut until = self.checkpoint_at.min(self.retention_at);
+        if paused {
+            until = until.min(now + PATIENCE);
+        }
+        let mut laying = self.shared.laying.lock();
+        if laying.rounds.is_empty() && !laying.closing || paused {
+            self.shared.to_lay.wait_until(&mut laying, until);
+        }
+    }
+
+    fn duties(&mut self) {
+        let now = Instant::now();
+        if self.store.is_due() || now >= self.checkpoint_at {
+            self.checkpoint();
+        }
+        if now >= self.retention_at || self.shared.is_full() && self.retention_at > now + PATIENCE {
+            self.retain();
+            self.retention_at = Instant::now() + self.shared.options.retention_every;
+            if self.shared.is_full() {
+                self.retention_at = self.retention_at.min(now + PATIENCE);
+            }
+        }
+    }
+
+    /// Lays down the next round; whether there was one.
+    pub fn lay(&mut self) -> Result<bool, Paused> {
+        if self.bytes == 0 {
+            let Some(frames) = self.shared.laying.lock().rounds.pop_front() else {
+                return Ok(false);
+            };
+            let mut last = self.store.image.lsn;
+            for frame in frames {
+                self.bytes += frame.bytes;
+                last = frame.lsn;
+                for (event, live) in frame.events {
+                    self.store.plan(event, live);
+                }
+            }
+            self.store.reached(last);
+        }
+        let store = &mut self.store;
+        match self.shared.with_reserve(|| store.execute()) {
+            Ok(()) => {
+                self.shared.take_waiting(std::mem::take(&mut self.bytes));
+                Ok(true)
+            }
+            Err(error) if is_full(&error) => Err(Paused),
+            Err(error) => {
+                self.shared.fail("write a segment", &error);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Makes what is laid down durable, writes a checkpoint and removes what it makes unneeded.
+    pub fn checkpoint(&mut self) {
+        self.checkpoint_at = Instant::now() + self.shared.options.checkpoint_every;
+        if self.store.image.lsn == self.store.checkpointed && self.store.since == 0 {
+            return;
+        }
+        if let Err(error) = self.store.sync() {
+            self.shared.fail("sync a segment", &error);
+            return;
+        }
+        let store = &mut self.store;
+        match self.shared.with_reserve(|| store.keep_image()) {
+            Ok(()) => self.store.clean(&mut self.shared.wal_files.lock()),
+            Err(error) if is_full(&error) => {
+                tracing::warn!(%error, "a checkpoint has to wait for space");
+            }
+            Err(error) => self.shared.fail("write a checkpoint", &error),
+        }
+    }
+
+    /// Lets go of what is too old or too much, and keeps a reserve if there is space again.
+    pub fn retain(&mut self) {
+        let now = (self.shared.options.clock)();
+        let starts = self.store.outdated(now);
+        if !starts.is_empty() {
+            let mut sequencer = self.shared.sequencer.lock();
+            for (topic, partition, start) in starts {
+                // The topic may have been deleted meanwhile, or the log closed.
+                let _ = sequencer.start_at(topic, partition, start);
+            }
+            self.shared.queued.notify_one();
+        }
+        let expiry = self.shared.options.producer_expiry.as_millis();
+        let before = now.saturating_sub(i64::try_from(expiry).unwrap_or(i64::MAX));
+        self.store.expire_producers(before);
+        self.shared.sequencer.lock().expire_producers(before);
+        if let Err(error) = self.store.reserve() {
+            tracing::warn!(%error, "no reserve could be kept");
+        }
+    }
+
+    /// The last checkpoint: after it nothing has to be replayed.
+    pub fn close(&mut self) {
+        self.checkpoint();
+        self.store.seal();
+    }
+}

@@ -1,0 +1,310 @@
+//! A partition: what readers see of it, and its segments.
+//!
+//! ```text
+//!            log start                                  laid             high watermark       next
+//! offsets  ──┼──────────────────────────────────────────┼────────────────┼────────────────────┼──
+//!            │ segments on the disk                     │ memory alone   │ not yet durable    │
+//!                             └ memory too, for readers at the end ──────┘
+//! ```
+
+pub(crate) mod index;
+pub(crate) mod segment;
+
+use super::batch::{self, Head};
+use super::error::{Error, Result};
+use super::files::Files;
+use super::types::{Found, Read};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use segment::Segment;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// What readers see of a partition.
+pub(crate) struct Live {
+    /// Its topic's name, for errors.
+    pub topic: String,
+    pub index: u32,
+    state: Mutex<State>,
+    watermark: watch::Sender<i64>,
+}
+
+struct State {
+    log_start: i64,
+    high_watermark: i64,
+    /// The first offset that is not in segments.
+    laid: i64,
+    segments: Vec<Arc<Segment>>,
+    recent: VecDeque<Recent>,
+    epochs: Vec<(i32, i64)>,
+    refused: Option<Error>,
+}
+
+/// A batch in memory.
+struct Recent {
+    base: i64,
+    last: i64,
+    bytes: Bytes,
+}
+
+/// Where a partition stands when the log is opened.
+pub(crate) struct Standing {
+    pub log_start: i64,
+    pub next: i64,
+    pub segments: Vec<Arc<Segment>>,
+    pub epochs: Vec<(i32, i64)>,
+    pub refused: Option<Error>,
+}
+
+impl Live {
+    pub fn new(topic: &str, index: u32, standing: Standing) -> Self {
+        Self {
+            topic: topic.to_owned(),
+            index,
+            watermark: watch::Sender::new(standing.next),
+            state: Mutex::new(State {
+                log_start: standing.log_start,
+                high_watermark: standing.next,
+                laid: standing.next,
+                segments: standing.segments,
+                recent: VecDeque::new(),
+                epochs: standing.epochs,
+                refused: standing.refused,
+            }),
+        }
+    }
+
+    pub fn watch(&self) -> watch::Receiver<i64> {
+        self.watermark.subscribe()
+    }
+
+    /// Shows a durable batch to readers.
+    pub fn publish(&self, bytes: Bytes) {
+        let Some(head) = Head::read(&bytes) else {
+            return;
+        };
+        let last = head.last_offset();
+        let mut state = self.state.lock();
+        state.recent.push_back(Recent {
+            base: head.base_offset,
+            last,
+            bytes,
+        });
+        state.high_watermark = last + 1;
+        drop(state);
+        self.watermark.send_replace(last + 1);
+    }
+
+    /// Takes what is before this offset from readers.
+    pub fn start_at(&self, offset: i64) {
+        let mut state = self.state.lock();
+        state.log_start = state.log_start.max(offset);
+    }
+
+    /// Says which segments there are and that they have everything before `laid`.
+    pub fn lay(&self, segments: &[Arc<Segment>], laid: i64) {
+        let mut state = self.state.lock();
+        if state.segments.len() != segments.len()
+            || state.segments.first().map(|segment| segment.base)
+                != segments.first().map(|segment| segment.base)
+            || state.segments.last().map(|segment| segment.base)
+                != segments.last().map(|segment| segment.base)
+        {
+            state.segments = segments.to_vec();
+        }
+        state.laid = laid;
+    }
+
+    /// Lets go of the oldest batch in memory, if segments have it.
+    pub fn forget_oldest(&self) {
+        let mut state = self.state.lock();
+        let laid = state.laid;
+        if state
+            .recent
+            .front()
+            .is_some_and(|oldest| oldest.last < laid)
+        {
+            state.recent.pop_front();
+        }
+    }
+
+    /// Refuses if acknowledged data of the partition is missing.
+    pub fn usable(&self) -> Result<()> {
+        match &self.state.lock().refused {
+            Some(why) => Err(why.clone()),
+            None => Ok(()),
+        }
+    }
+
+    pub fn describe(&self) -> super::Partition {
+        let state = self.state.lock();
+        super::Partition {
+            log_start: state.log_start,
+            high_watermark: state.high_watermark,
+            last_stable: state.high_watermark,
+            leader_epoch: state.epochs.last().map_or(0, |(epoch, _)| *epoch),
+            bytes: state.segments.iter().map(|segment| segment.bytes()).sum(),
+            segments: state.segments.len(),
+            refused: state.refused.clone(),
+        }
+    }
+
+    /// The largest epoch that is at most this, and the offset after its last record.
+    pub fn epoch_end(&self, epoch: i32) -> (i32, i64) {
+        let state = self.state.lock();
+        let at = state.epochs.partition_point(|(known, _)| *known <= epoch);
+        let end = state
+            .epochs
+            .get(at)
+            .map_or(state.high_watermark, |(_, start)| *start);
+        match at.checked_sub(1).and_then(|at| state.epochs.get(at)) {
+            Some((known, _)) => (*known, end),
+            None => (-1, -1),
+        }
+    }
+
+    fn answer(state: &State, batches: Vec<Bytes>) -> Read {
+        Read {
+            batches,
+            high_watermark: state.high_watermark,
+            last_stable: state.high_watermark,
+            log_start: state.log_start,
+        }
+    }
+
+    /// Reads what is in memory; `None` where segments would have to be read.
+    pub fn read_recent(&self, offset: i64, max_bytes: usize) -> Result<Option<Read>> {
+        let state = self.state.lock();
+        if let Some(why) = &state.refused {
+            return Err(why.clone());
+        }
+        if offset < state.log_start || offset > state.high_watermark {
+            return Err(Error::OffsetOutOfRange {
+                offset,
+                log_start: state.log_start,
+                high_watermark: state.high_watermark,
+            });
+        }
+        if offset == state.high_watermark {
+            return Ok(Some(Self::answer(&state, Vec::new())));
+        }
+        let in_memory = state
+            .recent
+            .front()
+            .is_some_and(|first| first.base <= offset);
+        if !in_memory && offset < state.laid {
+            return Ok(None);
+        }
+        let batches = recent(&state, offset, max_bytes);
+        Ok(Some(Self::answer(&state, batches)))
+    }
+
+    /// Reads from memory or segments.
+    pub fn read(&self, files: &Files, offset: i64, max_bytes: usize) -> Result<Read> {
+        // A segment may be deleted while it is read; the offset is below the log's start then.
+        let mut retried = false;
+        loop {
+            if let Some(read) = self.read_recent(offset, max_bytes)? {
+                return Ok(read);
+            }
+            match self.read_segments(files, offset, max_bytes) {
+                Err(Error::Io { source, .. })
+                    if source.kind() == std::io::ErrorKind::NotFound && !retried =>
+                {
+                    retried = true;
+                }
+                read => return read,
+            }
+        }
+    }
+
+    fn read_segments(&self, files: &Files, offset: i64, max_bytes: usize) -> Result<Read> {
+        let segments: Vec<Arc<Segment>> = {
+            let state = self.state.lock();
+            let at = state
+                .segments
+                .partition_point(|segment| segment.base <= offset)
+                .saturating_sub(1);
+            state.segments[at..].to_vec()
+        };
+        for segment in segments {
+            let batches = segment.read(files, offset, max_bytes)?;
+            if !batches.is_empty() {
+                return Ok(Self::answer(&self.state.lock(), batches));
+            }
+        }
+        // The offset lies in a gap that a repair left behind the last segment.
+        let state = self.state.lock();
+        let batches = recent(&state, offset, max_bytes);
+        Ok(Self::answer(&state, batches))
+    }
+
+    /// The first record whose time satisfies `wanted`, which must hold for all larger times once it holds for one.
+    pub fn find_time(&self, files: &Files, wanted: impl Fn(i64) -> bool) -> Result<Option<Found>> {
+        let (segments, unlaid, log_start) = {
+            let state = self.state.lock();
+            if let Some(why) = &state.refused {
+                return Err(why.clone());
+            }
+            let unlaid: Vec<Bytes> = state
+                .recent
+                .iter()
+                .filter(|recent| recent.base >= state.laid && recent.last >= state.log_start)
+                .map(|recent| recent.bytes.clone())
+                .collect();
+            (state.segments.clone(), unlaid, state.log_start)
+        };
+        let found = |(offset, timestamp): (i64, i64)| Found {
+            offset: offset.max(log_start),
+            timestamp,
+        };
+        for segment in segments {
+            if let Some(hit) = segment.find_time(files, log_start, &wanted)? {
+                return Ok(Some(found(hit)));
+            }
+        }
+        let hit = unlaid.iter().find_map(|bytes| {
+            let head = Head::read(bytes)?;
+            batch::find_time(bytes, &head, &wanted)
+        });
+        Ok(hit.map(found))
+    }
+
+    /// The largest time of a record that is visible.
+    pub fn max_time(&self, files: &Files) -> Result<Option<Found>> {
+        let largest = {
+            let state = self.state.lock();
+            let laid = state.laid;
+            let recent = state
+                .recent
+                .iter()
+                .filter(|recent| recent.base >= laid)
+                .filter_map(|recent| Head::read(&recent.bytes))
+                .map(|head| head.max_timestamp);
+            let segments = state
+                .segments
+                .iter()
+                .filter_map(|segment| segment.max_timestamp());
+            recent.chain(segments).max()
+        };
+        match largest {
+            Some(largest) => self.find_time(files, |time| time >= largest),
+            None => Ok(None),
+        }
+    }
+}
+
+fn recent(state: &State, offset: i64, max_bytes: usize) -> Vec<Bytes> {
+    let from = state.recent.partition_point(|recent| recent.last < offset);
+    let mut bytes = 0;
+    let mut batches = Vec::new();
+    for recent in state.recent.range(from..) {
+        if bytes > 0 && bytes + recent.bytes.len() > max_bytes {
+            break;
+        }
+        bytes += recent.bytes.len();
+        batches.push(recent.bytes.clone());
+    }
+    batches
+}

@@ -1,0 +1,201 @@
+//! What the handles of a log and its threads share.
+
+use super::error::{Error, Result};
+use super::event::Event;
+use super::files::Files;
+use super::groups::Groups;
+use super::partition::Live;
+use super::sequencer::Sequencer;
+use super::store::relieve;
+use super::types::{Acks, Options};
+use parking_lot::{Condvar, Mutex, RwLock};
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use tokio::sync::{oneshot, watch};
+use uuid::Uuid;
+
+/// A frame on its way to the disk, and from there to segments.
+pub(crate) struct Frame {
+    pub lsn: u64,
+    /// Events, with the partition of those that have one.
+    pub events: Vec<(Event, Option<Arc<Live>>)>,
+    pub bytes: usize,
+    /// Who waits, and for what.
+    pub ack: Option<(Acks, oneshot::Sender<Result<()>>)>,
+}
+
+/// Rounds that are durable and not yet in segments.
+#[derive(Default)]
+pub(crate) struct Laying {
+    pub rounds: VecDeque<Vec<Frame>>,
+    /// Nothing more will come.
+    pub closing: bool,
+}
+
+/// What everybody sees.
+pub(crate) struct Shared {
+    pub options: Options,
+    pub files: Arc<Files>,
+    pub cluster: Uuid,
+    pub sequencer: Mutex<Sequencer>,
+    /// Something is in the queue, or it closes.
+    pub queued: Condvar,
+    pub laying: Mutex<Laying>,
+    /// Something is to be laid down.
+    pub to_lay: Condvar,
+    /// Offsets of groups, as far as they are durable.
+    pub groups: RwLock<Groups>,
+    /// The last durable LSN. Also changed, to the same, when the log fails.
+    pub durable: watch::Sender<u64>,
+    /// Why the log takes nothing more.
+    pub failure: watch::Sender<Option<Error>>,
+    /// The threads have ended.
+    pub ended: watch::Sender<bool>,
+    /// Changed when there may be room again, or no hope of it.
+    pub room: watch::Sender<()>,
+    /// Bytes that wait for the disk.
+    waiting: Arc<AtomicUsize>,
+    /// Too little space was left when it was looked at last.
+    full: AtomicBool,
+    /// First LSNs of the files of the write-ahead log.
+    pub wal_files: Mutex<VecDeque<u64>>,
+}
+
+impl Shared {
+    pub fn new(
+        options: Options,
+        files: Arc<Files>,
+        cluster: Uuid,
+        sequencer: Sequencer,
+        waiting: Arc<AtomicUsize>,
+        groups: Groups,
+        wal_files: VecDeque<u64>,
+    ) -> Self {
+        let durable = sequencer.last_lsn();
+        Self {
+            options,
+            files,
+            cluster,
+            sequencer: Mutex::new(sequencer),
+            queued: Condvar::new(),
+            laying: Mutex::default(),
+            to_lay: Condvar::new(),
+            groups: RwLock::new(groups),
+            durable: watch::Sender::new(durable),
+            failure: watch::Sender::new(None),
+            ended: watch::Sender::new(false),
+            room: watch::Sender::new(()),
+            waiting,
+            full: AtomicBool::new(false),
+            wal_files: Mutex::new(wal_files),
+        }
+    }
+
+    /// Stops the log for good: nothing that is not on the disk yet is acknowledged any more.
+    pub fn fail(&self, what: &str, error: &io::Error) {
+        tracing::error!(%error, "the log has stopped: it could not {what}");
+        let error = Error::Failed(format!("cannot {what}: {error}").into());
+        self.failure.send_if_modified(|failure| {
+            let first = failure.is_none();
+            failure.get_or_insert(error.clone());
+            first
+        });
+        // Under the lock that submitting takes: nothing comes after this.
+        let frames = self.sequencer.lock().stop();
+        for frame in frames {
+            self.refuse(frame);
+        }
+        self.queued.notify_all();
+        self.to_lay.notify_all();
+        self.durable.send_modify(|_| {});
+        self.room.send_replace(());
+    }
+
+    /// Answers who waits for a frame that will not be written.
+    pub fn refuse(&self, frame: Frame) {
+        if let Some((_, reply)) = frame.ack {
+            let error = self.failure.borrow().clone().unwrap_or(Error::Closed);
+            // Who does not wait any more has nothing to be told.
+            let _ = reply.send(Err(error));
+        }
+    }
+
+    /// Why nothing can be asked, if so.
+    pub fn check(&self) -> Result<()> {
+        match &*self.failure.borrow() {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether there is space and room for something more.
+    pub fn admit(&self) -> Result<()> {
+        if self.full.load(Ordering::Relaxed) {
+            let free = self.files.disk.free().unwrap_or(0);
+            let needed = self.needed();
+            if free < needed {
+                return Err(Error::Full { free, needed });
+            }
+            self.full.store(false, Ordering::Relaxed);
+        }
+        if self.is_crowded() {
+            return Err(Error::Busy);
+        }
+        Ok(())
+    }
+
+    /// Bytes that must be free for appends to be taken.
+    pub fn needed(&self) -> u64 {
+        self.options.reserve_bytes
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
+    }
+
+    /// Looks at the space that is left.
+    pub fn look_at_space(&self) {
+        // A disk that does not say is not full as far as is known; a write will tell.
+        let free = self.files.disk.free().unwrap_or(u64::MAX);
+        if free < self.needed() {
+            self.set_full();
+        }
+    }
+
+    pub fn set_full(&self) {
+        if !self.full.swap(true, Ordering::Relaxed) {
+            tracing::warn!("the disk is full: appends are refused until there is space");
+            // Who waits for room is answered.
+            self.room.send_replace(());
+        }
+    }
+
+    /// Does something that may need the reserve.
+    pub fn with_reserve(&self, mut work: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+        match work() {
+            Err(error) if super::disk::is_full(&error) => {
+                self.set_full();
+                match relieve(&self.files) {
+                    true => work(),
+                    false => Err(error),
+                }
+            }
+            done => done,
+        }
+    }
+
+    pub fn is_crowded(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) >= self.options.waiting_bytes
+    }
+
+    /// Bytes that waited are in segments.
+    pub fn take_waiting(&self, bytes: usize) {
+        let before = self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+        let limit = self.options.waiting_bytes;
+        if before >= limit && before - bytes < limit {
+            self.room.send_replace(());
+        }
+    }
+}

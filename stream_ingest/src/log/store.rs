@@ -1,0 +1,470 @@
+//! Laying down what is durable: batches go from the write-ahead log's rounds into segments, and the image follows. Once
+//! segments and image are on the disk too, the write-ahead log before them is removed.
+
+use super::batch::Head;
+use super::checkpoint;
+use super::disk::File;
+use super::event::Event;
+use super::files::Files;
+use super::image::{Image, PartitionImage, folder};
+use super::partition::Live;
+use super::partition::segment::{Segment, index_path};
+use super::topics::TopicConfig;
+use super::types::Options;
+use super::wal;
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Files with unsynced bytes after which a checkpoint is made, so that not too many are open.
+const MOST_DIRTY: usize = 512;
+
+/// Bytes given to the system in one write.
+const ONE_WRITE: usize = 8 << 20;
+
+/// A file that is kept to be given up when the disk is full.
+const RESERVE: &str = "reserve";
+
+/// Segments, and the state that they belong to.
+pub(crate) struct Store {
+    pub files: Arc<Files>,
+    pub options: Options,
+    pub image: Image,
+    /// Whether batches of topics that are not there are skipped: only in a repair.
+    pub lenient: bool,
+    /// What is to be done, in order.
+    plan: VecDeque<Step>,
+    /// Where in the plan batches of a partition can still be added.
+    open: HashMap<(Uuid, u32), u64>,
+    /// Steps that were taken from the plan's front.
+    done: u64,
+    dirty: BTreeMap<String, Arc<dyn File>>,
+    dirty_folders: BTreeSet<String>,
+    /// Bytes in segments since the last checkpoint.
+    pub since: u64,
+    /// The LSN of the last checkpoint.
+    pub checkpointed: u64,
+    recent: VecDeque<(Arc<Live>, usize)>,
+    cached: usize,
+}
+
+enum Step {
+    Write {
+        place: (Uuid, u32),
+        live: Option<Arc<Live>>,
+        batches: VecDeque<(Head, Bytes, i64)>,
+    },
+    Event(Event, Option<Arc<Live>>),
+    Reached(u64),
+}
+
+impl Store {
+    pub fn new(files: Arc<Files>, options: Options, image: Image) -> Self {
+        Self {
+            files,
+            options,
+            checkpointed: image.lsn,
+            image,
+            lenient: false,
+            plan: VecDeque::new(),
+            open: HashMap::new(),
+            done: 0,
+            dirty: BTreeMap::new(),
+            dirty_folders: BTreeSet::new(),
+            since: 0,
+            recent: VecDeque::new(),
+            cached: 0,
+        }
+    }
+
+    /// Puts an event into the plan.
+    pub fn plan(&mut self, event: Event, live: Option<Arc<Live>>) {
+        match event {
+            Event::Append {
+                topic,
+                partition,
+                at,
+                batch,
+            } => {
+                // Checked before it was appended, or by the frame's sum.
+                let Some(head) = Head::read(&batch) else {
+                    return;
+                };
+                let place = (topic, partition);
+                let step = self
+                    .open
+                    .get(&place)
+                    .and_then(|&step| step.checked_sub(self.done))
+                    .and_then(|step| self.plan.get_mut(step as usize));
+                match step {
+                    Some(Step::Write { batches, .. }) => batches.push_back((head, batch, at)),
+                    _ => {
+                        self.open.insert(place, self.done + self.plan.len() as u64);
+                        self.plan.push_back(Step::Write {
+                            place,
+                            live,
+                            batches: [(head, batch, at)].into(),
+                        });
+                    }
+                }
+            }
+            event => {
+                let independent = matches!(
+                    event,
+                    Event::Offsets { .. } | Event::Forget { .. } | Event::Producers { .. }
+                );
+                if !independent {
+                    self.open.clear();
+                }
+                self.plan.push_back(Step::Event(event, live));
+            }
+        }
+    }
+
+    /// Says that the plan has all events of the frames up to this.
+    pub fn reached(&mut self, lsn: u64) {
+        self.plan.push_back(Step::Reached(lsn));
+    }
+
+    /// Does what is planned. After an error the rest is still planned, and doing it again goes on where this stopped.
+    pub fn execute(&mut self) -> io::Result<()> {
+        self.open.clear();
+        while let Some(mut step) = self.plan.pop_front() {
+            let result = match &mut step {
+                Step::Write {
+                    place,
+                    live,
+                    batches,
+                } => self.write(*place, live.as_ref(), batches),
+                Step::Event(event, live) => {
+                    self.apply(event, live.as_deref());
+                    Ok(())
+                }
+                Step::Reached(lsn) => {
+                    self.image.lsn = *lsn;
+                    Ok(())
+                }
+            };
+            if let Err(error) = result {
+                self.plan.push_front(step);
+                return Err(error);
+            }
+            self.done += 1;
+        }
+        Ok(())
+    }
+
+    /// Writes batches into a partition's segments, taking from the front what is written.
+    fn write(
+        &mut self,
+        (topic, index): (Uuid, u32),
+        live: Option<&Arc<Live>>,
+        batches: &mut VecDeque<(Head, Bytes, i64)>,
+    ) -> io::Result<()> {
+        let config = match self.image.topics.get(&topic) {
+            Some(topic) if (index as usize) < topic.partitions.len() => topic.config.clone(),
+            _ if self.lenient => {
+                batches.clear();
+                return Ok(());
+            }
+            _ => {
+                return Err(io::Error::other(format!(
+                    "a batch belongs to {topic}-{index}, which is not there"
+                )));
+            }
+        };
+        let folder = folder(topic, index);
+        while let Some((head, _, at)) = batches.front() {
+            let Some(partition) = self.image.partition(topic, index) else {
+                return Ok(());
+            };
+            if head.base_offset < partition.next {
+                // Laid down before a checkpoint that was made in the middle of a round.
+                batches.pop_front();
+                continue;
+            }
+            let segment = match partition.segments.last() {
+                Some(last) if !full(last, &config, head, *at) => last.clone(),
+                last => {
+                    if let Some(last) = last {
+                        last.seal(&self.files);
+                    } else {
+                        self.files.disk.create_folder(&folder)?;
+                        self.dirty_folders.insert("topics".to_owned());
+                    }
+                    let segment = Arc::new(Segment::new(&folder, head.base_offset));
+                    let file = self.files.create(&segment.path)?;
+                    self.dirty.insert(segment.path.clone(), file);
+                    self.dirty_folders.insert(folder.clone());
+                    partition.segments.push(segment.clone());
+                    segment
+                }
+            };
+            let mut bytes = 0;
+            let extent = segment.extent();
+            let count = batches
+                .iter()
+                .take_while(|(head, batch, at)| {
+                    let first = bytes == 0;
+                    bytes += batch.len();
+                    let first_at = match extent.bytes {
+                        0 => *at,
+                        _ => extent.first_at,
+                    };
+                    first
+                        || bytes <= ONE_WRITE
+                            && extent.bytes + bytes as u64 <= config.segment_bytes
+                            && in_time(first_at, *at, &config)
+                            && head.last_offset() - segment.base <= i64::from(i32::MAX)
+                })
+                .count();
+            let some = &batches.make_contiguous()[..count];
+            segment.append(&self.files, some)?;
+            if !self.dirty.contains_key(&segment.path) {
+                let file = self.files.get(&segment.path)?;
+                self.dirty.insert(segment.path.clone(), file);
+            }
+            let Some(partition) = self.image.partition(topic, index) else {
+                return Ok(());
+            };
+            for (head, batch, at) in batches.drain(..count) {
+                partition.appended(&head, at);
+                self.since += batch.len() as u64;
+                if let Some(live) = live {
+                    self.recent.push_back((live.clone(), batch.len()));
+                    self.cached += batch.len();
+                }
+            }
+            if let Some(live) = live {
+                live.lay(&partition.segments, partition.next);
+            }
+        }
+        while self.cached > self.options.cache_bytes {
+            let Some((live, bytes)) = self.recent.pop_front() else {
+                break;
+            };
+            live.forget_oldest();
+            self.cached -= bytes;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, event: &Event, live: Option<&Live>) {
+        self.image.apply(event, &self.options.defaults);
+        if let Event::Start {
+            topic, partition, ..
+        } = event
+        {
+            let Some(found) = self.image.partition(*topic, *partition) else {
+                return;
+            };
+            let gone = gone(found);
+            if gone > 0 {
+                let doomed: Vec<Arc<Segment>> = found.segments.drain(..gone).collect();
+                if let Some(live) = live {
+                    live.lay(&found.segments, found.next);
+                }
+                for segment in doomed {
+                    self.dirty.remove(&segment.path);
+                    self.image.doomed.push(segment.path.clone());
+                }
+            }
+        }
+    }
+
+    /// Whether enough was laid down for a checkpoint.
+    pub fn is_due(&self) -> bool {
+        self.since >= self.options.checkpoint_bytes || self.dirty.len() >= MOST_DIRTY
+    }
+
+    /// Makes everything that is laid down durable. An error is the end: what the system has of these files is not
+    /// known any more.
+    pub fn sync(&mut self) -> io::Result<()> {
+        for file in self.dirty.values() {
+            file.sync()?;
+        }
+        self.dirty.clear();
+        for folder in &self.dirty_folders {
+            self.files.disk.sync_folder(folder)?;
+        }
+        self.dirty_folders.clear();
+        Ok(())
+    }
+
+    /// After [`Store::sync`]: writes the image, so that the write-ahead log before it is not needed any more.
+    pub fn keep_image(&mut self) -> io::Result<()> {
+        checkpoint::write(&*self.files.disk, &self.image)?;
+        self.since = 0;
+        self.checkpointed = self.image.lsn;
+        Ok(())
+    }
+
+    /// After [`Store::keep_image`]: removes what the image does not need, segments and files of the write-ahead log;
+    /// `wal_files` are the first LSNs of those that are there. Nothing is lost if this fails.
+    pub fn clean(&mut self, wal_files: &mut VecDeque<u64>) {
+        while let [first, next, ..] = wal_files.make_contiguous()
+            && *next <= self.checkpointed + 1
+        {
+            if let Err(error) = self.files.remove(&wal::path(*first)) {
+                tracing::warn!(file = wal::path(*first), %error, "a file could not be removed");
+                break;
+            }
+            wal_files.pop_front();
+        }
+        let files = &self.files;
+        self.image.doomed.retain(|path| {
+            let removed = match path.ends_with(".log") {
+                true => files
+                    .remove(path)
+                    .and_then(|()| files.remove(&index_path(path))),
+                false => remove_folder(files, path),
+            };
+            if let Err(error) = &removed {
+                tracing::warn!(%path, %error, "a file could not be removed");
+            }
+            removed.is_err()
+        });
+    }
+
+    /// Seals the segments that are written to, when the log is closed.
+    pub fn seal(&self) {
+        for topic in self.image.topics.values() {
+            for partition in &topic.partitions {
+                if let Some(last) = partition.segments.last() {
+                    last.seal(&self.files);
+                }
+            }
+        }
+    }
+
+    /// Where partitions should begin: what is too old or too much goes, by whole segments.
+    pub fn outdated(&self, now: i64) -> Vec<(Uuid, u32, i64)> {
+        let mut starts = Vec::new();
+        for (id, topic) in &self.image.topics {
+            if !topic.config.delete {
+                continue;
+            }
+            for (index, partition) in topic.partitions.iter().enumerate() {
+                if partition.refused.is_some() {
+                    continue;
+                }
+                if let Some(start) = retained_from(partition, &topic.config, now) {
+                    starts.push((*id, index as u32, start));
+                }
+            }
+        }
+        starts
+    }
+
+    /// Forgets producers that were silent for long.
+    pub fn expire_producers(&mut self, before: i64) {
+        for topic in self.image.topics.values_mut() {
+            for partition in &mut topic.partitions {
+                partition.producers.expire(before);
+            }
+        }
+    }
+
+    /// Keeps a file to give up when the disk is full.
+    pub fn reserve(&self) -> io::Result<()> {
+        let bytes = self.options.reserve_bytes;
+        if bytes == 0 || self.files.disk.open(RESERVE).is_ok() {
+            return Ok(());
+        }
+        if self.files.disk.free()? < bytes.saturating_mul(3) {
+            return Ok(());
+        }
+        self.files.disk.create(RESERVE)?.allocate(bytes)
+    }
+}
+
+/// Gives up the file that was kept for a full disk; whether there was one.
+pub(crate) fn relieve(files: &Files) -> bool {
+    let removed = files.disk.remove(RESERVE).is_ok();
+    if removed {
+        tracing::warn!(
+            "the disk is full: the reserve is given up, appends are refused until there is space"
+        );
+    }
+    removed
+}
+
+/// Removes a partition's folder with all that is in it.
+pub(crate) fn remove_folder(files: &Files, folder: &str) -> io::Result<()> {
+    let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let names = match files.disk.list(folder) {
+        Err(error) if gone(&error) => return Ok(()),
+        names => names?,
+    };
+    for name in names {
+        files.remove(&format!("{folder}/{name}"))?;
+    }
+    match files.disk.remove_folder(folder) {
+        Err(error) if gone(&error) => Ok(()),
+        removed => removed,
+    }
+}
+
+/// Whether a batch begins the next segment.
+fn full(segment: &Segment, config: &TopicConfig, head: &Head, at: i64) -> bool {
+    let extent = segment.extent();
+    extent.bytes > 0
+        && (extent.bytes + head.bytes as u64 > config.segment_bytes
+            || !in_time(extent.first_at, at, config)
+            || head.last_offset() - segment.base > i64::from(i32::MAX))
+}
+
+fn in_time(first: i64, at: i64, config: &TopicConfig) -> bool {
+    u128::from(at.saturating_sub(first).max(0) as u64) <= config.segment_age.as_millis()
+}
+
+/// Segments that are before the start of the log.
+fn gone(partition: &PartitionImage) -> usize {
+    let ends = partition
+        .segments
+        .iter()
+        .skip(1)
+        .map(|segment| segment.base)
+        .chain([partition.next]);
+    ends.take(partition.segments.len())
+        .take_while(|end| *end <= partition.log_start)
+        .count()
+}
+
+fn retained_from(partition: &PartitionImage, config: &TopicConfig, now: i64) -> Option<i64> {
+    let mut excess = config.retention_bytes.map_or(0, |most| {
+        let all: u64 = partition
+            .segments
+            .iter()
+            .map(|segment| segment.bytes())
+            .sum();
+        all.saturating_sub(most)
+    });
+    let mut start = None;
+    for (i, segment) in partition.segments.iter().enumerate() {
+        let extent = segment.extent();
+        let newest = match extent.max_timestamp {
+            ..0 => extent.last_at,
+            time => time,
+        };
+        let old = config
+            .retention
+            .is_some_and(|kept| i128::from(now) - i128::from(newest) > kept.as_millis() as i128);
+        let last = i + 1 == partition.segments.len();
+        // The segment that is written to goes only when it is old.
+        let surplus = !last && config.retention_bytes.is_some() && excess >= extent.bytes;
+        if !old && !surplus {
+            break;
+        }
+        excess = excess.saturating_sub(extent.bytes);
+        start = Some(
+            partition
+                .segments
+                .get(i + 1)
+                .map_or(partition.next, |next| next.base),
+        );
+    }
+    start.filter(|start| *start > partition.log_start)
+}

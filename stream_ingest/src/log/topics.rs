@@ -1,0 +1,339 @@
+//! A topic's settings, under Kafka's names, and what a topic may be called.
+
+use super::error::{Error, Result};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Most bytes that `max.message.bytes` can be set to.
+pub const LONGEST_BATCH: usize = 64 << 20;
+
+/// A topic's settings. [`TopicConfig::set`] is the only way in for a name and a value; [`TopicConfig::entries`] the way
+/// out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicConfig {
+    /// `retention.ms`: how long segments are kept; `None` for ever (-1).
+    pub retention: Option<Duration>,
+    /// `retention.bytes`: how much of a partition is kept; `None` everything (-1).
+    pub retention_bytes: Option<u64>,
+    /// `segment.bytes`: when the next segment is begun.
+    pub segment_bytes: u64,
+    /// `segment.ms`: when the next segment is begun.
+    pub segment_age: Duration,
+    /// `cleanup.policy` has `delete`: old segments are deleted.
+    pub delete: bool,
+    /// `cleanup.policy` has `compact`. Nothing compacts yet: such a topic keeps every record.
+    pub compact: bool,
+    /// `max.message.bytes`: the largest batch.
+    pub max_message_bytes: usize,
+    /// `message.timestamp.type` is `LogAppendTime`: records get the time of the log.
+    pub log_append_time: bool,
+    /// What is kept and shown but changes nothing: `flush.messages` and `flush.ms` (every round of the log ends in a
+    /// sync, which is at least what these ask for), and what compaction will read.
+    pub kept: BTreeMap<&'static str, String>,
+    /// The names that were set for this topic; all others have their defaults.
+    pub overrides: BTreeMap<&'static str, String>,
+}
+
+/// The settings that there are, with their defaults.
+pub const SETTINGS: [(&str, &str); 15] = [
+    ("cleanup.policy", "delete"),
+    ("compression.type", "producer"),
+    ("delete.retention.ms", "86400000"),
+    ("flush.messages", "9223372036854775807"),
+    ("flush.ms", "9223372036854775807"),
+    ("max.compaction.lag.ms", "9223372036854775807"),
+    ("max.message.bytes", "1048588"),
+    ("message.timestamp.type", "CreateTime"),
+    ("min.cleanable.dirty.ratio", "0.5"),
+    ("min.compaction.lag.ms", "0"),
+    ("min.insync.replicas", "1"),
+    ("retention.bytes", "-1"),
+    ("retention.ms", "604800000"),
+    ("segment.bytes", "1073741824"),
+    ("segment.ms", "604800000"),
+];
+
+impl Default for TopicConfig {
+    fn default() -> Self {
+        Self {
+            retention: Some(Duration::from_millis(604_800_000)),
+            retention_bytes: None,
+            segment_bytes: 1 << 30,
+            segment_age: Duration::from_millis(604_800_000),
+            delete: true,
+            compact: false,
+            max_message_bytes: 1_048_588,
+            log_append_time: false,
+            kept: BTreeMap::new(),
+            overrides: BTreeMap::new(),
+        }
+    }
+}
+
+impl TopicConfig {
+    /// Sets one setting, or refuses it with [`Error::Config`].
+    pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        let refuse = |why: &str| Error::Config {
+            key: key.to_owned(),
+            value: value.to_owned(),
+            why: why.to_owned(),
+        };
+        let number = |least: i64, most: i64| {
+            let number = value
+                .trim()
+                .parse::<i64>()
+                .map_err(|_| refuse("it is not a whole number"))?;
+            if (least..=most).contains(&number) {
+                Ok(number)
+            } else {
+                Err(refuse(&format!("it must be within {least}..={most}")))
+            }
+        };
+        let Some(&(key, _)) = SETTINGS.iter().find(|(name, _)| *name == key) else {
+            return Err(refuse("there is no such setting"));
+        };
+        match key {
+            "retention.ms" => {
+                self.retention = u64::try_from(number(-1, i64::MAX)?)
+                    .ok()
+                    .map(Duration::from_millis);
+            }
+            "retention.bytes" => self.retention_bytes = u64::try_from(number(-1, i64::MAX)?).ok(),
+            "segment.bytes" => self.segment_bytes = number(14, i64::from(i32::MAX))? as u64,
+            "segment.ms" => {
+                self.segment_age = Duration::from_millis(number(1, i64::MAX)? as u64);
+            }
+            "max.message.bytes" => {
+                self.max_message_bytes = number(0, LONGEST_BATCH as i64)? as usize;
+            }
+            "cleanup.policy" => {
+                let (mut delete, mut compact) = (false, false);
+                for policy in value.split(',') {
+                    match policy.trim() {
+                        "delete" => delete = true,
+                        "compact" => compact = true,
+                        _ => return Err(refuse("it must be delete, compact or both")),
+                    }
+                }
+                (self.delete, self.compact) = (delete, compact);
+            }
+            "message.timestamp.type" => {
+                self.log_append_time = match value {
+                    "CreateTime" => false,
+                    "LogAppendTime" => true,
+                    _ => return Err(refuse("it must be CreateTime or LogAppendTime")),
+                };
+            }
+            "compression.type" => {
+                if value != "producer" {
+                    return Err(refuse(
+                        "batches are kept as the producer compressed them, so it must be producer",
+                    ));
+                }
+            }
+            "min.insync.replicas" => {
+                number(1, 1)?;
+            }
+            "min.cleanable.dirty.ratio" => {
+                let ratio = value
+                    .trim()
+                    .parse::<f64>()
+                    .map_err(|_| refuse("it is not a number"))?;
+                if !(0.0..=1.0).contains(&ratio) {
+                    return Err(refuse("it must be within 0..=1"));
+                }
+            }
+            _ => {
+                number(0, i64::MAX)?;
+            }
+        }
+        if matches!(
+            key,
+            "delete.retention.ms"
+                | "flush.messages"
+                | "flush.ms"
+                | "max.compaction.lag.ms"
+                | "min.cleanable.dirty.ratio"
+                | "min.compaction.lag.ms"
+        ) {
+            self.kept.insert(key, value.trim().to_owned());
+        }
+        self.overrides.insert(key, value.trim().to_owned());
+        Ok(())
+    }
+
+    /// These settings with other overrides: every override of `self` is dropped for those given.
+    pub fn with<'a>(
+        &self,
+        defaults: &Self,
+        changes: impl IntoIterator<Item = (&'a str, Option<&'a str>)>,
+    ) -> Result<Self> {
+        let mut overrides: BTreeMap<String, String> = self
+            .overrides
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), value.clone()))
+            .collect();
+        for (key, value) in changes {
+            match value {
+                Some(value) => {
+                    overrides.insert(key.to_owned(), value.to_owned());
+                }
+                None if SETTINGS.iter().any(|(name, _)| *name == key) => {
+                    overrides.remove(key);
+                }
+                None => {
+                    return Err(Error::Config {
+                        key: key.to_owned(),
+                        value: String::new(),
+                        why: "there is no such setting".to_owned(),
+                    });
+                }
+            }
+        }
+        let mut config = Self {
+            overrides: BTreeMap::new(),
+            ..defaults.clone()
+        };
+        for (key, value) in &overrides {
+            config.set(key, value)?;
+        }
+        Ok(config)
+    }
+
+    /// Every setting with its value and whether it was set for this topic, sorted by name.
+    pub fn entries(&self) -> Vec<(&'static str, String, bool)> {
+        let duration = |value: Option<Duration>| {
+            value.map_or("-1".to_owned(), |value| value.as_millis().to_string())
+        };
+        SETTINGS
+            .iter()
+            .map(|&(key, default)| {
+                let value = match key {
+                    "retention.ms" => duration(self.retention),
+                    "retention.bytes" => self
+                        .retention_bytes
+                        .map_or("-1".to_owned(), |bytes| bytes.to_string()),
+                    "segment.bytes" => self.segment_bytes.to_string(),
+                    "segment.ms" => duration(Some(self.segment_age)),
+                    "max.message.bytes" => self.max_message_bytes.to_string(),
+                    "cleanup.policy" => match (self.delete, self.compact) {
+                        (true, true) => "compact,delete",
+                        (false, true) => "compact",
+                        _ => "delete",
+                    }
+                    .to_owned(),
+                    "message.timestamp.type" => match self.log_append_time {
+                        true => "LogAppendTime",
+                        false => "CreateTime",
+                    }
+                    .to_owned(),
+                    _ => self
+                        .kept
+                        .get(key)
+                        .map_or(default, String::as_str)
+                        .to_owned(),
+                };
+                (key, value, self.overrides.contains_key(key))
+            })
+            .collect()
+    }
+}
+
+/// Whether a topic may have this name: Kafka's rules.
+pub(crate) fn check_name(name: &str) -> Result<()> {
+    let refuse = |why| {
+        Err(Error::TopicName {
+            name: name.chars().take(300).collect(),
+            why,
+        })
+    };
+    if name.is_empty() {
+        return refuse("it is empty");
+    }
+    if name == "." || name == ".." {
+        return refuse("it is . or ..");
+    }
+    if name.len() > 249 {
+        return refuse("it has more than 249 bytes");
+    }
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if !name.bytes().all(legal) {
+        return refuse(
+            "it has something else than a letter, a digit, a dot, a dash or an underscore",
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_come_out_as_they_went_in() {
+        let defaults = TopicConfig::default();
+        for (key, value, set) in defaults.entries() {
+            let listed = SETTINGS.iter().find(|(name, _)| *name == key);
+            assert_eq!(
+                listed.map(|(_, value)| *value),
+                Some(value.as_str()),
+                "{key}"
+            );
+            assert!(!set);
+        }
+        let changes = [
+            ("retention.ms", "-1"),
+            ("retention.bytes", "1000"),
+            ("segment.bytes", "4096"),
+            ("segment.ms", "60000"),
+            ("cleanup.policy", "compact,delete"),
+            ("max.message.bytes", "2048"),
+            ("message.timestamp.type", "LogAppendTime"),
+            ("flush.messages", "1"),
+        ];
+        let config = defaults
+            .with(&defaults, changes.map(|(key, value)| (key, Some(value))))
+            .unwrap();
+        for (key, value) in changes {
+            assert!(
+                config.entries().contains(&(key, value.to_owned(), true)),
+                "{key}"
+            );
+        }
+        let back = config
+            .with(&defaults, changes.map(|(key, _)| (key, None)))
+            .unwrap();
+        assert_eq!(back, defaults);
+    }
+
+    #[test]
+    fn what_cannot_be_set_is_refused() {
+        for (key, value) in [
+            ("retention.ms", "-2"),
+            ("retention.ms", "soon"),
+            ("segment.bytes", "0"),
+            ("cleanup.policy", "keep"),
+            ("compression.type", "gzip"),
+            ("min.insync.replicas", "2"),
+            ("max.message.bytes", "1000000000000"),
+            ("no.such.setting", "1"),
+        ] {
+            let mut config = TopicConfig::default();
+            assert!(
+                matches!(config.set(key, value), Err(Error::Config { .. })),
+                "{key}={value}"
+            );
+            assert_eq!(config, TopicConfig::default());
+        }
+    }
+
+    #[test]
+    fn names_are_kafkas() {
+        for name in ["a", "A.b_c-9", &"x".repeat(249), "..."] {
+            assert!(check_name(name).is_ok(), "{name}");
+        }
+        for name in ["", ".", "..", "a b", "ä", "a/b", &"x".repeat(250)] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+    }
+}

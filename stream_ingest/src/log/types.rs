@@ -1,0 +1,215 @@
+//! What is given to the log and what it gives back.
+
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// When an append is answered. Consumers see it when it is on the disk, whichever this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acks {
+    /// At once, with the offset it will have.
+    None,
+    /// When the system has it: it survives the end of this process, not that of the machine.
+    Written,
+    /// When it is on the disk: `acks=all`.
+    Durable,
+}
+
+/// What a reader may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// Everything that is durable.
+    ReadUncommitted,
+    /// What is durable before the first open transaction. There are no transactions yet, so this is the same.
+    ReadCommitted,
+}
+
+/// Where an append went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// The offset of its first record. A batch that was sent again has the offset it got the first time.
+    pub base_offset: i64,
+    /// The offset of its last record.
+    pub last_offset: i64,
+    /// The time that the log gave to its records, in milliseconds since 1970; `None` where they keep their own
+    /// (`message.timestamp.type=CreateTime`).
+    pub log_append_time: Option<i64>,
+    /// The first offset that the partition has.
+    pub log_start: i64,
+    /// Whether an idempotent producer had sent it before, so that nothing was appended.
+    pub duplicate: bool,
+}
+
+/// What was read.
+#[derive(Debug, Clone)]
+pub struct Read {
+    /// Whole Kafka v2 batches, one to a `Bytes` or several, in order of offsets. The first may begin before the
+    /// offset that was asked for; clients skip those records.
+    pub batches: Vec<Bytes>,
+    /// The offset after the last visible record.
+    pub high_watermark: i64,
+    /// The offset before which no transaction is open: the high watermark, as long as there are no transactions.
+    pub last_stable: i64,
+    /// The first offset that the partition has.
+    pub log_start: i64,
+}
+
+/// A topic.
+#[derive(Debug, Clone)]
+pub struct Topic {
+    /// Its name.
+    pub name: String,
+    /// Its id, which another topic of the same name never has.
+    pub id: Uuid,
+    /// Number of partitions.
+    pub partitions: u32,
+    /// Its settings.
+    pub config: Arc<super::TopicConfig>,
+}
+
+/// The state of a partition.
+#[derive(Debug, Clone)]
+pub struct Partition {
+    /// The first offset that is there.
+    pub log_start: i64,
+    /// The offset after the last visible (durable) record.
+    pub high_watermark: i64,
+    /// The offset before which no transaction is open.
+    pub last_stable: i64,
+    /// The epoch that is written into batches.
+    pub leader_epoch: i32,
+    /// Bytes in its segments.
+    pub bytes: u64,
+    /// Number of its segments.
+    pub segments: usize,
+    /// Why it can neither be read nor written: acknowledged data is missing.
+    pub refused: Option<super::Error>,
+}
+
+/// A record found by its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// Its offset.
+    pub offset: i64,
+    /// Its timestamp, in milliseconds since 1970.
+    pub timestamp: i64,
+}
+
+/// An offset that a consumer group has committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// The next offset that the group will read.
+    pub offset: i64,
+    /// The leader epoch of the record before it, -1 if the consumer did not say.
+    pub leader_epoch: i32,
+    /// What the consumer wrote beside it.
+    pub metadata: String,
+    /// When, in milliseconds since 1970. Set by the log.
+    pub at: i64,
+}
+
+impl Committed {
+    /// An offset without anything beside it.
+    pub fn at(offset: i64) -> Self {
+        Self {
+            offset,
+            leader_epoch: -1,
+            metadata: String::new(),
+            at: 0,
+        }
+    }
+}
+
+/// A partition by its topic's name, as offsets are kept under.
+pub type Place = (String, u32);
+
+/// The offsets of a group.
+pub type Offsets = BTreeMap<Place, Committed>;
+
+/// Records for one partition in [`Log::commit_batch`](super::Log::commit_batch).
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: u32,
+    /// Whole v2 batches, one after the other.
+    pub batches: Bytes,
+}
+
+/// A point in time and what `now` means: milliseconds since 1970.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// Gives the ids of topics.
+pub type Ids = Arc<dyn Fn() -> Uuid + Send + Sync>;
+
+/// How the log is to be run.
+#[derive(Clone)]
+pub struct Options {
+    /// What a topic has that does not say otherwise.
+    pub defaults: super::TopicConfig,
+    /// Bytes of a file of the write-ahead log before the next is begun.
+    pub wal_bytes: u64,
+    /// Most bytes written by one round, which ends in one sync.
+    pub round_bytes: usize,
+    /// Bytes that may wait for the disk before appends are refused with [`Error::Busy`](super::Error::Busy).
+    pub waiting_bytes: usize,
+    /// Bytes of recent batches that are kept in memory for readers at the end.
+    pub cache_bytes: usize,
+    /// Bytes in segments, since the last checkpoint, after which one is made.
+    pub checkpoint_bytes: u64,
+    /// Time since the last checkpoint after which one is made if anything was appended.
+    pub checkpoint_every: Duration,
+    /// How often old data is looked for.
+    pub retention_every: Duration,
+    /// Time without a batch after which the state of an idempotent producer is forgotten.
+    pub producer_expiry: Duration,
+    /// Bytes kept in a file that is given up when the disk is full, so that what was begun can be ended. The same
+    /// number of bytes must be free for anything to be appended.
+    pub reserve_bytes: u64,
+    /// Most partitions of all topics together.
+    pub partitions: usize,
+    /// What time it is.
+    pub clock: Clock,
+    /// The next topic's id.
+    pub ids: Ids,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            defaults: super::TopicConfig::default(),
+            wal_bytes: 128 << 20,
+            round_bytes: 8 << 20,
+            waiting_bytes: 64 << 20,
+            cache_bytes: 64 << 20,
+            checkpoint_bytes: 64 << 20,
+            checkpoint_every: Duration::from_secs(5),
+            retention_every: Duration::from_secs(30),
+            producer_expiry: Duration::from_secs(24 * 3600),
+            reserve_bytes: 128 << 20,
+            partitions: 100_000,
+            clock: Arc::new(|| {
+                std::time::SystemTime::now()
+                    .duration_since(std::time::UNIX_EPOCH)
+                    .map_or(0, |since| since.as_millis() as i64)
+            }),
+            ids: Arc::new(Uuid::new_v4),
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("defaults", &self.defaults)
+            .field("wal_bytes", &self.wal_bytes)
+            .field("waiting_bytes", &self.waiting_bytes)
+            .field("cache_bytes", &self.cache_bytes)
+            .field("reserve_bytes", &self.reserve_bytes)
+            .finish_non_exhaustive()
+    }
+}

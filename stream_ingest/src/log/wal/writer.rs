@@ -1,0 +1,151 @@
+//! Writing frames: a round of them with one write and one sync.
+
+use super::{FILE_HEAD, FOLDER, FRAME_HEAD, FrameHead, file_head, path};
+use crate::log::disk::{Disk, File};
+use crate::log::event::Event;
+use bytes::Bytes;
+use std::io::{self, IoSlice};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The end of the write-ahead log.
+pub(crate) struct Writer {
+    disk: Arc<dyn Disk>,
+    file: Arc<dyn File>,
+    /// Where the next frame goes.
+    at: u64,
+    /// Bytes of a file before the next is begun.
+    limit: u64,
+    /// The next frame's LSN.
+    pub next: u64,
+    /// What is written next.
+    round: Round,
+}
+
+/// Frames that are written together: what is not a batch lies in one buffer, batches stay where they are.
+#[derive(Default)]
+struct Round {
+    small: Vec<u8>,
+    pieces: Vec<Piece>,
+    bytes: u64,
+}
+
+enum Piece {
+    Small(Range<usize>),
+    Batch(Bytes),
+}
+
+impl Writer {
+    /// Begins a file with the frame `next`.
+    pub fn begin(disk: Arc<dyn Disk>, next: u64, limit: u64) -> io::Result<Self> {
+        let file = begin_file(&*disk, next)?;
+        Ok(Self {
+            disk,
+            file,
+            at: FILE_HEAD as u64,
+            limit,
+            next,
+            round: Round::default(),
+        })
+    }
+
+    /// Puts a frame into the round.
+    pub fn add<'a>(&mut self, events: impl Iterator<Item = &'a Event> + Clone, durable: u64) {
+        let Round {
+            small,
+            pieces,
+            bytes,
+        } = &mut self.round;
+        let head_at = small.len();
+        small.resize(head_at + FRAME_HEAD, 0);
+        let head_piece = pieces.len();
+        pieces.push(Piece::Small(head_at..head_at + FRAME_HEAD));
+        let (mut length, mut crc) = (0, 0);
+        let mut sum = |bytes: &[u8]| {
+            crc = crc32c::crc32c_append(crc, bytes);
+            length += bytes.len();
+        };
+        for event in events.clone() {
+            let from = small.len();
+            let batch = event.encode(small);
+            sum(&small[from..]);
+            pieces.push(Piece::Small(from..small.len()));
+            if let Some(batch) = batch {
+                sum(batch);
+                pieces.push(Piece::Batch(batch.clone()));
+            }
+        }
+        let head = FrameHead {
+            lsn: self.next,
+            durable,
+            length,
+            crc,
+            place: place(events.clone()),
+        };
+        let mut encoded = Vec::with_capacity(FRAME_HEAD);
+        head.encode(&mut encoded);
+        small[head_at..head_at + FRAME_HEAD].copy_from_slice(&encoded);
+        // The head and the first event lie together.
+        if let [Piece::Small(head), Piece::Small(first), ..] = &mut pieces[head_piece..] {
+            first.start = head.start;
+            pieces.remove(head_piece);
+        }
+        *bytes += (FRAME_HEAD + length) as u64;
+        self.next += 1;
+    }
+
+    /// Writes the round at the end of the file. After an error it can be written again, to the same place.
+    pub fn write(&mut self) -> io::Result<()> {
+        let slices: Vec<IoSlice<'_>> = self
+            .round
+            .pieces
+            .iter()
+            .map(|piece| match piece {
+                Piece::Small(range) => IoSlice::new(&self.round.small[range.clone()]),
+                Piece::Batch(batch) => IoSlice::new(batch),
+            })
+            .collect();
+        self.file.write_at(&slices, self.at)
+    }
+
+    /// Makes the round durable, and is ready for the next.
+    pub fn sync(&mut self) -> io::Result<()> {
+        self.file.sync()?;
+        self.at += self.round.bytes;
+        self.round.small.clear();
+        self.round.small.shrink_to(1 << 20);
+        self.round.pieces.clear();
+        self.round.bytes = 0;
+        Ok(())
+    }
+
+    /// Begins the next file if this one is long enough; gives its first LSN. Only after [`Writer::sync`], so that a
+    /// later file says that all before it is durable.
+    pub fn rotate(&mut self) -> io::Result<Option<u64>> {
+        if self.at < self.limit {
+            return Ok(None);
+        }
+        self.file = begin_file(&*self.disk, self.next)?;
+        self.at = FILE_HEAD as u64;
+        Ok(Some(self.next))
+    }
+}
+
+fn begin_file(disk: &dyn Disk, first: u64) -> io::Result<Arc<dyn File>> {
+    let file = disk.create(&path(first))?;
+    file.write_at(&[IoSlice::new(&file_head(first))], 0)?;
+    file.sync()?;
+    disk.sync_folder(FOLDER)?;
+    Ok(file)
+}
+
+fn place<'a>(events: impl Iterator<Item = &'a Event>) -> Option<(uuid::Uuid, u32)> {
+    let mut places = events.map(|event| match event {
+        Event::Append {
+            topic, partition, ..
+        } => Some((*topic, *partition)),
+        _ => None,
+    });
+    let first = places.next()??;
+    places.all(|place| place == Some(first)).then_some(first)
+}
