@@ -7,7 +7,9 @@ use std::sync::Arc;
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let folder = arguments.next().ok_or("the log's folder is missing")?;
-    let address = arguments.next().ok_or("the address to listen to is missing")?;
+    let address = arguments
+        .next()
+        .ok_or("the address to listen to is missing")?;
     let disk = Arc::new(log::disk::Folder::open(folder.clone())?);
     let log = log::Log::open(disk, log::Options::default())?;
     let listener = tokio::net::TcpListener::bind(address).await?;

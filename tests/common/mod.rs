@@ -8,6 +8,7 @@
 pub mod checkpoints;
 pub mod images;
 pub mod python;
+pub mod venv;
 
 use serde_json::Value;
 use std::fs::File;

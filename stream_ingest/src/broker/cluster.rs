@@ -4,7 +4,9 @@ use super::metadata::CLUSTER_OPERATIONS;
 use super::{Code, Context};
 use crate::wire::messages::{describe_cluster, describe_log_dirs, find_coordinator};
 
+/// Kinds of keys that have a coordinator.
 const GROUP: i8 = 0;
+const TRANSACTION: i8 = 1;
 
 /// DescribeCluster.
 pub(crate) async fn describe(
@@ -49,10 +51,17 @@ pub(crate) async fn find_coordinator(
     let node = context.options().node;
     let found = match request.key_type {
         GROUP => Ok(()),
-        _ => Err("there are no transactions and no share groups here"),
+        // The one refusal after which clients do not ask again until they give up.
+        TRANSACTION => Err((
+            Code::TransactionalIdAuthorizationFailed,
+            "there are no transactions here",
+        )),
+        _ => Err((Code::InvalidRequest, "only groups have a coordinator here")),
     };
-    let error_code = found.map_or(Code::InvalidRequest, |()| Code::None).number();
-    let error_message = found.err().map(str::to_owned);
+    let error_code = found
+        .map_or_else(|(code, _)| code, |()| Code::None)
+        .number();
+    let error_message = found.err().map(|(_, words)| words.to_owned());
     if version >= 4 {
         let coordinator = |key: String| find_coordinator::Coordinator {
             key,

@@ -36,6 +36,7 @@ pub enum Code {
     OutOfOrderSequenceNumber = 45,
     DuplicateSequenceNumber = 46,
     InvalidProducerEpoch = 47,
+    TransactionalIdAuthorizationFailed = 53,
     SecurityDisabled = 54,
     KafkaStorageError = 56,
     NonEmptyGroup = 68,
