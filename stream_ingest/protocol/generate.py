@@ -318,7 +318,7 @@ def main():
     text += "//! The messages, one module an API: structs with the protocol's field names, read and written by version.\n\n"
     for module, api, key in sorted(modules):
         text += f"/// {api}" + (f", API {key}.\n" if key is not None else ".\n") + f"pub mod {module};\n"
-    text += "\nuse super::{Error, Reader, Result, Writer};\n\n"
+    text += "\nuse super::{Reader, Result, Writer};\nuse std::ops::RangeInclusive;\n\n"
     text += "/// An API of the protocol that has messages here.\n#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]\npub enum Api {\n"
     numbered = [(key, api) for _, api, key in modules if key is not None]
     text += "".join(f"    /// Key {key}.\n    {api} = {key},\n" for key, api in sorted(numbered))
@@ -331,6 +331,10 @@ def main():
     for key, api in sorted(numbered):
         first = Range(apis[api][0]["flexible"])
         text += f"            Self::{api} => {'None' if first.empty() else f'Some({first.low})'},\n"
+    text += "        }\n    }\n\n    /// The versions whose messages are here.\n    pub fn versions(self) -> RangeInclusive<i16> {\n        match self {\n"
+    for key, api in sorted(numbered):
+        valid = Range(apis[api][0]["versions"])
+        text += f"            Self::{api} => {valid.low}..={valid.high},\n"
     text += "        }\n    }\n}\n\n"
     text += (
         "/// Reads a message by its name, such as `FetchRequest`, to its end and writes it again: what properties\n"
@@ -346,7 +350,6 @@ def main():
     for name, path, valid in recoded:
         text += f"        (\"{name}\", {valid.low}..={valid.high}) => recode!({path}),\n"
     text += "        _ => return None,\n    })\n}\n"
-    text = text.replace("use super::{Error, Reader, Result, Writer};", "use super::{Reader, Result, Writer};")
     files["mod.rs"] = text
     if sys.argv[1:] == ["--check"]:
         there = {path.name: path.read_text() for path in OUT.glob("*.rs")}

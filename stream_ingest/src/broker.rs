@@ -83,8 +83,10 @@ pub struct Limits {
     pub produce_bytes: usize,
     /// Bytes of any other request.
     pub request_bytes: usize,
-    /// Bytes of all requests that are being read or begun.
+    /// Bytes of all requests that are being read or begun, and of Fetch requests that wait.
     pub requests_bytes: usize,
+    /// Bytes of all answers without records that are not written yet, but for small ones.
+    pub replies_bytes: usize,
     /// Bytes of records in one answer, if one batch alone is not more.
     pub fetch_bytes: usize,
     /// Bytes of records in all answers that are not written yet.
@@ -141,6 +143,7 @@ impl Default for Limits {
             produce_bytes: 100 << 20,
             request_bytes: 8 << 20,
             requests_bytes: 256 << 20,
+            replies_bytes: 64 << 20,
             fetch_bytes: 32 << 20,
             answers_bytes: 256 << 20,
             fetch_wait: Duration::from_secs(60),
@@ -170,6 +173,7 @@ pub(crate) struct Shared {
     log: Log,
     options: Options,
     requests: Budget,
+    replies: Budget,
     answers: Budget,
     groups: Groups,
     stopping: watch::Receiver<bool>,
@@ -244,10 +248,12 @@ fn worded(error: crate::log::Error) -> (Code, String) {
 pub async fn serve(
     listener: TcpListener,
     log: Log,
-    options: Options,
+    mut options: Options,
     stop: impl Future<Output = ()>,
 ) {
     let (stopper, stopping) = watch::channel(false);
+    // No answer is more than there is for all.
+    options.limits.fetch_bytes = options.limits.fetch_bytes.min(options.limits.answers_bytes);
     let limits = options.limits.clone();
     let places = Arc::new(Semaphore::new(
         limits.connections.min(Semaphore::MAX_PERMITS),
@@ -255,6 +261,7 @@ pub async fn serve(
     let shared = Arc::new(Shared {
         log,
         requests: Budget::new(limits.requests_bytes.max(limits.produce_bytes)),
+        replies: Budget::new(limits.replies_bytes),
         answers: Budget::new(limits.answers_bytes),
         groups: Groups::new(options.groups.clone()),
         stopping,

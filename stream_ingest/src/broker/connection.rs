@@ -17,6 +17,7 @@ use crate::wire::{Api, Reader};
 use bytes::{Buf, BytesMut};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -30,6 +31,8 @@ const IN_FLIGHT: usize = 32;
 const FIRST_BYTES: usize = 16 << 10;
 /// Length of a frame, key, version and correlation id: what is read before anything is believed.
 const HEAD: usize = 12;
+/// Answers up to this size are not counted.
+const SMALL: usize = 4 << 10;
 /// The shortest request.
 const LEAST: usize = 8;
 
@@ -68,14 +71,21 @@ pub(crate) async fn serve(stream: TcpStream, shared: Arc<Shared>) -> Result<(), 
     let mut stop = context.shared.stopping.clone();
     let (mut incoming, outgoing) = stream.into_split();
     let (replies, queue) = mpsc::channel(IN_FLIGHT);
-    let mut writing = std::pin::pin!(write(outgoing, queue, limits.answer_time));
+    let due = AtomicUsize::new(0);
+    let mut writing = std::pin::pin!(write(outgoing, queue, &due, limits.answer_time));
     let reading = async {
-        while let Some((frame, held)) = next(&mut incoming, &context, &replies, &mut stop).await? {
-            let reply = dispatch::dispatch(&mut context, frame).await?;
-            drop(held);
-            if let Some(reply) = reply
-                && replies.send(reply).await.is_err()
+        while let Some((frame, held)) = next(&mut incoming, &context, &due, &mut stop).await? {
+            let Some(mut reply) = dispatch::dispatch(&mut context, frame, held).await? else {
+                continue;
+            };
+            if let Reply::Now(frame) = &mut reply
+                && frame.remaining() > SMALL
             {
+                // A client that asks and does not take its answers is not asked what else it wants.
+                frame.hold(context.shared.replies.take(frame.remaining()).await);
+            }
+            due.fetch_add(1, Ordering::Relaxed);
+            if replies.send(reply).await.is_err() {
                 break;
             }
         }
@@ -95,7 +105,7 @@ pub(crate) async fn serve(stream: TcpStream, shared: Arc<Shared>) -> Result<(), 
 async fn next(
     stream: &mut OwnedReadHalf,
     context: &Context,
-    replies: &mpsc::Sender<Reply>,
+    due: &AtomicUsize,
     stop: &mut watch::Receiver<bool>,
 ) -> Result<Option<(Reader, Held)>, Closed> {
     let limits = &context.shared.options.limits;
@@ -111,7 +121,7 @@ async fn next(
                 _ => break,
             },
             // Whoever waits for an answer is not idle.
-            Err(_) if replies.capacity() < replies.max_capacity() => {}
+            Err(_) if due.load(Ordering::Relaxed) > 0 => {}
             Err(_) => return Err(Closed::Idle(limits.idle)),
         }
     }
@@ -139,7 +149,12 @@ async fn rest(
         .ok()
         .filter(|size| (LEAST..=most).contains(size));
     let size = size.ok_or(Closed::Size(announced))?;
-    let held = context.shared.requests.take(size).await;
+    let memory = match Api::of(key) {
+        // Nearly all of it are records, which stay where they are.
+        Some(Api::Produce) => size + SMALL,
+        _ => Reader::usual_memory(size),
+    };
+    let held = context.shared.requests.take(size + memory).await;
     let mut bytes = BytesMut::with_capacity(size.min(FIRST_BYTES));
     bytes.extend_from_slice(&head[4..]);
     while bytes.len() < size {
@@ -152,24 +167,23 @@ async fn rest(
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
         }
     }
-    Ok((Reader::new(bytes.freeze()), held))
+    Ok((Reader::with_memory(bytes.freeze(), memory), held))
 }
 
 /// Writes answers in the order of their requests, waiting for each.
 async fn write(
     mut stream: OwnedWriteHalf,
     mut queue: mpsc::Receiver<Reply>,
+    due: &AtomicUsize,
     patience: Duration,
 ) -> Result<(), Closed> {
     while let Some(reply) = queue.recv().await {
         let frame = match reply {
             Reply::Now(frame) => frame,
-            Reply::Later(frame) => match frame.await? {
-                Some(frame) => frame,
-                None => continue,
-            },
+            Reply::Later(frame) => frame.await?,
         };
         send(&mut stream, frame, patience).await?;
+        due.fetch_sub(1, Ordering::Relaxed);
     }
     Ok(())
 }

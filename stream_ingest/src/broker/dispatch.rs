@@ -53,8 +53,15 @@ pub(crate) const SERVED: [(Api, i16, i16); 30] = [
 #[derive(Debug)]
 pub(crate) struct Frame {
     pieces: VecDeque<Bytes>,
-    /// What the answer occupies of a budget until it is written.
-    _held: Vec<Held>,
+    /// What the answer occupies of budgets until it is written.
+    held: Vec<Held>,
+}
+
+impl Frame {
+    /// Keeps a part of a budget until the answer is written.
+    pub fn hold(&mut self, held: Held) {
+        self.held.push(held);
+    }
 }
 
 impl Buf for Frame {
@@ -90,8 +97,8 @@ impl Buf for Frame {
 pub(crate) enum Reply {
     /// An answer.
     Now(Frame),
-    /// An answer in a while, or after all none.
-    Later(BoxFuture<'static, Result<Option<Frame>, Closed>>),
+    /// An answer in a while.
+    Later(BoxFuture<'static, Result<Frame, Closed>>),
 }
 
 /// What is known of a request while it waits for its answer.
@@ -121,10 +128,7 @@ impl Asked {
         let length = length.ok_or(Closed::Unwritable(too_long))?;
         let mut pieces = VecDeque::from(writer.finish());
         pieces.push_front(Bytes::copy_from_slice(&length.to_be_bytes()));
-        Ok(Frame {
-            pieces,
-            _held: held,
-        })
+        Ok(Frame { pieces, held })
     }
 }
 
@@ -133,10 +137,12 @@ fn read<M: Message>(version: i16, reader: &mut Reader) -> Result<M, Closed> {
     M::read(version, reader).map_err(Closed::Malformed)
 }
 
-/// Begins what a request asks for. `None` where no answer is due.
+/// Begins what a request asks for. `None` where no answer is due. What the request occupies is held as long as it is
+/// needed.
 pub(crate) async fn dispatch(
     context: &mut Context,
     mut reader: Reader,
+    held: Held,
 ) -> Result<Option<Reply>, Closed> {
     let header = RequestHeader::read(&mut reader).map_err(Closed::Malformed)?;
     let (key, version) = (header.key, header.version);
@@ -175,7 +181,7 @@ pub(crate) async fn dispatch(
             let request = read(version, &mut reader)?;
             return produce::begin(context, asked, request).await;
         }
-        Api::Fetch => fetch::begin(context, asked, read(version, &mut reader)?),
+        Api::Fetch => fetch::begin(context, asked, read(version, &mut reader)?, held),
         Api::JoinGroup => groups::join(context, asked, read(version, &mut reader)?),
         Api::SyncGroup => groups::sync(context, asked, read(version, &mut reader)?),
         Api::ApiVersions => now!(api_versions, versions::answer),

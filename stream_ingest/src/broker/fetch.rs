@@ -21,13 +21,15 @@ use tokio::time::{Instant, sleep, sleep_until};
 const GATHER: Duration = Duration::from_millis(5);
 
 /// The answer comes when there is enough, when something is wrong, or when the client has waited long enough.
-pub(crate) fn begin(context: &Context, asked: Asked, request: Request) -> Reply {
+pub(crate) fn begin(context: &Context, asked: Asked, request: Request, asking: Held) -> Reply {
     let context = context.clone();
     let wait = Duration::from_millis(request.max_wait_ms.max(0) as u64);
     let deadline = Instant::now() + wait.min(context.options().limits.fetch_wait);
     let later = async move {
+        // The request is needed while it waits.
+        let _asking = asking;
         let (answer, held) = fetch(&context, &Arc::new(request), deadline).await;
-        asked.frame_holding(&answer, held).map(Some)
+        asked.frame_holding(&answer, held)
     };
     Reply::Later(later.boxed())
 }

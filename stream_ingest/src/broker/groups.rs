@@ -203,7 +203,7 @@ pub(crate) fn join(context: &Context, asked: Asked, request: join_group::Request
                 ..join_group::Response::default()
             },
         };
-        asked.frame(&answer).map(Some)
+        asked.frame(&answer)
     };
     Reply::Later(later.boxed())
 }
@@ -293,7 +293,7 @@ pub(crate) fn sync(context: &Context, asked: Asked, request: sync_group::Request
                 ..sync_group::Response::default()
             },
         };
-        asked.frame(&answer).map(Some)
+        asked.frame(&answer)
     };
     Reply::Later(later.boxed())
 }

@@ -60,11 +60,10 @@ async fn find(
     let state = context.log().describe(topic, index)?;
     let name = topic.to_owned();
     let found = match wanted.timestamp {
-        LATEST => Some(match isolation {
+        LATEST => Some(end(match isolation {
             Isolation::ReadCommitted => state.last_stable,
             Isolation::ReadUncommitted => state.high_watermark,
-        })
-        .map(end),
+        })),
         EARLIEST => Some(end(state.log_start)),
         MAX_TIMESTAMP => {
             context

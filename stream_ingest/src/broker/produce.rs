@@ -62,7 +62,7 @@ pub(crate) async fn begin(
             responses,
             ..Response::default()
         };
-        asked.frame(&answer).map(Some)
+        asked.frame(&answer)
     };
     Ok(Some(Reply::Later(later.boxed())))
 }

@@ -18,8 +18,8 @@ pub struct RequestHeader {
 impl RequestHeader {
     /// Reads the head of a request.
     ///
-    /// A request whose key or version nobody knows has a head too, but who can say which: then only the first eight
-    /// bytes are read, and the rest is as it may be.
+    /// A request whose key nobody knows, or whose version is newer than its API's messages here, may have any head: only
+    /// the first eight bytes are read then.
     ///
     /// # Errors
     /// When the bytes are not a head.
@@ -31,8 +31,8 @@ impl RequestHeader {
             correlation,
             client: None,
         };
-        if let Some(api) = Api::of(key) {
-            // The client's name is never of the compact kind, so that every version can be refused politely.
+        if let Some(api) = Api::of(key).filter(|api| version <= *api.versions().end()) {
+            // Never of the compact kind, whatever the version.
             header.client = reader.nullable_string(false, true)?;
             if api.flexible().is_some_and(|first| version >= first) {
                 reader.tags(|_, _| Ok(false))?;

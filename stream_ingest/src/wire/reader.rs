@@ -4,11 +4,11 @@ use super::{Error, Result};
 use bytes::{Buf, Bytes};
 use uuid::Uuid;
 
-/// What decoded values may occupy for each byte of the message, beside [`MEMORY_FLOOR`].
+/// What arrays may occupy for each byte of the message, beside [`MEMORY_FLOOR`].
 ///
-/// An element of an array may be a byte on the wire and a hundred in memory; honest messages stay far below.
+/// An element may be a byte on the wire and a hundred in memory; honest messages stay far below.
 const MEMORY_A_BYTE: usize = 16;
-const MEMORY_FLOOR: usize = 64 << 10;
+const MEMORY_FLOOR: usize = 8 << 10;
 
 /// Takes values off the front of a message.
 ///
@@ -21,13 +21,22 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// A reader at the start of a message.
+    /// A reader at the start of a message, whose arrays may occupy as much as is usual for its size.
     pub fn new(bytes: Bytes) -> Self {
-        let memory = bytes
-            .len()
-            .saturating_mul(MEMORY_A_BYTE)
-            .saturating_add(MEMORY_FLOOR);
+        let memory = Self::usual_memory(bytes.len());
         Self { bytes, memory }
+    }
+
+    /// A reader at the start of a message whose arrays may occupy so many bytes.
+    pub fn with_memory(bytes: Bytes, memory: usize) -> Self {
+        Self { bytes, memory }
+    }
+
+    /// What the arrays of a message of so many bytes may occupy, unless said otherwise.
+    pub fn usual_memory(bytes: usize) -> usize {
+        bytes
+            .saturating_mul(MEMORY_A_BYTE)
+            .saturating_add(MEMORY_FLOOR)
     }
 
     /// How many bytes nobody has read yet.

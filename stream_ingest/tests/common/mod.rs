@@ -1,6 +1,8 @@
 //! A broker on a free port, over a log in a folder of its own.
 #![allow(dead_code)] // each test file uses a part
 
+pub mod wire;
+
 use escala_stream_ingest::broker::{self, Options};
 use escala_stream_ingest::log::{self, Log, disk};
 use std::net::SocketAddr;

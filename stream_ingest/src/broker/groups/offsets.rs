@@ -15,6 +15,9 @@ use tokio::time::Instant;
 /// Longest text that a consumer may keep beside an offset.
 const LONGEST_METADATA: usize = 4096;
 
+/// A partition's number, and whether its offset can be kept.
+type Checked = (i32, Result<(), Code>);
+
 /// OffsetCommit: answered when the offsets are on the disk. Whether this member may commit is asked at the moment that
 /// decides, so that nobody commits after another has taken over.
 pub(crate) async fn commit(
@@ -23,7 +26,7 @@ pub(crate) async fn commit(
     request: offset_commit::Request,
 ) -> offset_commit::Response {
     let mut offsets = Offsets::new();
-    let mut topics: Vec<(String, Vec<(i32, Result<(), Code>)>)> = Vec::new();
+    let mut topics: Vec<(&str, Vec<Checked>)> = Vec::new();
     for topic in &request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         let known = context.log().topic(&topic.name);
@@ -43,7 +46,7 @@ pub(crate) async fn commit(
             }
             partitions.push((one.partition_index, checked.map(drop)));
         }
-        topics.push((topic.name.clone(), partitions));
+        topics.push((&topic.name, partitions));
     }
     let done = keep(context, &request, offsets).await;
     let topics = topics.into_iter().map(|(name, partitions)| {
@@ -55,7 +58,7 @@ pub(crate) async fn commit(
             }
         });
         offset_commit::OffsetCommitResponseTopic {
-            name,
+            name: name.to_owned(),
             partitions: partitions.collect(),
             ..offset_commit::OffsetCommitResponseTopic::default()
         }

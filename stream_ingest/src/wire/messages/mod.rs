@@ -86,6 +86,7 @@ pub mod sync_group;
 pub mod txn_offset_commit;
 
 use super::{Reader, Result, Writer};
+use std::ops::RangeInclusive;
 
 /// An API of the protocol that has messages here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -302,6 +303,51 @@ impl Api {
             Self::DescribeProducers => Some(0),
             Self::DescribeTransactions => Some(0),
             Self::ListTransactions => Some(0),
+        }
+    }
+
+    /// The versions whose messages are here.
+    pub fn versions(self) -> RangeInclusive<i16> {
+        match self {
+            Self::Produce => 3..=13,
+            Self::Fetch => 4..=18,
+            Self::ListOffsets => 1..=10,
+            Self::Metadata => 0..=13,
+            Self::OffsetCommit => 2..=10,
+            Self::OffsetFetch => 1..=10,
+            Self::FindCoordinator => 0..=6,
+            Self::JoinGroup => 0..=9,
+            Self::Heartbeat => 0..=4,
+            Self::LeaveGroup => 0..=5,
+            Self::SyncGroup => 0..=5,
+            Self::DescribeGroups => 0..=6,
+            Self::ListGroups => 0..=5,
+            Self::SaslHandshake => 0..=1,
+            Self::ApiVersions => 0..=4,
+            Self::CreateTopics => 2..=7,
+            Self::DeleteTopics => 1..=6,
+            Self::DeleteRecords => 0..=2,
+            Self::InitProducerId => 0..=6,
+            Self::OffsetForLeaderEpoch => 2..=4,
+            Self::AddPartitionsToTxn => 0..=5,
+            Self::AddOffsetsToTxn => 0..=4,
+            Self::EndTxn => 0..=5,
+            Self::TxnOffsetCommit => 0..=5,
+            Self::DescribeAcls => 1..=3,
+            Self::CreateAcls => 1..=3,
+            Self::DeleteAcls => 1..=3,
+            Self::DescribeConfigs => 1..=4,
+            Self::AlterConfigs => 0..=2,
+            Self::DescribeLogDirs => 1..=4,
+            Self::SaslAuthenticate => 0..=2,
+            Self::CreatePartitions => 0..=3,
+            Self::DeleteGroups => 0..=2,
+            Self::IncrementalAlterConfigs => 0..=1,
+            Self::OffsetDelete => 0..=0,
+            Self::DescribeCluster => 0..=2,
+            Self::DescribeProducers => 0..=0,
+            Self::DescribeTransactions => 0..=0,
+            Self::ListTransactions => 0..=2,
         }
     }
 }
