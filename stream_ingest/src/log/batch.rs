@@ -32,6 +32,7 @@ pub(crate) struct Head {
     pub base_offset: i64,
     /// Bytes of the whole batch.
     pub bytes: usize,
+    pub leader_epoch: i32,
     pub crc: u32,
     pub attributes: i16,
     pub last_offset_delta: i32,
@@ -57,6 +58,7 @@ impl Head {
         let head = Self {
             base_offset: i64::from_be_bytes(array(bytes, 0)),
             bytes: length + BEFORE_LENGTH,
+            leader_epoch: i32::from_be_bytes(array(bytes, 12)),
             crc: u32::from_be_bytes(array(bytes, CRC)),
             attributes: i16::from_be_bytes(array(bytes, 21)),
             last_offset_delta: i32::from_be_bytes(array(bytes, 23)),
@@ -98,6 +100,7 @@ impl Fresh {
     /// Writes in what the log decides.
     pub fn place(mut self, base_offset: i64, leader_epoch: i32) -> (Head, Bytes) {
         self.head.base_offset = base_offset;
+        self.head.leader_epoch = leader_epoch;
         self.bytes[..8].copy_from_slice(&base_offset.to_be_bytes());
         self.bytes[12..16].copy_from_slice(&leader_epoch.to_be_bytes());
         (self.head, self.bytes.freeze())

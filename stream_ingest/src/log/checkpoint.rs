@@ -28,30 +28,13 @@ pub(crate) fn read(disk: &dyn Disk, defaults: &TopicConfig) -> Result<Option<Ima
     let mut damaged = None;
     let mut newest: Option<Image> = None;
     for path in FILES {
-        let file = match disk.open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            opened => opened.map_err(io("open", path))?,
-        };
-        let length = file.length().map_err(io("look at", path))?;
-        let length = usize::try_from(length).map_err(|_| Error::Damaged {
-            path: path.to_owned(),
-            at: 0,
-            why: "it is longer than memory".to_owned(),
-        })?;
-        let mut content = vec![0; length];
-        let read = file.read_at(&mut content, 0).map_err(io("read", path))?;
-        match Image::decode(&content[..read], defaults) {
-            Ok(image) if newest.as_ref().is_none_or(|newest| newest.lsn < image.lsn) => {
+        match read_one(disk, path, defaults) {
+            Ok(Some(image)) if newest.as_ref().is_none_or(|newest| newest.lsn < image.lsn) => {
                 newest = Some(image);
             }
             Ok(_) => {}
-            Err(why) => {
-                damaged = Some(Error::Damaged {
-                    path: path.to_owned(),
-                    at: 0,
-                    why: why.to_owned(),
-                });
-            }
+            Err(error @ Error::Damaged { .. }) => damaged = Some(error),
+            Err(error) => return Err(error),
         }
     }
     match (newest, damaged) {
@@ -64,4 +47,35 @@ pub(crate) fn read(disk: &dyn Disk, defaults: &TopicConfig) -> Result<Option<Ima
         (None, Some(damaged)) => Err(damaged),
         (None, None) => Ok(None),
     }
+}
+
+/// Those of the two files that are there and cannot be used.
+pub(crate) fn damages(disk: &dyn Disk, defaults: &TopicConfig) -> Result<Vec<Error>> {
+    let mut damages = Vec::new();
+    for path in FILES {
+        match read_one(disk, path, defaults) {
+            Err(error @ Error::Damaged { .. }) => damages.push(error),
+            read => drop(read?),
+        }
+    }
+    Ok(damages)
+}
+
+fn read_one(disk: &dyn Disk, path: &str, defaults: &TopicConfig) -> Result<Option<Image>> {
+    let damaged = |why: &str| Error::Damaged {
+        path: path.to_owned(),
+        at: 0,
+        why: why.to_owned(),
+    };
+    let file = match disk.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(io("open", path))?,
+    };
+    let length = file.length().map_err(io("look at", path))?;
+    let length = usize::try_from(length).map_err(|_| damaged("it is longer than memory"))?;
+    let mut content = vec![0; length];
+    let read = file.read_at(&mut content, 0).map_err(io("read", path))?;
+    Image::decode(&content[..read], defaults)
+        .map(Some)
+        .map_err(damaged)
 }

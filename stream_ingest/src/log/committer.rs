@@ -45,7 +45,8 @@ impl Committer {
     /// One round; `false` if there was nothing to do.
     pub fn round(&mut self) -> bool {
         let mut frames = self.take();
-        if frames.is_empty() {
+        if frames.is_empty() || self.shared.check().is_err() {
+            frames.drain(..).for_each(|frame| self.shared.refuse(frame));
             return false;
         }
         if let Err((what, error)) = self.commit(&mut frames) {

@@ -518,6 +518,23 @@ impl Log {
         Ok(groups.0.get(group).cloned().unwrap_or_default())
     }
 
+    #[cfg(test)]
+    pub(crate) fn offsets_now(&self, group: &str) -> Offsets {
+        let groups = self.shared().groups.read();
+        groups.0.get(group).cloned().unwrap_or_default()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn durable_lsn(&self) -> u64 {
+        *self.shared().durable.borrow()
+    }
+
+    /// Why the log has stopped, if it has.
+    #[cfg(test)]
+    pub(crate) fn check(&self) -> Result<()> {
+        self.shared().check()
+    }
+
     /// The groups that have offsets, sorted.
     pub fn groups(&self) -> Vec<String> {
         self.shared().groups.read().0.keys().cloned().collect()

@@ -269,6 +269,8 @@ fn put_partition(out: &mut Vec<u8>, partition: &PartitionImage) {
         out.i64(extent.first_at);
         out.i64(extent.last_at);
         out.i64(extent.max_timestamp);
+        out.u32(extent.epoch as u32);
+        out.u8(extent.gaps.into());
     }
     match &partition.refused {
         Some(Error::Damaged { path, at, why }) => {
@@ -294,6 +296,8 @@ fn take_partition(take: &mut Take<'_>, folder: &str) -> Option<PartitionImage> {
                 first_at: take.i64()?,
                 last_at: take.i64()?,
                 max_timestamp: take.i64()?,
+                epoch: take.u32()? as i32,
+                gaps: take.u8()? != 0,
             };
             Some(Arc::new(Segment::known(folder, base, extent)))
         })?,

@@ -86,6 +86,9 @@ impl Keeper {
 
     /// Lays down the next round; whether there was one.
     pub fn lay(&mut self) -> Result<bool, Paused> {
+        if self.shared.check().is_err() {
+            return Ok(false);
+        }
         if self.bytes == 0 {
             let Some(frames) = self.shared.laying.lock().rounds.pop_front() else {
                 return Ok(false);
@@ -117,6 +120,10 @@ impl Keeper {
     /// Makes what is laid down durable, writes a checkpoint and removes what it makes unneeded.
     pub fn checkpoint(&mut self) {
         self.checkpoint_at = Instant::now() + self.shared.options.checkpoint_every;
+        if self.shared.check().is_err() {
+            // After a failed sync the next one may succeed without having written anything.
+            return;
+        }
         if self.store.image.lsn == self.store.checkpointed && self.store.since == 0 {
             return;
         }
@@ -158,6 +165,8 @@ impl Keeper {
     /// The last checkpoint: after it nothing has to be replayed.
     pub fn close(&mut self) {
         self.checkpoint();
-        self.store.seal();
+        if self.shared.check().is_ok() {
+            self.store.seal();
+        }
     }
 }

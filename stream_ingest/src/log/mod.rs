@@ -1,6 +1,7 @@
 //! The event log: partitions of records that are there after any crash.
 
 mod batch;
+mod check;
 mod checkpoint;
 mod codec;
 mod committer;
@@ -17,11 +18,16 @@ mod producers;
 mod recovery;
 mod sequencer;
 mod shared;
+#[cfg(test)]
+mod simulation;
 mod store;
+#[cfg(test)]
+mod testing;
 mod topics;
 mod types;
 mod wal;
 
+pub use check::{check, repair};
 pub use error::{Error, Result};
 pub use handle::{Log, Pending};
 pub use topics::{LONGEST_BATCH, SETTINGS, TopicConfig};

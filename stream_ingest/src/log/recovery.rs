@@ -5,6 +5,7 @@
 //! write-ahead log is only read: a torn end is left where it is, until the checkpoint that this ends with makes the
 //! whole file unneeded. A crash during any of it is the same as the crash before.
 
+use super::check::segment_damage;
 use super::checkpoint;
 use super::disk::Disk;
 use super::error::{Error, Result, io};
@@ -32,7 +33,7 @@ pub(crate) fn recover(
     disk: Arc<dyn Disk>,
     options: Options,
 ) -> Result<(Arc<Shared>, Writer, Store)> {
-    let mut store = restore(disk, options, false)?;
+    let mut store = restore(disk, options, false, &mut Vec::new())?;
     if let Err(error) = store.reserve() {
         tracing::warn!(%error, "no reserve could be kept");
     }
@@ -52,8 +53,14 @@ pub(crate) fn recover(
     Ok((Arc::new(shared), writer, store))
 }
 
-/// Brings segments and image up to date and makes a checkpoint of them. With `lenient`, goes on without what is lost.
-pub(crate) fn restore(disk: Arc<dyn Disk>, options: Options, lenient: bool) -> Result<Store> {
+/// Brings segments and image up to date and makes a checkpoint of them. With `lenient`, goes on without what is lost
+/// in the write-ahead log, and says what that is; segments are the caller's to look after.
+pub(crate) fn restore(
+    disk: Arc<dyn Disk>,
+    options: Options,
+    lenient: bool,
+    lost: &mut Vec<Error>,
+) -> Result<Store> {
     for path in [wal::FOLDER, "topics"] {
         disk.create_folder(path).map_err(io("make", path))?;
     }
@@ -64,7 +71,7 @@ pub(crate) fn restore(disk: Arc<dyn Disk>, options: Options, lenient: bool) -> R
     store.lenient = lenient;
     remove_doomed(&mut store)?;
     agree(&mut store)?;
-    replay(&mut store)?;
+    replay(&mut store, lost)?;
     let full = |error: &Error| match error {
         Error::Io { source, .. } => super::disk::is_full(source),
         _ => false,
@@ -152,28 +159,17 @@ fn agree(store: &mut Store) -> Result<()> {
                 store.files.remove(&index).map_err(io("remove", &index))?;
             }
             for segment in &partition.segments {
-                let bytes = segment.bytes();
-                let file = match disk.open(&segment.path) {
-                    Err(error) if error.kind() == ErrorKind::NotFound => {
-                        refuse(partition.refused.get_or_insert_with(|| Error::Damaged {
-                            path: segment.path.clone(),
-                            at: 0,
-                            why: "the file is missing".to_owned(),
-                        }));
-                        continue;
-                    }
-                    file => file.map_err(io("open", &segment.path))?,
-                };
-                let length = file.length().map_err(io("look at", &segment.path))?;
-                if length > bytes {
-                    file.set_length(bytes).map_err(io("cut", &segment.path))?;
-                } else if length < bytes {
-                    refuse(partition.refused.get_or_insert_with(|| Error::Damaged {
-                        path: segment.path.clone(),
-                        at: length,
-                        why: format!("the file has {length} bytes, its segment {bytes}"),
-                    }));
+                if let Some(damage) = segment_damage(&store.files, segment)? {
+                    refuse(partition.refused.get_or_insert(damage));
+                    continue;
                 }
+                let cut = disk.open(&segment.path).and_then(|file| {
+                    match file.length()? > segment.bytes() {
+                        true => file.set_length(segment.bytes()),
+                        false => Ok(()),
+                    }
+                });
+                cut.map_err(io("cut", &segment.path))?;
             }
         }
     }
@@ -185,7 +181,7 @@ fn refuse(error: &Error) {
 }
 
 /// Lays down what the write-ahead log has after the checkpoint.
-fn replay(store: &mut Store) -> Result<()> {
+fn replay(store: &mut Store, lost: &mut Vec<Error>) -> Result<()> {
     let disk = store.files.disk.clone();
     let scan = Scan::new(&*disk, store.image.lsn)?;
     let unplaced = scan.damages.iter().find(|damage| damage.place.is_none());
@@ -214,6 +210,9 @@ fn replay(store: &mut Store) -> Result<()> {
     let mut damaged = BTreeSet::new();
     for damage in &scan.damages {
         damaged.insert(damage.path.clone());
+        if damage.place.is_none() {
+            lost.push(damage.error());
+        }
         if let Some((topic, partition)) = damage.place
             && let Some(found) = store.image.partition(topic, partition)
         {

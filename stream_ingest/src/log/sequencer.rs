@@ -82,8 +82,7 @@ impl Sequencer {
             let partitions: Vec<Sequenced> = topic
                 .partitions
                 .iter()
-                .enumerate()
-                .map(|(index, partition)| {
+                .map(|partition| {
                     let standing = Standing {
                         log_start: partition.log_start,
                         next: partition.next,
@@ -92,7 +91,7 @@ impl Sequencer {
                         refused: partition.refused.clone(),
                     };
                     Sequenced {
-                        live: Arc::new(Live::new(&topic.name, index as u32, standing)),
+                        live: Arc::new(Live::new(standing)),
                         next: partition.next,
                         log_start: partition.log_start,
                         epoch: partition.epoch(),
@@ -276,7 +275,7 @@ impl Sequencer {
         let topic = SequencedTopic {
             name: name.to_owned(),
             config: Arc::new(settings.clone()),
-            partitions: (0..partitions).map(|index| fresh(name, index)).collect(),
+            partitions: (0..partitions).map(|_| fresh()).collect(),
         };
         let described = self.describe(id, &topic);
         self.partitions += partitions as usize;
@@ -308,7 +307,7 @@ impl Sequencer {
         })?;
         self.check_partitions(more, most)?;
         if let Some(topic) = self.topics.get_mut(&id) {
-            let added = (there as u32..total).map(|index| fresh(name, index));
+            let added = (there as u32..total).map(|_| fresh());
             topic.partitions.extend(added);
             self.partitions += more;
         }
@@ -485,7 +484,7 @@ fn repeated((first, last): (Seen, Seen), stamped: bool, log_start: i64) -> Appen
     }
 }
 
-fn fresh(topic: &str, index: u32) -> Sequenced {
+fn fresh() -> Sequenced {
     let standing = Standing {
         log_start: 0,
         next: 0,
@@ -494,7 +493,7 @@ fn fresh(topic: &str, index: u32) -> Sequenced {
         refused: None,
     };
     Sequenced {
-        live: Arc::new(Live::new(topic, index, standing)),
+        live: Arc::new(Live::new(standing)),
         next: 0,
         log_start: 0,
         epoch: 0,

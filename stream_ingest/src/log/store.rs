@@ -186,7 +186,11 @@ impl Store {
                 continue;
             }
             let segment = match partition.segments.last() {
-                Some(last) if !full(last, &config, head, *at) => last.clone(),
+                Some(last)
+                    if head.base_offset == partition.next && !full(last, &config, head, *at) =>
+                {
+                    last.clone()
+                }
                 last => {
                     if let Some(last) = last {
                         last.seal(&self.files);
@@ -194,7 +198,8 @@ impl Store {
                         self.files.disk.create_folder(&folder)?;
                         self.dirty_folders.insert("topics".to_owned());
                     }
-                    let segment = Arc::new(Segment::new(&folder, head.base_offset));
+                    let segment =
+                        Arc::new(Segment::new(&folder, head.base_offset, head.leader_epoch));
                     let file = self.files.create(&segment.path)?;
                     self.dirty.insert(segment.path.clone(), file);
                     self.dirty_folders.insert(folder.clone());
@@ -203,18 +208,22 @@ impl Store {
                 }
             };
             let mut bytes = 0;
+            let mut next = head.base_offset;
             let extent = segment.extent();
             let count = batches
                 .iter()
                 .take_while(|(head, batch, at)| {
                     let first = bytes == 0;
+                    let follows = head.base_offset == next && head.leader_epoch == extent.epoch;
+                    next = head.last_offset() + 1;
                     bytes += batch.len();
                     let first_at = match extent.bytes {
                         0 => *at,
                         _ => extent.first_at,
                     };
                     first
-                        || bytes <= ONE_WRITE
+                        || follows
+                            && bytes <= ONE_WRITE
                             && extent.bytes + bytes as u64 <= config.segment_bytes
                             && in_time(first_at, *at, &config)
                             && head.last_offset() - segment.base <= i64::from(i32::MAX)
@@ -411,7 +420,8 @@ pub(crate) fn remove_folder(files: &Files, folder: &str) -> io::Result<()> {
 fn full(segment: &Segment, config: &TopicConfig, head: &Head, at: i64) -> bool {
     let extent = segment.extent();
     extent.bytes > 0
-        && (extent.bytes + head.bytes as u64 > config.segment_bytes
+        && (extent.epoch != head.leader_epoch
+            || extent.bytes + head.bytes as u64 > config.segment_bytes
             || !in_time(extent.first_at, at, config)
             || head.last_offset() - segment.base > i64::from(i32::MAX))
 }

@@ -38,16 +38,16 @@ impl Index {
         }
     }
 
-    /// A position from which going on finds the batch with this offset.
-    pub fn position_of(&self, offset: i64) -> u64 {
+    /// An entry from which going on finds the batch with this offset.
+    pub fn of_offset(&self, offset: i64) -> Option<Entry> {
         let after = self.0.partition_point(|entry| entry.offset <= offset);
-        after.checked_sub(1).map_or(0, |at| self.0[at].position)
+        self.0.get(after.checked_sub(1)?).copied()
     }
 
-    /// A position before which no time satisfies `wanted`.
-    pub fn position_of_time(&self, wanted: impl Fn(i64) -> bool) -> u64 {
+    /// An entry before which no time satisfies `wanted`.
+    pub fn of_time(&self, wanted: impl Fn(i64) -> bool) -> Option<Entry> {
         let after = self.0.partition_point(|entry| !wanted(entry.max_before));
-        after.checked_sub(1).map_or(0, |at| self.0[at].position)
+        self.0.get(after.checked_sub(1)?).copied()
     }
 
     pub fn encode(&self, base: i64, bytes: u64) -> Vec<u8> {

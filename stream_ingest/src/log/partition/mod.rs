@@ -23,9 +23,6 @@ use tokio::sync::watch;
 
 /// What readers see of a partition.
 pub(crate) struct Live {
-    /// Its topic's name, for errors.
-    pub topic: String,
-    pub index: u32,
     state: Mutex<State>,
     watermark: watch::Sender<i64>,
 }
@@ -58,10 +55,8 @@ pub(crate) struct Standing {
 }
 
 impl Live {
-    pub fn new(topic: &str, index: u32, standing: Standing) -> Self {
+    pub fn new(standing: Standing) -> Self {
         Self {
-            topic: topic.to_owned(),
-            index,
             watermark: watch::Sender::new(standing.next),
             state: Mutex::new(State {
                 log_start: standing.log_start,

@@ -39,11 +39,15 @@ pub(crate) struct Extent {
     pub last_at: i64,
     /// The largest time of a record; -1 if records have none.
     pub max_timestamp: i64,
+    /// The leader epoch of all its batches.
+    pub epoch: i32,
+    /// Whether a repair left batches out, so that offsets are missing.
+    pub gaps: bool,
 }
 
 impl Segment {
     /// A segment that has nothing yet.
-    pub fn new(folder: &str, base: i64) -> Self {
+    pub fn new(folder: &str, base: i64, epoch: i32) -> Self {
         Self::known(
             folder,
             base,
@@ -52,6 +56,8 @@ impl Segment {
                 first_at: 0,
                 last_at: 0,
                 max_timestamp: -1,
+                epoch,
+                gaps: false,
             },
         )
     }
@@ -138,8 +144,8 @@ impl Segment {
 
     /// Whole batches from the one that has `offset` or the first one after it; none if there is none.
     pub fn read(&self, files: &Files, offset: i64, max_bytes: usize) -> Result<Vec<Bytes>> {
-        let (bytes, position) = self.look_up(files, |index| index.position_of(offset))?;
-        let mut walk = Walk::new(self, files, position, bytes)?;
+        let (extent, from) = self.look_up(files, |index| index.of_offset(offset))?;
+        let mut walk = Walk::new(self, files, from, extent)?;
         walk.want = max_bytes.clamp(LOOK, CHUNK);
         let mut batches: Vec<Bytes> = Vec::new();
         let mut taken = 0;
@@ -178,8 +184,8 @@ impl Segment {
         if !self.max_timestamp().is_some_and(&wanted) {
             return Ok(None);
         }
-        let (bytes, position) = self.look_up(files, |index| index.position_of_time(&wanted))?;
-        let mut walk = Walk::new(self, files, position, bytes)?;
+        let (extent, entry) = self.look_up(files, |index| index.of_time(&wanted))?;
+        let mut walk = Walk::new(self, files, entry, extent)?;
         while let Some((at, head)) = walk.head()? {
             if head.last_offset() < from || !wanted(head.max_timestamp) {
                 walk.skip(&head);
@@ -197,83 +203,107 @@ impl Segment {
         Ok(None)
     }
 
-    /// Reads every batch; gives where damage is, and goes on behind it where that is possible.
+    /// Reads every batch that can be read, and gives where damage is.
     pub fn scan(&self, files: &Files, mut each: impl FnMut(Head, Bytes)) -> Vec<Error> {
         let mut damages = Vec::new();
-        let mut walk = match Walk::new(self, files, 0, self.bytes()) {
+        let mut walk = match Walk::new(self, files, self.beginning(), self.extent()) {
             Ok(walk) => walk,
             Err(error) => return vec![error],
         };
         walk.want = CHUNK;
         loop {
-            match walk.head() {
-                Ok(Some((at, head))) => match walk.take(&head) {
-                    Ok(batch) if batch::intact(&batch, &head) => each(head, batch),
-                    Ok(_) => damages.push(self.damaged(at, "the CRC-32C of a batch is another")),
-                    Err(error) => {
-                        damages.push(error);
+            let batch = match walk.head() {
+                Ok(Some((at, head))) => {
+                    walk.peek(&head)
+                        .and_then(|batch| match batch::intact(&batch, &head) {
+                            true => Ok((head, batch)),
+                            false => Err(self.damaged(at, "the CRC-32C of a batch is another")),
+                        })
+                }
+                Ok(None) => return damages,
+                Err(error) => Err(error),
+            };
+            match batch {
+                Ok((head, batch)) => {
+                    walk.skip(&head);
+                    each(head, batch);
+                }
+                Err(error) => {
+                    let goes_on = matches!(error, Error::Damaged { .. }) && walk.find_next();
+                    damages.push(error);
+                    if !goes_on {
                         return damages;
                     }
-                },
-                Ok(None) => return damages,
-                Err(error) => {
-                    damages.push(error);
-                    return damages;
                 }
             }
         }
     }
 
-    /// Asks the index, which is read or built if need be; gives the bytes of the segment with the answer.
-    fn look_up(&self, files: &Files, ask: impl Fn(&Index) -> u64) -> Result<(u64, u64)> {
-        let bytes = {
+    /// Asks the index, which is read or built if need be; gives what the segment has with the answer.
+    fn look_up(
+        &self,
+        files: &Files,
+        ask: impl Fn(&Index) -> Option<Entry>,
+    ) -> Result<(Extent, Entry)> {
+        let extent = {
             let state = self.state.lock();
             if let Some(index) = &state.index {
-                return Ok((state.extent.bytes, ask(index)));
+                return Ok((state.extent, ask(index).unwrap_or(self.beginning())));
             }
-            state.extent.bytes
+            state.extent
         };
         // Without the lock, which appending needs: what is appended meanwhile is caught up with below.
-        let read = read_index(files, &self.path, self.base, bytes);
+        let read = read_index(files, &self.path, self.base, extent.bytes);
         let known = read.is_some();
         let mut index = read.unwrap_or_default();
-        let mut max_before = -1;
-        let mut from = 0;
+        let mut from = self.beginning();
         if !known {
-            (max_before, from) = self.index_from(files, &mut index, max_before, 0, bytes)?;
+            from = self.build(files, &mut index, from, extent)?;
         }
         let mut state = self.state.lock();
-        let now = state.extent.bytes;
-        if !known && from < now {
-            self.index_from(files, &mut index, max_before, from, now)?;
+        if !known && from.position < state.extent.bytes {
+            self.build(files, &mut index, from, state.extent)?;
         }
-        let position = ask(&index);
+        let found = ask(&index).unwrap_or(self.beginning());
         // An index from a file is complete for what the segment had then; one that grew since is looked at again.
-        if !known || now == bytes {
+        if !known || state.extent.bytes == extent.bytes {
             state.index = Some(index);
         }
-        Ok((now, position))
+        Ok((state.extent, found))
     }
 
-    fn index_from(
+    /// Where the first batch is.
+    fn beginning(&self) -> Entry {
+        Entry {
+            offset: self.base,
+            position: 0,
+            max_before: -1,
+        }
+    }
+
+    /// Adds batches to an index; gives where the next one will be.
+    fn build(
         &self,
         files: &Files,
         index: &mut Index,
-        mut max_before: i64,
-        from: u64,
-        to: u64,
-    ) -> Result<(i64, u64)> {
-        let mut walk = Walk::new(self, files, from, to)?;
+        mut from: Entry,
+        extent: Extent,
+    ) -> Result<Entry> {
+        let mut walk = Walk::new(self, files, from, extent)?;
         while let Some((position, head)) = walk.head()? {
             index.note(Entry {
                 offset: head.base_offset,
                 position,
-                max_before,
+                max_before: from.max_before,
             });
-            max_before = max_before.max(head.max_timestamp);
             walk.skip(&head);
+            from = Entry {
+                offset: walk.next,
+                position: walk.at,
+                max_before: from.max_before.max(head.max_timestamp),
+            };
         }
-        Ok((max_before, to))
+        Ok(from)
     }
 }
 
@@ -285,8 +315,10 @@ struct Walk<'a> {
     at: u64,
     /// Where the segment ends.
     end: u64,
-    /// The last offset that was passed.
-    last: i64,
+    /// The offset that the next batch has, or at least has.
+    next: i64,
+    gaps: bool,
+    epoch: i32,
     buffer: Bytes,
     /// Where the buffer begins in the file.
     buffered: u64,
@@ -295,16 +327,18 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(segment: &'a Segment, files: &Files, at: u64, end: u64) -> Result<Self> {
+    fn new(segment: &'a Segment, files: &Files, from: Entry, extent: Extent) -> Result<Self> {
         let file = files
             .get(&segment.path)
             .map_err(io("open", &segment.path))?;
         Ok(Self {
             segment,
             file,
-            at,
-            end,
-            last: segment.base - 1,
+            at: from.position,
+            end: extent.bytes,
+            next: from.offset,
+            gaps: extent.gaps,
+            epoch: extent.epoch,
             buffer: Bytes::new(),
             buffered: 0,
             want: LOOK,
@@ -324,7 +358,12 @@ impl<'a> Walk<'a> {
             self.segment
                 .damaged(self.at, "something else stands where a batch should begin")
         })?;
-        let possible = head.base_offset > self.last && head.bytes as u64 <= self.end - self.at;
+        // Offset and epoch are not in the sum of the batch, but it is known what they must be.
+        let possible = match self.gaps {
+            true => head.base_offset >= self.next,
+            false => head.base_offset == self.next,
+        } && head.leader_epoch == self.epoch
+            && head.bytes as u64 <= self.end - self.at;
         if !possible {
             return Err(self
                 .segment
@@ -341,15 +380,42 @@ impl<'a> Walk<'a> {
 
     fn skip(&mut self, head: &Head) {
         self.at += head.bytes as u64;
-        self.last = head.last_offset();
+        self.next = head.last_offset() + 1;
     }
 
     fn take(&mut self, head: &Head) -> Result<Bytes> {
-        self.bytes(head.bytes)?;
-        let from = (self.at - self.buffered) as usize;
-        let batch = self.buffer.slice(from..from + head.bytes);
+        let batch = self.peek(head)?;
         self.skip(head);
         Ok(batch)
+    }
+
+    /// The next batch, without going on.
+    fn peek(&mut self, head: &Head) -> Result<Bytes> {
+        self.bytes(head.bytes)?;
+        let from = (self.at - self.buffered) as usize;
+        Ok(self.buffer.slice(from..from + head.bytes))
+    }
+
+    /// Goes on to the next place where a whole batch is, looking at every byte; whether there is one.
+    fn find_next(&mut self) -> bool {
+        while self.at + (HEAD as u64) < self.end {
+            self.at += 1;
+            let Ok(head) = self.bytes(HEAD).map(Head::read) else {
+                return false;
+            };
+            let possible = head.filter(|head| {
+                head.base_offset >= self.next && head.bytes as u64 <= self.end - self.at
+            });
+            if let Some(head) = possible
+                && self
+                    .peek(&head)
+                    .is_ok_and(|batch| batch::intact(&batch, &head))
+            {
+                self.next = head.base_offset;
+                return true;
+            }
+        }
+        false
     }
 
     /// The next bytes of the file, read if they are not in the buffer.

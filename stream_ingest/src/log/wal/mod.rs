@@ -15,7 +15,7 @@
 mod scan;
 mod writer;
 
-pub(crate) use scan::{Damage, Scan};
+pub(crate) use scan::Scan;
 pub(crate) use writer::Writer;
 
 use super::codec::{Put, Take};

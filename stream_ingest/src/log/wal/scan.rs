@@ -33,8 +33,6 @@ impl Damage {
 
 /// What there is to replay after a checkpoint.
 pub(crate) struct Scan {
-    /// First LSNs of the files, in order.
-    pub files: Vec<u64>,
     /// First LSNs of the files that have something to replay.
     needed: Vec<u64>,
     /// The checkpoint's LSN.
@@ -66,7 +64,6 @@ impl Scan {
             .map(|i| files[i])
             .collect();
         let mut scan = Self {
-            files,
             needed,
             after,
             end: after + 1,

@@ -1,0 +1,197 @@
+//! Full disks, and disks that fail.
+
+use super::world::{Model, Op, World, options};
+use crate::log::disk::simulated::{Draw, Fault};
+use crate::log::{Acks, Error, Options};
+
+const OPS: [Op; 14] = [
+    Op::Append(0),
+    Op::AppendLarge(1),
+    Op::Round,
+    Op::CommitBatch,
+    Op::CommitOffsets,
+    Op::Round,
+    Op::Lay,
+    Op::AppendLarge(0),
+    Op::AppendInOrder,
+    Op::Round,
+    Op::Lay,
+    Op::Checkpoint,
+    Op::AppendLarge(0),
+    Op::Round,
+];
+
+/// A failed write or sync stops the log: nobody is told that something is durable that may not be, nothing more is
+/// taken, and what was acknowledged before is there when the log is opened again.
+#[test]
+fn a_failed_write_or_sync_is_the_end() {
+    let mut fired = 0;
+    for fault in [Fault::Sync, Fault::Write] {
+        for path in ["wal/", "topics/", "checkpoint"] {
+            for pass in 0..6 {
+                let mut world = World::new();
+                world.disk.fail(fault, path, pass);
+                let failed = OPS.iter().any(|op| world.act(*op).is_err());
+                assert_eq!(failed, world.disk.fired() == 1, "{fault:?} {path} {pass}");
+                if !failed {
+                    continue;
+                }
+                fired += 1;
+                // The next sync would succeed. It is not asked.
+                let durable = world.log.durable_lsn();
+                for op in OPS {
+                    assert!(matches!(world.act(op), Err(Error::Failed(_))), "{op:?}");
+                }
+                world.committer.round();
+                world.keeper.checkpoint();
+                world.keeper.close();
+                assert_eq!(world.log.durable_lsn(), durable);
+                for seed in 0..50 {
+                    let left = world.disk.crash(&mut Draw::new(seed));
+                    if let Err(error) = world.recover(&left) {
+                        panic!("{fault:?} {path} {pass} seed {seed}: {error}");
+                    }
+                }
+            }
+        }
+    }
+    assert!(fired >= 15, "{fired}");
+}
+
+/// Who waits for a round that fails is told so, and who waits for one that succeeds is told that.
+#[test]
+fn a_failed_sync_acknowledges_nothing() {
+    let mut world = World::new();
+    let batch = crate::log::testing::batch(&[b"a"], None, 5);
+    let submit = |world: &World, acks| world.log.submit("t", 0, batch.clone(), acks).unwrap();
+    let mut before = submit(&world, Acks::Durable);
+    assert!(before.now().is_none(), "nothing is durable yet");
+    world.committer.round();
+    assert!(matches!(before.now(), Some(Ok(_))));
+    world.disk.fail(Fault::Sync, "wal/", 0);
+    let mut durable = submit(&world, Acks::Durable);
+    let mut written = submit(&world, Acks::Written);
+    let mut none = submit(&world, Acks::None);
+    world.committer.round();
+    assert_eq!(world.disk.fired(), 1);
+    assert!(matches!(durable.now(), Some(Err(Error::Failed(_)))));
+    assert!(matches!(written.now(), Some(Ok(_))), "it was written");
+    assert!(matches!(none.now(), Some(Ok(_))));
+    // What is not durable was never shown.
+    assert_eq!(world.log.describe("t", 0).unwrap().high_watermark, 1);
+}
+
+/// The oracle sees a disk that does not keep what it says it kept.
+#[test]
+fn a_disk_that_lies_is_caught() {
+    let mut world = World::new();
+    world.disk.lie();
+    for op in [Op::Append(0), Op::CommitOffsets, Op::Round] {
+        world.act(op).unwrap();
+    }
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let caught = (0..100)
+        .filter(|seed| {
+            let left = world.disk.crash(&mut Draw::new(*seed));
+            let recovered = std::panic::AssertUnwindSafe(|| world.recover(&left).is_ok());
+            !std::panic::catch_unwind(recovered).unwrap_or(false)
+        })
+        .count();
+    std::panic::set_hook(hook);
+    assert!(caught >= 30, "{caught}");
+}
+
+fn small() -> Options {
+    Options {
+        reserve_bytes: 15_000,
+        ..options()
+    }
+}
+
+/// Fills the disk until appends are refused.
+fn fill(world: &mut World) -> Error {
+    for _ in 0..100 {
+        for op in [Op::AppendLarge(0), Op::Round, Op::Lay, Op::Checkpoint] {
+            if let Err(error) = world.act(op) {
+                return error;
+            }
+        }
+    }
+    panic!("the disk was never full");
+}
+
+/// A full disk refuses appends and nothing else, and takes them again when there is space, without being opened again.
+#[test]
+fn a_full_disk_refuses_and_recovers() {
+    let mut world = World::with(small());
+    world.disk.set_capacity(Some(world.disk.used() + 60_000));
+    let error = fill(&mut world);
+    assert!(matches!(error, Error::Full { .. }), "{error}");
+    assert!(matches!(
+        world.act(Op::CommitBatch),
+        Err(Error::Full { .. })
+    ));
+    assert_eq!(Some(&Model::of(&world.log).unwrap()), world.states.last());
+    // Deleting works, and makes space.
+    for _ in 0..6 {
+        for op in [Op::DeleteRecords, Op::Round, Op::Lay, Op::Checkpoint] {
+            world.act(op).unwrap();
+        }
+    }
+    for op in [Op::Append(0), Op::CommitBatch, Op::Round, Op::Lay] {
+        world.act(op).unwrap();
+    }
+    assert_eq!(Some(&Model::of(&world.log).unwrap()), world.states.last());
+    for seed in 0..50 {
+        world
+            .recover(&world.disk.crash(&mut Draw::new(seed)))
+            .unwrap();
+    }
+}
+
+/// Somebody else takes the last byte between the look at the space and the write: what was decided is written with the
+/// help of the reserve.
+#[test]
+fn the_reserve_ends_what_was_begun() {
+    let mut world = World::with(small());
+    world.keeper.retain();
+    assert!(world.disk.files().iter().any(|(path, _)| path == "reserve"));
+    for op in [Op::AppendLarge(0), Op::CommitBatch] {
+        world.act(op).unwrap();
+    }
+    world.disk.set_capacity(Some(world.disk.used()));
+    for op in [Op::Round, Op::Lay, Op::Checkpoint] {
+        world.act(op).unwrap();
+    }
+    assert!(!world.disk.files().iter().any(|(path, _)| path == "reserve"));
+    assert!(matches!(world.act(Op::Append(0)), Err(Error::Full { .. })));
+    assert_eq!(Some(&Model::of(&world.log).unwrap()), world.states.last());
+    // With space, the reserve comes again and appends are taken.
+    world.disk.set_capacity(None);
+    world.keeper.retain();
+    assert!(world.disk.files().iter().any(|(path, _)| path == "reserve"));
+    world.act(Op::Append(0)).unwrap();
+}
+
+/// Segments cannot be written: what is durable is served from memory and laid down when there is space.
+#[test]
+fn laying_down_waits_for_space() {
+    let mut world = World::new();
+    for op in [Op::Lay, Op::AppendLarge(0), Op::AppendLarge(1), Op::Round] {
+        world.act(op).unwrap();
+    }
+    world.disk.set_capacity(Some(world.disk.used() + 100));
+    assert!(world.keeper.lay().is_err());
+    assert!(world.keeper.lay().is_err(), "it is still to be done");
+    assert_eq!(Some(&Model::of(&world.log).unwrap()), world.states.last());
+    for seed in 0..50 {
+        world
+            .recover(&world.disk.crash(&mut Draw::new(seed)))
+            .unwrap();
+    }
+    world.disk.set_capacity(None);
+    assert!(matches!(world.keeper.lay(), Ok(true)));
+    world.act(Op::Checkpoint).unwrap();
+    assert_eq!(Some(&Model::of(&world.log).unwrap()), world.states.last());
+}

@@ -1,0 +1,12 @@
+//! Crashes of a whole log on a simulated disk.
+//!
+//! The oracle is that the log is its frames: whatever a crash takes, what is recovered is exactly the state after some
+//! frame, and no earlier one than the last that was durable, which is the last that anybody was told of or could see.
+//! A model, which knows nothing of disks, says what the state is after every frame. That holds together everything at
+//! once: no acknowledged record is lost, offsets keep their values, a commit is there whole or not, group offsets do
+//! not go back, deleted topics do not come again.
+
+mod crashes;
+mod faults;
+mod rot;
+mod world;

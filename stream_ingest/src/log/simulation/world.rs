@@ -1,0 +1,461 @@
+//! A log on a simulated disk, driven step by step, beside a model of what it should be.
+
+use crate::log::committer::Committer;
+use crate::log::disk::simulated::Simulated;
+use crate::log::error::{Error, Result};
+use crate::log::handle::Log;
+use crate::log::keeper::Keeper;
+use crate::log::testing::{By, batch};
+use crate::log::types::{Acks, Committed, Isolation, Offsets, Options, Output, Place};
+use bytes::Bytes;
+use rand::Rng;
+use rand::rngs::StdRng;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// What can be done to a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Op {
+    /// Appends a small batch to a partition of `t`.
+    Append(u32),
+    /// Appends a batch of several sectors.
+    AppendLarge(u32),
+    /// Appends a producer's next batch.
+    AppendInOrder,
+    /// Sends the producer's last batch again.
+    AppendAgain,
+    /// Appends to two partitions and commits offsets, as one.
+    CommitBatch,
+    CommitOffsets,
+    /// Deletes the older half of partition 0.
+    DeleteRecords,
+    CreateTopic,
+    DeleteTopic,
+    /// One round of the write-ahead log.
+    Round,
+    /// Lays the next round down.
+    Lay,
+    Checkpoint,
+}
+
+impl Op {
+    pub const ALL: [Self; 12] = [
+        Self::Append(0),
+        Self::AppendLarge(1),
+        Self::AppendInOrder,
+        Self::AppendAgain,
+        Self::CommitBatch,
+        Self::CommitOffsets,
+        Self::DeleteRecords,
+        Self::CreateTopic,
+        Self::DeleteTopic,
+        Self::Round,
+        Self::Lay,
+        Self::Checkpoint,
+    ];
+
+    pub fn draw(random: &mut StdRng) -> Self {
+        match random.random_range(0..20) {
+            at @ 0..12 => Self::ALL[at],
+            12..16 => Self::Round,
+            16..19 => Self::Lay,
+            _ => Self::Append(random.random_range(0..2)),
+        }
+    }
+}
+
+/// What is known of a log from outside.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Model {
+    topics: BTreeMap<String, Vec<Records>>,
+    groups: BTreeMap<String, BTreeMap<Place, i64>>,
+}
+
+/// A partition: its first offset, and batches by offset, without what the log writes into them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Records {
+    start: i64,
+    next: i64,
+    batches: Vec<(i64, i64, Bytes)>,
+}
+
+impl Model {
+    fn append(&mut self, topic: &str, partition: u32, batch: &Bytes) {
+        let records = &mut self.topics.get_mut(topic).unwrap()[partition as usize];
+        let count = i64::from(i32::from_be_bytes(batch[57..61].try_into().unwrap()));
+        let (base, next) = (records.next, records.next + count);
+        records.batches.push((base, next, batch.slice(21..)));
+        records.next = next;
+    }
+
+    /// What a damaged log shows, which must be what this has or is an error; what is missing is told by errors.
+    pub fn as_far_as(log: &Log, whole: &Self, refused: &mut Vec<Error>) -> Self {
+        let mut found = Self::default();
+        for topic in log.topics() {
+            let Some(known) = whole.topics.get(&topic.name) else {
+                // Its deletion was lost.
+                found.topics.insert(topic.name, Vec::new());
+                continue;
+            };
+            let mut partitions = Vec::new();
+            for (partition, known) in (0..topic.partitions).zip(known) {
+                match Records::of(log, &topic.name, partition) {
+                    Ok(records) => {
+                        for batch in &records.batches {
+                            assert!(known.batches.contains(batch), "{} {partition}", topic.name);
+                        }
+                        partitions.push(records);
+                    }
+                    Err(error) => refused.push(error),
+                }
+            }
+            found.topics.insert(topic.name, partitions);
+        }
+        found.groups = Self::groups_of(log);
+        for (group, offsets) in &found.groups {
+            for (place, offset) in offsets {
+                assert!(whole.groups[group][place] >= *offset, "{group}");
+            }
+        }
+        found
+    }
+
+    /// What a log shows.
+    pub fn of(log: &Log) -> Result<Self> {
+        let mut model = Self::default();
+        for topic in log.topics() {
+            let mut partitions = Vec::new();
+            for partition in 0..topic.partitions {
+                partitions.push(Records::of(log, &topic.name, partition)?);
+            }
+            model.topics.insert(topic.name, partitions);
+        }
+        model.groups = Self::groups_of(log);
+        Ok(model)
+    }
+
+    fn groups_of(log: &Log) -> BTreeMap<String, BTreeMap<Place, i64>> {
+        let of = |group: String| {
+            let offsets = log.offsets_now(&group).into_iter();
+            let offsets = offsets.map(|(place, known)| (place, known.offset));
+            (group, offsets.collect())
+        };
+        log.groups().into_iter().map(of).collect()
+    }
+}
+
+impl Records {
+    fn of(log: &Log, topic: &str, partition: u32) -> Result<Self> {
+        let described = log.describe(topic, partition)?;
+        let mut records = Self {
+            start: described.log_start,
+            next: described.high_watermark,
+            batches: Vec::new(),
+        };
+        let mut offset = described.log_start;
+        while offset < described.high_watermark {
+            let read = log.read(topic, partition, offset, 1000, Isolation::ReadCommitted)?;
+            if read.batches.is_empty() {
+                // Nothing more is there after a repair.
+                break;
+            }
+            for batch in read.batches {
+                let base = i64::from_be_bytes(batch[..8].try_into().unwrap());
+                let count = i32::from_be_bytes(batch[57..61].try_into().unwrap());
+                offset = base + i64::from(count);
+                records.batches.push((base, offset, batch.slice(21..)));
+            }
+        }
+        Ok(records)
+    }
+}
+
+/// The log, the disk and the model.
+pub(super) struct World {
+    pub disk: Simulated,
+    pub options: Options,
+    pub log: Log,
+    pub committer: Committer,
+    pub keeper: Keeper,
+    /// The state after every frame; the first is the oldest that a crash may leave.
+    pub states: Vec<Model>,
+    /// The LSN of the first of these.
+    pub first: u64,
+    /// Numbers that make every value another.
+    serial: u64,
+    /// The batches of an idempotent producer, with the offsets that they got and the LSNs of their frames.
+    sent: Vec<(Bytes, i64, u64)>,
+    topics: u64,
+    /// The last LSN before the last round that wrote something.
+    pub before_last_round: u64,
+}
+
+/// A log that writes little and often.
+pub(super) fn options() -> Options {
+    let ids = Arc::new(AtomicU64::new(1));
+    let clock = Arc::new(AtomicI64::new(1_000_000));
+    let mut defaults = crate::log::TopicConfig::default();
+    defaults.set("segment.bytes", "2000").unwrap();
+    defaults.set("retention.ms", "-1").unwrap();
+    Options {
+        defaults,
+        wal_bytes: 3000,
+        cache_bytes: 500,
+        reserve_bytes: 0,
+        checkpoint_every: Duration::from_secs(3600),
+        retention_every: Duration::from_secs(3600),
+        clock: Arc::new(move || clock.fetch_add(1, Ordering::Relaxed)),
+        ids: Arc::new(move || Uuid::from_u128(u128::from(ids.fetch_add(1, Ordering::Relaxed)))),
+        ..Options::default()
+    }
+}
+
+impl World {
+    /// A new log with a topic of two partitions, all of it durable.
+    pub fn new() -> Self {
+        Self::with(options())
+    }
+
+    pub fn with(options: Options) -> Self {
+        let disk = Simulated::new();
+        let (log, committer, keeper) =
+            Log::open_stepped(Arc::new(disk.clone()), options.clone()).unwrap();
+        let mut world = Self {
+            disk,
+            options,
+            log,
+            committer,
+            keeper,
+            states: vec![Model::default()],
+            first: 0,
+            serial: 0,
+            sent: Vec::new(),
+            topics: 0,
+            before_last_round: 0,
+        };
+        world.log.submit_topic("t", 2, &[]).unwrap();
+        world.frame(|model| {
+            model
+                .topics
+                .insert("t".to_owned(), vec![Records::default(); 2]);
+        });
+        world.committer.round();
+        world.settle();
+        world
+    }
+
+    /// Takes note of what a frame does.
+    fn frame(&mut self, change: impl FnOnce(&mut Model)) {
+        let mut model = self.states.last().unwrap().clone();
+        change(&mut model);
+        self.states.push(model);
+    }
+
+    /// What is durable cannot be taken back.
+    pub fn settle(&mut self) {
+        let durable = self.log.durable_lsn();
+        let settled = (durable - self.first) as usize;
+        self.states.drain(..settled);
+        self.first = durable;
+    }
+
+    fn value(&mut self, length: usize) -> Vec<u8> {
+        self.serial += 1;
+        let mut value = format!("value {} ", self.serial).into_bytes();
+        value.resize(length.max(value.len()), self.serial as u8);
+        value
+    }
+
+    fn one(&mut self, length: usize) -> Bytes {
+        let (a, b) = (self.value(length), self.value(1));
+        match self.serial % 3 {
+            0 => batch(&[&a], None, 5),
+            _ => batch(&[&a, &b], None, 5),
+        }
+    }
+
+    /// Does one thing; an error is the log's.
+    pub fn act(&mut self, op: Op) -> Result<()> {
+        match op {
+            Op::Append(partition) => self.append("t", partition, 10)?,
+            Op::AppendLarge(partition) => self.append("t", partition, 1200)?,
+            Op::AppendInOrder => {
+                let value = self.value(10);
+                let batch = batch(&[&value], Some(By(7, 0, self.sent.len() as i32)), 5);
+                let pending = self.log.submit("t", 0, batch.clone(), Acks::Durable)?;
+                let lsn = self.first + self.states.len() as u64;
+                self.sent.push((batch.clone(), pending.base_offset(), lsn));
+                self.frame(|model| model.append("t", 0, &batch));
+            }
+            Op::AppendAgain => {
+                if let Some((batch, offset, _)) = self.sent.last().cloned() {
+                    let pending = self.log.submit("t", 0, batch, Acks::Durable)?;
+                    assert_eq!(pending.base_offset(), offset, "a batch that was sent again");
+                }
+            }
+            Op::CommitBatch => {
+                let outputs: Vec<Output> = (0..2)
+                    .map(|partition| Output {
+                        topic: "t".to_owned(),
+                        partition,
+                        batches: self.one(10),
+                    })
+                    .collect();
+                let offsets = self.offsets();
+                self.log
+                    .submit_batch(outputs.clone(), "flow", offsets.clone(), || true)?;
+                self.frame(|model| {
+                    for output in &outputs {
+                        model.append("t", output.partition, &output.batches);
+                    }
+                    model.commit("flow", &offsets);
+                });
+            }
+            Op::CommitOffsets => {
+                let offsets = self.offsets();
+                self.log.submit_offsets("group", offsets.clone(), || true)?;
+                self.frame(|model| model.commit("group", &offsets));
+            }
+            Op::DeleteRecords => {
+                let known = self.log.describe("t", 0)?;
+                let before = (known.log_start + known.high_watermark + 1) / 2;
+                let (start, reply) = self.log.submit_start("t", 0, before)?;
+                if reply.is_some() {
+                    self.frame(|model| {
+                        let records = &mut model.topics.get_mut("t").unwrap()[0];
+                        records.start = start;
+                        records.batches.retain(|(_, next, _)| *next > start);
+                    });
+                }
+            }
+            Op::CreateTopic => {
+                self.topics += 1;
+                let name = format!("more-{}", self.topics);
+                self.log
+                    .submit_topic(&name, 1, &[("segment.bytes", "100")])?;
+                self.frame(|model| {
+                    model.topics.insert(name.clone(), vec![Records::default()]);
+                });
+                self.append(&name, 0, 10)?;
+            }
+            Op::DeleteTopic => {
+                let last = self.states.last().unwrap().topics.keys();
+                if let Some(name) = last.filter(|name| *name != "t").max().cloned() {
+                    self.log.submit_delete(&name)?;
+                    self.frame(|model| {
+                        model.topics.remove(&name);
+                    });
+                }
+            }
+            Op::Round => {
+                let before = self.log.durable_lsn();
+                if self.committer.round() {
+                    self.before_last_round = before;
+                }
+                self.log.check()?;
+            }
+            Op::Lay => {
+                let _ = self.keeper.lay();
+                self.log.check()?;
+            }
+            Op::Checkpoint => {
+                self.keeper.checkpoint();
+                self.log.check()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, topic: &str, partition: u32, length: usize) -> Result<()> {
+        let batch = self.one(length);
+        let _pending = self
+            .log
+            .submit(topic, partition, batch.clone(), Acks::Durable)?;
+        self.frame(|model| model.append(topic, partition, &batch));
+        Ok(())
+    }
+
+    fn offsets(&mut self) -> Offsets {
+        self.serial += 1;
+        let committed = Committed::at(self.serial as i64);
+        [(("t".to_owned(), 0), committed)].into()
+    }
+
+    /// Opens what a crash left and holds it against the model.
+    pub fn recover(&self, left: &Simulated) -> Result<Recovered> {
+        let (log, committer, keeper) =
+            Log::open_stepped(Arc::new(left.clone()), self.options.clone())?;
+        let found = Model::of(&log)?;
+        let settled = (self.log.durable_lsn() - self.first) as usize;
+        let at = log.durable_lsn().checked_sub(self.first);
+        let state = at.and_then(|at| self.states.get(at as usize));
+        assert!(
+            at.is_some_and(|at| at as usize >= settled),
+            "recovered frame {} of {}..={}",
+            log.durable_lsn(),
+            self.log.durable_lsn(),
+            self.first + self.states.len() as u64 - 1,
+        );
+        assert_eq!(
+            state,
+            Some(&found),
+            "the state after frame {}",
+            log.durable_lsn()
+        );
+        if let Some((batch, offset, lsn)) = self.sent.last() {
+            let again = log.submit("t", 0, batch.clone(), Acks::Durable);
+            let durable = log.durable_lsn();
+            let lost = self.sent.iter().filter(|(_, _, lsn)| *lsn > durable);
+            match again {
+                again if *lsn <= durable => {
+                    assert_eq!(again?.base_offset(), *offset, "a batch that was sent again");
+                }
+                // The producer's first batch may have any sequence, any other has to follow.
+                again if lost.count() == 1 || self.sent[0].2 > durable => {
+                    assert_eq!(again?.base_offset(), found.topics["t"][0].next);
+                }
+                again => assert!(matches!(again, Err(Error::OutOfOrderSequence { .. }))),
+            }
+        }
+        Ok(Recovered {
+            log,
+            committer,
+            keeper,
+        })
+    }
+
+    /// Goes on with what a crash left.
+    pub fn go_on(&mut self, left: Simulated) -> Result<()> {
+        // What is held against the model changes it: a batch may be sent again.
+        self.recover(&left.copy())?;
+        let (log, committer, keeper) =
+            Log::open_stepped(Arc::new(left.clone()), self.options.clone())?;
+        let at = (log.durable_lsn() - self.first) as usize;
+        self.states.truncate(at + 1);
+        self.states.drain(..at);
+        self.first = log.durable_lsn();
+        self.sent.retain(|(_, _, lsn)| *lsn <= self.first);
+        (self.disk, self.log) = (left, log);
+        (self.committer, self.keeper) = (committer, keeper);
+        Ok(())
+    }
+}
+
+/// A log that was opened after a crash.
+pub(super) struct Recovered {
+    pub log: Log,
+    pub committer: Committer,
+    pub keeper: Keeper,
+}
+
+impl Model {
+    fn commit(&mut self, group: &str, offsets: &Offsets) {
+        let kept = self.groups.entry(group.to_owned()).or_default();
+        for (place, committed) in offsets {
+            kept.insert(place.clone(), committed.offset);
+        }
+    }
+}

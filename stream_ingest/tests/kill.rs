@@ -1,0 +1,282 @@
+//! A process that writes with `acks=all` is killed in the middle of it, again and again: everything that it was told is
+//! durable is there, at the offset that it was told, in order, and no offset ever has another value.
+//!
+//! The program that is killed is this test itself, started with `ESCALA_LOG_WRITER` set to the folder. It prints every
+//! acknowledgement; this side keeps them, outside of the folder. `ESCALA_LOG_KILLS` sets the number of cycles.
+
+#![cfg(unix)]
+
+use bytes::Bytes;
+use escala_stream_ingest::log::disk::Folder;
+use escala_stream_ingest::log::{Acks, Committed, Isolation, Log, Options, Output, TopicConfig};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+const PARTITIONS: u32 = 3;
+
+fn options() -> Options {
+    let mut defaults = TopicConfig::default();
+    defaults.set("segment.bytes", "200000").unwrap();
+    Options {
+        defaults,
+        wal_bytes: 1 << 20,
+        cache_bytes: 1 << 20,
+        checkpoint_bytes: 500_000,
+        checkpoint_every: Duration::from_millis(20),
+        reserve_bytes: 1 << 20,
+        ..Options::default()
+    }
+}
+
+/// A batch of one record of a producer.
+fn batch(value: &[u8], producer: i64, sequence: i32) -> Bytes {
+    let mut record = vec![0, 0, 0, 1];
+    varint(&mut record, value.len() as u64);
+    record.extend(value);
+    record.push(0);
+    let mut summed = Vec::new();
+    summed.extend(0i16.to_be_bytes());
+    summed.extend(0i32.to_be_bytes());
+    summed.extend(1000i64.to_be_bytes());
+    summed.extend(1000i64.to_be_bytes());
+    summed.extend(producer.to_be_bytes());
+    summed.extend(if producer < 0 { -1i16 } else { 0 }.to_be_bytes());
+    summed.extend(sequence.to_be_bytes());
+    summed.extend(1i32.to_be_bytes());
+    varint(&mut summed, record.len() as u64);
+    summed.extend(record);
+    let mut batch = Vec::new();
+    batch.extend(0i64.to_be_bytes());
+    batch.extend((summed.len() as i32 + 9).to_be_bytes());
+    batch.extend((-1i32).to_be_bytes());
+    batch.push(2);
+    batch.extend(crc32c::crc32c(&summed).to_be_bytes());
+    batch.extend(summed);
+    batch.into()
+}
+
+fn varint(out: &mut Vec<u8>, value: u64) {
+    let mut value = value << 1;
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// The value in a batch of [`batch`].
+fn value(batch: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&batch[61..]);
+    let from = text.find('<').unwrap();
+    text[from..=text.find('>').unwrap()].to_owned()
+}
+
+/// Writes until it is killed: `PARTITIONS` idempotent producers, and a flow that commits outputs with offsets.
+fn write(folder: &str) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let log = Log::open(Arc::new(Folder::open(folder).unwrap()), options()).unwrap();
+        for topic in ["in", "out"] {
+            if log.topic(topic).is_err() {
+                log.create_topic(topic, PARTITIONS, &[]).await.unwrap();
+            }
+        }
+        let mut tasks = Vec::new();
+        for partition in 0..PARTITIONS {
+            let log = log.clone();
+            let producer = log.init_producer_id().await.unwrap();
+            tasks.push(tokio::spawn(async move {
+                for sequence in 0.. {
+                    let text = format!(
+                        "<{producer} {sequence}>{}",
+                        "x".repeat(sequence as usize % 700)
+                    );
+                    let batch = batch(text.as_bytes(), producer, sequence);
+                    let done = log
+                        .append("in", partition, batch, Acks::Durable)
+                        .await
+                        .unwrap();
+                    say(format!(
+                        "in {partition} {} <{producer} {sequence}>",
+                        done.base_offset
+                    ));
+                }
+            }));
+        }
+        let flow = log.clone();
+        tasks.push(tokio::spawn(async move {
+            let place = ("in".to_owned(), 0);
+            loop {
+                let before = flow.offsets("flow").await.unwrap();
+                let next = before.get(&place).map_or(0, |known| known.offset) + 1;
+                let outputs = (0..PARTITIONS)
+                    .map(|partition| Output {
+                        topic: "out".to_owned(),
+                        partition,
+                        batches: batch(format!("<{next}>").as_bytes(), -1, -1),
+                    })
+                    .collect();
+                let offsets = [(place.clone(), Committed::at(next))].into();
+                flow.commit_batch(outputs, "flow", offsets, || true)
+                    .await
+                    .unwrap();
+                say(format!("flow {next}"));
+            }
+        }));
+        for task in tasks {
+            task.await.unwrap();
+        }
+    });
+}
+
+fn say(line: String) {
+    let mut out = std::io::stdout().lock();
+    // The other side may be gone; then this process is about to be, too.
+    let _ = writeln!(out, "ack {line}").and_then(|()| out.flush());
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
+    if let Ok(folder) = std::env::var("ESCALA_LOG_WRITER") {
+        write(&folder);
+        return;
+    }
+    let cycles = std::env::var("ESCALA_LOG_KILLS")
+        .ok()
+        .and_then(|set| set.parse().ok())
+        .unwrap_or(10);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    // By topic, partition and offset; every value that was ever seen or acknowledged there.
+    let mut values: BTreeMap<(String, u32, i64), String> = BTreeMap::new();
+    let (mut flow, mut acknowledged) = (0, 0);
+    for cycle in 0..cycles {
+        let mut writer = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "nothing_acknowledged_is_lost_when_the_process_is_killed",
+            ])
+            .arg("--nocapture")
+            .env("ESCALA_LOG_WRITER", &path)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Killed after so many acknowledgements, another number each time.
+        let kill_at = 50 + cycle * 397 % 1500;
+        let mut killed = false;
+        let mut lines = 0;
+        for line in BufReader::new(writer.stdout.take().unwrap()).lines() {
+            // The last line may have been cut.
+            let Ok(line) = line else { break };
+            let Some(ack) = line.strip_prefix("ack ") else {
+                continue;
+            };
+            let words: Vec<&str> = ack.splitn(4, ' ').collect();
+            match words[..] {
+                ["in", partition, offset, value] if value.ends_with('>') => {
+                    let place = (
+                        "in".to_owned(),
+                        partition.parse().unwrap(),
+                        offset.parse().unwrap(),
+                    );
+                    let before = values.insert(place.clone(), value.to_owned());
+                    assert!(before.is_none_or(|before| before == value), "{place:?}");
+                    acknowledged += 1;
+                }
+                ["flow", next] => flow = flow.max(next.parse().unwrap_or(0)),
+                _ => continue,
+            }
+            lines += 1;
+            if lines == kill_at && !killed {
+                writer.kill().unwrap();
+                killed = true;
+            }
+        }
+        assert!(
+            killed,
+            "the writer ended by itself: {}",
+            writer.wait().unwrap()
+        );
+        writer.wait().unwrap();
+        hold(&path, &mut values, flow);
+    }
+    println!("{cycles} kills, {acknowledged} acknowledged appends, {flow} commits");
+    assert!(acknowledged > cycles * 20 && flow > 0);
+}
+
+/// Reads everything and holds it against what was acknowledged or seen before.
+fn hold(path: &std::path::Path, values: &mut BTreeMap<(String, u32, i64), String>, flow: i64) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let log = Log::open(Arc::new(Folder::open(path).unwrap()), options()).unwrap();
+    let mut ends = Vec::new();
+    for topic in ["in", "out"] {
+        for partition in 0..PARTITIONS {
+            let mut offset = 0;
+            let mut last: BTreeMap<String, i64> = BTreeMap::new();
+            loop {
+                let read = log
+                    .read(topic, partition, offset, 1 << 20, Isolation::ReadCommitted)
+                    .unwrap();
+                for batch in &read.batches {
+                    assert_eq!(
+                        batch[..8],
+                        offset.to_be_bytes(),
+                        "offsets follow each other"
+                    );
+                    let value = value(batch);
+                    let place = (topic.to_owned(), partition, offset);
+                    let before = values.insert(place.clone(), value.clone());
+                    assert!(
+                        before.is_none_or(|before| before == value),
+                        "{place:?} is {value}"
+                    );
+                    if topic == "in" {
+                        let (producer, sequence) =
+                            value[1..value.len() - 1].split_once(' ').unwrap();
+                        let sequence: i64 = sequence.parse().unwrap();
+                        let before = last.insert(producer.to_owned(), sequence);
+                        assert_eq!(before.unwrap_or(-1) + 1, sequence, "{place:?}");
+                    }
+                    offset += 1;
+                }
+                if read.batches.is_empty() {
+                    assert_eq!(offset, read.high_watermark);
+                    break;
+                }
+            }
+            let known = values.range((topic.to_owned(), partition, offset)..);
+            let mut lost =
+                known.take_while(|((name, index, _), _)| name == topic && *index == partition);
+            assert_eq!(lost.next(), None, "{topic} {partition} ends at {offset}");
+            if topic == "out" {
+                ends.push(offset);
+            }
+        }
+    }
+    let committed = runtime.block_on(log.offsets("flow")).unwrap();
+    let committed = committed
+        .get(&("in".to_owned(), 0))
+        .map_or(0, |known| known.offset);
+    assert!(committed >= flow, "{committed} {flow}");
+    assert_eq!(
+        ends, [committed; PARTITIONS as usize],
+        "outputs and offsets go together"
+    );
+    // As a process that is killed does, sometimes: no orderly end.
+    if committed % 2 == 0 {
+        runtime.block_on(log.close()).unwrap();
+    }
+    drop(log);
+    while Folder::open(path).is_err() {
+        std::thread::yield_now();
+    }
+}
