@@ -1,4 +1,5 @@
-//! A broker over a folder: `cargo run --release -p escala-stream-ingest --example broker -- FOLDER ADDRESS`.
+//! A broker alone, for trying it with tools that are not among its tests:
+//! `cargo run --release -p escala-stream-ingest --example broker -- FOLDER ADDRESS`.
 
 use escala_stream_ingest::{broker, log};
 use std::sync::Arc;
@@ -19,10 +20,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..broker::Options::default()
     };
     options.groups.initial_delay = std::time::Duration::ZERO;
-    let stop = async {
-        // Without a signal to wait for there is nothing that ends this.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending().await
+    let failing = log.clone();
+    let stop = async move {
+        tokio::select! {
+            // Only opening it again tells what the disk kept.
+            error = failing.failed() => eprintln!("{error}"),
+            _ = tokio::signal::ctrl_c() => {}
         }
     };
     broker::serve(listener, log.clone(), options, stop).await;
