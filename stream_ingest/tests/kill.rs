@@ -6,7 +6,10 @@
 
 #![cfg(unix)]
 
-use bytes::Bytes;
+#[path = "common/batch.rs"]
+mod common;
+
+use common::batch_of;
 use escala_stream_ingest::log::disk::Folder;
 use escala_stream_ingest::log::{Acks, Committed, Isolation, Log, Options, Output, TopicConfig};
 use std::collections::BTreeMap;
@@ -31,47 +34,11 @@ fn options() -> Options {
     }
 }
 
-/// A batch of one record of a producer.
-fn batch(value: &[u8], producer: i64, sequence: i32) -> Bytes {
-    let mut record = vec![0, 0, 0, 1];
-    varint(&mut record, value.len() as u64);
-    record.extend(value);
-    record.push(0);
-    let mut summed = Vec::new();
-    summed.extend(0i16.to_be_bytes());
-    summed.extend(0i32.to_be_bytes());
-    summed.extend(1000i64.to_be_bytes());
-    summed.extend(1000i64.to_be_bytes());
-    summed.extend(producer.to_be_bytes());
-    summed.extend(if producer < 0 { -1i16 } else { 0 }.to_be_bytes());
-    summed.extend(sequence.to_be_bytes());
-    summed.extend(1i32.to_be_bytes());
-    varint(&mut summed, record.len() as u64);
-    summed.extend(record);
-    let mut batch = Vec::new();
-    batch.extend(0i64.to_be_bytes());
-    batch.extend((summed.len() as i32 + 9).to_be_bytes());
-    batch.extend((-1i32).to_be_bytes());
-    batch.push(2);
-    batch.extend(crc32c::crc32c(&summed).to_be_bytes());
-    batch.extend(summed);
-    batch.into()
-}
-
-fn varint(out: &mut Vec<u8>, value: u64) {
-    let mut value = value << 1;
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-/// The value in a batch of [`batch`].
+/// The value in a batch of one record.
 fn value(batch: &[u8]) -> String {
     let text = String::from_utf8_lossy(&batch[61..]);
-    let from = text.find('<').unwrap();
-    text[from..=text.find('>').unwrap()].to_owned()
+    let from = text.rfind('<').unwrap();
+    text[from..=text.rfind('>').unwrap()].to_owned()
 }
 
 /// Writes until it is killed: `PARTITIONS` idempotent producers, and a flow that commits outputs with offsets.
@@ -98,7 +65,7 @@ fn write(folder: &str) {
                         "<{producer} {sequence}>{}",
                         "x".repeat(sequence as usize % 700)
                     );
-                    let batch = batch(text.as_bytes(), producer, sequence);
+                    let batch = batch_of(&[text.as_bytes()], producer, sequence, 1000);
                     let done = log
                         .append("in", partition, batch, Acks::Durable)
                         .await
@@ -120,7 +87,7 @@ fn write(folder: &str) {
                     .map(|partition| Output {
                         topic: "out".to_owned(),
                         partition,
-                        batches: batch(format!("<{next}>").as_bytes(), -1, -1),
+                        batches: batch_of(&[format!("<{next}>").as_bytes()], -1, -1, 1000),
                     })
                     .collect();
                 let offsets = [(place.clone(), Committed::at(next))].into();
@@ -271,7 +238,7 @@ fn hold(path: &std::path::Path, values: &mut BTreeMap<(String, u32, i64), String
         ends, [committed; PARTITIONS as usize],
         "outputs and offsets go together"
     );
-    // As a process that is killed does, sometimes: no orderly end.
+    // Every other time in order.
     if committed % 2 == 0 {
         runtime.block_on(log.close()).unwrap();
     }

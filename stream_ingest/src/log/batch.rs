@@ -255,3 +255,179 @@ fn varint(bytes: &mut &[u8]) -> Option<i64> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::testing::{By, batch, sum};
+
+    const NOW: i64 = 1_800_000_000_000;
+
+    struct Golden {
+        name: &'static str,
+        numbers: Vec<i64>,
+        records: Vec<(i64, i64)>,
+        bytes: Vec<u8>,
+    }
+
+    /// What kafka-python encodes and reads: `tests/golden/make_batches.py`.
+    fn golden() -> Vec<Golden> {
+        let lines = include_str!("../../tests/golden/batches.txt").lines();
+        lines
+            .map(|line| {
+                let words: Vec<&str> = line.split(' ').collect();
+                let number = |text: &str| text.parse().unwrap();
+                let hex = words[8];
+                Golden {
+                    name: words[0],
+                    numbers: words[1..7].iter().map(|text| number(text)).collect(),
+                    records: words[7]
+                        .split(',')
+                        .map(|record| record.split_once(':').unwrap())
+                        .map(|(offset, time)| (number(offset), number(time)))
+                        .collect(),
+                    bytes: (0..hex.len() / 2)
+                        .map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap())
+                        .collect(),
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn heads_say_what_kafka_python_reads() {
+        for golden in golden() {
+            let head = Head::read(&golden.bytes).unwrap();
+            let read = [
+                head.base_timestamp,
+                head.max_timestamp,
+                head.producer,
+                head.producer_epoch.into(),
+                head.base_sequence.into(),
+                head.last_offset_delta.into(),
+            ];
+            assert_eq!(read[..], golden.numbers, "{}", golden.name);
+            assert_eq!(head.count as usize, golden.records.len());
+            assert!(intact(&golden.bytes, &head), "{}", golden.name);
+        }
+    }
+
+    #[test]
+    fn what_kafka_python_sends_is_taken_and_only_offset_and_epoch_change() {
+        for golden in golden() {
+            let checked = check(&golden.bytes, &TopicConfig::default(), NOW);
+            if golden.name == "transactional" {
+                assert!(matches!(checked, Err(Error::BatchInvalid(_))));
+                continue;
+            }
+            let (_, placed) = checked.unwrap().remove(0).place(77, 5);
+            assert_eq!(placed[..8], 77i64.to_be_bytes());
+            assert_eq!(placed[8..12], golden.bytes[8..12]);
+            assert_eq!(placed[12..16], 5i32.to_be_bytes());
+            assert_eq!(placed[16..], golden.bytes[16..], "{}", golden.name);
+        }
+    }
+
+    #[test]
+    fn times_are_found_where_kafka_python_sees_them() {
+        for golden in golden().iter().filter(|golden| golden.name != "gzip") {
+            let head = Head::read(&golden.bytes).unwrap();
+            for (_, wanted) in &golden.records {
+                let first = golden.records.iter().find(|(_, time)| time >= wanted);
+                let found = find_time(&golden.bytes, &head, |time| time >= *wanted);
+                assert_eq!(found, first.copied(), "{} {wanted}", golden.name);
+            }
+            assert_eq!(
+                find_time(&golden.bytes, &head, |time| time > head.max_timestamp),
+                None
+            );
+        }
+    }
+
+    #[test]
+    fn the_logs_time_changes_the_sum_with_it() {
+        let mut config = TopicConfig::default();
+        config
+            .set("message.timestamp.type", "LogAppendTime")
+            .unwrap();
+        for golden in golden()
+            .iter()
+            .filter(|golden| golden.name != "transactional")
+        {
+            let (head, placed) = check(&golden.bytes, &config, NOW)
+                .unwrap()
+                .remove(0)
+                .place(0, 0);
+            assert_eq!(Head::read(&placed), Some(head));
+            assert!(intact(&placed, &head));
+            assert_eq!(
+                (head.attributes & LOG_APPEND_TIME, head.max_timestamp),
+                (8, NOW)
+            );
+        }
+    }
+
+    #[test]
+    fn no_byte_can_change_unseen() {
+        let config = TopicConfig::default();
+        for golden in golden().iter().filter(|golden| golden.bytes.len() < 2000) {
+            for at in (8..12).chain(16..golden.bytes.len()) {
+                for bit in 0..8 {
+                    let mut bytes = golden.bytes.clone();
+                    bytes[at] ^= 1 << bit;
+                    assert!(check(&bytes, &config, NOW).is_err(), "{} {at}", golden.name);
+                }
+            }
+            for end in 0..golden.bytes.len() {
+                assert!(check(&golden.bytes[..end], &config, NOW).is_err(), "{end}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_producer_may_not_write_is_refused() {
+        let refused = |at: usize, bytes: &[u8]| {
+            let mut changed = batch(&[b"a", b"b"], Some(By(1, 0, 0)), 5).to_vec();
+            changed[at..at + bytes.len()].copy_from_slice(bytes);
+            sum(&mut changed);
+            let Err(error) = check(&changed, &TopicConfig::default(), NOW) else {
+                panic!("{at} {bytes:?}");
+            };
+            error
+        };
+        let invalid = |at, bytes: &[u8]| {
+            let error = refused(at, bytes);
+            assert!(matches!(error, Error::BatchInvalid(_)), "{at}: {error}");
+        };
+        assert!(matches!(refused(16, &[1]), Error::BatchFormat(1)));
+        // Control, transactional, LogAppendTime, a compression that is not known.
+        for attributes in [1 << 5, 1 << 4, 1 << 3, 5i16] {
+            invalid(21, &attributes.to_be_bytes());
+        }
+        // A count or last offset that is not that of the records.
+        for count in [0, -1, 1, 3, i32::MAX] {
+            invalid(57, &count.to_be_bytes());
+        }
+        invalid(23, &0i32.to_be_bytes());
+        invalid(51, &(-1i16).to_be_bytes());
+        invalid(53, &(-1i32).to_be_bytes());
+        // The length of the first record.
+        invalid(61, &[0x7e]);
+        let mut config = TopicConfig::default();
+        config.set("max.message.bytes", "100").unwrap();
+        let large = batch(&[&[0; 100]], None, 5);
+        let error = check(&large, &config, NOW).err();
+        assert!(matches!(error, Some(Error::TooLarge { most: 100, .. })));
+        assert!(matches!(
+            check(&[], &config, NOW),
+            Err(Error::BatchInvalid(_))
+        ));
+    }
+
+    #[test]
+    fn sequences_go_on_at_zero() {
+        let mut bytes = batch(&[b"a", b"b", b"c"], Some(By(1, 0, i32::MAX - 1)), 5).to_vec();
+        sum(&mut bytes);
+        assert_eq!(Head::read(&bytes).unwrap().last_sequence(), 0);
+    }
+}

@@ -41,6 +41,48 @@ impl Drop for Handle {
     }
 }
 
+/// The threads of a log.
+const THREADS: usize = 2;
+
+/// A thread of the log. When it ends it lets go of the log and says so; when it panics, it stops the log, so that nobody
+/// waits for what will not happen.
+struct Thread {
+    shared: Option<Arc<Shared>>,
+    ended: Arc<watch::Sender<usize>>,
+}
+
+impl Thread {
+    fn start(
+        name: &str,
+        shared: &Arc<Shared>,
+        work: impl FnOnce() + Send + 'static,
+    ) -> std::io::Result<()> {
+        let thread = Self {
+            shared: Some(shared.clone()),
+            ended: shared.ended.clone(),
+        };
+        std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                let _thread = thread;
+                work();
+            })?;
+        Ok(())
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        if let Some(shared) = self.shared.take()
+            && std::thread::panicking()
+        {
+            let error = std::io::Error::other("a thread of the log panicked");
+            shared.fail("go on", &error);
+        }
+        self.ended.send_modify(|ended| *ended += 1);
+    }
+}
+
 /// An append that has its offset and waits to be acknowledged.
 #[must_use = "an append is acknowledged by `done`"]
 pub struct Pending {
@@ -116,10 +158,9 @@ impl Log {
     /// without what is lost.
     pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Self> {
         let (log, committer, keeper) = Self::open_stepped(disk, options)?;
-        let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
-        let started = thread("escala-wal")
-            .spawn(move || committer.run())
-            .and_then(|_| thread("escala-segments").spawn(move || keeper.run()));
+        let shared = log.shared();
+        let started = Thread::start("escala-wal", shared, move || committer.run())
+            .and_then(|()| Thread::start("escala-segments", shared, move || keeper.run()));
         started.map_err(super::error::io("start a thread for", "the log"))?;
         Ok(log)
     }
@@ -139,14 +180,15 @@ impl Log {
         &self.0.0
     }
 
-    /// Waits for what was appended, makes a checkpoint and ends the threads; nothing can be changed from the call on.
+    /// Waits for what was appended, makes a checkpoint and ends the threads; nothing can be changed from the call on. When
+    /// the last handle is gone too, the folder can be opened again.
     pub async fn close(&self) -> Result<()> {
         let shared = self.shared();
         shared.sequencer.lock().close();
         shared.queued.notify_all();
         let mut ended = shared.ended.subscribe();
         ended
-            .wait_for(|ended| *ended)
+            .wait_for(|ended| *ended == THREADS)
             .await
             .map_err(|_| Error::Closed)?;
         shared.check()

@@ -55,7 +55,6 @@ impl Keeper {
                 self.rest(laid.is_err());
             }
         }
-        self.shared.ended.send_replace(true);
     }
 
     fn rest(&self, paused: bool) {

@@ -213,3 +213,135 @@ impl Producer {
         producer
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::testing::{By, batch};
+
+    fn head(epoch: i16, sequence: i32, count: usize) -> Head {
+        let values = vec![&b"v"[..]; count];
+        Head::read(&batch(&values, Some(By(9, epoch, sequence)), 5)).unwrap()
+    }
+
+    /// Appends at an offset; gives the offset at which it is, as Kafka would answer.
+    fn append(producers: &mut Producers, head: Head, offset: i64) -> Result<i64> {
+        match producers.check([head].iter())? {
+            Some((seen, _)) => Ok(seen.base_offset),
+            None => {
+                producers.record(&head, offset, offset);
+                Ok(offset)
+            }
+        }
+    }
+
+    #[test]
+    fn a_batch_that_is_sent_again_has_its_first_offset() {
+        let mut known = Producers::default();
+        for i in 0..7 {
+            assert_eq!(
+                append(&mut known, head(0, i * 2, 2), 100 + i64::from(i)).unwrap(),
+                100 + i64::from(i)
+            );
+        }
+        // The last five are known, in any order; what is older is out of order.
+        for i in [2, 6, 4, 3, 5] {
+            let again = append(&mut known, head(0, i * 2, 2), 500).unwrap();
+            assert_eq!(again, 100 + i64::from(i));
+        }
+        for i in [0, 1] {
+            let old = append(&mut known, head(0, i * 2, 2), 500);
+            assert!(matches!(
+                old,
+                Err(Error::OutOfOrderSequence { expected: 14, .. })
+            ));
+        }
+        // The same first sequence with another number of records is no repetition.
+        let other = append(&mut known, head(0, 12, 1), 500);
+        assert!(matches!(other, Err(Error::OutOfOrderSequence { .. })));
+    }
+
+    #[test]
+    fn sequences_follow_each_other() {
+        let mut known = Producers::default();
+        // Nothing is known: any sequence may be the first.
+        append(&mut known, head(0, 40, 1), 0).unwrap();
+        for sequence in [42, 0, 39] {
+            let gap = append(&mut known, head(0, sequence, 1), 1);
+            assert!(matches!(
+                gap,
+                Err(Error::OutOfOrderSequence { expected: 41, .. })
+            ));
+        }
+        append(&mut known, head(0, 41, 1), 1).unwrap();
+    }
+
+    #[test]
+    fn after_the_largest_sequence_comes_zero() {
+        let mut known = Producers::default();
+        append(&mut known, head(0, i32::MAX - 1, 2), 0).unwrap();
+        append(&mut known, head(0, 0, 1), 2).unwrap();
+        let mut known = Producers::default();
+        append(&mut known, head(0, i32::MAX, 3), 0).unwrap();
+        append(&mut known, head(0, 2, 1), 3).unwrap();
+    }
+
+    #[test]
+    fn a_new_epoch_begins_at_zero_and_ends_the_old() {
+        let mut known = Producers::default();
+        append(&mut known, head(3, 0, 1), 0).unwrap();
+        let skipped = append(&mut known, head(4, 1, 1), 1);
+        assert!(matches!(
+            skipped,
+            Err(Error::OutOfOrderSequence { expected: 0, .. })
+        ));
+        append(&mut known, head(4, 0, 1), 1).unwrap();
+        let fenced = append(&mut known, head(3, 1, 1), 2);
+        assert!(matches!(
+            fenced,
+            Err(Error::ProducerEpoch {
+                current: 4,
+                got: 3,
+                ..
+            })
+        ));
+        // Also what would be a repetition in the old epoch.
+        let fenced = append(&mut known, head(3, 0, 1), 2);
+        assert!(matches!(fenced, Err(Error::ProducerEpoch { .. })));
+    }
+
+    #[test]
+    fn several_batches_are_new_or_repeated_together() {
+        let mut known = Producers::default();
+        let (a, b, c) = (head(0, 0, 2), head(0, 2, 1), head(0, 3, 1));
+        assert!(known.check([a, b].iter()).unwrap().is_none());
+        assert!(matches!(
+            known.check([a, c].iter()),
+            Err(Error::OutOfOrderSequence { .. })
+        ));
+        known.record(&a, 10, 0);
+        known.record(&b, 12, 0);
+        let (first, last) = known.check([a, b].iter()).unwrap().unwrap();
+        assert_eq!((first.base_offset, last.last_offset), (10, 12));
+        assert!(matches!(
+            known.check([b, c].iter()),
+            Err(Error::DuplicateSequence { .. })
+        ));
+    }
+
+    #[test]
+    fn those_that_were_silent_are_forgotten_and_the_rest_is_kept_as_bytes() {
+        let mut known = Producers::default();
+        append(&mut known, head(0, 5, 1), 7).unwrap();
+        let mut bytes = Vec::new();
+        known.encode(&mut bytes);
+        assert_eq!(Producers::decode(&mut Take(&bytes)), Some(known.clone()));
+        for end in 0..bytes.len() {
+            assert_eq!(Producers::decode(&mut Take(&bytes[..end])), None);
+        }
+        known.expire(7);
+        assert!(append(&mut known, head(0, 9, 1), 8).is_err());
+        known.expire(8);
+        append(&mut known, head(0, 9, 1), 8).unwrap();
+    }
+}

@@ -51,8 +51,8 @@ pub(crate) struct Shared {
     pub durable: watch::Sender<u64>,
     /// Why the log takes nothing more.
     pub failure: watch::Sender<Option<Error>>,
-    /// The threads have ended.
-    pub ended: watch::Sender<bool>,
+    /// How many of the threads have ended, and let go of the disk.
+    pub ended: Arc<watch::Sender<usize>>,
     /// Changed when there may be room again, or no hope of it.
     pub room: watch::Sender<()>,
     /// Bytes that wait for the disk.
@@ -85,7 +85,7 @@ impl Shared {
             groups: RwLock::new(groups),
             durable: watch::Sender::new(durable),
             failure: watch::Sender::new(None),
-            ended: watch::Sender::new(false),
+            ended: Arc::new(watch::Sender::new(0)),
             room: watch::Sender::new(()),
             waiting,
             full: AtomicBool::new(false),

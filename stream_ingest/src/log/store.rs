@@ -15,7 +15,7 @@ use super::wal;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use uuid::Uuid;
 
 /// Files with unsynced bytes after which a checkpoint is made, so that not too many are open.
@@ -46,7 +46,8 @@ pub(crate) struct Store {
     pub since: u64,
     /// The LSN of the last checkpoint.
     pub checkpointed: u64,
-    recent: VecDeque<(Arc<Live>, usize)>,
+    /// Batches in memory, the oldest first; a partition that was deleted has let go of its own.
+    recent: VecDeque<(Weak<Live>, usize)>,
     cached: usize,
 }
 
@@ -242,7 +243,7 @@ impl Store {
                 partition.appended(&head, at);
                 self.since += batch.len() as u64;
                 if let Some(live) = live {
-                    self.recent.push_back((live.clone(), batch.len()));
+                    self.recent.push_back((Arc::downgrade(live), batch.len()));
                     self.cached += batch.len();
                 }
             }
@@ -254,7 +255,9 @@ impl Store {
             let Some((live, bytes)) = self.recent.pop_front() else {
                 break;
             };
-            live.forget_oldest();
+            if let Some(live) = live.upgrade() {
+                live.forget_oldest();
+            }
             self.cached -= bytes;
         }
         Ok(())

@@ -266,23 +266,21 @@ impl Live {
         Ok(hit.map(found))
     }
 
-    /// The largest time of a record that is visible.
+    /// The record with the largest time.
     pub fn max_time(&self, files: &Files) -> Result<Option<Found>> {
-        let largest = {
+        let (mut largest, segments, log_start) = {
             let state = self.state.lock();
-            let laid = state.laid;
             let recent = state
                 .recent
                 .iter()
-                .filter(|recent| recent.base >= laid)
+                .filter(|recent| recent.base >= state.laid && recent.last >= state.log_start)
                 .filter_map(|recent| Head::read(&recent.bytes))
                 .map(|head| head.max_timestamp);
-            let segments = state
-                .segments
-                .iter()
-                .filter_map(|segment| segment.max_timestamp());
-            recent.chain(segments).max()
+            (recent.max(), state.segments.clone(), state.log_start)
         };
+        for segment in segments {
+            largest = largest.max(segment.max_time_from(files, log_start)?);
+        }
         match largest {
             Some(largest) => self.find_time(files, |time| time >= largest),
             None => Ok(None),

@@ -203,6 +203,23 @@ impl Segment {
         Ok(None)
     }
 
+    /// The largest time of the batches that have records from this offset on.
+    pub fn max_time_from(&self, files: &Files, from: i64) -> Result<Option<i64>> {
+        if from <= self.base {
+            return Ok(self.max_timestamp());
+        }
+        let (extent, entry) = self.look_up(files, |index| index.of_offset(from))?;
+        let mut walk = Walk::new(self, files, entry, extent)?;
+        let mut largest = None;
+        while let Some((_, head)) = walk.head()? {
+            if head.last_offset() >= from {
+                largest = largest.max(Some(head.max_timestamp));
+            }
+            walk.skip(&head);
+        }
+        Ok(largest)
+    }
+
     /// Reads every batch that can be read, and gives where damage is.
     pub fn scan(&self, files: &Files, mut each: impl FnMut(Head, Bytes)) -> Vec<Error> {
         let mut damages = Vec::new();

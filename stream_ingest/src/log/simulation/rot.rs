@@ -113,9 +113,9 @@ fn path_of(error: &Error) -> &str {
     }
 }
 
-/// Every byte of every file of a closed log, flipped.
+/// Bytes of every file of a closed log, flipped.
 #[test]
-fn every_flipped_byte_of_a_closed_log_is_harmless_or_told() {
+fn flipped_bytes_of_a_closed_log_are_harmless_or_told() {
     let (world, model) = closed();
     assert!(matches!(
         open(&world, &world.disk.copy(), &model),
@@ -127,8 +127,13 @@ fn every_flipped_byte_of_a_closed_log_is_harmless_or_told() {
             .is_empty()
     );
     let (mut flips, mut told) = (0, 0);
+    // Every fifth byte, unless all are asked for.
+    let step = match std::env::var_os("ESCALA_LOG_EVERY_BYTE") {
+        Some(_) => 1,
+        None => 5,
+    };
     for (path, length) in world.disk.files() {
-        for at in 0..length {
+        for at in (0..length).step_by(step) {
             let disk = world.disk.copy();
             disk.damage(&path, |content| content[at] ^= 1 << (at % 8));
             let listed = check(Arc::new(disk.copy()), &world.options).unwrap();
@@ -144,7 +149,7 @@ fn every_flipped_byte_of_a_closed_log_is_harmless_or_told() {
                     };
                     assert!(errors.iter().any(|error| path_of(error) == path), "{what}");
                     told += 1;
-                    if at % 50 == 0 {
+                    if at % 25 == 0 {
                         assert!(repaired(&world, &disk, &model) > 0);
                     }
                 }
@@ -156,7 +161,10 @@ fn every_flipped_byte_of_a_closed_log_is_harmless_or_told() {
             }
         }
     }
-    assert!(flips > 10_000 && told > 5000, "{flips} {told}");
+    assert!(
+        flips > 10_000 / step && told > 5000 / step,
+        "{flips} {told}"
+    );
 }
 
 /// Pages of zeros and files that end too early.

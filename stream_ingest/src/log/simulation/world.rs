@@ -385,9 +385,8 @@ impl World {
     }
 
     /// Opens what a crash left and holds it against the model.
-    pub fn recover(&self, left: &Simulated) -> Result<Recovered> {
-        let (log, committer, keeper) =
-            Log::open_stepped(Arc::new(left.clone()), self.options.clone())?;
+    pub fn recover(&self, left: &Simulated) -> Result<()> {
+        let (log, _, _) = Log::open_stepped(Arc::new(left.clone()), self.options.clone())?;
         let found = Model::of(&log)?;
         let settled = (self.log.durable_lsn() - self.first) as usize;
         let at = log.durable_lsn().checked_sub(self.first);
@@ -420,11 +419,7 @@ impl World {
                 again => assert!(matches!(again, Err(Error::OutOfOrderSequence { .. }))),
             }
         }
-        Ok(Recovered {
-            log,
-            committer,
-            keeper,
-        })
+        Ok(())
     }
 
     /// Goes on with what a crash left.
@@ -442,13 +437,6 @@ impl World {
         (self.committer, self.keeper) = (committer, keeper);
         Ok(())
     }
-}
-
-/// A log that was opened after a crash.
-pub(super) struct Recovered {
-    pub log: Log,
-    pub committer: Committer,
-    pub keeper: Keeper,
 }
 
 impl Model {

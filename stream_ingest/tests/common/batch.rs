@@ -1,0 +1,56 @@
+//! Record batches of format 2, as producers send them.
+#![allow(dead_code, reason = "each test takes what it needs")]
+
+use bytes::Bytes;
+
+/// A batch of these values.
+pub fn batch(values: &[&[u8]]) -> Bytes {
+    batch_of(values, -1, -1, 1000)
+}
+
+/// A batch whose records have times from this on, a millisecond apart.
+pub fn batch_at(values: &[&[u8]], timestamp: i64) -> Bytes {
+    batch_of(values, -1, -1, timestamp)
+}
+
+/// A batch of a producer with epoch 0, or of none (-1).
+pub fn batch_of(values: &[&[u8]], producer: i64, sequence: i32, timestamp: i64) -> Bytes {
+    let last = values.len() as i32 - 1;
+    let mut summed = Vec::new();
+    summed.extend(0i16.to_be_bytes());
+    summed.extend(last.to_be_bytes());
+    summed.extend(timestamp.to_be_bytes());
+    summed.extend((timestamp + i64::from(last)).to_be_bytes());
+    summed.extend(producer.to_be_bytes());
+    summed.extend(if producer < 0 { -1i16 } else { 0 }.to_be_bytes());
+    summed.extend(sequence.to_be_bytes());
+    summed.extend((last + 1).to_be_bytes());
+    for (i, value) in values.iter().enumerate() {
+        let mut record = vec![0];
+        varint(&mut record, i as i64);
+        varint(&mut record, i as i64);
+        varint(&mut record, -1);
+        varint(&mut record, value.len() as i64);
+        record.extend(*value);
+        varint(&mut record, 0);
+        varint(&mut summed, record.len() as i64);
+        summed.extend(record);
+    }
+    let mut batch = Vec::new();
+    batch.extend(0i64.to_be_bytes());
+    batch.extend((summed.len() as i32 + 9).to_be_bytes());
+    batch.extend((-1i32).to_be_bytes());
+    batch.push(2);
+    batch.extend(crc32c::crc32c(&summed).to_be_bytes());
+    batch.extend(summed);
+    batch.into()
+}
+
+fn varint(out: &mut Vec<u8>, value: i64) {
+    let mut value = ((value << 1) ^ (value >> 63)) as u64;
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}

@@ -1,0 +1,546 @@
+//! The log as its users see it, on a real folder with its own threads.
+
+#[path = "common/batch.rs"]
+mod common;
+
+use bytes::Bytes;
+use common::{batch, batch_at};
+use escala_stream_ingest::log::disk::Folder;
+use escala_stream_ingest::log::{
+    Acks, Committed, Error, Found, Isolation, Log, Offsets, Options, Output, check,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+struct Fixture {
+    folder: tempfile::TempDir,
+    clock: Arc<AtomicI64>,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            clock: Arc::new(AtomicI64::new(1_000_000)),
+        }
+    }
+
+    fn options(&self) -> Options {
+        let clock = self.clock.clone();
+        Options {
+            reserve_bytes: 1 << 20,
+            checkpoint_every: Duration::from_millis(50),
+            retention_every: Duration::from_millis(20),
+            clock: Arc::new(move || clock.load(Ordering::Relaxed)),
+            ..Options::default()
+        }
+    }
+
+    fn disk(&self) -> Arc<Folder> {
+        Arc::new(Folder::open(self.folder.path()).unwrap())
+    }
+
+    fn open(&self) -> Log {
+        Log::open(self.disk(), self.options()).unwrap()
+    }
+}
+
+async fn append(log: &Log, topic: &str, batch: Bytes) -> i64 {
+    let done = log.append(topic, 0, batch, Acks::Durable).await.unwrap();
+    done.base_offset
+}
+
+fn bases(log: &Log, topic: &str, offset: i64, max_bytes: usize) -> Vec<i64> {
+    let read = log.read(topic, 0, offset, max_bytes, Isolation::ReadUncommitted);
+    let base = |batch: &Bytes| i64::from_be_bytes(batch[..8].try_into().unwrap());
+    read.unwrap().batches.iter().map(base).collect()
+}
+
+/// Waits for something that the log does by itself.
+async fn until(mut done: impl FnMut() -> bool) {
+    for _ in 0..2000 {
+        if done() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("it did not happen in ten seconds");
+}
+
+#[tokio::test]
+async fn topics_are_made_changed_and_deleted_for_good() {
+    let fixture = Fixture::new();
+    let log = fixture.open();
+    let made = log
+        .create_topic("t", 2, &[("retention.ms", "5000")])
+        .await
+        .unwrap();
+    assert!(matches!(
+        log.create_topic("t", 1, &[]).await,
+        Err(Error::TopicExists(_))
+    ));
+    assert!(matches!(
+        log.create_topic("a b", 1, &[]).await,
+        Err(Error::TopicName { .. })
+    ));
+    assert!(matches!(
+        log.create_topic("u", 0, &[]).await,
+        Err(Error::Partitions(_))
+    ));
+    assert!(matches!(
+        log.create_topic("u", 1, &[("x", "1")]).await,
+        Err(Error::Config { .. })
+    ));
+    assert!(matches!(
+        log.check_topic("u", 1_000_000, &[]),
+        Err(Error::Partitions(_))
+    ));
+    log.check_topic("u", 1, &[]).unwrap();
+    assert!(log.topic("u").is_err());
+    log.add_partitions("t", 5).await.unwrap();
+    assert!(matches!(
+        log.add_partitions("t", 5).await,
+        Err(Error::Partitions(_))
+    ));
+    log.alter_config(
+        "t",
+        &[("retention.ms", None), ("segment.bytes", Some("1000"))],
+    )
+    .await
+    .unwrap();
+    let refused = log
+        .alter_config("t", &[("segment.bytes", None), ("retention.ms", Some("x"))])
+        .await;
+    assert!(matches!(refused, Err(Error::Config { .. })));
+    log.create_topic("gone", 1, &[]).await.unwrap();
+    append(&log, "gone", batch(&[b"a"])).await;
+    let place = ("gone".to_owned(), 0);
+    log.commit_offsets("g", [(place, Committed::at(1))].into(), || true)
+        .await
+        .unwrap();
+    log.delete_topic("gone").await.unwrap();
+    assert!(matches!(
+        log.delete_topic("gone").await,
+        Err(Error::NoTopic(_))
+    ));
+    assert!(matches!(
+        log.append("gone", 0, batch(&[b"a"]), Acks::Durable).await,
+        Err(Error::NoTopic(_))
+    ));
+    let again = log.create_topic("gone", 1, &[]).await.unwrap();
+    assert_eq!(log.describe("gone", 0).unwrap().high_watermark, 0);
+    log.close().await.unwrap();
+    assert!(matches!(
+        log.create_topic("v", 1, &[]).await,
+        Err(Error::Closed)
+    ));
+    drop(log);
+    let log = fixture.open();
+    let topic = log.topic_by_id(made.id).unwrap();
+    assert_eq!((topic.name.as_str(), topic.partitions), ("t", 5));
+    assert_eq!(topic.config.segment_bytes, 1000);
+    assert_eq!(topic.config.overrides.len(), 1);
+    assert_eq!(log.topic("gone").unwrap().id, again.id);
+    assert!(log.groups().is_empty(), "offsets go with their topic");
+    // Folders of deleted topics go too.
+    let folders = std::fs::read_dir(fixture.folder.path().join("topics")).unwrap();
+    assert_eq!(folders.count(), 0);
+}
+
+#[tokio::test]
+async fn reads_give_whole_batches_from_anywhere() {
+    let fixture = Fixture::new();
+    let log = fixture.open();
+    log.create_topic("t", 1, &[("segment.bytes", "2000")])
+        .await
+        .unwrap();
+    for i in 0..50u8 {
+        let at = append(&log, "t", batch(&[&[i; 100], &[i; 100]])).await;
+        assert_eq!(at, i64::from(i) * 2);
+    }
+    let length = batch(&[&[0; 100], &[0; 100]]).len();
+    let hold = |log: &Log| {
+        for offset in 0..100 {
+            let base = offset / 2 * 2;
+            assert_eq!(bases(log, "t", offset, 0), [base], "at least one");
+            let some = bases(log, "t", offset, 3 * length);
+            assert!(
+                (1..=3).contains(&some.len()) && some[0] == base,
+                "{offset}: {some:?}"
+            );
+        }
+        assert!(bases(log, "t", 100, 1000).is_empty());
+        for offset in [-1, 101] {
+            let read = log.read("t", 0, offset, 1000, Isolation::ReadCommitted);
+            assert!(matches!(
+                read,
+                Err(Error::OffsetOutOfRange {
+                    high_watermark: 100,
+                    ..
+                })
+            ));
+        }
+        assert!(matches!(
+            log.read("t", 1, 0, 1, Isolation::ReadCommitted),
+            Err(Error::NoPartition { partition: 1, .. })
+        ));
+    };
+    assert!(
+        log.read_recent("t", 0, 0, 1, Isolation::ReadCommitted)
+            .unwrap()
+            .is_some()
+    );
+    hold(&log);
+    log.close().await.unwrap();
+    drop(log);
+    // From segments alone.
+    let log = fixture.open();
+    assert!(
+        log.read_recent("t", 0, 0, 1, Isolation::ReadCommitted)
+            .unwrap()
+            .is_none()
+    );
+    hold(&log);
+    assert!(log.describe("t", 0).unwrap().segments > 5);
+    // Without the index files.
+    drop(log);
+    for entry in std::fs::read_dir(fixture.folder.path().join("topics")).unwrap() {
+        for file in std::fs::read_dir(entry.unwrap().path()).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_some_and(|kind| kind == "index") {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+    }
+    let mut log = Log::open(Arc::new(wait_for(&fixture)), fixture.options()).unwrap();
+    hold(&log);
+    log.close().await.unwrap();
+    drop(log);
+    let disk = Arc::new(wait_for(&fixture));
+    assert!(check(disk.clone(), &fixture.options()).unwrap().is_empty());
+    log = Log::open(disk, fixture.options()).unwrap();
+    hold(&log);
+}
+
+/// The folder, when the log that had it has let go.
+fn wait_for(fixture: &Fixture) -> Folder {
+    loop {
+        if let Ok(folder) = Folder::open(fixture.folder.path()) {
+            return folder;
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[tokio::test]
+async fn a_folder_has_one_log() {
+    let fixture = Fixture::new();
+    let log = fixture.open();
+    assert!(Folder::open(fixture.folder.path()).is_err());
+    log.close().await.unwrap();
+    drop(log);
+    fixture.disk();
+}
+
+#[tokio::test]
+async fn records_are_found_by_their_time() {
+    let fixture = Fixture::new();
+    let log = fixture.open();
+    log.create_topic("t", 1, &[("segment.bytes", "500"), ("retention.ms", "-1")])
+        .await
+        .unwrap();
+    assert_eq!(log.offset_of_max_time("t", 0).unwrap(), None);
+    // Batches of three records, with times from 100, 200 and so on; one comes late.
+    let mut times = Vec::new();
+    for first in [100, 200, 900, 300, 400, 500, 600, 1000, 1100] {
+        append(&log, "t", batch_at(&[b"a", b"b", b"c"], first)).await;
+        times.extend([first, first + 1, first + 2]);
+    }
+    let hold = |log: &Log| {
+        for wanted in 90..1110 {
+            let first = times.iter().position(|time| *time >= wanted);
+            let first = first.map(|at| Found {
+                offset: at as i64,
+                timestamp: times[at],
+            });
+            assert_eq!(
+                log.offset_for_time("t", 0, wanted).unwrap(),
+                first,
+                "{wanted}"
+            );
+        }
+        let last = Found {
+            offset: 26,
+            timestamp: 1102,
+        };
+        assert_eq!(log.offset_of_max_time("t", 0).unwrap(), Some(last));
+    };
+    hold(&log);
+    log.close().await.unwrap();
+    drop(log);
+    let log = fixture.open();
+    hold(&log);
+    // What was deleted is not found.
+    log.delete_records("t", 0, 7).await.unwrap();
+    let found = log.offset_for_time("t", 0, 0).unwrap().unwrap();
+    assert_eq!(found.offset, 7);
+    log.delete_records("t", 0, -1).await.unwrap();
+    assert_eq!(log.offset_for_time("t", 0, 0).unwrap(), None);
+    assert_eq!(log.offset_of_max_time("t", 0).unwrap(), None);
+}
+
+#[tokio::test]
+async fn the_log_gives_its_time_where_it_should() {
+    let fixture = Fixture::new();
+    let log = fixture.open();
+    log.create_topic("t", 1, &[("message.timestamp.type", "LogAppendTime")])
+        .await
+        .unwrap();
+    let done = log
+        .append("t", 0, batch_at(&[b"a", b"b"], 5), Acks::Durable)
+        .await
+        .unwrap();
+    assert_eq!(done.log_append_time, Some(1_000_000));
+    fixture.clock.store(1_000_100, Ordering::Relaxed);
+    append(&log, "t", batch_at(&[b"c"], 5)).await;
+    let found = log.offset_for_time("t", 0, 1_000_001).unwrap();
+    assert_eq!(
+        found,
+        Some(Found {
+            offset: 2,
+            timestamp: 1_000_100
+        })
+    );
+}
+
+#[tokio::test]
+async fn old_and_surplus_segments_go() {
+    let fixture = Fixture::new();
+    let log = fixture.open();
+    let settings = [("segment.bytes", "400"), ("retention.ms", "5000")];
+    log.create_topic("old", 1, &settings).await.unwrap();
+    let settings = [
+        ("segment.bytes", "400"),
+        ("retention.ms", "-1"),
+        ("retention.bytes", "1000"),
+    ];
+    log.create_topic("much", 1, &settings).await.unwrap();
+    log.create_topic(
+        "compact",
+        1,
+        &[
+            ("segment.bytes", "400"),
+            ("cleanup.policy", "compact"),
+            ("retention.ms", "1"),
+        ],
+    )
+    .await
+    .unwrap();
+    for i in 0..20 {
+        append(&log, "old", batch_at(&[&[0; 100]], 1_000_000 + i * 1000)).await;
+        append(&log, "much", batch(&[&[0; 100]])).await;
+        append(&log, "compact", batch_at(&[&[0; 100]], 5)).await;
+    }
+    until(|| log.describe("much", 0).unwrap().bytes < 1500).await;
+    let much = log.describe("much", 0).unwrap();
+    assert!(much.bytes >= 1000 && much.log_start > 0, "{much:?}");
+    assert_eq!(bases(&log, "much", much.log_start, 1), [much.log_start]);
+    let before = log.read("much", 0, much.log_start - 1, 1, Isolation::ReadCommitted);
+    assert!(matches!(before, Err(Error::OffsetOutOfRange { .. })));
+    // The newest of "old" is 1_019_000.
+    assert_eq!(log.describe("old", 0).unwrap().log_start, 0);
+    fixture.clock.store(1_015_000, Ordering::Relaxed);
+    until(|| log.describe("old", 0).unwrap().log_start > 0).await;
+    fixture.clock.store(1_030_000, Ordering::Relaxed);
+    until(|| log.describe("old", 0).unwrap().segments == 0).await;
+    let old = log.describe("old", 0).unwrap();
+    assert_eq!((old.log_start, old.high_watermark), (20, 20));
+    assert_eq!(append(&log, "old", batch(&[b"a"])).await, 20);
+    assert_eq!(log.describe("compact", 0).unwrap().log_start, 0);
+    log.close().await.unwrap();
+    drop(log);
+    let log = fixture.open();
+    assert_eq!(log.describe("much", 0).unwrap().log_start, much.log_start);
+    assert_eq!(log.describe("old", 0).unwrap().log_start, 20);
+}
+
+#[tokio::test]
+async fn groups_keep_what_they_commit() {
+    let fixture = Fixture::new();
+    let log = fixture.open();
+    log.create_topic("t", 2, &[]).await.unwrap();
+    let offsets = |a, b| -> Offsets {
+        let committed = Committed {
+            leader_epoch: 3,
+            metadata: "beside".to_owned(),
+            ..Committed::at(a)
+        };
+        [
+            (("t".to_owned(), 0), committed),
+            (("t".to_owned(), 1), Committed::at(b)),
+        ]
+        .into()
+    };
+    assert!(log.offsets("g").await.unwrap().is_empty());
+    log.commit_offsets("g", offsets(1, 2), || true)
+        .await
+        .unwrap();
+    let fenced = log.commit_offsets("g", offsets(9, 9), || false).await;
+    assert!(matches!(fenced, Err(Error::Fenced)));
+    log.commit_offsets(
+        "g",
+        [(("t".to_owned(), 1), Committed::at(5))].into(),
+        || true,
+    )
+    .await
+    .unwrap();
+    let long = Committed {
+        metadata: "x".repeat(5000),
+        ..Committed::at(1)
+    };
+    let long = log
+        .commit_offsets("g", [(("t".to_owned(), 0), long)].into(), || true)
+        .await;
+    assert!(matches!(long, Err(Error::TooLong { .. })));
+    let outputs = |text: &'static [u8]| {
+        let output = |partition| Output {
+            topic: "t".to_owned(),
+            partition,
+            batches: batch(&[text]),
+        };
+        vec![output(0), output(1), output(0)]
+    };
+    let done = log
+        .commit_batch(outputs(b"x"), "flow", offsets(7, 8), || true)
+        .await
+        .unwrap();
+    assert_eq!(
+        done.iter().map(|done| done.base_offset).collect::<Vec<_>>(),
+        [0, 0, 1]
+    );
+    let fenced = log
+        .commit_batch(outputs(b"y"), "flow", offsets(9, 9), || false)
+        .await;
+    assert!(matches!(fenced, Err(Error::Fenced)));
+    assert_eq!(log.describe("t", 0).unwrap().high_watermark, 2);
+    log.commit_offsets("other", offsets(1, 1), || true)
+        .await
+        .unwrap();
+    log.delete_offsets("other", &[("t".to_owned(), 0)])
+        .await
+        .unwrap();
+    log.commit_offsets("left", offsets(1, 1), || true)
+        .await
+        .unwrap();
+    assert!(matches!(
+        log.delete_group("left", || false).await,
+        Err(Error::Fenced)
+    ));
+    log.delete_group("left", || true).await.unwrap();
+    assert!(matches!(
+        log.delete_group("left", || true).await,
+        Err(Error::NoGroup(_))
+    ));
+    log.close().await.unwrap();
+    drop(log);
+    let log = fixture.open();
+    assert_eq!(log.groups(), ["flow", "g", "other"]);
+    let kept = log.offsets("g").await.unwrap();
+    let first = &kept[&("t".to_owned(), 0)];
+    assert_eq!(
+        (
+            first.offset,
+            first.leader_epoch,
+            first.metadata.as_str(),
+            first.at
+        ),
+        (1, 3, "beside", 1_000_000)
+    );
+    assert_eq!(kept[&("t".to_owned(), 1)].offset, 5);
+    assert_eq!(
+        log.offsets("flow").await.unwrap()[&("t".to_owned(), 0)].offset,
+        7
+    );
+    assert_eq!(log.offsets("other").await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_seen_is_durable_and_watchers_are_told() {
+    let fixture = Fixture::new();
+    let log = fixture.open();
+    log.create_topic("t", 1, &[]).await.unwrap();
+    let mut watch = log.watch("t", 0).unwrap();
+    assert_eq!(*watch.borrow_and_update(), 0);
+    let pending = log
+        .submit("t", 0, batch(&[b"a", b"b"]), Acks::Durable)
+        .unwrap();
+    assert_eq!(pending.base_offset(), 0);
+    watch.changed().await.unwrap();
+    assert_eq!(*watch.borrow_and_update(), 2);
+    assert_eq!(pending.done().await.unwrap().last_offset, 1);
+    for acks in [Acks::None, Acks::Written] {
+        log.append("t", 0, batch(&[b"c"]), acks).await.unwrap();
+    }
+    watch.wait_for(|mark| *mark == 4).await.unwrap();
+    assert_eq!(log.epoch_end("t", 0, 0).unwrap(), (0, 4));
+    assert_eq!(log.epoch_end("t", 0, 7).unwrap(), (0, 4));
+    assert_eq!(log.epoch_end("t", 0, -1).unwrap(), (-1, -1));
+    log.delete_topic("t").await.unwrap();
+    until(|| watch.has_changed().is_err()).await;
+}
+
+#[tokio::test]
+async fn producer_ids_are_never_given_twice() {
+    let fixture = Fixture::new();
+    let mut given = std::collections::BTreeSet::new();
+    for round in 0..3 {
+        let log = Log::open(Arc::new(wait_for(&fixture)), fixture.options()).unwrap();
+        for _ in 0..1500 {
+            assert!(given.insert(log.init_producer_id().await.unwrap()));
+        }
+        if round == 0 {
+            log.close().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_appends_at_once_are_bounded_and_all_there() {
+    let fixture = Fixture::new();
+    let options = Options {
+        waiting_bytes: 20_000,
+        ..fixture.options()
+    };
+    let log = Log::open(fixture.disk(), options).unwrap();
+    log.create_topic("t", 1, &[]).await.unwrap();
+    let mut busy = false;
+    let mut waiting = Vec::new();
+    for _ in 0..1000 {
+        match log.submit("t", 0, batch(&[&[1; 1000]]), Acks::Durable) {
+            Ok(pending) => waiting.push(pending),
+            Err(Error::Busy) => {
+                busy = true;
+                log.room().await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(busy);
+    let count = waiting.len() as i64;
+    for (i, pending) in waiting.into_iter().enumerate() {
+        assert_eq!(pending.done().await.unwrap().base_offset, i as i64);
+    }
+    let tasks: Vec<_> = (0..50)
+        .map(|_| {
+            let log = log.clone();
+            tokio::spawn(async move { append(&log, "t", batch(&[&[1; 1000]])).await })
+        })
+        .collect();
+    let mut offsets = Vec::new();
+    for task in tasks {
+        offsets.push(task.await.unwrap());
+    }
+    offsets.sort_unstable();
+    assert_eq!(offsets, (count..count + 50).collect::<Vec<_>>());
+}
