@@ -9,6 +9,7 @@ pub mod checkpoints;
 pub mod image_models;
 pub mod images;
 pub mod python;
+pub mod venv;
 
 use serde_json::Value;
 use std::fs::File;

@@ -1,0 +1,313 @@
+//! Settings of topics and of the broker: DescribeConfigs, AlterConfigs, IncrementalAlterConfigs.
+
+use super::{Code, Context, message, worded};
+use crate::log::{SETTINGS, Topic};
+use crate::wire::messages::{alter_configs, describe_configs, incremental_alter_configs};
+
+/// Kinds of things that have settings.
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+
+/// Where a value comes from: the topic, the start of the broker, the default.
+const OF_TOPIC: i8 = 1;
+const OF_START: i8 = 4;
+const DEFAULT: i8 = 5;
+
+/// What can be done to a setting.
+const SET: i8 = 0;
+const DELETE: i8 = 1;
+const APPEND: i8 = 2;
+const SUBTRACT: i8 = 3;
+
+type Refusal = (Code, String);
+type Changes = Vec<(String, Option<String>)>;
+
+pub(crate) fn source(set: bool) -> i8 {
+    if set { OF_TOPIC } else { DEFAULT }
+}
+
+/// DescribeConfigs.
+pub(crate) async fn describe(
+    context: &Context,
+    _: i16,
+    request: describe_configs::Request,
+) -> describe_configs::Response {
+    let results = request.resources.into_iter().map(|resource| {
+        let mut result = describe_configs::DescribeConfigsResult {
+            resource_type: resource.resource_type,
+            ..describe_configs::DescribeConfigsResult::default()
+        };
+        match settings(context, &resource) {
+            Ok(configs) => {
+                let wanted = |name: &str| match &resource.configuration_keys {
+                    Some(keys) => keys.iter().any(|key| key == name),
+                    None => true,
+                };
+                result.configs = configs
+                    .into_iter()
+                    .filter(|one| wanted(&one.name))
+                    .collect();
+                if !request.include_synonyms {
+                    for one in &mut result.configs {
+                        one.synonyms.clear();
+                    }
+                }
+            }
+            Err(refusal) => (result.error_code, result.error_message) = message(&Err(refusal)),
+        }
+        result.resource_name = resource.resource_name;
+        result
+    });
+    describe_configs::Response {
+        results: results.collect(),
+        ..describe_configs::Response::default()
+    }
+}
+
+fn settings(
+    context: &Context,
+    resource: &describe_configs::DescribeConfigsResource,
+) -> Result<Vec<describe_configs::DescribeConfigsResourceResult>, Refusal> {
+    match resource.resource_type {
+        TOPIC => {
+            let topic = context
+                .log()
+                .topic(&resource.resource_name)
+                .map_err(worded)?;
+            let one =
+                |(name, value, set): (&str, String, bool)| setting(name, value, source(set), false);
+            Ok(topic.config.entries().into_iter().map(one).collect())
+        }
+        BROKER => {
+            let options = context.options();
+            check_broker(context, &resource.resource_name)?;
+            let limits = &options.limits;
+            let facts = [
+                ("auto.create.topics.enable", options.auto_create.to_string()),
+                ("broker.id", options.node.to_string()),
+                ("default.replication.factor", "1".to_owned()),
+                ("fetch.max.bytes", limits.fetch_bytes.to_string()),
+                (
+                    "group.initial.rebalance.delay.ms",
+                    options.groups.initial_delay.as_millis().to_string(),
+                ),
+                (
+                    "group.max.session.timeout.ms",
+                    options.groups.longest_session.as_millis().to_string(),
+                ),
+                ("group.max.size", options.groups.members.to_string()),
+                (
+                    "group.min.session.timeout.ms",
+                    options.groups.shortest_session.as_millis().to_string(),
+                ),
+                ("log.dirs", options.folder.clone()),
+                ("max.connections", limits.connections.to_string()),
+                ("num.partitions", options.partitions.to_string()),
+                ("socket.request.max.bytes", limits.produce_bytes.to_string()),
+            ];
+            let one = |(name, value)| setting(name, value, OF_START, true);
+            Ok(facts.into_iter().map(one).collect())
+        }
+        other => Err(unknown(other)),
+    }
+}
+
+fn setting(
+    name: &str,
+    value: String,
+    config_source: i8,
+    read_only: bool,
+) -> describe_configs::DescribeConfigsResourceResult {
+    let kind = match name {
+        "cleanup.policy" => 7,
+        "compression.type" | "message.timestamp.type" | "log.dirs" => 2,
+        "min.cleanable.dirty.ratio" => 6,
+        "auto.create.topics.enable" => 1,
+        name if name.ends_with(".ms") || name == "retention.bytes" || name == "flush.messages" => 5,
+        _ => 3,
+    };
+    let mut synonyms = vec![describe_configs::DescribeConfigsSynonym {
+        name: name.to_owned(),
+        value: Some(value.clone()),
+        source: config_source,
+    }];
+    let default = SETTINGS.iter().find(|(setting, _)| *setting == name);
+    if let Some((_, default)) = default.filter(|_| config_source == OF_TOPIC) {
+        synonyms.push(describe_configs::DescribeConfigsSynonym {
+            name: name.to_owned(),
+            value: Some((*default).to_owned()),
+            source: DEFAULT,
+        });
+    }
+    describe_configs::DescribeConfigsResourceResult {
+        name: name.to_owned(),
+        value: Some(value),
+        read_only,
+        config_source,
+        synonyms,
+        config_type: kind,
+        ..describe_configs::DescribeConfigsResourceResult::default()
+    }
+}
+
+fn unknown(kind: i8) -> Refusal {
+    (
+        Code::InvalidRequest,
+        format!("resources of type {kind} have no settings here"),
+    )
+}
+
+/// An empty name is what all brokers have in common.
+fn check_broker(context: &Context, name: &str) -> Result<(), Refusal> {
+    let node = context.options().node.to_string();
+    if name.is_empty() || name == node {
+        return Ok(());
+    }
+    let words = format!("the only broker is {node}");
+    Err((Code::InvalidRequest, words))
+}
+
+/// AlterConfigs: what is not named gets its default back.
+pub(crate) async fn replace(
+    context: &Context,
+    _: i16,
+    request: alter_configs::Request,
+) -> alter_configs::Response {
+    let mut responses = Vec::with_capacity(request.resources.len());
+    for resource in request.resources {
+        let changes =
+            topic_of(context, resource.resource_type, &resource.resource_name).map(|topic| {
+                let set = resource
+                    .configs
+                    .into_iter()
+                    .map(|one| (one.name, one.value));
+                let mut changes: Changes = set.collect();
+                for (name, _, is_set) in topic.config.entries() {
+                    if is_set && !changes.iter().any(|(changed, _)| changed == name) {
+                        changes.push((name.to_owned(), None));
+                    }
+                }
+                changes
+            });
+        let altered = alter(
+            context,
+            &resource.resource_name,
+            changes,
+            request.validate_only,
+        )
+        .await;
+        let (error_code, error_message) = message(&altered);
+        responses.push(alter_configs::AlterConfigsResourceResponse {
+            error_code,
+            error_message,
+            resource_type: resource.resource_type,
+            resource_name: resource.resource_name,
+        });
+    }
+    alter_configs::Response {
+        responses,
+        ..alter_configs::Response::default()
+    }
+}
+
+/// IncrementalAlterConfigs: only what is named changes.
+pub(crate) async fn change(
+    context: &Context,
+    _: i16,
+    request: incremental_alter_configs::Request,
+) -> incremental_alter_configs::Response {
+    let mut responses = Vec::with_capacity(request.resources.len());
+    for resource in request.resources {
+        let topic = topic_of(context, resource.resource_type, &resource.resource_name);
+        let changes = topic.and_then(|topic| {
+            let changes = resource.configs.into_iter().map(|one| changed(&topic, one));
+            changes.collect::<Result<Changes, Refusal>>()
+        });
+        let altered = alter(
+            context,
+            &resource.resource_name,
+            changes,
+            request.validate_only,
+        )
+        .await;
+        let (error_code, error_message) = message(&altered);
+        responses.push(incremental_alter_configs::AlterConfigsResourceResponse {
+            error_code,
+            error_message,
+            resource_type: resource.resource_type,
+            resource_name: resource.resource_name,
+        });
+    }
+    incremental_alter_configs::Response {
+        responses,
+        ..incremental_alter_configs::Response::default()
+    }
+}
+
+fn topic_of(context: &Context, kind: i8, name: &str) -> Result<Topic, Refusal> {
+    match kind {
+        TOPIC => context.log().topic(name).map_err(worded),
+        BROKER => {
+            check_broker(context, name)?;
+            let words = "the broker's settings are those it was started with";
+            Err((Code::InvalidRequest, words.to_owned()))
+        }
+        other => Err(unknown(other)),
+    }
+}
+
+/// What a change makes of a setting. Only lists can be added to and taken from.
+fn changed(
+    topic: &Topic,
+    change: incremental_alter_configs::AlterableConfig,
+) -> Result<(String, Option<String>), Refusal> {
+    let missing = || (Code::InvalidConfig, format!("{} has no value", change.name));
+    match change.config_operation {
+        SET => Ok((
+            change.name.clone(),
+            Some(change.value.clone().ok_or_else(missing)?),
+        )),
+        DELETE => Ok((change.name, None)),
+        operation @ (APPEND | SUBTRACT) if change.name == "cleanup.policy" => {
+            let given = change.value.clone().ok_or_else(missing)?;
+            let entries = topic.config.entries();
+            let now = entries.iter().find(|(name, _, _)| *name == change.name);
+            let now = now.map_or("", |(_, value, _)| value.as_str());
+            let mut list: Vec<&str> = now.split(',').filter(|one| !one.is_empty()).collect();
+            for one in given.split(',').map(str::trim) {
+                list.retain(|there| *there != one);
+                if operation == APPEND {
+                    list.push(one);
+                }
+            }
+            Ok((change.name, Some(list.join(","))))
+        }
+        APPEND | SUBTRACT => {
+            let words = format!("{} is not a list", change.name);
+            Err((Code::InvalidConfig, words))
+        }
+        other => Err((Code::InvalidRequest, format!("unknown operation {other}"))),
+    }
+}
+
+async fn alter(
+    context: &Context,
+    topic: &str,
+    changes: Result<Changes, Refusal>,
+    validate_only: bool,
+) -> Result<(), Refusal> {
+    let changes = changes?;
+    let changes: Vec<(&str, Option<&str>)> = changes
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_deref()))
+        .collect();
+    let log = context.log();
+    if validate_only {
+        let config = log.topic(topic).map_err(worded)?.config;
+        return config
+            .with(&crate::log::TopicConfig::default(), changes)
+            .map(drop)
+            .map_err(worded);
+    }
+    log.alter_config(topic, &changes).await.map_err(worded)
+}

@@ -1,0 +1,337 @@
+//! The offsets of groups: OffsetCommit, OffsetFetch, OffsetDelete.
+
+use super::group::{State, Who};
+use crate::broker::{Code, Context, partition};
+use crate::log::{Committed, Error, Offsets, Place};
+use crate::wire::Reader;
+use crate::wire::messages::consumer_protocol_subscription::ConsumerProtocolSubscription;
+use crate::wire::messages::{offset_commit, offset_delete, offset_fetch};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// Longest text that a consumer may keep beside an offset.
+const LONGEST_METADATA: usize = 4096;
+
+/// A partition's number, and whether its offset can be kept.
+type Checked = (i32, Result<(), Code>);
+
+/// OffsetCommit: answered when the offsets are on the disk. Whether this member may commit is asked at the moment that
+/// decides, so that nobody commits after another has taken over.
+pub(crate) async fn commit(
+    context: &Context,
+    _: i16,
+    request: offset_commit::Request,
+) -> offset_commit::Response {
+    let mut offsets = Offsets::new();
+    let mut topics: Vec<(&str, Vec<Checked>)> = Vec::new();
+    for topic in &request.topics {
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        let known = context.log().topic(&topic.name);
+        for one in &topic.partitions {
+            let checked = known
+                .as_ref()
+                .map_err(Code::from)
+                .and_then(|known| check(known.partitions, one));
+            if let Ok(index) = checked {
+                let committed = Committed {
+                    offset: one.committed_offset,
+                    leader_epoch: one.committed_leader_epoch,
+                    metadata: one.committed_metadata.clone().unwrap_or_default(),
+                    at: 0,
+                };
+                offsets.insert((topic.name.clone(), index), committed);
+            }
+            partitions.push((one.partition_index, checked.map(drop)));
+        }
+        topics.push((&topic.name, partitions));
+    }
+    let done = keep(context, &request, offsets).await;
+    let topics = topics.into_iter().map(|(name, partitions)| {
+        let partitions = partitions.into_iter().map(|(partition_index, checked)| {
+            let outcome = done.and(checked);
+            offset_commit::OffsetCommitResponsePartition {
+                partition_index,
+                error_code: outcome.err().unwrap_or(Code::None).number(),
+            }
+        });
+        offset_commit::OffsetCommitResponseTopic {
+            name: name.to_owned(),
+            partitions: partitions.collect(),
+            ..offset_commit::OffsetCommitResponseTopic::default()
+        }
+    });
+    offset_commit::Response {
+        topics: topics.collect(),
+        ..offset_commit::Response::default()
+    }
+}
+
+fn check(partitions: u32, one: &offset_commit::OffsetCommitRequestPartition) -> Result<u32, Code> {
+    let index = partition(one.partition_index)?;
+    if index >= partitions {
+        return Err(Code::UnknownTopicOrPartition);
+    }
+    let metadata = one.committed_metadata.as_deref().unwrap_or_default();
+    if metadata.len() > LONGEST_METADATA {
+        return Err(Code::OffsetMetadataTooLarge);
+    }
+    Ok(index)
+}
+
+async fn keep(
+    context: &Context,
+    request: &offset_commit::Request,
+    offsets: Offsets,
+) -> Result<(), Code> {
+    if request.group_id.is_empty() {
+        return Err(Code::InvalidGroupId);
+    }
+    let refused = Arc::new(Mutex::new(None));
+    let fence = {
+        let (shared, refused) = (context.shared.clone(), refused.clone());
+        let (group, member) = (request.group_id.clone(), request.member_id.clone());
+        let instance = request.group_instance_id.clone();
+        let generation = request.generation_id_or_member_epoch;
+        move || {
+            let who = Who {
+                member: &member,
+                instance: instance.as_deref(),
+                generation,
+            };
+            let may = shared
+                .groups
+                .with(&group, |group| group.may_commit(who, Instant::now()));
+            let may = may.unwrap_or(match who.generation < 0 {
+                // Nobody is in the group: whoever assigns partitions to itself may commit.
+                true => Ok(()),
+                false => Err(Code::IllegalGeneration),
+            });
+            *refused.lock() = may.err();
+            may.is_ok()
+        }
+    };
+    if offsets.is_empty() {
+        // Nothing to keep, but whoever may not shall learn it.
+        return match fence() {
+            true => Ok(()),
+            false => Err(refused.lock().unwrap_or(Code::IllegalGeneration)),
+        };
+    }
+    match context
+        .log()
+        .commit_offsets(&request.group_id, offsets, fence)
+        .await
+    {
+        Ok(()) => Ok(()),
+        Err(Error::Fenced) => Err(refused.lock().unwrap_or(Code::IllegalGeneration)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// OffsetFetch: one group before version 8, any number after.
+pub(crate) async fn committed(
+    context: &Context,
+    version: i16,
+    request: offset_fetch::Request,
+) -> offset_fetch::Response {
+    if version < 8 {
+        let wanted = request.topics.map(|topics| {
+            let topics = topics.into_iter();
+            topics
+                .map(|topic| (topic.name, topic.partition_indexes))
+                .collect()
+        });
+        let (found, code) = find(context, &request.group_id, wanted).await;
+        let topics = found.into_iter().map(|(name, partitions)| {
+            let partitions = partitions.into_iter().map(|(partition_index, found)| {
+                offset_fetch::OffsetFetchResponsePartition {
+                    partition_index,
+                    committed_offset: found.offset,
+                    committed_leader_epoch: found.leader_epoch,
+                    metadata: Some(found.metadata),
+                    // Before version 2 there is no other place for it.
+                    error_code: code.number(),
+                }
+            });
+            offset_fetch::OffsetFetchResponseTopic {
+                name,
+                partitions: partitions.collect(),
+            }
+        });
+        return offset_fetch::Response {
+            topics: topics.collect(),
+            error_code: code.number(),
+            ..offset_fetch::Response::default()
+        };
+    }
+    let mut groups = Vec::with_capacity(request.groups.len());
+    for group in request.groups {
+        let wanted = group.topics.map(|topics| {
+            let topics = topics.into_iter();
+            topics
+                .map(|topic| (topic.name, topic.partition_indexes))
+                .collect()
+        });
+        let (found, code) = find(context, &group.group_id, wanted).await;
+        let topics = found.into_iter().map(|(name, partitions)| {
+            let partitions = partitions.into_iter().map(|(partition_index, found)| {
+                offset_fetch::OffsetFetchResponsePartitions {
+                    partition_index,
+                    committed_offset: found.offset,
+                    committed_leader_epoch: found.leader_epoch,
+                    metadata: Some(found.metadata),
+                    error_code: Code::None.number(),
+                }
+            });
+            offset_fetch::OffsetFetchResponseTopics {
+                name,
+                partitions: partitions.collect(),
+                ..offset_fetch::OffsetFetchResponseTopics::default()
+            }
+        });
+        groups.push(offset_fetch::OffsetFetchResponseGroup {
+            topics: topics.collect(),
+            group_id: group.group_id,
+            error_code: code.number(),
+        });
+    }
+    offset_fetch::Response {
+        groups,
+        ..offset_fetch::Response::default()
+    }
+}
+
+type Found = Vec<(String, Vec<(i32, Committed)>)>;
+
+/// The offsets of the partitions that are asked for, or of all. -1 is none.
+async fn find(
+    context: &Context,
+    group: &str,
+    wanted: Option<Vec<(String, Vec<i32>)>>,
+) -> (Found, Code) {
+    let (stored, code) = match context.log().offsets(group).await {
+        Ok(stored) => (stored, Code::None),
+        Err(error) => (Offsets::new(), error.into()),
+    };
+    let Some(wanted) = wanted else {
+        let mut found = Found::new();
+        for ((topic, index), committed) in stored {
+            let one = (i32::try_from(index).unwrap_or(i32::MAX), committed);
+            match found.last_mut() {
+                Some((last, partitions)) if *last == topic => partitions.push(one),
+                _ => found.push((topic, vec![one])),
+            }
+        }
+        return (found, code);
+    };
+    let one = |topic: &String, index: i32| {
+        let place: Option<Place> = u32::try_from(index)
+            .ok()
+            .map(|index| (topic.clone(), index));
+        let found = place.and_then(|place| stored.get(&place).cloned());
+        (index, found.unwrap_or_else(|| Committed::at(-1)))
+    };
+    let found = wanted.into_iter().map(|(topic, indexes)| {
+        let partitions = indexes
+            .into_iter()
+            .map(|index| one(&topic, index))
+            .collect();
+        (topic, partitions)
+    });
+    (found.collect(), code)
+}
+
+/// OffsetDelete. Offsets of topics that members of the group read are kept.
+pub(crate) async fn delete_offsets(
+    context: &Context,
+    _: i16,
+    request: offset_delete::Request,
+) -> offset_delete::Response {
+    let log = context.log();
+    let read = subscribed(context, &request.group_id);
+    if read.is_none() && !log.groups().contains(&request.group_id) {
+        return offset_delete::Response {
+            error_code: Code::GroupIdNotFound.number(),
+            ..offset_delete::Response::default()
+        };
+    }
+    let read = match read {
+        Some(Ok(topics)) => topics,
+        None => BTreeSet::new(),
+        Some(Err(code)) => {
+            return offset_delete::Response {
+                error_code: code.number(),
+                ..offset_delete::Response::default()
+            };
+        }
+    };
+    let mut places = Vec::new();
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
+        let partitions = topic.partitions.iter().map(|one| {
+            let checked = match partition(one.partition_index) {
+                Ok(_) if read.contains(&topic.name) => Err(Code::GroupSubscribedToTopic),
+                Ok(index) => log
+                    .describe(&topic.name, index)
+                    .map(|_| index)
+                    .map_err(Code::from),
+                Err(code) => Err(code),
+            };
+            if let Ok(index) = checked {
+                places.push((topic.name.clone(), index));
+            }
+            offset_delete::OffsetDeleteResponsePartition {
+                partition_index: one.partition_index,
+                error_code: checked.err().unwrap_or(Code::None).number(),
+            }
+        });
+        topics.push(offset_delete::OffsetDeleteResponseTopic {
+            partitions: partitions.collect(),
+            name: topic.name,
+        });
+    }
+    let deleted = match places.is_empty() {
+        true => Ok(()),
+        false => log.delete_offsets(&request.group_id, &places).await,
+    };
+    match deleted {
+        Ok(()) => offset_delete::Response {
+            topics,
+            ..offset_delete::Response::default()
+        },
+        Err(error) => offset_delete::Response {
+            error_code: Code::from(error).number(),
+            ..offset_delete::Response::default()
+        },
+    }
+}
+
+/// The topics that the members of a group read, if it has members; only consumers say which.
+fn subscribed(context: &Context, name: &str) -> Option<Result<BTreeSet<String>, Code>> {
+    context.shared.groups.with(name, |group| {
+        if group.state == State::Empty {
+            return Ok(BTreeSet::new());
+        }
+        if group.protocol_type != "consumer" {
+            return Err(Code::NonEmptyGroup);
+        }
+        let mut topics = BTreeSet::new();
+        for member in group.members.values() {
+            // A version in front says how it is written; later ones add to the end.
+            let metadata: Bytes = group.metadata(member);
+            let mut reader = Reader::new(metadata);
+            let subscription = reader.int16().and_then(|version| {
+                ConsumerProtocolSubscription::read(version.clamp(0, 3), &mut reader)
+            });
+            match subscription {
+                Ok(subscription) => topics.extend(subscription.topics),
+                // Who knows what it reads.
+                Err(_) => return Err(Code::NonEmptyGroup),
+            }
+        }
+        Ok(topics)
+    })
+}

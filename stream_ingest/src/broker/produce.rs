@@ -1,0 +1,140 @@
+//! Produce: batches go to the log as they came.
+
+use super::connection::Closed;
+use super::dispatch::{Asked, Reply};
+use super::{Code, Context, partition};
+use crate::log::{Acks, Error, Pending};
+use crate::wire::messages::produce::{
+    PartitionProduceData, PartitionProduceResponse, Request, Response, TopicProduceResponse,
+};
+use futures_util::FutureExt;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// Submits all batches in their order; the answer waits for what `acks` asks for. With `acks=0` there is no answer, and
+/// an error closes the connection: the only way to tell the client.
+pub(crate) async fn begin(
+    context: &Context,
+    asked: Asked,
+    request: Request,
+) -> Result<Option<Reply>, Closed> {
+    let acks = match request.acks {
+        0 => Acks::None,
+        1 => Acks::Written,
+        -1 => Acks::Durable,
+        _ => {
+            let answer = refuse_all(&request, Code::InvalidRequiredAcks);
+            return Ok(Some(Reply::Now(asked.frame(&answer)?)));
+        }
+    };
+    let deadline = Instant::now() + Duration::from_millis(request.timeout_ms.max(0) as u64);
+    let mut topics = Vec::with_capacity(request.topic_data.len());
+    for topic in request.topic_data {
+        let mut partitions = Vec::with_capacity(topic.partition_data.len());
+        for one in topic.partition_data {
+            let index = one.index;
+            let pending = submit(context, &topic.name, one, acks).await;
+            partitions.push((index, pending));
+        }
+        topics.push((topic.name, partitions));
+    }
+    if acks == Acks::None {
+        let mut pending = topics.into_iter().flat_map(|(_, partitions)| partitions);
+        return match pending.find_map(|(_, pending)| pending.err()) {
+            Some(error) => Err(Closed::Unacknowledged(error)),
+            None => Ok(None),
+        };
+    }
+    let later = async move {
+        let mut responses = Vec::with_capacity(topics.len());
+        for (name, partitions) in topics {
+            let mut partition_responses = Vec::with_capacity(partitions.len());
+            for (index, pending) in partitions {
+                partition_responses.push(outcome(index, pending, deadline).await);
+            }
+            responses.push(TopicProduceResponse {
+                name,
+                partition_responses,
+                ..TopicProduceResponse::default()
+            });
+        }
+        let answer = Response {
+            responses,
+            ..Response::default()
+        };
+        asked.frame(&answer)
+    };
+    Ok(Some(Reply::Later(later.boxed())))
+}
+
+async fn submit(
+    context: &Context,
+    topic: &str,
+    one: PartitionProduceData,
+    acks: Acks,
+) -> Result<Pending, Error> {
+    let no_partition = |_| Error::NoPartition {
+        topic: topic.to_owned(),
+        partition: u32::MAX,
+    };
+    let index = partition(one.index).map_err(no_partition)?;
+    let records = one.records.unwrap_or_default();
+    loop {
+        context.log().room().await;
+        match context.log().submit(topic, index, records.clone(), acks) {
+            // Somebody else took the room.
+            Err(Error::Busy) => {}
+            submitted => return submitted,
+        }
+    }
+}
+
+async fn outcome(
+    index: i32,
+    pending: Result<Pending, Error>,
+    deadline: Instant,
+) -> PartitionProduceResponse {
+    let done = match pending {
+        Ok(pending) => timeout_at(deadline, pending.done()).await,
+        Err(error) => Ok(Err(error)),
+    };
+    let failed = |code: Code, words: Option<String>| PartitionProduceResponse {
+        index,
+        error_code: code.number(),
+        base_offset: -1,
+        log_start_offset: -1,
+        error_message: words,
+        ..PartitionProduceResponse::default()
+    };
+    match done {
+        Ok(Ok(appended)) => PartitionProduceResponse {
+            index,
+            base_offset: appended.base_offset,
+            log_append_time_ms: appended.log_append_time.unwrap_or(-1),
+            log_start_offset: appended.log_start,
+            ..PartitionProduceResponse::default()
+        },
+        Ok(Err(error)) => failed(Code::from(&error), Some(error.to_string())),
+        // It may be appended all the same; an idempotent producer that sends it again gets its offset.
+        Err(_) => failed(Code::RequestTimedOut, None),
+    }
+}
+
+fn refuse_all(request: &Request, code: Code) -> Response {
+    let partition = |one: &PartitionProduceData| PartitionProduceResponse {
+        index: one.index,
+        error_code: code.number(),
+        base_offset: -1,
+        log_start_offset: -1,
+        ..PartitionProduceResponse::default()
+    };
+    let topics = request.topic_data.iter().map(|topic| TopicProduceResponse {
+        name: topic.name.clone(),
+        partition_responses: topic.partition_data.iter().map(partition).collect(),
+        ..TopicProduceResponse::default()
+    });
+    Response {
+        responses: topics.collect(),
+        ..Response::default()
+    }
+}

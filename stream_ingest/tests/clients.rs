@@ -1,0 +1,240 @@
+//! Clients that people use, unchanged, against the broker.
+
+mod common;
+#[path = "../../tests/common/venv.rs"]
+mod venv;
+
+use common::{Broker, options};
+use escala_stream_ingest::log::Isolation;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+fn here(folder: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)
+}
+
+/// A Python script of `tests/clients`.
+fn python(script: &str, broker: &Broker) {
+    let requirements = here("tests/clients/requirements.txt");
+    let python = venv::interpreter("kafka-venv", &requirements);
+    venv::checks(
+        Command::new(python)
+            .arg(here("tests/clients").join(script))
+            .arg(broker.address.to_string())
+            .arg(here("tests/clients"))
+            .env("PYTHONPATH", here("../tests/clients"))
+            .env("PYTHONDONTWRITEBYTECODE", "1"),
+    );
+}
+
+/// The compression of each batch of a partition, from bits of its head.
+fn codecs(broker: &Broker, topic: &str) -> Vec<u8> {
+    let read = broker
+        .log
+        .read(topic, 0, 0, usize::MAX, Isolation::ReadUncommitted)
+        .expect("the batches");
+    let mut codecs = Vec::new();
+    for bytes in read.batches {
+        let mut left = &bytes[..];
+        while !left.is_empty() {
+            let length = i32::from_be_bytes([left[8], left[9], left[10], left[11]]);
+            codecs.push(left[22] & 7);
+            left = &left[12 + length as usize..];
+        }
+    }
+    codecs
+}
+
+/// In the order of the numbers that batches say.
+const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
+
+#[test]
+fn librdkafka() {
+    let broker = Broker::start(options());
+    python("confluent.py", &broker);
+    // What a producer compressed is kept as it came.
+    for (number, name) in CODECS.iter().enumerate() {
+        let codecs = codecs(&broker, &format!("codec-{name}"));
+        assert!(!codecs.is_empty());
+        assert!(
+            codecs.iter().all(|codec| usize::from(*codec) == number),
+            "{name}: {codecs:?}"
+        );
+    }
+}
+
+#[test]
+fn kafka_python() {
+    python("kafka_python.py", &Broker::start(options()));
+}
+
+#[test]
+fn kafkajs() {
+    let package = fs::read_to_string(here("tests/clients/package.json")).expect("package.json");
+    if Command::new("npm").arg("--version").output().is_err() {
+        eprintln!("WARNING: npm is missing: nothing was checked with kafkajs");
+        return;
+    }
+    let folder = venv::cached("kafkajs", &package, |folder| {
+        fs::create_dir_all(folder).expect("the folder can be made");
+        fs::write(folder.join("package.json"), &package).expect("package.json can be written");
+        venv::run(
+            Command::new("npm")
+                .args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
+                .arg(folder),
+        );
+    });
+    let broker = Broker::start(options());
+    venv::checks(
+        Command::new("node")
+            .arg(here("tests/clients/kafkajs.mjs"))
+            .arg(broker.address.to_string())
+            .env("CLIENT_FOLDER", folder),
+    );
+}
+
+/// kcat of the system's packages; installed where it is missing and the tests may.
+fn kcat(broker: &Broker, arguments: &[&str], input: &str) -> String {
+    let mut child = Command::new("kcat")
+        .args(["-b", &broker.address.to_string()])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("kcat runs");
+    let mut stdin = child.stdin.take().expect("its input");
+    stdin.write_all(input.as_bytes()).expect("kcat reads");
+    drop(stdin);
+    let output = child.wait_with_output().expect("kcat ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "kcat {arguments:?}: {said}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// Whether there is a kcat, after trying to install it. Without apt-get nothing can be tried.
+fn has_kcat() -> bool {
+    let there = || Command::new("kcat").arg("-V").output().is_ok();
+    if there() {
+        return true;
+    }
+    if Command::new("apt-get").arg("--version").output().is_err() {
+        eprintln!("WARNING: kcat and apt-get are missing: nothing was checked with kcat");
+        return false;
+    }
+    venv::cached("kcat", "kcat", |folder| {
+        fs::create_dir_all(folder).expect("the folder can be made");
+        let install = || {
+            let mut install = Command::new("apt-get");
+            install.args(["install", "-y", "-qq", "kcat"]);
+            install
+        };
+        if !install()
+            .output()
+            .is_ok_and(|output| output.status.success())
+        {
+            venv::run(Command::new("apt-get").args(["update", "-qq"]));
+            venv::run(&mut install());
+        }
+    });
+    assert!(there(), "kcat was installed and does not run");
+    true
+}
+
+#[test]
+fn kcat_produces_and_consumes() {
+    if !has_kcat() {
+        return;
+    }
+    let broker = Broker::start(options());
+    let metadata = kcat(&broker, &["-L", "-J"], "");
+    let metadata: serde_json::Value = serde_json::from_str(&metadata).expect("JSON");
+    assert_eq!(metadata["controllerid"], 1);
+    assert_eq!(metadata["brokers"][0]["name"], broker.address.to_string());
+    for (number, name) in CODECS.iter().enumerate() {
+        // A librdkafka of before 2.11.1, which compresses only if Produce is advertised from 0.
+        let topic = format!("kcat-{name}");
+        let lines: String = (0..100)
+            .map(|i| format!("k{i}:the same value {}\n", "x".repeat(100)))
+            .collect();
+        let produce = [
+            "-P", "-t", &topic, "-K:", "-z", name, "-H", "h=1", "-H", "h=2",
+        ];
+        kcat(&broker, &produce, &lines);
+        assert!(
+            codecs(&broker, &topic)
+                .iter()
+                .all(|codec| usize::from(*codec) == number),
+            "{name}"
+        );
+        let consume = [
+            "-C",
+            "-t",
+            &topic,
+            "-o",
+            "beginning",
+            "-e",
+            "-q",
+            "-f",
+            "%o %k %S %h\n",
+        ];
+        let wanted: String = (0..100)
+            .map(|i| format!("{i} k{i} 115 h=1,h=2\n"))
+            .collect();
+        assert_eq!(kcat(&broker, &consume, ""), wanted, "{name}");
+    }
+    let end = kcat(&broker, &["-Q", "-t", "kcat-gzip:0:-1"], "");
+    assert!(end.contains("offset 100"), "{end}");
+    let group = [
+        "-G",
+        "readers",
+        "kcat-none",
+        "-o",
+        "beginning",
+        "-c",
+        "100",
+        "-q",
+        "-f",
+        "%o\n",
+    ];
+    let read = kcat(&broker, &group, "");
+    assert_eq!(read.lines().count(), 100);
+}
+
+/// Groups go on after a restart: members are told that they are not known, and offsets are there.
+#[test]
+fn a_group_goes_on_after_a_restart() {
+    if !has_kcat() {
+        return;
+    }
+    let broker = Broker::start(options());
+    let lines: String = (0..10).map(|i| format!("{i}\n")).collect();
+    kcat(
+        &broker,
+        &["-P", "-t", "t", "-X", "batch.num.messages=1"],
+        &lines,
+    );
+    let read = |broker: &Broker, count: &str| {
+        let group = [
+            "-G",
+            "readers",
+            "t",
+            "-X",
+            "auto.offset.reset=earliest",
+            "-c",
+            count,
+            "-q",
+        ];
+        kcat(broker, &group, "")
+    };
+    assert_eq!(read(&broker, "4"), "0\n1\n2\n3\n");
+    let kept = broker.runtime.block_on(broker.log.offsets("readers"));
+    assert_eq!(kept.expect("offsets")[&("t".to_owned(), 0)].offset, 4);
+    let mut options = options();
+    options.limits.grace = Duration::from_secs(1);
+    let broker = broker.restart(options);
+    assert_eq!(read(&broker, "3"), "4\n5\n6\n");
+}

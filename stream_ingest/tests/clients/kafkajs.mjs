@@ -1,0 +1,116 @@
+// kafkajs against the broker: node kafkajs.mjs HOST:PORT
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import { randomUUID } from "node:crypto";
+
+// The package lies in the folder that the tests installed it into.
+const { Kafka, CompressionTypes, logLevel } = createRequire(process.env.CLIENT_FOLDER + "/")("kafkajs");
+
+const kafka = new Kafka({ brokers: [process.argv[2]], logLevel: logLevel.ERROR });
+const admin = kafka.admin();
+
+async function newTopic(numPartitions = 1) {
+  const topic = `j-${randomUUID()}`;
+  await admin.createTopics({ topics: [{ topic, numPartitions }] });
+  return topic;
+}
+
+async function produce(topic, messages, options = {}) {
+  const producer = kafka.producer(options.producer);
+  await producer.connect();
+  const sent = await producer.send({ topic, messages, acks: -1, compression: options.compression });
+  await producer.disconnect();
+  return sent;
+}
+
+/** Joins a group and collects messages until there are so many. */
+async function take(topic, count, groupId = `g-${randomUUID()}`) {
+  const consumer = kafka.consumer({ groupId, sessionTimeout: 6000, heartbeatInterval: 500, maxWaitTimeInMs: 200 });
+  await consumer.connect();
+  await consumer.subscribe({ topic, fromBeginning: true });
+  const got = [];
+  await new Promise((done, failed) => {
+    consumer.on(consumer.events.CRASH, (event) => failed(event.payload.error));
+    consumer.run({
+      eachMessage: async ({ partition, message }) => {
+        got.push({ partition, message });
+        if (got.length === count) done();
+      },
+    });
+  });
+  await consumer.disconnect();
+  return got;
+}
+
+const tests = {
+  async what_is_produced_is_consumed() {
+    const topic = await newTopic(2);
+    const messages = Array.from({ length: 50 }, (_, i) => ({
+      partition: i % 2,
+      key: `k${i}`,
+      value: `v${i}`,
+      headers: { a: ["1", "2"], b: "x" },
+    }));
+    await produce(topic, messages);
+    const got = await take(topic, 50);
+    for (const { partition, message } of got) {
+      const i = Number(message.value.toString().slice(1));
+      assert.equal(partition, i % 2);
+      assert.equal(message.key.toString(), `k${i}`);
+      assert.equal(message.offset, String(Math.floor(i / 2)));
+      assert.deepEqual(message.headers.a.map(String), ["1", "2"]);
+    }
+  },
+  async gzip() {
+    const topic = await newTopic();
+    await produce(topic, [{ value: "again and again ".repeat(100) }], { compression: CompressionTypes.GZIP });
+    const [{ message }] = await take(topic, 1);
+    assert.equal(message.value.toString(), "again and again ".repeat(100));
+  },
+  async an_idempotent_producer() {
+    const topic = await newTopic();
+    const sent = await produce(topic, [{ value: "1" }, { value: "2" }], { producer: { idempotent: true } });
+    assert.equal(sent[0].baseOffset, "0");
+    assert.equal((await take(topic, 2)).length, 2);
+  },
+  async a_group_goes_on_where_it_committed() {
+    const topic = await newTopic();
+    const groupId = `g-${randomUUID()}`;
+    await produce(topic, [{ value: "1" }, { value: "2" }]);
+    await take(topic, 2, groupId);
+    await admin.setOffsets({ groupId, topic, partitions: [{ partition: 0, offset: "1" }] });
+    const [{ message }] = await take(topic, 1, groupId);
+    assert.equal(message.offset, "1");
+    const [{ partitions }] = await admin.fetchOffsets({ groupId, topics: [topic] });
+    assert.equal(partitions[0].offset, "2");
+    await admin.deleteGroups([groupId]);
+  },
+  async administration() {
+    const topic = await newTopic();
+    assert.ok((await admin.listTopics()).includes(topic));
+    await admin.createPartitions({ topicPartitions: [{ topic, count: 3 }] });
+    const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
+    assert.equal(topics[0].partitions.length, 3);
+    const { brokers, controller } = await admin.describeCluster();
+    assert.deepEqual([brokers.length, controller], [1, 1]);
+    await produce(topic, [{ value: "1", partition: 0 }, { value: "2", partition: 0 }]);
+    await admin.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset: "1" }] });
+    const offsets = await admin.fetchTopicOffsets(topic);
+    assert.deepEqual([offsets[0].low, offsets[0].high].map(Number), [1, 2]);
+    await admin.deleteTopics({ topics: [topic] });
+    assert.ok(!(await admin.listTopics()).includes(topic));
+  },
+};
+
+await admin.connect();
+for (const [name, test] of Object.entries(tests)) {
+  try {
+    await test();
+  } catch (error) {
+    console.error(`FAILED ${name}`, error);
+    process.exit(1);
+  }
+  console.log(`ok ${name}`);
+}
+await admin.disconnect();
+process.exit(0);

@@ -1,0 +1,118 @@
+//! A broker on a free port, over a log in a folder of its own.
+#![allow(dead_code)] // each test file uses a part
+
+pub mod wire;
+
+use escala_stream_ingest::broker::{self, Options};
+use escala_stream_ingest::log::{self, Log, disk};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// Pause between two looks at a condition.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+/// Longest wait for a condition.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running broker; it stops when it is dropped.
+pub struct Broker {
+    pub address: SocketAddr,
+    pub log: Log,
+    pub runtime: Runtime,
+    stop: Option<oneshot::Sender<()>>,
+    serving: Option<JoinHandle<()>>,
+    folder: Option<TempDir>,
+}
+
+/// What tests change: groups do not wait for more members, sessions may be short.
+pub fn options() -> Options {
+    let mut options = Options::default();
+    options.groups.initial_delay = Duration::ZERO;
+    options.groups.shortest_session = Duration::from_millis(100);
+    options
+}
+
+impl Broker {
+    pub fn start(options: Options) -> Self {
+        Self::on(options, tempfile::tempdir().expect("a folder"))
+    }
+
+    fn on(options: Options, folder: TempDir) -> Self {
+        let runtime = Runtime::new().expect("a runtime");
+        // A log that was closed gives its folder back when its threads have ended.
+        let mut disk = None;
+        wait_for("the folder is free", || {
+            disk = disk::Folder::open(folder.path()).ok();
+            disk.is_some()
+        });
+        let disk = disk.expect("a disk");
+        // The reserve would be most of what a test writes.
+        let small = log::Options {
+            reserve_bytes: 1 << 20,
+            ..log::Options::default()
+        };
+        let log = Log::open(Arc::new(disk), small).expect("a log");
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"));
+        let listener = listener.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = broker::serve(listener, log.clone(), options, async {
+            let _ = stopped.await;
+        });
+        Self {
+            address,
+            log,
+            stop: Some(stop),
+            serving: Some(runtime.spawn(serving)),
+            runtime,
+            folder: Some(folder),
+        }
+    }
+
+    /// Tells it to stop, without waiting.
+    pub fn begin_stop(&mut self) {
+        drop(self.stop.take());
+    }
+
+    /// Waits until it has stopped.
+    pub fn stopped(&mut self) {
+        self.begin_stop();
+        if let Some(serving) = self.serving.take() {
+            self.runtime.block_on(serving).expect("the broker ends");
+        }
+    }
+
+    /// Stops it and starts another one over the same folder.
+    pub fn restart(mut self, options: Options) -> Self {
+        self.stopped();
+        self.runtime
+            .block_on(self.log.close())
+            .expect("the log closes");
+        let folder = self.folder.take().expect("a folder");
+        drop(self);
+        Self::on(options, folder)
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.stopped();
+    }
+}
+
+/// Waits until `condition` holds.
+pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(
+            start.elapsed() < PATIENCE,
+            "{what}: not within {PATIENCE:?}"
+        );
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}

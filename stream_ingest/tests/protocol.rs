@@ -1,0 +1,863 @@
+//! The traps of the protocol, one after the other, byte for byte where it matters.
+
+mod common;
+
+use bytes::Bytes;
+use common::wire::{Batch, Client, fetch, produce};
+use common::{Broker, options, wait_for};
+use escala_stream_ingest::broker::Code;
+use escala_stream_ingest::log::Log;
+use escala_stream_ingest::wire::messages::{
+    api_versions, describe_acls, fetch as fetching, find_coordinator, init_producer_id, join_group,
+    list_offsets, metadata, offset_commit, offset_fetch, offset_for_leader_epoch,
+    produce as producing, sync_group,
+};
+use proptest::prelude::*;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+const LONG: i32 = 30_000;
+
+fn topic(broker: &Broker, name: &str, config: &[(&str, &str)]) {
+    let made = broker
+        .runtime
+        .block_on(broker.log.create_topic(name, 1, config));
+    made.expect("a topic");
+}
+
+fn end(log: &Log, topic: &str) -> i64 {
+    log.describe(topic, 0).expect("a partition").high_watermark
+}
+
+/// The outcome of an append to partition 0.
+fn append(client: &mut Client, topic: &str, batch: Vec<u8>) -> producing::PartitionProduceResponse {
+    let answer: producing::Response = client.ask(9, &produce(topic, -1, batch));
+    answer.responses[0].partition_responses[0].clone()
+}
+
+fn read(client: &mut Client, request: &fetching::Request) -> fetching::PartitionData {
+    let answer: fetching::Response = client.ask(12, request);
+    assert_eq!(answer.error_code, 0);
+    answer.responses[0].partitions[0].clone()
+}
+
+#[test]
+fn a_client_from_the_future_learns_which_versions_there_are() {
+    let broker = Broker::start(options());
+    let mut client = Client::connect(broker.address);
+    // ApiVersions 99, correlation id 5, and a body that nobody here understands.
+    client.send_raw(&[0, 18, 0, 99, 0, 0, 0, 5, 0, 1, b'x', 7, 7, 7]);
+    let (correlation, answer) = client.receive::<api_versions::Response>(0);
+    assert_eq!(correlation, 5);
+    assert_eq!(answer.error_code, Code::UnsupportedVersion.number());
+    let keys = |answer: &api_versions::Response| {
+        let keys = answer.api_keys.iter();
+        keys.map(|one| (one.api_key, one.min_version, one.max_version))
+            .collect::<Vec<_>>()
+    };
+    // It asks again on the same connection, in a version that is there.
+    let request = api_versions::Request {
+        client_software_name: "a-client".to_owned(),
+        client_software_version: "1.0".to_owned(),
+    };
+    let known: api_versions::Response = client.ask(3, &request);
+    assert_eq!(keys(&known), keys(&answer));
+    // Produce is advertised from 0 (librdkafka does not compress otherwise), telemetry not at all.
+    assert!(keys(&known).contains(&(0, 0, 11)));
+    assert!(
+        !keys(&known)
+            .iter()
+            .any(|(key, _, _)| [17, 36, 71, 72].contains(key))
+    );
+}
+
+/// librdkafka before 2.2.0 reads tagged fields wrongly: the answer must end with their number, which is none.
+#[test]
+fn the_answer_to_api_versions_has_no_tagged_fields() {
+    let broker = Broker::start(options());
+    let mut client = Client::connect(broker.address);
+    let request = api_versions::Request {
+        client_software_name: "a".to_owned(),
+        client_software_version: "1".to_owned(),
+    };
+    client.send(3, &request);
+    let bytes = client.receive_raw().expect("an answer");
+    // Correlation id, error, and then directly the compact array: no tags in the head.
+    let count = usize::from(bytes[6]) - 1;
+    assert_eq!(bytes.len(), 4 + 2 + 1 + count * 7 + 4 + 1);
+    assert_eq!(bytes.last(), Some(&0));
+}
+
+#[test]
+fn a_client_without_a_proper_name_is_refused() {
+    let broker = Broker::start(options());
+    let mut client = Client::connect(broker.address);
+    let request = api_versions::Request {
+        client_software_name: "-".to_owned(),
+        client_software_version: "1".to_owned(),
+    };
+    let answer: api_versions::Response = client.ask(3, &request);
+    assert_eq!(answer.error_code, Code::InvalidRequest.number());
+}
+
+#[test]
+fn what_is_not_served_closes_the_connection() {
+    let broker = Broker::start(options());
+    for head in [
+        [0, 0, 0, 2, 0, 0, 0, 1], // Produce 2: advertised, and of a format that nobody writes any more
+        [0, 1, 0, 99, 0, 0, 0, 1], // Fetch of the future
+        [0, 17, 0, 1, 0, 0, 0, 1], // SaslHandshake
+        [3, 231, 0, 0, 0, 0, 0, 1],
+    ] {
+        let mut client = Client::connect(broker.address);
+        let mut body = head.to_vec();
+        body.extend([0xff; 2]);
+        client.send_raw(&body);
+        client.closed();
+    }
+}
+
+#[test]
+fn metadata_names_a_controller_and_makes_topics_where_it_may() {
+    let broker = Broker::start(options());
+    let mut client = Client::connect(broker.address);
+    let mut request = metadata::Request {
+        topics: Some(vec![metadata::MetadataRequestTopic {
+            name: Some("new".to_owned()),
+            ..metadata::MetadataRequestTopic::default()
+        }]),
+        allow_auto_topic_creation: false,
+        ..metadata::Request::default()
+    };
+    let answer: metadata::Response = client.ask(12, &request);
+    assert_eq!(answer.controller_id, 1);
+    assert_eq!(answer.brokers[0].port, i32::from(broker.address.port()));
+    assert_eq!(
+        answer.topics[0].error_code,
+        Code::UnknownTopicOrPartition.number()
+    );
+    request.allow_auto_topic_creation = true;
+    let answer: metadata::Response = client.ask(12, &request);
+    assert_eq!(answer.topics[0].error_code, 0);
+    assert_eq!(answer.topics[0].partitions[0].leader_id, 1);
+    // By its id, as newer clients ask.
+    let id = answer.topics[0].topic_id;
+    request.topics = Some(vec![metadata::MetadataRequestTopic {
+        topic_id: id,
+        name: None,
+    }]);
+    let answer: metadata::Response = client.ask(12, &request);
+    assert_eq!(answer.topics[0].name.as_deref(), Some("new"));
+    request.topics = Some(vec![metadata::MetadataRequestTopic {
+        topic_id: uuid::Uuid::from_u128(7),
+        name: None,
+    }]);
+    let answer: metadata::Response = client.ask(12, &request);
+    assert_eq!(answer.topics[0].error_code, Code::UnknownTopicId.number());
+    // An empty list is all topics in version 0 and none after.
+    request.topics = Some(Vec::new());
+    assert_eq!(
+        client
+            .ask::<_, metadata::Response>(0, &request)
+            .topics
+            .len(),
+        1
+    );
+    assert_eq!(
+        client
+            .ask::<_, metadata::Response>(1, &request)
+            .topics
+            .len(),
+        0
+    );
+}
+
+/// The answer to a held Fetch comes before that of the Produce behind it, whose record ends the wait.
+#[test]
+fn answers_come_in_the_order_of_requests_and_work_does_not_wait_for_them() {
+    let broker = Broker::start(options());
+    topic(&broker, "t", &[]);
+    let mut client = Client::connect(broker.address);
+    let first = client.send(11, &fetch("t", 0, LONG));
+    let second = client.send(9, &produce("t", -1, Batch::default().of(&[b"x"])));
+    let third = client.send(1, &metadata::Request::default());
+    let (correlation, answer) = client.receive::<fetching::Response>(11);
+    assert_eq!(correlation, first);
+    assert!(
+        !answer.responses[0].partitions[0]
+            .records
+            .as_ref()
+            .expect("records")
+            .is_empty()
+    );
+    let (correlation, _) = client.receive::<producing::Response>(9);
+    assert_eq!(correlation, second);
+    assert_eq!(client.receive::<metadata::Response>(1).0, third);
+}
+
+#[test]
+fn five_batches_in_flight_keep_their_order() {
+    let broker = Broker::start(options());
+    topic(&broker, "t", &[]);
+    let mut client = Client::connect(broker.address);
+    for round in 0..20 {
+        for i in 0..5 {
+            let value = format!("{round}.{i}");
+            client.send(
+                9,
+                &produce("t", -1, Batch::default().of(&[value.as_bytes()])),
+            );
+        }
+        for i in 0..5 {
+            let (_, answer) = client.receive::<producing::Response>(9);
+            assert_eq!(
+                answer.responses[0].partition_responses[0].base_offset,
+                round * 5 + i
+            );
+        }
+    }
+}
+
+#[test]
+fn acks_zero_has_no_answer_and_its_errors_close_the_connection() {
+    let broker = Broker::start(options());
+    topic(&broker, "t", &[]);
+    let mut client = Client::connect(broker.address);
+    client.send(9, &produce("t", 0, Batch::default().of(&[b"x"])));
+    // The next answer is that to the next request.
+    let _: metadata::Response = client.ask(1, &metadata::Request::default());
+    wait_for("the record is there", || end(&broker.log, "t") == 1);
+    client.send(9, &produce("missing", 0, Batch::default().of(&[b"x"])));
+    client.closed();
+    let mut client = Client::connect(broker.address);
+    let answer: producing::Response = client.ask(9, &produce("t", 2, Batch::default().of(&[b"x"])));
+    let outcome = &answer.responses[0].partition_responses[0];
+    assert_eq!(outcome.error_code, Code::InvalidRequiredAcks.number());
+}
+
+#[test]
+fn batches_are_kept_as_they_came() {
+    let broker = Broker::start(options());
+    topic(&broker, "t", &[]);
+    let mut client = Client::connect(broker.address);
+    let batches = [
+        Batch::default().of(&[b"a", b"b"]),
+        Batch {
+            attributes: 1,
+            ..Batch::default()
+        }
+        .of(&[b"not really gzip"]),
+    ];
+    for batch in &batches {
+        assert_eq!(append(&mut client, "t", batch.clone()).error_code, 0);
+    }
+    let mut records = read(&mut client, &fetch("t", 0, 0))
+        .records
+        .expect("records");
+    for (batch, offset) in batches.iter().zip([0i64, 2]) {
+        let kept = records.split_to(batch.len());
+        assert_eq!(kept[..8], offset.to_be_bytes());
+        assert_eq!(kept[8..12], batch[8..12]);
+        // The leader epoch is the log's; the sum and what it sums are the producer's.
+        assert_eq!(kept[16..], batch[16..]);
+    }
+    assert!(records.is_empty());
+}
+
+#[test]
+fn batches_that_are_none_are_refused_with_kafkas_numbers() {
+    let broker = Broker::start(options());
+    topic(&broker, "t", &[("max.message.bytes", "1000")]);
+    let mut client = Client::connect(broker.address);
+    let good = || Batch::default().of(&[b"x"]);
+    let with = |change: fn(&mut Vec<u8>)| {
+        let mut batch = good();
+        change(&mut batch);
+        batch
+    };
+    let summed = |change: fn(&mut Vec<u8>)| {
+        let mut batch = with(change);
+        let sum = crc32c::crc32c(&batch[21..]);
+        batch[17..21].copy_from_slice(&sum.to_be_bytes());
+        batch
+    };
+    let cases: [(&str, Vec<u8>, Code); 9] = [
+        ("sum", with(|batch| batch[40] ^= 1), Code::CorruptMessage),
+        (
+            "short",
+            with(|batch| batch.truncate(30)),
+            Code::CorruptMessage,
+        ),
+        (
+            "cut",
+            with(|batch| batch.truncate(batch.len() - 1)),
+            Code::CorruptMessage,
+        ),
+        ("none", Vec::new(), Code::InvalidRecord),
+        (
+            "format",
+            Batch {
+                magic: 1,
+                ..Batch::default()
+            }
+            .of(&[b"x"]),
+            Code::UnsupportedForMessageFormat,
+        ),
+        ("count", summed(|batch| batch[60] = 9), Code::InvalidRecord),
+        (
+            "control",
+            Batch {
+                attributes: 32,
+                ..Batch::default()
+            }
+            .of(&[b"x"]),
+            Code::InvalidRecord,
+        ),
+        (
+            "transaction",
+            Batch {
+                attributes: 16,
+                ..Batch::default()
+            }
+            .of(&[b"x"]),
+            Code::InvalidRecord,
+        ),
+        (
+            "large",
+            Batch::default().of(&[&[b'x'; 2000]]),
+            Code::MessageTooLarge,
+        ),
+    ];
+    for (what, batch, code) in cases {
+        let outcome = append(&mut client, "t", batch);
+        assert_eq!(outcome.error_code, code.number(), "{what}: {outcome:?}");
+        assert_eq!(outcome.base_offset, -1);
+    }
+    assert_eq!(end(&broker.log, "t"), 0);
+    assert_eq!(
+        append(&mut client, "missing", good()).error_code,
+        Code::UnknownTopicOrPartition.number()
+    );
+}
+
+#[test]
+fn an_idempotent_producer_is_answered_as_kafka_answers() {
+    let broker = Broker::start(options());
+    topic(&broker, "t", &[]);
+    let mut client = Client::connect(broker.address);
+    let nameless = init_producer_id::Request {
+        transactional_id: None,
+        ..init_producer_id::Request::default()
+    };
+    let given: init_producer_id::Response = client.ask(4, &nameless);
+    assert_eq!((given.error_code, given.producer_epoch), (0, 0));
+    let batch = |epoch, sequence| {
+        let producer = given.producer_id;
+        Batch {
+            producer,
+            epoch,
+            sequence,
+            ..Batch::default()
+        }
+        .of(&[b"x"])
+    };
+    let mut outcome = |epoch, sequence| {
+        let outcome = append(&mut client, "t", batch(epoch, sequence));
+        (outcome.error_code, outcome.base_offset)
+    };
+    for sequence in 0..7 {
+        assert_eq!(outcome(0, sequence), (0, i64::from(sequence)));
+    }
+    // Sent again: the offset of the first time, for the last five.
+    for sequence in 2..7 {
+        assert_eq!(outcome(0, sequence), (0, i64::from(sequence)));
+    }
+    let gap = (Code::OutOfOrderSequenceNumber.number(), -1);
+    assert_eq!(outcome(0, 1), gap, "older than the five");
+    assert_eq!(outcome(0, 8), gap);
+    // A new epoch begins at 0, and then the old one is over.
+    assert_eq!(outcome(1, 3), gap);
+    assert_eq!(outcome(1, 0), (0, 7));
+    assert_eq!(outcome(0, 7), (Code::InvalidProducerEpoch.number(), -1));
+    assert_eq!(end(&broker.log, "t"), 8);
+}
+
+#[test]
+fn the_times_of_a_topic_are_the_producers_or_the_logs() {
+    let broker = Broker::start(options());
+    topic(&broker, "theirs", &[]);
+    topic(
+        &broker,
+        "ours",
+        &[("message.timestamp.type", "LogAppendTime")],
+    );
+    let mut client = Client::connect(broker.address);
+    let sent = Batch::default().of(&[b"x"]);
+    assert_eq!(
+        append(&mut client, "theirs", sent.clone()).log_append_time_ms,
+        -1
+    );
+    let when = append(&mut client, "ours", sent.clone()).log_append_time_ms;
+    assert!(when > Batch::default().timestamp);
+    let kept = read(&mut client, &fetch("ours", 0, 0))
+        .records
+        .expect("records");
+    assert_eq!(kept[22] & 8, 8);
+    assert_eq!(kept[35..43], when.to_be_bytes());
+    assert_eq!(kept[17..21], crc32c::crc32c(&kept[21..]).to_be_bytes());
+}
+
+#[test]
+fn a_fetch_gives_one_batch_whatever_its_limits() {
+    let broker = Broker::start(options());
+    topic(&broker, "t", &[]);
+    let mut client = Client::connect(broker.address);
+    let large = Batch::default().of(&[&[b'x'; 100_000]]);
+    for _ in 0..3 {
+        append(&mut client, "t", large.clone());
+    }
+    let mut request = fetch("t", 0, 0);
+    request.max_bytes = 1;
+    request.topics[0].partitions[0].partition_max_bytes = 1;
+    let one = read(&mut client, &request);
+    assert_eq!(one.records.expect("records").len(), large.len());
+    request.max_bytes = 250_000;
+    request.topics[0].partitions[0].partition_max_bytes = 250_000;
+    let two = read(&mut client, &request);
+    assert_eq!(two.records.expect("records").len(), 2 * large.len());
+}
+
+/// Only the first partition with records may exceed the limit.
+#[test]
+fn further_partitions_keep_to_the_limit() {
+    let broker = Broker::start(options());
+    let mut client = Client::connect(broker.address);
+    let batch = Batch::default().of(&[&[b'x'; 10_000]]);
+    let mut request = fetch("a", 0, 0);
+    request.topics.push(fetch("b", 0, 0).topics.remove(0));
+    for name in ["a", "b"] {
+        topic(&broker, name, &[]);
+        append(&mut client, name, batch.clone());
+    }
+    request.max_bytes = 1000;
+    let answer: fetching::Response = client.ask(12, &request);
+    let bytes = |at: usize| {
+        answer.responses[at].partitions[0]
+            .records
+            .as_ref()
+            .map(Bytes::len)
+    };
+    assert_eq!((bytes(0), bytes(1)), (Some(batch.len()), Some(0)));
+    assert_eq!(answer.responses[1].partitions[0].high_watermark, 1);
+}
+
+#[test]
+fn a_fetch_waits_for_records_and_no_longer_than_it_may() {
+    let broker = Broker::start(options());
+    topic(&broker, "t", &[]);
+    let mut client = Client::connect(broker.address);
+    let start = Instant::now();
+    let nothing = read(&mut client, &fetch("t", 0, 200));
+    assert!(start.elapsed() >= Duration::from_millis(200));
+    assert_eq!(nothing.records.as_deref(), Some(&[][..]));
+    // Wakes up for as many bytes as it wants, not for fewer.
+    let batch = Batch::default().of(&[b"x"]);
+    let mut request = fetch("t", 0, LONG);
+    request.min_bytes = 2 * batch.len() as i32;
+    client.send(12, &request);
+    let mut other = Client::connect(broker.address);
+    append(&mut other, "t", batch.clone());
+    assert!(client.is_silent(Duration::from_millis(200)));
+    append(&mut other, "t", batch.clone());
+    let (_, answer) = client.receive::<fetching::Response>(12);
+    let records = answer.responses[0].partitions[0]
+        .records
+        .as_ref()
+        .map(Bytes::len);
+    assert_eq!(records, Some(2 * batch.len()));
+}
+
+#[test]
+fn what_cannot_be_fetched_is_said_at_once() {
+    let broker = Broker::start(options());
+    topic(&broker, "t", &[]);
+    let mut client = Client::connect(broker.address);
+    let code = |client: &mut Client, request: &fetching::Request| read(client, request).error_code;
+    assert_eq!(
+        code(&mut client, &fetch("t", 1, LONG)),
+        Code::OffsetOutOfRange.number()
+    );
+    assert_eq!(
+        code(&mut client, &fetch("t", -1, LONG)),
+        Code::OffsetOutOfRange.number()
+    );
+    let missing = Code::UnknownTopicOrPartition.number();
+    assert_eq!(code(&mut client, &fetch("missing", 0, LONG)), missing);
+    let mut request = fetch("t", 0, LONG);
+    request.topics[0].partitions[0].partition = 7;
+    assert_eq!(code(&mut client, &request), missing);
+    request.topics[0].partitions[0].partition = -1;
+    assert_eq!(code(&mut client, &request), missing);
+    let mut request = fetch("t", 0, LONG);
+    request.topics[0].partitions[0].current_leader_epoch = 1000;
+    assert_eq!(
+        code(&mut client, &request),
+        Code::UnknownLeaderEpoch.number()
+    );
+}
+
+#[test]
+fn fetch_sessions_are_declined() {
+    let broker = Broker::start(options());
+    topic(&broker, "t", &[]);
+    let mut client = Client::connect(broker.address);
+    let mut request = fetch("t", 0, 0);
+    request.session_epoch = 0;
+    let answer: fetching::Response = client.ask(12, &request);
+    assert_eq!((answer.error_code, answer.session_id), (0, 0));
+    assert_eq!(answer.responses.len(), 1);
+    (request.session_id, request.session_epoch) = (7, 1);
+    let answer: fetching::Response = client.ask(12, &request);
+    assert_eq!(answer.error_code, Code::FetchSessionIdNotFound.number());
+}
+
+/// librdkafka reads committed records unless told otherwise.
+#[test]
+fn committed_reads_have_a_list_of_aborted_transactions() {
+    let broker = Broker::start(options());
+    topic(&broker, "t", &[]);
+    let mut client = Client::connect(broker.address);
+    append(&mut client, "t", Batch::default().of(&[b"x"]));
+    let mut request = fetch("t", 0, 0);
+    assert_eq!(read(&mut client, &request).aborted_transactions, None);
+    request.isolation_level = 1;
+    let committed = read(&mut client, &request);
+    assert_eq!(committed.aborted_transactions, Some(Vec::new()));
+    assert_eq!(
+        (committed.last_stable_offset, committed.high_watermark),
+        (1, 1)
+    );
+}
+
+#[test]
+fn offsets_are_listed_and_epochs_end() {
+    let broker = Broker::start(options());
+    topic(&broker, "t", &[]);
+    let mut client = Client::connect(broker.address);
+    for i in 0..3 {
+        let timestamp = 1000 * (i + 1);
+        append(
+            &mut client,
+            "t",
+            Batch {
+                timestamp,
+                ..Batch::default()
+            }
+            .of(&[b"x", b"y"]),
+        );
+    }
+    let mut list = |timestamp: i64| {
+        let request = list_offsets::Request {
+            topics: vec![list_offsets::ListOffsetsTopic {
+                name: "t".to_owned(),
+                partitions: vec![list_offsets::ListOffsetsPartition {
+                    timestamp,
+                    ..list_offsets::ListOffsetsPartition::default()
+                }],
+            }],
+            ..list_offsets::Request::default()
+        };
+        let answer: list_offsets::Response = client.ask(7, &request);
+        let one = answer.topics[0].partitions[0].clone();
+        (one.error_code, one.offset, one.timestamp)
+    };
+    assert_eq!(list(-1), (0, 6, -1));
+    assert_eq!(list(-2), (0, 0, -1));
+    assert_eq!(list(-3), (0, 4, 3000));
+    assert_eq!(list(1500), (0, 2, 2000));
+    assert_eq!(list(9000), (0, -1, -1));
+    assert_eq!(list(-9).0, Code::InvalidRequest.number());
+    let epoch = broker
+        .log
+        .describe("t", 0)
+        .expect("a partition")
+        .leader_epoch;
+    let request = offset_for_leader_epoch::Request {
+        topics: vec![offset_for_leader_epoch::OffsetForLeaderTopic {
+            topic: "t".to_owned(),
+            partitions: vec![offset_for_leader_epoch::OffsetForLeaderPartition {
+                leader_epoch: epoch,
+                ..offset_for_leader_epoch::OffsetForLeaderPartition::default()
+            }],
+        }],
+        ..offset_for_leader_epoch::Request::default()
+    };
+    let answer: offset_for_leader_epoch::Response = client.ask(4, &request);
+    let ended = &answer.topics[0].partitions[0];
+    assert_eq!(
+        (ended.error_code, ended.leader_epoch, ended.end_offset),
+        (0, epoch, 6)
+    );
+}
+
+fn join(version: i16, member: &str) -> (i16, join_group::Request) {
+    let request = join_group::Request {
+        group_id: "g".to_owned(),
+        session_timeout_ms: 10_000,
+        rebalance_timeout_ms: 10_000,
+        member_id: member.to_owned(),
+        protocol_type: "consumer".to_owned(),
+        protocols: vec![join_group::JoinGroupRequestProtocol {
+            name: "range".to_owned(),
+            metadata: Bytes::from_static(b"metadata"),
+        }],
+        ..join_group::Request::default()
+    };
+    (version, request)
+}
+
+/// From version 4 on a member comes twice: the id that it is given survives a lost answer.
+#[test]
+fn a_member_is_given_an_id_before_it_joins() {
+    let broker = Broker::start(options());
+    let mut client = Client::connect(broker.address);
+    let (version, request) = join(5, "");
+    let refused: join_group::Response = client.ask(version, &request);
+    assert_eq!(refused.error_code, Code::MemberIdRequired.number());
+    assert!(
+        refused.member_id.starts_with("test-"),
+        "{}",
+        refused.member_id
+    );
+    let (version, request) = join(5, &refused.member_id);
+    let joined: join_group::Response = client.ask(version, &request);
+    assert_eq!((joined.error_code, joined.generation_id), (0, 1));
+    assert_eq!(
+        (&joined.leader, &joined.member_id),
+        (&refused.member_id, &refused.member_id)
+    );
+    assert_eq!(joined.members.len(), 1);
+    // Offsets are kept for the generation that is, and not for one that was.
+    topic(&broker, "t", &[]);
+    let assign = sync_group::Request {
+        group_id: "g".to_owned(),
+        generation_id: 1,
+        member_id: joined.member_id.clone(),
+        ..sync_group::Request::default()
+    };
+    let synced: sync_group::Response = client.ask(3, &assign);
+    assert_eq!(synced.error_code, 0);
+    let mut commit = |generation, member: &str, offset| {
+        let request = offset_commit::Request {
+            group_id: "g".to_owned(),
+            generation_id_or_member_epoch: generation,
+            member_id: member.to_owned(),
+            topics: vec![offset_commit::OffsetCommitRequestTopic {
+                name: "t".to_owned(),
+                partitions: vec![offset_commit::OffsetCommitRequestPartition {
+                    committed_offset: offset,
+                    ..offset_commit::OffsetCommitRequestPartition::default()
+                }],
+                ..offset_commit::OffsetCommitRequestTopic::default()
+            }],
+            ..offset_commit::Request::default()
+        };
+        let answer: offset_commit::Response = client.ask(8, &request);
+        answer.topics[0].partitions[0].error_code
+    };
+    assert_eq!(commit(1, &joined.member_id, 5), 0);
+    assert_eq!(
+        commit(0, &joined.member_id, 6),
+        Code::IllegalGeneration.number()
+    );
+    assert_eq!(commit(1, "somebody", 6), Code::UnknownMemberId.number());
+    assert_eq!(commit(-1, "", 6), Code::UnknownMemberId.number());
+    let wanted = offset_fetch::Request {
+        groups: vec![offset_fetch::OffsetFetchRequestGroup {
+            group_id: "g".to_owned(),
+            topics: None,
+            ..offset_fetch::OffsetFetchRequestGroup::default()
+        }],
+        require_stable: true,
+        ..offset_fetch::Request::default()
+    };
+    let kept: offset_fetch::Response = client.ask(8, &wanted);
+    assert_eq!(kept.groups[0].topics[0].partitions[0].committed_offset, 5);
+}
+
+/// Version 0 has no rebalance timeout, no ids that are given first, and no names in its errors.
+#[test]
+fn the_oldest_members_join_at_once() {
+    let broker = Broker::start(options());
+    let mut client = Client::connect(broker.address);
+    let (version, request) = join(0, "");
+    let joined: join_group::Response = client.ask(version, &request);
+    assert_eq!(joined.error_code, 0);
+    let (version, mut request) = join(0, "");
+    request.protocol_type = "connect".to_owned();
+    let refused: join_group::Response = client.ask(version, &request);
+    assert_eq!(refused.error_code, Code::InconsistentGroupProtocol.number());
+    let (version, mut request) = join(0, "");
+    request.session_timeout_ms = 1;
+    let refused: join_group::Response = client.ask(version, &request);
+    assert_eq!(refused.error_code, Code::InvalidSessionTimeout.number());
+}
+
+#[test]
+fn transactions_and_access_rules_are_refused_in_words() {
+    let broker = Broker::start(options());
+    let mut client = Client::connect(broker.address);
+    let request = find_coordinator::Request {
+        key_type: 1,
+        coordinator_keys: vec!["id".to_owned()],
+        ..find_coordinator::Request::default()
+    };
+    let answer: find_coordinator::Response = client.ask(4, &request);
+    let one = &answer.coordinators[0];
+    assert_eq!(
+        one.error_code,
+        Code::TransactionalIdAuthorizationFailed.number()
+    );
+    assert!(
+        one.error_message
+            .as_deref()
+            .is_some_and(|words| words.contains("no transactions"))
+    );
+    let answer: describe_acls::Response = client.ask(3, &describe_acls::Request::default());
+    assert_eq!(answer.error_code, Code::SecurityDisabled.number());
+}
+
+#[test]
+fn frames_have_limits() {
+    let mut options = options();
+    options.limits.request_bytes = 1000;
+    options.limits.produce_bytes = 10_000;
+    let broker = Broker::start(options);
+    topic(&broker, "t", &[]);
+    // What only announces much is cut off at once.
+    for (announced, key) in [(1001, 3), (i32::MAX, 3), (-1, 3), (7, 3), (10_001, 0)] {
+        let mut client = Client::connect(broker.address);
+        let mut head = i32::to_be_bytes(announced).to_vec();
+        head.extend([0, key, 0, 9, 0, 0, 0, 1]);
+        client.stream.write_all(&head).expect("the broker reads");
+        client.closed();
+    }
+    let mut client = Client::connect(broker.address);
+    let batch = Batch::default().of(&[&[b'x'; 5000]]);
+    assert_eq!(append(&mut client, "t", batch).error_code, 0);
+}
+
+#[test]
+fn whoever_is_idle_or_slow_is_cut_off() {
+    let mut options = options();
+    options.limits.idle = Duration::from_millis(200);
+    options.limits.request_time = Duration::from_millis(200);
+    let broker = Broker::start(options);
+    topic(&broker, "t", &[]);
+    Client::connect(broker.address).closed();
+    let mut slow = Client::connect(broker.address);
+    slow.stream
+        .write_all(&[0, 0, 0, 50, 0, 3])
+        .expect("the broker reads");
+    slow.closed();
+    // Whoever waits for an answer is not idle.
+    let mut waiting = Client::connect(broker.address);
+    let nothing = read(&mut waiting, &fetch("t", 0, 700));
+    assert_eq!(nothing.error_code, 0);
+}
+
+/// A client that takes nothing is cut off, and what it did not take is free for others.
+#[test]
+fn answers_that_nobody_takes_are_given_up() {
+    let mut options = options();
+    options.limits.answer_time = Duration::from_millis(300);
+    options.limits.answers_bytes = 3 << 20;
+    let broker = Broker::start(options);
+    topic(&broker, "t", &[]);
+    let mut client = Client::connect(broker.address);
+    for _ in 0..20 {
+        append(&mut client, "t", Batch::default().of(&[&[b'x'; 1_000_000]]));
+    }
+    let mut request = fetch("t", 0, LONG);
+    request.topics[0].partitions[0].partition_max_bytes = 50 << 20;
+    let mut greedy: Vec<Client> = (0..8).map(|_| Client::connect(broker.address)).collect();
+    for client in &mut greedy {
+        for _ in 0..10 {
+            client.send(12, &request);
+        }
+    }
+    // It gets its answer when they are cut off.
+    let answered = read(&mut client, &request).records.expect("records").len();
+    assert!((1_000_000..=3 << 20).contains(&answered), "{answered}");
+}
+
+#[test]
+fn there_is_a_limit_to_connections() {
+    let mut options = options();
+    options.limits.connections = 2;
+    let broker = Broker::start(options);
+    let mut first = Client::connect(broker.address);
+    let mut second = Client::connect(broker.address);
+    for client in [&mut first, &mut second] {
+        let _: metadata::Response = client.ask(1, &metadata::Request::default());
+    }
+    Client::connect(broker.address).closed();
+    drop(first);
+    wait_for("a place is free", || {
+        let mut client = Client::connect(broker.address);
+        client.send(1, &metadata::Request::default());
+        client.receive_raw().is_ok()
+    });
+}
+
+#[test]
+fn what_is_due_is_answered_before_the_broker_stops() {
+    let mut broker = Broker::start(options());
+    topic(&broker, "t", &[]);
+    let mut waiting = Client::connect(broker.address);
+    let sent = waiting.send(12, &fetch("t", 0, LONG));
+    // Once this is answered, the fetch before it has been read too.
+    let mut member = Client::connect(broker.address);
+    let (version, request) = join(5, "");
+    let _: join_group::Response = member.ask(version, &request);
+    let start = Instant::now();
+    broker.begin_stop();
+    let (correlation, answer) = waiting.receive::<fetching::Response>(12);
+    assert_eq!((correlation, answer.error_code), (sent, 0));
+    broker.stopped();
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        start.elapsed()
+    );
+    waiting.closed();
+}
+
+/// Whatever comes, the broker goes on.
+#[test]
+fn hostile_frames_only_cost_their_connection() {
+    let broker = Broker::start(options());
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(300));
+    let frame = (
+        proptest::sample::select((0i16..75).collect::<Vec<_>>()),
+        0i16..14,
+        proptest::collection::vec(any::<u8>(), 0..200),
+    );
+    runner
+        .run(&frame, |(key, version, body)| {
+            let mut client = Client::connect(broker.address);
+            let mut frame = key.to_be_bytes().to_vec();
+            frame.extend(version.to_be_bytes());
+            frame.extend([0, 0, 0, 1, 0xff, 0xff]);
+            frame.extend(body);
+            client.send_raw(&frame);
+            // Seven bytes of a Metadata request in version 1 once asked a codec for 154 GB.
+            let mut other = Client::connect(broker.address);
+            other.send_raw(&[0, 3, 0, 1, 0, 0, 0, 1, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff]);
+            other.closed();
+            Ok(())
+        })
+        .expect("no case fails");
+    let mut client = Client::connect(broker.address);
+    let _: metadata::Response = client.ask(1, &metadata::Request::default());
+}
