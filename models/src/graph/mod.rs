@@ -18,6 +18,7 @@
 //! checked arithmetic, and an operation that is not known is an error that names it.
 
 mod execute;
+mod export;
 mod network;
 mod onnx;
 mod op;
