@@ -72,7 +72,7 @@ fn objects_are_those_of_the_reference() {
         .collect();
     assert_eq!(items.len(), 4);
     let input = |image: &Bytes| ObjectsInput {
-        image: image.clone(),
+        image: image.clone().into(),
         min_confidence: 0.0,
         most: 100,
     };
@@ -366,7 +366,7 @@ fn opinions_are_those_of_the_references() {
 fn what_is_no_image_fails_alone() {
     let pipeline = load(ObjectsTask::default());
     let ask = |image: Bytes| ObjectsInput {
-        image,
+        image: image.into(),
         min_confidence: 0.0,
         most: 10,
     };

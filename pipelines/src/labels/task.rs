@@ -9,8 +9,9 @@ use super::{Labels, LabelsInput, LabelsOptions};
 use crate::error::{Error, Kind, Result};
 use crate::image::properties::{ImageProperties, measure};
 use crate::image::resize::{Crop, bicubic};
-use crate::image::{ImageLimits, decode};
+use crate::image::{Detail, ImageLimits};
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit, unavailable};
+use crate::vision::GLANCE;
 use bytes::Bytes;
 use escala_models::Compute;
 use image::{Rgb, RgbImage};
@@ -139,9 +140,15 @@ impl LabelsPipeline {
     }
 
     fn prepare(&self, input: &LabelsInput) -> Result<Prepared> {
-        let image = decode(&input.image, &self.limits)?;
-        let pixels = input.options.general_labels.then(|| network_input(&image));
-        let properties = input.options.properties.map(|most| measure(&image, most));
+        // Sharpness is that of the pixels as they are.
+        let detail = match input.options.properties {
+            Some(_) => Detail::Whole,
+            None => GLANCE,
+        };
+        let decoded = input.image.decoded(&self.limits, detail)?;
+        let image = &decoded.pixels;
+        let pixels = input.options.general_labels.then(|| network_input(image));
+        let properties = input.options.properties.map(|most| measure(image, most));
         Ok(Prepared { pixels, properties })
     }
 
@@ -196,7 +203,7 @@ impl Pipeline for LabelsPipeline {
             .encode_image(&image)
             .expect("a small RGB image in memory can be encoded");
         LabelsInput {
-            image: Bytes::from(bytes),
+            image: Bytes::from(bytes).into(),
             options: LabelsOptions::default(),
         }
     }
@@ -308,7 +315,7 @@ mod tests {
 
     fn ask(image: Bytes) -> LabelsInput {
         LabelsInput {
-            image,
+            image: image.into(),
             options: LabelsOptions::default(),
         }
     }
@@ -327,12 +334,12 @@ mod tests {
             ask(png(300, 200, [250; 3])),
             ask(Bytes::from_static(b"no image")),
             LabelsInput {
-                image: png(100, 120, [5; 3]),
+                image: png(100, 120, [5; 3]).into(),
                 options: labels_and_properties,
             },
             ask(png(79, 200, [250; 3])),
             LabelsInput {
-                image: png(120, 100, [255, 0, 0]),
+                image: png(120, 100, [255, 0, 0]).into(),
                 options: properties,
             },
             ask(png(100, 100, [0, 0, 255])),

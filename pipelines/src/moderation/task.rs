@@ -2,8 +2,9 @@
 
 use super::{Opinions, SIDE, classes_input, safety_input};
 use crate::error::Result;
-use crate::image::{ImageLimits, decode};
+use crate::image::{ImageLimits, decode_for};
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit};
+use crate::vision::GLANCE;
 use crate::vision::network::{Network, decode_all, files};
 use bytes::Bytes;
 use escala_models::Compute;
@@ -111,7 +112,7 @@ impl Pipeline for ModerationPipeline {
 
     fn run(&self, compute: &Compute, batch: &[ModerationInput]) -> Vec<Result<Opinions>> {
         let shown = decode_all(compute, batch, |input| {
-            let image = decode(&input.image, &self.limits)?;
+            let image = decode_for(&input.image, &self.limits, GLANCE)?.pixels;
             Ok((classes_input(&image), safety_input(&image)))
         });
         let shape = [1, SIDE as usize, SIDE as usize, 3];

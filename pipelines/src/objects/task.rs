@@ -4,12 +4,11 @@ use super::Detection;
 use super::kinds::Kinds;
 use super::nanodet::{self, Answer, SIDE, Thresholds};
 use crate::error::{Error, Kind, Result};
-use crate::image::{ImageLimits, decode};
+use crate::image::{File, ImageLimits};
 use crate::labels::taxonomy::Taxonomy;
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit};
-use crate::vision::Area;
 use crate::vision::network::{Network, decode_all};
-use bytes::Bytes;
+use crate::vision::{Area, GLANCE};
 use escala_models::Compute;
 use image::{Rgb, RgbImage};
 
@@ -20,7 +19,7 @@ pub const MODEL: &str = "nanodet-g";
 #[derive(Clone, Debug)]
 pub struct ObjectsInput {
     /// The encoded image.
-    pub image: Bytes,
+    pub image: File,
     /// Least confidence in percent; the detector itself is never surer of nothing than 30.
     pub min_confidence: f32,
     /// Most objects, surest first.
@@ -197,7 +196,8 @@ impl Pipeline for ObjectsPipeline {
 
     fn sample(&self) -> ObjectsInput {
         ObjectsInput {
-            image: crate::vision::sample(&RgbImage::from_pixel(128, 128, Rgb([90, 120, 60]))),
+            image: crate::vision::sample(&RgbImage::from_pixel(128, 128, Rgb([90, 120, 60])))
+                .into(),
             min_confidence: 0.0,
             most: 10,
         }
@@ -205,11 +205,11 @@ impl Pipeline for ObjectsPipeline {
 
     fn run(&self, compute: &Compute, batch: &[ObjectsInput]) -> Vec<Result<Objects>> {
         let prepared = decode_all(compute, batch, |input| {
-            let image = decode(&input.image, &self.limits)?;
+            let image = input.image.decoded(&self.limits, GLANCE)?;
             Ok(Prepared {
-                width: image.width(),
-                height: image.height(),
-                pixels: nanodet::input(&image),
+                width: image.width,
+                height: image.height,
+                pixels: nanodet::input(&image.pixels),
             })
         });
         let each = prepared.into_iter().zip(batch);

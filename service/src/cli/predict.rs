@@ -635,7 +635,7 @@ fn labels(config: &Config, args: LabelsArgs) -> Result<(), Stop> {
         let answer = read_image(file, config).and_then(|image| {
             predicted(machine.labels.predict_blocking(
                 LabelsInput {
-                    image,
+                    image: image.into(),
                     options: options.clone(),
                 },
                 patient(),

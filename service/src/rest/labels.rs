@@ -298,7 +298,15 @@ pub async fn labels(
     };
     let options = asked.options()?;
     check_image(&image, &app.config.limits)?;
-    let labels = predict_one(&*app.labels, LabelsInput { image, options }, call.options).await?;
+    let labels = predict_one(
+        &*app.labels,
+        LabelsInput {
+            image: image.into(),
+            options,
+        },
+        call.options,
+    )
+    .await?;
     Ok(Json(labels.into()))
 }
 

@@ -15,6 +15,7 @@ use crate::app::one;
 use crate::aws::dispatch::Call;
 use crate::aws::errors::Failure;
 use crate::aws::{Aws, number};
+use escala_pipelines::image::File;
 use escala_pipelines::image::properties::{DominantColor, ImageProperties};
 use escala_pipelines::labels::{Label, LabelFilters, LabelsInput, LabelsOptions};
 use escala_pipelines::objects::join::{Instance, join};
@@ -69,7 +70,8 @@ const DOMINANT_COLORS: usize = 10;
 pub async fn run(aws: &Aws, call: Call, input: Input, options: Options) -> Result<Value, Failure> {
     let fail = |error| Failure::of(call.service.id, call.operation, error);
     let asked = LabelsOptions::from(&input);
-    let image = input.image.encoded()?;
+    // Both tasks look at the same pixels.
+    let image = File::new(input.image.encoded()?);
     let (labels, answer) = match &aws.images.objects {
         Some(objects) if asked.general_labels => {
             let all = LabelsOptions {
