@@ -283,49 +283,56 @@ fn damaged(source: ImageError) -> Error {
 /// RGB over white. Pixels of more bytes are packed where they lie, so that large images are held once.
 fn opaque(decoder: impl ImageDecoder) -> Result<RgbImage> {
     let (width, height) = decoder.dimensions();
-    let over = |value: u8, alpha: u8| {
-        let (value, alpha) = (u32::from(value), u32::from(alpha));
-        // Rounded division by 255; at most 255.
-        ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
-    };
-    // 16 bits to 8, rounded.
-    let top = |bytes: &[u8], at: usize| {
-        let value = u32::from(u16::from_ne_bytes([bytes[2 * at], bytes[2 * at + 1]]));
-        ((value + 128) / 257) as u8
-    };
-    let pack: (usize, &dyn Fn(&[u8]) -> [u8; 3]) = match decoder.color_type() {
-        ColorType::Rgba8 => (4, &|p| [0, 1, 2].map(|at| over(p[at], p[3]))),
-        ColorType::Rgb16 => (6, &|p| [0, 1, 2].map(|at| top(p, at))),
-        ColorType::Rgba16 => (8, &|p| [0, 1, 2].map(|at| over(top(p, at), top(p, 3)))),
-        ColorType::La16 => (4, &|p| [over(top(p, 0), top(p, 1)); 3]),
-        ColorType::La8 => {
-            let image = DynamicImage::from_decoder(decoder).map_err(damaged)?;
-            let source = image.into_luma_alpha8();
-            let flat = source.pixels().flat_map(|p| [over(p.0[0], p.0[1]); 3]);
-            return RgbImage::from_raw(width, height, flat.collect()).ok_or_else(shapeless);
-        }
-        ColorType::Rgba32F => {
-            let image = DynamicImage::from_decoder(decoder).map_err(damaged)?;
-            let source = image.into_rgba8();
-            let flat = (source.pixels()).flat_map(|p| [0, 1, 2].map(|at| over(p.0[at], p.0[3])));
-            return RgbImage::from_raw(width, height, flat.collect()).ok_or_else(shapeless);
-        }
-        _ => {
-            let image = DynamicImage::from_decoder(decoder).map_err(damaged)?;
+    let kind = decoder.color_type();
+    if !matches!(
+        kind,
+        ColorType::Rgba8 | ColorType::Rgb16 | ColorType::Rgba16 | ColorType::La16
+    ) {
+        let image = DynamicImage::from_decoder(decoder).map_err(damaged)?;
+        if !image.color().has_alpha() {
             return Ok(image.into_rgb8());
         }
-    };
-    let (size, pack) = pack;
+        let source = image.into_rgba8();
+        let flat = source.pixels().flat_map(|pixel| over_white(pixel.0));
+        return RgbImage::from_raw(width, height, flat.collect()).ok_or_else(shapeless);
+    }
     let mut pixels = vec![0; decoder.total_bytes() as usize];
     decoder.read_image(&mut pixels).map_err(damaged)?;
-    let count = pixels.len() / size;
+    // 16 bits to 8, rounded.
+    let top = |high: u8, low: u8| ((u32::from(u16::from_ne_bytes([high, low])) + 128) / 257) as u8;
+    match kind {
+        ColorType::Rgba8 => pack(&mut pixels, over_white),
+        ColorType::Rgb16 => pack(&mut pixels, |[a, b, c, d, e, f]| {
+            [top(a, b), top(c, d), top(e, f)]
+        }),
+        ColorType::La16 => pack(&mut pixels, |[a, b, c, d]| {
+            let grey = top(a, b);
+            over_white([grey, grey, grey, top(c, d)])
+        }),
+        _ => pack(&mut pixels, |[a, b, c, d, e, f, g, h]| {
+            over_white([top(a, b), top(c, d), top(e, f), top(g, h)])
+        }),
+    }
+    RgbImage::from_raw(width, height, pixels).ok_or_else(shapeless)
+}
+
+/// Makes pixels of three bytes of such of `SIZE`, which are as many or more, in place.
+fn pack<const SIZE: usize>(pixels: &mut Vec<u8>, rgb: impl Fn([u8; SIZE]) -> [u8; 3]) {
+    let count = pixels.len() / SIZE;
+    let mut pixel = [0; SIZE];
     for at in 0..count {
-        let packed = pack(&pixels[at * size..(at + 1) * size]);
-        pixels[at * 3..at * 3 + 3].copy_from_slice(&packed);
+        pixel.copy_from_slice(&pixels[at * SIZE..(at + 1) * SIZE]);
+        pixels[at * 3..at * 3 + 3].copy_from_slice(&rgb(pixel));
     }
     pixels.truncate(count * 3);
     pixels.shrink_to_fit();
-    RgbImage::from_raw(width, height, pixels).ok_or_else(shapeless)
+}
+
+fn over_white([red, green, blue, alpha]: [u8; 4]) -> [u8; 3] {
+    let alpha = u32::from(alpha);
+    // Rounded division by 255; at most 255.
+    [red, green, blue]
+        .map(|value| ((u32::from(value) * alpha + 255 * (255 - alpha) + 127) / 255) as u8)
 }
 
 fn shapeless() -> Error {
@@ -450,13 +457,13 @@ impl Frame {
         let (&[precision, h1, h0, w1, w0, count], components) = segment.split_first_chunk()?;
         let (height, width) = (u16::from_be_bytes([h1, h0]), u16::from_be_bytes([w1, w0]));
         let components = components.get(..3 * usize::from(count))?.as_chunks::<3>().0;
-        let factors = |of: fn(u8) -> u8| components.iter().map(move |part| u64::from(of(part[1])));
-        let (across, down): (fn(u8) -> u8, fn(u8) -> u8) = (|both| both >> 4, |both| both & 15);
-        let (most_across, most_down) = (factors(across).max()?, factors(down).max()?);
+        let across = || components.iter().map(|part| u64::from(part[1] >> 4));
+        let down = || components.iter().map(|part| u64::from(part[1] & 15));
+        let (most_across, most_down) = (across().max()?, down().max()?);
         // Whole units, which hold as many blocks of a component as its factors say.
         let units = |side: u16, most: u64| u64::from(side).div_ceil(8 * most.max(1));
         let units = units(width, most_across) * units(height, most_down);
-        let each = factors(across).zip(factors(down)).map(|(a, d)| a * d);
+        let each = across().zip(down()).map(|(a, d)| a * d);
         let names: Vec<u8> = components.iter().map(|part| part[0]).collect();
         Some(Self {
             blocks: units * each.sum::<u64>(),
