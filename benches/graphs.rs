@@ -3,38 +3,121 @@
 //! ```text
 //! cargo bench --bench graphs                        # a table for one and all cores
 //! cargo bench --bench graphs -- --profile pp-ocr-v6/det   # the slowest steps of one network
-//! benches/graphs.sh                                 # the ONNX networks beside ONNX Runtime
+//! benches/graphs.sh                                 # all of them beside ONNX Runtime and TensorFlow.js
 //! cargo bench --bench graphs -- --contender         # what graphs.sh talks to
 //! ```
 //!
 //! As a contender it answers one JSON line on standard output for each request on standard input:
-//! `{"network": …, "shape": […], "threads": 2, "repeats": 5}` gives `{"ms": […], "output": […]}`. Loading and one
-//! unmeasured run come before the clock starts. Inputs are those of `tests/golden/make_graphs.py`.
+//!
+//! | request | answer |
+//! | --- | --- |
+//! | `{"list": true}` | the networks: `name`, `shape`, `offset`, `scale` and `form` of each |
+//! | `{"files": NAME}` | the paths of the network's files |
+//! | `{"export": NAME, "to": PATH}` | writes the network as an ONNX file |
+//! | `{"network": NAME, "threads": 2, "repeats": 5}` | `ms` of each run, and samples of every output |
+//!
+//! Loading and two unmeasured runs come before the clock starts. Inputs are those of `tests/golden/make_graphs.py`.
 
 use escala_models::Compute;
-use escala_models::graph::{Graph, Input, Network};
+use escala_models::faces;
+use escala_models::graph::{Graph, Input, Network, Output};
 use escala_models::kernels::Isa;
-use escala_weights::{Store, StoreOptions, Terminal};
+use escala_weights::{Store, StoreOptions, Tensors, Terminal};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::error::Error;
 use std::io::{BufRead, Write};
+use std::path::PathBuf;
 use std::time::Instant;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// The networks, their input's shape, and the range of its values.
-const NETWORKS: [(&str, &[usize], f32, f32); 9] = [
-    ("open-nsfw/model", &[1, 224, 224, 3], -117.0, 255.0),
-    ("pp-ocr-v6/det", &[1, 3, 640, 320], -1.0, 2.0),
-    ("pp-ocr-v6/rec", &[1, 3, 48, 320], -1.0, 2.0),
-    ("pp-ocr-v6/cls", &[1, 3, 48, 192], -1.0, 2.0),
-    ("nanodet-g", &[1, 3, 416, 416], -2.0, 4.0),
-    ("nsfwjs-mobilenet-v2", &[1, 224, 224, 3], 0.0, 1.0),
-    ("movenet-lightning", &[1, 192, 192, 3], 0.0, 255.0),
-    ("face-mesh", &[1, 192, 192, 3], 0.0, 1.0),
-    ("face-iris", &[1, 64, 64, 3], 0.0, 1.0),
+/// An architecture of ours for published weights.
+type Build = fn(&Tensors) -> std::result::Result<Graph, faces::Error>;
+
+/// Where a network comes from.
+#[derive(Clone, Copy)]
+enum Form {
+    /// `ENTRY/FILE` is an ONNX file.
+    Onnx,
+    /// A TensorFlow.js graph.
+    Tfjs,
+    Built(Build),
+}
+
+/// A network, its input's shape, and the range of its values.
+#[derive(Clone, Copy)]
+struct Case(&'static str, Form, &'static [usize], f32, f32);
+
+const CASES: [Case; 14] = [
+    Case(
+        "open-nsfw/model",
+        Form::Onnx,
+        &[1, 224, 224, 3],
+        -117.0,
+        255.0,
+    ),
+    Case("pp-ocr-v6/det", Form::Onnx, &[1, 3, 640, 320], -1.0, 2.0),
+    Case("pp-ocr-v6/rec", Form::Onnx, &[1, 3, 48, 320], -1.0, 2.0),
+    Case("pp-ocr-v6/cls", Form::Onnx, &[1, 3, 48, 192], -1.0, 2.0),
+    Case("nanodet-g", Form::Tfjs, &[1, 3, 416, 416], -2.0, 4.0),
+    Case(
+        "nsfwjs-mobilenet-v2",
+        Form::Tfjs,
+        &[1, 224, 224, 3],
+        0.0,
+        1.0,
+    ),
+    Case(
+        "movenet-lightning",
+        Form::Tfjs,
+        &[1, 192, 192, 3],
+        0.0,
+        255.0,
+    ),
+    Case("face-mesh", Form::Tfjs, &[1, 192, 192, 3], 0.0, 1.0),
+    Case("face-iris", Form::Tfjs, &[1, 64, 64, 3], 0.0, 1.0),
+    Case(
+        "face-ssd-mobilenetv1",
+        Form::Built(faces::detector),
+        &[1, 512, 512, 3],
+        -1.0,
+        2.0,
+    ),
+    Case(
+        "face-landmarks-68",
+        Form::Built(faces::landmarks),
+        &[1, 112, 112, 3],
+        -1.0,
+        2.0,
+    ),
+    Case(
+        "face-expression",
+        Form::Built(faces::expression),
+        &[1, 112, 112, 3],
+        -1.0,
+        2.0,
+    ),
+    Case(
+        "face-age-gender",
+        Form::Built(faces::age_gender),
+        &[1, 112, 112, 3],
+        -1.0,
+        2.0,
+    ),
+    Case(
+        "face-descriptor",
+        Form::Built(faces::descriptor),
+        &[1, 150, 150, 3],
+        -1.0,
+        2.0,
+    ),
 ];
+
+fn case(name: &str) -> Result<Case> {
+    let found = CASES.into_iter().find(|case| case.0 == name);
+    found.ok_or_else(|| "no such network".into())
+}
 
 struct Networks {
     store: Store,
@@ -61,31 +144,44 @@ fn main() -> Result<()> {
 }
 
 impl Networks {
-    fn load(&mut self, name: &str) -> Result<()> {
-        if self.loaded.contains_key(name) {
-            return Ok(());
-        }
-        let (entry, file) = name.split_once('/').unwrap_or((name, ""));
+    fn files(&self, case: Case) -> Result<Vec<PathBuf>> {
+        let (entry, file) = case.0.split_once('/').unwrap_or((case.0, ""));
         let files = self.store.ensure(entry, &Terminal::new())?;
-        let graph = if file.is_empty() {
-            Graph::open_tfjs_files(files.path("graph.json")?, files.path("model.safetensors")?)?
-        } else {
-            Graph::open_onnx(files.path(&format!("{file}.onnx"))?)?
+        let names = match case.1 {
+            Form::Onnx => vec![format!("{file}.onnx")],
+            Form::Tfjs => vec!["graph.json".to_owned(), "model.safetensors".to_owned()],
+            Form::Built(_) => vec!["model.safetensors".to_owned()],
         };
-        self.loaded
-            .insert(name.to_owned(), Network::compile(graph)?);
+        let paths = names.iter().map(|name| files.path(name));
+        Ok(paths.collect::<std::result::Result<_, _>>()?)
+    }
+
+    fn graph(&self, case: Case) -> Result<Graph> {
+        let files = self.files(case)?;
+        Ok(match case.1 {
+            Form::Onnx => Graph::open_onnx(&files[0])?,
+            Form::Tfjs => Graph::open_tfjs_files(&files[0], &files[1])?,
+            Form::Built(build) => build(&Tensors::open(&files[0])?)?,
+        })
+    }
+
+    fn load(&mut self, name: &str) -> Result<()> {
+        if !self.loaded.contains_key(name) {
+            let network = Network::compile(self.graph(case(name)?)?)?;
+            self.loaded.insert(name.to_owned(), network);
+        }
         Ok(())
     }
 
-    /// Milliseconds of each of `repeats` runs after two unmeasured ones, and the first numbers of the output.
+    /// Milliseconds of each of `repeats` runs after two unmeasured ones, and what the last gave.
     fn time(
         &mut self,
         name: &str,
-        shape: &[usize],
         threads: usize,
         repeats: usize,
-    ) -> Result<(Vec<f64>, Vec<f32>)> {
+    ) -> Result<(Vec<f64>, Vec<Output>)> {
         self.load(name)?;
+        let Case(_, _, shape, ..) = case(name)?;
         // A team that is not in use would still spin for a moment between two cases: keep only one.
         self.computes.retain(|&count, _| count == threads);
         let computes = &mut self.computes;
@@ -93,14 +189,14 @@ impl Networks {
             .entry(threads)
             .or_insert_with(|| Compute::cpu(threads));
         let network = &self.loaded[name];
-        let data = noise(name, shape)?;
+        let data = noise(name)?;
         let input = network.inputs().next().ok_or("no inputs")?.name.clone();
         let input = Input {
             name: &input,
             shape,
             data: &data,
         };
-        let mut first = Vec::new();
+        let mut last = Vec::new();
         let mut ms = Vec::with_capacity(repeats);
         for turn in 0..repeats + 2 {
             let start = Instant::now();
@@ -108,10 +204,9 @@ impl Networks {
             if turn >= 2 {
                 ms.push(start.elapsed().as_secs_f64() * 1e3);
             }
-            let values = outputs.first().map(|output| output.tensor.data());
-            first = values.into_iter().flatten().take(8).copied().collect();
+            last = outputs;
         }
-        Ok((ms, first))
+        Ok((ms, last))
     }
 
     /// Answers requests until standard input closes.
@@ -130,12 +225,47 @@ impl Networks {
 
     fn answer(&mut self, line: &str) -> Result<Value> {
         let request: Value = serde_json::from_str(line)?;
-        let name = request["network"].as_str().ok_or("`network` is missing")?;
-        let shape: Vec<usize> = serde_json::from_value(request["shape"].clone())?;
+        let text = |key: &str| request[key].as_str();
         let number = |key: &str| request[key].as_u64().ok_or("a number is missing");
+        if request["list"] == true {
+            let described = CASES.map(|Case(name, form, shape, offset, scale)| {
+                let form = match form {
+                    Form::Onnx => "onnx",
+                    Form::Tfjs => "tfjs",
+                    Form::Built(_) => "built",
+                };
+                json!({"name": name, "form": form, "shape": shape, "offset": offset, "scale": scale})
+            });
+            return Ok(json!(described));
+        }
+        if let Some(name) = text("files") {
+            return Ok(json!(self.files(case(name)?)?));
+        }
+        if let Some(name) = text("export") {
+            let case = case(name)?;
+            let bytes = self.graph(case)?.to_onnx(&[case.2])?;
+            std::fs::write(text("to").ok_or("`to` is missing")?, bytes)?;
+            return Ok(json!({}));
+        }
+        let name = text("network").ok_or("`network` is missing")?;
         let (threads, repeats) = (number("threads")? as usize, number("repeats")? as usize);
-        let (ms, output) = self.time(name, &shape, threads, repeats)?;
-        Ok(json!({ "ms": ms, "output": output }))
+        let (ms, outputs) = self.time(name, threads, repeats)?;
+        let outputs: HashMap<String, Value> = outputs
+            .into_iter()
+            .map(|output| {
+                // A hundred values, spread evenly.
+                let data = output.tensor.data();
+                let count = data.len().min(100);
+                let at: Vec<usize> = (0..count).map(|i| i * data.len() / count).collect();
+                let values: Vec<f32> = at.iter().map(|&at| data[at]).collect();
+                let shape = output.tensor.shape();
+                (
+                    output.name,
+                    json!({"shape": shape, "at": at, "values": values}),
+                )
+            })
+            .collect();
+        Ok(json!({ "ms": ms, "outputs": outputs }))
     }
 
     fn table(&mut self) -> Result<()> {
@@ -144,9 +274,9 @@ impl Networks {
             "{} on up to {cores} threads; median and best of 25 runs",
             Isa::best().name()
         );
-        for (name, shape, ..) in NETWORKS {
+        for Case(name, _, shape, ..) in CASES {
             for threads in if cores > 1 { vec![1, cores] } else { vec![1] } {
-                let (mut ms, _) = self.time(name, shape, threads, 25)?;
+                let (mut ms, _) = self.time(name, threads, 25)?;
                 ms.sort_by(f64::total_cmp);
                 println!(
                     "{name:20} {:18} {threads} threads  median {:8.3} ms  best {:8.3} ms",
@@ -162,12 +292,9 @@ impl Networks {
     /// The slowest steps of a network on one thread.
     fn profile(&mut self, name: &str) -> Result<()> {
         self.load(name)?;
-        let (_, shape, ..) = NETWORKS
-            .into_iter()
-            .find(|(other, ..)| *other == name)
-            .ok_or("no such network")?;
+        let Case(_, _, shape, ..) = case(name)?;
         let network = &self.loaded[name];
-        let data = noise(name, shape)?;
+        let data = noise(name)?;
         let input = network.inputs().next().ok_or("no inputs")?.name.clone();
         let input = Input {
             name: &input,
@@ -201,11 +328,8 @@ impl Networks {
     }
 }
 
-fn noise(name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-    let (.., offset, scale) = NETWORKS
-        .into_iter()
-        .find(|(other, ..)| *other == name)
-        .ok_or("no such network")?;
+fn noise(name: &str) -> Result<Vec<f32>> {
+    let Case(_, _, shape, offset, scale) = case(name)?;
     let count: usize = shape.iter().product();
     let value = |i: usize| offset + scale * (i * 7919 % 1021) as f32 / 1020.0;
     Ok((0..count).map(value).collect())

@@ -1,21 +1,31 @@
 #!/usr/bin/env bash
-# The ONNX vision networks in the graph runtime beside ONNX Runtime on the same files and inputs, in one run and
-# interleaved, with the same threads: median milliseconds and the ratio. Answers are compared, too.
+# All vision networks in the graph runtime beside ONNX Runtime, and those that come as TensorFlow.js graphs beside
+# TensorFlow.js, with the same weights and inputs, in one run and interleaved: median milliseconds and ratios of
+# times. Answers are compared, too.
 #
-#     benches/graphs.sh [THREADS]        # two by default
+#     benches/graphs.sh                          # about ten minutes on two cores
+#     benches/graphs.sh --only face --rounds 30
+#     benches/graphs.sh --threads 1
 #
-# The first run makes a virtual environment under ${XDG_CACHE_HOME:-~/.cache}/escala.
+# The first run makes a virtual environment and a folder of node modules under ${XDG_CACHE_HOME:-~/.cache}/escala.
+# Without npm, TensorFlow.js is left out.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-venv="${XDG_CACHE_HOME:-$HOME/.cache}/escala/graphs-venv"
-if [ ! -e "$venv/.ready" ]; then
-    echo "preparing $venv (once)" >&2
-    [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check onnxruntime==1.32.0 numpy==2.4.6
-    touch "$venv/.ready"
+. "$here/vision_env.sh"
+tfjs=()
+if command -v npm >/dev/null; then
+    modules="$cache/graphs-tfjs"
+    if [ ! -e "$modules/.ready" ]; then
+        echo "preparing $modules (once)" >&2
+        mkdir -p "$modules"
+        packages=()
+        for part in core converter backend-cpu backend-wasm; do packages+=("@tensorflow/tfjs-$part@4.22.0"); done
+        (cd "$modules" && npm install --silent --no-audit --no-fund "${packages[@]}" >&2)
+        touch "$modules/.ready"
+    fi
+    tfjs=(--tfjs "$modules")
+else
+    echo "npm is missing: TensorFlow.js is left out" >&2
 fi
 cd "$here/.."
-bench="$(cargo bench --bench graphs --no-run --message-format=json-render-diagnostics |
-    "$venv/bin/python" -c 'import json, sys
-print([m["executable"] for m in map(json.loads, sys.stdin) if m.get("executable")][-1])')"
-exec "$venv/bin/python" "$here/peers/graphs_peer.py" "$bench" "${1:-2}"
+exec "$python" "$here/peers/graphs_peer.py" "$(bench graphs)" "${tfjs[@]}" "$@"

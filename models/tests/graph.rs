@@ -59,11 +59,20 @@ fn noise(case: &Value) -> (Vec<usize>, Vec<f32>) {
 
 fn check(network: &Network, key: &str, case: &Value, compute: &Compute) {
     let (shape, data) = noise(case);
-    let input = Input {
-        name: case["input"].as_str().expect("a name"),
-        shape: &shape,
-        data: &data,
-    };
+    check_with(network, key, case, compute, &shape, &data);
+}
+
+/// The network gives what the case says for this input.
+fn check_with(
+    network: &Network,
+    key: &str,
+    case: &Value,
+    compute: &Compute,
+    shape: &[usize],
+    data: &[f32],
+) {
+    let name = case["input"].as_str().expect("a name");
+    let input = Input { name, shape, data };
     let outputs = network.run(compute, &[input]).expect(key);
     let wanted = case["outputs"].as_object().expect("outputs");
     assert_eq!(outputs.len(), wanted.len(), "{key}");
@@ -114,6 +123,34 @@ fn exports_of_the_usual_families_answer_what_onnx_runtime_does() {
             }
         }
     }
+}
+
+#[test]
+fn networks_written_as_onnx_answer_the_same() {
+    let mut turned = 0;
+    for file in ["graphs_onnx.json", "graphs_tfjs.json"] {
+        for (key, case) in golden(file) {
+            let (mut shape, mut data) = noise(&case);
+            let bytes = graph(&key).to_onnx(&[&shape]).expect(&key);
+            let written = Graph::read_onnx(&bytes, Limits::default()).expect(&key);
+            let declared = written.inputs().next().expect("an input").shape.clone();
+            let first = [0, 3, 1, 2].map(|axis| shape.get(axis).copied());
+            if declared == first && declared[1] != Some(shape[1]) {
+                // Channels first.
+                let (places, channels) = (shape[1] * shape[2], shape[3]);
+                let at = |i: usize| {
+                    let (image, rest) = (i / (places * channels), i % (places * channels));
+                    (image * places + rest % places) * channels + rest / places
+                };
+                data = (0..data.len()).map(|i| data[at(i)]).collect();
+                shape = first.into_iter().flatten().collect();
+                turned += 1;
+            }
+            let network = Network::compile(written).expect(&key);
+            check_with(&network, &key, &case, &Compute::cpu(2), &shape, &data);
+        }
+    }
+    assert!(turned > 0);
 }
 
 #[test]

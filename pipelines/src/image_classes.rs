@@ -3,7 +3,7 @@
 
 use crate::classes::{Class, Classes};
 use crate::error::{Error, Kind, Result};
-use crate::image::{ImageLimits, decode};
+use crate::image::{Detail, ImageLimits, decode};
 use crate::labels::taxonomy::Taxonomy;
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit};
 use crate::vision::model::{ImageModel, fetch, refused};
@@ -73,6 +73,11 @@ impl ImageClassifier {
     /// Numbers that the network is shown of an image.
     pub fn values(&self) -> usize {
         self.model.values()
+    }
+
+    /// How much of an image the network needs to be shown it.
+    pub fn detail(&self) -> Detail {
+        self.model.detail()
     }
 
     /// What the network is shown of an image.

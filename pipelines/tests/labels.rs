@@ -24,7 +24,7 @@ fn pipeline() -> LabelsPipeline {
 fn ask(image: &str, options: LabelsOptions) -> LabelsInput {
     let bytes = std::fs::read(format!("{GOLDEN}images/{image}")).expect("image");
     LabelsInput {
-        image: Bytes::from(bytes),
+        image: Bytes::from(bytes).into(),
         options,
     }
 }

@@ -72,7 +72,7 @@ fn objects_are_those_of_the_reference() {
         .collect();
     assert_eq!(items.len(), 4);
     let input = |image: &Bytes| ObjectsInput {
-        image: image.clone(),
+        image: image.clone().into(),
         min_confidence: 0.0,
         most: 100,
     };
@@ -391,7 +391,12 @@ fn opinions_are_those_of_the_references() {
         let Some(bytes) = image(image_name) else {
             continue;
         };
-        let answers = pipeline.run(&compute, &[ModerationInput { image: bytes }]);
+        let answers = pipeline.run(
+            &compute,
+            &[ModerationInput {
+                image: bytes.into(),
+            }],
+        );
         let found = *answers[0].as_ref().expect("opinions");
         let tolerance = if image_name.ends_with(".jpg") {
             0.05
@@ -430,7 +435,7 @@ fn opinions_are_those_of_the_references() {
 fn what_is_no_image_fails_alone() {
     let pipeline = load(ObjectsTask::default());
     let ask = |image: Bytes| ObjectsInput {
-        image,
+        image: image.into(),
         min_confidence: 0.0,
         most: 10,
     };

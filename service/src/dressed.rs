@@ -27,7 +27,7 @@ impl Dressed {
             return one(&*self.bodies, input, options).await;
         };
         let sought = ObjectsInput {
-            image: input.image.clone(),
+            image: input.image.clone().into(),
             min_confidence: 0.0,
             most: MOST_COVERS,
         };

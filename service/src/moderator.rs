@@ -125,7 +125,7 @@ mod tests {
     }
 
     async fn names(moderator: Moderator) -> Result<Vec<&'static str>> {
-        let image = Bytes::from_static(b"an image");
+        let image = Bytes::from_static(b"an image").into();
         let found = one(&moderator, ModerationInput { image }, Options::default()).await?;
         Ok(found.labels(50.0).iter().map(|label| label.name).collect())
     }

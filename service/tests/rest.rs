@@ -165,7 +165,7 @@ fn embed(input: EmbeddingInput) -> Result<Embedding> {
 
 /// Answers what it was asked as labels, so that tests see what arrived.
 fn labels(input: LabelsInput) -> Result<Labels> {
-    if input.image == "junk" {
+    if *input.image == *b"junk" {
         return Err(Error::new(Kind::InvalidImage, "the bytes are not an image"));
     }
     let options = input.options;

@@ -67,7 +67,8 @@ pub fn png_bomb(width: u32, height: u32) -> Vec<u8> {
     out
 }
 
-fn chunk(out: &mut Vec<u8>, kind: &[u8; 4], data: &[u8]) {
+/// Adds a chunk of a PNG.
+pub fn chunk(out: &mut Vec<u8>, kind: &[u8; 4], data: &[u8]) {
     out.extend_from_slice(&u32::try_from(data.len()).expect("short").to_be_bytes());
     let start = out.len();
     out.extend_from_slice(kind);

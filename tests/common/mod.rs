@@ -6,6 +6,7 @@
 #![allow(dead_code)] // each test file uses a part
 
 pub mod checkpoints;
+pub mod hostile;
 pub mod image_models;
 pub mod images;
 pub mod python;
@@ -190,6 +191,23 @@ impl Server {
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.child.lock().expect("no panic while waiting").id()
+    }
+
+    /// Kilobytes from a line of the system's figures on the process, such as `VmHWM`.
+    pub fn kilobytes(&self, line: &str) -> u64 {
+        let path = format!("/proc/{}/status", self.pid());
+        let text = std::fs::read_to_string(path).expect("the system's figures");
+        let found = text.lines().find_map(|found| found.strip_prefix(line));
+        let number = found.and_then(|rest| rest.trim_start_matches(':').split_whitespace().next());
+        number
+            .and_then(|number| number.parse().ok())
+            .expect("a number")
+    }
+
+    /// Lets `VmHWM` begin anew.
+    pub fn forget_peak(&self) {
+        let path = format!("/proc/{}/clear_refs", self.pid());
+        std::fs::write(path, "5").expect("the figure can be reset");
     }
 
     /// Asks it to stop, as a service manager does.

@@ -19,6 +19,7 @@
 
 mod evaluate;
 mod execute;
+mod export;
 mod network;
 mod onnx;
 mod op;

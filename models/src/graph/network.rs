@@ -16,6 +16,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 const KEPT_PLANS: usize = 16;
 /// Workspaces kept for the next run.
 const KEPT_WORKSPACES: usize = 8;
+/// Bytes of the largest workspace that is kept. A larger one is that of an unusually large input: making it anew costs
+/// little beside the run.
+const KEPT_BYTES: u64 = 48 << 20;
 
 /// A graph ready to run on the CPU.
 pub struct Network {
@@ -199,11 +202,12 @@ impl Network {
         };
         compute.team.run(|member| run.region(member));
         let outputs = self.collect(&plan, &data, &workspace.arena)?;
-        let mut kept = lock(&self.workspaces);
-        if kept.len() < KEPT_WORKSPACES {
-            kept.push(workspace);
+        if workspace.arena.bytes() + workspace.scratch.bytes() <= KEPT_BYTES {
+            let mut kept = lock(&self.workspaces);
+            if kept.len() < KEPT_WORKSPACES {
+                kept.push(workspace);
+            }
         }
-        drop(kept);
         let times = times.into_iter().flatten().zip(&plan.steps);
         let times = times
             .map(|(time, planned)| {

@@ -244,7 +244,7 @@ impl Function {
         high: 6.0,
     };
 
-    fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Identity => "Identity",
             Self::Clip { .. } => "Clip",

@@ -12,7 +12,10 @@
 //! Bytes that are not a whole image are an error of kind `InvalidImage`.
 
 use crate::error::{Error, Kind, Result};
-use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
+use image::metadata::Orientation;
+use image::{
+    ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage,
+};
 use std::io::Cursor;
 
 /// Most bytes that a decoder may hold for one image: 100 megapixels of RGBA.
@@ -118,36 +121,125 @@ pub fn dimensions(bytes: &[u8]) -> Result<(u32, u32)> {
 /// `TooLarge` and `InvalidInput` as [`ImageLimits::check`], `InvalidImage` when the bytes are not of a
 /// supported format, end early or are damaged.
 pub fn decode(bytes: &[u8], limits: &ImageLimits) -> Result<RgbImage> {
-    limits.check(bytes)?;
-    if is_jpeg(bytes) && !jpeg_is_whole(bytes) {
-        return Err(Error::new(
-            Kind::InvalidImage,
-            "the image is damaged: it ends early",
-        ));
+    decode_for(bytes, limits, Detail::Whole).map(|decoded| decoded.pixels)
+}
+
+/// How much of an image its reader needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// All its pixels.
+    Whole,
+    /// At least so many pixels along the shorter side, where there are as many.
+    Shorter(u32),
+    /// At least so many along the longer side.
+    Longer(u32),
+}
+
+impl Detail {
+    /// The largest of 8, 4 and 2 by which an image of this size may be made smaller.
+    fn divisor(self, width: u32, height: u32) -> u32 {
+        let (side, least) = match self {
+            Self::Whole => return 1,
+            Self::Shorter(least) => (width.min(height), least),
+            Self::Longer(least) => (width.max(height), least),
+        };
+        let enough = |by: &u32| side / by >= least.max(1);
+        [8, 4, 2].into_iter().find(enough).unwrap_or(1)
     }
-    let mut bounds = Limits::default();
-    bounds.max_image_width = Some(limits.max_side);
-    bounds.max_image_height = Some(limits.max_side);
-    bounds.max_alloc = Some(MAX_ALLOCATION);
+}
+
+/// An upright image, perhaps smaller than that of the file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decoded {
+    /// Its pixels.
+    pub pixels: RgbImage,
+    /// Columns of the file's image, upright.
+    pub width: u32,
+    /// Rows of the file's image, upright.
+    pub height: u32,
+}
+
+/// As [`decode`], but a JPEG comes out at a half, a quarter or an eighth of its size where `detail` allows it.
+///
+/// Pixels of the smaller image are made from the low frequencies of each block of 8 x 8, as libjpeg makes them (and
+/// Pillow's `draft`): nothing of a large image's size is held, and most of the time that pixels take is saved.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_for(bytes: &[u8], limits: &ImageLimits, detail: Detail) -> Result<Decoded> {
+    let (width, height) = limits.check(bytes)?;
+    let mut divisor = 1;
+    if is_jpeg(bytes) {
+        let jpeg = Jpeg::scan(bytes)?;
+        jpeg.check(width, height)?;
+        if jpeg.can_shrink {
+            divisor = detail.divisor(width, height);
+        }
+    }
     let mut decoder = decoder(bytes)?;
-    decoder.set_limits(bounds).map_err(damaged)?;
-    if decoder.total_bytes() > MAX_ALLOCATION {
-        return Err(Error::new(
-            Kind::TooLarge,
-            format!(
-                "the image needs {} bytes when decoded; at most {MAX_ALLOCATION} are allowed",
-                decoder.total_bytes()
-            ),
-        ));
-    }
     // A picture with unreadable metadata is still a picture; viewers show it as stored.
-    let orientation = decoder
-        .orientation()
-        .unwrap_or(image::metadata::Orientation::NoTransforms);
-    let decoded = DynamicImage::from_decoder(decoder).map_err(damaged)?;
-    let mut upright = DynamicImage::ImageRgb8(opaque(decoded));
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let small = (divisor > 1).then(|| shrunk(bytes, (width, height), divisor));
+    let image = match small.flatten() {
+        Some(small) => small,
+        // What one decoder finds damaged another may read.
+        None => {
+            let mut bounds = Limits::default();
+            bounds.max_image_width = Some(limits.max_side);
+            bounds.max_image_height = Some(limits.max_side);
+            bounds.max_alloc = Some(MAX_ALLOCATION);
+            decoder.set_limits(bounds).map_err(damaged)?;
+            if decoder.total_bytes() > MAX_ALLOCATION {
+                return Err(too_much(decoder.total_bytes()));
+            }
+            opaque(decoder)?
+        }
+    };
+    let mut upright = DynamicImage::ImageRgb8(image);
     upright.apply_orientation(orientation);
-    Ok(upright.into_rgb8())
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    let lies = matches!(
+        orientation,
+        Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH
+    );
+    let (width, height) = if lies {
+        (height, width)
+    } else {
+        (width, height)
+    };
+    Ok(Decoded {
+        pixels: upright.into_rgb8(),
+        width,
+        height,
+    })
+}
+
+fn too_much(bytes: u64) -> Error {
+    Error::new(
+        Kind::TooLarge,
+        format!("the image needs {bytes} bytes when decoded; at most {MAX_ALLOCATION} are allowed"),
+    )
+}
+
+/// A JPEG of this size, each side divided and rounded up. `None` when it cannot be had so.
+fn shrunk(bytes: &[u8], (width, height): (u32, u32), divisor: u32) -> Option<RgbImage> {
+    let (columns, rows) = (width.div_ceil(divisor), height.div_ceil(divisor));
+    let mut decoder = jpeg_decoder::Decoder::new(bytes);
+    decoder.set_max_decoding_buffer_size(MAX_ALLOCATION as usize);
+    let asked = (u16::try_from(columns).ok()?, u16::try_from(rows).ok()?);
+    if decoder.scale(asked.0, asked.1).ok()? != asked {
+        return None;
+    }
+    let pixels = decoder.decode().ok()?;
+    let grey = (columns * rows) as usize;
+    if pixels.len() == grey {
+        let spread = pixels.into_iter().flat_map(|value| [value; 3]).collect();
+        return RgbImage::from_raw(columns, rows, spread);
+    }
+    // `from_raw` would take a longer list, too.
+    (pixels.len() == 3 * grey)
+        .then(|| RgbImage::from_raw(columns, rows, pixels))
+        .flatten()
 }
 
 /// A decoder for the format that the content shows, with what its header may hold.
@@ -188,71 +280,195 @@ fn damaged(source: ImageError) -> Error {
     error.with_source(source)
 }
 
-/// RGB over white.
-fn opaque(image: DynamicImage) -> RgbImage {
-    if !image.color().has_alpha() {
-        return image.into_rgb8();
+/// RGB over white. Pixels of more bytes are packed where they lie, so that large images are held once.
+fn opaque(decoder: impl ImageDecoder) -> Result<RgbImage> {
+    let (width, height) = decoder.dimensions();
+    let kind = decoder.color_type();
+    if !matches!(
+        kind,
+        ColorType::Rgba8 | ColorType::Rgb16 | ColorType::Rgba16 | ColorType::La16
+    ) {
+        let image = DynamicImage::from_decoder(decoder).map_err(damaged)?;
+        if !image.color().has_alpha() {
+            return Ok(image.into_rgb8());
+        }
+        let source = image.into_rgba8();
+        let flat = source.pixels().flat_map(|pixel| over_white(pixel.0));
+        return RgbImage::from_raw(width, height, flat.collect()).ok_or_else(shapeless);
     }
-    let source = image.into_rgba8();
-    let mut flat = RgbImage::new(source.width(), source.height());
-    for (to, from) in flat.pixels_mut().zip(source.pixels()) {
-        let [red, green, blue, alpha] = from.0;
-        let over = |value: u8| {
-            let (value, alpha) = (u32::from(value), u32::from(alpha));
-            // Rounded division by 255; at most 255.
-            ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
-        };
-        to.0 = [over(red), over(green), over(blue)];
+    let mut pixels = vec![0; decoder.total_bytes() as usize];
+    decoder.read_image(&mut pixels).map_err(damaged)?;
+    // 16 bits to 8, rounded.
+    let top = |high: u8, low: u8| ((u32::from(u16::from_ne_bytes([high, low])) + 128) / 257) as u8;
+    match kind {
+        ColorType::Rgba8 => pack(&mut pixels, over_white),
+        ColorType::Rgb16 => pack(&mut pixels, |[a, b, c, d, e, f]| {
+            [top(a, b), top(c, d), top(e, f)]
+        }),
+        ColorType::La16 => pack(&mut pixels, |[a, b, c, d]| {
+            let grey = top(a, b);
+            over_white([grey, grey, grey, top(c, d)])
+        }),
+        _ => pack(&mut pixels, |[a, b, c, d, e, f, g, h]| {
+            over_white([top(a, b), top(c, d), top(e, f), top(g, h)])
+        }),
     }
-    flat
+    RgbImage::from_raw(width, height, pixels).ok_or_else(shapeless)
+}
+
+/// Makes pixels of three bytes of such of `SIZE`, which are as many or more, in place.
+fn pack<const SIZE: usize>(pixels: &mut Vec<u8>, rgb: impl Fn([u8; SIZE]) -> [u8; 3]) {
+    let count = pixels.len() / SIZE;
+    let mut pixel = [0; SIZE];
+    for at in 0..count {
+        pixel.copy_from_slice(&pixels[at * SIZE..(at + 1) * SIZE]);
+        pixels[at * 3..at * 3 + 3].copy_from_slice(&rgb(pixel));
+    }
+    pixels.truncate(count * 3);
+    pixels.shrink_to_fit();
+}
+
+fn over_white([red, green, blue, alpha]: [u8; 4]) -> [u8; 3] {
+    let alpha = u32::from(alpha);
+    // Rounded division by 255; at most 255.
+    [red, green, blue]
+        .map(|value| ((u32::from(value) * alpha + 255 * (255 - alpha) + 127) / 255) as u8)
+}
+
+fn shapeless() -> Error {
+    Error::new(Kind::Internal, "a decoder gave another number of pixels")
 }
 
 fn is_jpeg(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0xff, 0xd8, 0xff])
 }
 
-/// Whether the segments of a JPEG file lead to its end-of-image marker.
-///
-/// The decoder fills what is missing of a truncated file with grey and reports success, which would give a
-/// confident answer about a picture that nobody sent.
-fn jpeg_is_whole(bytes: &[u8]) -> bool {
-    let mut at = 2;
-    loop {
-        // Markers may be preceded by any number of fill bytes.
-        while bytes.get(at) == Some(&0xff) && bytes.get(at + 1) == Some(&0xff) {
-            at += 1;
-        }
-        let (Some(&0xff), Some(&marker)) = (bytes.get(at), bytes.get(at + 1)) else {
-            return false;
+/// What the segments of a JPEG file say.
+#[derive(Debug, PartialEq)]
+struct Jpeg {
+    /// Bytes that coefficients take while they are collected: those of a file of several scans, else none.
+    coefficients: u64,
+    /// Whether it is of the kinds that the decoder for smaller images knows.
+    can_shrink: bool,
+}
+
+impl Jpeg {
+    /// Follows the segments to the end-of-image marker.
+    ///
+    /// A decoder fills what is missing of a truncated file with grey and reports success, which would give a
+    /// confident answer about a picture that nobody sent.
+    ///
+    /// # Errors
+    /// `InvalidImage` when they do not lead there.
+    fn scan(bytes: &[u8]) -> Result<Self> {
+        let cut = || Error::new(Kind::InvalidImage, "the image is damaged: it ends early");
+        let mut jpeg = Self {
+            coefficients: 0,
+            can_shrink: true,
         };
-        at += 2;
-        match marker {
-            0xd9 => return true,
-            // Markers without a length: restarts, a repeated start, and TEM.
-            0x01 | 0xd0..=0xd8 => continue,
-            _ => {}
-        }
-        let (Some(&high), Some(&low)) = (bytes.get(at), bytes.get(at + 1)) else {
-            return false;
-        };
-        at += usize::from(u16::from_be_bytes([high, low])).max(2);
-        if marker == 0xda {
-            // Compressed data: up to a 0xff that is neither stuffed (00) nor a restart marker.
-            loop {
-                let Some(skipped) = bytes
-                    .get(at..)
-                    .and_then(|rest| rest.iter().position(|&byte| byte == 0xff))
-                else {
-                    return false;
-                };
-                at += skipped;
-                match bytes.get(at + 1) {
-                    None => return false,
-                    Some(0x00 | 0xd0..=0xd7) => at += 2,
-                    Some(_) => break,
+        let (mut frames, mut scans) = (0, 0);
+        let (mut blocks, mut all_at_once) = (0, true);
+        let mut at = 2;
+        loop {
+            // Markers may be preceded by any number of fill bytes.
+            while bytes.get(at) == Some(&0xff) && bytes.get(at + 1) == Some(&0xff) {
+                at += 1;
+            }
+            let (Some(&0xff), Some(&marker)) = (bytes.get(at), bytes.get(at + 1)) else {
+                return Err(cut());
+            };
+            at += 2;
+            match marker {
+                0xd9 => break,
+                // Markers without a length: restarts, a repeated start, and TEM.
+                0x01 | 0xd0..=0xd8 => continue,
+                _ => {}
+            }
+            let (Some(&high), Some(&low)) = (bytes.get(at), bytes.get(at + 1)) else {
+                return Err(cut());
+            };
+            let length = usize::from(u16::from_be_bytes([high, low])).max(2);
+            let segment = bytes.get(at + 2..at + length).unwrap_or_default();
+            at += length;
+            match marker {
+                // Frames: all of 0xc0 to 0xcf but tables of Huffman codes, an extension and arithmetic coding.
+                0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => {
+                    frames += 1;
+                    all_at_once = matches!(marker, 0xc0 | 0xc1);
+                    let frame = Frame::read(segment);
+                    jpeg.can_shrink &=
+                        matches!(marker, 0xc0..=0xc2) && frame.is_some_and(|f| f.is_plain);
+                    blocks = frame.map_or(0, |frame| frame.blocks);
+                }
+                // Adobe's: what the components are. 1 is luminance and two colours.
+                0xee if segment.starts_with(b"Adobe") => {
+                    jpeg.can_shrink &= segment.get(11) == Some(&1);
+                }
+                _ => {}
+            }
+            if marker == 0xda {
+                scans += 1;
+                // Compressed data: up to a 0xff that is neither stuffed (00) nor a restart marker.
+                loop {
+                    let Some(skipped) = bytes
+                        .get(at..)
+                        .and_then(|rest| rest.iter().position(|&byte| byte == 0xff))
+                    else {
+                        return Err(cut());
+                    };
+                    at += skipped;
+                    match bytes.get(at + 1) {
+                        None => return Err(cut()),
+                        Some(0x00 | 0xd0..=0xd7) => at += 2,
+                        Some(_) => break,
+                    }
                 }
             }
         }
+        jpeg.can_shrink &= frames == 1 && scans > 0;
+        if !all_at_once || scans > 1 {
+            // 64 numbers of 16 bits each.
+            jpeg.coefficients = blocks * 128;
+        }
+        Ok(jpeg)
+    }
+
+    /// Whether decoding keeps the limit on memory, which decoders for JPEG do not know.
+    fn check(&self, width: u32, height: u32) -> Result<()> {
+        let needed = self.coefficients + 3 * u64::from(width) * u64::from(height);
+        if needed > MAX_ALLOCATION {
+            return Err(too_much(needed));
+        }
+        Ok(())
+    }
+}
+
+/// What the header of a JPEG's frame says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Frame {
+    /// Blocks of 8 x 8 of all components together.
+    blocks: u64,
+    /// Whether it is grey, or of luminance and two colours, in 8 bits.
+    is_plain: bool,
+}
+
+impl Frame {
+    fn read(segment: &[u8]) -> Option<Self> {
+        let (&[precision, h1, h0, w1, w0, count], components) = segment.split_first_chunk()?;
+        let (height, width) = (u16::from_be_bytes([h1, h0]), u16::from_be_bytes([w1, w0]));
+        let components = components.get(..3 * usize::from(count))?.as_chunks::<3>().0;
+        let across = || components.iter().map(|part| u64::from(part[1] >> 4));
+        let down = || components.iter().map(|part| u64::from(part[1] & 15));
+        let (most_across, most_down) = (across().max()?, down().max()?);
+        // Whole units, which hold as many blocks of a component as its factors say.
+        let units = |side: u16, most: u64| u64::from(side).div_ceil(8 * most.max(1));
+        let units = units(width, most_across) * units(height, most_down);
+        let each = across().zip(down()).map(|(a, d)| a * d);
+        let names: Vec<u8> = components.iter().map(|part| part[0]).collect();
+        Some(Self {
+            blocks: units * each.sum::<u64>(),
+            is_plain: precision == 8 && (count == 1 || count == 3 && names != *b"RGB"),
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Labels of an image: EfficientNet-Lite0 classes mapped to a taxonomy of labels.
 //!
-//! The way of an item: [`decode`](crate::image::decode), centre crop and bicubic to 224 x 224, the network,
+//! The way of an item: [decoding](crate::image::File::decoded), centre crop and bicubic to 224 x 224, the network,
 //! [`postprocess`] (softmax, sums over the [`taxonomy`], filters). [`task`] ties it to the engine.
 
 mod network;
@@ -8,8 +8,8 @@ pub mod postprocess;
 pub mod task;
 pub mod taxonomy;
 
+use crate::image::File;
 use crate::image::properties::ImageProperties;
-use bytes::Bytes;
 
 pub use task::{LabelsPipeline, LabelsTask};
 
@@ -17,7 +17,7 @@ pub use task::{LabelsPipeline, LabelsTask};
 #[derive(Clone, Debug)]
 pub struct LabelsInput {
     /// The encoded image.
-    pub image: Bytes,
+    pub image: File,
     /// What is asked.
     pub options: LabelsOptions,
 }

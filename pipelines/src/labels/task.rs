@@ -9,10 +9,10 @@ use super::{Labels, LabelsInput, LabelsOptions};
 use crate::error::{Error, Kind, Result};
 use crate::image::properties::{ImageProperties, measure};
 use crate::image::resize::{Crop, bicubic};
-use crate::image::{ImageLimits, decode};
+use crate::image::{Detail, ImageLimits};
 use crate::image_classes::ImageClassifier;
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit, unavailable};
-use crate::vision::model;
+use crate::vision::{GLANCE, model};
 use bytes::Bytes;
 use escala_models::Compute;
 use escala_weights::{Progress, Store};
@@ -43,6 +43,11 @@ pub trait Classifier: Send + Sync + 'static {
     /// What the network sees of an image, [`Classifier::values`] numbers.
     fn input(&self, image: &RgbImage) -> Vec<f32> {
         network_input(image)
+    }
+
+    /// How much of an image [`Classifier::input`] needs.
+    fn detail(&self) -> Detail {
+        GLANCE
     }
 
     /// Numbers that it sees of an image.
@@ -203,10 +208,16 @@ impl LabelsPipeline {
     }
 
     fn prepare(&self, input: &LabelsInput) -> Result<Prepared> {
-        let image = decode(&input.image, &self.limits)?;
+        // Sharpness is that of the pixels as they are.
+        let detail = match input.options.properties {
+            Some(_) => Detail::Whole,
+            None => self.network.detail(),
+        };
+        let decoded = input.image.decoded(&self.limits, detail)?;
+        let image = &decoded.pixels;
         let wanted = input.options.general_labels;
-        let pixels = wanted.then(|| self.network.input(&image));
-        let properties = input.options.properties.map(|most| measure(&image, most));
+        let pixels = wanted.then(|| self.network.input(image));
+        let properties = input.options.properties.map(|most| measure(image, most));
         Ok(Prepared { pixels, properties })
     }
 
@@ -256,6 +267,10 @@ impl Classifier for ImageClassifier {
         ImageClassifier::input(self, image)
     }
 
+    fn detail(&self) -> Detail {
+        ImageClassifier::detail(self)
+    }
+
     fn values(&self) -> usize {
         ImageClassifier::values(self)
     }
@@ -299,7 +314,7 @@ impl Pipeline for LabelsPipeline {
             .encode_image(&image)
             .expect("a small RGB image in memory can be encoded");
         LabelsInput {
-            image: Bytes::from(bytes),
+            image: Bytes::from(bytes).into(),
             options: LabelsOptions::default(),
         }
     }
@@ -414,7 +429,7 @@ mod tests {
 
     fn ask(image: Bytes) -> LabelsInput {
         LabelsInput {
-            image,
+            image: image.into(),
             options: LabelsOptions::default(),
         }
     }
@@ -433,12 +448,12 @@ mod tests {
             ask(png(300, 200, [250; 3])),
             ask(Bytes::from_static(b"no image")),
             LabelsInput {
-                image: png(100, 120, [5; 3]),
+                image: png(100, 120, [5; 3]).into(),
                 options: labels_and_properties,
             },
             ask(png(79, 200, [250; 3])),
             LabelsInput {
-                image: png(120, 100, [255, 0, 0]),
+                image: png(120, 100, [255, 0, 0]).into(),
                 options: properties,
             },
             ask(png(100, 100, [0, 0, 255])),

@@ -2,10 +2,10 @@
 
 use super::{Opinions, SIDE, classes_input, safety_input};
 use crate::error::Result;
-use crate::image::{ImageLimits, decode};
+use crate::image::{File, ImageLimits};
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit};
+use crate::vision::GLANCE;
 use crate::vision::network::{Network, decode_all, files};
-use bytes::Bytes;
 use escala_models::Compute;
 use escala_weights::{Progress, Store};
 use image::{Rgb, RgbImage};
@@ -19,7 +19,7 @@ pub const SAFETY: &str = "open-nsfw";
 #[derive(Clone, Debug)]
 pub struct ModerationInput {
     /// The encoded image.
-    pub image: Bytes,
+    pub image: File,
 }
 
 /// Opinions on images.
@@ -105,14 +105,15 @@ impl Pipeline for ModerationPipeline {
 
     fn sample(&self) -> ModerationInput {
         ModerationInput {
-            image: crate::vision::sample(&RgbImage::from_pixel(128, 128, Rgb([90, 120, 60]))),
+            image: crate::vision::sample(&RgbImage::from_pixel(128, 128, Rgb([90, 120, 60])))
+                .into(),
         }
     }
 
     fn run(&self, compute: &Compute, batch: &[ModerationInput]) -> Vec<Result<Opinions>> {
         let shown = decode_all(compute, batch, |input| {
-            let image = decode(&input.image, &self.limits)?;
-            Ok((classes_input(&image), safety_input(&image)))
+            let image = input.image.decoded(&self.limits, GLANCE)?;
+            Ok((classes_input(&image.pixels), safety_input(&image.pixels)))
         });
         let shape = [1, SIDE as usize, SIDE as usize, 3];
         let opinion = |shown: Result<(Vec<f32>, Vec<f32>)>| {

@@ -5,8 +5,10 @@ use super::kinds::{Kind, Kinds};
 use super::nanodet::{self, Answer, Thresholds};
 use super::{detr, yolo};
 use crate::error::{self, Error, Result};
+use crate::image::Detail;
 use crate::labels::taxonomy::Taxonomy;
 use crate::task::LoadContext;
+use crate::vision::GLANCE;
 use crate::vision::model::{self, ImageModel, refused};
 use crate::vision::network::Network;
 use crate::vision::preprocess::{Frame, Shown, show};
@@ -73,6 +75,15 @@ impl Detector {
             eye: Eye::Brought(model),
             kinds,
         })
+    }
+
+    /// How much of an image the network needs to be shown it. That of the built-in one is what labels need, so that both
+    /// look at the same pixels.
+    pub fn detail(&self) -> Detail {
+        match &self.eye {
+            Eye::NanoDet(_) => GLANCE,
+            Eye::Brought(model) => model.detail(),
+        }
     }
 
     /// What the network is shown of an image.

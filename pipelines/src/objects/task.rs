@@ -2,12 +2,11 @@
 
 use super::detector::{Detector, SharedDetector};
 use crate::error::Result;
-use crate::image::{ImageLimits, decode};
+use crate::image::{File, ImageLimits};
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit};
 use crate::vision::Area;
 use crate::vision::network::decode_all;
 use crate::vision::preprocess::Shown;
-use bytes::Bytes;
 use escala_models::Compute;
 use escala_weights::{Progress, Store};
 use image::{Rgb, RgbImage};
@@ -20,7 +19,7 @@ pub(crate) const PIXELS: u64 = 640 * 640;
 #[derive(Clone, Debug)]
 pub struct ObjectsInput {
     /// The encoded image.
-    pub image: Bytes,
+    pub image: File,
     /// Least confidence in percent; detectors leave out what they are less sure of than they were told, the built-in one
     /// what is below 30.
     pub min_confidence: f32,
@@ -184,7 +183,8 @@ impl Pipeline for ObjectsPipeline {
 
     fn sample(&self) -> ObjectsInput {
         ObjectsInput {
-            image: crate::vision::sample(&RgbImage::from_pixel(128, 128, Rgb([90, 120, 60]))),
+            image: crate::vision::sample(&RgbImage::from_pixel(128, 128, Rgb([90, 120, 60])))
+                .into(),
             min_confidence: 0.0,
             most: 10,
         }
@@ -192,7 +192,10 @@ impl Pipeline for ObjectsPipeline {
 
     fn run(&self, compute: &Compute, batch: &[ObjectsInput]) -> Vec<Result<Objects>> {
         let shown = decode_all(compute, batch, |input| {
-            Ok(self.detector.show(&decode(&input.image, &self.limits)?))
+            let detail = self.detector.detail();
+            let image = input.image.decoded(&self.limits, detail)?;
+            let shown = self.detector.show(&image.pixels);
+            Ok(shown.of(image.width, image.height))
         });
         let each = shown.into_iter().zip(batch);
         each.map(|(shown, input)| self.find(compute, &shown?, input))

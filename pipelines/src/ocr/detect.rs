@@ -353,7 +353,10 @@ mod tests {
     use image::Rgb;
 
     fn prepared(width: u32, height: u32) -> Prepared {
-        Prepared::new(&RgbImage::from_pixel(width, height, Rgb([255; 3])))
+        Prepared::new(
+            RgbImage::from_pixel(width, height, Rgb([255; 3])),
+            (width, height),
+        )
     }
 
     /// A map with rectangles of certain text: left, top, width, height.

@@ -20,14 +20,15 @@ pub use task::{OcrFound, OcrInput, OcrPipeline, OcrTask};
 use crate::error::{Error, Kind};
 use crate::image::resize::Crop;
 use crate::vision::Point;
-use crate::vision::resample::{Canvas, Grid, bilinear};
+use crate::vision::resample::{Canvas, Grid, bilinear_rows};
 use image::RgbImage;
+use std::borrow::Cow;
 
 /// Four corners, clockwise from the upper left one as the text is read.
 pub type Quad = [Point; 4];
 
 /// Longest side of an image that is searched as it is.
-const LONGEST: u32 = 2000;
+pub(crate) const LONGEST: u32 = 2000;
 /// An image of no more rows is padded.
 const FLAT: u32 = 30;
 /// So is one that is wider than this many times its height.
@@ -50,8 +51,8 @@ pub struct Prepared {
 
 impl Prepared {
     /// Shrinks what is too large and pads what is too flat to be searched.
-    pub fn new(image: &RgbImage) -> Self {
-        let (width, height) = image.dimensions();
+    /// `width` and `height` are the original's, of which `image` may be a smaller copy.
+    pub fn new(image: RgbImage, (width, height): (u32, u32)) -> Self {
         let longest = width.max(height);
         let shortest = width.min(height);
         let scale = if longest > LONGEST {
@@ -62,13 +63,13 @@ impl Prepared {
             1.0
         };
         let shrunk = if scale == 1.0 {
-            image.clone()
+            image
         } else {
             let to = |side: u32| {
                 let steps = (side as f32 * scale / STEP as f32).round() as u32;
                 (steps * STEP).clamp(STEP, LONGEST)
             };
-            resize(image, to(width), to(height))
+            resize(&image, to(width), to(height)).into_owned()
         };
         let (columns, rows) = shrunk.dimensions();
         let (across, down) = (width as f32 / columns as f32, height as f32 / rows as f32);
@@ -104,14 +105,18 @@ impl Prepared {
 }
 
 /// Resizes as OpenCV does (bilinear).
-fn resize(image: &RgbImage, width: u32, height: u32) -> RgbImage {
+fn resize(image: &RgbImage, width: u32, height: u32) -> Cow<'_, RgbImage> {
     if image.dimensions() == (width, height) {
-        return image.clone();
+        return Cow::Borrowed(image);
     }
     let whole = Canvas::tight(Crop::whole(image.width(), image.height()));
-    let values = bilinear(image, whole, width, height, Grid::Centre);
-    let bytes = values.into_iter().map(|v| v.round() as u8).collect();
-    RgbImage::from_raw(width, height, bytes).expect("`bilinear` gives three values a pixel")
+    let mut bytes = Vec::with_capacity(width as usize * height as usize * 3);
+    bilinear_rows(image, whole, width, height, Grid::Centre, |row| {
+        // Rounded: values are not negative.
+        bytes.extend(row.iter().map(|value| (value + 0.5) as u8));
+    });
+    let image = RgbImage::from_raw(width, height, bytes);
+    Cow::Owned(image.expect("three values a pixel"))
 }
 
 /// Planes of blue, green and red, −1 to 1, `columns` wide: the image at the left, 0 beside it.
@@ -151,7 +156,7 @@ mod tests {
             ((20, 20), (32, 32)),
         ] {
             let image = RgbImage::from_pixel(from.0, from.1, Rgb([9; 3]));
-            let prepared = Prepared::new(&image);
+            let prepared = Prepared::new(image, from);
             let size = prepared.image.dimensions();
             assert!(
                 size.0.abs_diff(to.0) <= 32 && size.1.abs_diff(to.1) <= 32,

@@ -3,9 +3,9 @@
 use super::detect;
 use super::recognise::{self, Characters, Reading, Word};
 use super::rectify::{ORIENTATION_COLUMNS, Picture, ROWS, is_turned};
-use super::{Prepared, Quad};
+use super::{LONGEST, Prepared, Quad};
 use crate::error::Result;
-use crate::image::{ImageLimits, decode};
+use crate::image::{Decoded, Detail, ImageLimits, decode_for};
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit, unavailable};
 use crate::vision::network::{Network, decode_all, files, path};
 use bytes::Bytes;
@@ -196,9 +196,12 @@ impl Pipeline for OcrPipeline {
 
     fn run(&self, compute: &Compute, batch: &[OcrInput]) -> Vec<Result<OcrFound>> {
         let shown = decode_all(compute, batch, |input| {
-            let image = decode(&input.image, &self.limits)?;
-            let (width, height) = image.dimensions();
-            let prepared = Prepared::new(&image);
+            let Decoded {
+                pixels,
+                width,
+                height,
+            } = decode_for(&input.image, &self.limits, Detail::Longer(LONGEST))?;
+            let prepared = Prepared::new(pixels, (width, height));
             let input = detect::input(&prepared.image);
             Ok(Shown {
                 width,

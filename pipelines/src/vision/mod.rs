@@ -14,8 +14,13 @@ pub mod resample;
 
 pub use boxes::Area;
 
+use crate::image::Detail;
 use bytes::Bytes;
 use image::RgbImage;
+
+/// What networks need of an image that see all of it at once, in at most 416 pixels a side: half as many again, so that
+/// what was left out of a large photograph is not seen in what they are shown.
+pub(crate) const GLANCE: Detail = Detail::Shorter(640);
 
 /// A point of an image, in pixels from its upper left corner.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -9,6 +9,7 @@ use super::network::{Answers, Network};
 use super::preprocess::{self, Shown};
 use super::processor;
 use crate::error::{Error, Kind, Result};
+use crate::image::Detail;
 use crate::task::{LoadContext, unavailable};
 use escala_models::Compute;
 use escala_models::graph::{Graph, Tensor};
@@ -194,6 +195,11 @@ impl ImageModel {
         }
         self.outputs = outputs;
         Ok(self)
+    }
+
+    /// How much of an image the network needs to be shown it.
+    pub(crate) fn detail(&self) -> Detail {
+        preprocess::detail(&self.input)
     }
 
     /// What the network is shown of an image.

@@ -2,6 +2,7 @@
 //! back to the image.
 
 use super::{Area, resample};
+use crate::image::Detail;
 use crate::image::resize::{self, Crop};
 use escala_weights::declaration::{Colours, Filter, Input, Layout, Place, Resize};
 use image::RgbImage;
@@ -47,6 +48,28 @@ impl Frame {
             (shown.bottom - self.top) * self.down,
         )
     }
+}
+
+impl Shown {
+    /// The same of an image of `width` x `height`, of which a smaller one was shown.
+    pub fn of(mut self, width: u32, height: u32) -> Self {
+        let frame = &mut self.frame;
+        frame.across *= width as f32 / frame.width.max(1) as f32;
+        frame.down *= height as f32 / frame.height.max(1) as f32;
+        (frame.width, frame.height) = (width, height);
+        self
+    }
+}
+
+/// How much of an image an input needs: half as many pixels again as it has, so that what was left out of a large
+/// photograph is not seen in it.
+pub fn detail(input: &Input) -> Detail {
+    let side = input.width.max(input.height);
+    let side = match input.resize {
+        Resize::Crop { shorter } => side.max(shorter),
+        _ => side,
+    };
+    Detail::Shorter(side.saturating_add(side / 2))
 }
 
 /// The dimensions of an input's tensor of this many columns and rows.
@@ -354,6 +377,18 @@ mod tests {
         assert_eq!((shown.size, shown.pixels.len()), ([40, 20], 40 * 20 * 3));
         let all = Area::new(0.0, 0.0, 40.0, 20.0);
         assert_eq!(shown.frame.area(&all), Area::new(0.0, 0.0, 60.0, 30.0));
+    }
+
+    #[test]
+    fn places_in_a_smaller_image_are_those_of_the_larger() {
+        let asked = input(10, 10, letterbox(Place::Middle));
+        let small = show(&asked, &RgbImage::new(100, 50)).of(403, 199);
+        let all = Area::new(0.0, 2.0, 10.0, 7.0);
+        assert_eq!((small.frame.width, small.frame.height), (403, 199));
+        assert_eq!(small.frame.area(&all), Area::new(0.0, 0.0, 403.0, 199.0));
+        assert_eq!(detail(&asked), Detail::Shorter(15));
+        let cropped = input(10, 10, Resize::Crop { shorter: 20 });
+        assert_eq!(detail(&cropped), Detail::Shorter(30));
     }
 
     proptest! {

@@ -113,6 +113,25 @@ fn axis(source: u32, target: u32, grid: Grid) -> Vec<Between> {
 /// # Panics
 /// When the crop is empty or reaches outside the image, or the size asked for is empty.
 pub fn bilinear(image: &RgbImage, canvas: Canvas, width: u32, height: u32, grid: Grid) -> Vec<f32> {
+    let mut result = Vec::with_capacity(width as usize * height as usize * 3);
+    bilinear_rows(image, canvas, width, height, grid, |row| {
+        result.extend_from_slice(row);
+    });
+    result
+}
+
+/// As [`bilinear`], row by row from above.
+///
+/// # Panics
+/// As [`bilinear`].
+pub fn bilinear_rows(
+    image: &RgbImage,
+    canvas: Canvas,
+    width: u32,
+    height: u32,
+    grid: Grid,
+    mut each: impl FnMut(&[f32]),
+) {
     let Canvas { crop, .. } = canvas;
     assert!(
         crop.width > 0 && crop.height > 0 && width > 0 && height > 0,
@@ -127,46 +146,49 @@ pub fn bilinear(image: &RgbImage, canvas: Canvas, width: u32, height: u32, grid:
     let rows = axis(canvas.height, height, grid);
     let stride = image.width() as usize * 3;
     let pixels = image.as_raw();
-    // One row of the canvas, black around the crop.
-    let row = |y: u32, into: &mut [f32]| {
-        into.fill(0.0);
+    // A row of the canvas at the target's columns, black around the crop.
+    let across = |y: u32, into: &mut [f32]| {
         let Some(y) = y.checked_sub(canvas.top).filter(|&y| y < crop.height) else {
-            return;
+            return into.fill(0.0);
         };
         let start = (crop.top + y) as usize * stride + crop.left as usize * 3;
-        let source = &pixels[start..start + crop.width as usize * 3];
-        let into = &mut into[canvas.left as usize * 3..][..source.len()];
-        for (into, &value) in into.iter_mut().zip(source) {
-            *into = f32::from(value);
+        let source = pixels[start..start + crop.width as usize * 3]
+            .as_chunks::<3>()
+            .0;
+        let at = |column: u32| -> [f32; 3] {
+            let column = column.wrapping_sub(canvas.left) as usize;
+            source
+                .get(column)
+                .map_or([0.0; 3], |pixel| pixel.map(f32::from))
+        };
+        for (x, pixel) in columns.iter().zip(into.as_chunks_mut::<3>().0) {
+            let (left, right) = (at(x.low), at(x.high));
+            *pixel = std::array::from_fn(|c| left[c] + (right[c] - left[c]) * x.weight);
         }
     };
-    let mut upper = vec![0.0; canvas.width as usize * 3];
-    let mut lower = upper.clone();
-    let mut result = Vec::with_capacity(width as usize * height as usize * 3);
-    let mut loaded = (u32::MAX, u32::MAX);
+    let mut upper = vec![0.0; width as usize * 3];
+    let (mut lower, mut mixed) = (upper.clone(), upper.clone());
+    // The rows that `upper` and `lower` are.
+    let mut held = (u32::MAX, u32::MAX);
     for y in &rows {
-        if loaded != (y.low, y.high) {
-            if loaded.1 == y.low {
+        if held.0 != y.low {
+            if held.1 == y.low {
                 std::mem::swap(&mut upper, &mut lower);
+                held = (y.low, u32::MAX);
             } else {
-                row(y.low, &mut upper);
-            }
-            row(y.high, &mut lower);
-            loaded = (y.low, y.high);
-        }
-        for x in &columns {
-            let (left, right) = (x.low as usize * 3, x.high as usize * 3);
-            for channel in 0..3 {
-                let across = |row: &[f32]| {
-                    let (a, b) = (row[left + channel], row[right + channel]);
-                    a + (b - a) * x.weight
-                };
-                let (above, below) = (across(&upper), across(&lower));
-                result.push(above + (below - above) * y.weight);
+                across(y.low, &mut upper);
+                held.0 = y.low;
             }
         }
+        if held.1 != y.high {
+            across(y.high, &mut lower);
+            held.1 = y.high;
+        }
+        for ((mixed, above), below) in mixed.iter_mut().zip(&upper).zip(&lower) {
+            *mixed = above + (below - above) * y.weight;
+        }
+        each(&mixed);
     }
-    result
 }
 
 /// TensorFlow's `crop_and_resize`: `side` x `side` places spread evenly over an area, of which the first and last

@@ -524,20 +524,7 @@ struct Target {
 
 /// Plans a run with inputs of these shapes.
 pub(crate) fn plan(graph: &Graph, limits: Limits, inputs: &[&[usize]]) -> Result<Plan> {
-    let count = graph.constants.len();
-    let mut planner = Planner {
-        graph,
-        limits,
-        shapes: vec![None; count],
-        known: graph.constants.clone(),
-        views: vec![None; count],
-        buffers: Vec::new(),
-        targets: HashMap::new(),
-        steps: Vec::new(),
-        scratch: 0,
-        node: 0,
-    };
-    planner.measure(inputs)?;
+    let mut planner = Planner::measured(graph, limits, inputs)?;
     planner.aim()?;
     for (number, (_, value)) in graph.inputs.iter().enumerate() {
         let shape = inputs[number];
@@ -555,8 +542,26 @@ pub(crate) fn plan(graph: &Graph, limits: Limits, inputs: &[&[usize]]) -> Result
     planner.finish()
 }
 
-impl Planner<'_> {
-    /// The shapes of all values, and the values of those that shapes decide.
+impl<'a> Planner<'a> {
+    /// A planner that knows the shapes of all values, and the values of those that shapes decide.
+    pub(crate) fn measured(graph: &'a Graph, limits: Limits, inputs: &[&[usize]]) -> Result<Self> {
+        let count = graph.constants.len();
+        let mut planner = Self {
+            graph,
+            limits,
+            shapes: vec![None; count],
+            known: graph.constants.clone(),
+            views: vec![None; count],
+            buffers: Vec::new(),
+            targets: HashMap::new(),
+            steps: Vec::new(),
+            scratch: 0,
+            node: 0,
+        };
+        planner.measure(inputs)?;
+        Ok(planner)
+    }
+
     fn measure(&mut self, inputs: &[&[usize]]) -> Result<()> {
         for (index, tensor) in self.known.iter().enumerate() {
             self.shapes[index] = tensor.as_ref().map(|tensor| tensor.shape().to_vec());
@@ -612,9 +617,14 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn shape(&self, value: Value) -> &[usize] {
+    pub(crate) fn shape(&self, value: Value) -> &[usize] {
         // `measure` has seen every value.
         self.shapes[value.0].as_deref().unwrap_or(&[])
+    }
+
+    /// The value, if it is known before anything runs.
+    pub(crate) fn known(&self, value: Value) -> Option<&Tensor> {
+        self.known[value.0].as_deref()
     }
 
     /// Notes which values could be written where a concatenation wants them.
@@ -1146,7 +1156,7 @@ impl Planner<'_> {
         }
     }
 
-    fn with_operands<T>(
+    pub(crate) fn with_operands<T>(
         &self,
         node: &Node,
         read: impl FnOnce(&Operands<'_>) -> Result<T>,

@@ -63,7 +63,7 @@ pub async fn run(aws: &Aws, call: Call, input: Input, options: Options) -> Resul
     let fail = |error| Failure::of(call.service.id, call.operation, error);
     let asked = LabelsInput {
         options: LabelsOptions::from(&input),
-        image: input.image.encoded(aws, call, options).await?,
+        image: input.image.encoded(aws, call, options).await?.into(),
     };
     let answer = located(&*aws.labels, aws.images.objects.as_deref(), asked, options).await;
     let answer = answer.map_err(fail)?;

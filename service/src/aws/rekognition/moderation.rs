@@ -45,7 +45,7 @@ pub async fn detect(
             "HumanLoopConfig and ProjectVersion are not part of this version of Escala",
         )));
     }
-    let image = input.image.encoded(aws, call, options).await?;
+    let image = input.image.encoded(aws, call, options).await?.into();
     let found = one(&*aws.images.moderation, ModerationInput { image }, options).await;
     let found = found.map_err(fail)?;
     let least = input.min_confidence.unwrap_or(LEAST);

@@ -125,6 +125,7 @@ pub fn labels(config: &Config, args: LabelsArgs) -> Result<(), Stop> {
     };
     let ask = async |app: &App, image: Bytes| {
         let options = options.clone();
+        let image = image.into();
         let input = LabelsInput { image, options };
         let objects = app.images.objects.as_deref();
         located(&*app.labels, objects, input, patient()).await
@@ -208,7 +209,9 @@ pub fn moderation(config: &Config, args: ImagesArgs) -> Result<(), Stop> {
     let ask = async |app: &App, image: Bytes| {
         one(
             &*app.images.moderation,
-            ModerationInput { image },
+            ModerationInput {
+                image: image.into(),
+            },
             patient(),
         )
         .await

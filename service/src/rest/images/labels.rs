@@ -324,7 +324,7 @@ pub async fn labels(
     let options = asked.options()?;
     check_image(&image, &app.config.limits)?;
     let input = LabelsInput {
-        image: image.clone(),
+        image: image.clone().into(),
         options,
     };
     let objects = app.images.objects.as_deref();

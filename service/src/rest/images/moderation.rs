@@ -102,7 +102,7 @@ pub async fn moderation(
     let wanted = wants_picture(&call)?;
     let image = image(&app, &call).await?;
     let input = ModerationInput {
-        image: image.clone(),
+        image: image.clone().into(),
     };
     let found = predict_one(&*app.images.moderation, input, call.options).await?;
     let drawn = wanted.then(|| picture(image, &found));
