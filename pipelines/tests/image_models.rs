@@ -70,7 +70,7 @@ fn classifies(folder: &TempDir, cases: &[Case], names: &[String], what: &str) {
 
 fn ask(pipeline: &impl Pipeline<Input = ObjectsInput, Output = Objects>, name: &str) -> Objects {
     let input = ObjectsInput {
-        image: image(name).into(),
+        image: Bytes::from(image(name)).into(),
         min_confidence: 0.0,
         most: 1000,
     };
@@ -181,7 +181,7 @@ fn a_classifier_in_the_place_of_labels_makes_labels_of_its_classes() {
             ..LabelsOptions::default()
         };
         let input = LabelsInput {
-            image: image(&case.image).into(),
+            image: Bytes::from(image(&case.image)).into(),
             options,
         };
         let answer = pipeline

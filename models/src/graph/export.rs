@@ -31,7 +31,7 @@ impl Graph {
     /// # Errors
     /// When the shapes do not fit, or an operation has no form in ONNX here.
     pub fn to_onnx(self, shapes: &[&[usize]]) -> Result<Vec<u8>> {
-        let graph = optimise(self)?;
+        let graph = optimise(self, Limits::default())?;
         let planner = Planner::measured(&graph, Limits::default(), shapes)?;
         let mut writer = Writer {
             graph: &graph,
@@ -725,6 +725,7 @@ impl Writer<'_> {
             Arithmetic::Pow => "Pow",
             Arithmetic::Max => "Max",
             Arithmetic::Min => "Min",
+            other => return Err(node.unsupported(format!("{other:?} cannot be written"))),
         };
         let result = self.emit(op, &[&left, &right], &[]);
         let result = match arithmetic {
@@ -774,6 +775,7 @@ impl Writer<'_> {
         };
         let (mode, nearest) = match resize.mode {
             ResizeMode::NearestFloor => ("nearest", "floor"),
+            ResizeMode::NearestCeil => ("nearest", "ceil"),
             ResizeMode::NearestPreferFloor => ("nearest", "round_prefer_floor"),
             ResizeMode::NearestPreferCeil => ("nearest", "round_prefer_ceil"),
             ResizeMode::Linear => ("linear", "round_prefer_floor"),
