@@ -369,7 +369,7 @@ def run_http(arguments, graphs: Path) -> dict:
     if not arguments.peers_only:
         binary = build("build", "--release", "--bin", "escala")
         # One start before the measured ones: weights are pulled and the page cache is warm.
-        servers.append(("escala", lambda port: [binary, "serve", "--listen", f"127.0.0.1:{port}"]))
+        servers.append(("escala", lambda port: [binary, "serve", "--kafka", "off", "--listen", f"127.0.0.1:{port}"]))
     servers.append((f"FastAPI + ORT, 1 worker x {cores} threads", peer(1, cores)))
     if cores > 1:
         servers.append((f"FastAPI + ORT, {cores} workers x 1 thread", peer(cores, 1)))

@@ -214,7 +214,7 @@ class Escala:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         settings = [f"--set=engine.threads={threads}", "--set=engine.lanes=1", f"--set=data.dir={folder}/data"]
-        command = [binary, "serve", "--listen", f"127.0.0.1:{port}", *settings]
+        command = [binary, "serve", "--kafka", "off", "--listen", f"127.0.0.1:{port}", *settings]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder)
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
         deadline = time.monotonic() + 300

@@ -16,7 +16,7 @@ use escala_models::DeviceChoice;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use units::{Secret, Size, Span};
+use units::{Listen, Secret, Size, Span};
 
 pub use load::{Flag, Loaded, load};
 
@@ -59,6 +59,8 @@ pub struct Config {
     pub models: Models,
     /// Where what users store is kept.
     pub data: Data,
+    /// The event log and its port.
+    pub kafka: Kafka,
     /// How much collections of faces may hold.
     pub collections: Collections,
     /// Checkpoints that take the place of tasks' own models.
@@ -108,6 +110,32 @@ pub struct Data {
     /// Folder of the objects that requests name (`S3Object`), `<bucket>/<key>` in it; `objects` in `dir` when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub objects: Option<PathBuf>,
+}
+
+/// The event log, in `log` of the data folder, and the port for Kafka's clients.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Kafka {
+    /// Address that Kafka's clients connect to, or `off`: then the log is not opened either.
+    #[serde(with = "units::text")]
+    pub listen: Listen,
+    /// Whether a topic is made when a client that allows it asks for one that is not there.
+    pub auto_create: bool,
+    /// Partitions of a topic whose maker did not say.
+    pub partitions: u32,
+    /// Bytes kept in a file that is given up when the disk is full; as many must be free for records to be taken.
+    pub reserve: Size,
+}
+
+impl Default for Kafka {
+    fn default() -> Self {
+        Self {
+            listen: Listen::on(SocketAddr::from(([127, 0, 0, 1], 9092))),
+            auto_create: true,
+            partitions: 1,
+            reserve: Size::bytes(32 << 20),
+        }
+    }
 }
 
 /// How much collections of faces may hold; the celebrities are one of them.
@@ -309,6 +337,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 4566)),
             models: Models::default(),
             data: Data::default(),
+            kafka: Kafka::default(),
             collections: Collections::default(),
             checkpoints: Checkpoints::default(),
             engine: Engine::default(),
@@ -506,6 +535,10 @@ impl Config {
                 format!(
                     "`collections.collections`, `collections.faces`, `collections.users` and `collections.faces_of_user` must be between 1 and {MOST_KEPT}"
                 ),
+            ),
+            (
+                (1..=10_000).contains(&self.kafka.partitions),
+                "`kafka.partitions` must be between 1 and 10000".to_owned(),
             ),
             (
                 crate::logs::directives(&self.log.level).is_ok(),

@@ -15,6 +15,7 @@ pub mod doors;
 pub mod dressed;
 pub mod failure;
 pub mod gallery;
+pub mod kafka;
 pub mod located;
 pub mod logs;
 pub mod long_texts;

@@ -154,7 +154,7 @@ pub fn store(config: &Config) -> Result<Store, escala_weights::Error> {
 ///
 /// # Errors
 /// When nothing says where.
-fn data_folder(config: &Config) -> Result<PathBuf, String> {
+pub(crate) fn data_folder(config: &Config) -> Result<PathBuf, String> {
     let of = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let folder = config.data.dir.clone();
     let folder = folder.or_else(|| Some(PathBuf::from(of("XDG_DATA_HOME")?).join("escala")));

@@ -72,6 +72,8 @@ pub fn escala(folder: &Path) -> Command {
         .current_dir(folder)
         .env("XDG_CONFIG_HOME", folder.join("no-config"))
         .env("XDG_DATA_HOME", folder.join("data"))
+        // Servers of several tests run at a time.
+        .env("ESCALA_KAFKA_LISTEN", "off")
         .stdin(Stdio::null());
     command
 }

@@ -3,13 +3,15 @@
 //! The port is bound before any model is touched, so `/healthz` answers at once and a second server on
 //! the same port fails at once; `/readyz` answers 503 until the models to preload are warm. A model that
 //! cannot be loaded does not stop the others: the reason is printed and told by `/readyz`, and it is tried
-//! again. SIGINT or SIGTERM stops accepting and drains; a second one ends the process at once.
+//! again. SIGINT or SIGTERM stops accepting and drains; a second one ends the process at once. A disk that fails under
+//! the event log ends it too, with an error: what was acknowledged is there at the next start.
 
 use super::Stop;
 use super::settings::flag;
 use crate::config::{Config, Flag, Loaded, LogFormat, TASKS};
 use crate::doors;
 use crate::failure::chain;
+use crate::kafka::Kafka;
 use crate::machine::Machine;
 use crate::ready::Readiness;
 use crate::server;
@@ -28,9 +30,9 @@ const RETRY_LONGEST: Duration = Duration::from_secs(300);
 /// Threads that serve connections; the work is done by the engine's own threads.
 const MOST_IO_THREADS: usize = 4;
 
-/// Threads that read large bodies (JSON, base64), beside one for each model that is being pulled and one for
+/// Threads that read large bodies (JSON, base64) and old records of the event log, beside one for each model that is being pulled and one for
 /// the end. Without a bound, as many large bodies would be read at once as there are connections.
-const BLOCKING_THREADS: usize = 8 + TASKS.len() + 1;
+const BLOCKING_THREADS: usize = 16 + TASKS.len() + 1;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -41,6 +43,9 @@ pub struct ServeArgs {
     /// Address of the HTTP doors; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
+    /// Address for Kafka's clients, or `off`.
+    #[arg(long, value_name = "ADDRESS|off")]
+    kafka: Option<String>,
     /// Tasks whose models are loaded at start, separated by commas.
     #[arg(long, value_name = "TASKS")]
     preload: Option<String>,
@@ -50,6 +55,7 @@ impl ServeArgs {
     pub fn flags(&self) -> Vec<Flag> {
         let flags = [
             flag("listen", "--listen", self.listen.as_ref()),
+            flag("kafka.listen", "--kafka", self.kafka.as_ref()),
             flag("models.preload", "--preload", self.preload.as_ref()),
         ];
         flags.into_iter().flatten().collect()
@@ -105,6 +111,8 @@ async fn serve(config: Config) -> Result<(), Stop> {
         .local_addr()
         .map_err(|error| Stop::failed(&error))?;
 
+    let kafka = Kafka::open(&config).await.map_err(Stop::Failed)?;
+
     let preload: Vec<&'static str> = TASKS
         .into_iter()
         .filter(|task| {
@@ -125,6 +133,21 @@ async fn serve(config: Config) -> Result<(), Stop> {
     ));
 
     let (stop, stopping) = watch::channel(false);
+    let (broken, mut breaking) = watch::channel(false);
+    let kafka = kafka.map(|kafka| {
+        voice.say(&format!("Kafka's protocol on {}", kafka.address()));
+        let (config, mut stopping) = (config.clone(), stopping.clone());
+        tokio::spawn(async move {
+            let ended = kafka.serve(&config, async move {
+                // An error is the end of whoever would say so.
+                let _ = stopping.wait_for(|stop| *stop).await;
+            });
+            let ended = ended.await;
+            // Nobody needs to know when everything stops already.
+            let _ = broken.send(ended.is_err());
+            ended
+        })
+    });
     let progress = Arc::new(Terminal::new());
     for task in preload {
         tokio::spawn(keep_warm(
@@ -143,7 +166,10 @@ async fn serve(config: Config) -> Result<(), Stop> {
         let (ready, voice) = (ready.clone(), voice.clone());
         let grace = config.shutdown.grace;
         async move {
-            signals.next().await;
+            tokio::select! {
+                () = signals.next() => (),
+                Ok(_) = breaking.wait_for(|broken| *broken) => (),
+            }
             ready.stop();
             // Tasks that ended already have no need to know.
             let _ = stop.send(true);
@@ -158,6 +184,14 @@ async fn serve(config: Config) -> Result<(), Stop> {
     let router = doors::router(app.clone());
     let drained = server::run(listener, router, &config, app.metrics.clone(), asked).await;
 
+    let kafka = match kafka {
+        Some(serving) => match serving.await {
+            Ok(ended) => ended.map_err(|error| chain(&error)),
+            Err(error) => Err(error.to_string()),
+        },
+        None => Ok(()),
+    };
+
     // All that had a request has been answered or given up; the engine only has to put down its work.
     let deadline = Instant::now()
         + if drained {
@@ -168,6 +202,9 @@ async fn serve(config: Config) -> Result<(), Stop> {
     let engine = machine.engine.clone();
     let ended = tokio::task::spawn_blocking(move || engine.shutdown(deadline)).await;
     let quiet = ended.as_ref().is_ok_and(|ended| ended.abandoned == 0);
+    if let Err(why) = kafka {
+        return Err(Stop::Failed(format!("the event log stopped: {why}")));
+    }
     if drained && quiet {
         voice.say("stopped");
         Ok(())

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -124,6 +125,45 @@ impl FromStr for Span {
             .filter(|millis| *millis <= LONGEST_MS)
             .map(|millis| Self(Duration::from_millis(millis)))
             .ok_or_else(|| format!("`{text}` is not a length of time: write a whole number with ms, s, m or h, up to a year"))
+    }
+}
+
+/// An address to listen on, or `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen(Option<SocketAddr>);
+
+impl Listen {
+    /// On this address.
+    pub const fn on(address: SocketAddr) -> Self {
+        Self(Some(address))
+    }
+
+    /// The address; `None` when it is off.
+    pub const fn address(self) -> Option<SocketAddr> {
+        self.0
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(address) => address.fmt(f),
+            None => f.write_str("off"),
+        }
+    }
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.eq_ignore_ascii_case("off") {
+            return Ok(Self(None));
+        }
+        let address = text.parse();
+        address.map(Self::on).map_err(|_| {
+            format!("`{text}` is not an address such as 127.0.0.1:9092, and not `off`")
+        })
     }
 }
 

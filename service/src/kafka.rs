@@ -1,0 +1,104 @@
+//! The event log behind a server, and its door: Kafka's protocol on a port of its own.
+//!
+//! The log is opened before the port answers, so that nobody meets one that is still recovering. When its disk fails, what
+//! it has acknowledged is on the disk and nothing more can be promised: the server ends, and the next start recovers.
+
+use crate::config::Config;
+use crate::failure::chain;
+use crate::machine::data_folder;
+use escala_stream_ingest::broker;
+use escala_stream_ingest::log::disk::Folder;
+use escala_stream_ingest::log::{Error, Log, Options};
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+
+/// An open log and the port that leads to it.
+pub struct Kafka {
+    log: Log,
+    listener: TcpListener,
+    address: SocketAddr,
+    folder: PathBuf,
+}
+
+impl Kafka {
+    /// Opens both; nothing where the configuration turns them off.
+    ///
+    /// # Errors
+    /// A sentence with what is in the way and which setting helps.
+    pub async fn open(config: &Config) -> Result<Option<Self>, String> {
+        let Some(wanted) = config.kafka.listen.address() else {
+            return Ok(None);
+        };
+        let failed = |what: &str, why: String| {
+            format!(
+                "{what}: {why}; set `kafka.listen` to another address, or to `off` for a server without it"
+            )
+        };
+        let listener = TcpListener::bind(wanted).await.map_err(|error| {
+            let what = format!("cannot listen for Kafka's clients on {wanted}");
+            failed(&what, error.to_string())
+        })?;
+        let unknown = |error: io::Error| error.to_string();
+        let address = listener.local_addr().map_err(unknown)?;
+        let folder = data_folder(config)?.join("log");
+        let options = Options {
+            reserve_bytes: config.kafka.reserve.get(),
+            ..Options::default()
+        };
+        let place = folder.clone();
+        let opened = tokio::task::spawn_blocking(move || -> Result<Log, String> {
+            let disk = Folder::open(place).map_err(unknown)?;
+            Log::open(Arc::new(disk), options).map_err(|error| chain(&error))
+        });
+        let opened = opened.await.map_err(|error| error.to_string())?;
+        let what = || format!("cannot open the event log in {}", folder.display());
+        let log = opened.map_err(|why| failed(&what(), why))?;
+        Ok(Some(Self {
+            log,
+            listener,
+            address,
+            folder,
+        }))
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The log.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Serves clients until `stop` completes or the disk fails, then closes the log.
+    ///
+    /// # Errors
+    /// That of the disk.
+    pub async fn serve(self, config: &Config, stop: impl Future<Output = ()>) -> Result<(), Error> {
+        let options = broker::Options {
+            cluster: self.log.cluster_id().to_string(),
+            folder: self.folder.display().to_string(),
+            auto_create: config.kafka.auto_create,
+            partitions: config.kafka.partitions,
+            ..broker::Options::default()
+        };
+        let failing = self.log.clone();
+        let mut failure = None;
+        let ended = async {
+            tokio::select! {
+                error = failing.failed() => failure = Some(error),
+                () = stop => (),
+            }
+        };
+        broker::serve(self.listener, self.log.clone(), options, ended).await;
+        match failure {
+            Some(error) => Err(error),
+            None => self.log.close().await,
+        }
+    }
+}
