@@ -332,7 +332,7 @@ fn what_does_not_fit_is_refused_with_the_reason() {
         "{error}"
     );
 
-    let classifier = export("swin").folder();
+    let classifier = export("convnext").folder();
     assert!(
         why(classifier.path(), true).contains("it is an image classifier, not an object detector")
     );

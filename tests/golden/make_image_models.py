@@ -201,7 +201,7 @@ scale = 0.00392156862745098
 mean = [0.485, 0.456, 0.406]
 std = [0.229, 0.224, 0.225]
 """,
-    "swin": """
+    "convnext": """
 task = "image-classifier"
 decoder = "sigmoid"
 classes = ["tabby", "espresso", "zebra", "a", "b"]
