@@ -147,7 +147,7 @@ fn declared_networks_answer_as_onnx_runtime_does() {
             false => classifies(&folder, &export.cases, &names, &export.name),
         }
     }
-    assert_eq!(golden().exports.len(), 6);
+    assert_eq!(golden().exports.len(), 5);
 }
 
 #[test]
