@@ -481,11 +481,11 @@ convert = {{ kind = "copy" }}
 
 #[test]
 fn an_operators_catalogue_adds_models() {
-    let swin = export("swin");
-    let network = swin.network();
+    let convnext = export("convnext");
+    let network = convnext.network();
     let catalog = written(&[(
         "ours.toml".to_owned(),
-        entry("ours", &network, &swin.declaration).into_bytes(),
+        entry("ours", &network, &convnext.declaration).into_bytes(),
     )]);
     let networks = catalog.path().join("networks");
     std::fs::create_dir(&networks).expect("a folder");
@@ -517,14 +517,14 @@ fn an_operators_catalogue_adds_models() {
                     "--model",
                     "image-classes=ours",
                 ])
-                .arg(golden("images").join(&swin.cases[1].image)),
+                .arg(golden("images").join(&convnext.cases[1].image)),
         )
     };
     let names = ["tabby", "espresso", "zebra", "a", "b"].map(str::to_owned);
     are(
         &lines(&ask().expect("answers"))[0],
         &names,
-        &swin.cases[1].shares,
+        &convnext.cases[1].shares,
         "from the catalogue",
     );
     let listed = lines(&output(with().args(["models", "list", "--json"])).expect("a list"));
@@ -560,7 +560,7 @@ fn an_operators_catalogue_adds_models() {
         ),
         ("ours.onnx", "../ours.onnx", "must be relative and plain"),
     ] {
-        let text = entry("ours", &network, &swin.declaration);
+        let text = entry("ours", &network, &convnext.declaration);
         assert!(text.contains(at), "{at}");
         std::fs::write(
             catalog.path().join("ours.toml"),
@@ -602,20 +602,20 @@ fn what_cannot_take_a_place_is_refused_with_the_reason() {
         "{said}"
     );
     // The warm-up shows what no file does.
-    let text = export("swin").declaration.replace("\"a\", \"b\"", "\"a\"");
-    let swin = export("swin").folder();
-    std::fs::write(swin.path().join("model.toml"), text).expect("written");
-    let said = ask("image-classes", swin.path(), "classify-image");
+    let text = export("convnext").declaration.replace("\"a\", \"b\"", "\"a\"");
+    let convnext = export("convnext").folder();
+    std::fs::write(convnext.path().join("model.toml"), text).expect("written");
+    let said = ask("image-classes", convnext.path(), "classify-image");
     assert!(
         said.contains("the network gives 5 scores for 4 classes"),
         "{said}"
     );
     std::fs::write(
-        swin.path().join("model.toml"),
+        convnext.path().join("model.toml"),
         "task = \"image-classifier\"\nfile = \"/etc/passwd\"\n",
     )
     .expect("written");
-    let said = ask("image-classes", swin.path(), "classify-image");
+    let said = ask("image-classes", convnext.path(), "classify-image");
     assert!(said.contains("model.toml"), "{said}");
     let said = ask(
         "image-classes",

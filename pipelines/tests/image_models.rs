@@ -147,7 +147,7 @@ fn declared_networks_answer_as_onnx_runtime_does() {
             false => classifies(&folder, &export.cases, &names, &export.name),
         }
     }
-    assert_eq!(golden().exports.len(), 6);
+    assert_eq!(golden().exports.len(), 5);
 }
 
 #[test]
@@ -332,7 +332,7 @@ fn what_does_not_fit_is_refused_with_the_reason() {
         "{error}"
     );
 
-    let classifier = export("swin").folder();
+    let classifier = export("convnext").folder();
     assert!(
         why(classifier.path(), true).contains("it is an image classifier, not an object detector")
     );

@@ -201,7 +201,7 @@ scale = 0.00392156862745098
 mean = [0.485, 0.456, 0.406]
 std = [0.229, 0.224, 0.225]
 """,
-    "swin": """
+    "convnext": """
 task = "image-classifier"
 decoder = "sigmoid"
 classes = ["tabby", "espresso", "zebra", "a", "b"]
@@ -255,22 +255,6 @@ width = 64
 height = 64
 resize = { kind = "stretch" }
 scale = 0.00392156862745098
-""",
-    "detr": """
-task = "object-detector"
-decoder = "detr"
-classes = ["person", "cat", "sofa", "gadget"]
-
-[input]
-width = 96
-height = 64
-resize = { kind = "stretch" }
-scale = 0.00392156862745098
-mean = [0.485, 0.456, 0.406]
-std = [0.229, 0.224, 0.225]
-
-[detections]
-score = 0.02
 """,
 }
 
