@@ -468,7 +468,7 @@ impl Config {
         let (limits, kept) = (&self.limits, &self.collections);
         // Base64 in JSON takes four bytes for three.
         let encoded = limits.image.get().div_ceil(3) * 4;
-        let rules: [(bool, String); 12] = [
+        let rules: [(bool, String); 13] = [
             (
                 self.engine.threads <= 1024,
                 "`engine.threads` must be at most 1024".to_owned(),

@@ -1,4 +1,4 @@
-//! Partitioned event log, Kafka wire protocol and streaming inference.
+//! Partitioned event log and Kafka's wire protocol; the place of streaming inference.
 //!
 //! | module | what |
 //! | --- | --- |
@@ -6,8 +6,8 @@
 //! | [`wire`] | Kafka's messages as typed structs; no I/O |
 //! | [`broker`] | what Kafka's clients connect to: the messages over sockets, answered from the log |
 //!
-//! The crate may use `escala-pipelines` and nothing above it, and `service` will join it to the doors. The README's
-//! table of what is real says when it does something.
+//! `service/src/kafka.rs` opens the log and serves the broker beside the other doors. The crate may use
+//! `escala-pipelines` and nothing above it; streaming inference is not built.
 
 pub mod broker;
 pub mod log;
