@@ -602,7 +602,9 @@ fn what_cannot_take_a_place_is_refused_with_the_reason() {
         "{said}"
     );
     // The warm-up shows what no file does.
-    let text = export("convnext").declaration.replace("\"a\", \"b\"", "\"a\"");
+    let text = export("convnext")
+        .declaration
+        .replace("\"a\", \"b\"", "\"a\"");
     let convnext = export("convnext").folder();
     std::fs::write(convnext.path().join("model.toml"), text).expect("written");
     let said = ask("image-classes", convnext.path(), "classify-image");
