@@ -835,9 +835,10 @@ impl Importer {
                     "GlobalMaxPool" => Reduction::Max,
                     _ => Reduction::Mean,
                 };
+                // All axes after the channels, of lines as of maps; there are no others.
                 let reduce = Reduce {
                     kind,
-                    axes: vec![2, 3],
+                    axes: vec![2, -1],
                     keep: true,
                 };
                 self.apply(node, Op::Reduce(reduce), 1)?
@@ -892,12 +893,18 @@ impl Importer {
                 self.apply(node, Op::Reshape { keep_zeros }, 2)?
             }
             "Flatten" => {
-                let shape = match node.axis(1) {
+                let (axis, x) = (node.axis(1) as i64, self.value(node, 0)?);
+                let shape = match axis {
                     0 => self.graph.integers(&[1, -1]),
                     1 => self.graph.integers(&[0, -1]),
-                    other => return Err(node.unsupported(format!("axis {other}"))),
+                    _ => {
+                        let sizes = self.graph.apply(&node.name, Op::Shape, &[x]);
+                        let rows = self.product(node, sizes, 0, axis);
+                        let rest = self.graph.integers(&[-1]);
+                        self.graph
+                            .apply(&node.name, Op::Concat { axis: 0 }, &[rows, rest])
+                    }
                 };
-                let x = self.value(node, 0)?;
                 self.graph
                     .apply(&node.name, Op::Reshape { keep_zeros: true }, &[x, shape])
             }
@@ -1193,7 +1200,7 @@ impl Importer {
     }
 
     /// The product of all sizes in a part of a list of sizes, as a list of one.
-    fn product(&mut self, node: &Node, sizes: Value, from: usize, to: usize) -> Value {
+    fn product(&mut self, node: &Node, sizes: Value, from: i64, to: i64) -> Value {
         if from == to {
             return self.graph.integers(&[1]);
         }
@@ -1206,8 +1213,8 @@ impl Importer {
         self.graph.apply(&node.name, Op::Reduce(product), &[part])
     }
 
-    fn part(&mut self, node: &Node, list: Value, from: usize, to: usize) -> Value {
-        let bounds = [from, to].map(|bound| self.graph.integers(&[bound as i64]));
+    fn part(&mut self, node: &Node, list: Value, from: i64, to: i64) -> Value {
+        let bounds = [from, to].map(|bound| self.graph.integers(&[bound]));
         let inputs = [list, bounds[0], bounds[1]];
         self.graph.apply(&node.name, Op::Slice, &inputs)
     }
@@ -1261,7 +1268,7 @@ impl Importer {
                 let x = self.graph.apply(&node.name, Op::Transpose(order), &[x]);
                 Ok([x, self.graph.apply(&node.name, Op::Shape, &[x])])
             };
-        let (b, r, c, s) = (both.len(), rows.len(), columns.len(), summed.len());
+        let [b, r, c, s] = [&both, &rows, &columns, &summed].map(|group| group.len() as i64);
         let [left, left_sizes] = grouped(0, &left, [&both, &rows, &summed])?;
         let [right, right_sizes] = grouped(1, &right, [&both, &summed, &columns])?;
         let outer = self.part(node, left_sizes, 0, b);

@@ -483,7 +483,11 @@ impl Window {
             }
         };
         let padded = length.checked_add(before)?.checked_add(after)?;
-        let room = padded.checked_sub(extent)?;
+        let Some(room) = padded.checked_sub(extent) else {
+            // A last window may stick out, and be the only one.
+            let only = self.ceil && length > 0 && extent - padded < stride;
+            return only.then_some((before, after, 1));
+        };
         let mut outputs = if self.ceil {
             room.div_ceil(stride)
         } else {

@@ -275,7 +275,8 @@ mod tests {
         };
         let with_head = gaze(0.0, -rest, turned);
         assert!((with_head.yaw + 20.0).abs() < 0.01 && (with_head.pitch - 5.0).abs() < 0.1);
-        assert!((ahead.pupils[0].x - 32.0).abs() < 0.01);
+        // Places are spread from the middle of the first pixel to that of the last.
+        assert!((ahead.pupils[0].x - 31.5).abs() < 0.01);
     }
 
     #[test]

@@ -547,7 +547,7 @@ mod tests {
             ancestors(&other, 0),
             (
                 "Zebra".to_owned(),
-                ["Animal", "Equine", "Mammal", "Wildlife"]
+                ["Animal", "Equine", "Mammal", "Ungulate", "Wildlife"]
                     .map(str::to_owned)
                     .to_vec()
             )

@@ -164,8 +164,8 @@ mod tests {
     }
 
     fn answer(shape: [usize; 3], of: impl Fn(usize, usize) -> f32) -> Tensor {
-        let [_, rows, columns] = shape;
-        let data = (0..rows * columns).map(|i| of(i / columns, i % columns));
+        let [images, rows, columns] = shape;
+        let data = (0..images * rows * columns).map(|i| of(i / columns % rows, i % columns));
         Tensor::new(&shape, data.collect()).unwrap()
     }
 

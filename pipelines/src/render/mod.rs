@@ -237,7 +237,7 @@ fn captions(whole: Rect, pen: Pen, marks: &[Mark]) -> (Vec<Caption>, f32) {
             } => {
                 // Outside of the seam.
                 let around = extent.grown(pen.seam);
-                let named = (&extent, &around);
+                let named = (Some(&extent), &around);
                 Caption::label(&mut places, whole, named, pen.size, caption, *colour)
             }
             Mark::Outline {
@@ -246,7 +246,8 @@ fn captions(whole: Rect, pen: Pen, marks: &[Mark]) -> (Vec<Caption>, f32) {
                 corners,
             } => {
                 let size = Size(pen.size.0.min(0.62 * rows(corners)).max(9.0));
-                let (named, lines) = ((&extent, &extent), std::slice::from_ref(caption));
+                // What is read must not be hidden by its own caption either.
+                let (named, lines) = ((None, &extent), std::slice::from_ref(caption));
                 Caption::label(&mut places, whole, named, size, lines, *colour)
             }
             _ => None,
@@ -374,7 +375,7 @@ impl Caption {
     fn label(
         places: &mut Places,
         whole: Rect,
-        (named, around): (&Rect, &Rect),
+        (named, around): (Option<&Rect>, &Rect),
         size: Size,
         lines: &[String],
         colour: Colour,

@@ -28,9 +28,9 @@ impl Places {
         }
     }
 
-    /// The best place for a caption of a size, from now on taken: beside `around`, which is what is drawn of `named`. It
-    /// lies inside the picture unless it is larger than that.
-    pub fn beside(&mut self, named: &Rect, around: &Rect, width: i32, height: i32) -> Rect {
+    /// The best place for a caption of a size, from now on taken: beside `around`. `named`, one of what is marked, it may
+    /// lie on where it must. It lies inside the picture unless it is larger than that.
+    pub fn beside(&mut self, named: Option<&Rect>, around: &Rect, width: i32, height: i32) -> Rect {
         let Rect {
             left,
             top,
@@ -47,7 +47,7 @@ impl Places {
             (right, top),
             (left - width, top),
         ];
-        self.best(&corners, width, height, Some(named))
+        self.best(&corners, width, height, named)
     }
 
     /// How much the captions so far hide of other captions and of what they do not name, in captions.
@@ -129,12 +129,12 @@ mod tests {
         let named = Rect::at(50, 40, 60, 30);
         let mut places = Places::new(WHOLE, vec![named]);
         assert_eq!(
-            places.beside(&named, &named, 40, 10),
+            places.beside(Some(&named), &named, 40, 10),
             Rect::at(50, 30, 40, 10)
         );
         // The next goes below.
         assert_eq!(
-            places.beside(&named, &named, 40, 10),
+            places.beside(Some(&named), &named, 40, 10),
             Rect::at(50, 70, 40, 10)
         );
         assert_eq!(places.hidden(), 0.0);
@@ -142,13 +142,13 @@ mod tests {
         let high = Rect::at(50, 3, 60, 30);
         let mut places = Places::new(WHOLE, vec![high]);
         assert_eq!(
-            places.beside(&high, &high, 40, 10),
+            places.beside(Some(&high), &high, 40, 10),
             Rect::at(50, 33, 40, 10)
         );
         // What fills the picture has its caption inside.
         let mut places = Places::new(WHOLE, vec![WHOLE]);
         assert_eq!(
-            places.beside(&WHOLE, &WHOLE, 40, 10),
+            places.beside(Some(&WHOLE), &WHOLE, 40, 10),
             Rect::at(0, 0, 40, 10)
         );
     }
@@ -159,7 +159,7 @@ mod tests {
         let above = Rect::at(50, 10, 60, 30);
         let mut places = Places::new(WHOLE, vec![above, named]);
         assert_eq!(
-            places.beside(&named, &named, 40, 10),
+            places.beside(Some(&named), &named, 40, 10),
             Rect::at(50, 70, 40, 10)
         );
     }
@@ -168,7 +168,11 @@ mod tests {
     fn what_captions_hide_is_counted() {
         let named = Rect::at(50, 40, 60, 30);
         let mut places = Places::new(WHOLE, vec![WHOLE, named]);
-        places.beside(&named, &named, 40, 10);
+        places.beside(Some(&named), &named, 40, 10);
+        assert_eq!(places.hidden(), 1.0);
+        // What a caption names counts too where it must be read.
+        let mut places = Places::new(WHOLE, vec![WHOLE]);
+        places.beside(None, &WHOLE, 40, 10);
         assert_eq!(places.hidden(), 1.0);
     }
 
@@ -189,7 +193,7 @@ mod tests {
             let marked: Vec<Rect> = things.into_iter().map(|(x, y, w, h)| Rect::at(x, y, w, h)).collect();
             let mut places = Places::new(WHOLE, marked.clone());
             for rect in &marked {
-                let place = places.beside(rect, rect, width, height);
+                let place = places.beside(Some(rect), rect, width, height);
                 prop_assert_eq!(place.common(&WHOLE), place);
                 prop_assert_eq!((place.width(), place.height()), (width, height));
             }

@@ -385,7 +385,9 @@ mod tests {
         assert_eq!(drawn.get_pixel(40, 300).0, RED);
         assert_eq!(drawn.get_pixel(416, 30).0, RED);
         // From the middle of the left box to that of the right.
-        assert_eq!(drawn.get_pixel(388, 125).0, [0, 255, 0]);
+        // Its edges are smooth.
+        let [red, green, blue] = drawn.get_pixel(388, 125).0;
+        assert!(green > 150 && red < 20 && blue < 20, "{red} {green} {blue}");
     }
 
     #[test]

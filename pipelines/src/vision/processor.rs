@@ -237,7 +237,7 @@ mod tests {
                 r#"{"size": 224, "image_mean": [0, 0, 0]}"#,
                 "`image_std` is missing",
             ),
-            (r#"{"size": 0, "do_normalize": false}"#, "`input.height`"),
+            (r#"{"size": 0, "do_normalize": false}"#, "`input.width`"),
             (r#"{"size": 99999, "do_normalize": false}"#, "`input.width`"),
             (r#"{"size": 224, "do_resize": false}"#, "`do_resize`"),
             (

@@ -1386,11 +1386,17 @@ impl<'a> Planner<'a> {
         let view = self.view(node.inputs[0])?;
         let view = self.nearest(view, 3)?;
         let input = self.map_of(node, &view)?;
-        let axis = |axis: usize| -> Result<Axis> {
-            let (before, _, _) = pool
-                .window
-                .fit(axis, input.shape[axis + 1])
+        // What surrounds the map counts; what a last window sees beyond that does not.
+        let (mut surrounded, mut beyond) = (false, false);
+        let mut axis = |axis: usize| -> Result<Axis> {
+            let window = &pool.window;
+            let length = input.shape[axis + 1];
+            let (before, after, outputs) = window
+                .fit(axis, length)
                 .ok_or_else(|| node.invalid("no room for a window"))?;
+            let extent = (window.size[axis] - 1) * window.dilations[axis] + 1;
+            surrounded |= before + after > 0;
+            beyond |= (outputs - 1) * window.strides[axis] + extent > before + length + after;
             Ok(Axis {
                 length: input.shape[axis + 1],
                 taps: pool.window.size[axis],
@@ -1400,10 +1406,17 @@ impl<'a> Planner<'a> {
             })
         };
         let (down, right) = (axis(0)?, axis(1)?);
+        let kind = match pool.kind {
+            PoolKind::AverageWithPadding if !surrounded => PoolKind::Average,
+            PoolKind::AverageWithPadding if beyond => {
+                return Err(node.unsupported("a mean with padding and beyond it"));
+            }
+            kind => kind,
+        };
         let output = self.output(node.outputs[0], &[0, 1, 2, 3])?;
         let output = self.map_of(node, &output)?;
         let step = Step::Pool {
-            kind: pool.kind,
+            kind,
             down,
             right,
             input,

@@ -78,12 +78,6 @@ pub async fn classify(
     State(app): State<Arc<App>>,
     call: Call,
 ) -> Result<Answer<ClassesAnswer>, Failure> {
-    let Some(predictor) = &app.images.classes else {
-        return Err(Failure::of_kind(
-            Kind::Unsupported,
-            NO_CLASSIFIER.to_owned(),
-        ));
-    };
     let (image, most, render) = match call.media {
         Media::Json => {
             let Ok(RenderQuery { render }) = call.query() else {
@@ -100,6 +94,12 @@ pub async fn classify(
             (call.body.clone(), query.max_classes, query.render)
         }
         _ => return Err(call.unsupported("application/json, image/* or application/octet-stream")),
+    };
+    let Some(predictor) = &app.images.classes else {
+        return Err(Failure::of_kind(
+            Kind::Unsupported,
+            NO_CLASSIFIER.to_owned(),
+        ));
     };
     let picture = call.prefers_png || render.is_some();
     let most = most.unwrap_or(DEFAULT_CLASSES);
