@@ -66,7 +66,9 @@ fn node(op: &str, inputs: &[&str], output: &str, lists: &[(&str, &[u64])]) -> Ve
         let mut attribute = Vec::new();
         field(1, name.as_bytes(), &mut attribute);
         match values {
-            [value] if *name == "group" || *name == "axis" => number(3, *value, &mut attribute),
+            [value] if ["group", "axis", "to", "k", "num_groups"].contains(name) => {
+                number(3, *value, &mut attribute);
+            }
             values => values
                 .iter()
                 .for_each(|&value| number(8, value, &mut attribute)),
@@ -141,8 +143,89 @@ pub fn onnx() -> Vec<u8> {
     ] {
         field(5, &tensor, &mut graph);
     }
+    wrapped(graph, &[0, 3, 0, 12], &["y", "p", "q"])
+}
+
+/// A small ONNX network with the operations of detection transformers.
+pub fn transformer() -> Vec<u8> {
+    let mut graph = Vec::new();
+    let mut equation = Vec::new();
+    field(1, b"equation", &mut equation);
+    field(4, b"bqc,bkc->bqk", &mut equation);
+    let mut einsum = node("Einsum", &["rows", "picked"], "scores", &[]);
+    field(5, &equation, &mut einsum);
+    for node in [
+        node("Shape", &["x"], "s", &[]),
+        node("Gather", &["s", "one"], "places", &[("axis", &[0])]),
+        node("Range", &["zero", "places", "one"], "line", &[]),
+        node("Sin", &["line"], "waves", &[]),
+        node("Unsqueeze", &["waves", "last"], "column", &[]),
+        node("Expand", &["column", "wide"], "positions", &[]),
+        node("Add", &["x", "positions"], "placed", &[]),
+        node(
+            "LayerNormalization",
+            &["placed", "gamma", "gamma"],
+            "rows",
+            &[("axis", &[u64::MAX])],
+        ),
+        node("ReduceMax", &["rows"], "best", &[("axes", &[2])]),
+        node("Squeeze", &["best", "last"], "flat", &[]),
+        node("TopK", &["flat", "two"], "top", &[("axis", &[1])]),
+        node("ConstantOfShape", &["filled"], "nothing", &[]),
+        node("Tile", &["index", "across"], "indices", &[]),
+        node(
+            "GatherElements",
+            &["rows", "indices"],
+            "picked",
+            &[("axis", &[1])],
+        ),
+        einsum,
+        node("Greater", &["scores", "half"], "high", &[]),
+        node("Not", &["high"], "low", &[]),
+        node("Where", &["low", "scores", "half"], "chosen", &[]),
+        node("CumSum", &["chosen", "one"], "sums", &[]),
+        node("ScatterND", &["sums", "place", "update"], "y", &[]),
+        node("Reshape", &["rows", "map"], "pixels", &[]),
+        node("GridSample", &["pixels", "grid"], "z", &[]),
+        node(
+            "GroupNormalization",
+            &["pixels", "pair", "pair"],
+            "w",
+            &[("num_groups", &[2])],
+        ),
+        node("Mod", &["line", "three"], "m", &[]),
+        node("Cast", &["m"], "v", &[("to", &[9])]),
+        node("Where", &["v", "line", "nothing"], "u", &[]),
+    ] {
+        field(1, &node, &mut graph);
+    }
+    for tensor in [
+        tensor("zero", &[], 7, &integers(&[0])),
+        tensor("one", &[], 7, &integers(&[1])),
+        tensor("two", &[1], 7, &integers(&[2])),
+        tensor("three", &[1], 7, &integers(&[3])),
+        tensor("last", &[1], 7, &integers(&[-1])),
+        tensor("wide", &[3], 7, &integers(&[1, 1, 4])),
+        tensor("filled", &[1], 7, &integers(&[6])),
+        tensor("gamma", &[4], 1, &floats(4)),
+        tensor("index", &[1, 2, 1], 7, &integers(&[5, 0])),
+        tensor("across", &[3], 7, &integers(&[1, 1, 4])),
+        tensor("half", &[1], 1, &0.5f32.to_le_bytes()),
+        tensor("place", &[1, 2], 7, &integers(&[0, 1])),
+        tensor("update", &[1, 2], 1, &floats(2)),
+        tensor("map", &[4], 7, &integers(&[1, 4, 2, 3])),
+        tensor("grid", &[1, 2, 2, 2], 1, &floats(8)),
+        tensor("pair", &[4], 1, &floats(4)),
+    ] {
+        field(5, &tensor, &mut graph);
+    }
+    wrapped(graph, &[1, 6, 4], &["y", "z", "w", "top", "u"])
+}
+
+/// The file of a graph with an input `x` of these sizes (0: any) and outputs.
+fn wrapped(mut graph: Vec<u8>, sizes: &[u64], outputs: &[&str]) -> Vec<u8> {
     let mut dims = Vec::new();
-    for size in [0, 3, 0, 12] {
+    for &size in sizes {
         let mut dim = Vec::new();
         if size > 0 {
             number(1, size, &mut dim);
@@ -156,7 +239,7 @@ pub fn onnx() -> Vec<u8> {
     field(1, b"x", &mut input);
     field(2, &wrapped, &mut input);
     field(11, &input, &mut graph);
-    for name in ["y", "p", "q"] {
+    for name in outputs {
         let mut output = Vec::new();
         field(1, name.as_bytes(), &mut output);
         field(12, &output, &mut graph);

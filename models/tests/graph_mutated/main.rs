@@ -4,7 +4,7 @@
 mod files;
 
 use escala_models::graph::Graph;
-use files::{LIMITS, TFJS, onnx, run, tfjs_tensor};
+use files::{LIMITS, TFJS, onnx, run, tfjs_tensor, transformer};
 use proptest::prelude::*;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -63,7 +63,9 @@ fn within_limits(read: impl FnOnce() -> u8) -> u8 {
 
 #[test]
 fn the_undamaged_files_run() {
-    assert_eq!(within_limits(|| run(Graph::read_onnx(&onnx(), LIMITS))), 4);
+    for file in [onnx(), transformer()] {
+        assert_eq!(within_limits(|| run(Graph::read_onnx(&file, LIMITS))), 4);
+    }
     let tfjs = Graph::read_tfjs(TFJS.as_bytes(), tfjs_tensor, LIMITS);
     assert_eq!(within_limits(|| run(tfjs)), 4);
 }
@@ -73,10 +75,11 @@ proptest! {
 
     #[test]
     fn damaged_onnx_files_are_errors_or_run(
+        file in prop_oneof![Just(onnx()), Just(transformer())],
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
         cut in prop::option::weighted(0.1, any::<prop::sample::Index>()),
     ) {
-        let mut bytes = onnx();
+        let mut bytes = file;
         for (at, value) in changes {
             let at = at.index(bytes.len());
             bytes[at] = value;
