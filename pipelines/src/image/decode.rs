@@ -187,7 +187,10 @@ pub fn decode_for(bytes: &[u8], limits: &ImageLimits, detail: Detail) -> Result<
             let mut bounds = Limits::default();
             bounds.max_image_width = Some(limits.max_side);
             bounds.max_image_height = Some(limits.max_side);
-            bounds.max_alloc = Some(MAX_ALLOCATION);
+            // The pixels once more for the way to them, and what a header may hold.
+            let needed = decoder.total_bytes().saturating_mul(2);
+            let needed = needed.saturating_add(MAX_HEADER_ALLOCATION);
+            bounds.max_alloc = Some(needed.min(MAX_ALLOCATION));
             decoder.set_limits(bounds).map_err(damaged)?;
             if decoder.total_bytes() > MAX_ALLOCATION {
                 return Err(too_much(decoder.total_bytes()));

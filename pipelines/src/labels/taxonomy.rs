@@ -568,7 +568,8 @@ mod tests {
         assert_eq!(
             all,
             [
-                "Animal", "Cat", "Equine", "Feline", "Mammal", "Pet", "Widget", "Wildlife", "Zebra"
+                "Animal", "Cat", "Equine", "Feline", "Mammal", "Pet", "Ungulate", "Widget",
+                "Wildlife", "Zebra"
             ]
         );
     }

@@ -62,6 +62,7 @@ impl From<Classes> for ClassesAnswer {
 #[utoipa::path(
     post,
     path = "/v1/images/classify",
+    operation_id = "classify_image",
     tag = "images",
     params(ClassifyImageQuery),
     request_body(content(
