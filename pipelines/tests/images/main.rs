@@ -80,7 +80,15 @@ fn check(bytes: &[u8]) {
     });
     properties::decoding(bytes);
     let most = HELD.with(|held| held.get().1) - before;
-    assert!(most <= HELD_AT_MOST, "{most} bytes held");
+    // Two decoders hold something before anybody can tell them the limits: that of TIFF two lists of strips of up to 128 MiB
+    // each, that of WebP a frame whose size stands inside of it, at most 16,383 pixels a side.
+    let format = image::guess_format(bytes).ok();
+    let allowed = match format {
+        Some(image::ImageFormat::Tiff) => HELD_AT_MOST + (256 << 20),
+        Some(image::ImageFormat::WebP) => HELD_AT_MOST + (1 << 30),
+        _ => HELD_AT_MOST,
+    };
+    assert!(most <= allowed, "{most} bytes held by {format:?}");
 }
 
 #[test]
