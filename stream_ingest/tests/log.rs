@@ -362,7 +362,12 @@ async fn old_and_surplus_segments_go() {
     log.close().await.unwrap();
     drop(log);
     let log = fixture.open();
-    assert_eq!(log.describe("much", 0).unwrap().log_start, much.log_start);
+    // More may have gone since, and nothing comes back.
+    let again = log.describe("much", 0).unwrap();
+    assert!(
+        again.log_start >= much.log_start && again.bytes >= 1000,
+        "{again:?}"
+    );
     assert_eq!(log.describe("old", 0).unwrap().log_start, 20);
 }
 
