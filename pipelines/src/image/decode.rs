@@ -11,7 +11,12 @@
 //!
 //! Bytes that are not a whole image are an error of kind `InvalidImage`.
 
+// Named, so that the fuzz target, which takes this file alone, finds it too.
+#[path = "claims.rs"]
+mod claims;
+
 use crate::error::{Error, Kind, Result};
+use claims::{tiff_is_plausible, webp_is_plausible};
 use image::metadata::Orientation;
 use image::{
     ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage,
@@ -257,6 +262,17 @@ fn decoder(bytes: &[u8]) -> Result<impl ImageDecoder + '_> {
     use ImageFormat::{Bmp, Gif, Jpeg, Png, Tiff, WebP};
     if !matches!(format, Jpeg | Png | WebP | Gif | Bmp | Tiff) {
         return Err(unsupported());
+    }
+    let plausible = match format {
+        Tiff => tiff_is_plausible(bytes),
+        WebP => webp_is_plausible(bytes),
+        _ => true,
+    };
+    if !plausible {
+        return Err(Error::new(
+            Kind::InvalidImage,
+            "the image is damaged: its header claims more than the file can hold",
+        ));
     }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut bounds = Limits::no_limits();
