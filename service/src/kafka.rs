@@ -44,7 +44,9 @@ impl Kafka {
         })?;
         let unknown = |error: io::Error| error.to_string();
         let address = listener.local_addr().map_err(unknown)?;
-        let folder = data_folder(config)?.join("log");
+        let folder = data_folder(config);
+        let folder = folder.map_err(|why| failed("the event log has no place", why))?;
+        let folder = folder.join("log");
         let options = Options {
             reserve_bytes: config.kafka.reserve.get(),
             ..Options::default()

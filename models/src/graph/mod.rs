@@ -3,9 +3,9 @@
 //! ```text
 //! file ── onnx.rs / tfjs.rs ──▶ Graph ── optimise.rs ──▶ Graph ── Network::compile ──▶ packed weights
 //!                                                                        │ run(inputs)
-//!                            shapes (shape.rs) and steps (plan.rs), once for each set of input shapes
+//!                            shapes (shape.rs) and steps (plan/), once for each set of input shapes
 //!                                                                        │
-//!                                          execute.rs: one region of the team, kernels of crate::kernels
+//!                                          execute/: one region of the team, kernels of crate::kernels
 //! ```
 //!
 //! A [`Graph`] is a list of operations in an order in which they can run, over `f32` tensors; integers (shapes,
