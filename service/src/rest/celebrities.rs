@@ -2,7 +2,7 @@
 
 use super::call::{Call, Media};
 use super::collections::{PageQuery, part};
-use super::error::ErrorBody;
+use super::error::{ErrorBody, ImageErrors, StoredErrors};
 use super::images::ImageRequest;
 use super::images::faces::FaceView;
 use super::images::{check_image, image_of};
@@ -107,13 +107,9 @@ pub struct CelebritiesPage {
         (String = "application/octet-stream"),
     )),
     responses(
+        ImageErrors,
         (status = 200, description = "Who was recognised, and the other faces; without a gallery all are others.", body = CelebritiesAnswer),
-        (status = 400, description = "The request breaks a rule, or the bytes are not an image.", body = ErrorBody),
-        (status = 413, description = "The body or the image is too large.", body = ErrorBody),
-        (status = 415, description = "The content type is not taken here.", body = ErrorBody),
-        (status = 429, description = "The queue is full; `Retry-After` says when to come back.", body = ErrorBody),
         (status = 503, description = "The model cannot be loaded now, or the gallery cannot be read.", body = ErrorBody),
-        (status = 504, description = "The deadline passed.", body = ErrorBody),
     )
 )]
 pub async fn recognise(
@@ -136,9 +132,8 @@ pub async fn recognise(
     tag = "celebrities",
     params(PageQuery),
     responses(
+        StoredErrors,
         (status = 200, description = "People by id.", body = CelebritiesPage),
-        (status = 400, description = "The request breaks a rule.", body = ErrorBody),
-        (status = 503, description = "The gallery cannot be read.", body = ErrorBody),
     )
 )]
 pub async fn list(
@@ -164,15 +159,13 @@ pub async fn list(
     tag = "celebrities",
     request_body(content((CelebrityRequest = "application/json"))),
     responses(
+        ImageErrors,
         (status = 200, description = "Somebody who was known already.", body = Celebrity),
         (status = 201, description = "Somebody new.", body = Celebrity),
         (status = 400, description = "The request breaks a rule, or a photograph has no face that is good enough.", body = ErrorBody),
         (status = 409, description = "There would be too many people or faces.", body = ErrorBody),
         (status = 413, description = "The body or an image is too large.", body = ErrorBody),
-        (status = 415, description = "The content type is not taken here.", body = ErrorBody),
-        (status = 429, description = "The queue is full; `Retry-After` says when to come back.", body = ErrorBody),
         (status = 503, description = "The model cannot be loaded now, or the gallery cannot be changed.", body = ErrorBody),
-        (status = 504, description = "The deadline passed.", body = ErrorBody),
     )
 )]
 pub async fn add(
@@ -219,9 +212,9 @@ pub async fn add(
     tag = "celebrities",
     params(("id" = String, Path, description = "The person's id.")),
     responses(
+        StoredErrors,
         (status = 200, description = "The person.", body = Celebrity),
         (status = 404, description = "Nobody has this id.", body = ErrorBody),
-        (status = 503, description = "The gallery cannot be read.", body = ErrorBody),
     )
 )]
 pub async fn describe(
@@ -242,10 +235,10 @@ pub async fn describe(
     tag = "celebrities",
     params(("id" = String, Path, description = "The person's id, or the name where only one has it.")),
     responses(
+        StoredErrors,
         (status = 204, description = "The person is forgotten."),
         (status = 400, description = "Several people have this name.", body = ErrorBody),
         (status = 404, description = "Nobody has this id or name.", body = ErrorBody),
-        (status = 503, description = "The gallery cannot be changed.", body = ErrorBody),
     )
 )]
 pub async fn remove(

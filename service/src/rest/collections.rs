@@ -7,7 +7,7 @@
 //! The answers are those of the AWS door: both ask [`crate::gallery::collections`].
 
 use super::call::{Call, Media};
-use super::error::ErrorBody;
+use super::error::{ErrorBody, ImageErrors, StoredBodyErrors, StoredErrors};
 use super::images::faces::FaceView;
 use super::images::{check_image, image_of};
 use super::list::List;
@@ -724,9 +724,8 @@ fn no_image() -> Failure {
     tag = "collections",
     params(PageQuery),
     responses(
+        StoredErrors,
         (status = 200, description = "Collections by id.", body = CollectionsPage),
-        (status = 400, description = "The request breaks a rule.", body = ErrorBody),
-        (status = 503, description = "The folder of collections cannot be used.", body = ErrorBody),
     )
 )]
 pub async fn list(
@@ -754,11 +753,9 @@ pub async fn list(
     tag = "collections",
     request_body(content((CreateRequest = "application/json"))),
     responses(
+        StoredBodyErrors,
         (status = 201, description = "The collection, empty.", body = CollectionView),
-        (status = 400, description = "The request breaks a rule.", body = ErrorBody),
         (status = 409, description = "The collection exists, or there are too many.", body = ErrorBody),
-        (status = 415, description = "The content type is not taken here.", body = ErrorBody),
-        (status = 503, description = "The folder of collections cannot be used.", body = ErrorBody),
     )
 )]
 pub async fn create(
@@ -782,9 +779,9 @@ pub async fn create(
     tag = "collections",
     params(("id" = String, Path, description = "The collection.")),
     responses(
+        StoredErrors,
         (status = 200, description = "The collection.", body = CollectionView),
         (status = 404, description = "There is no such collection.", body = ErrorBody),
-        (status = 503, description = "The collection cannot be read.", body = ErrorBody),
     )
 )]
 pub async fn describe(
@@ -808,9 +805,9 @@ pub async fn describe(
     tag = "collections",
     params(("id" = String, Path, description = "The collection.")),
     responses(
+        StoredErrors,
         (status = 204, description = "It is gone."),
         (status = 404, description = "There is no such collection.", body = ErrorBody),
-        (status = 503, description = "The folder of collections cannot be used.", body = ErrorBody),
     )
 )]
 pub async fn delete(
@@ -835,12 +832,10 @@ pub async fn delete(
     params(("id" = String, Path, description = "The collection.")),
     request_body(content((TagsRequest = "application/json"))),
     responses(
+        StoredBodyErrors,
         (status = 200, description = "All tags.", body = TagsAnswer),
-        (status = 400, description = "The request breaks a rule.", body = ErrorBody),
         (status = 404, description = "There is no such collection.", body = ErrorBody),
         (status = 409, description = "There would be too many tags.", body = ErrorBody),
-        (status = 415, description = "The content type is not taken here.", body = ErrorBody),
-        (status = 503, description = "The collection cannot be changed.", body = ErrorBody),
     )
 )]
 pub async fn tags(
@@ -875,15 +870,11 @@ pub async fn tags(
         (String = "application/octet-stream"),
     )),
     responses(
+        ImageErrors,
         (status = 200, description = "What became of the image's faces.", body = IndexAnswer),
-        (status = 400, description = "The request breaks a rule, or the bytes are not an image.", body = ErrorBody),
         (status = 404, description = "There is no such collection.", body = ErrorBody),
         (status = 409, description = "The collection would have too many faces.", body = ErrorBody),
-        (status = 413, description = "The body or the image is too large.", body = ErrorBody),
-        (status = 415, description = "The content type is not taken here.", body = ErrorBody),
-        (status = 429, description = "The queue is full; `Retry-After` says when to come back.", body = ErrorBody),
         (status = 503, description = "The model cannot be loaded now, or the collection cannot be changed.", body = ErrorBody),
-        (status = 504, description = "The deadline passed.", body = ErrorBody),
     )
 )]
 pub async fn index(
@@ -916,10 +907,10 @@ pub async fn index(
     tag = "collections",
     params(("id" = String, Path, description = "The collection."), FacesQuery),
     responses(
+        StoredErrors,
         (status = 200, description = "Faces in the order in which they came.", body = FacesPage),
         (status = 400, description = "The request breaks a rule, or `next` is not of this list.", body = ErrorBody),
         (status = 404, description = "There is no such collection or user.", body = ErrorBody),
-        (status = 503, description = "The collection cannot be read.", body = ErrorBody),
     )
 )]
 pub async fn faces(
@@ -954,11 +945,9 @@ pub async fn faces(
     params(("id" = String, Path, description = "The collection.")),
     request_body(content((FaceIdsRequest = "application/json"))),
     responses(
+        StoredBodyErrors,
         (status = 200, description = "What became of the faces.", body = DeletedAnswer),
-        (status = 400, description = "The request breaks a rule.", body = ErrorBody),
         (status = 404, description = "There is no such collection.", body = ErrorBody),
-        (status = 415, description = "The content type is not taken here.", body = ErrorBody),
-        (status = 503, description = "The collection cannot be changed.", body = ErrorBody),
     )
 )]
 pub async fn delete_faces(
@@ -998,14 +987,11 @@ pub async fn delete_faces(
         (String = "application/octet-stream"),
     )),
     responses(
+        ImageErrors,
         (status = 200, description = "Faces, most alike first.", body = SearchAnswer),
         (status = 400, description = "The request breaks a rule, the bytes are not an image, or it has no face.", body = ErrorBody),
         (status = 404, description = "There is no such collection or face.", body = ErrorBody),
-        (status = 413, description = "The body or the image is too large.", body = ErrorBody),
-        (status = 415, description = "The content type is not taken here.", body = ErrorBody),
-        (status = 429, description = "The queue is full; `Retry-After` says when to come back.", body = ErrorBody),
         (status = 503, description = "The model cannot be loaded now, or the collection cannot be read.", body = ErrorBody),
-        (status = 504, description = "The deadline passed.", body = ErrorBody),
     )
 )]
 pub async fn search(
@@ -1043,10 +1029,9 @@ pub async fn search(
     tag = "collections",
     params(("id" = String, Path, description = "The collection."), PageQuery),
     responses(
+        StoredErrors,
         (status = 200, description = "Users by id.", body = UsersPage),
-        (status = 400, description = "The request breaks a rule.", body = ErrorBody),
         (status = 404, description = "There is no such collection.", body = ErrorBody),
-        (status = 503, description = "The collection cannot be read.", body = ErrorBody),
     )
 )]
 pub async fn users(
@@ -1075,12 +1060,10 @@ pub async fn users(
     params(("id" = String, Path, description = "The collection.")),
     request_body(content((UserRequest = "application/json"))),
     responses(
+        StoredBodyErrors,
         (status = 201, description = "The user.", body = UserView),
-        (status = 400, description = "The request breaks a rule.", body = ErrorBody),
         (status = 404, description = "There is no such collection.", body = ErrorBody),
         (status = 409, description = "The user exists, or there are too many.", body = ErrorBody),
-        (status = 415, description = "The content type is not taken here.", body = ErrorBody),
-        (status = 503, description = "The collection cannot be changed.", body = ErrorBody),
     )
 )]
 pub async fn create_user(
@@ -1113,9 +1096,9 @@ pub async fn create_user(
         ("user" = String, Path, description = "The user."),
     ),
     responses(
+        StoredErrors,
         (status = 204, description = "It is gone."),
         (status = 404, description = "There is no such collection or user.", body = ErrorBody),
-        (status = 503, description = "The collection cannot be changed.", body = ErrorBody),
     )
 )]
 pub async fn delete_user(
@@ -1158,12 +1141,10 @@ pub async fn delete_user_named_search(
     ),
     request_body(content((AssociateRequest = "application/json"))),
     responses(
+        StoredBodyErrors,
         (status = 200, description = "What became of the faces.", body = AssociationAnswer),
-        (status = 400, description = "The request breaks a rule.", body = ErrorBody),
         (status = 404, description = "There is no such collection or user.", body = ErrorBody),
         (status = 409, description = "The user would have too many faces.", body = ErrorBody),
-        (status = 415, description = "The content type is not taken here.", body = ErrorBody),
-        (status = 503, description = "The collection cannot be changed.", body = ErrorBody),
     )
 )]
 pub async fn associate(
@@ -1198,11 +1179,9 @@ pub async fn associate(
     ),
     request_body(content((FaceIdsRequest = "application/json"))),
     responses(
+        StoredBodyErrors,
         (status = 200, description = "What became of the faces.", body = AssociationAnswer),
-        (status = 400, description = "The request breaks a rule.", body = ErrorBody),
         (status = 404, description = "There is no such collection or user.", body = ErrorBody),
-        (status = 415, description = "The content type is not taken here.", body = ErrorBody),
-        (status = 503, description = "The collection cannot be changed.", body = ErrorBody),
     )
 )]
 pub async fn disassociate(
@@ -1234,14 +1213,11 @@ pub async fn disassociate(
         (String = "application/octet-stream"),
     )),
     responses(
+        ImageErrors,
         (status = 200, description = "Users, most alike first.", body = UsersFoundAnswer),
         (status = 400, description = "The request breaks a rule, the bytes are not an image, or it has no face.", body = ErrorBody),
         (status = 404, description = "There is no such collection, face or user.", body = ErrorBody),
-        (status = 413, description = "The body or the image is too large.", body = ErrorBody),
-        (status = 415, description = "The content type is not taken here.", body = ErrorBody),
-        (status = 429, description = "The queue is full; `Retry-After` says when to come back.", body = ErrorBody),
         (status = 503, description = "The model cannot be loaded now, or the collection cannot be read.", body = ErrorBody),
-        (status = 504, description = "The deadline passed.", body = ErrorBody),
     )
 )]
 pub async fn search_users(

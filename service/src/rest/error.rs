@@ -81,20 +81,48 @@ impl IntoResponses for TextErrors {
     }
 }
 
+/// The failures of operations on what is kept, faces and people, without a body; as [`ImageErrors`].
+pub struct StoredErrors;
+
+impl IntoResponses for StoredErrors {
+    fn responses() -> BTreeMap<String, RefOr<Described>> {
+        described(&STORED)
+    }
+}
+
+/// [`StoredErrors`] of operations with a body.
+pub struct StoredBodyErrors;
+
+impl IntoResponses for StoredBodyErrors {
+    fn responses() -> BTreeMap<String, RefOr<Described>> {
+        described(&[STORED[0], MEDIA, STORED[1]])
+    }
+}
+
+const STORED: [(u16, &str); 2] = [
+    (400, "The request breaks a rule."),
+    (503, "What is kept cannot be read or changed now."),
+];
+
+const MEDIA: (u16, &str) = (415, "The content type is not taken here.");
+
 fn failures(invalid: &str, large: &str) -> BTreeMap<String, RefOr<Described>> {
-    let all = [
+    described(&[
         (400, invalid),
         (413, large),
-        (415, "The content type is not taken here."),
+        MEDIA,
         (
             429,
             "The queue is full; `Retry-After` says when to come back.",
         ),
         (503, "The model cannot be loaded now."),
         (504, "The deadline passed."),
-    ];
-    all.into_iter()
-        .map(|(status, description)| {
+    ])
+}
+
+fn described(all: &[(u16, &str)]) -> BTreeMap<String, RefOr<Described>> {
+    all.iter()
+        .map(|&(status, description)| {
             let body = ContentBuilder::new()
                 .schema(Some(Ref::from_schema_name("ErrorBody")))
                 .build();
