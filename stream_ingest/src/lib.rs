@@ -3,6 +3,7 @@
 //! | module | what |
 //! | --- | --- |
 //! | [`log`] | the storage engine: topics, appends, reads, offsets of groups |
+//! | [`records`] | single records out of batches, and batches of records |
 //! | [`wire`] | Kafka's messages as typed structs; no I/O |
 //! | [`broker`] | what Kafka's clients connect to: the messages over sockets, answered from the log |
 //!
@@ -11,4 +12,5 @@
 
 pub mod broker;
 pub mod log;
+pub mod records;
 pub mod wire;

@@ -21,10 +21,10 @@ const CRC: usize = 17;
 const SUMMED: usize = 21;
 const MAX_TIMESTAMP: usize = 35;
 
-const COMPRESSION: i16 = 0b111;
-const LOG_APPEND_TIME: i16 = 1 << 3;
-const TRANSACTIONAL: i16 = 1 << 4;
-const CONTROL: i16 = 1 << 5;
+pub(crate) const COMPRESSION: i16 = 0b111;
+pub(crate) const LOG_APPEND_TIME: i16 = 1 << 3;
+pub(crate) const TRANSACTIONAL: i16 = 1 << 4;
+pub(crate) const CONTROL: i16 = 1 << 5;
 
 /// The head of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,8 +192,14 @@ fn stamp(batch: &mut Fresh, now: i64) {
     batch.head.max_timestamp = now;
     batch.bytes[21..23].copy_from_slice(&batch.head.attributes.to_be_bytes());
     batch.bytes[MAX_TIMESTAMP..MAX_TIMESTAMP + 8].copy_from_slice(&now.to_be_bytes());
-    batch.head.crc = crc32c::crc32c(&batch.bytes[SUMMED..]);
-    batch.bytes[CRC..CRC + 4].copy_from_slice(&batch.head.crc.to_be_bytes());
+    batch.head.crc = sum(&mut batch.bytes);
+}
+
+/// Writes the sum of a whole batch into it.
+pub(crate) fn sum(batch: &mut [u8]) -> u32 {
+    let sum = crc32c::crc32c(&batch[SUMMED..]);
+    batch[CRC..CRC + 4].copy_from_slice(&sum.to_be_bytes());
+    sum
 }
 
 /// The first record of a batch whose timestamp satisfies `wanted`: its offset and time. A compressed batch is not looked
@@ -242,7 +248,7 @@ impl Iterator for Records<'_> {
 }
 
 /// A zigzag number of at most ten bytes.
-fn varint(bytes: &mut &[u8]) -> Option<i64> {
+pub(crate) fn varint(bytes: &mut &[u8]) -> Option<i64> {
     let mut value = 0u64;
     for shift in (0..64).step_by(7) {
         let (&byte, rest) = bytes.split_first()?;

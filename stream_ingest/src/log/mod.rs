@@ -52,7 +52,7 @@
 //! producers are answered as Kafka does. A record is found by its time within an uncompressed batch; a compressed batch
 //! is found by its first offset. One process has the log; there are no replicas.
 
-mod batch;
+pub(crate) mod batch;
 mod check;
 mod checkpoint;
 mod codec;
@@ -74,7 +74,7 @@ mod shared;
 mod simulation;
 mod store;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod topics;
 mod types;
 mod wal;

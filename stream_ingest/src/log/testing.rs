@@ -20,6 +20,5 @@ pub(crate) fn batch(values: &[&[u8]], by: Option<By>, timestamp: i64) -> Bytes {
 
 /// Puts the right sum into a batch that was changed.
 pub(crate) fn sum(batch: &mut [u8]) {
-    let sum = crc32c::crc32c(&batch[21..]);
-    batch[17..21].copy_from_slice(&sum.to_be_bytes());
+    super::batch::sum(batch);
 }
