@@ -12,6 +12,7 @@ mod embed;
 mod models;
 mod output;
 mod predict;
+mod remote;
 mod serve;
 mod settings;
 mod train;
