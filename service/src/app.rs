@@ -7,6 +7,7 @@ use crate::metrics::Metrics;
 use crate::object_store::{Objects as StoredObjects, memory::Memory};
 use crate::ready::Readiness;
 use crate::server::body::Buffers;
+use crate::topics::Topics;
 use bytes::Bytes;
 use escala_pipelines::bodies::{Bodies, BodiesInput};
 use escala_pipelines::classes::Classes;
@@ -24,6 +25,7 @@ use escala_pipelines::syntax::{Syntax, SyntaxInput};
 use escala_pipelines::targeted::Targeted;
 use escala_pipelines::toxicity::Toxicity;
 use escala_pipelines::{Error, Kind, Options, Result};
+use escala_stream_ingest::log::Log;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -157,6 +159,10 @@ pub struct App {
     pub labels: Arc<dyn Predict<LabelsInput, Labels>>,
     /// Everything else about images.
     pub images: Images,
+    /// The event log, where the configuration does not turn it off. A server sets it when it has opened the log.
+    pub log: Option<Log>,
+    /// What requests about topics share.
+    pub topics: Topics,
     /// What the doors count.
     pub metrics: Arc<Metrics>,
     /// What the engine counts.

@@ -1,10 +1,10 @@
-//! The command line: `serve`, `predict`, `embed`, `train`, `collections`, `celebrities`,
+//! The command line: `serve`, `predict`, `embed`, `train`, `collections`, `celebrities`, `topics`,
 //! `models`, `config`.
 //!
 //! Promises: answers go to standard output and everything else to standard error; `--json` prints one
 //! JSON object a line; the exit status is 0 when everything was answered, 1 when something failed, 2 when
 //! the command or the configuration is wrong. Predictions run in this process with the same engine as
-//! the server's: no server is needed, and the answers are the same.
+//! the server's: no server is needed, and the answers are the same. Topics are a running server's, which is asked.
 
 mod celebrities;
 mod collections;
@@ -15,6 +15,7 @@ mod predict;
 mod remote;
 mod serve;
 mod settings;
+mod topics;
 mod train;
 
 use crate::config::{self, Loaded};
@@ -65,6 +66,9 @@ enum Command {
     /// Look after the people whom this machine recognises.
     #[command(subcommand)]
     Celebrities(celebrities::Celebrities),
+    /// Look after the topics of a running server's event log, and read and write their records.
+    #[command(subcommand)]
+    Topics(topics::Topics),
     /// Look after the models on this machine.
     #[command(subcommand)]
     Models(models::Models),
@@ -148,6 +152,7 @@ fn run(cli: Cli) -> Result<(), Stop> {
         Command::Train(train) => train::run(&loaded.config, train),
         Command::Collections(command) => collections::run(&loaded.config, command),
         Command::Celebrities(command) => celebrities::run(&loaded.config, command),
+        Command::Topics(command) => topics::run(&loaded.config, command),
         Command::Models(models) => models::run(&loaded.config, models),
         Command::Config(output) => config_in_force(&loaded, output),
     }

@@ -289,6 +289,8 @@ pub struct Limits {
     pub idle: Span,
     /// Most open connections.
     pub connections: usize,
+    /// Most requests that wait for records of topics, or whose answers go on as records come.
+    pub streams: usize,
 }
 
 /// Where the AWS door goes beyond AWS. Nothing here is on unless it is asked for: programs written against AWS
@@ -388,6 +390,7 @@ impl Default for Limits {
             body_pause: Span::seconds(10),
             idle: Span::seconds(60),
             connections: 1024,
+            streams: 256,
         }
     }
 }

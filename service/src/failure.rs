@@ -127,6 +127,66 @@ impl From<crate::gallery::Error> for Failure {
     }
 }
 
+impl From<escala_stream_ingest::log::Error> for Failure {
+    fn from(error: escala_stream_ingest::log::Error) -> Self {
+        use escala_stream_ingest::log::Error as E;
+        let message = error.to_string();
+        match error {
+            E::NoTopic(_) | E::NoPartition { .. } | E::NoGroup(_) => {
+                Self::of_kind(Kind::NotFound, message)
+            }
+            E::TopicExists(_) => Self::new(StatusCode::CONFLICT, "conflict", message),
+            E::TopicName { .. }
+            | E::Partitions(_)
+            | E::Config { .. }
+            | E::BatchInvalid(_)
+            | E::TooLong { .. } => Self::invalid(message),
+            E::TooLarge { .. } => Self::of_kind(Kind::TooLarge, message),
+            E::OffsetOutOfRange { .. } => Self::new(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                "offset_out_of_range",
+                message,
+            ),
+            E::Busy => Self::of_kind(Kind::Overloaded, message).retry_after(Duration::from_secs(1)),
+            E::Full { .. } | E::Damaged { .. } | E::Failed(_) | E::Closed | E::Io { .. } => {
+                tracing::warn!(error = %message, "the event log refuses");
+                Self::of_kind(Kind::Unavailable, message)
+            }
+            // What only producers of Kafka's protocol can do.
+            _ => defect(&message),
+        }
+    }
+}
+
+impl From<crate::topics::Error> for Failure {
+    fn from(error: crate::topics::Error) -> Self {
+        use crate::topics::Error as E;
+        let message = error.to_string();
+        match error {
+            E::Log(error) => error.into(),
+            E::Off => Self::of_kind(Kind::Unavailable, message),
+            E::Records(_) => {
+                tracing::warn!(error = %message, "records cannot be read");
+                Self::of_kind(Kind::Unavailable, message)
+            }
+            E::Invalid(_) => Self::invalid(message),
+            E::TooLarge { .. } => Self::of_kind(Kind::TooLarge, message),
+            E::Overloaded(_) => {
+                Self::of_kind(Kind::Overloaded, message).retry_after(Duration::from_secs(1))
+            }
+            E::Late => Self::of_kind(Kind::Deadline, message),
+            E::Internal(_) => defect(&message),
+        }
+    }
+}
+
+/// What is for the operator, who finds it in the log under the request's id.
+fn defect(message: &str) -> Failure {
+    tracing::error!(error = message, "a request about topics failed");
+    let told = "the server failed; its log says why under this request's id";
+    Failure::of_kind(Kind::Internal, told)
+}
+
 /// An error with its causes on one line.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

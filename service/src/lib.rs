@@ -30,3 +30,4 @@ pub mod ready;
 pub mod rest;
 pub mod sentiments;
 pub mod server;
+pub mod topics;

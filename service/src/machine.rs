@@ -16,6 +16,7 @@ use crate::readings::{IfPresent, Readings};
 use crate::ready::Readiness;
 use crate::sentiments::Sentiments;
 use crate::server::body::Buffers;
+use crate::topics::Topics;
 use escala_models::compute::DeviceError;
 use escala_pipelines::Options;
 use escala_pipelines::bodies::BodiesTask;
@@ -424,6 +425,8 @@ impl Machine {
                 celebrities: Arc::new(Celebrities::new(gallery(CELEBRITIES))),
                 stored: Objects::new(Arc::new(objects), most, buffers.clone()),
             },
+            log: None,
+            topics: Topics::new(config.limits.streams),
             config,
             language: Arc::new(InWindows::new(self.language.clone(), windows::LANGUAGE)),
             embeddings: Arc::new(self.embeddings.clone()),

@@ -1,9 +1,10 @@
-//! Which of the models that are loaded at start are warm: what `/readyz` answers.
+//! Which of the models that are loaded at start are warm: what `/readyz` answers; and whether the server stops.
 
 use parking_lot::Mutex;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 /// How far one model has come.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -26,12 +27,8 @@ pub enum State {
 /// The states of the preloaded models.
 pub struct Readiness {
     started: Instant,
-    tasks: Mutex<Inner>,
-}
-
-struct Inner {
-    states: BTreeMap<&'static str, State>,
-    stopping: bool,
+    states: Mutex<BTreeMap<&'static str, State>>,
+    stopping: watch::Sender<bool>,
 }
 
 impl Readiness {
@@ -43,48 +40,44 @@ impl Readiness {
             .collect();
         Self {
             started: Instant::now(),
-            tasks: Mutex::new(Inner {
-                states,
-                stopping: false,
-            }),
+            states: Mutex::new(states),
+            stopping: watch::Sender::new(false),
         }
     }
 
     /// The task's model is warm.
     pub fn ready(&self, task: &'static str) {
         let after_ms = u64::try_from(self.age().as_millis()).unwrap_or(u64::MAX);
-        self.tasks
-            .lock()
-            .states
-            .insert(task, State::Ready { after_ms });
+        self.states.lock().insert(task, State::Ready { after_ms });
     }
 
     /// The task's model could not be loaded.
     pub fn failed(&self, task: &'static str, message: String) {
-        self.tasks
-            .lock()
-            .states
-            .insert(task, State::Failed { message });
+        self.states.lock().insert(task, State::Failed { message });
     }
 
-    /// The server drains: balancers must send nothing more.
+    /// The server drains: balancers must send nothing more, and answers that would go on end.
     pub fn stop(&self) {
-        self.tasks.lock().stopping = true;
+        self.stopping.send_replace(true);
+    }
+
+    /// Comes back when the server drains.
+    pub async fn stopped(&self) {
+        let mut stopping = self.stopping.subscribe();
+        // The sender is here as long as this waits.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
     }
 
     /// Every task is warm and the server is not stopping.
     pub fn is_ready(&self) -> bool {
-        let tasks = self.tasks.lock();
-        !tasks.stopping
-            && tasks
-                .states
-                .values()
-                .all(|state| matches!(state, State::Ready { .. }))
+        let states = self.states.lock();
+        let warm = |state| matches!(state, &State::Ready { .. });
+        !*self.stopping.borrow() && states.values().all(warm)
     }
 
     /// The states by task.
     pub fn states(&self) -> BTreeMap<&'static str, State> {
-        self.tasks.lock().states.clone()
+        self.states.lock().clone()
     }
 
     /// Time since the server was started.
@@ -115,5 +108,15 @@ mod tests {
         readiness.stop();
         assert!(!readiness.is_ready());
         assert!(Readiness::new([]).is_ready());
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_the_end_learns_of_it_early_or_late() {
+        let readiness = Readiness::new([]);
+        let mut waiting = Box::pin(readiness.stopped());
+        assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+        readiness.stop();
+        waiting.await;
+        readiness.stopped().await;
     }
 }

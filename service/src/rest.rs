@@ -21,6 +21,7 @@ pub mod sentiment;
 pub mod syntax;
 pub mod targeted;
 pub mod text;
+pub mod topics;
 pub mod toxicity;
 
 use crate::app::App;
@@ -58,6 +59,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/v1/images/classify", post(images::classify::classify))
         .merge(collection_routes())
         .merge(celebrity_routes())
+        .merge(topic_routes())
 }
 
 fn collection_routes() -> Router<Arc<App>> {
@@ -101,4 +103,17 @@ fn celebrity_routes() -> Router<Arc<App>> {
             "/v1/images/celebrities/gallery/{id}",
             get(describe).delete(remove),
         )
+}
+
+fn topic_routes() -> Router<Arc<App>> {
+    use topics as t;
+    Router::new()
+        .route("/v1/topics", get(t::list).post(t::create))
+        .route(
+            "/v1/topics/{topic}",
+            get(t::describe).patch(t::change).delete(t::delete),
+        )
+        .route("/v1/topics/{topic}/records", get(t::read).post(t::write))
+        .route("/v1/groups", get(t::groups))
+        .route("/v1/groups/{group}", get(t::group))
 }

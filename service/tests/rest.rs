@@ -28,6 +28,7 @@ use escala_service::long_texts::{InWindows, PersonalData};
 use escala_service::metrics::Metrics;
 use escala_service::ready::Readiness;
 use escala_service::server::body::Buffers;
+use escala_service::topics::Topics;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -205,6 +206,8 @@ fn app(config: Config) -> Arc<App> {
     let syntax: Arc<dyn Predict<SyntaxInput, Syntax>> = Arc::new(InWindows::new(By(syntax), 1000));
     Arc::new(App {
         buffers: Arc::new(Buffers::new(config.limits.buffered.get())),
+        log: None,
+        topics: Topics::new(config.limits.streams),
         config,
         language: Arc::new(InWindows::new(By(language), 1000)),
         pii: Arc::new(PersonalData::new(By(personal), syntax.clone())),

@@ -6,8 +6,13 @@ use std::io::{BufRead, Write};
 
 /// Prints text. A reader that has read enough (`| head`) is no failure.
 pub fn print(text: &str) -> Result<(), Stop> {
+    print_bytes(text.as_bytes())
+}
+
+/// [`print`] of what may be no text.
+pub fn print_bytes(bytes: &[u8]) -> Result<(), Stop> {
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(Stop::Silent),
         Err(error) => Err(Stop::failed(&error)),

@@ -122,7 +122,9 @@ async fn serve(config: Config) -> Result<(), Stop> {
         .collect();
     let ready = Arc::new(Readiness::new(preload.iter().copied()));
     let machine = Arc::new(Machine::start(&config).map_err(|error| Stop::failed(&error))?);
-    let app = Arc::new(machine.app(config.clone(), ready.clone()));
+    let mut app = machine.app(config.clone(), ready.clone());
+    app.log = kafka.as_ref().map(|kafka| kafka.log().clone());
+    let app = Arc::new(app);
     let engine = machine.engine.config();
     voice.say(&format!(
         "escala {} listens on http://{address} (AWS endpoint, REST: /docs, OpenAI: /v1), {} x {} threads on {}",

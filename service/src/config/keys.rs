@@ -33,7 +33,7 @@ const fn key(name: &'static str, kind: Kind) -> Key {
 }
 
 /// Every setting.
-pub const KEYS: [Key; 49] = [
+pub const KEYS: [Key; 50] = [
     key("listen", Kind::Text),
     key("models.dir", Kind::Text),
     key("models.local_dir", Kind::Text),
@@ -82,6 +82,7 @@ pub const KEYS: [Key; 49] = [
     key("limits.body_pause", Kind::Text),
     key("limits.idle", Kind::Text),
     key("limits.connections", Kind::Number),
+    key("limits.streams", Kind::Number),
     key("aws.long_texts", Kind::Switch),
     key("aws.pii_extensions", Kind::Switch),
     key("log.level", Kind::Text),

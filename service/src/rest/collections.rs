@@ -584,7 +584,9 @@ impl UsersFoundAnswer {
 
 impl Call {
     /// A body that can be JSON only.
-    async fn json_only<T: DeserializeOwned + Send + 'static>(&self) -> Result<T, Failure> {
+    pub(super) async fn json_only<T: DeserializeOwned + Send + 'static>(
+        &self,
+    ) -> Result<T, Failure> {
         match self.media {
             Media::Json => self.json().await,
             _ => Err(self.unsupported("application/json")),

@@ -19,7 +19,7 @@ pub struct ErrorBody {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RequestError {
     /// A word for programs: `invalid_input`, `invalid_image`, `unsupported`, `not_found`, `method_not_allowed`,
-    /// `conflict`, `limit_exceeded`, `timeout`, `too_large`, `unsupported_media_type`, `overloaded`, `unavailable`, `deadline`, `internal`.
+    /// `conflict`, `limit_exceeded`, `offset_out_of_range`, `timeout`, `too_large`, `unsupported_media_type`, `overloaded`, `unavailable`, `deadline`, `internal`.
     #[schema(example = "invalid_input")]
     pub code: &'static str,
     /// A sentence for people.

@@ -123,6 +123,15 @@ pub fn transaction(batch: &[u8]) -> Option<i64> {
 /// # Errors
 /// [`Error`] when it is not what its head says.
 pub fn decode_one(batch: &Bytes) -> Result<Vec<Record>, Error> {
+    open(batch)?.collect()
+}
+
+/// The records of one batch, one by one: a few bytes can be millions of records, which take more memory than what they
+/// are made of.
+///
+/// # Errors
+/// [`Error`] when the batch is not what its head says; the iterator's are those of records.
+pub fn open(batch: &Bytes) -> Result<Records, Error> {
     let Some(head) = Head::read(batch) else {
         return Err(Error::Damaged {
             offset: -1,
@@ -135,24 +144,55 @@ pub fn decode_one(batch: &Bytes) -> Result<Vec<Record>, Error> {
         return Err(damaged("its CRC-32C is another"));
     }
     if head.attributes & CONTROL != 0 {
-        return Ok(Vec::new());
+        return Ok(Records {
+            head,
+            left: Bytes::new(),
+            due: 0,
+        });
     }
+    let due = u32::try_from(head.count).map_err(|_| damaged("its count is negative"))?;
     let packed = batch.slice(HEAD..);
-    let mut left = match head.attributes & COMPRESSION {
+    let left = match head.attributes & COMPRESSION {
         0 => packed,
         codec => compression::unpack(codec, &packed, LARGEST)
             .map_err(|(codec, why)| Error::Compressed { offset, codec, why })?,
     };
-    let count = usize::try_from(head.count).map_err(|_| damaged("its count is negative"))?;
-    // A record has seven bytes at least: nobody reserves for more than there can be.
-    let mut records = Vec::with_capacity(count.min(left.len() / 7 + 1));
-    for _ in 0..count {
-        let record = record(&mut left, &head);
-        records.push(record.ok_or_else(|| damaged("a record is not whole"))?);
-    }
-    match left.is_empty() {
-        true => Ok(records),
-        false => Err(damaged("bytes follow its last record")),
+    Ok(Records { head, left, due })
+}
+
+/// The records of a batch that was opened.
+#[derive(Debug)]
+pub struct Records {
+    head: Head,
+    left: Bytes,
+    /// Records that have not been read.
+    due: u32,
+}
+
+impl Iterator for Records {
+    type Item = Result<Record, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let damaged = |why| {
+            let offset = self.head.base_offset;
+            Some(Err(Error::Damaged { offset, why }))
+        };
+        if self.due == 0 {
+            if self.left.is_empty() {
+                return None;
+            }
+            self.left.clear();
+            return damaged("bytes follow its last record");
+        }
+        self.due -= 1;
+        match record(&mut self.left, &self.head) {
+            Some(record) => Some(Ok(record)),
+            None => {
+                self.due = 0;
+                self.left.clear();
+                damaged("a record is not whole")
+            }
+        }
     }
 }
 
