@@ -25,6 +25,7 @@ use escala_pipelines::syntax::{Syntax, SyntaxInput};
 use escala_pipelines::targeted::Targeted;
 use escala_pipelines::toxicity::Toxicity;
 use escala_pipelines::{Error, Kind, Options, Result};
+use escala_stream_ingest::broker;
 use escala_stream_ingest::log::Log;
 use std::future::Future;
 use std::pin::Pin;
@@ -161,6 +162,8 @@ pub struct App {
     pub images: Images,
     /// The event log, where the configuration does not turn it off. A server sets it when it has opened the log.
     pub log: Option<Log>,
+    /// What the door for Kafka's clients counts, where there is one.
+    pub kafka_metrics: Option<Arc<broker::Metrics>>,
     /// What requests about topics share.
     pub topics: Topics,
     /// What the doors count.

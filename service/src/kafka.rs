@@ -22,6 +22,7 @@ pub struct Kafka {
     listener: TcpListener,
     address: SocketAddr,
     folder: PathBuf,
+    metrics: Arc<broker::Metrics>,
 }
 
 impl Kafka {
@@ -64,6 +65,7 @@ impl Kafka {
             listener,
             address,
             folder,
+            metrics: Arc::default(),
         }))
     }
 
@@ -77,6 +79,11 @@ impl Kafka {
         &self.log
     }
 
+    /// What the door for Kafka's clients counts.
+    pub fn metrics(&self) -> &Arc<broker::Metrics> {
+        &self.metrics
+    }
+
     /// Serves clients until `stop` completes or the disk fails, then closes the log.
     ///
     /// # Errors
@@ -87,6 +94,7 @@ impl Kafka {
             folder: self.folder.display().to_string(),
             auto_create: config.kafka.auto_create,
             partitions: config.kafka.partitions,
+            metrics: self.metrics.clone(),
             ..broker::Options::default()
         };
         let failing = self.log.clone();

@@ -426,6 +426,7 @@ impl Machine {
                 stored: Objects::new(Arc::new(objects), most, buffers.clone()),
             },
             log: None,
+            kafka_metrics: None,
             topics: Topics::new(config.limits.streams),
             config,
             language: Arc::new(InWindows::new(self.language.clone(), windows::LANGUAGE)),

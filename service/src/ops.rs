@@ -106,6 +106,12 @@ pub async fn readyz(State(app): State<Arc<App>>) -> (StatusCode, Json<Ready>) {
 pub async fn metrics(State(app): State<Arc<App>>) -> Response {
     let mut text = app.metrics.text();
     text.push_str(&(app.engine_metrics)());
+    if let Some(log) = &app.log {
+        log.write_metrics(&mut text);
+    }
+    if let Some(kafka) = &app.kafka_metrics {
+        kafka.write(&mut text);
+    }
     (
         [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
         text,

@@ -207,6 +207,7 @@ fn app(config: Config) -> Arc<App> {
     Arc::new(App {
         buffers: Arc::new(Buffers::new(config.limits.buffered.get())),
         log: None,
+        kafka_metrics: None,
         topics: Topics::new(config.limits.streams),
         config,
         language: Arc::new(InWindows::new(By(language), 1000)),

@@ -11,6 +11,7 @@
 //! | `topics.rs`, `configs.rs`, `acls.rs`, `producers.rs` | administration |
 //! | `groups.rs`, `groups/` | consumer groups of the classic protocol |
 //! | `codes.rs` | Kafka's error numbers |
+//! | `metrics.rs` | what is counted |
 //!
 //! It translates: what is stored, in which order and how safely is the business of [`crate::log`]. It is one node with
 //! the leadership of every partition. There is no authentication; whoever reaches the port may do everything.
@@ -28,6 +29,7 @@ mod dispatch;
 mod fetch;
 mod groups;
 mod metadata;
+mod metrics;
 mod offsets;
 mod produce;
 mod producers;
@@ -35,6 +37,7 @@ mod topics;
 mod versions;
 
 pub use codes::Code;
+pub use metrics::Metrics;
 
 use crate::log::Log;
 use budget::Budget;
@@ -72,6 +75,8 @@ pub struct Options {
     pub groups: GroupLimits,
     /// What connections are allowed.
     pub limits: Limits,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// What connections are allowed.
@@ -132,6 +137,7 @@ impl Default for Options {
             accept_replication: false,
             groups: GroupLimits::default(),
             limits: Limits::default(),
+            metrics: Arc::default(),
         }
     }
 }
@@ -287,12 +293,15 @@ pub async fn serve(
         };
         // There is no way to say so in the protocol; clients try again.
         let Ok(place) = places.clone().try_acquire_owned() else {
+            shared.options.metrics.refused();
             tracing::debug!(%peer, "too many connections");
             continue;
         };
         let shared = shared.clone();
         connections.spawn(async move {
             let _place = place;
+            let metrics = shared.options.metrics.clone();
+            let _open = metrics.opens();
             if let Err(closed) = attend(stream, shared).await {
                 tracing::debug!(%peer, %closed, "connection closed");
             }

@@ -123,7 +123,10 @@ async fn serve(config: Config) -> Result<(), Stop> {
     let ready = Arc::new(Readiness::new(preload.iter().copied()));
     let machine = Arc::new(Machine::start(&config).map_err(|error| Stop::failed(&error))?);
     let mut app = machine.app(config.clone(), ready.clone());
-    app.log = kafka.as_ref().map(|kafka| kafka.log().clone());
+    if let Some(kafka) = &kafka {
+        app.log = Some(kafka.log().clone());
+        app.kafka_metrics = Some(kafka.metrics().clone());
+    }
     let app = Arc::new(app);
     let engine = machine.engine.config();
     voice.say(&format!(

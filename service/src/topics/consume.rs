@@ -220,6 +220,15 @@ impl Reader {
             .map_err(|error| Error::Internal(error.to_string()))??;
         self.position = position;
         self.turn = self.turn.wrapping_add(1);
+        let mut given: BTreeMap<u32, (usize, u64)> = BTreeMap::new();
+        for one in &shown {
+            let (bytes, records) = given.entry(one.partition).or_default();
+            *bytes += one.json.len();
+            *records += 1;
+        }
+        for (partition, (bytes, records)) in given {
+            self.log.given(&self.topic, partition, bytes, records);
+        }
         Ok(shown)
     }
 

@@ -1,7 +1,7 @@
 //! How far behind groups are.
 
 use super::Result;
-use escala_stream_ingest::log::{Error, Log};
+use escala_stream_ingest::log::{Committed, Error, Log, Place};
 
 /// Where a group stands in a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,17 +29,15 @@ pub async fn standings(log: &Log, group: &str) -> Result<Vec<Standing>> {
     if offsets.is_empty() {
         return Err(Error::NoGroup(group.to_owned()).into());
     }
-    let standing = |((topic, partition), committed): ((String, u32), _)| {
-        let committed: escala_stream_ingest::log::Committed = committed;
+    let standing = |((topic, partition), committed): (Place, Committed)| {
         // A topic that was deleted takes the offsets with it, now or soon.
         let state = log.describe(&topic, partition).ok()?;
-        let from = committed.offset.max(state.log_start);
         Some(Standing {
             topic,
             partition,
             committed: committed.offset,
             end: state.last_stable,
-            lag: state.last_stable.saturating_sub(from).max(0),
+            lag: state.behind(committed.offset),
             metadata: committed.metadata,
         })
     };

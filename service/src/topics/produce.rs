@@ -2,7 +2,7 @@
 
 use super::{Error, Result, log_of};
 use crate::app::App;
-use escala_stream_ingest::log::{self, Log, Offsets, Output, Topic};
+use escala_stream_ingest::log::{self, Acks, Appended, Log, Offsets, Output, Topic};
 use escala_stream_ingest::records::{self, Draft};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -85,8 +85,7 @@ pub async fn produce(
                 .map_err(|error| Error::Internal(error.to_string()))??
         }
     };
-    // One frame of the log, with no offsets of a group to keep.
-    let written = log.commit_batch(packed.outputs, "", Offsets::new(), || true);
+    let written = commit(log, packed.outputs);
     let written = match deadline {
         Some(deadline) => tokio::time::timeout_at(deadline.into(), written).await,
         None => Ok(written.await),
@@ -103,6 +102,22 @@ pub async fn produce(
         })
     });
     placed.collect()
+}
+
+/// Appends to one partition or to several, as one frame of the log.
+async fn commit(log: &Log, mut outputs: Vec<Output>) -> log::Result<Vec<Appended>> {
+    match (outputs.pop(), outputs.is_empty()) {
+        // Damage to a frame of one partition is known to be that partition's alone.
+        (Some(only), true) => {
+            let appended = log.append(&only.topic, only.partition, only.batches, Acks::Durable);
+            Ok(vec![appended.await?])
+        }
+        (last, _) => {
+            outputs.extend(last);
+            // There are no offsets of a group to keep.
+            log.commit_batch(outputs, "", Offsets::new(), || true).await
+        }
+    }
 }
 
 async fn found(app: &App, log: &Log, name: &str) -> Result<Topic> {

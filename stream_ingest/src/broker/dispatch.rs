@@ -162,6 +162,7 @@ pub(crate) async fn dispatch(
         }
         return Err(unserved);
     }
+    context.options().metrics.asked(api);
     // The same name in most requests.
     match header.client {
         Some(client) if client != context.client => context.client = client,

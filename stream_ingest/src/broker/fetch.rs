@@ -5,7 +5,8 @@
 use super::budget::Held;
 use super::dispatch::{Asked, Reply};
 use super::{Code, Context, partition};
-use crate::log::{Isolation, Log, Read};
+use crate::log::{Isolation, Log, Read, batch};
+use crate::wire::Api;
 use crate::wire::messages::fetch::{
     FetchPartition, FetchableTopicResponse, PartitionData, Request, Response,
 };
@@ -62,6 +63,7 @@ async fn fetch(
         let look = look(context, request).await;
         let enough = look.bytes >= request.min_bytes.max(0) as usize;
         if enough || look.failed || Instant::now() >= deadline || *stopping.borrow() {
+            count(context, request, &look.partitions);
             return (answer(request, look.partitions), look.held);
         }
         let gathering = look.bytes > 0;
@@ -86,6 +88,17 @@ async fn fetch(
             () = more => {}
             () = sleep_until(deadline) => {}
             _ = stopping.wait_for(|stop| *stop) => {}
+        }
+    }
+}
+
+/// Counts what is answered.
+fn count(context: &Context, request: &Request, partitions: &[PartitionData]) {
+    for ((topic, one), data) in wanted(request).zip(partitions) {
+        let records = data.records.as_ref().filter(|records| !records.is_empty());
+        if let (Some(records), Ok(index)) = (records, partition(one.partition)) {
+            let count = batch::records(records);
+            context.log().given(topic, index, records.len(), count);
         }
     }
 }
@@ -146,6 +159,7 @@ async fn look(context: &Context, request: &Arc<Request>) -> Look {
             Err(code) => {
                 data.error_code = code.number();
                 look.failed = true;
+                context.options().metrics.failed(Api::Fetch, code);
             }
         }
         look.partitions.push(data);

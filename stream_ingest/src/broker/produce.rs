@@ -2,8 +2,9 @@
 
 use super::connection::Closed;
 use super::dispatch::{Asked, Reply};
-use super::{Code, Context, partition};
+use super::{Code, Context, Metrics, partition};
 use crate::log::{Acks, Error, Pending};
+use crate::wire::Api;
 use crate::wire::messages::produce::{
     PartitionProduceData, PartitionProduceResponse, Request, Response, TopicProduceResponse,
 };
@@ -41,16 +42,21 @@ pub(crate) async fn begin(
     if acks == Acks::None {
         let mut pending = topics.into_iter().flat_map(|(_, partitions)| partitions);
         return match pending.find_map(|(_, pending)| pending.err()) {
-            Some(error) => Err(Closed::Unacknowledged(error)),
+            Some(error) => {
+                let metrics = &context.options().metrics;
+                metrics.failed(Api::Produce, Code::from(&error));
+                Err(Closed::Unacknowledged(error))
+            }
             None => Ok(None),
         };
     }
+    let metrics = context.options().metrics.clone();
     let later = async move {
         let mut responses = Vec::with_capacity(topics.len());
         for (name, partitions) in topics {
             let mut partition_responses = Vec::with_capacity(partitions.len());
             for (index, pending) in partitions {
-                partition_responses.push(outcome(index, pending, deadline).await);
+                partition_responses.push(outcome(&metrics, index, pending, deadline).await);
             }
             responses.push(TopicProduceResponse {
                 name,
@@ -90,6 +96,7 @@ async fn submit(
 }
 
 async fn outcome(
+    metrics: &Metrics,
     index: i32,
     pending: Result<Pending, Error>,
     deadline: Instant,
@@ -98,13 +105,16 @@ async fn outcome(
         Ok(pending) => timeout_at(deadline, pending.done()).await,
         Err(error) => Ok(Err(error)),
     };
-    let failed = |code: Code, words: Option<String>| PartitionProduceResponse {
-        index,
-        error_code: code.number(),
-        base_offset: -1,
-        log_start_offset: -1,
-        error_message: words,
-        ..PartitionProduceResponse::default()
+    let failed = |code: Code, words: Option<String>| {
+        metrics.failed(Api::Produce, code);
+        PartitionProduceResponse {
+            index,
+            error_code: code.number(),
+            base_offset: -1,
+            log_start_offset: -1,
+            error_message: words,
+            ..PartitionProduceResponse::default()
+        }
     };
     match done {
         Ok(Ok(appended)) => PartitionProduceResponse {

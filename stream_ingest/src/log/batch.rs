@@ -90,6 +90,16 @@ pub(crate) fn intact(batch: &[u8], head: &Head) -> bool {
     batch.len() == head.bytes && crc32c::crc32c(&batch[SUMMED..]) == head.crc
 }
 
+/// How many records whole batches have, as their heads say.
+pub(crate) fn records(batches: &[u8]) -> u64 {
+    let (mut left, mut records) = (batches, 0);
+    while let Some(head) = Head::read(left) {
+        records += u64::from(head.count.max(0) as u32);
+        left = left.get(head.bytes..).unwrap_or_default();
+    }
+    records
+}
+
 /// A batch that may be appended, in memory of its own: it has no offset yet.
 pub(crate) struct Fresh {
     pub head: Head,

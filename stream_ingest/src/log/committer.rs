@@ -8,6 +8,7 @@ use super::wal::Writer;
 use parking_lot::MutexGuard;
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// The end of the write-ahead log and the queue before it.
 pub(crate) struct Committer {
@@ -97,12 +98,14 @@ impl Committer {
         self.shared
             .with_reserve(|| writer.write())
             .map_err(|error| ("write", error))?;
-        for frame in frames {
+        for frame in &mut *frames {
             if matches!(frame.ack, Some((Acks::Written, _))) {
                 answer(frame);
             }
         }
+        let began = Instant::now();
         writer.sync().map_err(|error| ("sync", error))?;
+        self.shared.metrics.synced(frames.len(), began.elapsed());
         let mut begun = None;
         self.shared
             .with_reserve(|| {

@@ -176,7 +176,7 @@ impl Log {
         Ok((Self(Arc::new(Handle(shared))), committer, keeper))
     }
 
-    fn shared(&self) -> &Arc<Shared> {
+    pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.0.0
     }
 

@@ -65,6 +65,7 @@ mod groups;
 mod handle;
 mod image;
 mod keeper;
+mod metrics;
 pub(crate) mod partition;
 mod producers;
 mod recovery;

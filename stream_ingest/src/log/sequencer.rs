@@ -188,6 +188,18 @@ impl Sequencer {
         Ok(&found.live)
     }
 
+    /// The partitions of every topic, by name.
+    pub fn lives(&self) -> BTreeMap<String, Vec<Arc<Live>>> {
+        let lives = |topic: &SequencedTopic| {
+            let partitions = topic.partitions.iter();
+            partitions.map(|partition| partition.live.clone()).collect()
+        };
+        let topics = self.topics.values();
+        topics
+            .map(|topic| (topic.name.clone(), lives(topic)))
+            .collect()
+    }
+
     fn partition(&mut self, id: Uuid, partition: u32) -> Result<&mut Sequenced> {
         let topic = self
             .topics

@@ -4,6 +4,7 @@ use super::error::{Error, Result};
 use super::event::Event;
 use super::files::Files;
 use super::groups::Groups;
+use super::metrics::Metrics;
 use super::partition::Live;
 use super::sequencer::Sequencer;
 use super::store::relieve;
@@ -63,6 +64,7 @@ pub(crate) struct Shared {
     full: AtomicBool,
     /// First LSNs of the files of the write-ahead log.
     pub wal_files: Mutex<VecDeque<u64>>,
+    pub metrics: Metrics,
 }
 
 impl Shared {
@@ -92,6 +94,7 @@ impl Shared {
             waiting,
             full: AtomicBool::new(false),
             wal_files: Mutex::new(wal_files),
+            metrics: Metrics::default(),
         }
     }
 
@@ -138,6 +141,7 @@ impl Shared {
             let free = self.files.disk.free().unwrap_or(0);
             let needed = self.needed();
             if free < needed {
+                self.metrics.refused();
                 return Err(Error::Full { free, needed });
             }
             self.full.store(false, Ordering::Relaxed);
@@ -185,8 +189,13 @@ impl Shared {
         }
     }
 
+    /// Bytes that wait for the disk.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     pub fn is_crowded(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) >= self.options.waiting_bytes
+        self.waiting() >= self.options.waiting_bytes
     }
 
     /// Bytes that waited are in segments.

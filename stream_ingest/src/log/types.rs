@@ -89,6 +89,14 @@ pub struct Partition {
     pub refused: Option<super::Error>,
 }
 
+impl Partition {
+    /// Records that are there and that a group has still to read which committed this offset.
+    pub fn behind(&self, committed: i64) -> i64 {
+        let from = committed.max(self.log_start);
+        self.last_stable.saturating_sub(from).max(0)
+    }
+}
+
 /// A record found by its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Found {

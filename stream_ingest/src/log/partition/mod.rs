@@ -13,18 +13,21 @@ pub(crate) mod segment;
 use super::batch::{self, Head};
 use super::error::{Error, Result};
 use super::files::Files;
+use super::metrics::Traffic;
 use super::types::{Found, Read};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use segment::Segment;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::watch;
 
 /// What readers see of a partition.
 pub(crate) struct Live {
     state: Mutex<State>,
     watermark: watch::Sender<i64>,
+    traffic: Traffic,
 }
 
 struct State {
@@ -58,6 +61,7 @@ impl Live {
     pub fn new(standing: Standing) -> Self {
         Self {
             watermark: watch::Sender::new(standing.next),
+            traffic: Traffic::default(),
             state: Mutex::new(State {
                 log_start: standing.log_start,
                 high_watermark: standing.next,
@@ -70,6 +74,10 @@ impl Live {
         }
     }
 
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
     pub fn watch(&self) -> watch::Receiver<i64> {
         self.watermark.subscribe()
     }
@@ -80,6 +88,9 @@ impl Live {
             return;
         };
         let last = head.last_offset();
+        let (size, count) = (bytes.len() as u64, u64::from(head.count.max(0) as u32));
+        self.traffic.bytes_in.fetch_add(size, Relaxed);
+        self.traffic.records_in.fetch_add(count, Relaxed);
         let mut state = self.state.lock();
         state.recent.push_back(Recent {
             base: head.base_offset,
