@@ -25,7 +25,7 @@ const GROUP: usize = 1 << 20;
 /// Most bytes of a line.
 const LONGEST_LINE: u64 = 64 << 20;
 /// Records that are asked for at once.
-const PAGE: u64 = 1000;
+const PAGE: u64 = 10_000;
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Examples:

@@ -3,8 +3,9 @@
 use super::record::RecordView;
 use super::{Error, Result, log_of};
 use crate::app::App;
-use escala_stream_ingest::log::{Isolation, Log};
-use escala_stream_ingest::records;
+use bytes::Bytes;
+use escala_stream_ingest::log::{Isolation, Log, Read};
+use escala_stream_ingest::records::{self, extent};
 use futures_util::future::select_all;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -143,12 +144,7 @@ impl Reader {
         let read: Vec<u32> = match partition {
             Some(partition) => vec![partition],
             None if partitions <= MOST_PARTITIONS => (0..partitions).collect(),
-            None => {
-                return Err(Error::Invalid(format!(
-                    "the topic has {partitions} partitions, and at most {MOST_PARTITIONS} are read together: name one \
-                     (`partition`)"
-                )));
-            }
+            None => return Err(too_many(partitions)),
         };
         let name = topic.to_owned();
         let found = {
@@ -234,7 +230,10 @@ impl Reader {
 
     /// Reads partitions that were added, from their beginning.
     fn grow(&mut self) -> Result<()> {
-        let partitions = self.log.topic(&self.topic)?.partitions.min(MOST_PARTITIONS);
+        let partitions = self.log.topic(&self.topic)?.partitions;
+        if partitions > MOST_PARTITIONS {
+            return Err(too_many(partitions));
+        }
         let known = self.position.0.len() as u32;
         if partitions > known {
             self.position
@@ -251,6 +250,12 @@ impl Reader {
         // An error says that the topic is gone, which reading tells.
         let _ = select_all(moves).await;
     }
+}
+
+fn too_many(partitions: u32) -> Error {
+    Error::Invalid(format!(
+        "the topic has {partitions} partitions, and at most {MOST_PARTITIONS} are read together: name one (`partition`)"
+    ))
 }
 
 /// Where a reader of these partitions begins. May read from the disk.
@@ -339,42 +344,46 @@ fn read_one(
 ) -> Result<bool> {
     let most = TURN.min(room.bytes);
     let read = log.read(topic, partition, *next, most, Isolation::ReadCommitted)?;
-    let mut moved = false;
-    for buffer in &read.batches {
-        for batch in records::split(buffer) {
-            let batch = batch?;
-            let Some((first, last, _)) = records::extent(&batch) else {
+    let batches = committed(&read)?;
+    let Some((_, end, _)) = batches.last().and_then(|batch| extent(batch)) else {
+        return Ok(false);
+    };
+    for batch in &batches {
+        if room.records == 0 {
+            return Ok(true);
+        }
+        for record in records::open(batch)? {
+            let record = record?;
+            if record.offset < *next {
                 continue;
-            };
-            // Behind an open transaction, or more than is asked for.
-            if first >= read.last_stable || room.records == 0 {
-                return Ok(moved);
             }
-            for record in records::open(&batch)? {
-                let record = record?;
-                if record.offset < *next {
-                    continue;
-                }
-                let json = serde_json::to_string(&RecordView::new(partition, &record));
-                let json = json.map_err(|error| Error::Internal(error.to_string()))?;
-                if room.records == 0 || (!shown.is_empty() && json.len() > room.bytes) {
-                    room.records = 0;
-                    return Ok(true);
-                }
-                *next = record.offset + 1;
-                room.records -= 1;
-                room.bytes = room.bytes.saturating_sub(json.len());
-                shown.push(Shown {
-                    partition,
-                    next: *next,
-                    json,
-                });
+            let json = serde_json::to_string(&RecordView::new(partition, &record));
+            let json = json.map_err(|error| Error::Internal(error.to_string()))?;
+            if room.records == 0 || (!shown.is_empty() && json.len() > room.bytes) {
+                room.records = 0;
+                return Ok(true);
             }
-            *next = last + 1;
-            moved = true;
+            *next = record.offset + 1;
+            room.records -= 1;
+            room.bytes = room.bytes.saturating_sub(json.len());
+            shown.push(Shown {
+                partition,
+                next: *next,
+                json,
+            });
         }
     }
-    Ok(moved)
+    // Also behind what is not shown.
+    *next = end + 1;
+    Ok(true)
+}
+
+/// The batches of a read, before any transaction that is open.
+fn committed(read: &Read) -> Result<Vec<Bytes>> {
+    let batches = read.batches.iter().flat_map(records::split);
+    let open = |batch: &Bytes| extent(batch).is_none_or(|(first, ..)| first >= read.last_stable);
+    let batches = batches.filter(|batch| !batch.as_ref().is_ok_and(open));
+    Ok(batches.collect::<std::result::Result<_, _>>()?)
 }
 
 #[cfg(test)]
