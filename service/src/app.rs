@@ -26,6 +26,7 @@ use escala_pipelines::targeted::Targeted;
 use escala_pipelines::toxicity::Toxicity;
 use escala_pipelines::{Error, Kind, Options, Result};
 use escala_stream_ingest::broker;
+use escala_stream_ingest::flow::Flows;
 use escala_stream_ingest::log::Log;
 use std::future::Future;
 use std::pin::Pin;
@@ -166,6 +167,8 @@ pub struct App {
     pub kafka_metrics: Option<Arc<broker::Metrics>>,
     /// What requests about topics share.
     pub topics: Topics,
+    /// The flows on it.
+    pub flows: Option<Arc<Flows>>,
     /// What the doors count.
     pub metrics: Arc<Metrics>,
     /// What the engine counts.

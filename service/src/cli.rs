@@ -1,5 +1,5 @@
 //! The command line: `serve`, `predict`, `embed`, `train`, `collections`, `celebrities`, `topics`,
-//! `models`, `config`.
+//! `streams`, `models`, `config`.
 //!
 //! Promises: answers go to standard output and everything else to standard error; `--json` prints one
 //! JSON object a line; the exit status is 0 when everything was answered, 1 when something failed, 2 when
@@ -15,6 +15,7 @@ mod predict;
 mod remote;
 mod serve;
 mod settings;
+mod streams;
 mod topics;
 mod train;
 
@@ -66,6 +67,9 @@ enum Command {
     /// Look after the people whom this machine recognises.
     #[command(subcommand)]
     Celebrities(celebrities::Celebrities),
+    /// Look after the flows of a running server: predictions from topic to topic.
+    #[command(subcommand)]
+    Streams(streams::Streams),
     /// Look after the topics of a running server's event log, and read and write their records.
     #[command(subcommand)]
     Topics(topics::Topics),
@@ -152,6 +156,7 @@ fn run(cli: Cli) -> Result<(), Stop> {
         Command::Train(train) => train::run(&loaded.config, train),
         Command::Collections(command) => collections::run(&loaded.config, command),
         Command::Celebrities(command) => celebrities::run(&loaded.config, command),
+        Command::Streams(command) => streams::run(&loaded.config, command),
         Command::Topics(command) => topics::run(&loaded.config, command),
         Command::Models(models) => models::run(&loaded.config, models),
         Command::Config(output) => config_in_force(&loaded, output),

@@ -3,7 +3,7 @@
 //! | path | door |
 //! | --- | --- |
 //! | `POST /` | AWS wire (JSON 1.1) |
-//! | `/v1/text/…`, `/v1/images/…`, `/v1/topics/…`, `/v1/groups/…` | REST |
+//! | `/v1/text/…`, `/v1/images/…`, `/v1/topics/…`, `/v1/groups/…`, `/v1/streams/…` | REST |
 //! | `/v1/embeddings`, `/v1/models` | OpenAI |
 //! | `/healthz`, `/readyz`, `/metrics`, `/openapi.json`, `/docs`, `GET /` | operations |
 

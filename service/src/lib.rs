@@ -14,6 +14,7 @@ pub mod config;
 pub mod doors;
 pub mod dressed;
 pub mod failure;
+pub mod flows;
 pub mod gallery;
 pub mod kafka;
 pub mod located;

@@ -441,6 +441,7 @@ impl Machine {
                 english: Arc::new(in_parts(&self.sentiment)),
                 multilingual: Arc::new(in_parts(&self.sentiment_multilingual)),
             }),
+            flows: None,
             metrics: Arc::new(Metrics::default()),
             engine_metrics: Box::new(move || {
                 let mut text = String::new();

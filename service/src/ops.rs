@@ -112,6 +112,9 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Response {
     if let Some(kafka) = &app.kafka_metrics {
         kafka.write(&mut text);
     }
+    if let Some(flows) = &app.flows {
+        flows.write_metrics(&mut text);
+    }
     (
         [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
         text,

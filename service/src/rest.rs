@@ -18,6 +18,7 @@ pub mod openapi;
 pub mod pii;
 pub mod redact;
 pub mod sentiment;
+pub mod streams;
 pub mod syntax;
 pub mod targeted;
 pub mod text;
@@ -59,6 +60,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/v1/images/classify", post(images::classify::classify))
         .merge(collection_routes())
         .merge(celebrity_routes())
+        .merge(stream_routes())
         .merge(topic_routes())
 }
 
@@ -103,6 +105,16 @@ fn celebrity_routes() -> Router<Arc<App>> {
             "/v1/images/celebrities/gallery/{id}",
             get(describe).delete(remove),
         )
+}
+
+fn stream_routes() -> Router<Arc<App>> {
+    use streams::{create, delete, describe, list, pause, reset, resume};
+    Router::new()
+        .route("/v1/streams", get(list).post(create))
+        .route("/v1/streams/{name}", get(describe).delete(delete))
+        .route("/v1/streams/{name}/pause", post(pause))
+        .route("/v1/streams/{name}/resume", post(resume))
+        .route("/v1/streams/{name}/reset", post(reset))
 }
 
 fn topic_routes() -> Router<Arc<App>> {

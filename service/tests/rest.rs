@@ -225,6 +225,7 @@ fn app(config: Config) -> Arc<App> {
             ..Images::unavailable()
         },
         labels: Arc::new(By(labels)),
+        flows: None,
         metrics: Arc::new(Metrics::default()),
         engine_metrics: Box::new(|| "escala_engine_test 1\n".to_owned()),
         ready: Arc::new(Readiness::new(["language"])),

@@ -16,8 +16,9 @@
 //! | images | `model.toml` (a [`Declaration`]) and the files that it names |
 
 use crate::declaration::{self, Declaration};
+use crate::digest;
 use crate::error::{Attempt, Error, io_error};
-use crate::hash;
+use crate::hash::{self, Sha256Hex};
 use crate::progress::{Progress, Stage};
 use crate::pull::{empty, link, lock, sync_folder, write_through};
 use crate::source::{Failure, Inbox, Tell, hub};
@@ -283,6 +284,28 @@ impl Store {
             Reference::Hub { repo, revision } => {
                 let place = Place::of(self, &repo);
                 find(&repo, &revision, &place, Some(Kind::Images))
+            }
+        }
+    }
+
+    /// The digest of a model that is on this machine, by its name in the catalogue, on the hub, or as a folder; none
+    /// where it is not. Never pulls. Reads the files of a folder.
+    ///
+    /// # Errors
+    /// As [`Store::find`]; [`Error::Reference`]; [`Error::Io`].
+    pub fn digest(&self, name: &str) -> Result<Option<Sha256Hex>, Error> {
+        if self.catalog().get(name).is_some() {
+            return Ok(self.find(name)?.map(|model| model.digest()));
+        }
+        match Reference::parse(name)? {
+            Reference::Folder(folder) if folder.is_dir() => {
+                let digest = digest::of_folder(&folder);
+                digest.map(Some).map_err(io_error("read", &folder))
+            }
+            Reference::Folder(_) => Ok(None),
+            Reference::Hub { repo, revision } => {
+                let found = find(&repo, &revision, &Place::of(self, &repo), None)?;
+                Ok(found.map(|model| model.digest()))
             }
         }
     }

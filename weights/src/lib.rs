@@ -32,6 +32,7 @@
 //! | `store.rs` | the store's layout on disk, and finding, verifying and removing what is published |
 //! | `pull.rs` | a pull from lock to rename |
 //! | `checkpoint.rs` | models that a user names instead: a repository on the hub, or a folder |
+//! | `digest.rs` | one digest for all files of a model |
 //! | `source/` | local folder, hub, `pip`, `npm`; running programs; reading one member of an archive |
 //! | `format/` | readers of foreign formats and the safetensors writer, one module each |
 //! | `tensors.rs` | reading what was published, memory-mapped |
@@ -40,6 +41,7 @@ pub mod builtin;
 mod catalogue;
 mod checkpoint;
 pub mod declaration;
+mod digest;
 mod error;
 pub mod format;
 mod hash;

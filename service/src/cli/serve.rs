@@ -11,6 +11,7 @@ use super::settings::flag;
 use crate::config::{Config, Flag, Loaded, LogFormat, TASKS};
 use crate::doors;
 use crate::failure::chain;
+use crate::flows;
 use crate::kafka::Kafka;
 use crate::machine::Machine;
 use crate::ready::Readiness;
@@ -124,7 +125,11 @@ async fn serve(config: Config) -> Result<(), Stop> {
     let machine = Arc::new(Machine::start(&config).map_err(|error| Stop::failed(&error))?);
     let mut app = machine.app(config.clone(), ready.clone());
     if let Some(kafka) = &kafka {
+        let asking = machine.app(config.clone(), ready.clone());
+        let flows = flows::open(kafka.log(), asking, &machine);
+        let flows = flows.map_err(|why| Stop::Failed(format!("cannot open the flows: {why}")))?;
         app.log = Some(kafka.log().clone());
+        app.flows = Some(Arc::new(flows));
         app.kafka_metrics = Some(kafka.metrics().clone());
     }
     let app = Arc::new(app);
@@ -168,7 +173,7 @@ async fn serve(config: Config) -> Result<(), Stop> {
     drop(progress);
 
     let asked = {
-        let (ready, voice) = (ready.clone(), voice.clone());
+        let (ready, voice, flows) = (ready.clone(), voice.clone(), app.flows.clone());
         let grace = config.shutdown.grace;
         async move {
             tokio::select! {
@@ -176,6 +181,9 @@ async fn serve(config: Config) -> Result<(), Stop> {
                 Ok(_) = breaking.wait_for(|broken| *broken) => (),
             }
             ready.stop();
+            if let Some(flows) = flows {
+                flows.stop();
+            }
             // Tasks that ended already have no need to know.
             let _ = stop.send(true);
             voice.say(&format!("stopping: finishing what has started, at most {grace}; a second signal ends it at once"));

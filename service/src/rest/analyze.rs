@@ -39,7 +39,7 @@ use tokio::sync::OnceCell;
 use utoipa::ToSchema;
 
 /// What a feature says about one text.
-type Outcome = Result<Box<RawValue>, Failure>;
+pub type Outcome = Result<Box<RawValue>, Failure>;
 /// What a feature says about several, in order; or why the whole request fails.
 type Outcomes<'b> = Pin<Box<dyn Future<Output = Result<Vec<Outcome>, Failure>> + Send + 'b>>;
 
@@ -55,6 +55,16 @@ pub struct Feature {
     reads: &'static [&'static str],
     /// Asks about the texts of a batch with these numbers.
     ask: for<'b> fn(&'b Batch<'b>, Vec<usize>) -> Outcomes<'b>,
+}
+
+impl Feature {
+    /// Refuses a language that it does not take.
+    ///
+    /// # Errors
+    /// 400 with those that it takes.
+    pub fn check(&self, language: &str) -> Result<(), Failure> {
+        check_language(language, self.languages)
+    }
 }
 
 /// Everything that can be asked.
@@ -227,6 +237,26 @@ pub struct Batch<'a> {
     readings: Shared<Vec<Option<Reading>>>,
 }
 
+impl<'a> Batch<'a> {
+    fn new(
+        app: &'a App,
+        texts: &'a [Arc<str>],
+        language: Option<&'a str>,
+        features: &'a [&'static Feature],
+        options: Options,
+    ) -> Self {
+        Self {
+            app,
+            texts,
+            language,
+            features,
+            options,
+            detected: OnceCell::new(),
+            readings: OnceCell::new(),
+        }
+    }
+}
+
 impl Batch<'_> {
     /// The languages that each text may be in.
     async fn detected(&self) -> Result<&[Result<Languages, Failure>], Failure> {
@@ -354,7 +384,7 @@ impl Batch<'_> {
             which.extend(0..self.texts.len());
         } else {
             for (index, language) in self.languages().await?.into_iter().enumerate() {
-                let checked = language.and_then(|code| check_language(&code, feature.languages));
+                let checked = language.and_then(|code| feature.check(&code));
                 match checked {
                     Ok(()) => which.push(index),
                     Err(failure) => outcomes[index] = Some(Err(failure)),
@@ -374,7 +404,11 @@ impl Batch<'_> {
     }
 }
 
-fn raw<A: Serialize>(answer: Result<A, Failure>) -> Outcome {
+/// An answer as JSON.
+///
+/// # Errors
+/// The failure itself; `internal` where the answer cannot be written.
+pub fn raw<A: Serialize>(answer: Result<A, Failure>) -> Outcome {
     to_raw_value(&answer?).map_err(|error| {
         tracing::error!(%error, "an answer cannot be written as JSON");
         Failure::of_kind(Kind::Internal, "the answer could not be written")
@@ -423,6 +457,22 @@ pub struct AnalyzeAnswer {
     features: BTreeMap<&'static str, Item<Box<RawValue>>>,
 }
 
+/// Asks one thing about texts, in a language or in each one's own.
+///
+/// # Errors
+/// What is wrong with the server. What is wrong with a text is its outcome.
+pub async fn ask(
+    app: &App,
+    texts: &[Arc<str>],
+    language: Option<&str>,
+    feature: &'static Feature,
+    options: Options,
+) -> Result<Vec<Outcome>, Failure> {
+    let features = &[feature];
+    let batch = Batch::new(app, texts, language, features, options);
+    batch.answer(feature).await
+}
+
 /// Asks about texts.
 ///
 /// # Errors
@@ -434,15 +484,7 @@ pub async fn analyze(
     features: &[&'static Feature],
     options: Options,
 ) -> Result<Vec<Result<AnalyzeAnswer, Failure>>, Failure> {
-    let batch = Batch {
-        app,
-        texts,
-        language,
-        features,
-        options,
-        detected: OnceCell::new(),
-        readings: OnceCell::new(),
-    };
+    let batch = Batch::new(app, texts, language, features, options);
     let answers = features.iter().map(|feature| batch.answer(feature));
     let (languages, answers) =
         futures_util::future::try_join(batch.languages(), try_join_all(answers)).await?;

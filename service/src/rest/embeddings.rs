@@ -80,11 +80,13 @@ pub enum EmbeddingsResponse {
     },
 }
 
-fn answer(embedding: Embedding) -> EmbeddingAnswer {
-    EmbeddingAnswer {
-        embedding: embedding.vector,
-        tokens: embedding.tokens,
-        truncated: embedding.truncated,
+impl From<Embedding> for EmbeddingAnswer {
+    fn from(embedding: Embedding) -> Self {
+        Self {
+            embedding: embedding.vector,
+            tokens: embedding.tokens,
+            truncated: embedding.truncated,
+        }
     }
 }
 
@@ -127,7 +129,7 @@ pub async fn embeddings(
                 predict_one(&*app.embeddings, EmbeddingInput { text }, call.options).await?;
             EmbeddingsResponse::One {
                 model: model(&app).to_owned(),
-                answer: answer(embedding),
+                answer: embedding.into(),
             }
         }
         Texts::Many(texts) => {
@@ -137,8 +139,8 @@ pub async fn embeddings(
                 .map(|text| EmbeddingInput { text })
                 .collect();
             let results = predict_list(&*app.embeddings, inputs, call.options).await?;
-            let item = |result: Result<_, Failure>| match result {
-                Ok(embedding) => EmbeddingItem::Answer(answer(embedding)),
+            let item = |result: Result<Embedding, Failure>| match result {
+                Ok(embedding) => EmbeddingItem::Answer(embedding.into()),
                 Err(failure) => EmbeddingItem::Failed {
                     error: failure.into(),
                 },

@@ -222,7 +222,7 @@ fn record(left: &mut Bytes, head: &Head) -> Option<Record> {
         ));
     }
     let timestamp = match head.attributes & LOG_APPEND_TIME {
-        0 => head.base_timestamp.saturating_add(timestamp),
+        0 => head.base_timestamp.wrapping_add(timestamp),
         _ => head.max_timestamp,
     };
     record.is_empty().then_some(Record {

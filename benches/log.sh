@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# The event log beside Apache Kafka, on the same disk, asked by the same client (Kafka's own ProducerPerformance and
+# ConsumerPerformance), in turns in one run: records a second, latency of acknowledgements, processor seconds of the broker
+# for a gigabyte.
+#
+#     benches/log.sh                                  # about ten minutes on two cores
+#     benches/log.sh --sizes 1000 --partitions 1 --rounds 5
+#
+# Both are asked with acks=all. Escala answers when the records are on the disk; Kafka is run twice: syncing every batch
+# (log.flush.interval.messages=1), which promises the same, and with its defaults, which leave syncing to the system.
+#
+# Needs Java 17 and Maven, which brings Kafka's jars into a folder in the user's cache.
+set -euo pipefail
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+for program in java mvn python3; do
+    command -v "$program" >/dev/null || { echo "$program is missing" >&2; exit 1; }
+done
+kafka="${XDG_CACHE_HOME:-$HOME/.cache}/escala/kafka-4.1.1"
+if [ ! -e "$kafka/.ready" ]; then
+    echo "bringing Apache Kafka 4.1.1 into $kafka (once)" >&2
+    mvn -q -B -f "$here/peers/kafka/pom.xml" dependency:copy-dependencies -DoutputDirectory="$kafka/libs"
+    touch "$kafka/.ready"
+fi
+cd "$here/.."
+cargo build --release --quiet
+target="$(cargo metadata --format-version 1 --no-deps | python3 -c 'import json, sys
+print(json.load(sys.stdin)["target_directory"])')"
+exec python3 "$here/peers/log_peer.py" "$target/release/escala" "$kafka/libs" "$@"

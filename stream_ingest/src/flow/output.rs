@@ -1,0 +1,201 @@
+//! The records that a flow writes.
+
+use super::definition::Definition;
+use super::reader::Item;
+use super::{Failed, Fault, Model};
+use crate::records::{self, Draft, Header, Record};
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// Header: the topic of the record that was asked about.
+pub const TOPIC: &str = "escala.topic";
+/// Header: its partition.
+pub const PARTITION: &str = "escala.partition";
+/// Header: its offset.
+pub const OFFSET: &str = "escala.offset";
+/// Header: the flow.
+pub const FLOW: &str = "escala.flow";
+/// Header of dead letters: a word that says why there is no answer.
+pub const DEAD_CODE: &str = "escala.error.code";
+/// Header of dead letters: a sentence that says why.
+pub const DEAD_MESSAGE: &str = "escala.error.message";
+
+/// Bytes of a batch beside its records.
+const HEAD: usize = 61;
+
+/// The value of an answer.
+#[derive(Serialize)]
+struct Value<'a> {
+    prediction: &'a RawValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<&'a str>,
+}
+
+/// What becomes of a record.
+#[derive(Debug)]
+pub enum Fate {
+    /// It has an answer.
+    Answer(Box<RawValue>),
+    /// It has no value, and neither has its answer.
+    Tombstone,
+    /// It has none, and why.
+    Dead(Failed),
+}
+
+/// What is written for some records, before it is cut into batches.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// Answers.
+    pub answers: Vec<Draft>,
+    /// Dead letters.
+    pub dead: Vec<Draft>,
+    /// How many records it came from.
+    pub records: u64,
+    /// About how many bytes it has.
+    pub bytes: usize,
+}
+
+/// Makes a flow's records.
+pub struct Writer<'a> {
+    /// The flow.
+    pub flow: &'a Definition,
+    /// The partition that is read.
+    pub partition: u32,
+    /// Who answered.
+    pub model: Option<&'a Model>,
+    /// The largest batch of answers.
+    pub most: usize,
+    /// The largest batch of dead letters.
+    pub most_dead: usize,
+}
+
+impl Writer<'_> {
+    /// Adds what becomes of an item.
+    pub fn add(&self, written: &mut Written, item: Item, fate: Fate) {
+        written.records += 1;
+        let record = match item {
+            Item::Record(record) => record,
+            Item::Damaged { first, why } => {
+                let record = Record {
+                    offset: first,
+                    timestamp: 0,
+                    key: None,
+                    value: None,
+                    headers: Vec::new(),
+                };
+                let failed = Failed {
+                    fault: Fault::Record,
+                    code: "damaged".to_owned(),
+                    message: why,
+                };
+                return self.bury(written, record, &failed);
+            }
+        };
+        let value = match &fate {
+            Fate::Tombstone => None,
+            Fate::Dead(failed) => return self.bury(written, record, failed),
+            Fate::Answer(prediction) => match self.value(prediction) {
+                Ok(value) => Some(value),
+                Err(failed) => return self.bury(written, record, &failed),
+            },
+        };
+        let mut draft = self.draft(&record);
+        draft.value = value;
+        let bytes = records::weight(&draft);
+        if HEAD + bytes > self.most {
+            let failed = Failed {
+                fault: Fault::Record,
+                code: "too_large".to_owned(),
+                message: format!(
+                    "the answer has {bytes} bytes, and `max.message.bytes` of {} is {}",
+                    self.flow.to, self.most
+                ),
+            };
+            return self.bury(written, record, &failed);
+        }
+        written.bytes += bytes;
+        written.answers.push(draft);
+    }
+
+    fn value(&self, prediction: &RawValue) -> Result<Bytes, Failed> {
+        let value = Value {
+            prediction,
+            model: self.model.map(|model| model.name.as_str()),
+            digest: self.model.and_then(|model| model.digest.as_deref()),
+        };
+        let bytes = serde_json::to_vec(&value).map_err(|error| Failed {
+            fault: Fault::Record,
+            code: "internal".to_owned(),
+            message: format!("the answer cannot be written: {error}"),
+        });
+        bytes.map(Bytes::from)
+    }
+
+    /// A record with the same key, time and headers, and where it comes from.
+    fn draft(&self, record: &Record) -> Draft {
+        let mut headers = record.headers.clone();
+        headers.extend(self.whence(record.offset));
+        Draft {
+            timestamp: record.timestamp,
+            key: record.key.clone(),
+            value: None,
+            headers,
+        }
+    }
+
+    fn whence(&self, offset: i64) -> [Header; 4] {
+        let header = |name: &str, value: String| (name.to_owned(), Some(Bytes::from(value)));
+        [
+            header(FLOW, self.flow.name.clone()),
+            header(TOPIC, self.flow.from.clone()),
+            header(PARTITION, self.partition.to_string()),
+            header(OFFSET, offset.to_string()),
+        ]
+    }
+
+    fn bury(&self, written: &mut Written, record: Record, failed: &Failed) {
+        let why = |draft: &mut Draft| {
+            let code = Bytes::from(failed.code.clone());
+            let message = Bytes::from(failed.message.clone());
+            draft.headers.push((DEAD_CODE.to_owned(), Some(code)));
+            draft.headers.push((DEAD_MESSAGE.to_owned(), Some(message)));
+        };
+        let mut draft = self.draft(&record);
+        draft.value = record.value;
+        why(&mut draft);
+        if HEAD + records::weight(&draft) > self.most_dead {
+            // It was as large as may be; where it is says the rest.
+            draft = Draft {
+                timestamp: record.timestamp,
+                headers: self.whence(record.offset).into(),
+                ..Draft::default()
+            };
+            why(&mut draft);
+        }
+        written.bytes += records::weight(&draft);
+        written.dead.push(draft);
+    }
+}
+
+/// Batches of at most `most` bytes with these records, one after the other; nothing for none.
+pub fn batches(drafts: &[Draft], most: usize) -> Bytes {
+    let mut all = BytesMut::new();
+    let mut left = drafts;
+    while !left.is_empty() {
+        let mut bytes = HEAD;
+        let fits = left.iter().take_while(|draft| {
+            bytes += records::weight(draft);
+            bytes <= most
+        });
+        // One alone was held to the limit before.
+        let (now, later) = left.split_at(fits.count().max(1));
+        if let Some(batch) = records::encode(now) {
+            all.put(batch);
+        }
+        left = later;
+    }
+    all.freeze()
+}

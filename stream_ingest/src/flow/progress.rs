@@ -1,0 +1,92 @@
+//! What a flow counts while it works.
+
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+/// Seconds over which the rate is averaged, later ones counting more.
+const SECONDS: f64 = 10.0;
+
+/// Counters of one flow since the server started.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Records that were read and are done with.
+    pub records: AtomicU64,
+    /// Answers that were written.
+    pub answers: AtomicU64,
+    /// Records that went to the dead letters.
+    pub dead: AtomicU64,
+    /// Records that were asked about again, because the machine had no answer.
+    pub retried: AtomicU64,
+    /// Records that were gone before they were read.
+    pub missed: AtomicU64,
+    inside: Mutex<Inside>,
+}
+
+#[derive(Debug, Default)]
+struct Inside {
+    rate: f64,
+    at: Option<Instant>,
+    positions: BTreeMap<u32, i64>,
+    trouble: BTreeMap<u32, String>,
+}
+
+impl Progress {
+    /// Some of a partition is durable: the offset after it, and how many records it had.
+    pub fn done(&self, partition: u32, next: i64, records: u64, answers: u64, dead: u64) {
+        self.records.fetch_add(records, Ordering::Relaxed);
+        self.answers.fetch_add(answers, Ordering::Relaxed);
+        self.dead.fetch_add(dead, Ordering::Relaxed);
+        let mut inside = self.inside.lock();
+        let now = Instant::now();
+        inside.rate = inside.faded(now) + records as f64 / SECONDS;
+        inside.at = Some(now);
+        inside.positions.insert(partition, next);
+        inside.trouble.remove(&partition);
+    }
+
+    /// A partition goes on from this offset.
+    pub fn at(&self, partition: u32, next: i64) {
+        self.inside.lock().positions.insert(partition, next);
+    }
+
+    /// Why a partition waits.
+    pub fn trouble(&self, partition: u32, why: String) {
+        let before = self.inside.lock().trouble.insert(partition, why.clone());
+        if before.as_ref() != Some(&why) {
+            tracing::warn!(partition, why, "a flow waits");
+        }
+    }
+
+    /// Why the flow waits, if a partition of it does.
+    pub fn why(&self) -> Option<String> {
+        self.inside.lock().trouble.values().next().cloned()
+    }
+
+    /// Records a second, of the last seconds.
+    pub fn rate(&self) -> f64 {
+        self.inside.lock().faded(Instant::now())
+    }
+
+    /// The offset that a partition goes on with, if it has begun.
+    pub fn position(&self, partition: u32) -> Option<i64> {
+        self.inside.lock().positions.get(&partition).copied()
+    }
+
+    /// Forgets where partitions stand.
+    pub fn forget(&self) {
+        let mut inside = self.inside.lock();
+        inside.positions.clear();
+        inside.trouble.clear();
+    }
+}
+
+impl Inside {
+    fn faded(&self, now: Instant) -> f64 {
+        let since = self.at.map(|at| now.saturating_duration_since(at));
+        since.map_or(0.0, |since| {
+            self.rate * (-since.as_secs_f64() / SECONDS).exp()
+        })
+    }
+}

@@ -1,0 +1,196 @@
+//! Records of a partition from an offset on, one part after the other.
+
+use crate::log::{Error, Isolation, Log, Result};
+use crate::records::{self, Record};
+use bytes::Bytes;
+use std::collections::VecDeque;
+use tokio::sync::watch;
+
+/// Bytes of batches that are asked of the log at once.
+const BYTES: usize = 1 << 20;
+
+/// What stands in a partition.
+#[derive(Debug)]
+pub enum Item {
+    /// A record.
+    Record(Record),
+    /// A batch that cannot be read, and why.
+    Damaged {
+        /// The offset of its first record that is wanted.
+        first: i64,
+        /// Why.
+        why: String,
+    },
+}
+
+impl Item {
+    fn offset(&self) -> i64 {
+        match self {
+            Self::Record(record) => record.offset,
+            Self::Damaged { first, .. } => *first,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Record(record) => record.value.as_ref().map_or(0, Bytes::len),
+            Self::Damaged { .. } => 0,
+        }
+    }
+}
+
+/// Some of a partition, in order.
+#[derive(Debug)]
+pub struct Part {
+    /// What stands there; nothing where there are only markers of transactions.
+    pub items: Vec<Item>,
+    /// The offset after it.
+    pub next: i64,
+}
+
+/// Reads a partition from an offset on: committed records alone.
+pub struct Reader {
+    log: Log,
+    topic: String,
+    partition: u32,
+    /// The offset after everything that was asked of the log.
+    read: i64,
+    /// Batches that are not yet looked into: they may be much larger inside.
+    batches: VecDeque<Bytes>,
+    items: VecDeque<Item>,
+    /// The offset after the batches that were looked into.
+    seen: i64,
+    high: watch::Receiver<i64>,
+    missed: u64,
+}
+
+impl Reader {
+    /// A reader that begins at an offset.
+    ///
+    /// # Errors
+    /// When there is no such partition.
+    pub fn new(log: Log, topic: &str, partition: u32, offset: i64) -> Result<Self> {
+        let high = log.watch(topic, partition)?;
+        Ok(Self {
+            log,
+            topic: topic.to_owned(),
+            partition,
+            read: offset,
+            batches: VecDeque::new(),
+            items: VecDeque::new(),
+            seen: offset,
+            high,
+            missed: 0,
+        })
+    }
+
+    /// How many records were gone before they were read, since this was last asked.
+    pub fn missed(&mut self) -> u64 {
+        std::mem::take(&mut self.missed)
+    }
+
+    /// The next part, of at most so many items, and so many bytes unless one alone has more; `None` at the end. May wait
+    /// for the disk.
+    ///
+    /// # Errors
+    /// Those of the log.
+    pub async fn take(&mut self, most: usize, bytes: usize) -> Result<Option<Part>> {
+        let from = self.position();
+        while self.items.is_empty() {
+            match self.batches.pop_front() {
+                Some(batch) => self.open(&batch),
+                None if self.fetch().await? => {}
+                None => break,
+            }
+        }
+        let mut items = Vec::new();
+        let mut left = bytes;
+        while items.len() < most
+            && let Some(item) = self.items.front()
+        {
+            if !items.is_empty() && item.bytes() > left {
+                break;
+            }
+            left = left.saturating_sub(item.bytes());
+            items.extend(self.items.pop_front());
+        }
+        let next = self.position();
+        Ok((next > from).then_some(Part { items, next }))
+    }
+
+    /// The offset after what was taken.
+    fn position(&self) -> i64 {
+        self.items.front().map_or(self.seen, Item::offset)
+    }
+
+    /// Waits until there may be more after [`Reader::take`] had nothing.
+    ///
+    /// # Errors
+    /// When the topic or the log goes away.
+    pub async fn more(&mut self) -> Result<()> {
+        let changed = self.high.changed().await;
+        changed.map_err(|_| Error::NoTopic(self.topic.clone()))
+    }
+
+    /// Looks into a batch.
+    fn open(&mut self, batch: &Bytes) {
+        let Some((first, last, _)) = records::extent(batch) else {
+            return;
+        };
+        let wanted = self.seen.max(first);
+        match records::decode_one(batch) {
+            Ok(records) => {
+                let records = records.into_iter().filter(|record| record.offset >= wanted);
+                self.items.extend(records.map(Item::Record));
+            }
+            Err(error) => self.items.push_back(Item::Damaged {
+                first: wanted,
+                why: error.to_string(),
+            }),
+        }
+        self.seen = self.seen.max(last + 1);
+    }
+
+    /// Asks the log for more batches; whether there are any.
+    async fn fetch(&mut self) -> Result<bool> {
+        // What comes after this look wakes `more`.
+        self.high.borrow_and_update();
+        let isolation = Isolation::ReadCommitted;
+        let (topic, partition) = (&self.topic, self.partition);
+        loop {
+            let recent = self
+                .log
+                .read_recent(topic, partition, self.read, BYTES, isolation);
+            let read = match recent {
+                Ok(Some(read)) => Ok(read),
+                Err(error) => Err(error),
+                Ok(None) => {
+                    let (log, topic, offset) = (self.log.clone(), topic.clone(), self.read);
+                    let reading = tokio::task::spawn_blocking(move || {
+                        log.read(&topic, partition, offset, BYTES, isolation)
+                    });
+                    reading.await.unwrap_or(Err(Error::Closed))
+                }
+            };
+            match read {
+                Ok(read) => {
+                    for batches in read.batches {
+                        for batch in records::split(&batches).map_while(|batch| batch.ok()) {
+                            if let Some((_, last, _)) = records::extent(&batch) {
+                                self.read = self.read.max(last + 1);
+                                self.batches.push_back(batch);
+                            }
+                        }
+                    }
+                    return Ok(!self.batches.is_empty());
+                }
+                // Retention was quicker, or somebody deleted records.
+                Err(Error::OffsetOutOfRange { log_start, .. }) if log_start > self.read => {
+                    self.missed += (log_start - self.read) as u64;
+                    (self.read, self.seen) = (log_start, log_start);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
