@@ -8,7 +8,8 @@
 //! | `produce.rs`, `fetch.rs` | records in and out |
 //! | `offsets.rs` | where a partition begins and ends, records by time, records that are deleted |
 //! | `metadata.rs`, `versions.rs`, `cluster.rs` | what a client asks first |
-//! | `topics.rs`, `configs.rs`, `acls.rs`, `producers.rs` | administration |
+//! | `producers.rs`, `transactions.rs` | producers that number their batches, and those that end them together |
+//! | `topics.rs`, `configs.rs`, `acls.rs` | administration |
 //! | `groups.rs`, `groups/` | consumer groups of the classic protocol |
 //! | `codes.rs` | Kafka's error numbers |
 //!
@@ -32,6 +33,7 @@ mod offsets;
 mod produce;
 mod producers;
 mod topics;
+mod transactions;
 mod versions;
 
 pub use codes::Code;

@@ -10,9 +10,11 @@
 #[path = "common/batch.rs"]
 mod common;
 
-use common::batch_of;
+use common::{batch_of, in_transaction};
 use escala_stream_ingest::log::disk::Folder;
-use escala_stream_ingest::log::{Acks, Committed, Isolation, Log, Options, Output, TopicConfig};
+use escala_stream_ingest::log::{
+    Acks, Committed, End, Isolation, Log, Options, Output, TopicConfig,
+};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -51,7 +53,7 @@ fn write(folder: &str) {
         .unwrap();
     runtime.block_on(async {
         let log = Log::open(Arc::new(Folder::open(folder).unwrap()), options()).unwrap();
-        for topic in ["in", "out"] {
+        for topic in ["in", "out", "tx"] {
             if log.topic(topic).is_err() {
                 log.create_topic(topic, PARTITIONS, &[]).await.unwrap();
             }
@@ -78,6 +80,8 @@ fn write(folder: &str) {
                 }
             }));
         }
+        let worker = log.clone();
+        tasks.push(tokio::spawn(async move { transact(&worker).await }));
         let flow = log.clone();
         tasks.push(tokio::spawn(async move {
             let place = ("in".to_owned(), 0);
@@ -104,6 +108,52 @@ fn write(folder: &str) {
     });
 }
 
+/// One transaction after the other: what is aborted is followed by the same number, committed with the offset that says
+/// so. Every other pair as older clients make them and as newer ones do.
+async fn transact(log: &Log) {
+    let place = ("in".to_owned(), 0);
+    let places: Vec<_> = (0..PARTITIONS)
+        .map(|partition| ("tx".to_owned(), partition))
+        .collect();
+    let minute = Duration::from_secs(60);
+    let mut producer = log.begin("worker", minute, None).await.unwrap();
+    let mut sequence = 0;
+    let before = log.offsets("worker").await.unwrap();
+    let first = before.get(&place).map_or(0, |known| known.offset) + 1;
+    for next in first.. {
+        let newer = next % 2 == 0;
+        for end in [End::Abort, End::Commit] {
+            if !newer {
+                let joined = log.join("worker", producer, &places, Some("worker"));
+                joined.await.unwrap();
+            }
+            let mut appended = Vec::new();
+            for (topic, partition) in &places {
+                let value = match end {
+                    End::Abort => format!("<never {next}>"),
+                    End::Commit => format!("<{next}>"),
+                };
+                let batch = batch_of(&[value.as_bytes()], producer.id, sequence, 1000);
+                let batch = in_transaction(&batch, producer.epoch);
+                log.room().await;
+                let one = log.submit_in("worker", newer, topic, *partition, batch, Acks::Durable);
+                appended.push(one.unwrap());
+            }
+            let offsets = [(place.clone(), Committed::at(next))].into();
+            let committed =
+                log.commit_offsets_in("worker", newer, producer, "worker", offsets, || true);
+            committed.await.unwrap();
+            for one in appended {
+                one.done().await.unwrap();
+            }
+            let then = log.end("worker", producer, end, newer).await.unwrap();
+            sequence = if then == producer { sequence + 1 } else { 0 };
+            producer = then;
+        }
+        say(format!("tx {next}"));
+    }
+}
+
 fn say(line: String) {
     let mut out = std::io::stdout().lock();
     // The other side may be gone; then this process is about to be, too.
@@ -124,7 +174,7 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
     let path = folder.path().join("log");
     // By topic, partition and offset; every value that was ever seen or acknowledged there.
     let mut values: BTreeMap<(String, u32, i64), String> = BTreeMap::new();
-    let (mut flow, mut acknowledged) = (0, 0);
+    let (mut flow, mut transactions, mut acknowledged) = (0, 0, 0);
     for cycle in 0..cycles {
         let mut writer = Command::new(std::env::current_exe().unwrap())
             .args([
@@ -159,6 +209,7 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
                     acknowledged += 1;
                 }
                 ["flow", next] => flow = flow.max(next.parse().unwrap_or(0)),
+                ["tx", next] => transactions = transactions.max(next.parse().unwrap_or(0)),
                 _ => continue,
             }
             lines += 1;
@@ -173,14 +224,21 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
             writer.wait().unwrap()
         );
         writer.wait().unwrap();
-        hold(&path, &mut values, flow);
+        hold(&path, &mut values, flow, transactions);
     }
-    println!("{cycles} kills, {acknowledged} acknowledged appends, {flow} commits");
-    assert!(acknowledged > cycles * 20 && flow > 0);
+    println!(
+        "{cycles} kills, {acknowledged} acknowledged appends, {flow} commits, {transactions} transactions"
+    );
+    assert!(acknowledged > cycles * 20 && flow > 0 && transactions > 0);
 }
 
 /// Reads everything and holds it against what was acknowledged or seen before.
-fn hold(path: &std::path::Path, values: &mut BTreeMap<(String, u32, i64), String>, flow: i64) {
+fn hold(
+    path: &std::path::Path,
+    values: &mut BTreeMap<(String, u32, i64), String>,
+    flow: i64,
+    transactions: i64,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
@@ -239,6 +297,16 @@ fn hold(path: &std::path::Path, values: &mut BTreeMap<(String, u32, i64), String
         ends, [committed; PARTITIONS as usize],
         "outputs and offsets go together"
     );
+    let kept = runtime.block_on(log.offsets("worker")).unwrap();
+    let kept = kept
+        .get(&("in".to_owned(), 0))
+        .map_or(0, |known| known.offset);
+    assert!(kept >= transactions, "{kept} {transactions}");
+    for partition in 0..PARTITIONS {
+        let wanted: Vec<String> = (1..=kept).map(|next| format!("<{next}>")).collect();
+        let found = committed_values(&log, partition);
+        assert_eq!(found, wanted, "transactions in partition {partition}");
+    }
     // Every other time in order.
     if committed % 2 == 0 {
         runtime.block_on(log.close()).unwrap();
@@ -246,5 +314,22 @@ fn hold(path: &std::path::Path, values: &mut BTreeMap<(String, u32, i64), String
     drop(log);
     while Folder::open(path).is_err() {
         std::thread::yield_now();
+    }
+}
+
+/// What readers of committed records see of a partition that transactions write to.
+fn committed_values(log: &Log, partition: u32) -> Vec<String> {
+    let mut values = Vec::new();
+    let mut offset = 0;
+    loop {
+        let read = log
+            .read("tx", partition, offset, 1 << 20, Isolation::ReadCommitted)
+            .unwrap();
+        let Some(last) = read.batches.last() else {
+            assert_eq!(offset, read.last_stable);
+            return values;
+        };
+        offset = i64::from_be_bytes(last[..8].try_into().unwrap()) + 1;
+        values.extend(read.visible().iter().map(|batch| value(batch)));
     }
 }

@@ -8,9 +8,9 @@ use common::{Broker, options, wait_for};
 use escala_stream_ingest::broker::Code;
 use escala_stream_ingest::log::Log;
 use escala_stream_ingest::wire::messages::{
-    api_versions, describe_acls, fetch as fetching, find_coordinator, init_producer_id, join_group,
-    list_offsets, metadata, offset_commit, offset_fetch, offset_for_leader_epoch,
-    produce as producing, sync_group,
+    api_versions, describe_acls, fetch as fetching, init_producer_id, join_group, list_offsets,
+    metadata, offset_commit, offset_fetch, offset_for_leader_epoch, produce as producing,
+    sync_group,
 };
 use proptest::prelude::*;
 use std::io::Write;
@@ -63,7 +63,7 @@ fn a_client_from_the_future_learns_which_versions_there_are() {
     let known: api_versions::Response = client.ask(3, &request);
     assert_eq!(keys(&known), keys(&answer));
     // Produce is advertised from 0 (librdkafka does not compress otherwise), telemetry not at all.
-    assert!(keys(&known).contains(&(0, 0, 11)));
+    assert!(keys(&known).contains(&(0, 0, 12)));
     assert!(
         !keys(&known)
             .iter()
@@ -704,25 +704,9 @@ fn the_oldest_members_join_at_once() {
 }
 
 #[test]
-fn transactions_and_access_rules_are_refused_in_words() {
+fn access_rules_are_refused() {
     let broker = Broker::start(options());
     let mut client = Client::connect(broker.address);
-    let request = find_coordinator::Request {
-        key_type: 1,
-        coordinator_keys: vec!["id".to_owned()],
-        ..find_coordinator::Request::default()
-    };
-    let answer: find_coordinator::Response = client.ask(4, &request);
-    let one = &answer.coordinators[0];
-    assert_eq!(
-        one.error_code,
-        Code::TransactionalIdAuthorizationFailed.number()
-    );
-    assert!(
-        one.error_message
-            .as_deref()
-            .is_some_and(|words| words.contains("no transactions"))
-    );
     let answer: describe_acls::Response = client.ask(3, &describe_acls::Request::default());
     assert_eq!(answer.error_code, Code::SecurityDisabled.number());
 }

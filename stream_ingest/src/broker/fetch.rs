@@ -7,7 +7,7 @@ use super::dispatch::{Asked, Reply};
 use super::{Code, Context, partition};
 use crate::log::{Isolation, Log, Read};
 use crate::wire::messages::fetch::{
-    FetchPartition, FetchableTopicResponse, PartitionData, Request, Response,
+    AbortedTransaction, FetchPartition, FetchableTopicResponse, PartitionData, Request, Response,
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
@@ -135,6 +135,12 @@ async fn look(context: &Context, request: &Arc<Request>) -> Look {
                 data.high_watermark = read.high_watermark;
                 data.last_stable_offset = read.last_stable;
                 data.log_start_offset = read.log_start;
+                if let Some(listed) = &mut data.aborted_transactions {
+                    listed.extend(read.aborted.iter().map(|one| AbortedTransaction {
+                        producer_id: one.producer,
+                        first_offset: one.first_offset,
+                    }));
+                }
                 if let Some(held) = held {
                     let records = joined(read.batches);
                     left = left.saturating_sub(records.len());
@@ -177,6 +183,7 @@ async fn read(
         high_watermark: state.high_watermark,
         last_stable: state.last_stable,
         log_start: state.log_start,
+        aborted: Vec::new(),
     };
     let offset = one.fetch_offset;
     let somewhere = state.log_start..=state.high_watermark;
@@ -207,6 +214,7 @@ async fn read(
     if bytes == 0 || (more && bytes > most) {
         let none = Read {
             batches: Vec::new(),
+            aborted: Vec::new(),
             ..read
         };
         return Ok((none, None));
