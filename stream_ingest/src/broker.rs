@@ -5,7 +5,7 @@
 //! | `connection.rs` | one connection: requests in, answers out in the same order |
 //! | `dispatch.rs` | which APIs are served in which versions, and by which function |
 //! | `budget.rs` | bytes that all connections share |
-//! | `produce.rs`, `fetch.rs` | records in and out |
+//! | `produce.rs`, `fetch.rs`, `sessions.rs` | records in and out |
 //! | `offsets.rs` | where a partition begins and ends, records by time, records that are deleted |
 //! | `metadata.rs`, `versions.rs`, `cluster.rs` | what a client asks first |
 //! | `producers.rs`, `transactions.rs` | producers that number their batches, and those that end them together |
@@ -32,15 +32,18 @@ mod metadata;
 mod offsets;
 mod produce;
 mod producers;
+mod sessions;
 mod topics;
 mod transactions;
 mod versions;
 
 pub use codes::Code;
+pub use sessions::SessionLimits;
 
 use crate::log::Log;
 use budget::Budget;
 use groups::Groups;
+use sessions::Sessions;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -72,6 +75,8 @@ pub struct Options {
     pub accept_replication: bool,
     /// What groups are allowed.
     pub groups: GroupLimits,
+    /// What fetch sessions are allowed.
+    pub sessions: SessionLimits,
     /// What connections are allowed.
     pub limits: Limits,
 }
@@ -133,6 +138,7 @@ impl Default for Options {
             partitions: 1,
             accept_replication: false,
             groups: GroupLimits::default(),
+            sessions: SessionLimits::default(),
             limits: Limits::default(),
         }
     }
@@ -178,6 +184,7 @@ pub(crate) struct Shared {
     replies: Budget,
     answers: Budget,
     groups: Groups,
+    sessions: Arc<Sessions>,
     stopping: watch::Receiver<bool>,
 }
 
@@ -266,6 +273,7 @@ pub async fn serve(
         replies: Budget::new(limits.replies_bytes),
         answers: Budget::new(limits.answers_bytes),
         groups: Groups::new(options.groups.clone()),
+        sessions: Sessions::new(options.sessions.clone()),
         stopping,
         options,
     });

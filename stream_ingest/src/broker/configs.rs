@@ -101,6 +101,10 @@ fn settings(
                     options.groups.shortest_session.as_millis().to_string(),
                 ),
                 ("log.dirs", options.folder.clone()),
+                (
+                    "max.incremental.fetch.session.cache.slots",
+                    options.sessions.sessions.to_string(),
+                ),
                 ("max.connections", limits.connections.to_string()),
                 ("num.partitions", options.partitions.to_string()),
                 ("socket.request.max.bytes", limits.produce_bytes.to_string()),
