@@ -125,6 +125,9 @@ pub struct Kafka {
     pub partitions: u32,
     /// Bytes kept in a file that is given up when the disk is full; as many must be free for records to be taken.
     pub reserve: Size,
+    /// Time without a transaction after which a transactional id is forgotten: Kafka's
+    /// `transactional.id.expiration.ms`.
+    pub transactional_id_expiration: Span,
 }
 
 impl Default for Kafka {
@@ -134,6 +137,7 @@ impl Default for Kafka {
             auto_create: true,
             partitions: 1,
             reserve: Size::bytes(32 << 20),
+            transactional_id_expiration: Span::seconds(7 * 24 * 3600),
         }
     }
 }
@@ -471,7 +475,7 @@ impl Config {
         let (limits, kept) = (&self.limits, &self.collections);
         // Base64 in JSON takes four bytes for three.
         let encoded = limits.image.get().div_ceil(3) * 4;
-        let rules: [(bool, String); 13] = [
+        let rules: [(bool, String); 14] = [
             (
                 self.engine.threads <= 1024,
                 "`engine.threads` must be at most 1024".to_owned(),
@@ -542,6 +546,10 @@ impl Config {
             (
                 (1..=10_000).contains(&self.kafka.partitions),
                 "`kafka.partitions` must be between 1 and 10000".to_owned(),
+            ),
+            (
+                !self.kafka.transactional_id_expiration.get().is_zero(),
+                "`kafka.transactional_id_expiration` must be longer than 0s".to_owned(),
             ),
             (
                 crate::logs::directives(&self.log.level).is_ok(),

@@ -50,6 +50,7 @@ impl Kafka {
         let folder = folder.join("log");
         let options = Options {
             reserve_bytes: config.kafka.reserve.get(),
+            transactional_id_expiration: config.kafka.transactional_id_expiration.get(),
             ..Options::default()
         };
         let place = folder.clone();

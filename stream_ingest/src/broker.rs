@@ -5,10 +5,11 @@
 //! | `connection.rs` | one connection: requests in, answers out in the same order |
 //! | `dispatch.rs` | which APIs are served in which versions, and by which function |
 //! | `budget.rs` | bytes that all connections share |
-//! | `produce.rs`, `fetch.rs` | records in and out |
+//! | `produce.rs`, `fetch.rs`, `sessions.rs` | records in and out |
 //! | `offsets.rs` | where a partition begins and ends, records by time, records that are deleted |
 //! | `metadata.rs`, `versions.rs`, `cluster.rs` | what a client asks first |
-//! | `topics.rs`, `configs.rs`, `acls.rs`, `producers.rs` | administration |
+//! | `producers.rs`, `transactions.rs` | producers that number their batches, and those that end them together |
+//! | `topics.rs`, `configs.rs`, `acls.rs` | administration |
 //! | `groups.rs`, `groups/` | consumer groups of the classic protocol |
 //! | `codes.rs` | Kafka's error numbers |
 //! | `metrics.rs` | what is counted |
@@ -33,15 +34,19 @@ mod metrics;
 mod offsets;
 mod produce;
 mod producers;
+mod sessions;
 mod topics;
+mod transactions;
 mod versions;
 
 pub use codes::Code;
 pub use metrics::Metrics;
+pub use sessions::SessionLimits;
 
 use crate::log::Log;
 use budget::Budget;
 use groups::Groups;
+use sessions::Sessions;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -73,6 +78,8 @@ pub struct Options {
     pub accept_replication: bool,
     /// What groups are allowed.
     pub groups: GroupLimits,
+    /// What fetch sessions are allowed.
+    pub sessions: SessionLimits,
     /// What connections are allowed.
     pub limits: Limits,
     /// What is counted.
@@ -136,6 +143,7 @@ impl Default for Options {
             partitions: 1,
             accept_replication: false,
             groups: GroupLimits::default(),
+            sessions: SessionLimits::default(),
             limits: Limits::default(),
             metrics: Arc::default(),
         }
@@ -182,6 +190,7 @@ pub(crate) struct Shared {
     replies: Budget,
     answers: Budget,
     groups: Groups,
+    sessions: Arc<Sessions>,
     stopping: watch::Receiver<bool>,
 }
 
@@ -270,6 +279,7 @@ pub async fn serve(
         replies: Budget::new(limits.replies_bytes),
         answers: Budget::new(limits.answers_bytes),
         groups: Groups::new(options.groups.clone()),
+        sessions: Sessions::new(options.sessions.clone()),
         stopping,
         options,
     });

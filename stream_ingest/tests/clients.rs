@@ -67,6 +67,31 @@ fn librdkafka() {
 }
 
 #[test]
+fn librdkafka_transactions() {
+    python("confluent_transactions.py", &Broker::start(options()));
+}
+
+#[test]
+fn aiokafka_transactions() {
+    python("aiokafka_transactions.py", &Broker::start(options()));
+}
+
+/// The client whose producers use the newer transactions.
+#[test]
+fn franz_go() {
+    if Command::new("go").arg("version").output().is_err() {
+        eprintln!("WARNING: go is missing: nothing was checked with franz-go");
+        return;
+    }
+    let broker = Broker::start(options());
+    venv::checks(
+        Command::new("go")
+            .args(["run", ".", &broker.address.to_string()])
+            .current_dir(here("tests/clients/franz")),
+    );
+}
+
+#[test]
 fn kafka_python() {
     python("kafka_python.py", &Broker::start(options()));
 }

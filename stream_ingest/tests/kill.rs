@@ -2,7 +2,8 @@
 //! durable is there, at the offset that it was told, in order, and no offset ever has another value.
 //!
 //! The program that is killed is this test itself, started with `ESCALA_LOG_WRITER` set to the folder. It prints every
-//! acknowledgement; this side keeps them, outside of the folder. `ESCALA_LOG_KILLS` sets the number of cycles.
+//! acknowledgement; this side keeps them, outside of the folder. `ESCALA_LOG_KILLS` sets the number of cycles. Where root
+//! allows, the power of the file system below is cut, too.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -10,12 +11,15 @@
 #[path = "common/batch.rs"]
 mod common;
 
-use common::batch_of;
+use common::{batch_of, in_transaction};
 use escala_stream_ingest::log::disk::Folder;
-use escala_stream_ingest::log::{Acks, Committed, Isolation, Log, Options, Output, TopicConfig};
+use escala_stream_ingest::log::{
+    Acks, Committed, End, Isolation, Log, Options, Output, TopicConfig,
+};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,7 +55,7 @@ fn write(folder: &str) {
         .unwrap();
     runtime.block_on(async {
         let log = Log::open(Arc::new(Folder::open(folder).unwrap()), options()).unwrap();
-        for topic in ["in", "out"] {
+        for topic in ["in", "out", "tx"] {
             if log.topic(topic).is_err() {
                 log.create_topic(topic, PARTITIONS, &[]).await.unwrap();
             }
@@ -78,6 +82,8 @@ fn write(folder: &str) {
                 }
             }));
         }
+        let worker = log.clone();
+        tasks.push(tokio::spawn(async move { transact(&worker).await }));
         let flow = log.clone();
         tasks.push(tokio::spawn(async move {
             let place = ("in".to_owned(), 0);
@@ -104,41 +110,79 @@ fn write(folder: &str) {
     });
 }
 
+/// One transaction after the other: what is aborted is followed by the same number, committed with the offset that says
+/// so. Every other pair as older clients make them and as newer ones do.
+async fn transact(log: &Log) {
+    let place = ("in".to_owned(), 0);
+    let places: Vec<_> = (0..PARTITIONS)
+        .map(|partition| ("tx".to_owned(), partition))
+        .collect();
+    let minute = Duration::from_secs(60);
+    let mut producer = log.begin("worker", minute, None).await.unwrap();
+    let mut sequence = 0;
+    let before = log.offsets("worker").await.unwrap();
+    let first = before.get(&place).map_or(0, |known| known.offset) + 1;
+    for next in first.. {
+        let newer = next % 2 == 0;
+        for end in [End::Abort, End::Commit] {
+            if !newer {
+                let joined = log.join("worker", producer, &places, Some("worker"));
+                joined.await.unwrap();
+            }
+            let mut appended = Vec::new();
+            for (topic, partition) in &places {
+                let value = match end {
+                    End::Abort => format!("<never {next}>"),
+                    End::Commit => format!("<{next}>"),
+                };
+                let batch = batch_of(&[value.as_bytes()], producer.id, sequence, 1000);
+                let batch = in_transaction(&batch, producer.epoch);
+                log.room().await;
+                let one = log.submit_in("worker", newer, topic, *partition, batch, Acks::Durable);
+                appended.push(one.unwrap());
+            }
+            let offsets = [(place.clone(), Committed::at(next))].into();
+            let committed =
+                log.commit_offsets_in("worker", newer, producer, "worker", offsets, || true);
+            committed.await.unwrap();
+            for one in appended {
+                one.done().await.unwrap();
+            }
+            let then = log.end("worker", producer, end, newer).await.unwrap();
+            sequence = if then == producer { sequence + 1 } else { 0 };
+            producer = then;
+        }
+        say(format!("tx {next}"));
+    }
+}
+
 fn say(line: String) {
     let mut out = std::io::stdout().lock();
     // The other side may be gone; then this process is about to be, too.
     let _ = writeln!(out, "ack {line}").and_then(|()| out.flush());
 }
 
-#[test]
-fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
-    if let Ok(folder) = std::env::var("ESCALA_LOG_WRITER") {
-        write(&folder);
-        return;
-    }
-    let cycles = std::env::var("ESCALA_LOG_KILLS")
-        .ok()
-        .and_then(|set| set.parse().ok())
-        .unwrap_or(10);
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("log");
-    // By topic, partition and offset; every value that was ever seen or acknowledged there.
-    let mut values: BTreeMap<(String, u32, i64), String> = BTreeMap::new();
-    let (mut flow, mut acknowledged) = (0, 0);
-    for cycle in 0..cycles {
+/// Everything that was ever seen or acknowledged.
+#[derive(Default)]
+struct Seen {
+    /// By topic, partition and offset.
+    values: BTreeMap<(String, u32, i64), String>,
+    /// The last acknowledged commit of the flow, and of the transactions.
+    flow: i64,
+    transactions: i64,
+    acknowledged: u64,
+}
+
+impl Seen {
+    /// Lets a process write to the folder, and ends it by `end` after so many acknowledgements.
+    fn write(&mut self, path: &Path, enough: u64, end: impl Fn(&mut Child)) {
         let mut writer = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "nothing_acknowledged_is_lost_when_the_process_is_killed",
-            ])
-            .arg("--nocapture")
-            .env("ESCALA_LOG_WRITER", &path)
+            .args(["--exact", WRITER, "--nocapture"])
+            .env("ESCALA_LOG_WRITER", path)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        // Killed after so many acknowledgements, another number each time.
-        let kill_at = 50 + cycle * 397 % 1500;
-        let mut killed = false;
+        let mut ended = false;
         let mut lines = 0;
         for line in BufReader::new(writer.stdout.take().unwrap()).lines() {
             // The last line may have been cut.
@@ -154,33 +198,156 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
                         partition.parse().unwrap(),
                         offset.parse().unwrap(),
                     );
-                    let before = values.insert(place.clone(), value.to_owned());
+                    let before = self.values.insert(place.clone(), value.to_owned());
                     assert!(before.is_none_or(|before| before == value), "{place:?}");
-                    acknowledged += 1;
+                    self.acknowledged += 1;
                 }
-                ["flow", next] => flow = flow.max(next.parse().unwrap_or(0)),
+                ["flow", next] => self.flow = self.flow.max(next.parse().unwrap_or(0)),
+                ["tx", next] => {
+                    self.transactions = self.transactions.max(next.parse().unwrap_or(0));
+                }
                 _ => continue,
             }
             lines += 1;
-            if lines == kill_at && !killed {
-                writer.kill().unwrap();
-                killed = true;
+            if lines == enough && !ended {
+                end(&mut writer);
+                ended = true;
             }
         }
-        assert!(
-            killed,
-            "the writer ended by itself: {}",
-            writer.wait().unwrap()
-        );
-        writer.wait().unwrap();
-        hold(&path, &mut values, flow);
+        let status = writer.wait().unwrap();
+        assert!(ended, "the writer ended by itself: {status}");
     }
-    println!("{cycles} kills, {acknowledged} acknowledged appends, {flow} commits");
-    assert!(acknowledged > cycles * 20 && flow > 0);
+}
+
+/// The test that is the writing process when `ESCALA_LOG_WRITER` is set.
+const WRITER: &str = "nothing_acknowledged_is_lost_when_the_process_is_killed";
+
+fn cycles(variable: &str, otherwise: u64) -> u64 {
+    std::env::var(variable).map_or(otherwise, |set| set.parse().unwrap())
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
+    if let Ok(folder) = std::env::var("ESCALA_LOG_WRITER") {
+        write(&folder);
+        return;
+    }
+    let cycles = cycles("ESCALA_LOG_KILLS", 10);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let mut seen = Seen::default();
+    for cycle in 0..cycles {
+        // Killed after another number of acknowledgements each time.
+        let enough = 50 + cycle * 397 % 1500;
+        seen.write(&path, enough, |writer| writer.kill().unwrap());
+        hold(&path, &mut seen.values, seen.flow, seen.transactions);
+    }
+    println!(
+        "{cycles} kills, {} acknowledged appends, {} commits, {} transactions",
+        seen.acknowledged, seen.flow, seen.transactions
+    );
+    assert!(seen.acknowledged > cycles * 20 && seen.flow > 0 && seen.transactions > 0);
+}
+
+/// A file system of its own, in a file, whose power can be cut: what was not synced is gone, as after a real cut. A process
+/// that is killed tells nothing about syncing, because the system still has what it wrote.
+struct Powered {
+    image: PathBuf,
+    place: PathBuf,
+}
+
+impl Powered {
+    /// `Err` with why there is none: it takes root and the right to mount.
+    fn new(folder: &Path) -> Result<Self, String> {
+        let powered = Self {
+            image: folder.join("image"),
+            place: folder.join("mounted"),
+        };
+        std::fs::create_dir(&powered.place).unwrap();
+        let file = std::fs::File::create(&powered.image).unwrap();
+        file.set_len(400 << 20).unwrap();
+        run("mkfs.ext4", &[Path::new("-q"), &powered.image])?;
+        powered.mount()?;
+        Ok(powered)
+    }
+
+    fn mount(&self) -> Result<(), String> {
+        run("mount", &[Path::new("-oloop"), &self.image, &self.place])
+    }
+
+    /// `EXT4_IOC_SHUTDOWN` with `EXT4_GOING_FLAGS_NOLOGFLUSH`.
+    fn cut(&self) {
+        let program = "import fcntl, os, struct, sys; \
+             fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack('I', 2))";
+        let arguments = [Path::new("-c"), Path::new(program), &self.place];
+        run("python3", &arguments).unwrap();
+    }
+
+    /// The power is back.
+    fn restore(&self) {
+        run("umount", &[&self.place]).unwrap();
+        self.mount().unwrap();
+    }
+}
+
+impl Drop for Powered {
+    fn drop(&mut self) {
+        // What cannot be unmounted was not mounted.
+        let _ = run("umount", &[&self.place]);
+    }
+}
+
+fn run(program: &str, arguments: &[&Path]) -> Result<(), String> {
+    let output = Command::new(program).args(arguments).output();
+    let output = output.map_err(|error| format!("{program}: {error}"))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!(
+            "{program}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        )),
+    }
+}
+
+/// `ESCALA_LOG_CUTS` sets how often.
+#[test]
+#[cfg(target_os = "linux")]
+fn nothing_acknowledged_is_lost_when_the_power_is_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let powered = match Powered::new(folder.path()) {
+        Ok(powered) => powered,
+        Err(why) => {
+            eprintln!("warning: power cuts are not tried here: {why}");
+            return;
+        }
+    };
+    let path = powered.place.join("log");
+    let cycles = cycles("ESCALA_LOG_CUTS", 5);
+    let mut seen = Seen::default();
+    for cycle in 0..cycles {
+        let enough = 50 + cycle * 397 % 1500;
+        seen.write(&path, enough, |writer| {
+            powered.cut();
+            // It has failed by now, or is about to.
+            writer.kill().unwrap();
+        });
+        powered.restore();
+        hold(&path, &mut seen.values, seen.flow, seen.transactions);
+    }
+    println!(
+        "{cycles} cuts, {} acknowledged appends, {} commits, {} transactions",
+        seen.acknowledged, seen.flow, seen.transactions
+    );
+    assert!(seen.acknowledged > cycles * 20 && seen.flow > 0 && seen.transactions > 0);
 }
 
 /// Reads everything and holds it against what was acknowledged or seen before.
-fn hold(path: &std::path::Path, values: &mut BTreeMap<(String, u32, i64), String>, flow: i64) {
+fn hold(
+    path: &Path,
+    values: &mut BTreeMap<(String, u32, i64), String>,
+    flow: i64,
+    transactions: i64,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
@@ -239,6 +406,16 @@ fn hold(path: &std::path::Path, values: &mut BTreeMap<(String, u32, i64), String
         ends, [committed; PARTITIONS as usize],
         "outputs and offsets go together"
     );
+    let kept = runtime.block_on(log.offsets("worker")).unwrap();
+    let kept = kept
+        .get(&("in".to_owned(), 0))
+        .map_or(0, |known| known.offset);
+    assert!(kept >= transactions, "{kept} {transactions}");
+    for partition in 0..PARTITIONS {
+        let wanted: Vec<String> = (1..=kept).map(|next| format!("<{next}>")).collect();
+        let found = committed_values(&log, partition);
+        assert_eq!(found, wanted, "transactions in partition {partition}");
+    }
     // Every other time in order.
     if committed % 2 == 0 {
         runtime.block_on(log.close()).unwrap();
@@ -246,5 +423,22 @@ fn hold(path: &std::path::Path, values: &mut BTreeMap<(String, u32, i64), String
     drop(log);
     while Folder::open(path).is_err() {
         std::thread::yield_now();
+    }
+}
+
+/// What readers of committed records see of a partition that transactions write to.
+fn committed_values(log: &Log, partition: u32) -> Vec<String> {
+    let mut values = Vec::new();
+    let mut offset = 0;
+    loop {
+        let read = log
+            .read("tx", partition, offset, 1 << 20, Isolation::ReadCommitted)
+            .unwrap();
+        let Some(last) = read.batches.last() else {
+            assert_eq!(offset, read.last_stable);
+            return values;
+        };
+        offset = i64::from_be_bytes(last[..8].try_into().unwrap()) + 1;
+        values.extend(read.visible().iter().map(|batch| value(batch)));
     }
 }

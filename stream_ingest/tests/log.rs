@@ -5,10 +5,11 @@
 mod common;
 
 use bytes::Bytes;
-use common::{batch, batch_at, batch_of};
+use common::{batch, batch_at, batch_of, in_transaction};
 use escala_stream_ingest::log::disk::Folder;
 use escala_stream_ingest::log::{
-    Acks, Committed, Error, Found, Isolation, Log, Offsets, Options, Output, check,
+    Aborted, Acks, Committed, End, Error, Found, Isolation, Log, Offsets, Options, Output,
+    Producer, Stage, check,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -556,10 +557,6 @@ async fn many_appends_at_once_are_bounded_and_all_there() {
 async fn a_log_of_version_1_is_read() {
     let sample = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/log-1");
     let fixture = Fixture::new();
-    if let Ok(to) = std::env::var("ESCALA_LOG_SAMPLE") {
-        write_sample(&fixture, to.as_ref()).await;
-        return;
-    }
     copy(&sample, fixture.folder.path());
     let disk = fixture.disk();
     assert!(check(disk.clone(), &fixture.options()).unwrap().is_empty());
@@ -594,6 +591,65 @@ async fn a_log_of_version_1_is_read() {
     log.close().await.unwrap();
 }
 
+/// The sample was written by this test, when `ESCALA_LOG_SAMPLE` was set to its folder.
+#[tokio::test]
+async fn a_log_of_version_2_is_read() {
+    let sample = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/log-2");
+    let fixture = Fixture::new();
+    if let Ok(to) = std::env::var("ESCALA_LOG_SAMPLE") {
+        write_sample(&fixture, to.as_ref()).await;
+        return;
+    }
+    copy(&sample, fixture.folder.path());
+    let disk = fixture.disk();
+    assert!(check(disk.clone(), &fixture.options()).unwrap().is_empty());
+    let log = Log::open(disk, fixture.options()).unwrap();
+    // Behind one that is not in any: one committed, one aborted, and one that is open.
+    let (aborted, visible) = committed(&log, "t", 1);
+    let span = Aborted {
+        producer: 1000,
+        first_offset: 3,
+    };
+    assert_eq!((aborted, visible), (vec![span], vec![0, 1]));
+    let known = log.describe("t", 1).unwrap();
+    assert_eq!((known.last_stable, known.high_watermark), (5, 6));
+    let transaction = log.transaction("worker").unwrap();
+    let producer = Producer { id: 1000, epoch: 2 };
+    assert_eq!(transaction.producer, producer);
+    assert_eq!(transaction.stage, Stage::Ongoing);
+    assert_eq!(transaction.places, [("t".to_owned(), 1)]);
+    let place = ("t".to_owned(), 0);
+    let (offsets, unstable) = log.stable_offsets("flow").await.unwrap();
+    assert_eq!((offsets[&place].offset, unstable.len()), (12, 1));
+    let ended = log
+        .end("worker", producer, End::Commit, true)
+        .await
+        .unwrap();
+    assert_eq!(ended, Producer { id: 1000, epoch: 3 });
+    assert_eq!(committed(&log, "t", 1), (vec![span], vec![0, 1, 5]));
+    let offsets = log.offsets("flow").await.unwrap();
+    assert_eq!(offsets[&place].offset, 99);
+    log.close().await.unwrap();
+}
+
+/// What a reader of committed records is told was aborted, and the base offsets of the batches that it shows.
+fn committed(log: &Log, topic: &str, partition: u32) -> (Vec<Aborted>, Vec<i64>) {
+    let base = |batch: &Bytes| i64::from_be_bytes(batch[..8].try_into().unwrap());
+    let (mut aborted, mut visible) = (Vec::new(), Vec::new());
+    let mut offset = 0;
+    loop {
+        let read = log.read(topic, partition, offset, 1 << 20, Isolation::ReadCommitted);
+        let read = read.unwrap();
+        let Some(last) = read.batches.last() else {
+            return (aborted, visible);
+        };
+        offset = base(last) + 1;
+        visible.extend(read.visible().iter().map(base));
+        aborted.extend(read.aborted);
+        aborted.dedup();
+    }
+}
+
 async fn write_sample(fixture: &Fixture, to: &std::path::Path) {
     let ids = AtomicI64::new(1);
     let options = Options {
@@ -613,7 +669,7 @@ async fn write_sample(fixture: &Fixture, to: &std::path::Path) {
     log.delete_records("t", 0, 3).await.unwrap();
     log.close().await.unwrap();
     drop(log);
-    let log = Log::open(fixture.disk(), options).unwrap();
+    let log = Log::open(fixture.disk(), options.clone()).unwrap();
     for i in 9..12 {
         append(&log, "t", numbered(i)).await;
     }
@@ -630,6 +686,26 @@ async fn write_sample(fixture: &Fixture, to: &std::path::Path) {
     log.commit_batch(vec![output], "flow", offsets, || true)
         .await
         .unwrap();
+    let minute = Duration::from_secs(60);
+    let mut by = log.begin("worker", minute, None).await.unwrap();
+    let within = async |log: &Log, by: Producer, value| {
+        let one = batch_of(&[&[value; 60]], by.id, 0, 1000);
+        let one = in_transaction(&one, by.epoch);
+        let pending = log.submit_in("worker", true, "t", 1, one, Acks::Durable);
+        pending.unwrap().done().await.unwrap();
+    };
+    for end in [End::Commit, End::Abort] {
+        within(&log, by, 1).await;
+        by = log.end("worker", by, end, true).await.unwrap();
+    }
+    within(&log, by, 2).await;
+    // The checkpoint has one that is aborted and one that is open.
+    log.close().await.unwrap();
+    drop(log);
+    let log = Log::open(fixture.disk(), options).unwrap();
+    let offsets = [(("t".to_owned(), 0), Committed::at(99))].into();
+    let kept = log.commit_offsets_in("worker", true, by, "flow", offsets, || true);
+    kept.await.unwrap();
     // As a crash would leave it: without a last checkpoint.
     copy(fixture.folder.path(), to);
 }

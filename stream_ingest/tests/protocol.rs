@@ -8,9 +8,9 @@ use common::{Broker, options, wait_for};
 use escala_stream_ingest::broker::Code;
 use escala_stream_ingest::log::Log;
 use escala_stream_ingest::wire::messages::{
-    api_versions, describe_acls, fetch as fetching, find_coordinator, init_producer_id, join_group,
-    list_offsets, metadata, offset_commit, offset_fetch, offset_for_leader_epoch,
-    produce as producing, sync_group,
+    api_versions, describe_acls, fetch as fetching, init_producer_id, join_group, list_offsets,
+    metadata, offset_commit, offset_fetch, offset_for_leader_epoch, produce as producing,
+    sync_group,
 };
 use proptest::prelude::*;
 use std::io::Write;
@@ -63,7 +63,7 @@ fn a_client_from_the_future_learns_which_versions_there_are() {
     let known: api_versions::Response = client.ask(3, &request);
     assert_eq!(keys(&known), keys(&answer));
     // Produce is advertised from 0 (librdkafka does not compress otherwise), telemetry not at all.
-    assert!(keys(&known).contains(&(0, 0, 11)));
+    assert!(keys(&known).contains(&(0, 0, 12)));
     assert!(
         !keys(&known)
             .iter()
@@ -507,18 +507,58 @@ fn what_cannot_be_fetched_is_said_at_once() {
 }
 
 #[test]
-fn fetch_sessions_are_declined() {
+fn in_a_session_only_what_is_new_is_said_and_answered() {
     let broker = Broker::start(options());
-    topic(&broker, "t", &[]);
+    for name in ["a", "b"] {
+        topic(&broker, name, &[]);
+    }
     let mut client = Client::connect(broker.address);
-    let mut request = fetch("t", 0, 0);
+    append(&mut client, "a", Batch::default().of(&[b"x"]));
+    let mut request = fetch("a", 0, 0);
+    request.topics.push(fetch("b", 0, 0).topics[0].clone());
     request.session_epoch = 0;
-    let answer: fetching::Response = client.ask(12, &request);
-    assert_eq!((answer.error_code, answer.session_id), (0, 0));
+    let ask = |client: &mut Client, request: &fetching::Request| {
+        let answer: fetching::Response = client.ask(12, request);
+        let topics = answer.responses.iter();
+        let topics: Vec<String> = topics.map(|one| one.topic.clone()).collect();
+        (answer.error_code, answer.session_id, topics)
+    };
+    let (error, session, topics) = ask(&mut client, &request);
+    assert_eq!((error, topics), (0, vec!["a".to_owned(), "b".to_owned()]));
+    assert!(session > 0);
+    // Only where it goes on is said, and nothing is new.
+    request = fetch("a", 1, 0);
+    (request.session_id, request.session_epoch) = (session, 1);
+    assert_eq!(ask(&mut client, &request), (0, session, vec![]));
+    append(&mut client, "b", Batch::default().of(&[b"x"]));
+    request.topics.clear();
+    request.session_epoch = 2;
+    let news = (0, session, vec!["b".to_owned()]);
+    assert_eq!(ask(&mut client, &request), news);
+    // What lost count or was never begun.
+    let epoch = Code::InvalidFetchSessionEpoch.number();
+    assert_eq!(ask(&mut client, &request), (epoch, 0, vec![]));
+    let gone = Code::FetchSessionIdNotFound.number();
+    request.session_id = session.wrapping_add(1).max(1);
+    request.session_epoch = 3;
+    assert_eq!(ask(&mut client, &request), (gone, 0, vec![]));
+    // A request that waits is answered when something comes.
+    request = fetch("a", 1, LONG);
+    (request.session_id, request.session_epoch) = (session, 3);
+    request.topics.clear();
+    request.topics.push(fetch("b", 1, 0).topics[0].clone());
+    client.send(12, &request);
+    let mut other = Client::connect(broker.address);
+    append(&mut other, "b", Batch::default().of(&[b"y"]));
+    let (_, answer) = client.receive::<fetching::Response>(12);
+    assert_eq!(answer.responses[0].topic, "b");
     assert_eq!(answer.responses.len(), 1);
-    (request.session_id, request.session_epoch) = (7, 1);
-    let answer: fetching::Response = client.ask(12, &request);
-    assert_eq!(answer.error_code, Code::FetchSessionIdNotFound.number());
+    // It ends, and older versions know nothing of it.
+    (request.session_id, request.session_epoch) = (session, -1);
+    request.max_wait_ms = 0;
+    assert_eq!(ask(&mut client, &request).1, 0);
+    let answer: fetching::Response = client.ask(4, &fetch("a", 0, 0));
+    assert_eq!((answer.error_code, answer.responses.len()), (0, 1));
 }
 
 /// librdkafka reads committed records unless told otherwise.
@@ -704,25 +744,9 @@ fn the_oldest_members_join_at_once() {
 }
 
 #[test]
-fn transactions_and_access_rules_are_refused_in_words() {
+fn access_rules_are_refused() {
     let broker = Broker::start(options());
     let mut client = Client::connect(broker.address);
-    let request = find_coordinator::Request {
-        key_type: 1,
-        coordinator_keys: vec!["id".to_owned()],
-        ..find_coordinator::Request::default()
-    };
-    let answer: find_coordinator::Response = client.ask(4, &request);
-    let one = &answer.coordinators[0];
-    assert_eq!(
-        one.error_code,
-        Code::TransactionalIdAuthorizationFailed.number()
-    );
-    assert!(
-        one.error_message
-            .as_deref()
-            .is_some_and(|words| words.contains("no transactions"))
-    );
     let answer: describe_acls::Response = client.ask(3, &describe_acls::Request::default());
     assert_eq!(answer.error_code, Code::SecurityDisabled.number());
 }

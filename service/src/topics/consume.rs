@@ -3,8 +3,7 @@
 use super::record::RecordView;
 use super::{Error, Result, log_of};
 use crate::app::App;
-use bytes::Bytes;
-use escala_stream_ingest::log::{Isolation, Log, Read};
+use escala_stream_ingest::log::{Isolation, Log};
 use escala_stream_ingest::records::{self, extent};
 use futures_util::future::select_all;
 use std::collections::BTreeMap;
@@ -344,11 +343,11 @@ fn read_one(
 ) -> Result<bool> {
     let most = TURN.min(room.bytes);
     let read = log.read(topic, partition, *next, most, Isolation::ReadCommitted)?;
-    let batches = committed(&read)?;
-    let Some((_, end, _)) = batches.last().and_then(|batch| extent(batch)) else {
+    let all = read.batches.iter().flat_map(records::split);
+    let Some(end) = all.filter_map(|batch| Some(extent(&batch.ok()?)?.1)).max() else {
         return Ok(false);
     };
-    for batch in &batches {
+    for batch in &read.visible() {
         if room.records == 0 {
             return Ok(true);
         }
@@ -376,14 +375,6 @@ fn read_one(
     // Also behind what is not shown.
     *next = end + 1;
     Ok(true)
-}
-
-/// The batches of a read, before any transaction that is open.
-fn committed(read: &Read) -> Result<Vec<Bytes>> {
-    let batches = read.batches.iter().flat_map(records::split);
-    let open = |batch: &Bytes| extent(batch).is_none_or(|(first, ..)| first >= read.last_stable);
-    let batches = batches.filter(|batch| !batch.as_ref().is_ok_and(open));
-    Ok(batches.collect::<std::result::Result<_, _>>()?)
 }
 
 #[cfg(test)]

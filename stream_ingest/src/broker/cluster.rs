@@ -41,7 +41,7 @@ pub(crate) async fn describe(
     }
 }
 
-/// FindCoordinator. All groups are coordinated here.
+/// FindCoordinator. All groups and transactions are coordinated here.
 pub(crate) async fn find_coordinator(
     context: &Context,
     version: i16,
@@ -50,13 +50,11 @@ pub(crate) async fn find_coordinator(
     let (host, port) = context.address();
     let node = context.options().node;
     let found = match request.key_type {
-        GROUP => Ok(()),
-        // The one refusal after which clients do not ask again until they give up.
-        TRANSACTION => Err((
-            Code::TransactionalIdAuthorizationFailed,
-            "there are no transactions here",
+        GROUP | TRANSACTION => Ok(()),
+        _ => Err((
+            Code::InvalidRequest,
+            "only groups and transactions have a coordinator here",
         )),
-        _ => Err((Code::InvalidRequest, "only groups have a coordinator here")),
     };
     let error_code = found
         .map_or_else(|(code, _)| code, |()| Code::None)

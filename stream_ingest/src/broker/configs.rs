@@ -82,7 +82,7 @@ fn settings(
             let options = context.options();
             check_broker(context, &resource.resource_name)?;
             let limits = &options.limits;
-            let facts = [
+            let mut facts = vec![
                 ("auto.create.topics.enable", options.auto_create.to_string()),
                 ("broker.id", options.node.to_string()),
                 ("default.replication.factor", "1".to_owned()),
@@ -101,10 +101,17 @@ fn settings(
                     options.groups.shortest_session.as_millis().to_string(),
                 ),
                 ("log.dirs", options.folder.clone()),
+                (
+                    "max.incremental.fetch.session.cache.slots",
+                    options.sessions.sessions.to_string(),
+                ),
                 ("max.connections", limits.connections.to_string()),
                 ("num.partitions", options.partitions.to_string()),
                 ("socket.request.max.bytes", limits.produce_bytes.to_string()),
             ];
+            let producers = context.log().producer_settings().into_iter();
+            facts.extend(producers.map(|(name, value)| (name, value.as_millis().to_string())));
+            facts.sort_unstable();
             let one = |(name, value)| setting(name, value, OF_START, true);
             Ok(facts.into_iter().map(one).collect())
         }

@@ -4,7 +4,7 @@ use super::budget::Held;
 use super::connection::Closed;
 use super::{
     Context, acls, cluster, configs, fetch, groups, metadata, offsets, produce, producers, topics,
-    versions,
+    transactions, versions,
 };
 use crate::wire::{Api, Message, Reader, RequestHeader, Writer, messages, write_response_header};
 use bytes::{Buf, Bytes};
@@ -16,8 +16,8 @@ use std::io::IoSlice;
 ///
 /// Produce is advertised from 0 and served from 3: librdkafka before 2.11.1 does not compress otherwise. What only a
 /// cluster of brokers or a newer kind of group needs is not here, and telemetry neither: clients then do without.
-pub(crate) const SERVED: [(Api, i16, i16); 30] = [
-    (Api::Produce, 0, 11),
+pub(crate) const SERVED: [(Api, i16, i16); 37] = [
+    (Api::Produce, 0, 12),
     (Api::Fetch, 4, 12),
     (Api::ListOffsets, 1, 7),
     (Api::Metadata, 0, 12),
@@ -34,8 +34,12 @@ pub(crate) const SERVED: [(Api, i16, i16); 30] = [
     (Api::CreateTopics, 2, 7),
     (Api::DeleteTopics, 1, 6),
     (Api::DeleteRecords, 0, 2),
-    (Api::InitProducerId, 0, 4),
+    (Api::InitProducerId, 0, 5),
     (Api::OffsetForLeaderEpoch, 2, 4),
+    (Api::AddPartitionsToTxn, 0, 3),
+    (Api::AddOffsetsToTxn, 0, 4),
+    (Api::EndTxn, 0, 5),
+    (Api::TxnOffsetCommit, 0, 5),
     (Api::DescribeAcls, 1, 3),
     (Api::CreateAcls, 1, 3),
     (Api::DeleteAcls, 1, 3),
@@ -47,6 +51,9 @@ pub(crate) const SERVED: [(Api, i16, i16); 30] = [
     (Api::IncrementalAlterConfigs, 0, 1),
     (Api::OffsetDelete, 0, 0),
     (Api::DescribeCluster, 0, 1),
+    (Api::DescribeProducers, 0, 0),
+    (Api::DescribeTransactions, 0, 0),
+    (Api::ListTransactions, 0, 1),
 ];
 
 /// An answer as it goes over the wire, with its length in front.
@@ -208,6 +215,13 @@ pub(crate) async fn dispatch(
         Api::AlterConfigs => now!(alter_configs, configs::replace),
         Api::IncrementalAlterConfigs => now!(incremental_alter_configs, configs::change),
         Api::InitProducerId => now!(init_producer_id, producers::init),
+        Api::AddPartitionsToTxn => now!(add_partitions_to_txn, transactions::add_partitions),
+        Api::AddOffsetsToTxn => now!(add_offsets_to_txn, transactions::add_offsets),
+        Api::EndTxn => now!(end_txn, transactions::end),
+        Api::TxnOffsetCommit => now!(txn_offset_commit, transactions::commit_offsets),
+        Api::DescribeProducers => now!(describe_producers, producers::describe),
+        Api::DescribeTransactions => now!(describe_transactions, transactions::describe),
+        Api::ListTransactions => now!(list_transactions, transactions::list),
         Api::DescribeAcls => now!(describe_acls, acls::describe),
         Api::CreateAcls => now!(create_acls, acls::create),
         Api::DeleteAcls => now!(delete_acls, acls::delete),

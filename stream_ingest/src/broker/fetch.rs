@@ -1,14 +1,15 @@
 //! Fetch: batches as they lie in the log, and waiting for more.
 //!
-//! Sessions are declined: every answer has the session 0, which clients take to mean that there is none.
+//! Which partitions are meant may follow from a session (`sessions.rs`); everything else is the same with one.
 
 use super::budget::Held;
 use super::dispatch::{Asked, Reply};
+use super::sessions::Turn;
 use super::{Code, Context, partition};
 use crate::log::{Isolation, Log, Read, batch};
 use crate::wire::Api;
 use crate::wire::messages::fetch::{
-    FetchPartition, FetchableTopicResponse, PartitionData, Request, Response,
+    AbortedTransaction, FetchPartition, FetchableTopicResponse, PartitionData, Request, Response,
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
@@ -22,15 +23,27 @@ use tokio::time::{Instant, sleep, sleep_until};
 const GATHER: Duration = Duration::from_millis(5);
 
 /// The answer comes when there is enough, when something is wrong, or when the client has waited long enough.
-pub(crate) fn begin(context: &Context, asked: Asked, request: Request, asking: Held) -> Reply {
+pub(crate) fn begin(context: &Context, asked: Asked, mut request: Request, asking: Held) -> Reply {
     let context = context.clone();
     let wait = Duration::from_millis(request.max_wait_ms.max(0) as u64);
     let deadline = Instant::now() + wait.min(context.options().limits.fetch_wait);
     let later = async move {
         // The request is needed while it waits.
         let _asking = asking;
-        let (answer, held) = fetch(&context, &Arc::new(request), deadline).await;
-        asked.frame_holding(&answer, held)
+        let turn = match context.shared.sessions.take(&mut request, Instant::now()) {
+            Ok(turn) => turn,
+            Err(code) => {
+                let error_code = code.number();
+                return asked.frame(&Response {
+                    error_code,
+                    ..Response::default()
+                });
+            }
+        };
+        let request = Arc::new(request);
+        let look = fetch(&context, &request, deadline).await;
+        let answer = answer(&request, look.partitions, turn.as_ref());
+        asked.frame_holding(&answer, look.held)
     };
     Reply::Later(later.boxed())
 }
@@ -44,19 +57,7 @@ struct Look {
     held: Vec<Held>,
 }
 
-async fn fetch(
-    context: &Context,
-    request: &Arc<Request>,
-    deadline: Instant,
-) -> (Response, Vec<Held>) {
-    // A session that nobody was given. The first epoch and the last (-1) do without one.
-    if request.session_id != 0 || request.session_epoch > 0 {
-        let answer = Response {
-            error_code: Code::FetchSessionIdNotFound.number(),
-            ..Response::default()
-        };
-        return (answer, Vec::new());
-    }
+async fn fetch(context: &Context, request: &Arc<Request>, deadline: Instant) -> Look {
     let mut stopping = context.shared.stopping.clone();
     let mut moved: Option<Vec<watch::Receiver<i64>>> = None;
     loop {
@@ -64,7 +65,7 @@ async fn fetch(
         let enough = look.bytes >= request.min_bytes.max(0) as usize;
         if enough || look.failed || Instant::now() >= deadline || *stopping.borrow() {
             count(context, request, &look.partitions);
-            return (answer(request, look.partitions), look.held);
+            return look;
         }
         let gathering = look.bytes > 0;
         drop(look);
@@ -148,6 +149,12 @@ async fn look(context: &Context, request: &Arc<Request>) -> Look {
                 data.high_watermark = read.high_watermark;
                 data.last_stable_offset = read.last_stable;
                 data.log_start_offset = read.log_start;
+                if let Some(listed) = &mut data.aborted_transactions {
+                    listed.extend(read.aborted.iter().map(|one| AbortedTransaction {
+                        producer_id: one.producer,
+                        first_offset: one.first_offset,
+                    }));
+                }
                 if let Some(held) = held {
                     let records = joined(read.batches);
                     left = left.saturating_sub(records.len());
@@ -191,6 +198,7 @@ async fn read(
         high_watermark: state.high_watermark,
         last_stable: state.last_stable,
         log_start: state.log_start,
+        aborted: Vec::new(),
     };
     let offset = one.fetch_offset;
     let somewhere = state.log_start..=state.high_watermark;
@@ -221,6 +229,7 @@ async fn read(
     if bytes == 0 || (more && bytes > most) {
         let none = Read {
             batches: Vec::new(),
+            aborted: Vec::new(),
             ..read
         };
         return Ok((none, None));
@@ -258,15 +267,26 @@ fn joined(mut batches: Vec<Bytes>) -> Bytes {
     all.freeze()
 }
 
-fn answer(request: &Request, partitions: Vec<PartitionData>) -> Response {
-    let mut partitions = partitions.into_iter();
-    let topics = request.topics.iter().map(|topic| FetchableTopicResponse {
-        topic: topic.topic.clone(),
-        topic_id: topic.topic_id,
-        partitions: partitions.by_ref().take(topic.partitions.len()).collect(),
-    });
+fn answer(request: &Request, partitions: Vec<PartitionData>, turn: Option<&Turn>) -> Response {
+    let names = wanted(request).map(|(topic, _)| topic.to_owned());
+    let mut found: Vec<(String, PartitionData)> = names.zip(partitions).collect();
+    if let Some(turn) = turn {
+        turn.tell(&mut found);
+    }
+    let mut responses: Vec<FetchableTopicResponse> = Vec::new();
+    for (topic, data) in found {
+        match responses.last_mut() {
+            Some(last) if last.topic == topic => last.partitions.push(data),
+            _ => responses.push(FetchableTopicResponse {
+                topic,
+                partitions: vec![data],
+                ..FetchableTopicResponse::default()
+            }),
+        }
+    }
     Response {
-        responses: topics.collect(),
+        session_id: turn.map_or(0, |turn| turn.id),
+        responses,
         ..Response::default()
     }
 }

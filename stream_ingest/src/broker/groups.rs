@@ -4,10 +4,12 @@
 //! committed.
 
 mod group;
+pub(crate) mod kept;
 mod offsets;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use group::Who;
 pub(crate) use offsets::{commit, committed, delete_offsets};
 
 use super::budget::{Budget, Held};
@@ -20,7 +22,7 @@ use crate::wire::messages::{
 };
 use bytes::Bytes;
 use futures_util::FutureExt;
-use group::{Group, Join, JoinAnswer, Refused, State, SyncAnswer, Who};
+use group::{Group, Join, JoinAnswer, Refused, State, SyncAnswer};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -59,11 +59,12 @@ async fn find(
     check_epoch(context.log(), topic, index, wanted.current_leader_epoch)?;
     let state = context.log().describe(topic, index)?;
     let name = topic.to_owned();
+    let last = match isolation {
+        Isolation::ReadCommitted => state.last_stable,
+        Isolation::ReadUncommitted => state.high_watermark,
+    };
     let found = match wanted.timestamp {
-        LATEST => Some(end(match isolation {
-            Isolation::ReadCommitted => state.last_stable,
-            Isolation::ReadUncommitted => state.high_watermark,
-        })),
+        LATEST => Some(end(last)),
         EARLIEST => Some(end(state.log_start)),
         MAX_TIMESTAMP => {
             context
@@ -77,6 +78,9 @@ async fn find(
         }
         _ => return Err(Code::InvalidRequest),
     };
+    // What this reader cannot have yet is not found.
+    let is_end = matches!(wanted.timestamp, LATEST | EARLIEST);
+    let found = found.filter(|found| is_end || found.offset < last);
     Ok(match found {
         Some(found) => (found, state.leader_epoch),
         None => (end(-1), -1),

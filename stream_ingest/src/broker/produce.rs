@@ -12,6 +12,11 @@ use futures_util::FutureExt;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
+/// The first version whose clients know that a transaction can only be aborted.
+const ABORTABLE: i16 = 11;
+/// The first version with which a partition joins the transaction by itself.
+const JOINS: i16 = 12;
+
 /// Submits all batches in their order; the answer waits for what `acks` asks for. With `acks=0` there is no answer, and
 /// an error closes the connection: the only way to tell the client.
 pub(crate) async fn begin(
@@ -28,13 +33,15 @@ pub(crate) async fn begin(
             return Ok(Some(Reply::Now(asked.frame(&answer)?)));
         }
     };
+    let transaction = request.transactional_id.as_deref();
+    let transaction = transaction.map(|id| (id, asked.version >= JOINS));
     let deadline = Instant::now() + Duration::from_millis(request.timeout_ms.max(0) as u64);
     let mut topics = Vec::with_capacity(request.topic_data.len());
     for topic in request.topic_data {
         let mut partitions = Vec::with_capacity(topic.partition_data.len());
         for one in topic.partition_data {
             let index = one.index;
-            let pending = submit(context, &topic.name, one, acks).await;
+            let pending = submit(context, transaction, &topic.name, one, acks).await;
             partitions.push((index, pending));
         }
         topics.push((topic.name, partitions));
@@ -56,7 +63,7 @@ pub(crate) async fn begin(
         for (name, partitions) in topics {
             let mut partition_responses = Vec::with_capacity(partitions.len());
             for (index, pending) in partitions {
-                partition_responses.push(outcome(&metrics, index, pending, deadline).await);
+                partition_responses.push(outcome(&metrics, asked, index, pending, deadline).await);
             }
             responses.push(TopicProduceResponse {
                 name,
@@ -75,6 +82,7 @@ pub(crate) async fn begin(
 
 async fn submit(
     context: &Context,
+    transaction: Option<(&str, bool)>,
     topic: &str,
     one: PartitionProduceData,
     acks: Acks,
@@ -85,9 +93,15 @@ async fn submit(
     };
     let index = partition(one.index).map_err(no_partition)?;
     let records = one.records.unwrap_or_default();
+    let log = context.log();
     loop {
-        context.log().room().await;
-        match context.log().submit(topic, index, records.clone(), acks) {
+        log.room().await;
+        let records = records.clone();
+        let submitted = match transaction {
+            Some((id, joins)) => log.submit_in(id, joins, topic, index, records, acks),
+            None => log.submit(topic, index, records, acks),
+        };
+        match submitted {
             // Somebody else took the room.
             Err(Error::Busy) => {}
             submitted => return submitted,
@@ -97,6 +111,7 @@ async fn submit(
 
 async fn outcome(
     metrics: &Metrics,
+    asked: Asked,
     index: i32,
     pending: Result<Pending, Error>,
     deadline: Instant,
@@ -124,7 +139,13 @@ async fn outcome(
             log_start_offset: appended.log_start,
             ..PartitionProduceResponse::default()
         },
-        Ok(Err(error)) => failed(Code::from(&error), Some(error.to_string())),
+        Ok(Err(error)) => {
+            let code = match Code::from(&error) {
+                Code::InvalidTxnState if asked.version >= ABORTABLE => Code::TransactionAbortable,
+                code => code,
+            };
+            failed(code, Some(error.to_string()))
+        }
         // It may be appended all the same; an idempotent producer that sends it again gets its offset.
         Err(_) => failed(Code::RequestTimedOut, None),
     }

@@ -3,7 +3,16 @@
 use super::connection::Closed;
 use super::dispatch::{Asked, Frame, SERVED};
 use super::{Code, Context};
-use crate::wire::messages::api_versions::{ApiVersion, Request, Response};
+use crate::wire::messages::api_versions::{
+    ApiVersion, FinalizedFeatureKey, Request, Response, SupportedFeatureKey,
+};
+
+/// The first version in whose answer features are named. Clients that ask in it read tagged fields rightly, which
+/// librdkafka before 2.2.0, asking in version 3, does not: it cannot even connect if there are any.
+const WITH_FEATURES: i16 = 4;
+
+/// How a transaction is served best: 2 is KIP-890's.
+const TRANSACTION_VERSION: i16 = 2;
 
 fn keys() -> Vec<ApiVersion> {
     SERVED
@@ -16,7 +25,8 @@ fn keys() -> Vec<ApiVersion> {
         .collect()
 }
 
-/// No tagged fields are in the answer: librdkafka before 2.2.0 reads them wrongly.
+/// Whoever asks in the newest version learns that transactions are those of KIP-890, which its producers then use. Nobody
+/// else is sent a tagged field.
 pub(crate) async fn answer(_: &Context, version: i16, request: Request) -> Response {
     let named = |name: &str| {
         let plain = |byte: u8| byte.is_ascii_alphanumeric();
@@ -32,10 +42,26 @@ pub(crate) async fn answer(_: &Context, version: i16, request: Request) -> Respo
             ..Response::default()
         };
     }
-    Response {
+    let mut answer = Response {
         api_keys: keys(),
         ..Response::default()
+    };
+    if version >= WITH_FEATURES {
+        let name = "transaction.version".to_owned();
+        answer.supported_features = vec![SupportedFeatureKey {
+            name: name.clone(),
+            min_version: 0,
+            max_version: TRANSACTION_VERSION,
+        }];
+        // They do not change while the broker runs.
+        answer.finalized_features_epoch = 0;
+        answer.finalized_features = vec![FinalizedFeatureKey {
+            name,
+            max_version_level: TRANSACTION_VERSION,
+            min_version_level: TRANSACTION_VERSION,
+        }];
     }
+    answer
 }
 
 /// A client from the future learns which versions there are in the one form that all clients read.

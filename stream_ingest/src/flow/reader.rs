@@ -1,7 +1,7 @@
 //! Records of a partition from an offset on, one part after the other.
 
 use crate::log::{Error, Isolation, Log, Result};
-use crate::records::{self, Record};
+use crate::records::{self, Record, Records};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use tokio::sync::watch;
@@ -57,8 +57,11 @@ pub struct Reader {
     read: i64,
     /// Batches that are not yet looked into: they may be much larger inside.
     batches: VecDeque<Bytes>,
-    items: VecDeque<Item>,
-    /// The offset after the batches that were looked into.
+    /// The records of the batch that is looked into, and the offset after it.
+    open: Option<(Records, i64)>,
+    /// What comes next, looked at already.
+    front: Option<Item>,
+    /// The offset after what was looked at.
     seen: i64,
     high: watch::Receiver<i64>,
     missed: u64,
@@ -77,7 +80,8 @@ impl Reader {
             partition,
             read: offset,
             batches: VecDeque::new(),
-            items: VecDeque::new(),
+            open: None,
+            front: None,
             seen: offset,
             high,
             missed: 0,
@@ -96,23 +100,26 @@ impl Reader {
     /// Those of the log.
     pub async fn take(&mut self, most: usize, bytes: usize) -> Result<Option<Part>> {
         let from = self.position();
-        while self.items.is_empty() {
-            match self.batches.pop_front() {
-                Some(batch) => self.open(&batch),
-                None if self.fetch().await? => {}
-                None => break,
-            }
-        }
         let mut items = Vec::new();
         let mut left = bytes;
-        while items.len() < most
-            && let Some(item) = self.items.front()
-        {
-            if !items.is_empty() && item.bytes() > left {
-                break;
+        while items.len() < most {
+            let front = match self.front.take() {
+                Some(item) => Some(item),
+                None => self.look(),
+            };
+            match front {
+                Some(item) if items.is_empty() || item.bytes() <= left => {
+                    left = left.saturating_sub(item.bytes());
+                    items.push(item);
+                }
+                Some(item) => {
+                    self.front = Some(item);
+                    break;
+                }
+                // What is there is handed over before the log is asked again.
+                None if items.is_empty() && self.fetch().await? => {}
+                None => break,
             }
-            left = left.saturating_sub(item.bytes());
-            items.extend(self.items.pop_front());
         }
         let next = self.position();
         Ok((next > from).then_some(Part { items, next }))
@@ -120,7 +127,12 @@ impl Reader {
 
     /// The offset after what was taken.
     fn position(&self) -> i64 {
-        self.items.front().map_or(self.seen, Item::offset)
+        match &self.front {
+            Some(item) => item.offset(),
+            // What was read last may have been nothing to show.
+            None if self.open.is_none() && self.batches.is_empty() => self.read,
+            None => self.seen,
+        }
     }
 
     /// Waits until there may be more after [`Reader::take`] had nothing.
@@ -132,23 +144,49 @@ impl Reader {
         changed.map_err(|_| Error::NoTopic(self.topic.clone()))
     }
 
-    /// Looks into a batch.
-    fn open(&mut self, batch: &Bytes) {
-        let Some((first, last, _)) = records::extent(batch) else {
-            return;
-        };
-        let wanted = self.seen.max(first);
-        match records::decode_one(batch) {
-            Ok(records) => {
-                let records = records.into_iter().filter(|record| record.offset >= wanted);
-                self.items.extend(records.map(Item::Record));
+    /// The next item of what the log gave.
+    fn look(&mut self) -> Option<Item> {
+        loop {
+            let (records, after) = match &mut self.open {
+                Some(open) => open,
+                None => {
+                    let batch = self.batches.pop_front()?;
+                    let Some((first, last, _)) = records::extent(&batch) else {
+                        continue;
+                    };
+                    self.seen = self.seen.max(first);
+                    match records::open(&batch) {
+                        Ok(records) => self.open.insert((records, last + 1)),
+                        Err(error) => return Some(self.damaged(last + 1, &error)),
+                    }
+                }
+            };
+            let after = *after;
+            match records.next() {
+                Some(Ok(record)) if record.offset < self.seen => {}
+                Some(Ok(record)) => {
+                    self.seen = record.offset + 1;
+                    return Some(Item::Record(record));
+                }
+                Some(Err(error)) => {
+                    self.open = None;
+                    return Some(self.damaged(after, &error));
+                }
+                None => {
+                    self.open = None;
+                    self.seen = self.seen.max(after);
+                }
             }
-            Err(error) => self.items.push_back(Item::Damaged {
-                first: wanted,
-                why: error.to_string(),
-            }),
         }
-        self.seen = self.seen.max(last + 1);
+    }
+
+    fn damaged(&mut self, after: i64, error: &records::Error) -> Item {
+        let first = self.seen;
+        self.seen = self.seen.max(after);
+        Item::Damaged {
+            first,
+            why: error.to_string(),
+        }
     }
 
     /// Asks the log for more batches; whether there are any.
@@ -174,14 +212,11 @@ impl Reader {
             };
             match read {
                 Ok(read) => {
-                    for batches in read.batches {
-                        for batch in records::split(&batches).map_while(|batch| batch.ok()) {
-                            if let Some((_, last, _)) = records::extent(&batch) {
-                                self.read = self.read.max(last + 1);
-                                self.batches.push_back(batch);
-                            }
-                        }
-                    }
+                    let all = read.batches.iter().flat_map(records::split);
+                    let ends = all.filter_map(|batch| records::extent(&batch.ok()?));
+                    let end = ends.map(|(_, last, _)| last + 1).max();
+                    self.read = self.read.max(end.unwrap_or(self.read));
+                    self.batches.extend(read.visible());
                     return Ok(!self.batches.is_empty());
                 }
                 // Retention was quicker, or somebody deleted records.

@@ -10,7 +10,7 @@
 
 use super::error::{Error, Result};
 use super::topics::TopicConfig;
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
 /// Bytes of a batch before its records.
 pub(crate) const HEAD: usize = 61;
@@ -71,6 +71,16 @@ impl Head {
         };
         let possible = bytes[MAGIC] == 2 && head.bytes >= HEAD && head.last_offset_delta >= 0;
         possible.then_some(head)
+    }
+
+    /// Whether it belongs to a transaction.
+    pub fn is_transactional(&self) -> bool {
+        self.attributes & TRANSACTIONAL != 0
+    }
+
+    /// Whether it is the log's own: a marker.
+    pub fn is_control(&self) -> bool {
+        self.attributes & CONTROL != 0
     }
 
     /// Offset of the last record.
@@ -169,11 +179,11 @@ fn check_head(head: &Head) -> Result<()> {
     if head.count <= 0 || i64::from(head.count) != i64::from(head.last_offset_delta) + 1 {
         return refuse("its count is not that of its offsets");
     }
-    if head.attributes & CONTROL != 0 {
+    if head.is_control() {
         return refuse("a producer may not write control batches");
     }
-    if head.attributes & TRANSACTIONAL != 0 {
-        return refuse("there are no transactions yet");
+    if head.is_transactional() && head.producer < 0 {
+        return refuse("it belongs to a transaction and has no producer");
     }
     if head.attributes & COMPRESSION > 4 {
         return refuse("it has an unknown compression");
@@ -194,6 +204,45 @@ fn counted(records: &[u8], count: i32) -> bool {
         }
     }
     records.0.is_empty()
+}
+
+/// A control batch of one record.
+pub(crate) fn control(record: &[u8], producer: i64, epoch: i16, now: i64, stamped: bool) -> Fresh {
+    let mut bytes = BytesMut::with_capacity(HEAD + record.len());
+    let head = Head {
+        base_offset: 0,
+        bytes: HEAD + record.len(),
+        leader_epoch: -1,
+        crc: 0,
+        attributes: TRANSACTIONAL | CONTROL,
+        last_offset_delta: 0,
+        base_timestamp: now,
+        max_timestamp: now,
+        producer,
+        producer_epoch: epoch,
+        base_sequence: -1,
+        count: 1,
+    };
+    bytes.put_i64(head.base_offset);
+    bytes.put_i32((head.bytes - BEFORE_LENGTH) as i32);
+    bytes.put_i32(head.leader_epoch);
+    bytes.put_i8(2);
+    bytes.put_u32(head.crc);
+    bytes.put_i16(head.attributes);
+    bytes.put_i32(head.last_offset_delta);
+    bytes.put_i64(head.base_timestamp);
+    bytes.put_i64(head.max_timestamp);
+    bytes.put_i64(producer);
+    bytes.put_i16(epoch);
+    bytes.put_i32(head.base_sequence);
+    bytes.put_i32(head.count);
+    bytes.put_slice(record);
+    let mut batch = Fresh { head, bytes };
+    match stamped {
+        true => stamp(&mut batch, now),
+        false => batch.head.crc = sum(&mut batch.bytes),
+    }
+    batch
 }
 
 /// Gives a batch the log's time.
@@ -331,11 +380,8 @@ mod tests {
     fn what_kafka_python_sends_is_taken_and_only_offset_and_epoch_change() {
         for golden in golden() {
             let checked = check(&golden.bytes, &TopicConfig::default(), NOW);
-            if golden.name == "transactional" {
-                assert!(matches!(checked, Err(Error::BatchInvalid(_))));
-                continue;
-            }
-            let (_, placed) = checked.unwrap().remove(0).place(77, 5);
+            let (head, placed) = checked.unwrap().remove(0).place(77, 5);
+            assert_eq!(head.is_transactional(), golden.name == "transactional");
             assert_eq!(placed[..8], 77i64.to_be_bytes());
             assert_eq!(placed[8..12], golden.bytes[8..12]);
             assert_eq!(placed[12..16], 5i32.to_be_bytes());
@@ -365,10 +411,7 @@ mod tests {
         config
             .set("message.timestamp.type", "LogAppendTime")
             .unwrap();
-        for golden in golden()
-            .iter()
-            .filter(|golden| golden.name != "transactional")
-        {
+        for golden in golden() {
             let (head, placed) = check(&golden.bytes, &config, NOW)
                 .unwrap()
                 .remove(0)
@@ -415,10 +458,18 @@ mod tests {
             assert!(matches!(error, Error::BatchInvalid(_)), "{at}: {error}");
         };
         assert!(matches!(refused(16, &[1]), Error::BatchFormat(1)));
-        // Control, transactional, LogAppendTime, a compression that is not known.
-        for attributes in [1 << 5, 1 << 4, 1 << 3, 5i16] {
+        // Control, LogAppendTime, a compression that is not known.
+        for attributes in [1 << 5, 1 << 3, 5i16] {
             invalid(21, &attributes.to_be_bytes());
         }
+        // Part of a transaction without a producer.
+        let mut nobody = batch(&[b"a"], None, 5).to_vec();
+        nobody[21..23].copy_from_slice(&TRANSACTIONAL.to_be_bytes());
+        sum(&mut nobody);
+        assert!(matches!(
+            check(&nobody, &TopicConfig::default(), NOW),
+            Err(Error::BatchInvalid(_))
+        ));
         // A count or last offset that is not that of the records.
         for count in [0, -1, 1, 3, i32::MAX] {
             invalid(57, &count.to_be_bytes());

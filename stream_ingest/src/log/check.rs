@@ -1,15 +1,18 @@
 //! Looking for damage in a log that is not open, and going on without what is lost.
 
+use super::batch::Head;
 use super::checkpoint;
 use super::disk::Disk;
 use super::error::{Error, Result, io};
 use super::files::Files;
 use super::image::{PartitionImage, folder};
+use super::marker::marker;
 use super::partition::segment::{Extent, Segment, index_path};
 use super::recovery::{begin, restore, set_aside};
 use super::types::Options;
 use super::wal::{FOLDER, Scan};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, IoSlice};
 use std::sync::Arc;
 
@@ -87,8 +90,12 @@ pub fn repair(disk: Arc<dyn Disk>, options: Options) -> Result<Vec<Error>> {
             let before = lost.len();
             lost.extend(partition.refused.take());
             let mut kept: Vec<Arc<Segment>> = Vec::new();
+            let bases = partition.segments.iter().skip(1);
+            let mut ends = bases.map(|segment| segment.base);
             for segment in &partition.segments {
-                kept.extend(rescue(&files, &folder, segment, &mut lost)?);
+                let end = ends.next().unwrap_or(partition.next);
+                let markers = partition.decisions.markers(segment.base, end).collect();
+                kept.extend(rescue(&files, &folder, segment, markers, &mut lost)?);
             }
             partition.segments = kept;
             if lost.len() > before {
@@ -109,11 +116,13 @@ fn begin_epoch(partition: &mut PartitionImage) {
     partition.producers.clear();
 }
 
-/// A segment with what can be read of it; none if nothing can.
+/// A segment with what can be read of it; none if nothing can. `markers` are those of transactions that were aborted, as
+/// offset and producer. One that is lost is written again: readers leave out everything of a producer until they come to it.
 fn rescue(
     files: &Files,
     folder: &str,
     segment: &Arc<Segment>,
+    mut markers: BTreeMap<i64, i64>,
     lost: &mut Vec<Error>,
 ) -> Result<Option<Arc<Segment>>> {
     let before = lost.len();
@@ -122,6 +131,7 @@ fn rescue(
     let mut max_timestamp = -1;
     let damages = segment.scan(files, |head, batch| {
         max_timestamp = max_timestamp.max(head.max_timestamp);
+        markers.remove(&head.base_offset);
         batches.push(batch);
     });
     match missing {
@@ -131,6 +141,12 @@ fn rescue(
     if lost.len() == before {
         return Ok(Some(segment.clone()));
     }
+    let epoch = segment.extent().epoch;
+    batches.extend(markers.into_iter().map(|(offset, producer)| {
+        let fresh = marker(producer, 0, false, max_timestamp.max(0), false);
+        fresh.place(offset, epoch).1
+    }));
+    batches.sort_by_key(|batch| Head::read(batch).map(|head| head.base_offset));
     set_aside(&*files.disk, &segment.path)?;
     let index = index_path(&segment.path);
     files.remove(&index).map_err(io("remove", &index))?;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Why the log cannot do what was asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -97,6 +98,48 @@ pub enum Error {
         /// What came.
         got: i16,
     },
+    /// The transactional id is not known, or has another producer (Kafka: 49, `INVALID_PRODUCER_ID_MAPPING`).
+    #[error("producer {producer} is not that of the transactional id {id:?}")]
+    ProducerMapping {
+        /// The transactional id.
+        id: String,
+        /// The producer that asked.
+        producer: i64,
+    },
+    /// Another instance has taken over the transactional id, or its transaction was open for too long (Kafka: 90,
+    /// `PRODUCER_FENCED`).
+    #[error(
+        "producer {producer} has epoch {current}, not {got}: another instance goes on, or a transaction took too long"
+    )]
+    ProducerFenced {
+        /// Its id.
+        producer: i64,
+        /// The epoch of who may go on.
+        current: i16,
+        /// What came.
+        got: i16,
+    },
+    /// It is not the time for this in a transaction (Kafka: 48, `INVALID_TXN_STATE`).
+    #[error("{0}")]
+    TransactionState(&'static str),
+    /// A producer asks for transactions that take longer than is allowed (Kafka: 50, `INVALID_TRANSACTION_TIMEOUT`).
+    #[error("transactions may be open for at most {most:?}, not {asked:?}")]
+    TransactionTimeout {
+        /// What was asked for.
+        asked: Duration,
+        /// `transaction.max.timeout.ms`.
+        most: Duration,
+    },
+    /// As many transactional ids as are possible have open transactions; a retry may help (Kafka: 15,
+    /// `COORDINATOR_NOT_AVAILABLE`).
+    #[error("{0} transactional ids are in a transaction, and no more are possible")]
+    Transactions(usize),
+    /// There is no such transactional id (Kafka: 105, `TRANSACTIONAL_ID_NOT_FOUND`).
+    #[error("there is no transactional id {0:?}")]
+    NoTransactionalId(String),
+    /// A batch of a transaction came without a transactional id (Kafka: 53, `TRANSACTIONAL_ID_AUTHORIZATION_FAILED`).
+    #[error("a batch of a transaction came without a transactional id")]
+    Unnamed,
     /// Who commits is no longer the one to commit (Kafka: 22, `ILLEGAL_GENERATION`).
     #[error("the group has another generation now")]
     Fenced,

@@ -1,6 +1,7 @@
 //! What can happen to the log, as bytes: the payload of a frame is one event or several that happen together.
 
 use super::codec::{Put, Take};
+use super::transactions::{Owner, put_owner, take_owner};
 use super::types::{Committed, Place};
 use bytes::Bytes;
 use uuid::Uuid;
@@ -46,6 +47,21 @@ pub(crate) enum Event {
     Forget { group: String, places: Vec<Place> },
     /// Producer ids below this may have been given.
     Producers { next: i64 },
+    /// A transactional id has this owner now, and nothing is in its transaction any more; without one it is forgotten.
+    Owner { id: String, owner: Option<Owner> },
+    /// These are part of a transaction, which begins with the first.
+    Joined {
+        id: String,
+        at: i64,
+        places: Vec<(Uuid, u32)>,
+        groups: Vec<String>,
+    },
+    /// A group's offsets that count if the transaction is committed.
+    Pending {
+        id: String,
+        group: String,
+        offsets: Vec<(Place, Committed)>,
+    },
 }
 
 const APPEND: u8 = 1;
@@ -57,6 +73,9 @@ const START: u8 = 6;
 const OFFSETS: u8 = 7;
 const FORGET: u8 = 8;
 const PRODUCERS: u8 = 9;
+const OWNER: u8 = 10;
+const JOINED: u8 = 11;
+const PENDING: u8 = 12;
 
 impl Event {
     /// Writes everything but a batch's bytes, which follow what this wrote: they are not copied.
@@ -115,11 +134,7 @@ impl Event {
             Self::Offsets { group, offsets } => {
                 out.u8(OFFSETS);
                 out.text(group);
-                out.u32(offsets.len() as u32);
-                for (place, committed) in offsets {
-                    put_place(out, place);
-                    put_committed(out, committed);
-                }
+                put_offsets(out, offsets.iter().map(|(place, known)| (place, known)));
             }
             Self::Forget { group, places } => {
                 out.u8(FORGET);
@@ -132,6 +147,33 @@ impl Event {
             Self::Producers { next } => {
                 out.u8(PRODUCERS);
                 out.i64(*next);
+            }
+            Self::Owner { id, owner } => {
+                out.u8(OWNER);
+                out.text(id);
+                out.u8(owner.is_some().into());
+                if let Some(owner) = owner {
+                    put_owner(out, owner);
+                }
+            }
+            Self::Joined {
+                id,
+                at,
+                places,
+                groups,
+            } => {
+                out.u8(JOINED);
+                out.text(id);
+                out.i64(*at);
+                put_partitions(out, places.iter());
+                out.u32(groups.len() as u32);
+                groups.iter().for_each(|group| out.text(group));
+            }
+            Self::Pending { id, group, offsets } => {
+                out.u8(PENDING);
+                out.text(id);
+                out.text(group);
+                put_offsets(out, offsets.iter().map(|(place, known)| (place, known)));
             }
         }
         None
@@ -185,13 +227,31 @@ impl Event {
             },
             OFFSETS => Self::Offsets {
                 group: take.text()?,
-                offsets: take.list(|take| Some((take_place(take)?, take_committed(take)?)))?,
+                offsets: take_offsets(take)?,
             },
             FORGET => Self::Forget {
                 group: take.text()?,
                 places: take.list(take_place)?,
             },
             PRODUCERS => Self::Producers { next: take.i64()? },
+            OWNER => Self::Owner {
+                id: take.text()?,
+                owner: match take.u8()? {
+                    0 => None,
+                    _ => Some(take_owner(take)?),
+                },
+            },
+            JOINED => Self::Joined {
+                id: take.text()?,
+                at: take.i64()?,
+                places: take_partitions(take)?,
+                groups: take.list(Take::text)?,
+            },
+            PENDING => Self::Pending {
+                id: take.text()?,
+                group: take.text()?,
+                offsets: take_offsets(take)?,
+            },
             _ => return None,
         })
     }
@@ -209,23 +269,54 @@ pub(crate) fn take_pairs(take: &mut Take<'_>) -> Option<Vec<(String, String)>> {
     take.list(|take| Some((take.text()?, take.text()?)))
 }
 
-pub(crate) fn put_place(out: &mut Vec<u8>, (topic, partition): &Place) {
+fn put_place(out: &mut Vec<u8>, (topic, partition): &Place) {
     out.text(topic);
     out.u32(*partition);
 }
 
-pub(crate) fn take_place(take: &mut Take<'_>) -> Option<Place> {
+fn take_place(take: &mut Take<'_>) -> Option<Place> {
     Some((take.text()?, take.u32()?))
 }
 
-pub(crate) fn put_committed(out: &mut Vec<u8>, committed: &Committed) {
+/// Partitions by their topics' ids.
+pub(crate) fn put_partitions<'a>(
+    out: &mut Vec<u8>,
+    places: impl ExactSizeIterator<Item = &'a (Uuid, u32)>,
+) {
+    out.u32(places.len() as u32);
+    for (topic, partition) in places {
+        out.id(*topic);
+        out.u32(*partition);
+    }
+}
+
+pub(crate) fn take_partitions(take: &mut Take<'_>) -> Option<Vec<(Uuid, u32)>> {
+    take.list(|take| Some((take.id()?, take.u32()?)))
+}
+
+pub(crate) fn put_offsets<'a>(
+    out: &mut Vec<u8>,
+    offsets: impl ExactSizeIterator<Item = (&'a Place, &'a Committed)>,
+) {
+    out.u32(offsets.len() as u32);
+    for (place, committed) in offsets {
+        put_place(out, place);
+        put_committed(out, committed);
+    }
+}
+
+pub(crate) fn take_offsets(take: &mut Take<'_>) -> Option<Vec<(Place, Committed)>> {
+    take.list(|take| Some((take_place(take)?, take_committed(take)?)))
+}
+
+fn put_committed(out: &mut Vec<u8>, committed: &Committed) {
     out.i64(committed.offset);
     out.u32(committed.leader_epoch as u32);
     out.text(&committed.metadata);
     out.i64(committed.at);
 }
 
-pub(crate) fn take_committed(take: &mut Take<'_>) -> Option<Committed> {
+fn take_committed(take: &mut Take<'_>) -> Option<Committed> {
     Some(Committed {
         offset: take.i64()?,
         leader_epoch: take.u32()? as i32,

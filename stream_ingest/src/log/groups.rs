@@ -2,7 +2,7 @@
 
 use super::codec::{Put, Take};
 use super::event::{self, Event};
-use super::types::{Committed, Offsets, Place};
+use super::types::Offsets;
 use std::collections::BTreeMap;
 
 /// Groups and their offsets. A group is here as long as it has any.
@@ -44,23 +44,15 @@ impl Groups {
         out.u32(self.0.len() as u32);
         for (group, offsets) in &self.0 {
             out.text(group);
-            out.u32(offsets.len() as u32);
-            for (place, committed) in offsets {
-                event::put_place(out, place);
-                event::put_committed(out, committed);
-            }
+            event::put_offsets(out, offsets.iter());
         }
     }
 
     pub fn decode(take: &mut Take<'_>) -> Option<Self> {
-        let one = |take: &mut Take<'_>| -> Option<(Place, Committed)> {
-            Some((event::take_place(take)?, event::take_committed(take)?))
-        };
         let groups = take.list(|take| {
-            Some((
-                take.text()?,
-                take.list(one)?.into_iter().collect::<Offsets>(),
-            ))
+            let group = take.text()?;
+            let offsets: Offsets = event::take_offsets(take)?.into_iter().collect();
+            Some((group, offsets))
         })?;
         Some(Self(groups.into_iter().collect()))
     }

@@ -1,5 +1,7 @@
 //! The log as its users hold it.
 
+mod transactions;
+
 use super::batch::{self, Fresh};
 use super::committer::Committer;
 use super::disk::Disk;
@@ -8,7 +10,7 @@ use super::event::Event;
 use super::keeper::Keeper;
 use super::partition::Live;
 use super::recovery::recover;
-use super::sequencer::{Reply, Sequel};
+use super::sequencer::{Part, Reply, Sequel, offset_size};
 use super::shared::Shared;
 use super::types::{
     Acks, Appended, Found, Isolation, Offsets, Options, Output, Partition, Place, Read, Topic,
@@ -203,6 +205,11 @@ impl Log {
         }
     }
 
+    /// What time it is for the log, in milliseconds since 1970.
+    pub fn now(&self) -> i64 {
+        (self.shared().options.clock)()
+    }
+
     /// The log's own id, made when its folder was new: Kafka's cluster id.
     pub fn cluster_id(&self) -> Uuid {
         self.shared().cluster
@@ -317,6 +324,17 @@ impl Log {
         batches: Bytes,
         acks: Acks,
     ) -> Result<Pending> {
+        self.submit_as(None, topic, partition, batches, acks)
+    }
+
+    fn submit_as(
+        &self,
+        part: Option<Part<'_>>,
+        topic: &str,
+        partition: u32,
+        batches: Bytes,
+        acks: Acks,
+    ) -> Result<Pending> {
         let shared = self.shared();
         shared.check()?;
         shared.has_space()?;
@@ -325,8 +343,9 @@ impl Log {
         }
         let now = (shared.options.clock)();
         let (id, batches, stamped) = self.checked(topic, &batches, now)?;
+        let place = (id, partition);
         let sequel =
-            self.sequence(|sequencer| sequencer.append(id, partition, batches, now, stamped, acks));
+            self.sequence(|sequencer| sequencer.append(place, batches, part, now, stamped, acks));
         let (appended, wait) = match sequel? {
             Sequel::Queued(appended, reply) => (appended, reply.map_or(Wait::Nothing, Wait::Reply)),
             Sequel::Again(appended, lsn) => match acks {
@@ -405,17 +424,17 @@ impl Log {
     }
 
     /// Reads whole batches from the one that has `offset`, until `max_bytes` are reached, but always one. Nothing at
-    /// the high watermark. May read from the disk.
+    /// the high watermark, or at the last stable offset for a reader of committed records. May read from the disk.
     pub fn read(
         &self,
         topic: &str,
         partition: u32,
         offset: i64,
         max_bytes: usize,
-        _isolation: Isolation,
+        isolation: Isolation,
     ) -> Result<Read> {
         let live = self.live(topic, partition)?;
-        live.read(&self.shared().files, offset, max_bytes)
+        live.read(&self.shared().files, offset, max_bytes, isolation)
     }
 
     /// As [`Log::read`], from memory alone: `None` where the disk would have to be read.
@@ -425,9 +444,10 @@ impl Log {
         partition: u32,
         offset: i64,
         max_bytes: usize,
-        _isolation: Isolation,
+        isolation: Isolation,
     ) -> Result<Option<Read>> {
-        self.live(topic, partition)?.read_recent(offset, max_bytes)
+        let live = self.live(topic, partition)?;
+        live.read_recent(offset, max_bytes, isolation)
     }
 
     /// The first record whose timestamp is at least this, or `None`. A compressed batch is found as a whole, by its
@@ -652,10 +672,7 @@ fn committed(group: &str, offsets: Offsets, at: i64) -> Result<Event> {
             METADATA,
         )?;
     }
-    let bytes: usize = offsets
-        .iter()
-        .map(|((topic, _), committed)| 64 + topic.len() + committed.metadata.len())
-        .sum();
+    let bytes: usize = offsets.iter().map(offset_size).sum();
     short("a commit", bytes, COMMIT)?;
     let offsets = offsets
         .into_iter()

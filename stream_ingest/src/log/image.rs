@@ -6,9 +6,13 @@ use super::codec::{Put, Take};
 use super::error::Error;
 use super::event::{self, Event};
 use super::groups::Groups;
+use super::marker::marker;
+use super::partition::decisions::Decisions;
 use super::partition::segment::{Extent, Segment};
 use super::producers::Producers;
 use super::topics::TopicConfig;
+use super::transactions::Transactions;
+use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -23,6 +27,7 @@ pub(crate) struct Image {
     pub next_producer: i64,
     pub topics: BTreeMap<Uuid, TopicImage>,
     pub groups: Groups,
+    pub transactions: Transactions,
     /// Files that nothing needs and that are yet to be removed.
     pub doomed: Vec<String>,
 }
@@ -40,6 +45,7 @@ pub(crate) struct PartitionImage {
     /// Leader epochs and their first offsets.
     pub epochs: Vec<(i32, i64)>,
     pub producers: Producers,
+    pub decisions: Decisions,
     pub segments: Vec<Arc<Segment>>,
     /// Acknowledged data that is missing.
     pub refused: Option<Error>,
@@ -52,6 +58,7 @@ impl PartitionImage {
             next: 0,
             epochs: vec![(0, 0)],
             producers: Producers::default(),
+            decisions: Decisions::default(),
             segments: Vec::new(),
             refused: None,
         }
@@ -61,12 +68,30 @@ impl PartitionImage {
         self.epochs.last().map_or(0, |(epoch, _)| *epoch)
     }
 
+    /// Aborts what is open, before offsets that are missing: gives markers to append there. Where they have no place,
+    /// readers are told what was aborted and never meet its markers.
+    pub fn end_lost(&mut self, next: i64, at: i64) -> Vec<(Head, Bytes, i64)> {
+        let producers: Vec<i64> = self.decisions.open.producers().collect();
+        if producers.len() as i64 > next - self.next {
+            self.decisions.lose(&producers, next - 1);
+            return Vec::new();
+        }
+        let ends = producers.into_iter().zip(self.next..);
+        ends.map(|(producer, offset)| {
+            let fresh = marker(producer, 0, false, at, false);
+            let (head, batch) = fresh.place(offset, self.epoch());
+            (head, batch, at)
+        })
+        .collect()
+    }
+
     /// Takes note of a batch that was appended, and of those missing before it if an earlier one was lost.
-    pub fn appended(&mut self, head: &Head, at: i64) {
+    pub fn appended(&mut self, head: &Head, batch: &[u8], at: i64) {
         if head.base_offset > self.next {
             self.producers.clear();
         }
         self.producers.record(head, head.base_offset, at);
+        self.decisions.note(head, batch);
         self.next = head.last_offset() + 1;
     }
 }
@@ -100,7 +125,8 @@ pub(crate) fn folder(topic: Uuid, partition: u32) -> String {
 }
 
 const MAGIC: &[u8; 8] = b"ESCCHECK";
-const VERSION: u32 = 1;
+/// Version 1 knew no transactions. It is still read.
+const VERSION: u32 = 2;
 
 impl Image {
     pub fn new(cluster: Uuid) -> Self {
@@ -110,6 +136,7 @@ impl Image {
             next_producer: 0,
             topics: BTreeMap::new(),
             groups: Groups::default(),
+            transactions: Transactions::default(),
             doomed: Vec::new(),
         }
     }
@@ -124,6 +151,7 @@ impl Image {
     /// Lets everything have its effect that does not write segments: all events but [`Event::Append`].
     pub fn apply(&mut self, event: &Event, defaults: &TopicConfig) {
         self.groups.apply(event);
+        self.transactions.apply(event);
         match event {
             Event::Topic {
                 id,
@@ -166,10 +194,16 @@ impl Image {
             } => {
                 if let Some(found) = self.partition(*topic, *partition) {
                     found.log_start = found.log_start.max(*offset);
+                    found.decisions.start_at(*offset);
                 }
             }
             Event::Producers { next } => self.next_producer = self.next_producer.max(*next),
-            Event::Append { .. } | Event::Offsets { .. } | Event::Forget { .. } => {}
+            Event::Append { .. }
+            | Event::Offsets { .. }
+            | Event::Forget { .. }
+            | Event::Owner { .. }
+            | Event::Joined { .. }
+            | Event::Pending { .. } => {}
         }
     }
 
@@ -192,6 +226,7 @@ impl Image {
             }
         }
         self.groups.encode(&mut out);
+        self.transactions.encode(&mut out);
         out.u32(self.doomed.len() as u32);
         for path in &self.doomed {
             out.text(path);
@@ -212,17 +247,19 @@ impl Image {
         if take.bytes(8) != Some(MAGIC) {
             return Err("it is not a checkpoint");
         }
-        if take.u32() != Some(VERSION) {
+        let version = take.u32().filter(|version| (1..=VERSION).contains(version));
+        let Some(version) = version else {
             return Err("the checkpoint has another version than this program reads");
-        }
-        let image = Self::take(&mut take, defaults).ok_or("the checkpoint is not complete")?;
+        };
+        let image = Self::take(&mut take, version, defaults);
+        let image = image.ok_or("the checkpoint is not complete")?;
         if !take.0.is_empty() {
             return Err("something stands behind the checkpoint");
         }
         Ok(image)
     }
 
-    fn take(take: &mut Take<'_>, defaults: &TopicConfig) -> Option<Self> {
+    fn take(take: &mut Take<'_>, version: u32, defaults: &TopicConfig) -> Option<Self> {
         Some(Self {
             lsn: take.u64()?,
             cluster: take.id()?,
@@ -235,7 +272,7 @@ impl Image {
                     let mut index = 0;
                     let partitions = take.list(|take| {
                         index += 1;
-                        take_partition(take, &folder(id, index - 1))
+                        take_partition(take, version, &folder(id, index - 1))
                     })?;
                     let topic = TopicImage {
                         name,
@@ -247,6 +284,10 @@ impl Image {
                 .into_iter()
                 .collect(),
             groups: Groups::decode(take)?,
+            transactions: match version {
+                1 => Transactions::default(),
+                _ => Transactions::decode(take)?,
+            },
             doomed: take.list(Take::text)?,
         })
     }
@@ -261,6 +302,7 @@ fn put_partition(out: &mut Vec<u8>, partition: &PartitionImage) {
         out.i64(*start);
     }
     partition.producers.encode(out);
+    partition.decisions.encode(out);
     out.u32(partition.segments.len() as u32);
     for segment in &partition.segments {
         let extent = segment.extent();
@@ -283,12 +325,16 @@ fn put_partition(out: &mut Vec<u8>, partition: &PartitionImage) {
     }
 }
 
-fn take_partition(take: &mut Take<'_>, folder: &str) -> Option<PartitionImage> {
+fn take_partition(take: &mut Take<'_>, version: u32, folder: &str) -> Option<PartitionImage> {
     Some(PartitionImage {
         log_start: take.i64()?,
         next: take.i64()?,
         epochs: take.list(|take| Some((take.u32()? as i32, take.i64()?)))?,
         producers: Producers::decode(take)?,
+        decisions: match version {
+            1 => Decisions::default(),
+            _ => Decisions::decode(take)?,
+        },
         segments: take.list(|take| {
             let base = take.i64()?;
             let extent = Extent {

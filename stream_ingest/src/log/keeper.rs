@@ -17,6 +17,7 @@ pub(crate) struct Keeper {
     bytes: usize,
     checkpoint_at: Instant,
     retention_at: Instant,
+    transactions_at: Instant,
 }
 
 /// The disk is full; later it may not be.
@@ -28,6 +29,7 @@ impl Keeper {
         Self {
             checkpoint_at: now + shared.options.checkpoint_every,
             retention_at: now + shared.options.retention_every,
+            transactions_at: now + shared.options.transactions_every,
             shared,
             store,
             bytes: 0,
@@ -60,6 +62,7 @@ impl Keeper {
     fn rest(&self, paused: bool) {
         let now = Instant::now();
         let mut until = self.checkpoint_at.min(self.retention_at);
+        until = until.min(self.transactions_at);
         if paused {
             until = until.min(now + PATIENCE);
         }
@@ -73,6 +76,10 @@ impl Keeper {
         let now = Instant::now();
         if self.store.is_due() || now >= self.checkpoint_at {
             self.checkpoint();
+        }
+        if now >= self.transactions_at {
+            self.end_transactions();
+            self.transactions_at = Instant::now() + self.shared.options.transactions_every;
         }
         if now >= self.retention_at || self.shared.is_full() && self.retention_at > now + PATIENCE {
             self.retain();
@@ -137,6 +144,19 @@ impl Keeper {
                 tracing::warn!(%error, "a checkpoint has to wait for space");
             }
             Err(error) => self.shared.fail("write a checkpoint", &error),
+        }
+    }
+
+    /// Aborts transactions that are open for too long, and forgets transactional ids that nobody uses.
+    pub fn end_transactions(&self) {
+        let options = &self.shared.options;
+        let now = (options.clock)();
+        let kept = options.transactional_id_expiration.as_millis();
+        let before = now.saturating_sub(i64::try_from(kept).unwrap_or(i64::MAX));
+        let mut sequencer = self.shared.sequencer.lock();
+        // Both, also on a full disk: little is written, and readers wait for what is open.
+        if sequencer.time_out(now) | sequencer.forget_idle(before) {
+            self.shared.queued.notify_one();
         }
     }
 

@@ -313,6 +313,7 @@ mod tests {
             next,
             segments: Vec::new(),
             epochs: Vec::new(),
+            decisions: super::super::partition::decisions::Decisions::default(),
             refused: None,
         }))
     }

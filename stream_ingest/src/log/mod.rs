@@ -34,6 +34,9 @@
 //!   offset has one value for ever.
 //! * **A frame is whole or not there.** [`Log::commit_batch`] is one frame: outputs and the offsets of their inputs.
 //!   After a crash the log is what it was after some frame, and not before the last that was durable.
+//! * **A transaction is one decision.** Its end is one frame: the markers in all its partitions, the offsets that it
+//!   commits and where its producer stands. No crash can leave it ended in one partition and open in another, so nobody
+//!   ever waits for an end to be carried out.
 //! * **Damage is told.** What was acknowledged and cannot be read is an error with the file and the place, never cut off:
 //!   a partition is out of use if the damage is known to be its own, otherwise the log is not opened. Only an end that
 //!   was being written when the machine stopped is dropped. One thing cannot be told apart from that: damage to the very
@@ -43,13 +46,13 @@
 //!   and what was acknowledged is there when the log is opened again. A full disk is not a failure: appends are refused
 //!   with [`Error::Full`], reading and deleting go on, and appends too when there is space.
 //! * **Bounded**: what waits for the disk, what is cached, open files, what a decoder sets aside. Memory grows with the
-//!   number of partitions, of producers in the last day (at most 50,000 a partition) and of committed offsets.
+//!   number of partitions, of producers in the last day (at most 50,000 a partition), of committed offsets, of
+//!   transactional ids and, by 32 bytes each, of aborted transactions whose records are still there.
 //!
 //! # Limits
 //!
-//! There are no transactions and nothing compacts yet: transactional batches are refused, a compacted topic keeps
-//! everything, and the last stable offset is the high watermark. Sequences, epochs and repetitions of idempotent
-//! producers are answered as Kafka does. A record is found by its time within an uncompressed batch; a compressed batch
+//! Nothing compacts yet: a compacted topic keeps everything. Sequences, epochs and repetitions of idempotent producers
+//! are answered as Kafka does. A record is found by its time within an uncompressed batch; a compressed batch
 //! is found by its first offset. One process has the log; there are no replicas.
 
 pub(crate) mod batch;
@@ -65,6 +68,7 @@ mod groups;
 mod handle;
 mod image;
 mod keeper;
+mod marker;
 mod metrics;
 pub(crate) mod partition;
 mod producers;
@@ -77,6 +81,7 @@ mod store;
 #[cfg(test)]
 pub(crate) mod testing;
 mod topics;
+mod transactions;
 mod types;
 mod wal;
 
@@ -85,6 +90,6 @@ pub use error::{Error, Result};
 pub use handle::{Log, Pending};
 pub use topics::{LONGEST_BATCH, SETTINGS, TopicConfig};
 pub use types::{
-    Acks, Appended, Clock, Committed, Found, Ids, Isolation, Offsets, Options, Output, Partition,
-    Place, Read, Topic,
+    Aborted, Acks, Appended, Clock, Committed, End, Found, Ids, Isolation, Offsets, Options,
+    Output, Partition, Place, Producer, Read, Stage, Topic, Transaction, Writer,
 };

@@ -137,6 +137,10 @@ impl Producers {
         if head.producer < 0 {
             return;
         }
+        if head.is_control() {
+            self.end(head, at);
+            return;
+        }
         match self.0.get_mut(&head.producer) {
             Some(producer) => producer.record(head, base_offset, at),
             None => {
@@ -149,6 +153,31 @@ impl Producers {
             let (_, &mut oldest, _) = times.select_nth_unstable(MOST / 10);
             self.expire(oldest);
         }
+    }
+
+    /// Takes note of a marker: with a newer epoch it ends the producer's old one, and sequences begin again.
+    fn end(&mut self, marker: &Head, at: i64) {
+        if let Some(producer) = self.0.get_mut(&marker.producer) {
+            if marker.producer_epoch > producer.epoch {
+                producer.epoch = marker.producer_epoch;
+                producer.batches.clear();
+            }
+            producer.at = at;
+        }
+    }
+
+    /// The epoch that a producer wrote with last.
+    pub fn epoch(&self, producer: i64) -> Option<i16> {
+        self.0.get(&producer).map(|known| known.epoch)
+    }
+
+    /// Everybody who is remembered: id, epoch, the last sequence (-1 before the first) and when it was heard of.
+    pub fn list(&self) -> impl Iterator<Item = (i64, i16, i32, i64)> {
+        self.0.iter().map(|(id, producer)| {
+            let last = producer.batches.back();
+            let sequence = last.map_or(-1, |seen| seen.last_sequence);
+            (*id, producer.epoch, sequence, producer.at)
+        })
     }
 
     /// Forgets those that were silent since before this time.
@@ -306,6 +335,33 @@ mod tests {
         // Also what would be a repetition in the old epoch.
         let fenced = append(&mut known, head(3, 0, 1), 2);
         assert!(matches!(fenced, Err(Error::ProducerEpoch { .. })));
+    }
+
+    #[test]
+    fn a_marker_takes_no_sequence_and_may_end_an_epoch() {
+        let marker = |epoch| {
+            let fresh = crate::log::marker::marker(9, epoch, true, 5, false);
+            fresh.place(50, 0).0
+        };
+        let mut known = Producers::default();
+        // Of somebody who never wrote here nothing is remembered: its first batch may have any sequence.
+        known.record(&marker(0), 50, 5);
+        assert_eq!(known, Producers::default());
+        append(&mut known, head(0, 4, 1), 0).unwrap();
+        known.record(&marker(0), 50, 5);
+        append(&mut known, head(0, 5, 1), 51).unwrap();
+        // A repetition is known across the marker.
+        assert_eq!(append(&mut known, head(0, 4, 1), 99).unwrap(), 0);
+        known.record(&marker(1), 52, 5);
+        assert!(matches!(
+            append(&mut known, head(0, 6, 1), 53),
+            Err(Error::ProducerEpoch { current: 1, .. })
+        ));
+        assert!(matches!(
+            append(&mut known, head(1, 1, 1), 53),
+            Err(Error::OutOfOrderSequence { expected: 0, .. })
+        ));
+        append(&mut known, head(1, 0, 1), 53).unwrap();
     }
 
     #[test]

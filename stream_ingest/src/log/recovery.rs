@@ -53,6 +53,8 @@ pub(crate) fn recover(
         wal_files,
     );
     shared.look_at_space();
+    let now = (shared.options.clock)();
+    shared.sequencer.lock().abort_stray(now);
     Ok((Arc::new(shared), writer, store))
 }
 
@@ -196,6 +198,7 @@ fn replay(store: &mut Store, lost: &mut Vec<Error>) -> Result<()> {
     {
         return Err(damage.error());
     }
+    store.lost_ends = unplaced.is_some();
     let mut bytes = 0;
     scan.replay(&*disk, |lsn, events| {
         for event in events {

@@ -2,15 +2,21 @@
 //! (sums, copies, the disk) is done before or after. What was decided is in the queue in the same order, and the queue
 //! is the write-ahead log's.
 
+mod transactions;
+
+pub(crate) use transactions::Part;
+
 use super::batch::{Fresh, Head};
 use super::error::{Error, Result};
 use super::event::Event;
 use super::image::{Image, config, overrides};
+use super::partition::decisions::{Decisions, Open};
 use super::partition::{Live, Standing};
 use super::producers::{Producers, Seen};
 use super::shared::{Frame, Placed};
 use super::topics::TopicConfig;
-use super::types::{Acks, Appended, Topic};
+use super::transactions::Transactions;
+use super::types::{Acks, Appended, Committed, Place, Topic};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -32,6 +38,7 @@ pub(crate) struct Sequencer {
     producers_set_aside: i64,
     /// The frame that set them aside.
     producers_frame: u64,
+    transactions: Transactions,
     /// Nothing more is taken.
     closed: bool,
     /// Bytes that wait for the disk.
@@ -51,6 +58,7 @@ pub(crate) struct Sequenced {
     log_start: i64,
     epoch: i32,
     producers: Producers,
+    open: Open,
 }
 
 /// Who waits for a frame.
@@ -75,6 +83,7 @@ impl Sequencer {
             next_producer: image.next_producer,
             producers_set_aside: image.next_producer,
             producers_frame: image.lsn,
+            transactions: image.transactions.clone(),
             closed: false,
             waiting,
         };
@@ -88,6 +97,7 @@ impl Sequencer {
                         next: partition.next,
                         segments: partition.segments.clone(),
                         epochs: partition.epochs.clone(),
+                        decisions: partition.decisions.clone(),
                         refused: partition.refused.clone(),
                     };
                     Sequenced {
@@ -96,6 +106,7 @@ impl Sequencer {
                         log_start: partition.log_start,
                         epoch: partition.epoch(),
                         producers: partition.producers.clone(),
+                        open: partition.decisions.open.clone(),
                     }
                 })
                 .collect();
@@ -299,10 +310,12 @@ impl Sequencer {
         if let Some(topic) = self.topics.remove(&id) {
             self.partitions -= topic.partitions.len();
         }
-        self.push_one(Event::Removed {
+        let event = Event::Removed {
             id,
             name: name.to_owned(),
-        })
+        };
+        self.transactions.apply(&event);
+        self.push_one(event)
     }
 
     pub fn add_partitions(&mut self, name: &str, total: u32, most: usize) -> Result<Option<Reply>> {
@@ -364,12 +377,12 @@ impl Sequencer {
         Ok((start, self.push(vec![(event, Some(live))], Acks::Durable).1))
     }
 
-    /// Appends checked batches to a partition.
+    /// Appends checked batches to a partition; `part` is the transaction that they may belong to.
     pub fn append(
         &mut self,
-        id: Uuid,
-        partition: u32,
+        (id, partition): (Uuid, u32),
         batches: Vec<Fresh>,
+        part: Option<Part<'_>>,
         at: i64,
         stamped: bool,
         acks: Acks,
@@ -385,7 +398,13 @@ impl Sequencer {
         {
             return Ok(Sequel::Again(repeated(again, stamped, log_start), last_lsn));
         }
-        let (events, appended) = found.place((id, partition), batches, at, stamped);
+        let joined = self.admit((id, partition), &batches, part, at)?;
+        let found = self.partition(id, partition)?;
+        let (mut events, appended) = found.place((id, partition), batches, at, stamped);
+        if let Some(joined) = joined {
+            self.transactions.apply(&joined);
+            events.insert(0, (joined, None));
+        }
         let (_, reply) = self.push(events, acks);
         Ok(Sequel::Queued(appended, reply))
     }
@@ -461,6 +480,7 @@ impl Sequenced {
                 let (head, batch): (Head, Bytes) = batch.place(self.next, self.epoch);
                 time = head.max_timestamp;
                 self.producers.record(&head, head.base_offset, at);
+                self.open.note(&head);
                 self.next = head.last_offset() + 1;
                 let event = Event::Append {
                     topic,
@@ -498,6 +518,7 @@ fn fresh() -> Sequenced {
         next: 0,
         segments: Vec::new(),
         epochs: vec![(0, 0)],
+        decisions: Decisions::default(),
         refused: None,
     };
     Sequenced {
@@ -506,6 +527,7 @@ fn fresh() -> Sequenced {
         log_start: 0,
         epoch: 0,
         producers: Producers::default(),
+        open: Open::default(),
     }
 }
 
@@ -513,10 +535,16 @@ fn fresh() -> Sequenced {
 fn size(event: &Event) -> usize {
     128 + match event {
         Event::Append { batch, .. } => batch.len(),
-        Event::Offsets { offsets, .. } => offsets
+        Event::Offsets { offsets, .. } | Event::Pending { offsets, .. } => offsets
             .iter()
-            .map(|((topic, _), committed)| 64 + topic.len() + committed.metadata.len())
+            .map(|(place, committed)| offset_size((place, committed)))
             .sum(),
+        Event::Joined { places, .. } => places.len() * size_of::<(Uuid, u32)>(),
         _ => 0,
     }
+}
+
+/// Bytes of memory that an offset takes, about.
+pub(crate) fn offset_size(((topic, _), committed): (&Place, &Committed)) -> usize {
+    64 + topic.len() + committed.metadata.len()
 }

@@ -37,6 +37,8 @@ pub(crate) struct Store {
     pub image: Image,
     /// Whether batches of topics that are not there are skipped: only in a repair.
     pub lenient: bool,
+    /// Whether ends of transactions may be among what is lost: only in a repair.
+    pub lost_ends: bool,
     /// What is to be done, in order.
     plan: VecDeque<Step>,
     /// Where in the plan batches of a partition can still be added.
@@ -72,6 +74,7 @@ impl Store {
             checkpointed: image.lsn,
             image,
             lenient: false,
+            lost_ends: false,
             plan: VecDeque::new(),
             open: HashMap::new(),
             done: 0,
@@ -117,7 +120,12 @@ impl Store {
             event => {
                 let independent = matches!(
                     event,
-                    Event::Offsets { .. } | Event::Forget { .. } | Event::Producers { .. }
+                    Event::Offsets { .. }
+                        | Event::Forget { .. }
+                        | Event::Producers { .. }
+                        | Event::Owner { .. }
+                        | Event::Joined { .. }
+                        | Event::Pending { .. }
                 );
                 if !independent {
                     self.open.clear();
@@ -189,6 +197,16 @@ impl Store {
                 batches.pop_front();
                 continue;
             }
+            if self.lost_ends && head.base_offset > partition.next {
+                // Whatever was open may have ended in what is missing, and nobody knows how.
+                let lost = partition.end_lost(head.base_offset, *at);
+                if !lost.is_empty() {
+                    for marker in lost.into_iter().rev() {
+                        batches.push_front(marker);
+                    }
+                    continue;
+                }
+            }
             let segment = match partition.segments.last() {
                 Some(last)
                     if head.base_offset == partition.next && !full(last, &config, head, *at) =>
@@ -243,7 +261,7 @@ impl Store {
                 return Ok(());
             };
             for (head, batch, at) in batches.drain(..count) {
-                partition.appended(&head, at);
+                partition.appended(&head, &batch, at);
                 self.since += batch.len() as u64;
                 if let Some(live) = live {
                     self.recent.push_back((Arc::downgrade(live), batch.len()));

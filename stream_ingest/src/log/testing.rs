@@ -18,6 +18,11 @@ pub(crate) fn batch(values: &[&[u8]], by: Option<By>, timestamp: i64) -> Bytes {
     batch.into()
 }
 
+/// A batch that belongs to a transaction.
+pub(crate) fn transactional(values: &[&[u8]], by: By, timestamp: i64) -> Bytes {
+    common::in_transaction(&batch(values, Some(by), timestamp), by.1)
+}
+
 /// Puts the right sum into a batch that was changed.
 pub(crate) fn sum(batch: &mut [u8]) {
     super::batch::sum(batch);

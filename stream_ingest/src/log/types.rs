@@ -1,7 +1,8 @@
 //! What is given to the log and what it gives back.
 
+use super::batch::Head;
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,8 +24,17 @@ pub enum Acks {
 pub enum Isolation {
     /// Everything that is durable.
     ReadUncommitted,
-    /// What is durable before the first open transaction. There are no transactions yet, so this is the same.
+    /// What is durable before the first open transaction, with a list of the transactions in it that were aborted.
     ReadCommitted,
+}
+
+/// Part of a transaction that was aborted: what this producer wrote from this offset on, until its next marker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Aborted {
+    /// The producer's id.
+    pub producer: i64,
+    /// The offset of the first record that it wrote in the transaction.
+    pub first_offset: i64,
 }
 
 /// Where an append went.
@@ -51,10 +61,102 @@ pub struct Read {
     pub batches: Vec<Bytes>,
     /// The offset after the last visible record.
     pub high_watermark: i64,
-    /// The offset before which no transaction is open: the high watermark, as long as there are no transactions.
+    /// The offset before which no transaction is open.
     pub last_stable: i64,
     /// The first offset that the partition has.
     pub log_start: i64,
+    /// For [`Isolation::ReadCommitted`]: what was aborted and is among the batches.
+    pub aborted: Vec<Aborted>,
+}
+
+impl Read {
+    /// The batches whose records a program is shown: no markers, and nothing that was aborted. What Kafka's clients do
+    /// with an answer of committed records.
+    pub fn visible(&self) -> Vec<Bytes> {
+        let mut later = self.aborted.clone();
+        later.sort_by_key(|one| std::cmp::Reverse(one.first_offset));
+        let mut aborted = BTreeSet::new();
+        let mut visible = Vec::new();
+        for bytes in &self.batches {
+            let mut left = bytes.clone();
+            while let Some(head) = Head::read(&left) {
+                let batch = left.split_to(head.bytes.min(left.len()));
+                while later
+                    .last()
+                    .is_some_and(|one| one.first_offset <= head.last_offset())
+                {
+                    aborted.extend(later.pop().map(|one| one.producer));
+                }
+                if head.is_control() {
+                    if !super::marker::commits(&batch) {
+                        aborted.remove(&head.producer);
+                    }
+                } else if !(head.is_transactional() && aborted.contains(&head.producer)) {
+                    visible.push(batch);
+                }
+            }
+        }
+        visible
+    }
+}
+
+/// A producer as its requests name it: an id, and how often it was given to a new instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Producer {
+    /// Its id.
+    pub id: i64,
+    /// Its epoch.
+    pub epoch: i16,
+}
+
+/// How a transaction ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// All of it counts.
+    Commit,
+    /// None of it does.
+    Abort,
+}
+
+/// Where the transaction of a transactional id stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// There was none yet under this producer's epoch.
+    Empty,
+    /// One is open.
+    Ongoing,
+    /// The last one was committed.
+    Committed,
+    /// The last one was aborted.
+    Aborted,
+}
+
+/// A transactional id and what is in its transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transaction {
+    /// Who may write under it.
+    pub producer: Producer,
+    /// Where it stands.
+    pub stage: Stage,
+    /// How long a transaction may be open.
+    pub timeout: Duration,
+    /// When the open transaction began, in milliseconds since 1970.
+    pub since: Option<i64>,
+    /// The partitions that are in it.
+    pub places: Vec<Place>,
+}
+
+/// What a partition knows of a producer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Writer {
+    /// Its id and the epoch that it wrote with last.
+    pub producer: Producer,
+    /// The sequence of its last record, -1 if it has none in this epoch.
+    pub last_sequence: i32,
+    /// When it was heard of last, in milliseconds since 1970.
+    pub at: i64,
+    /// Where its open transaction begins.
+    pub open_from: Option<i64>,
 }
 
 /// A topic.
@@ -175,6 +277,14 @@ pub struct Options {
     pub retention_every: Duration,
     /// Time without a batch after which the state of an idempotent producer is forgotten.
     pub producer_expiry: Duration,
+    /// How often transactions are looked for that are open for longer than they may be.
+    pub transactions_every: Duration,
+    /// The longest that a producer may ask for its transactions to stay open: `transaction.max.timeout.ms`.
+    pub transaction_max_timeout: Duration,
+    /// Time without a transaction after which a transactional id is forgotten: `transactional.id.expiration.ms`.
+    pub transactional_id_expiration: Duration,
+    /// Most transactional ids; for one more, the one that was idle longest is forgotten.
+    pub transactional_ids: usize,
     /// Bytes kept in a file that is given up when the disk is full, so that what was begun can be ended. The same
     /// number of bytes must be free for anything to be appended.
     pub reserve_bytes: u64,
@@ -198,6 +308,10 @@ impl Default for Options {
             checkpoint_every: Duration::from_secs(5),
             retention_every: Duration::from_secs(30),
             producer_expiry: Duration::from_secs(24 * 3600),
+            transactions_every: Duration::from_secs(1),
+            transaction_max_timeout: Duration::from_secs(15 * 60),
+            transactional_id_expiration: Duration::from_secs(7 * 24 * 3600),
+            transactional_ids: 100_000,
             reserve_bytes: 128 << 20,
             partitions: 100_000,
             clock: Arc::new(|| {

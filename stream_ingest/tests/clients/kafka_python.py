@@ -6,6 +6,7 @@ import uuid
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
+from kafka.errors import KafkaError, ProducerFencedError
 from kafka.structs import OffsetAndMetadata
 
 from checks import URL, run
@@ -134,6 +135,70 @@ def test_beginning_end_and_time():
     assert c.end_offsets([place]) == {place: 5}
     assert c.offsets_for_times({place: 1_700_000_002_000})[place].offset == 2
     c.close()
+
+
+def transactional(id_):
+    producer = KafkaProducer(bootstrap_servers=URL, transactional_id=id_, acks="all")
+    producer.init_transactions()
+    return producer
+
+
+def test_records_and_offsets_of_a_transaction_count_together():
+    source, target, group = new_topic(), new_topic(), f"g-{uuid.uuid4()}"
+    plain = KafkaProducer(bootstrap_servers=URL)
+    for i in range(30):
+        plain.send(source, str(i).encode())
+    plain.flush(PATIENCE)
+    plain.close()
+    producer = transactional(f"x-{uuid.uuid4()}")
+    place = TopicPartition(source, 0)
+    c = consumer(source, group_id=group, enable_auto_commit=False, isolation_level="read_committed", max_poll_records=10)
+    for round_ in range(3):
+        messages = take(c, 10)[:10]
+        producer.begin_transaction()
+        for m in messages:
+            producer.send(target, b"<" + m.value + b">")
+        offsets = {place: OffsetAndMetadata(messages[-1].offset + 1, "", -1)}
+        producer.send_offsets_to_transaction(offsets, c.group_metadata())
+        if round_ == 1:
+            producer.flush(PATIENCE)
+            producer.abort_transaction()
+        else:
+            producer.commit_transaction()
+    producer.close()
+    assert c.committed(place) == 30
+    c.close()
+    wanted = [f"<{i}>".encode() for i in [*range(10), *range(20, 30)]]
+    for isolation_level, count in [("read_committed", 20), ("read_uncommitted", 30)]:
+        c = consumer(isolation_level=isolation_level)
+        c.assign([TopicPartition(target, 0)])
+        got = [r.value for r in take(c, count)]
+        assert len(got) == count and set(wanted) <= set(got), got
+        assert isolation_level == "read_uncommitted" or got == wanted, got
+        c.close()
+
+
+def test_the_older_of_two_producers_is_fenced():
+    topic, id_ = new_topic(), f"x-{uuid.uuid4()}"
+    zombie = transactional(id_)
+    zombie.begin_transaction()
+    zombie.send(topic, b"of the zombie")
+    zombie.flush(PATIENCE)
+    heir = transactional(id_)
+    try:
+        zombie.commit_transaction()
+        raise AssertionError("it was committed")
+    except KafkaError as error:
+        assert isinstance(error, ProducerFencedError) or "fenced" in str(error).lower(), repr(error)
+    heir.begin_transaction()
+    heir.send(topic, b"of the heir")
+    heir.commit_transaction()
+    c = consumer(isolation_level="read_committed")
+    c.assign([TopicPartition(topic, 0)])
+    assert [r.value for r in take(c, 1)] == [b"of the heir"]
+    c.close()
+    heir.close()
+    zombie.close(timeout=1)
 
 
 def test_topics_and_groups():

@@ -85,6 +85,46 @@ const tests = {
     assert.equal(partitions[0].offset, "2");
     await admin.deleteGroups([groupId]);
   },
+  async records_and_offsets_of_a_transaction_count_together() {
+    const [source, target] = [await newTopic(), await newTopic()];
+    const groupId = `g-${randomUUID()}`;
+    await produce(source, [{ value: "1" }, { value: "2" }]);
+    const producer = kafka.producer({ transactionalId: randomUUID(), maxInFlightRequests: 1, idempotent: true });
+    await producer.connect();
+    for (const [value, offset, end] of [["no", "2", "abort"], ["yes", "1", "commit"], ["not", "2", "abort"]]) {
+      const transaction = await producer.transaction();
+      await transaction.send({ topic: target, messages: [{ value }] });
+      const topics = [{ topic: source, partitions: [{ partition: 0, offset }] }];
+      await transaction.sendOffsets({ consumerGroupId: groupId, topics });
+      await transaction[end]();
+    }
+    const last = await producer.transaction();
+    await last.send({ topic: target, messages: [{ value: "last" }] });
+    await last.commit();
+    await producer.disconnect();
+    // kafkajs reads committed records unless told otherwise.
+    const got = await take(target, 2);
+    assert.deepEqual(got.map(({ message }) => message.value.toString()), ["yes", "last"]);
+    const [{ partitions }] = await admin.fetchOffsets({ groupId, topics: [source] });
+    assert.equal(partitions[0].offset, "1");
+  },
+  async the_older_of_two_producers_is_fenced() {
+    const topic = await newTopic();
+    const options = { transactionalId: randomUUID(), maxInFlightRequests: 1, idempotent: true, retry: { retries: 1 } };
+    const [zombie, heir] = [kafka.producer(options), kafka.producer(options)];
+    await zombie.connect();
+    const left = await zombie.transaction();
+    await left.send({ topic, messages: [{ value: "of the zombie" }] });
+    await heir.connect();
+    const transaction = await heir.transaction();
+    await assert.rejects(left.commit(), /epoch|fenced/i);
+    await transaction.send({ topic, messages: [{ value: "of the heir" }] });
+    await transaction.commit();
+    const [{ message }] = await take(topic, 1);
+    assert.equal(message.value.toString(), "of the heir");
+    await zombie.disconnect();
+    await heir.disconnect();
+  },
   async administration() {
     const topic = await newTopic();
     assert.ok((await admin.listTopics()).includes(topic));

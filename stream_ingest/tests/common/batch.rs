@@ -46,6 +46,16 @@ pub fn batch_of(values: &[&[u8]], producer: i64, sequence: i32, timestamp: i64) 
     batch.into()
 }
 
+/// The same batch as part of a transaction, of a producer with this epoch.
+pub fn in_transaction(batch: &[u8], epoch: i16) -> Bytes {
+    let mut batch = batch.to_vec();
+    batch[22] |= 1 << 4;
+    batch[51..53].copy_from_slice(&epoch.to_be_bytes());
+    let sum = crc32c::crc32c(&batch[21..]);
+    batch[17..21].copy_from_slice(&sum.to_be_bytes());
+    batch.into()
+}
+
 fn varint(out: &mut Vec<u8>, value: i64) {
     let mut value = ((value << 1) ^ (value >> 63)) as u64;
     while value >= 0x80 {

@@ -7,6 +7,7 @@ use escala_stream_ingest::broker::{self, Options};
 use escala_stream_ingest::log::{self, Log, disk};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -23,6 +24,8 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Broker {
     pub address: SocketAddr,
     pub log: Log,
+    /// Milliseconds that its clock is ahead.
+    ahead: Arc<AtomicI64>,
     pub runtime: Runtime,
     stop: Option<oneshot::Sender<()>>,
     serving: Option<JoinHandle<()>>,
@@ -39,10 +42,11 @@ pub fn options() -> Options {
 
 impl Broker {
     pub fn start(options: Options) -> Self {
-        Self::on(options, tempfile::tempdir().expect("a folder"))
+        let folder = tempfile::tempdir().expect("a folder");
+        Self::on(options, folder, Arc::default())
     }
 
-    fn on(options: Options, folder: TempDir) -> Self {
+    fn on(options: Options, folder: TempDir, ahead: Arc<AtomicI64>) -> Self {
         let runtime = Runtime::new().expect("a runtime");
         // A log that was closed gives its folder back when its threads have ended.
         let mut disk = None;
@@ -52,9 +56,13 @@ impl Broker {
         });
         let disk = disk.expect("a disk");
         // The reserve would be most of what a test writes.
+        let usual = log::Options::default();
+        let (clock, skew) = (usual.clock.clone(), ahead.clone());
         let small = log::Options {
             reserve_bytes: 1 << 20,
-            ..log::Options::default()
+            transactions_every: Duration::from_millis(20),
+            clock: Arc::new(move || clock() + skew.load(Ordering::Relaxed)),
+            ..usual
         };
         let log = Log::open(Arc::new(disk), small).expect("a log");
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"));
@@ -67,11 +75,17 @@ impl Broker {
         Self {
             address,
             log,
+            ahead,
             stop: Some(stop),
             serving: Some(runtime.spawn(serving)),
             runtime,
             folder: Some(folder),
         }
+    }
+
+    /// Lets time pass for its log.
+    pub fn pass(&self, milliseconds: i64) {
+        self.ahead.fetch_add(milliseconds, Ordering::Relaxed);
     }
 
     /// Tells it to stop, without waiting.
@@ -94,8 +108,9 @@ impl Broker {
             .block_on(self.log.close())
             .expect("the log closes");
         let folder = self.folder.take().expect("a folder");
+        let ahead = self.ahead.clone();
         drop(self);
-        Self::on(options, folder)
+        Self::on(options, folder, ahead)
     }
 }
 

@@ -736,15 +736,22 @@ impl Group {
     }
 
     /// Whether offsets may be committed by this one now; nobody in particular may while the group is empty.
-    pub fn may_commit(&mut self, who: Who<'_>, now: Instant) -> Result<(), Code> {
+    pub fn may_commit(
+        &mut self,
+        who: Who<'_>,
+        transactional: bool,
+        now: Instant,
+    ) -> Result<(), Code> {
         if who.generation < 0 && who.member.is_empty() && who.instance.is_none() {
             return match self.state {
                 State::Empty => Ok(()),
+                // A producer that does not say for whom it commits is fenced by its own epoch.
+                _ if transactional => Ok(()),
                 _ => Err(Code::UnknownMemberId),
             };
         }
         self.check(who)?;
-        if self.state == State::Syncing {
+        if self.state == State::Syncing && !transactional {
             return Err(Code::RebalanceInProgress);
         }
         if let Some(member) = self.members.get_mut(who.member) {

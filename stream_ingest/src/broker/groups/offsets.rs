@@ -1,53 +1,31 @@
 //! The offsets of groups: OffsetCommit, OffsetFetch, OffsetDelete.
 
 use super::group::{State, Who};
+use super::kept;
 use crate::broker::{Code, Context, partition};
 use crate::log::{Committed, Error, Offsets, Place};
 use crate::wire::Reader;
 use crate::wire::messages::consumer_protocol_subscription::ConsumerProtocolSubscription;
 use crate::wire::messages::{offset_commit, offset_delete, offset_fetch};
 use bytes::Bytes;
-use parking_lot::Mutex;
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use tokio::time::Instant;
 
-/// Longest text that a consumer may keep beside an offset.
-const LONGEST_METADATA: usize = 4096;
-
-/// A partition's number, and whether its offset can be kept.
-type Checked = (i32, Result<(), Code>);
-
-/// OffsetCommit: answered when the offsets are on the disk. Whether this member may commit is asked at the moment that
-/// decides, so that nobody commits after another has taken over.
+/// OffsetCommit: answered when the offsets are on the disk.
 pub(crate) async fn commit(
     context: &Context,
     _: i16,
     request: offset_commit::Request,
 ) -> offset_commit::Response {
-    let mut offsets = Offsets::new();
-    let mut topics: Vec<(&str, Vec<Checked>)> = Vec::new();
-    for topic in &request.topics {
-        let mut partitions = Vec::with_capacity(topic.partitions.len());
-        let known = context.log().topic(&topic.name);
-        for one in &topic.partitions {
-            let checked = known
-                .as_ref()
-                .map_err(Code::from)
-                .and_then(|known| check(known.partitions, one));
-            if let Ok(index) = checked {
-                let committed = Committed {
-                    offset: one.committed_offset,
-                    leader_epoch: one.committed_leader_epoch,
-                    metadata: one.committed_metadata.clone().unwrap_or_default(),
-                    at: 0,
-                };
-                offsets.insert((topic.name.clone(), index), committed);
-            }
-            partitions.push((one.partition_index, checked.map(drop)));
-        }
-        topics.push((&topic.name, partitions));
-    }
+    let topics = request.topics.iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|one| kept::Wanted {
+            partition: one.partition_index,
+            offset: one.committed_offset,
+            epoch: one.committed_leader_epoch,
+            metadata: one.committed_metadata.as_deref(),
+        });
+        (topic.name.as_str(), partitions)
+    });
+    let (offsets, topics) = kept::check_all(context, topics);
     let done = keep(context, &request, offsets).await;
     let topics = topics.into_iter().map(|(name, partitions)| {
         let partitions = partitions.into_iter().map(|(partition_index, checked)| {
@@ -69,18 +47,6 @@ pub(crate) async fn commit(
     }
 }
 
-fn check(partitions: u32, one: &offset_commit::OffsetCommitRequestPartition) -> Result<u32, Code> {
-    let index = partition(one.partition_index)?;
-    if index >= partitions {
-        return Err(Code::UnknownTopicOrPartition);
-    }
-    let metadata = one.committed_metadata.as_deref().unwrap_or_default();
-    if metadata.len() > LONGEST_METADATA {
-        return Err(Code::OffsetMetadataTooLarge);
-    }
-    Ok(index)
-}
-
 async fn keep(
     context: &Context,
     request: &offset_commit::Request,
@@ -89,30 +55,12 @@ async fn keep(
     if request.group_id.is_empty() {
         return Err(Code::InvalidGroupId);
     }
-    let refused = Arc::new(Mutex::new(None));
-    let fence = {
-        let (shared, refused) = (context.shared.clone(), refused.clone());
-        let (group, member) = (request.group_id.clone(), request.member_id.clone());
-        let instance = request.group_instance_id.clone();
-        let generation = request.generation_id_or_member_epoch;
-        move || {
-            let who = Who {
-                member: &member,
-                instance: instance.as_deref(),
-                generation,
-            };
-            let may = shared
-                .groups
-                .with(&group, |group| group.may_commit(who, Instant::now()));
-            let may = may.unwrap_or(match who.generation < 0 {
-                // Nobody is in the group: whoever assigns partitions to itself may commit.
-                true => Ok(()),
-                false => Err(Code::IllegalGeneration),
-            });
-            *refused.lock() = may.err();
-            may.is_ok()
-        }
+    let who = Who {
+        member: &request.member_id,
+        instance: request.group_instance_id.as_deref(),
+        generation: request.generation_id_or_member_epoch,
     };
+    let (fence, refused) = kept::fence(context, &request.group_id, who, false);
     if offsets.is_empty() {
         // Nothing to keep, but whoever may not shall learn it.
         return match fence() {
@@ -144,18 +92,25 @@ pub(crate) async fn committed(
                 .map(|topic| (topic.name, topic.partition_indexes))
                 .collect()
         });
-        let (found, code) = find(context, &request.group_id, wanted).await;
+        let stable = request.require_stable;
+        let (found, code) = find(context, &request.group_id, wanted, stable).await;
         let topics = found.into_iter().map(|(name, partitions)| {
-            let partitions = partitions.into_iter().map(|(partition_index, found)| {
-                offset_fetch::OffsetFetchResponsePartition {
-                    partition_index,
-                    committed_offset: found.offset,
-                    committed_leader_epoch: found.leader_epoch,
-                    metadata: Some(found.metadata),
-                    // Before version 2 there is no other place for it.
-                    error_code: code.number(),
-                }
-            });
+            let partitions = partitions
+                .into_iter()
+                .map(|(partition_index, found, error)| {
+                    offset_fetch::OffsetFetchResponsePartition {
+                        partition_index,
+                        committed_offset: found.offset,
+                        committed_leader_epoch: found.leader_epoch,
+                        metadata: Some(found.metadata),
+                        error_code: match code {
+                            Code::None => error,
+                            // Before version 2 there is no other place for it.
+                            code => code,
+                        }
+                        .number(),
+                    }
+                });
             offset_fetch::OffsetFetchResponseTopic {
                 name,
                 partitions: partitions.collect(),
@@ -175,17 +130,20 @@ pub(crate) async fn committed(
                 .map(|topic| (topic.name, topic.partition_indexes))
                 .collect()
         });
-        let (found, code) = find(context, &group.group_id, wanted).await;
+        let stable = request.require_stable;
+        let (found, code) = find(context, &group.group_id, wanted, stable).await;
         let topics = found.into_iter().map(|(name, partitions)| {
-            let partitions = partitions.into_iter().map(|(partition_index, found)| {
-                offset_fetch::OffsetFetchResponsePartitions {
-                    partition_index,
-                    committed_offset: found.offset,
-                    committed_leader_epoch: found.leader_epoch,
-                    metadata: Some(found.metadata),
-                    error_code: Code::None.number(),
-                }
-            });
+            let partitions = partitions
+                .into_iter()
+                .map(|(partition_index, found, error)| {
+                    offset_fetch::OffsetFetchResponsePartitions {
+                        partition_index,
+                        committed_offset: found.offset,
+                        committed_leader_epoch: found.leader_epoch,
+                        metadata: Some(found.metadata),
+                        error_code: error.number(),
+                    }
+                });
             offset_fetch::OffsetFetchResponseTopics {
                 name,
                 partitions: partitions.collect(),
@@ -204,41 +162,50 @@ pub(crate) async fn committed(
     }
 }
 
-type Found = Vec<(String, Vec<(i32, Committed)>)>;
+/// Partitions with their offsets, and whether these may be told.
+type Found = Vec<(String, Vec<(i32, Committed, Code)>)>;
 
-/// The offsets of the partitions that are asked for, or of all. -1 is none.
+/// The offsets of the partitions that are asked for, or of all. -1 is none. With `stable`, one that a transaction is about
+/// to change is not told: whoever asks comes back when it is decided.
 async fn find(
     context: &Context,
     group: &str,
     wanted: Option<Vec<(String, Vec<i32>)>>,
+    stable: bool,
 ) -> (Found, Code) {
-    let (stored, code) = match context.log().offsets(group).await {
-        Ok(stored) => (stored, Code::None),
-        Err(error) => (Offsets::new(), error.into()),
+    let (stored, unstable, code) = match context.log().stable_offsets(group).await {
+        Ok((stored, unstable)) if stable => (stored, unstable, Code::None),
+        Ok((stored, _)) => (stored, BTreeSet::new(), Code::None),
+        Err(error) => (Offsets::new(), BTreeSet::new(), error.into()),
     };
-    let Some(wanted) = wanted else {
-        let mut found = Found::new();
-        for ((topic, index), committed) in stored {
-            let one = (i32::try_from(index).unwrap_or(i32::MAX), committed);
-            match found.last_mut() {
-                Some((last, partitions)) if *last == topic => partitions.push(one),
-                _ => found.push((topic, vec![one])),
-            }
-        }
-        return (found, code);
-    };
-    let one = |topic: &String, index: i32| {
+    let tell = |topic: &str, index: i32| {
         let place: Option<Place> = u32::try_from(index)
             .ok()
-            .map(|index| (topic.clone(), index));
-        let found = place.and_then(|place| stored.get(&place).cloned());
-        (index, found.unwrap_or_else(|| Committed::at(-1)))
+            .map(|index| (topic.to_owned(), index));
+        let none = Committed::at(-1);
+        match place {
+            Some(place) if unstable.contains(&place) => (index, none, Code::UnstableOffsetCommit),
+            place => {
+                let found = place.and_then(|place| stored.get(&place).cloned());
+                (index, found.unwrap_or(none), Code::None)
+            }
+        }
     };
+    let wanted = wanted.unwrap_or_else(|| {
+        let mut all: Vec<(String, Vec<i32>)> = Vec::new();
+        let places: BTreeSet<&Place> = stored.keys().chain(&unstable).collect();
+        for (topic, index) in places {
+            let index = i32::try_from(*index).unwrap_or(i32::MAX);
+            match all.last_mut() {
+                Some((last, indexes)) if last == topic => indexes.push(index),
+                _ => all.push((topic.clone(), vec![index])),
+            }
+        }
+        all
+    });
     let found = wanted.into_iter().map(|(topic, indexes)| {
-        let partitions = indexes
-            .into_iter()
-            .map(|index| one(&topic, index))
-            .collect();
+        let partitions = indexes.into_iter().map(|index| tell(&topic, index));
+        let partitions = partitions.collect();
         (topic, partitions)
     });
     (found.collect(), code)

@@ -351,26 +351,30 @@ fn who_may_commit() {
     let mut scene = Scene::new(Duration::ZERO);
     let now = scene.now;
     let anybody = who("", -1);
-    assert_eq!(scene.group.may_commit(anybody, now), Ok(()));
+    let commits = |group: &mut Group, who| {
+        // With a transaction and without.
+        let with = group.may_commit(who, true, now);
+        (group.may_commit(who, false, now), with)
+    };
+    assert_eq!(commits(&mut scene.group, anybody), (Ok(()), Ok(())));
     scene.stable();
+    // A producer that does not say for whom it commits is fenced by its epoch.
     assert_eq!(
-        scene.group.may_commit(anybody, now),
-        Err(Code::UnknownMemberId)
+        commits(&mut scene.group, anybody),
+        (Err(Code::UnknownMemberId), Ok(()))
     );
-    assert_eq!(scene.group.may_commit(who("m2", 2), now), Ok(()));
-    assert_eq!(
-        scene.group.may_commit(who("m2", 1), now),
-        Err(Code::IllegalGeneration)
-    );
+    assert_eq!(commits(&mut scene.group, who("m2", 2)), (Ok(()), Ok(())));
+    let old = Err(Code::IllegalGeneration);
+    assert_eq!(commits(&mut scene.group, who("m2", 1)), (old, old));
     let mut third = scene.enter("");
     // What was read before the next generation can still be committed.
-    assert_eq!(scene.group.may_commit(who("m2", 2), now), Ok(()));
+    assert_eq!(commits(&mut scene.group, who("m2", 2)), (Ok(()), Ok(())));
     let (mut second, mut first) = (scene.enter("m2"), scene.enter("m1"));
     assert_eq!(told(&mut first).generation, told(&mut second).generation);
     assert_eq!(told(&mut third).generation, 3);
     assert_eq!(
-        scene.group.may_commit(who("m2", 3), now),
-        Err(Code::RebalanceInProgress)
+        commits(&mut scene.group, who("m2", 3)),
+        (Err(Code::RebalanceInProgress), Ok(()))
     );
 }
 

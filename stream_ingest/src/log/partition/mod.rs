@@ -7,6 +7,7 @@
 //!                             └ memory too, for readers at the end ──────┘
 //! ```
 
+pub(crate) mod decisions;
 pub(crate) mod index;
 pub(crate) mod segment;
 
@@ -14,8 +15,9 @@ use super::batch::{self, Head};
 use super::error::{Error, Result};
 use super::files::Files;
 use super::metrics::Traffic;
-use super::types::{Found, Read};
+use super::types::{Found, Isolation, Read};
 use bytes::Bytes;
+use decisions::Decisions;
 use parking_lot::Mutex;
 use segment::Segment;
 use std::collections::VecDeque;
@@ -38,7 +40,22 @@ struct State {
     segments: Vec<Arc<Segment>>,
     recent: VecDeque<Recent>,
     epochs: Vec<(i32, i64)>,
+    decisions: Decisions,
     refused: Option<Error>,
+}
+
+impl State {
+    /// The offset before which this reader may see.
+    fn end(&self, isolation: Isolation) -> i64 {
+        match isolation {
+            Isolation::ReadUncommitted => self.high_watermark,
+            Isolation::ReadCommitted => self.last_stable(),
+        }
+    }
+
+    fn last_stable(&self) -> i64 {
+        self.decisions.stable(self.log_start, self.high_watermark)
+    }
 }
 
 /// A batch in memory.
@@ -54,6 +71,7 @@ pub(crate) struct Standing {
     pub next: i64,
     pub segments: Vec<Arc<Segment>>,
     pub epochs: Vec<(i32, i64)>,
+    pub decisions: Decisions,
     pub refused: Option<Error>,
 }
 
@@ -69,6 +87,7 @@ impl Live {
                 segments: standing.segments,
                 recent: VecDeque::new(),
                 epochs: standing.epochs,
+                decisions: standing.decisions,
                 refused: standing.refused,
             }),
         }
@@ -92,6 +111,7 @@ impl Live {
         self.traffic.bytes_in.fetch_add(size, Relaxed);
         self.traffic.records_in.fetch_add(count, Relaxed);
         let mut state = self.state.lock();
+        state.decisions.note(&head, &bytes);
         state.recent.push_back(Recent {
             base: head.base_offset,
             last,
@@ -106,6 +126,7 @@ impl Live {
     pub fn start_at(&self, offset: i64) {
         let mut state = self.state.lock();
         state.log_start = state.log_start.max(offset);
+        state.decisions.start_at(offset);
     }
 
     /// Says which segments there are and that they have everything before `laid`.
@@ -148,7 +169,7 @@ impl Live {
         super::Partition {
             log_start: state.log_start,
             high_watermark: state.high_watermark,
-            last_stable: state.high_watermark,
+            last_stable: state.last_stable(),
             leader_epoch: state.epochs.last().map_or(0, |(epoch, _)| *epoch),
             bytes: state.segments.iter().map(|segment| segment.bytes()).sum(),
             segments: state.segments.len(),
@@ -170,30 +191,48 @@ impl Live {
         }
     }
 
-    fn answer(state: &State, batches: Vec<Bytes>) -> Read {
+    fn answer(state: &State, offset: i64, batches: Vec<Bytes>, isolation: Isolation) -> Read {
+        let last = batches.last().and_then(|batch| Head::read(batch));
+        let aborted = match (isolation, last) {
+            (Isolation::ReadCommitted, Some(last)) => {
+                state.decisions.aborted(offset, last.last_offset() + 1)
+            }
+            _ => Vec::new(),
+        };
         Read {
             batches,
             high_watermark: state.high_watermark,
-            last_stable: state.high_watermark,
+            last_stable: state.last_stable(),
             log_start: state.log_start,
+            aborted,
+        }
+    }
+
+    fn out_of_range(state: &State, offset: i64) -> Error {
+        Error::OffsetOutOfRange {
+            offset,
+            log_start: state.log_start,
+            high_watermark: state.high_watermark,
         }
     }
 
     /// Reads what is in memory; `None` where segments would have to be read.
-    pub fn read_recent(&self, offset: i64, max_bytes: usize) -> Result<Option<Read>> {
+    pub fn read_recent(
+        &self,
+        offset: i64,
+        max_bytes: usize,
+        isolation: Isolation,
+    ) -> Result<Option<Read>> {
         let state = self.state.lock();
         if let Some(why) = &state.refused {
             return Err(why.clone());
         }
         if offset < state.log_start || offset > state.high_watermark {
-            return Err(Error::OffsetOutOfRange {
-                offset,
-                log_start: state.log_start,
-                high_watermark: state.high_watermark,
-            });
+            return Err(Self::out_of_range(&state, offset));
         }
-        if offset == state.high_watermark {
-            return Ok(Some(Self::answer(&state, Vec::new())));
+        let end = state.end(isolation);
+        if offset >= end {
+            return Ok(Some(Self::answer(&state, offset, Vec::new(), isolation)));
         }
         let in_memory = state
             .recent
@@ -202,19 +241,25 @@ impl Live {
         if !in_memory && offset < state.laid {
             return Ok(None);
         }
-        let batches = recent(&state, offset, max_bytes);
-        Ok(Some(Self::answer(&state, batches)))
+        let batches = recent(&state, offset, max_bytes, end);
+        Ok(Some(Self::answer(&state, offset, batches, isolation)))
     }
 
     /// Reads from memory or segments.
-    pub fn read(&self, files: &Files, offset: i64, max_bytes: usize) -> Result<Read> {
+    pub fn read(
+        &self,
+        files: &Files,
+        offset: i64,
+        max_bytes: usize,
+        isolation: Isolation,
+    ) -> Result<Read> {
         // A segment may be deleted while it is read; the offset is below the log's start then.
         let mut retried = false;
         loop {
-            if let Some(read) = self.read_recent(offset, max_bytes)? {
+            if let Some(read) = self.read_recent(offset, max_bytes, isolation)? {
                 return Ok(read);
             }
-            match self.read_segments(files, offset, max_bytes) {
+            match self.read_segments(files, offset, max_bytes, isolation) {
                 Err(Error::Io { source, .. })
                     if source.kind() == std::io::ErrorKind::NotFound && !retried =>
                 {
@@ -225,25 +270,38 @@ impl Live {
         }
     }
 
-    fn read_segments(&self, files: &Files, offset: i64, max_bytes: usize) -> Result<Read> {
-        let segments: Vec<Arc<Segment>> = {
+    fn read_segments(
+        &self,
+        files: &Files,
+        offset: i64,
+        max_bytes: usize,
+        isolation: Isolation,
+    ) -> Result<Read> {
+        let (segments, end): (Vec<Arc<Segment>>, i64) = {
             let state = self.state.lock();
             let at = state
                 .segments
                 .partition_point(|segment| segment.base <= offset)
                 .saturating_sub(1);
-            state.segments[at..].to_vec()
+            (state.segments[at..].to_vec(), state.end(isolation))
         };
+        let mut batches = Vec::new();
         for segment in segments {
-            let batches = segment.read(files, offset, max_bytes)?;
+            batches = segment.read(files, offset, max_bytes, end)?;
             if !batches.is_empty() {
-                return Ok(Self::answer(&self.state.lock(), batches));
+                break;
             }
         }
-        // The offset lies in a gap that a repair left behind the last segment.
         let state = self.state.lock();
-        let batches = recent(&state, offset, max_bytes);
-        Ok(Self::answer(&state, batches))
+        if offset < state.log_start {
+            // Deleted meanwhile, and with it what was known of aborted transactions.
+            return Err(Self::out_of_range(&state, offset));
+        }
+        if batches.is_empty() {
+            // The offset lies in a gap that a repair left behind the last segment.
+            batches = recent(&state, offset, max_bytes, end);
+        }
+        Ok(Self::answer(&state, offset, batches, isolation))
     }
 
     /// The first record whose time satisfies `wanted`, which must hold for all larger times once it holds for one.
@@ -299,12 +357,13 @@ impl Live {
     }
 }
 
-fn recent(state: &State, offset: i64, max_bytes: usize) -> Vec<Bytes> {
+fn recent(state: &State, offset: i64, max_bytes: usize, end: i64) -> Vec<Bytes> {
     let from = state.recent.partition_point(|recent| recent.last < offset);
     let mut bytes = 0;
     let mut batches = Vec::new();
     for recent in state.recent.range(from..) {
-        if bytes > 0 && bytes + recent.bytes.len() > max_bytes {
+        let enough = bytes > 0 && bytes + recent.bytes.len() > max_bytes;
+        if enough || recent.last >= end {
             break;
         }
         bytes += recent.bytes.len();

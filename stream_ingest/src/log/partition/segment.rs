@@ -142,8 +142,15 @@ impl Segment {
         }
     }
 
-    /// Whole batches from the one that has `offset` or the first one after it; none if there is none.
-    pub fn read(&self, files: &Files, offset: i64, max_bytes: usize) -> Result<Vec<Bytes>> {
+    /// Whole batches from the one that has `offset` or the first one after it, as far as they are before `end`; none if
+    /// there is none.
+    pub fn read(
+        &self,
+        files: &Files,
+        offset: i64,
+        max_bytes: usize,
+        end: i64,
+    ) -> Result<Vec<Bytes>> {
         let (extent, from) = self.look_up(files, |index| index.of_offset(offset))?;
         let mut walk = Walk::new(self, files, from, extent)?;
         walk.want = max_bytes.clamp(LOOK, CHUNK);
@@ -167,6 +174,10 @@ impl Segment {
                     break;
                 }
                 return Err(self.damaged(at, "the CRC-32C of a batch is another"));
+            }
+            // Only now is it known that the head says what was written.
+            if head.last_offset() >= end {
+                break;
             }
             taken += head.bytes;
             batches.push(batch);

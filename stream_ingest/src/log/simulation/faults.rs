@@ -1,6 +1,7 @@
 //! Full disks, and disks that fail.
 
-use super::world::{Model, Op, World, options};
+use super::model::Model;
+use super::world::{Op, World, options};
 use crate::log::disk::simulated::{Draw, Fault};
 use crate::log::{Acks, Error, Options};
 

@@ -4,9 +4,11 @@
 //! frame, and no earlier one than the last that was durable, which is the last that anybody was told of or could see.
 //! A model, which knows nothing of disks, says what the state is after every frame. That holds together everything at
 //! once: no acknowledged record is lost, offsets keep their values, a commit is there whole or not, group offsets do
-//! not go back, deleted topics do not come again.
+//! not go back, deleted topics do not come again. What readers of committed records see is held against a look at all
+//! records: nothing of an open or aborted transaction, and everything else before the first open one.
 
 mod crashes;
 mod faults;
+mod model;
 mod rot;
 mod world;

@@ -1,7 +1,8 @@
 //! Bits that flip, files that end too early and pages of zeros, in a log that was closed or was not: what is served is
 //! right, or it is refused with the file and the place named.
 
-use super::world::{Model, Op, World};
+use super::model::Model;
+use super::world::{Op, World};
 use crate::log::disk::simulated::Simulated;
 use crate::log::{Error, Log, check, repair};
 use rand::rngs::StdRng;
@@ -14,7 +15,13 @@ fn filled() -> World {
     let ops = [
         Op::AppendLarge(0),
         Op::AppendLarge(1),
+        Op::Within(0),
+        Op::Within(1),
+        Op::Abort,
         Op::CommitBatch,
+        Op::Within(0),
+        Op::OffsetsWithin,
+        Op::Commit,
         Op::Round,
         Op::CreateTopic,
         Op::AppendInOrder,
@@ -30,6 +37,7 @@ fn filled() -> World {
         Op::Round,
         Op::Append(0),
         Op::AppendLarge(0),
+        Op::Within(1),
         Op::Append(1),
         Op::Round,
     ];
@@ -67,7 +75,7 @@ fn open(world: &World, disk: &Simulated, model: &Model) -> Outcome {
         Err(error) => panic!("{error}"),
     };
     let mut refused = Vec::new();
-    let found = Model::as_far_as(&log, model, &mut refused);
+    let found = Model::as_far_as(&log, model, true, &mut refused);
     match refused.is_empty() {
         true => {
             assert_eq!(&found, model);
@@ -93,7 +101,7 @@ fn repaired(world: &World, disk: &Simulated, model: &Model) -> usize {
     let (log, mut committer, _) =
         Log::open_stepped(Arc::new(disk.clone()), world.options.clone()).unwrap();
     let mut refused = Vec::new();
-    Model::as_far_as(&log, model, &mut refused);
+    Model::as_far_as(&log, model, false, &mut refused);
     assert!(refused.is_empty(), "{refused:?}");
     for topic in log.topics() {
         let batch = crate::log::testing::batch(&[b"after"], None, 9);
@@ -264,7 +272,7 @@ fn flipped_bytes_of_the_write_ahead_log_are_told() {
                 Ok((log, _, _)) => log,
             };
             let mut refused = Vec::new();
-            let found = Model::as_far_as(&log, &whole, &mut refused);
+            let found = Model::as_far_as(&log, &whole, true, &mut refused);
             if refused.is_empty() && found != whole {
                 // A frame of the last round: it and those behind it were dropped.
                 assert!(log.durable_lsn() >= world.before_last_round, "{path} {at}");

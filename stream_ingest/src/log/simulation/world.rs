@@ -1,16 +1,17 @@
 //! A log on a simulated disk, driven step by step, beside a model of what it should be.
 
+use super::model::{GROUP, ID, Model, Records, Standing};
 use crate::log::committer::Committer;
 use crate::log::disk::simulated::Simulated;
 use crate::log::error::{Error, Result};
 use crate::log::handle::Log;
 use crate::log::keeper::Keeper;
-use crate::log::testing::{By, batch};
-use crate::log::types::{Acks, Committed, Isolation, Offsets, Options, Output, Place};
+use crate::log::sequencer::Part;
+use crate::log::testing::{By, batch, transactional};
+use crate::log::types::{Acks, Committed, End, Offsets, Options, Output, Producer, Stage};
 use bytes::Bytes;
 use rand::Rng;
 use rand::rngs::StdRng;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -34,6 +35,18 @@ pub(super) enum Op {
     DeleteRecords,
     CreateTopic,
     DeleteTopic,
+    /// A new instance takes over the transactional id.
+    Begin,
+    /// Appends to a partition of `t`, within a transaction.
+    Within(u32),
+    /// Appends to the newest other topic, within a transaction.
+    WithinMore,
+    /// Commits offsets, within a transaction.
+    OffsetsWithin,
+    Commit,
+    Abort,
+    /// The transaction was open for too long.
+    TimeOut,
     /// One round of the write-ahead log.
     Round,
     /// Lays the next round down.
@@ -42,7 +55,7 @@ pub(super) enum Op {
 }
 
 impl Op {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 20] = [
         Self::Append(0),
         Self::AppendLarge(1),
         Self::AppendInOrder,
@@ -52,124 +65,26 @@ impl Op {
         Self::DeleteRecords,
         Self::CreateTopic,
         Self::DeleteTopic,
+        Self::Begin,
+        Self::Within(0),
+        Self::Within(1),
+        Self::WithinMore,
+        Self::OffsetsWithin,
+        Self::Commit,
+        Self::Abort,
+        Self::TimeOut,
         Self::Round,
         Self::Lay,
         Self::Checkpoint,
     ];
 
     pub fn draw(random: &mut StdRng) -> Self {
-        match random.random_range(0..20) {
-            at @ 0..12 => Self::ALL[at],
-            12..16 => Self::Round,
-            16..19 => Self::Lay,
+        match random.random_range(0..32) {
+            at @ 0..20 => Self::ALL[at],
+            20..26 => Self::Round,
+            26..30 => Self::Lay,
             _ => Self::Append(random.random_range(0..2)),
         }
-    }
-}
-
-/// What is known of a log from outside.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Model {
-    topics: BTreeMap<String, Vec<Records>>,
-    groups: BTreeMap<String, BTreeMap<Place, i64>>,
-}
-
-/// A partition: its first offset, and batches by offset, without what the log writes into them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Records {
-    start: i64,
-    next: i64,
-    batches: Vec<(i64, i64, Bytes)>,
-}
-
-impl Model {
-    fn append(&mut self, topic: &str, partition: u32, batch: &Bytes) {
-        let records = &mut self.topics.get_mut(topic).unwrap()[partition as usize];
-        let count = i64::from(i32::from_be_bytes(batch[57..61].try_into().unwrap()));
-        let (base, next) = (records.next, records.next + count);
-        records.batches.push((base, next, batch.slice(21..)));
-        records.next = next;
-    }
-
-    /// What a damaged log shows, which must be what this has or is an error; what is missing is told by errors.
-    pub fn as_far_as(log: &Log, whole: &Self, refused: &mut Vec<Error>) -> Self {
-        let mut found = Self::default();
-        for topic in log.topics() {
-            let Some(known) = whole.topics.get(&topic.name) else {
-                // Its deletion was lost.
-                found.topics.insert(topic.name, Vec::new());
-                continue;
-            };
-            let mut partitions = Vec::new();
-            for (partition, known) in (0..topic.partitions).zip(known) {
-                match Records::of(log, &topic.name, partition) {
-                    Ok(records) => {
-                        for batch in &records.batches {
-                            assert!(known.batches.contains(batch), "{} {partition}", topic.name);
-                        }
-                        partitions.push(records);
-                    }
-                    Err(error) => refused.push(error),
-                }
-            }
-            found.topics.insert(topic.name, partitions);
-        }
-        found.groups = Self::groups_of(log);
-        for (group, offsets) in &found.groups {
-            for (place, offset) in offsets {
-                assert!(whole.groups[group][place] >= *offset, "{group}");
-            }
-        }
-        found
-    }
-
-    /// What a log shows.
-    pub fn of(log: &Log) -> Result<Self> {
-        let mut model = Self::default();
-        for topic in log.topics() {
-            let mut partitions = Vec::new();
-            for partition in 0..topic.partitions {
-                partitions.push(Records::of(log, &topic.name, partition)?);
-            }
-            model.topics.insert(topic.name, partitions);
-        }
-        model.groups = Self::groups_of(log);
-        Ok(model)
-    }
-
-    fn groups_of(log: &Log) -> BTreeMap<String, BTreeMap<Place, i64>> {
-        let of = |group: String| {
-            let offsets = log.offsets_now(&group).into_iter();
-            let offsets = offsets.map(|(place, known)| (place, known.offset));
-            (group, offsets.collect())
-        };
-        log.groups().into_iter().map(of).collect()
-    }
-}
-
-impl Records {
-    fn of(log: &Log, topic: &str, partition: u32) -> Result<Self> {
-        let described = log.describe(topic, partition)?;
-        let mut records = Self {
-            start: described.log_start,
-            next: described.high_watermark,
-            batches: Vec::new(),
-        };
-        let mut offset = described.log_start;
-        while offset < described.high_watermark {
-            let read = log.read(topic, partition, offset, 1000, Isolation::ReadCommitted)?;
-            if read.batches.is_empty() {
-                // Nothing more is there after a repair.
-                break;
-            }
-            for batch in read.batches {
-                let base = i64::from_be_bytes(batch[..8].try_into().unwrap());
-                let count = i32::from_be_bytes(batch[57..61].try_into().unwrap());
-                offset = base + i64::from(count);
-                records.batches.push((base, offset, batch.slice(21..)));
-            }
-        }
-        Ok(records)
     }
 }
 
@@ -345,8 +260,43 @@ impl World {
                 let last = self.states.last().unwrap().topics.keys();
                 if let Some(name) = last.filter(|name| *name != "t").max().cloned() {
                     self.log.submit_delete(&name)?;
+                    self.frame(|model| model.remove(&name));
+                }
+            }
+            Op::Begin => self.begin()?,
+            Op::Within(partition) => self.append_within("t", partition)?,
+            Op::WithinMore => {
+                let last = self.states.last().unwrap().topics.keys();
+                let newest = last.filter(|name| *name != "t").max();
+                if let Some(name) = newest.cloned() {
+                    self.append_within(&name, 0)?;
+                }
+            }
+            Op::OffsetsWithin => {
+                let producer = self.producer()?;
+                let offsets = self.offsets();
+                let part = Part {
+                    id: ID,
+                    joins: true,
+                };
+                self.log
+                    .submit_pending(part, producer, GROUP, offsets.clone(), || true)?;
+                self.frame(|model| {
+                    let standing = model.transaction.as_mut().unwrap();
+                    standing.stage = Stage::Ongoing;
+                    for (place, committed) in &offsets {
+                        standing.offsets.insert(place.clone(), committed.offset);
+                    }
+                });
+            }
+            Op::Commit => self.end(End::Commit)?,
+            Op::Abort => self.end(End::Abort)?,
+            Op::TimeOut => {
+                if self.log.submit_time_out(i64::MAX) {
                     self.frame(|model| {
-                        model.topics.remove(&name);
+                        let producer = model.transaction.as_ref().unwrap().producer;
+                        let next = after(producer);
+                        model.end(End::Abort, next.epoch, next, Stage::Aborted);
                     });
                 }
             }
@@ -375,6 +325,88 @@ impl World {
             .log
             .submit(topic, partition, batch.clone(), Acks::Durable)?;
         self.frame(|model| model.append(topic, partition, &batch));
+        Ok(())
+    }
+
+    fn standing(&self) -> Option<&Standing> {
+        self.states.last().unwrap().transaction.as_ref()
+    }
+
+    /// The transactional id's producer; there is one from now on.
+    fn producer(&mut self) -> Result<Producer> {
+        if self.standing().is_none() {
+            self.begin()?;
+        }
+        Ok(self.standing().unwrap().producer)
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        let before = self.standing().map(|standing| standing.producer);
+        let (producer, lsn) = self.log.submit_begin(ID, Duration::from_secs(60), None)?;
+        if let Some(before) = before {
+            assert_eq!(producer, after(before));
+        }
+        // Ids may have been set aside first.
+        while self.first + (self.states.len() as u64) < lsn {
+            self.frame(|_| {});
+        }
+        self.frame(|model| {
+            model.end(End::Abort, producer.epoch, producer, Stage::Empty);
+            model.transaction = Some(Standing::new(producer));
+        });
+        Ok(())
+    }
+
+    fn append_within(&mut self, topic: &str, partition: u32) -> Result<()> {
+        let producer = self.producer()?;
+        let place = (topic.to_owned(), partition);
+        let standing = self.standing().unwrap();
+        let sequence = standing.sequences.get(&place).copied().unwrap_or(0);
+        let joins = self.serial.is_multiple_of(2) && !standing.places.contains(&place);
+        if !joins && !standing.places.contains(&place) {
+            let places = std::slice::from_ref(&place);
+            self.log.submit_join(ID, producer, places, None)?;
+            self.frame(|model| {
+                let standing = model.transaction.as_mut().unwrap();
+                standing.stage = Stage::Ongoing;
+                standing.places.insert(place.clone());
+            });
+        }
+        let (a, b) = (self.value(10), self.value(300));
+        let by = By(producer.id, producer.epoch, sequence);
+        let batch = transactional(&[&a, &b], by, 5);
+        let pending =
+            self.log
+                .submit_in(ID, joins, topic, partition, batch.clone(), Acks::Durable)?;
+        let base = pending.base_offset();
+        self.frame(|model| {
+            model.append(topic, partition, &batch);
+            let standing = model.transaction.as_mut().unwrap();
+            standing.stage = Stage::Ongoing;
+            standing.places.insert(place.clone());
+            standing.written.entry(place.clone()).or_insert(base);
+            standing.sequences.insert(place.clone(), sequence + 2);
+        });
+        Ok(())
+    }
+
+    fn end(&mut self, end: End) -> Result<()> {
+        self.serial += 1;
+        let bumps = self.serial.is_multiple_of(2);
+        let Some(standing) = self.standing() else {
+            return Ok(());
+        };
+        if standing.stage != Stage::Ongoing {
+            return Ok(());
+        }
+        let producer = standing.producer;
+        let (next, _) = self.log.submit_end(ID, producer, end, bumps)?;
+        assert_eq!(next, if bumps { after(producer) } else { producer });
+        let stage = match end {
+            End::Commit => Stage::Committed,
+            End::Abort => Stage::Aborted,
+        };
+        self.frame(|model| model.end(end, next.epoch, next, stage));
         Ok(())
     }
 
@@ -422,6 +454,25 @@ impl World {
         Ok(())
     }
 
+    /// What was in an open transaction before a crash can be committed after it.
+    fn commit_after(&self, left: &Simulated) -> Result<()> {
+        let (log, mut committer, _) =
+            Log::open_stepped(Arc::new(left.clone()), self.options.clone())?;
+        let mut model = Model::of(&log)?;
+        let Some(standing) = model.transaction.clone() else {
+            return Ok(());
+        };
+        if standing.stage == Stage::Ongoing {
+            let producer = standing.producer;
+            let (next, _) = log.submit_end(ID, producer, End::Commit, true)?;
+            committer.round();
+            log.check()?;
+            model.end(End::Commit, next.epoch, next, Stage::Committed);
+            assert_eq!(Model::of(&log)?, model);
+        }
+        Ok(())
+    }
+
     /// Opens a log on a full disk: everything can be read, nothing appended.
     pub fn recover_full(&self, left: &Simulated) {
         let (log, _, _) = Log::open_stepped(Arc::new(left.clone()), self.options.clone()).unwrap();
@@ -434,6 +485,7 @@ impl World {
     pub fn go_on(&mut self, left: Simulated) -> Result<()> {
         // What is held against the model changes it: a batch may be sent again.
         self.recover(&left.copy())?;
+        self.commit_after(&left.copy())?;
         let (log, committer, keeper) =
             Log::open_stepped(Arc::new(left.clone()), self.options.clone())?;
         let at = (log.durable_lsn() - self.first) as usize;
@@ -447,11 +499,10 @@ impl World {
     }
 }
 
-impl Model {
-    fn commit(&mut self, group: &str, offsets: &Offsets) {
-        let kept = self.groups.entry(group.to_owned()).or_default();
-        for (place, committed) in offsets {
-            kept.insert(place.clone(), committed.offset);
-        }
+/// The producer with its next epoch.
+fn after(producer: Producer) -> Producer {
+    Producer {
+        epoch: producer.epoch + 1,
+        ..producer
     }
 }
