@@ -2,7 +2,9 @@
 
 use super::view::span;
 use super::{Dimension, Finish, Map, Planner, Slot, Source, Step, View, loops};
-use crate::graph::op::{After, Arithmetic, Conv, Function, Op, Pool, PoolKind, Resize, ResizeMode};
+use crate::graph::op::{
+    After, Arithmetic, Conv, Function, Op, Pool, PoolKind, Resize, ResizeMode, Window,
+};
 use crate::graph::shape::resize_target;
 use crate::graph::{Coordinates, Node, Result, Value};
 use crate::kernels::window::Axis;
@@ -108,11 +110,7 @@ impl Planner<'_> {
             .as_slice()
             .try_into()
             .map_err(|_| node.invalid("a map has four dimensions"))?;
-        let fit = |axis| {
-            window
-                .fit(axis, shape[axis + 1])
-                .ok_or_else(|| node.invalid("no room for a window"))
-        };
+        let fit = |axis| self.fit(node, &window, axis, shape[axis + 1]);
         let ((top, _, rows), (left, _, columns)) = (fit(0)?, fit(1)?);
         let before = [top, left];
         let made = [shape[0], rows, columns, conv.outputs()];
@@ -229,9 +227,7 @@ impl Planner<'_> {
         let mut axis = |axis: usize| -> Result<Axis> {
             let window = &pool.window;
             let length = input.shape[axis + 1];
-            let (before, after, outputs) = window
-                .fit(axis, length)
-                .ok_or_else(|| node.invalid("no room for a window"))?;
+            let (before, after, outputs) = self.fit(node, window, axis, length)?;
             let extent = (window.size[axis] - 1) * window.dilations[axis] + 1;
             surrounded |= before + after > 0;
             beyond |= (outputs - 1) * window.strides[axis] + extent > before + length + after;
@@ -269,33 +265,48 @@ impl Planner<'_> {
         let view = self.view(node.inputs[0])?;
         let view = self.nearest(view, 3)?;
         let input = self.map_of(node, &view)?;
-        let (factors, sizes) =
-            self.with_operands(node, |operands| resize_target(node, resize, operands))?;
+        let rows = match &self.strip {
+            Some(strip) => strip.sources.clone(),
+            None => self.sources(node, resize, 0)?,
+        };
+        let columns = self.sources(node, resize, 1)?;
         let output = self.output(node.outputs[0], &[0, 1, 2, 3])?;
         let output = self.map_of(node, &output)?;
-        let sources = |axis: usize| -> Vec<Source> {
-            (0..sizes[axis])
-                .map(|at| {
-                    source(
-                        resize,
-                        at,
-                        input.shape[axis + 1],
-                        sizes[axis],
-                        factors[axis],
-                    )
-                })
-                .collect()
-        };
         let step = Step::Resize {
             nearest: resize.mode != ResizeMode::Linear,
-            rows: sources(0),
-            columns: sources(1),
+            rows,
+            columns,
             input,
             output,
         };
         let work = output.pixels() * output.shape[3];
         self.step_with(step, 4 * work, &[input, output]);
         Ok(())
+    }
+
+    /// Where the coordinates of a resized map come from, along an axis (0 down, 1 to the right).
+    pub(super) fn sources(&self, node: &Node, resize: &Resize, axis: usize) -> Result<Vec<Source>> {
+        let (factors, sizes) =
+            self.with_operands(node, |operands| resize_target(node, resize, operands))?;
+        let length = self.shape(node.inputs[0])[axis + 1];
+        let of = |at| source(resize, at, length, sizes[axis], factors[axis]);
+        Ok((0..sizes[axis]).map(of).collect())
+    }
+
+    /// `(before, after, outputs)` of a window along an axis of a map, or of the rows of it that are planned.
+    fn fit(
+        &self,
+        node: &Node,
+        window: &Window,
+        axis: usize,
+        length: usize,
+    ) -> Result<(usize, usize, usize)> {
+        if let (0, Some(strip)) = (axis, &self.strip) {
+            return Ok((strip.before, 0, strip.rows));
+        }
+        window
+            .fit(axis, length)
+            .ok_or_else(|| node.invalid("no room for a window"))
     }
 }
 
@@ -328,7 +339,10 @@ fn source(resize: &Resize, at: usize, input: usize, output: usize, factor: f64) 
     let low = (low.max(0.0) as usize).min(last);
     Source {
         low,
-        high: (low + 1).min(last),
+        high: match resize.mode {
+            ResizeMode::Linear => (low + 1).min(last),
+            _ => low,
+        },
         weight: (place - low as f64) as f32,
     }
 }

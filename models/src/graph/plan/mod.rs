@@ -2,19 +2,22 @@
 //!
 //! A value is a strided view of a buffer. Operations that only look at a tensor in another way (transposes,
 //! slices, splits, expansions, most reshapes) make no step. What a concatenation joins is written into its place where the
-//! producer can. Buffers whose lives do not overlap share memory.
+//! producer can. Buffers whose lives do not overlap share memory, and chains of local operations whose maps between are
+//! large run by bands of rows (`bands.rs`).
 
 use super::evaluate::Budget;
 use super::op::{Arithmetic, Function, Op};
 use super::shape::{Operands, axis_of, infer, order_of, pads, parts, slices};
 use super::tensor::{Tensor, count, row_major};
 use super::{Error, Graph, Limits, Node, Result, Value};
+use bands::Strip;
 use maps::residual_of;
 use place::{Buffer, LINE, place};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use view::wide;
 
+mod bands;
 mod maps;
 mod place;
 pub(crate) mod sample;
@@ -23,6 +26,7 @@ mod step;
 mod sums;
 mod view;
 
+pub(crate) use bands::Bands;
 pub(crate) use step::{Base, Dimension, Finish, Map, Plan, Planned, Slot, Source, Step};
 pub(crate) use view::{View, loops};
 
@@ -30,6 +34,8 @@ pub(crate) use view::{View, loops};
 const DEPTH: usize = 8;
 /// Work (in rough elements touched) below which one member does a step alone.
 const SMALL: usize = 6_000;
+/// Elements of a workspace from which on bands are tried.
+const LARGE: usize = 1 << 22;
 
 /// What makes the plan, and its parts so far.
 pub(crate) struct Planner<'a> {
@@ -43,6 +49,8 @@ pub(crate) struct Planner<'a> {
     steps: Vec<Planned>,
     scratch: usize,
     node: usize,
+    /// The rows of its result that are planned, where it is not the whole.
+    strip: Option<Strip>,
 }
 
 /// Where a value lies in a concatenation.
@@ -53,22 +61,66 @@ struct Target {
     start: usize,
 }
 
-/// Plans a run with inputs of these shapes.
-pub(crate) fn plan(graph: &Graph, limits: Limits, inputs: &[&[usize]]) -> Result<Plan> {
-    let mut planner = Planner::measured(graph, limits, inputs)?;
+/// What a run begins with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Start<'a> {
+    pub(crate) limits: Limits,
+    /// The shapes of the inputs.
+    pub(crate) shapes: &'a [&'a [usize]],
+    /// Whether inputs lie in the workspace, where what comes later may overwrite them.
+    pub(crate) inside: bool,
+}
+
+/// Plans a run: by bands where that makes the workspace of a large run smaller by a quarter.
+pub(crate) fn plan(graph: &Graph, start: Start<'_>) -> Result<Plan> {
+    let whole = plan_with(graph, start, None);
+    let is_large = match &whole {
+        Ok(plan) => plan.arena >= LARGE,
+        Err(Error::TooLarge { .. }) => true,
+        Err(_) => false,
+    };
+    if !is_large {
+        return whole;
+    }
+    match (whole, plan_with(graph, start, Some(Bands::default()))) {
+        (Ok(whole), Ok(banded)) if banded.arena > whole.arena / 4 * 3 => Ok(whole),
+        (_, Ok(banded)) => Ok(banded),
+        (whole, Err(_)) => whole,
+    }
+}
+
+/// Plans a run, by bands or not.
+pub(crate) fn plan_with(graph: &Graph, start: Start<'_>, bands: Option<Bands>) -> Result<Plan> {
+    let mut planner = Planner::measured(graph, start.limits, start.shapes)?;
     planner.aim()?;
     for (number, (_, value)) in graph.inputs.iter().enumerate() {
-        let shape = inputs[number];
-        let view = planner.whole(shape, Some(Base::Input(number)))?;
+        let base = (!start.inside).then_some(Base::Input(number));
+        let view = planner.whole(start.shapes[number], base)?;
+        planner.buffers[view.buffer].first = 0;
         planner.views[value.0] = Some(view);
     }
+    let (chains, members) = match bands {
+        Some(bands) => planner.chains(bands),
+        None => Default::default(),
+    };
+    let is_member = |index: usize| members.get(index).is_some_and(|&member| member);
+    // What concatenations in chains join goes there by bands.
+    let nodes = graph.nodes.iter().enumerate();
+    let banded = nodes.filter(|&(index, _)| is_member(index));
+    let banded: HashSet<Value> = banded.map(|(_, node)| node.outputs[0]).collect();
+    let targets = &mut planner.targets;
+    targets.retain(|_, target| !banded.contains(&target.whole));
     for (index, node) in graph.nodes.iter().enumerate() {
         planner.node = index;
         let is_known = |value: &Value| planner.known[value.0].is_some();
         if node.outputs.iter().all(is_known) {
             continue;
         }
-        planner.plan_node(node)?;
+        match chains.get(&index) {
+            Some(chain) => planner.plan_chain(chain)?,
+            None if is_member(index) => {}
+            None => planner.plan_node(node)?,
+        }
     }
     planner.finish()
 }
@@ -88,6 +140,7 @@ impl<'a> Planner<'a> {
             steps: Vec::new(),
             scratch: 0,
             node: 0,
+            strip: None,
         };
         planner.measure(inputs)?;
         Ok(planner)
@@ -217,6 +270,9 @@ impl<'a> Planner<'a> {
     }
 
     fn output_at(&mut self, value: Value, order: &[usize], depth: usize) -> Result<View> {
+        if let (Some(_), Some(rows)) = (&self.strip, &self.views[value.0]) {
+            return Ok(rows.clone());
+        }
         let shape = self.shape(value).to_vec();
         if let Some(&target) = self.targets.get(&value)
             && depth < DEPTH
@@ -244,6 +300,27 @@ impl<'a> Planner<'a> {
         let view = self.ordered(&shape, order)?;
         self.views[value.0] = Some(view.clone());
         Ok(view)
+    }
+
+    /// Where the map that a node makes is to be written, its channels nearest.
+    fn map_output(&mut self, node: &Node) -> Result<View> {
+        let (value, order) = (node.outputs[0], [0, 1, 2, 3]);
+        // The kernel of a transposed convolution writes what is one run.
+        if self.strip.is_some() || !matches!(node.op, Op::Deconv(_)) {
+            return self.output(value, &order);
+        }
+        let shape = self.shape(value).to_vec();
+        let view = self.ordered(&shape, &order)?;
+        self.views[value.0] = Some(view.clone());
+        Ok(view)
+    }
+
+    /// The axes of what is made of `view`: as there, so that both are read in one direction, unless the layout is given.
+    fn order_like(&self, view: &View) -> Vec<usize> {
+        match &self.strip {
+            Some(_) => (0..view.shape.len()).collect(),
+            None => view.order(),
+        }
     }
 
     /// The view of a value that is read.
@@ -456,9 +533,7 @@ impl<'a> Planner<'a> {
                 let view = first(self)?;
                 let view = self.nearest(view, 3)?;
                 let input = self.map_of(node, &view)?;
-                let shape = self.shape(result).to_vec();
-                let view = self.ordered(&shape, &[0, 1, 2, 3])?;
-                self.views[result.0] = Some(view.clone());
+                let view = self.map_output(node)?;
                 let output = self.map_of(node, &view)?;
                 let finish = Finish {
                     first: deconv.after.first.clone(),
@@ -477,10 +552,10 @@ impl<'a> Planner<'a> {
             Op::Map(function) => {
                 let mut view = first(self)?;
                 let rank = view.shape.len();
-                let mut order = view.order();
+                let mut order = self.order_like(&view);
                 if matches!(function, Function::Prelu(_)) {
                     view = self.nearest(view, rank - 1)?;
-                    order = view.order();
+                    order = self.order_like(&view);
                     if order.last() != Some(&(rank - 1)) {
                         order.retain(|&axis| axis != rank - 1);
                         order.push(rank - 1);
@@ -720,7 +795,7 @@ impl<'a> Planner<'a> {
             &right
         };
         let order = if full.shape == shape {
-            full.order()
+            self.order_like(full)
         } else {
             (0..shape.len()).collect()
         };
@@ -796,6 +871,10 @@ impl<'a> Planner<'a> {
 
     /// Places the buffers and closes the plan.
     fn finish(mut self) -> Result<Plan> {
+        let input = match self.graph.inputs.first() {
+            Some(&(_, value)) => Some(self.view(value)?.slot()),
+            None => None,
+        };
         let mut outputs = Vec::new();
         for (_, value) in &self.graph.outputs {
             if self.shapes[value.0].is_none() {
@@ -823,6 +902,7 @@ impl<'a> Planner<'a> {
         }
         Ok(Plan {
             steps: self.steps,
+            input,
             buffers,
             arena,
             scratch: self.scratch.next_multiple_of(LINE),

@@ -300,10 +300,22 @@ pub(crate) struct Planned {
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) steps: Vec<Planned>,
+    /// Where the first input lies, if it lies in the workspace.
+    pub(crate) input: Option<Slot>,
     pub(crate) buffers: Vec<Base>,
     /// Elements of the workspace.
     pub(crate) arena: usize,
     /// Elements that every member needs for itself.
     pub(crate) scratch: usize,
     pub(crate) outputs: Vec<View>,
+}
+
+impl Plan {
+    /// The first input's place in the workspace; nothing where it lies elsewhere.
+    pub(crate) fn input<'a>(&self, arena: &'a mut [f32]) -> &'a mut [f32] {
+        match self.input.map(|slot| (slot, &self.buffers[slot.buffer])) {
+            Some((slot, Base::Arena(start))) => &mut arena[start + slot.offset..][..slot.span],
+            _ => &mut [],
+        }
+    }
 }
