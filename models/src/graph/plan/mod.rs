@@ -34,8 +34,9 @@ pub(crate) use view::{View, loops};
 const DEPTH: usize = 8;
 /// Work (in rough elements touched) below which one member does a step alone.
 const SMALL: usize = 6_000;
-/// Elements of a workspace from which on bands are tried.
-const LARGE: usize = 1 << 22;
+/// Elements of a workspace from which on bands are tried: 32 MB. Members of a team meet more often by bands, which is
+/// little beside the work of large maps only.
+const LARGE: usize = 1 << 23;
 
 /// What makes the plan, and its parts so far.
 pub(crate) struct Planner<'a> {
