@@ -1,13 +1,16 @@
-# Sourced by benches/graphs.sh and benches/images.sh: makes the virtual environment of their peers, once.
+# Sourced by benches/graphs.sh, benches/images.sh and benches/detectors.sh: makes the virtual environment of their peers,
+# once; $peers names it and its list in benches/peers, if it is not `vision`.
 # Afterwards $python runs in it and `bench NAME` prints the path of a built benchmark.
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/escala"
-python="$cache/vision-venv/bin/python"
-want="$(sha256sum <"$here/peers/vision.txt")"
-if [ "$(cat "$cache/vision-venv/.ready" 2>/dev/null || true)" != "$want" ]; then
-    echo "preparing $cache/vision-venv (once)" >&2
-    [ -x "$python" ] || python3 -m venv "$cache/vision-venv"
-    "$python" -m pip install --quiet --disable-pip-version-check -r "$here/peers/vision.txt"
-    echo "$want" >"$cache/vision-venv/.ready"
+peers="${peers:-vision}"
+venv="$cache/$peers-venv"
+python="$venv/bin/python"
+want="$(sha256sum <"$here/peers/$peers.txt")"
+if [ "$(cat "$venv/.ready" 2>/dev/null || true)" != "$want" ]; then
+    echo "preparing $venv (once)" >&2
+    [ -x "$python" ] || python3 -m venv "$venv"
+    "$python" -m pip install --quiet --disable-pip-version-check -r "$here/peers/$peers.txt"
+    echo "$want" >"$venv/.ready"
 fi
 
 bench() {

@@ -103,7 +103,7 @@ def main() -> None:
         return escala.ask(network=name, threads=threads, repeats=REPEATS)
 
     print(f"onnxruntime {onnxruntime.__version__}, {threads} threads, medians of {options.rounds * REPEATS} runs, ms")
-    print(f"{'network':22} {'escala':>8} {'onnxruntime':>12} {'ratio':>6}   {'tfjs':>8} {'ratio':>6}   best")
+    print(f"{'network':30} {'escala':>8} {'onnxruntime':>12} {'ratio':>6}   {'tfjs':>8} {'ratio':>6}   best")
     slow = []
     for case in escala.ask(list=True):
         name = case["name"]
@@ -133,7 +133,7 @@ def main() -> None:
             slow.append(name)
         c = f"{statistics.median(others):8.2f} {a / statistics.median(others):6.2f}" if others else " " * 15
         best = f"{min(mine):.2f} {min(theirs):.2f}"
-        print(f"{name:22} {a:8.2f} {b:12.2f} {ratio:6.2f}   {c}   {best}", flush=True)
+        print(f"{name:30} {a:8.2f} {b:12.2f} {ratio:6.2f}   {c}   {best}", flush=True)
     if slow:
         print(f"more than 1.2 times ONNX Runtime's time: {', '.join(slow)}")
 

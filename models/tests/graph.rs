@@ -223,6 +223,47 @@ fn inputs_that_do_not_fit_are_refused() {
 }
 
 #[test]
+fn text_in_a_large_photograph_is_found_in_little_memory() {
+    let network = Network::compile(graph("pp-ocr-v6/det")).expect("network");
+    // As it is shown 4000 x 3000 pixels. All maps of the first layers together would take 250 MB.
+    let large = network.workspace(&[1, 3, 1504, 2016]).expect("a plan");
+    println!("{large} bytes");
+    assert!(large < 90_000_000, "{large} bytes");
+    assert!(matches!(
+        network.workspace(&[1, 4, 1504, 2016]),
+        Err(Error::Input(_))
+    ));
+}
+
+#[test]
+fn an_input_written_into_the_workspace_is_the_same() {
+    let (key, case) = golden("graphs_onnx.json")
+        .into_iter()
+        .find(|(key, _)| key.starts_with("pp-ocr-v6/det"))
+        .expect("the detector of text");
+    let (shape, data) = noise(&case);
+    let network = Network::compile(graph(&key)).expect("network");
+    let compute = Compute::cpu(2);
+    let name = case["input"].as_str().expect("a name");
+    let input = Input {
+        name,
+        shape: &shape,
+        data: &data,
+    };
+    let given = network.run(&compute, &[input]).expect("an answer");
+    for _ in 0..2 {
+        let fill = |to: &mut [f32]| to.copy_from_slice(&data);
+        let filled = network.run_filled(&compute, &shape, fill);
+        assert!(filled.expect("an answer") == given);
+    }
+    let fill = |_: &mut [f32]| unreachable!("there is no room for such an input");
+    assert!(matches!(
+        network.run_filled(&compute, &shape[1..], fill),
+        Err(Error::Input(_))
+    ));
+}
+
+#[test]
 fn a_run_over_the_limit_is_refused() {
     let limits = Limits {
         workspace: 10_000,

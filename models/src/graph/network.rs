@@ -3,7 +3,7 @@
 use super::execute::{Packed, Run};
 use super::op::Op;
 use super::optimise::optimise;
-use super::plan::{Base, Plan, plan};
+use super::plan::{Base, Plan, Start, plan};
 use super::tensor::{Tensor, count, each_offset, row_major};
 use super::{Declared, Error, Graph, Limits, Result};
 use crate::compute::Compute;
@@ -22,7 +22,7 @@ const KEPT_BYTES: u64 = 48 << 20;
 
 /// A graph ready to run on the CPU.
 pub struct Network {
-    graph: Graph,
+    pub(super) graph: Graph,
     packed: Vec<Packed>,
     limits: Limits,
     isa: Isa,
@@ -30,8 +30,12 @@ pub struct Network {
     workspaces: Mutex<Vec<Workspace>>,
 }
 
-/// A plan and the shapes of the inputs it is for.
-type Kept = (Vec<Vec<usize>>, Arc<Plan>);
+/// A plan and what it is for.
+struct Kept {
+    shapes: Vec<Vec<usize>>,
+    inside: bool,
+    plan: Arc<Plan>,
+}
 
 #[derive(Default)]
 struct Workspace {
@@ -164,6 +168,43 @@ impl Network {
         self.run_timed(compute, inputs, true)
     }
 
+    /// Runs a network with one input of this shape, which `fill` writes in row-major order. The input lies in the
+    /// memory of the run, which uses it for other things once the input has been read: what is large is better
+    /// written here than kept beside the run.
+    ///
+    /// # Errors
+    /// As [`Network::run`], and when the network has not one input.
+    pub fn run_filled(
+        &self,
+        compute: &Compute,
+        shape: &[usize],
+        fill: impl FnOnce(&mut [f32]),
+    ) -> Result<Vec<Output>> {
+        let plan = self.filled(shape)?;
+        let fill = |arena: &mut [f32]| fill(plan.input(arena));
+        self.run_plan(compute, &plan, &[], fill, false)
+            .map(|(outputs, _)| outputs)
+    }
+
+    /// Bytes in which [`Network::run_filled`] works for an input of this shape; each thread has some of its own beside.
+    ///
+    /// # Errors
+    /// As [`Network::run`].
+    pub fn workspace(&self, shape: &[usize]) -> Result<u64> {
+        let plan = self.filled(shape)?;
+        Ok((plan.arena * size_of::<f32>()) as u64)
+    }
+
+    /// The plan for one input of this shape, in the workspace.
+    fn filled(&self, shape: &[usize]) -> Result<Arc<Plan>> {
+        let [(declared, _)] = self.graph.inputs.as_slice() else {
+            let count = self.graph.inputs.len();
+            return Err(Error::Input(format!("1 given, {count} wanted")));
+        };
+        declared.check(shape)?;
+        self.plan(&[shape], true)
+    }
+
     fn run_timed(
         &self,
         compute: &Compute,
@@ -173,10 +214,23 @@ impl Network {
         let inputs = self.arrange(inputs)?;
         let shapes: Vec<&[usize]> = inputs.iter().map(|input| input.shape).collect();
         let data: Vec<&[f32]> = inputs.iter().map(|input| input.data).collect();
-        let plan = self.plan(&shapes)?;
+        let plan = self.plan(&shapes, false)?;
+        self.run_plan(compute, &plan, &data, |_| {}, timed)
+    }
+
+    /// Runs a plan with the inputs that do not lie in the workspace; `fill` is shown it before.
+    pub(super) fn run_plan(
+        &self,
+        compute: &Compute,
+        plan: &Plan,
+        data: &[&[f32]],
+        fill: impl FnOnce(&mut [f32]),
+        timed: bool,
+    ) -> Result<(Vec<Output>, Vec<NodeTime>)> {
         let members = compute.team.threads();
         let mut workspace = lock(&self.workspaces).pop().unwrap_or_default();
         workspace.arena.reserve_len(plan.arena);
+        fill(&mut workspace.arena);
         workspace
             .scratch
             .reserve_len(plan.scratch.saturating_mul(members));
@@ -190,10 +244,10 @@ impl Network {
         let times: Option<Vec<AtomicU64>> =
             timed.then(|| plan.steps.iter().map(|_| AtomicU64::new(0)).collect());
         let run = Run {
-            plan: &plan,
+            plan,
             graph: &self.graph,
             packed: &self.packed,
-            inputs: &data,
+            inputs: data,
             arena: SharedSlice::new(&mut workspace.arena),
             scratch: SharedSlice::new(&mut workspace.scratch),
             taken: &workspace.taken,
@@ -201,7 +255,7 @@ impl Network {
             isa: self.isa,
         };
         compute.team.run(|member| run.region(member));
-        let outputs = self.collect(&plan, &data, &workspace.arena)?;
+        let outputs = self.collect(plan, data, &workspace.arena)?;
         if workspace.arena.bytes() + workspace.scratch.bytes() <= KEPT_BYTES {
             let mut kept = lock(&self.workspaces);
             if kept.len() < KEPT_WORKSPACES {
@@ -239,18 +293,7 @@ impl Network {
                     .iter()
                     .find(|input| input.name == declared.name)
                     .ok_or_else(|| Error::Input(format!("`{}` is missing", declared.name)))?;
-                let fits = input.shape.len() == declared.shape.len()
-                    && input
-                        .shape
-                        .iter()
-                        .zip(&declared.shape)
-                        .all(|(&size, wanted)| wanted.is_none_or(|wanted| wanted == size));
-                if !fits {
-                    return Err(Error::Input(format!(
-                        "`{}` has shape {:?}, not {:?}",
-                        declared.name, input.shape, declared.shape
-                    )));
-                }
+                declared.check(input.shape)?;
                 if count(input.shape) != Some(input.data.len()) {
                     return Err(Error::Input(format!(
                         "`{}` has {} elements in shape {:?}",
@@ -265,24 +308,34 @@ impl Network {
     }
 
     /// The plan for inputs of these shapes.
-    fn plan(&self, shapes: &[&[usize]]) -> Result<Arc<Plan>> {
-        let same = |key: &[Vec<usize>]| key.iter().zip(shapes).all(|(a, b)| a == b);
+    fn plan(&self, shapes: &[&[usize]], inside: bool) -> Result<Arc<Plan>> {
+        let same = |kept: &Kept| {
+            kept.inside == inside && kept.shapes.iter().zip(shapes).all(|(a, b)| a == b)
+        };
         {
             let mut plans = lock(&self.plans);
-            if let Some(at) = plans.iter().position(|(key, _)| same(key)) {
+            if let Some(at) = plans.iter().position(same) {
                 let entry = plans.remove(at);
-                let found = entry.1.clone();
+                let found = entry.plan.clone();
                 plans.push(entry);
                 return Ok(found);
             }
         }
-        let made = Arc::new(plan(&self.graph, self.limits, shapes)?);
-        let key = shapes.iter().map(|shape| shape.to_vec()).collect();
+        let start = Start {
+            limits: self.limits,
+            shapes,
+            inside,
+        };
+        let made = Arc::new(plan(&self.graph, start)?);
         let mut plans = lock(&self.plans);
         if plans.len() >= KEPT_PLANS {
             plans.remove(0);
         }
-        plans.push((key, made.clone()));
+        plans.push(Kept {
+            shapes: shapes.iter().map(|shape| shape.to_vec()).collect(),
+            inside,
+            plan: made.clone(),
+        });
         Ok(made)
     }
 
@@ -323,6 +376,24 @@ impl Network {
                 })
             })
             .collect()
+    }
+}
+
+impl Declared {
+    /// Whether an input may have this shape.
+    fn check(&self, shape: &[usize]) -> Result<()> {
+        let fits = shape.len() == self.shape.len()
+            && shape
+                .iter()
+                .zip(&self.shape)
+                .all(|(&size, wanted)| wanted.is_none_or(|wanted| wanted == size));
+        if fits {
+            return Ok(());
+        }
+        Err(Error::Input(format!(
+            "`{}` has shape {shape:?}, not {:?}",
+            self.name, self.shape
+        )))
     }
 }
 

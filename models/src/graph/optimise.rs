@@ -2,11 +2,12 @@
 //!
 //! In this order: what only constants decide is computed; transposes sink below the operations that do not mind
 //! them until they meet their inverse; spelled-out functions (GELU by `Erf`, swish, hard swish) become one; pads
-//! become the padding of the window that follows; and convolutions and products take up the batch
-//! normalisation, bias, functions and sums that follow them. Nothing here needs the sizes of maps.
+//! become the padding of the window that follows; convolutions and products take up the batch
+//! normalisation, bias, functions and sums that follow them; and means go before the products whose they are. Nothing
+//! here needs the sizes of maps.
 
 use super::evaluate::Budget;
-use super::op::{Arithmetic, Function, Linear, Op, Padding, PoolKind};
+use super::op::{Arithmetic, Conv, Function, Linear, Op, Padding, PoolKind, Reduction};
 use super::shape::{Operands, infer, order_of};
 use super::tensor::Tensor;
 use super::{Graph, Limits, Node, Result, Value};
@@ -24,6 +25,7 @@ pub(crate) fn optimise(mut graph: Graph, limits: Limits) -> Result<Graph> {
     remove_unused(&mut graph);
     absorb_pads(&mut graph);
     absorb_followers(&mut graph);
+    mean_before_products(&mut graph);
     remove_unused(&mut graph);
     Ok(graph)
 }
@@ -613,6 +615,55 @@ fn absorb_pads(graph: &mut Graph) {
             Op::Pool(pool) => pool.window.padding = padding,
             _ => {}
         }
+    }
+}
+
+/// The mean over a map of a product of every pixel's channels is the product of the map's mean. That is less to
+/// compute, and the map of products need not wait for its mean.
+fn mean_before_products(graph: &mut Graph) {
+    let maker = makers(graph);
+    let product = |value: &Value| -> Option<(Conv, Value)> {
+        let node = &graph.nodes[*maker.get(value)?];
+        let (Op::Conv(conv), &[x]) = (&node.op, node.inputs.as_slice()) else {
+            return None;
+        };
+        let is_product = conv.window.size == [1, 1]
+            && conv.window.strides == [1, 1]
+            && match conv.window.padding {
+                Padding::Explicit(amounts) => amounts == [0; 4],
+                Padding::Same | Padding::SameLower => true,
+            }
+            && conv.groups == 1
+            && conv.after.is_nothing();
+        (is_product && conv.inputs() <= conv.outputs()).then(|| (conv.clone(), x))
+    };
+    let mut found = Vec::new();
+    for (index, node) in graph.nodes.iter().enumerate() {
+        let (Op::Reduce(reduce), [value]) = (&node.op, node.inputs.as_slice()) else {
+            continue;
+        };
+        let over = |axis: isize| reduce.axes.iter().any(|&a| a == axis || a == axis - 4);
+        let is_mean = reduce.kind == Reduction::Mean
+            && reduce.keep
+            && reduce.axes.len() == 2
+            && over(1)
+            && over(2);
+        if is_mean && let Some((conv, x)) = product(value) {
+            found.push((index, conv, x));
+        }
+    }
+    for (index, conv, x) in found.into_iter().rev() {
+        let mean = graph.value();
+        let node = &mut graph.nodes[index];
+        node.inputs = vec![x];
+        let outputs = std::mem::replace(&mut node.outputs, vec![mean]);
+        let product = Node {
+            name: node.name.clone(),
+            op: Op::Conv(conv),
+            inputs: vec![mean],
+            outputs,
+        };
+        graph.nodes.insert(index + 1, product);
     }
 }
 

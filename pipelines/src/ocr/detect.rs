@@ -4,10 +4,11 @@
 //! touch make a region; its smallest rectangle, grown again to the line's full height, is a line.
 
 use super::rectangle::{area, ordered, perimeter, sides, smallest};
-use super::{Prepared, Quad, STEP, broken, planes, resize};
+use super::{Prepared, Quad, STEP, broken, fill_planes, resize};
 use crate::error::Result;
 use crate::vision::Point;
 use image::RgbImage;
+use std::borrow::Cow;
 
 /// A shorter side below this is scaled up to it.
 const SHORTEST: u32 = 736;
@@ -27,8 +28,8 @@ const SAME_ROW: f32 = 10.0;
 /// What the network sees of an image.
 #[derive(Debug)]
 pub struct Input {
-    /// Planes of blue, green and red, −1 to 1.
-    pub planes: Vec<f32>,
+    /// The image in the size in which it is seen, if that is another.
+    resized: Option<RgbImage>,
     /// Columns.
     pub width: u32,
     /// Rows.
@@ -45,10 +46,21 @@ pub fn input(image: &RgbImage) -> Input {
         ((side as f32 / STEP as f32).round() as u32 * STEP).max(STEP)
     };
     let (width, height) = (to(width), to(height));
+    let resized = match resize(image, width, height) {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(resized) => Some(resized),
+    };
     Input {
-        planes: planes(&resize(image, width, height), width),
+        resized,
         width,
         height,
+    }
+}
+
+impl Input {
+    /// Writes the planes of blue, green and red, −1 to 1; `image` is the one it was made of.
+    pub fn fill(&self, image: &RgbImage, planes: &mut [f32]) {
+        fill_planes(self.resized.as_ref().unwrap_or(image), self.width, planes);
     }
 }
 
@@ -375,11 +387,15 @@ mod tests {
         for (from, to) in [
             ((640, 320), (1472, 736)),
             ((1000, 900), (992, 896)),
+            ((992, 896), (992, 896)),
             ((100, 100), (736, 736)),
         ] {
-            let input = input(&RgbImage::new(from.0, from.1));
+            let image = RgbImage::new(from.0, from.1);
+            let input = input(&image);
             assert_eq!((input.width, input.height), to);
-            assert_eq!(input.planes.len() as u32, 3 * to.0 * to.1);
+            let mut planes = vec![f32::NAN; 3 * to.0 as usize * to.1 as usize];
+            input.fill(&image, &mut planes);
+            assert!(planes.iter().all(|&value| value == -1.0));
         }
     }
 

@@ -121,10 +121,17 @@ fn resize(image: &RgbImage, width: u32, height: u32) -> Cow<'_, RgbImage> {
 
 /// Planes of blue, green and red, −1 to 1, `columns` wide: the image at the left, 0 beside it.
 fn planes(image: &RgbImage, columns: u32) -> Vec<f32> {
+    let columns = columns.max(image.width());
+    let mut planes = vec![0.0; 3 * image.height() as usize * columns as usize];
+    fill_planes(image, columns, &mut planes);
+    planes
+}
+
+/// Writes the image into planes as [`planes`] makes them; what is beside it stays.
+fn fill_planes(image: &RgbImage, columns: u32, planes: &mut [f32]) {
     let (width, height) = image.dimensions();
-    let (columns, rows) = (columns.max(width) as usize, height as usize);
+    let (columns, rows) = (columns as usize, height as usize);
     let values: [f32; 256] = std::array::from_fn(|value| (value as f32 / 255.0 - 0.5) / 0.5);
-    let mut planes = vec![0.0; 3 * rows * columns];
     let pixels = image.as_raw().as_chunks::<3>().0;
     for (channel, plane) in planes.chunks_exact_mut(rows * columns).enumerate() {
         let lines = plane.chunks_exact_mut(columns);
@@ -134,7 +141,6 @@ fn planes(image: &RgbImage, columns: u32) -> Vec<f32> {
             }
         }
     }
-    planes
 }
 
 fn broken(what: &str) -> Error {

@@ -116,16 +116,21 @@ struct Shown {
 }
 
 impl OcrPipeline {
-    fn find(&self, compute: &Compute, shown: &Shown) -> Result<OcrFound> {
+    fn find(&self, compute: &Compute, shown: Shown) -> Result<OcrFound> {
         let Shown {
             width,
             height,
             prepared,
             input,
         } = shown;
-        let shape = [1, 3, input.height as usize, input.width as usize];
-        let map = self.detector.run(compute, &shape, &input.planes)?;
-        let found = detect::lines(map.only()?, input.width, input.height, prepared)?;
+        let (columns, rows) = (input.width, input.height);
+        let shape = [1, 3, rows as usize, columns as usize];
+        let map = self.detector.run_filled(compute, &shape, |planes| {
+            input.fill(&prepared.image, planes);
+            drop(input);
+        })?;
+        let found = detect::lines(map.only()?, columns, rows, &prepared)?;
+        drop(map);
         let mut lines = Vec::new();
         for line in found.iter().take(LINES) {
             let Some(picture) = Picture::cut(&prepared.image, &line.quad) else {
@@ -144,8 +149,8 @@ impl OcrPipeline {
             }
         }
         Ok(OcrFound {
-            width: *width,
-            height: *height,
+            width,
+            height,
             lines,
         })
     }
@@ -212,7 +217,7 @@ impl Pipeline for OcrPipeline {
         });
         shown
             .into_iter()
-            .map(|shown| self.find(compute, &shown?))
+            .map(|shown| self.find(compute, shown?))
             .collect()
     }
 }

@@ -98,10 +98,6 @@ impl Network {
 
     /// Runs a network that reads one thing. Must not be called from inside a team's region.
     pub(crate) fn run(&self, compute: &Compute, shape: &[usize], data: &[f32]) -> Result<Answers> {
-        let failed = |source: graph::Error| {
-            Error::new(Kind::Internal, format!("the network {} failed", self.model))
-                .with_source(source)
-        };
         let name = self
             .compiled
             .inputs()
@@ -113,10 +109,27 @@ impl Network {
             shape,
             data,
         };
-        let outputs = self.compiled.run(compute, &[input]).map_err(failed)?;
+        self.answers(self.compiled.run(compute, &[input]))
+    }
+
+    /// As [`Network::run`]; `fill` writes what is read into the memory of the run.
+    pub(crate) fn run_filled(
+        &self,
+        compute: &Compute,
+        shape: &[usize],
+        fill: impl FnOnce(&mut [f32]),
+    ) -> Result<Answers> {
+        self.answers(self.compiled.run_filled(compute, shape, fill))
+    }
+
+    fn answers(&self, outputs: graph::Result<Vec<Output>>) -> Result<Answers> {
+        let failed = |source: graph::Error| {
+            Error::new(Kind::Internal, format!("the network {} failed", self.model))
+                .with_source(source)
+        };
         Ok(Answers {
             model: self.model.clone(),
-            outputs,
+            outputs: outputs.map_err(failed)?,
         })
     }
 

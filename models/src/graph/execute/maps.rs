@@ -1,0 +1,357 @@
+//! Convolutions and resized maps.
+
+use super::{Run, SHARES, Sums, activation};
+use crate::graph::op::Window;
+use crate::graph::plan::{Finish, Map, Source};
+use crate::kernels::PackedMatrix;
+use crate::kernels::elementwise;
+use crate::kernels::matmul::{Left, Right};
+use crate::team::Member;
+use std::ops::Range;
+
+/// Elements of a pointwise convolution's map that stay in cache while the weights go by.
+const CHUNK: usize = 32 * 1024;
+
+impl Run<'_> {
+    pub(super) fn pointwise(
+        &self,
+        member: Member<'_>,
+        index: usize,
+        matrix: &PackedMatrix,
+        input: &Map,
+        output: &Map,
+        finish: &Finish,
+    ) {
+        let (from, to) = (self.read(input.slot), self.write(output.slot));
+        let even = [Some(*input), Some(*output), finish.residual]
+            .into_iter()
+            .flatten()
+            .all(|map| map.is_even());
+        let [images, height, width, _] = output.shape;
+        // All pixels are one line, or every row of the map is.
+        let (lines, length) = if even {
+            (1, images * height * width)
+        } else {
+            (images * height, width)
+        };
+        let piece = |line: usize, pixels: Range<usize>, panels: Range<usize>| {
+            let (image, y) = if even {
+                (0, 0)
+            } else {
+                (line / height, line % height)
+            };
+            let place = |map: &Map| {
+                image * map.strides[0] + y * map.strides[1] + pixels.start * map.strides[2]
+            };
+            let left = Left::rows(from.wrapping_add(place(input)), input.strides[2]);
+            let sums = Sums {
+                out: to.wrapping_add(place(output)),
+                out_row: output.strides[2],
+                residual: self.residual(finish, image, y, pixels.start),
+                rows: pixels.len(),
+            };
+            self.product(matrix, left, sums, panels, finish);
+        };
+        let (k, n, panels) = (matrix.k(), matrix.n(), matrix.panels());
+        let members = member.count();
+        let pixels = lines * length;
+        // Weights that are larger than the map go by once, each member's own.
+        let few = members > 1 && pixels < 24 * members;
+        if panels >= members && (few || k * n > pixels * (k + n)) {
+            return self.pieces(member, index, panels, 1, |panels| {
+                for line in 0..lines {
+                    piece(line, 0..length, panels.clone());
+                }
+            });
+        }
+        let chunk = (CHUNK / (k + n)).clamp(24, 384);
+        let chunk = chunk
+            .min(pixels.div_ceil(members * SHARES))
+            .next_multiple_of(12);
+        if lines == 1 {
+            let count = length.div_ceil(chunk);
+            return self.tasks(member, index, count, |task| {
+                // Even pieces rather than a small last one.
+                let pixels = length * task / count..length * (task + 1) / count;
+                piece(0, pixels, 0..panels);
+            });
+        }
+        let rows = (chunk / length).max(1);
+        self.tasks(member, index, lines.div_ceil(rows), |task| {
+            for line in task * rows..lines.min((task + 1) * rows) {
+                piece(line, 0..length, 0..panels);
+            }
+        });
+    }
+
+    pub(super) fn conv(
+        &self,
+        member: Member<'_>,
+        index: usize,
+        conv: &Convolution<'_>,
+        most: usize,
+    ) {
+        let matrix = conv.matrix;
+        let [images, rows, columns, _] = conv.output.shape;
+        let lines = images * rows;
+        let members = member.count();
+        let panels = matrix.panels();
+        let pixels = lines * columns;
+        let map = pixels * (matrix.n() + conv.input.shape[3] * conv.window.strides[0]);
+        let by_panels = panels >= members && (matrix.k() * matrix.n() > map || lines < members);
+        let (shares, group) = if by_panels && members == 1 {
+            (1, rows)
+        } else if by_panels {
+            (panels.min(2 * members), rows)
+        } else {
+            (1, rows.div_ceil((members * SHARES).div_ceil(images)))
+        };
+        // At least enough pixels to be worth the weights going by.
+        let group = group.max(48usize.div_ceil(columns)).min(rows);
+        let group = if most == 0 { group } else { group.min(most) };
+        let groups = rows.div_ceil(group);
+        self.tasks(member, index, images * groups * shares, |task| {
+            let (place, share) = (task / shares, task % shares);
+            let (image, number) = (place / groups, place % groups);
+            let ys = rows * number / groups..rows * (number + 1) / groups;
+            let panels = panels * share / shares..panels * (share + 1) / shares;
+            let scratch = (most > 0).then(|| self.scratch(member));
+            self.conv_rows(conv, image, ys, panels, scratch);
+        });
+    }
+
+    /// Some rows of outputs and some panels of a convolution; `scratch` for its rows of inputs.
+    pub(super) fn conv_rows(
+        &self,
+        conv: &Convolution<'_>,
+        image: usize,
+        ys: Range<usize>,
+        panels: Range<usize>,
+        scratch: Option<*mut f32>,
+    ) {
+        let Convolution {
+            matrix,
+            window,
+            input,
+            output,
+            finish,
+            ..
+        } = *conv;
+        let channels = input.shape[3];
+        let columns = output.shape[2];
+        let [down, right] = window.strides;
+        let from = self.read(input.slot).wrapping_add(image * input.strides[0]);
+        let to = self.write(output.slot);
+        let (start, line) = match scratch {
+            Some(scratch) => {
+                let line = ((columns - 1) * right + window.size[1]) * channels;
+                let lines = (ys.len() - 1) * down + window.size[0];
+                // SAFETY: the planner made room for as many lines; this member's.
+                unsafe { surround(conv, from, ys.start * down, lines, scratch, line) };
+                (scratch.cast_const(), line)
+            }
+            None => (
+                from.wrapping_add(ys.start * down * input.strides[1]),
+                input.strides[1],
+            ),
+        };
+        let pixel = if scratch.is_some() {
+            channels
+        } else {
+            input.strides[2]
+        };
+        for panel in panels {
+            for y in ys.clone() {
+                let left = Left {
+                    start: start.wrapping_add((y - ys.start) * down * line),
+                    row: right * pixel,
+                    segments: window.size[0],
+                    segment: line,
+                };
+                let sums = Sums {
+                    out: to.wrapping_add(image * output.strides[0] + y * output.strides[1]),
+                    out_row: output.strides[2],
+                    residual: self.residual(finish, image, y, 0),
+                    rows: columns,
+                };
+                self.product(matrix, left, sums, panel..panel + 1, finish);
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn unfolded(
+        &self,
+        member: Member<'_>,
+        index: usize,
+        matrices: &[PackedMatrix],
+        window: &Window,
+        before: [usize; 2],
+        groups: usize,
+        input: &Map,
+        output: &Map,
+        finish: &Finish,
+    ) {
+        let [_, height, width, channels] = input.shape;
+        let depth = channels / groups;
+        let [_, rows, columns, outputs] = output.shape;
+        let own = outputs / groups;
+        let (from, to) = (self.read(input.slot), self.write(output.slot));
+        self.tasks(member, index, output.shape[0] * rows, |task| {
+            let (image, y) = (task / rows, task % rows);
+            let scratch = self.scratch(member);
+            let out = to.wrapping_add(image * output.strides[0] + y * output.strides[1]);
+            let from = from.wrapping_add(image * input.strides[0]);
+            for (group, matrix) in matrices.iter().enumerate() {
+                let mut at = scratch;
+                for x in 0..columns {
+                    for tap_y in 0..window.size[0] {
+                        let v = (y * window.strides[0] + tap_y * window.dilations[0])
+                            .checked_sub(before[0])
+                            .filter(|&v| v < height);
+                        for tap_x in 0..window.size[1] {
+                            let u = (x * window.strides[1] + tap_x * window.dilations[1])
+                                .checked_sub(before[1])
+                                .filter(|&u| u < width);
+                            // SAFETY: see the module; the planner made room for a row of unfolded windows.
+                            unsafe {
+                                match v.zip(u) {
+                                    Some((v, u)) => at.copy_from_nonoverlapping(
+                                        from.add(
+                                            v * input.strides[1]
+                                                + u * input.strides[2]
+                                                + group * depth,
+                                        ),
+                                        depth,
+                                    ),
+                                    None => at.write_bytes(0, depth),
+                                }
+                                at = at.add(depth);
+                            }
+                        }
+                    }
+                }
+                let right = Right {
+                    start: out.wrapping_add(group * own),
+                    row: output.strides[2],
+                    residual: None,
+                    activation: activation(&finish.first).unwrap_or_default(),
+                };
+                let left = Left::rows(scratch, matrix.k());
+                // SAFETY: see the module.
+                unsafe { matrix.multiply(left, columns, 0..matrix.panels(), right) };
+            }
+            let sums = Sums {
+                out,
+                out_row: output.strides[2],
+                residual: self.residual(finish, image, y, 0),
+                rows: columns,
+            };
+            self.finish(finish, sums, 0..outputs);
+        });
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn resize(
+        &self,
+        member: Member<'_>,
+        index: usize,
+        nearest: bool,
+        rows: &[Source],
+        columns: &[Source],
+        input: &Map,
+        output: &Map,
+    ) {
+        let channels = input.shape[3];
+        let (from, to) = (self.read(input.slot), self.write(output.slot));
+        let lines = output.shape[0] * output.shape[1];
+        self.pieces(member, index, lines, 1, |piece| {
+            for line in piece {
+                let (image, y) = (line / output.shape[1], line % output.shape[1]);
+                let from = from.wrapping_add(image * input.strides[0]);
+                let to = to.wrapping_add(image * output.strides[0] + y * output.strides[1]);
+                let row = rows[y];
+                let at = |v: usize, u: usize| {
+                    from.wrapping_add(v * input.strides[1] + u * input.strides[2])
+                };
+                for (x, column) in columns.iter().enumerate() {
+                    let out = to.wrapping_add(x * output.strides[2]);
+                    // SAFETY: see the module; sources are inside the input.
+                    unsafe {
+                        if nearest {
+                            out.copy_from_nonoverlapping(at(row.low, column.low), channels);
+                        } else {
+                            let corners = [
+                                at(row.low, column.low),
+                                at(row.low, column.high),
+                                at(row.high, column.low),
+                                at(row.high, column.high),
+                            ];
+                            let weights = [column.weight, row.weight];
+                            elementwise::blend(self.isa, out, corners, weights, channels);
+                        }
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// A convolution's step.
+#[derive(Clone, Copy)]
+pub(super) struct Convolution<'a> {
+    pub(super) matrix: &'a PackedMatrix,
+    pub(super) window: &'a Window,
+    pub(super) before: [usize; 2],
+    pub(super) input: &'a Map,
+    pub(super) output: &'a Map,
+    pub(super) finish: &'a Finish,
+}
+
+/// Copies `lines` rows of the map (the first is row `first` of the padded map) with what surrounds them.
+///
+/// # Safety
+/// `from` is the first value of the image, `to` has room for `lines` rows of `line` elements.
+unsafe fn surround(
+    conv: &Convolution<'_>,
+    from: *const f32,
+    first: usize,
+    lines: usize,
+    to: *mut f32,
+    line: usize,
+) {
+    let [_, height, width, channels] = conv.input.shape;
+    let [_, row, pixel, step] = conv.input.strides;
+    let left = (conv.before[1] * channels).min(line);
+    let inside = (width * channels).min(line - left);
+    for number in 0..lines {
+        let y = (first + number).checked_sub(conv.before[0]);
+        // SAFETY: the caller's promise; `inside` elements are whole pixels of the map's width.
+        unsafe {
+            let to = to.add(number * line);
+            let Some(y) = y.filter(|&y| y < height) else {
+                to.write_bytes(0, line);
+                continue;
+            };
+            let from = from.add(y * row);
+            to.write_bytes(0, left);
+            let to = to.add(left);
+            if step == 1 && pixel == channels {
+                to.copy_from_nonoverlapping(from, inside);
+            } else if step == 1 {
+                for x in 0..inside / channels {
+                    to.add(x * channels)
+                        .copy_from_nonoverlapping(from.add(x * pixel), channels);
+                }
+            } else {
+                for channel in 0..channels {
+                    let from = from.add(channel * step);
+                    for x in 0..inside / channels {
+                        *to.add(x * channels + channel) = *from.add(x * pixel);
+                    }
+                }
+            }
+            to.add(inside).write_bytes(0, line - left - inside);
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! The steps of a plan: kernel calls, and the buffers they touch.
+
+use super::View;
+use super::sample::{Deforming, Rows, Sampling};
+use super::select::{CumulativeSum, GatherElements, Scatter, Select, TopK};
+use crate::graph::Tensor;
+use crate::graph::op::{Arithmetic, Function, PoolKind, Reduction, Window};
+use crate::kernels::window::Axis;
+use std::sync::Arc;
+
+/// A part of a buffer: `span` elements from `offset` are touched.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot {
+    pub(crate) buffer: usize,
+    pub(crate) offset: usize,
+    pub(crate) span: usize,
+}
+
+/// A channels-last map: `[batch, height, width, channels]`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Map {
+    pub(crate) slot: Slot,
+    pub(crate) shape: [usize; 4],
+    pub(crate) strides: [usize; 4],
+}
+
+impl Map {
+    /// Whether all pixels are one row of pixels with even distances.
+    pub(crate) fn is_even(&self) -> bool {
+        let [batch, height, width, _] = self.shape;
+        let [image, row, pixel, _] = self.strides;
+        (height == 1 || row == width * pixel) && (batch == 1 || image == height * width * pixel)
+    }
+
+    pub(crate) fn pixels(&self) -> usize {
+        self.shape[0] * self.shape[1] * self.shape[2]
+    }
+}
+
+/// One dimension of a loop and the distances of its operands.
+#[derive(Clone, Debug)]
+pub(crate) struct Dimension {
+    pub(crate) size: usize,
+    pub(crate) strides: Vec<usize>,
+}
+
+/// What follows a sum.
+#[derive(Clone, Debug)]
+pub(crate) struct Finish {
+    pub(crate) first: Function,
+    pub(crate) residual: Option<Map>,
+    pub(crate) second: Function,
+}
+
+/// Where one coordinate of a resized map comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source {
+    pub(crate) low: usize,
+    pub(crate) high: usize,
+    /// How much of `high`.
+    pub(crate) weight: f32,
+}
+
+/// One kernel call. `loops` are from the outermost to the innermost dimension; the operands of their strides
+/// are the result and the inputs in order.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// A product over the channels of every pixel; the strides of `input` are those between the pixels used.
+    Pointwise {
+        input: Map,
+        output: Map,
+        finish: Finish,
+    },
+    Conv {
+        window: Window,
+        before: [usize; 2],
+        input: Map,
+        output: Map,
+        finish: Finish,
+        /// Rows of outputs that go together at most; 0 when the input is read where it lies.
+        rows: usize,
+    },
+    /// Any groups and dilations.
+    Unfolded {
+        window: Window,
+        before: [usize; 2],
+        groups: usize,
+        input: Map,
+        output: Map,
+        finish: Finish,
+    },
+    Depthwise {
+        down: Axis,
+        right: Axis,
+        input: Map,
+        output: Map,
+        finish: Finish,
+    },
+    Deconv {
+        size: [usize; 2],
+        input: Map,
+        output: Map,
+        finish: Finish,
+    },
+    Pool {
+        kind: PoolKind,
+        down: Axis,
+        right: Axis,
+        input: Map,
+        output: Map,
+    },
+    Resize {
+        nearest: bool,
+        rows: Vec<Source>,
+        columns: Vec<Source>,
+        input: Map,
+        output: Map,
+    },
+    Function {
+        function: Function,
+        loops: Vec<Dimension>,
+        output: Slot,
+        input: Slot,
+    },
+    Pair {
+        arithmetic: Arithmetic,
+        loops: Vec<Dimension>,
+        output: Slot,
+        inputs: [Slot; 2],
+    },
+    Copy {
+        loops: Vec<Dimension>,
+        output: Slot,
+        input: Slot,
+    },
+    Fill {
+        loops: Vec<Dimension>,
+        output: Slot,
+        value: f32,
+    },
+    /// Sums of rows: every result is over `over`, neighbouring results lie in neighbouring columns.
+    ReduceRows {
+        loops: Vec<Dimension>,
+        /// Distances in the input.
+        over: Vec<(usize, usize)>,
+        columns: usize,
+        scale: f32,
+        output: Slot,
+        input: Slot,
+    },
+    /// Every result is over `length` neighbouring values.
+    ReduceLast {
+        kind: Reduction,
+        loops: Vec<Dimension>,
+        length: usize,
+        output: Slot,
+        input: Slot,
+    },
+    Softmax {
+        loops: Vec<Dimension>,
+        length: usize,
+        output: Slot,
+        input: Slot,
+    },
+    MatMul {
+        /// Over products; the strides of result, left and right.
+        loops: Vec<Dimension>,
+        rows: usize,
+        inner: usize,
+        columns: usize,
+        output: Slot,
+        output_row: usize,
+        left: Slot,
+        left_row: usize,
+        right: Slot,
+        right_strides: [usize; 2],
+    },
+    ArgMax {
+        loops: Vec<Dimension>,
+        length: usize,
+        stride: usize,
+        output: Slot,
+        input: Slot,
+    },
+    /// Rows of `loops` starting where the indices say.
+    Gather {
+        /// Sizes and distances of the axes that an index addresses.
+        axes: Vec<(usize, usize)>,
+        /// Over the tuples of indices: result and indices.
+        tuples: Vec<Dimension>,
+        /// Distance between the indices of a tuple.
+        component: usize,
+        /// Over what one tuple addresses: result and input.
+        loops: Vec<Dimension>,
+        output: Slot,
+        input: Slot,
+        indices: Slot,
+    },
+    Select(Select),
+    TopK(TopK),
+    GatherElements(GatherElements),
+    Scatter(Scatter),
+    CumulativeSum(CumulativeSum),
+    Normalise(Rows),
+    GridSample(Sampling),
+    Deformable(Deforming),
+}
+
+impl Step {
+    /// The kernel and its sizes, for people.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::Pointwise { input, output, .. } => {
+                format!("pointwise {:?} {:?}", input.shape, output.shape)
+            }
+            Self::Conv {
+                window,
+                input,
+                output,
+                ..
+            } => format!(
+                "conv {:?} {:?} {:?}",
+                window.size, input.shape, output.shape
+            ),
+            Self::Unfolded { input, output, .. } => {
+                format!("unfolded {:?} {:?}", input.shape, output.shape)
+            }
+            Self::Depthwise {
+                down,
+                right,
+                input,
+                output,
+                ..
+            } => format!(
+                "depthwise {}x{} {:?} {:?}",
+                down.taps, right.taps, input.shape, output.shape
+            ),
+            Self::Deconv { input, output, .. } => {
+                format!("deconv {:?} {:?}", input.shape, output.shape)
+            }
+            Self::Pool { input, output, .. } => {
+                format!("pool {:?} {:?}", input.shape, output.shape)
+            }
+            Self::Resize { input, output, .. } => {
+                format!("resize {:?} {:?}", input.shape, output.shape)
+            }
+            Self::Function { loops, .. } => format!("function {}", sizes(loops)),
+            Self::Pair { loops, .. } => format!("pair {}", sizes(loops)),
+            Self::Copy { loops, .. } => format!("copy {}", sizes(loops)),
+            Self::Fill { loops, .. } => format!("fill {}", sizes(loops)),
+            Self::ReduceRows { over, columns, .. } => format!("rows {over:?} of {columns}"),
+            Self::ReduceLast { loops, length, .. } => format!("last {} of {length}", sizes(loops)),
+            Self::Softmax { loops, length, .. } => format!("softmax {} of {length}", sizes(loops)),
+            Self::MatMul {
+                loops,
+                rows,
+                inner,
+                columns,
+                ..
+            } => format!("products {} of {rows}x{inner}x{columns}", sizes(loops)),
+            Self::ArgMax { loops, length, .. } => format!("largest {} of {length}", sizes(loops)),
+            Self::Gather { loops, .. } => format!("gather {}", sizes(loops)),
+            Self::Select(step) => format!("select {}", sizes(&step.loops)),
+            Self::TopK(step) => format!("{} of {}", step.count, step.length),
+            Self::GatherElements(step) => format!("gather {}", sizes(&step.loops)),
+            Self::Scatter(step) => format!("scatter {}", sizes(&step.tuples)),
+            Self::CumulativeSum(step) => format!("sums {}", sizes(&step.loops)),
+            Self::Normalise(step) => format!("rows {} of {}", sizes(&step.loops), step.length),
+            Self::GridSample(step) => format!("{:?} {:?}", step.input.shape, step.output.shape),
+            Self::Deformable(step) => format!("{} of {:?}", step.queries, step.deformable.maps),
+        }
+    }
+}
+
+fn sizes(loops: &[Dimension]) -> String {
+    let sizes: Vec<usize> = loops.iter().map(|dimension| dimension.size).collect();
+    format!("{sizes:?}")
+}
+
+/// Where a buffer is.
+#[derive(Clone, Debug)]
+pub(crate) enum Base {
+    /// Elements into the workspace.
+    Arena(usize),
+    Constant(Arc<Tensor>),
+    /// The input of this number.
+    Input(usize),
+}
+
+/// A step with the node it is for.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    pub(crate) node: usize,
+    pub(crate) step: Step,
+    /// Whether one member does it alone.
+    pub(crate) alone: bool,
+}
+
+/// The steps of a run.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) steps: Vec<Planned>,
+    /// Where the first input lies, if it lies in the workspace.
+    pub(crate) input: Option<Slot>,
+    pub(crate) buffers: Vec<Base>,
+    /// Elements of the workspace.
+    pub(crate) arena: usize,
+    /// Elements that every member needs for itself.
+    pub(crate) scratch: usize,
+    pub(crate) outputs: Vec<View>,
+}
+
+impl Plan {
+    /// The first input's place in the workspace; nothing where it lies elsewhere.
+    pub(crate) fn input<'a>(&self, arena: &'a mut [f32]) -> &'a mut [f32] {
+        match self.input.map(|slot| (slot, &self.buffers[slot.buffer])) {
+            Some((slot, Base::Arena(start))) => &mut arena[start + slot.offset..][..slot.span],
+            _ => &mut [],
+        }
+    }
+}
