@@ -392,7 +392,9 @@ fn lines(
             }
         }
         let full = group.len() >= GROUP || count == MOST_RECORDS;
-        if !group.is_empty() && (ended || full || input.buffer().is_empty()) {
+        // The next line may be long in coming.
+        let more = input.buffer().contains(&b'\n');
+        if !group.is_empty() && (ended || full || !more) {
             send(&group)?;
             group.clear();
             count = 0;
@@ -676,7 +678,7 @@ mod tests {
     #[test]
     fn lines_are_sent_when_no_more_are_there_and_never_in_part() {
         assert_eq!(sent(vec![b"a\nb\n", b"c\n"]), ["a\nb\n", "c\n"]);
-        assert_eq!(sent(vec![b"a\nb", b"b\nc"]), ["a\nbb\n", "c\n"]);
+        assert_eq!(sent(vec![b"a\nb", b"b\nc"]), ["a\n", "bb\n", "c\n"]);
         assert!(sent(vec![]).is_empty());
         let many: &'static str = "x\n".repeat(MOST_RECORDS + 1).leak();
         let groups = sent(vec![many.as_bytes()]);
