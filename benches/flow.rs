@@ -21,7 +21,7 @@ use escala_stream_ingest::records::{self, Draft};
 use escala_weights::Terminal;
 use std::error::Error;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -144,12 +144,14 @@ async fn fill(log: &Log, wish: &Wish) -> Result<()> {
     let texts = texts();
     let mut all = texts.iter().cycle().enumerate();
     let begun = Instant::now();
+    // Records of long ago would be taken by retention.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
     for batch in 0..wish.records.div_ceil(BATCH) {
         let drafts: Vec<Draft> = all
             .by_ref()
             .take(BATCH)
             .map(|(number, text)| Draft {
-                timestamp: 1_700_000_000_000,
+                timestamp: now,
                 key: Some(Bytes::from(number.to_string())),
                 value: Some(Bytes::from(text.clone())),
                 headers: Vec::new(),
