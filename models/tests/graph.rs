@@ -4,7 +4,8 @@
 
 use escala_models::Compute;
 use escala_models::graph::{
-    Error, Function, Graph, Input, Limits, Network, Op, Padding, Pool, PoolKind, Tensor, Window,
+    Error, Function, Graph, Input, Limits, Network, Op, Padding, Pool, PoolKind, Reduce, Reduction,
+    Tensor, Window,
 };
 use escala_models::kernels::Isa;
 use escala_weights::{Silent, Store, StoreOptions};
@@ -340,6 +341,38 @@ fn convolution(
         }
     }
     (vec![batch, rows, columns, outputs], sums)
+}
+
+/// The maps of a photograph have so many pixels that a sum of all, one after the other, would be off by more.
+#[test]
+fn means_of_large_maps_keep_their_digits() {
+    let shape = [1, 752, 1008, 3];
+    let data: Vec<f32> = (0..shape.iter().product())
+        .map(|i| pseudo(i) + 1.1)
+        .collect();
+    let mut graph = Graph::new();
+    let x = graph.input("x", &shape.map(Some));
+    let mean = Reduce {
+        kind: Reduction::Mean,
+        axes: vec![1, 2],
+        keep: true,
+    };
+    let y = graph.apply("mean", Op::Reduce(mean), &[x]);
+    graph.output("y", y);
+    let network = Network::compile(graph).expect("network");
+    let input = Input {
+        name: "x",
+        shape: &shape,
+        data: &data,
+    };
+    let made = network.run(&Compute::cpu(2), &[input]).expect("run");
+    for (channel, got) in made[0].tensor.data().iter().enumerate() {
+        let values = data[channel..].iter().step_by(3);
+        let count = values.len() as f64;
+        let want = values.map(|value| f64::from(*value)).sum::<f64>() / count;
+        let off = (f64::from(*got) / want - 1.0).abs();
+        assert!(off < 3e-7, "{channel}: {got} {want}");
+    }
 }
 
 proptest! {

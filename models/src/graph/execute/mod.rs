@@ -598,6 +598,8 @@ impl Run<'_> {
                 let (to, from) = (self.write(*output), self.read(*input));
                 // Columns in pieces of several vectors: what the rows of one task read lies close together.
                 const PIECE: usize = 48;
+                /// Rows that are summed in single precision before they are added to the rest in double.
+                const ROWS: usize = 512;
                 let pieces = columns.div_ceil(PIECE);
                 let (last, others) = match over.split_last() {
                     Some((&last, others)) => (last, others),
@@ -613,7 +615,7 @@ impl Run<'_> {
                         let start = from.wrapping_add(offsets[1] + column);
                         let mut part = [0f32; PIECE];
                         let groups: usize = others.iter().map(|&(size, _)| size).product();
-                        let mut sums = [0f32; PIECE];
+                        let mut sums = [0f64; PIECE];
                         for group in 0..groups {
                             let mut rest = group;
                             let mut offset = 0;
@@ -621,25 +623,28 @@ impl Run<'_> {
                                 offset += rest % size * stride;
                                 rest /= size;
                             }
-                            let block = Block {
-                                out: part.as_mut_ptr(),
-                                out_row: 0,
-                                input: start.wrapping_add(offset),
-                                input_row: last.1,
-                                residual: std::ptr::null(),
-                                residual_row: 0,
-                                rows: last.0,
-                                columns: width,
-                            };
-                            // SAFETY: see the module; a piece of results.
-                            unsafe { elementwise::sum_rows(self.isa, block, 1.0) };
-                            for (sum, part) in sums.iter_mut().zip(&part[..width]) {
-                                *sum += part;
+                            // A million values that are added one after the other lose digits.
+                            for first in (0..last.0).step_by(ROWS) {
+                                let block = Block {
+                                    out: part.as_mut_ptr(),
+                                    out_row: 0,
+                                    input: start.wrapping_add(offset + first * last.1),
+                                    input_row: last.1,
+                                    residual: std::ptr::null(),
+                                    residual_row: 0,
+                                    rows: ROWS.min(last.0 - first),
+                                    columns: width,
+                                };
+                                // SAFETY: see the module; a piece of results.
+                                unsafe { elementwise::sum_rows(self.isa, block, 1.0) };
+                                for (sum, part) in sums.iter_mut().zip(&part[..width]) {
+                                    *sum += f64::from(*part);
+                                }
                             }
                         }
                         for (at, sum) in sums[..width].iter().enumerate() {
                             // SAFETY: see the module.
-                            unsafe { *out.add(at) = sum * scale };
+                            unsafe { *out.add(at) = *sum as f32 * scale };
                         }
                     });
                 });
