@@ -32,6 +32,7 @@ use escala_stream_ingest::flow::{
     Answer, Failed, Fault, Flows, Input, Model, Predictor, Question, Takes,
 };
 use escala_stream_ingest::log::Log;
+use escala_weights::builtin::SENTIMENT;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
@@ -328,15 +329,21 @@ impl Asker {
             return;
         };
         let (store, named) = (self.machine.store.clone(), name.clone());
-        let digest = tokio::task::spawn_blocking(move || store.digest(&named)).await;
-        let digest = match digest {
-            Ok(Ok(digest)) => digest.map(|digest| format!("sha256:{digest}")),
-            Ok(Err(error)) => {
-                tracing::warn!(model = name, error = %chain(&error), "a model's digest is not known");
-                None
-            }
-            Err(_) => None,
-        };
+        let digest = tokio::task::spawn_blocking(move || {
+            let digest = store.digest(&named).map_err(|error| chain(&error))?;
+            // Its own classifier is part of the binary.
+            let is_built_in = task.starts_with("sentiment") && named == SENTIMENT.base;
+            Ok(match is_built_in {
+                true => digest.map(|base| SENTIMENT.digest(base)),
+                false => digest,
+            })
+        });
+        let digest = digest.await.unwrap_or_else(|error| Err(error.to_string()));
+        let digest = digest.unwrap_or_else(|error| {
+            tracing::warn!(model = name, error, "a model's digest is not known");
+            None
+        });
+        let digest = digest.map(|digest| format!("sha256:{digest}"));
         self.models.lock().insert(task, Model { name, digest });
     }
 }

@@ -1,5 +1,6 @@
 //! One digest for all files of a model: what tells a version from another, whatever the model is called.
 
+use crate::builtin::Adapter;
 use crate::hash::{self, Sha256Hex};
 use crate::store::ModelFiles;
 use std::path::Path;
@@ -10,6 +11,17 @@ impl ModelFiles {
     pub fn digest(&self) -> Sha256Hex {
         let files = self.manifest().files.iter();
         of(files.map(|file| (file.name.clone(), file.sha256)).collect())
+    }
+}
+
+impl Adapter {
+    /// The digest of its base, which has this one, together with it.
+    pub fn digest(&self, base: Sha256Hex) -> Sha256Hex {
+        of(vec![
+            (self.base.to_owned(), base),
+            ("config".to_owned(), hash::of_bytes(self.config.as_bytes())),
+            ("tensors".to_owned(), hash::of_bytes(self.tensors)),
+        ])
     }
 }
 
@@ -56,5 +68,20 @@ mod tests {
         );
         fs::write(folder.path().join("a"), "more\n").unwrap();
         assert_ne!(of_folder(folder.path()).unwrap(), digest);
+    }
+
+    #[test]
+    fn an_adapter_changes_that_of_its_base() {
+        let base = hash::of_bytes(b"base");
+        let with = |tensors| Adapter {
+            base: "base",
+            config: "{}",
+            tensors,
+        };
+        let digest = with(b"one").digest(base);
+        assert_ne!(digest, base);
+        assert_ne!(digest, with(b"two").digest(base));
+        assert_ne!(digest, with(b"one").digest(hash::of_bytes(b"other")));
+        assert_eq!(digest, with(b"one").digest(base));
     }
 }
