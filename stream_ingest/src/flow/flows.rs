@@ -538,7 +538,8 @@ async fn supervise(work: Arc<Work>) {
     }
 }
 
-fn now() -> i64 {
+/// Milliseconds since 1970.
+pub(super) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_millis() as i64)
 }

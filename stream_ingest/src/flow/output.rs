@@ -64,6 +64,8 @@ pub struct Writer<'a> {
     pub flow: &'a Definition,
     /// The partition that is read.
     pub partition: u32,
+    /// Milliseconds since 1970.
+    pub now: i64,
     /// Who answered.
     pub model: Option<&'a Model>,
     /// The largest batch of answers.
@@ -81,7 +83,8 @@ impl Writer<'_> {
             Item::Damaged { first, why } => {
                 let record = Record {
                     offset: first,
-                    timestamp: 0,
+                    // It has none; one of long ago would be taken by retention at once.
+                    timestamp: self.now,
                     key: None,
                     value: None,
                     headers: Vec::new(),

@@ -1,6 +1,7 @@
 //! One partition of a flow: reads ahead, asks, and commits in order.
 
 use super::definition::{Definition, Guarantee, Start};
+use super::flows::now;
 use super::input::{Input, Takes};
 use super::output::{self, Fate, Writer, Written};
 use super::progress::Progress;
@@ -245,6 +246,7 @@ impl Work {
         Ok(Writer {
             flow: &self.flow,
             partition,
+            now: now(),
             model,
             most: most(&self.flow.to)?,
             most_dead: most(&self.flow.dead_letters)?,

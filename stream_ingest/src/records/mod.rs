@@ -112,12 +112,6 @@ pub fn extent(batch: &[u8]) -> Option<(i64, i64, bool)> {
     Some((head.base_offset, head.last_offset(), control))
 }
 
-/// The id of the producer of a batch that is part of a transaction.
-pub fn transaction(batch: &[u8]) -> Option<i64> {
-    let head = Head::read(batch)?;
-    (head.attributes & batch::TRANSACTIONAL != 0).then_some(head.producer)
-}
-
 /// The records of one batch; none of a marker.
 ///
 /// # Errors
