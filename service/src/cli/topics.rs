@@ -8,9 +8,10 @@ use crate::config::units::Span;
 use crate::rest::topics::{
     GroupView, GroupsAnswer, PlacesAnswer, RecordsAnswer, TopicLine, TopicView, TopicsAnswer,
 };
-use crate::topics::produce::{MOST_RECORDS, now};
+use crate::topics::produce::MOST_RECORDS;
 use crate::topics::record::RecordView;
 use clap::{Args, Subcommand};
+use escala_stream_ingest::log::now;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -14,7 +14,7 @@ use crate::config::units::Span;
 use crate::failure::Failure;
 use crate::topics::consume::{Most, Reader, Shown, Start};
 use crate::topics::lag::{self, Standing};
-use crate::topics::produce::{self, MOST_RECORDS, Placed, Wanted, produce};
+use crate::topics::produce::{MOST_RECORDS, Placed, Wanted, produce};
 use crate::topics::record::{HeaderView, Parts, RecordView};
 use crate::topics::{Error, log_of};
 use axum::Json;
@@ -24,7 +24,7 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use escala_stream_ingest::log::{Log, Topic};
+use escala_stream_ingest::log::{Log, Topic, now};
 use escala_stream_ingest::records::Draft;
 use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -722,7 +722,7 @@ async fn brought(call: &Call) -> Result<Brought, Failure> {
                 ));
             }
             let request: RecordsRequest = call.json().await?;
-            return request.brought(produce::now());
+            return request.brought(now());
         }
         Media::Text => false,
         Media::Other(name) if is_ndjson(name) => true,
@@ -752,7 +752,7 @@ fn is_ndjson(name: &str) -> bool {
 
 /// A record a line. Lines of JSON are checked, and empty ones left out.
 fn from_lines(body: &Bytes, query: &LinesQuery, json: bool) -> Result<Vec<Wanted>, Failure> {
-    let now = produce::now();
+    let now = now();
     let key = query
         .key
         .as_ref()

@@ -6,14 +6,10 @@ use escala_stream_ingest::log::{self, Acks, Appended, Log, Offsets, Output, Topi
 use escala_stream_ingest::records::{self, Draft};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 /// Most records of one request.
 pub const MOST_RECORDS: usize = 10_000;
-/// Most bytes of a batch, if the topic does not take less: readers get whole batches.
-const BATCH: usize = 1 << 20;
-/// Bytes of a batch before its records.
-const HEAD: usize = 61;
 /// Requests with more bytes than this are put together away from the threads that serve connections.
 const INLINE: u64 = 256 << 10;
 
@@ -35,14 +31,6 @@ pub struct Placed {
     pub offset: i64,
     /// Its time, in milliseconds since 1970.
     pub timestamp: i64,
-}
-
-/// Milliseconds since 1970.
-pub fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-    })
 }
 
 /// Writes records and answers where each is, when they are on the disk. All are there or none, whatever happens.
@@ -181,46 +169,19 @@ fn pack(topic: &Topic, first: u32, wanted: Vec<Wanted>) -> Result<Packed> {
         for number in &numbers {
             places[*number].output = outputs.len();
         }
+        let most = topic.config.max_message_bytes;
+        let batches = records::batches(&drafts, most).map_err(|over| Error::TooLarge {
+            record: numbers[over.record],
+            bytes: over.bytes,
+            most,
+        })?;
         outputs.push(Output {
             topic: topic.name.clone(),
             partition,
-            batches: batches(&drafts, &numbers, topic.config.max_message_bytes)?,
+            batches,
         });
     }
     Ok(Packed { outputs, places })
-}
-
-/// Records as batches that the topic takes, one after the other.
-fn batches(drafts: &[Draft], numbers: &[usize], most: usize) -> Result<bytes::Bytes> {
-    let room = most.min(BATCH).saturating_sub(HEAD);
-    let mut all = bytes::BytesMut::new();
-    let mut from = 0;
-    while from < drafts.len() {
-        let mut bytes = 0;
-        let fitting = drafts[from..].iter().take_while(|draft| {
-            bytes += records::weight(draft);
-            bytes <= room
-        });
-        // One that is larger than its weight allows for is tried alone.
-        let to = from + fitting.count().max(1);
-        let batch = records::encode(&drafts[from..to]);
-        let bytes = batch.as_ref().map_or(usize::MAX, bytes::Bytes::len);
-        match batch.filter(|_| bytes <= most) {
-            // The only one is not copied.
-            Some(batch) if from == 0 && to == drafts.len() => return Ok(batch),
-            Some(batch) => all.extend_from_slice(&batch),
-            None => {
-                let record = numbers[from];
-                return Err(Error::TooLarge {
-                    record,
-                    bytes,
-                    most,
-                });
-            }
-        }
-        from = to;
-    }
-    Ok(all.freeze())
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::task::{JoinHandle, JoinSet};
 
 /// How often a flow looks for new partitions of its topic.
@@ -208,7 +208,7 @@ impl Flows {
     /// # Errors
     /// [`Error::Invalid`] where it cannot be, [`Error::Exists`]; those of the log and of the file.
     pub async fn create(&self, wanted: Wanted) -> Result<Description> {
-        let flow = Definition::new(wanted, now())?;
+        let flow = Definition::new(wanted, log::now())?;
         let _changing = self.changing.lock().await;
         {
             let entries = self.entries.lock();
@@ -536,12 +536,6 @@ async fn supervise(work: Arc<Work>) {
         }
         tokio::time::sleep(LOOK).await;
     }
-}
-
-/// Milliseconds since 1970.
-pub(super) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis() as i64)
 }
 
 fn read(path: &Path) -> io::Result<Vec<Definition>> {

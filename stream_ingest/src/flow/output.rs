@@ -3,8 +3,8 @@
 use super::definition::Definition;
 use super::reader::Item;
 use super::{Failed, Fault, Model};
-use crate::records::{self, Draft, Header, Record};
-use bytes::{BufMut, Bytes, BytesMut};
+use crate::records::{self, Draft, HEAD, Header, Record};
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -20,9 +20,6 @@ pub const FLOW: &str = "escala.flow";
 pub const DEAD_CODE: &str = "escala.error.code";
 /// Header of dead letters: a sentence that says why.
 pub const DEAD_MESSAGE: &str = "escala.error.message";
-
-/// Bytes of a batch beside its records.
-const HEAD: usize = 61;
 
 /// The value of an answer.
 #[derive(Serialize)]
@@ -181,24 +178,4 @@ impl Writer<'_> {
         written.bytes += records::weight(&draft);
         written.dead.push(draft);
     }
-}
-
-/// Batches of at most `most` bytes with these records, one after the other; nothing for none.
-pub fn batches(drafts: &[Draft], most: usize) -> Bytes {
-    let mut all = BytesMut::new();
-    let mut left = drafts;
-    while !left.is_empty() {
-        let mut bytes = HEAD;
-        let fits = left.iter().take_while(|draft| {
-            bytes += records::weight(draft);
-            bytes <= most
-        });
-        // One alone was held to the limit before.
-        let (now, later) = left.split_at(fits.count().max(1));
-        if let Some(batch) = records::encode(now) {
-            all.put(batch);
-        }
-        left = later;
-    }
-    all.freeze()
 }

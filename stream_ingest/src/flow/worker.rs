@@ -1,13 +1,13 @@
 //! One partition of a flow: reads ahead, asks, and commits in order.
 
 use super::definition::{Definition, Guarantee, Start};
-use super::flows::now;
 use super::input::{Input, Takes};
-use super::output::{self, Fate, Writer, Written};
+use super::output::{Fate, Writer, Written};
 use super::progress::Progress;
 use super::reader::{Item, Part, Reader};
 use super::{Answer, Failed, Fault, MOST_BYTES, MOST_RECORDS, Model, Predictor, Question};
-use crate::log::{Acks, Committed, Error, Log, Offsets, Output, Result};
+use crate::log::{Acks, Committed, Error, Log, Offsets, Output, Result, now};
+use crate::records;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -261,10 +261,16 @@ impl Work {
             (&self.flow.dead_letters, &written.dead, writer.most_dead),
         ] {
             if !drafts.is_empty() {
+                // The writer has held every record to the limit.
+                let batches = records::batches(drafts, most);
+                let batches = batches.map_err(|over| Error::TooLarge {
+                    bytes: over.bytes,
+                    most,
+                })?;
                 outputs.push(Output {
                     topic: topic.clone(),
                     partition: partition % self.log.topic(topic)?.partitions,
-                    batches: output::batches(drafts, most),
+                    batches,
                 });
             }
         }

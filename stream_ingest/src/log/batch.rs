@@ -13,7 +13,7 @@ use super::topics::TopicConfig;
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// Bytes of a batch before its records.
-pub(crate) const HEAD: usize = 61;
+pub const HEAD: usize = 61;
 /// Bytes that `length` does not count.
 pub(crate) const BEFORE_LENGTH: usize = 12;
 const MAGIC: usize = 16;

@@ -91,5 +91,5 @@ pub use handle::{Log, Pending};
 pub use topics::{LONGEST_BATCH, SETTINGS, TopicConfig};
 pub use types::{
     Aborted, Acks, Appended, Clock, Committed, End, Found, Ids, Isolation, Offsets, Options,
-    Output, Partition, Place, Producer, Read, Stage, Topic, Transaction, Writer,
+    Output, Partition, Place, Producer, Read, Stage, Topic, Transaction, Writer, now,
 };

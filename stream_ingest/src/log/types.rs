@@ -5,7 +5,7 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
 
 /// When an append is answered. Consumers see it when it is on the disk, whichever this is.
@@ -253,6 +253,14 @@ pub struct Output {
 /// A point in time and what `now` means: milliseconds since 1970.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
+/// Milliseconds since 1970 by the system's clock; 0 where that is before.
+pub fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    })
+}
+
 /// Gives the ids of topics.
 pub type Ids = Arc<dyn Fn() -> Uuid + Send + Sync>;
 
@@ -314,11 +322,7 @@ impl Default for Options {
             transactional_ids: 100_000,
             reserve_bytes: 128 << 20,
             partitions: 100_000,
-            clock: Arc::new(|| {
-                std::time::SystemTime::now()
-                    .duration_since(std::time::UNIX_EPOCH)
-                    .map_or(0, |since| since.as_millis() as i64)
-            }),
+            clock: Arc::new(now),
             ids: Arc::new(Uuid::new_v4),
         }
     }

@@ -6,12 +6,16 @@
 
 mod compression;
 
-use crate::log::batch::{self, COMPRESSION, CONTROL, HEAD, Head, LOG_APPEND_TIME};
+pub use crate::log::batch::HEAD;
+use crate::log::batch::{self, COMPRESSION, CONTROL, Head, LOG_APPEND_TIME};
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// Most bytes that the records of one batch may have when they are decompressed. A batch may be a thousand times
 /// smaller than what it says it is.
 pub const LARGEST: usize = 128 << 20;
+
+/// Bytes of records in a batch that is written here, about.
+const BATCH: usize = 1 << 20;
 
 /// Most headers of a record.
 const HEADERS: usize = 10_000;
@@ -291,6 +295,48 @@ pub fn encode(drafts: &[Draft]) -> Option<Bytes> {
     batch[8..12].copy_from_slice(&length.to_be_bytes());
     batch::sum(&mut batch);
     Some(batch.freeze())
+}
+
+/// A record that is larger than a batch may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Oversized {
+    /// Its number among those that were given.
+    pub record: usize,
+    /// Bytes of a batch with it alone.
+    pub bytes: usize,
+}
+
+/// Batches of at most `most` bytes with these records, one after the other in one buffer; nothing for none. Where more is
+/// allowed, a batch has about a mebibyte all the same: readers get whole batches.
+///
+/// # Errors
+/// [`Oversized`] where a record alone is more.
+pub fn batches(drafts: &[Draft], most: usize) -> Result<Bytes, Oversized> {
+    let room = most.min(BATCH).saturating_sub(HEAD);
+    let mut all = BytesMut::new();
+    let mut from = 0;
+    while from < drafts.len() {
+        let mut bytes = 0;
+        let fitting = drafts[from..].iter().take_while(|draft| {
+            bytes += weight(draft);
+            bytes <= room
+        });
+        // One that is larger than its weight allows for is tried alone.
+        let to = from + fitting.count().max(1);
+        let batch = encode(&drafts[from..to]);
+        let bytes = batch.as_ref().map_or(usize::MAX, Bytes::len);
+        match batch.filter(|_| bytes <= most) {
+            // The only one is not copied.
+            Some(batch) if from == 0 && to == drafts.len() => return Ok(batch),
+            Some(batch) => all.extend_from_slice(&batch),
+            None => {
+                let record = from;
+                return Err(Oversized { record, bytes });
+            }
+        }
+        from = to;
+    }
+    Ok(all.freeze())
 }
 
 /// At least the bytes that a record takes in a batch.
