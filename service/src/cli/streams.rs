@@ -10,7 +10,7 @@ use crate::flows;
 use crate::rest::streams::{
     GuaranteeView, ResetRequest, StartView, StreamRequest, StreamView, StreamsView,
 };
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use serde_json::json;
 
 #[derive(Debug, Subcommand)]
@@ -65,11 +65,11 @@ pub struct CreateArgs {
     #[arg(long, value_name = "TOPIC")]
     dead_letters: Option<String>,
     /// How often an answer may be written.
-    #[arg(long, value_enum, default_value_t = Guarantee::ExactlyOnce)]
-    guarantee: Guarantee,
+    #[arg(long, value_enum, default_value_t)]
+    guarantee: GuaranteeView,
     /// Where it begins.
-    #[arg(long, value_enum, default_value_t = Start::Earliest)]
-    start: Start,
+    #[arg(long, value_enum, default_value_t)]
+    start: StartView,
     /// Do not begin yet.
     #[arg(long)]
     paused: bool,
@@ -77,31 +77,6 @@ pub struct CreateArgs {
     server: Server,
     #[command(flatten)]
     output: Output,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Guarantee {
-    /// Once: answers and the place after their records are written together.
-    ExactlyOnce,
-    /// Again after a crash.
-    AtLeastOnce,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Start {
-    /// With the first record that is there.
-    Earliest,
-    /// With the first record that comes after it was made.
-    Latest,
-}
-
-impl From<Start> for StartView {
-    fn from(start: Start) -> Self {
-        match start {
-            Start::Earliest => Self::Earliest,
-            Start::Latest => Self::Latest,
-        }
-    }
 }
 
 #[derive(Debug, Args)]
@@ -146,7 +121,7 @@ pub struct ResetArgs {
     name: String,
     /// To the first record that is there, or after the last.
     #[arg(long, value_enum, required_unless_present_any = ["offset", "time"], conflicts_with_all = ["offset", "time"])]
-    to: Option<Start>,
+    to: Option<StartView>,
     /// To an offset.
     #[arg(long, conflicts_with = "time")]
     offset: Option<i64>,
@@ -187,7 +162,7 @@ pub fn run(config: &Config, command: Streams) -> Result<(), Stop> {
         Streams::Reset(args) => {
             let wanted = ResetRequest {
                 partition: args.partition,
-                to: args.to.map(StartView::from),
+                to: args.to,
                 offset: args.offset,
                 time: args.time,
             };
@@ -213,11 +188,8 @@ fn create(config: &Config, args: CreateArgs) -> Result<(), Stop> {
         task: args.task,
         language: args.language,
         field: args.field,
-        guarantee: match args.guarantee {
-            Guarantee::ExactlyOnce => GuaranteeView::ExactlyOnce,
-            Guarantee::AtLeastOnce => GuaranteeView::AtLeastOnce,
-        },
-        start: args.start.into(),
+        guarantee: args.guarantee,
+        start: args.start,
         paused: args.paused,
     };
     let flow: StreamView = args.server.remote(config)?.send("POST", PATH, &wanted)?;

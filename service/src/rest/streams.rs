@@ -9,6 +9,7 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use clap::ValueEnum;
 use escala_pipelines::Kind;
 use escala_stream_ingest::flow::{
     Description, Error, Flows, Guarantee, Lag, Start, State as Doing, To, Wanted,
@@ -21,7 +22,9 @@ use utoipa::ToSchema;
 type Name = Result<Path<String>, PathRejection>;
 
 /// How often an answer may be written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, ValueEnum,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum GuaranteeView {
     /// Once: answers and the place after their records are written together.
@@ -32,7 +35,9 @@ pub enum GuaranteeView {
 }
 
 /// Where a flow begins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, ValueEnum,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum StartView {
     /// With the first record that is there.
