@@ -4,7 +4,12 @@
 //! Records are JSON (as text, as JSON or in base64), or lines of text. A reader is told a position with each answer, and
 //! asks with it for what follows; `Accept: text/event-stream` has the same as events that go on.
 
+mod answers;
+mod sent;
 mod stream;
+
+pub use answers::*;
+pub use sent::*;
 
 use super::call::{Call, Media};
 use super::collections::part;
@@ -13,9 +18,8 @@ use crate::app::App;
 use crate::config::units::Span;
 use crate::failure::Failure;
 use crate::topics::consume::{Most, Reader, Shown, Start};
-use crate::topics::lag::{self, Standing};
-use crate::topics::produce::{MOST_RECORDS, Placed, Wanted, produce};
-use crate::topics::record::{HeaderView, Parts, RecordView};
+use crate::topics::lag;
+use crate::topics::produce::{MOST_RECORDS, Wanted, produce};
 use crate::topics::{Error, log_of};
 use axum::Json;
 use axum::extract::rejection::PathRejection;
@@ -24,17 +28,12 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use escala_stream_ingest::log::{Log, Topic, now};
+use escala_stream_ingest::log::{Topic, now};
 use escala_stream_ingest::records::Draft;
-use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::value::RawValue;
-use std::collections::BTreeMap;
-use std::fmt;
-use std::marker::PhantomData;
+use serde::Serialize;
+use serde::de::IgnoredAny;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use utoipa::{IntoParams, ToSchema};
 
 /// Records of an answer when nobody says how many, and the most there can be.
 const LIMIT: usize = 100;
@@ -46,458 +45,8 @@ const MOST_BYTES: usize = 16 << 20;
 const MOST_WAIT: Duration = Duration::from_secs(30);
 /// What is left of a deadline for the answer itself.
 const ANSWER_TIME: Duration = Duration::from_secs(1);
-/// Most settings in a request, and most headers of a record.
-const MOST_PARTS: usize = 1000;
 
 type Name = Result<Path<String>, PathRejection>;
-
-// --- what is sent ----------------------------------------------------------------------------------------
-
-/// A list with a bound of its own: read whole, or refused before it takes memory.
-#[derive(Debug)]
-struct Bounded<T, const MOST: usize>(Vec<T>);
-
-impl<T, const MOST: usize> Default for Bounded<T, MOST> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for Bounded<T, MOST> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Items<T, const MOST: usize>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>, const MOST: usize> Visitor<'de> for Items<T, MOST> {
-            type Value = Bounded<T, MOST>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "a list of at most {MOST}")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                let mut items = Vec::new();
-                while let Some(item) = list.next_element()? {
-                    if items.len() == MOST {
-                        return Err(A::Error::custom(format!("there are more than {MOST}")));
-                    }
-                    items.push(item);
-                }
-                Ok(Bounded(items))
-            }
-        }
-        deserializer.deserialize_seq(Items(PhantomData))
-    }
-}
-
-/// Settings by name; nothing gives one its default back.
-#[derive(Debug, Default)]
-struct Settings(BTreeMap<String, Option<String>>);
-
-impl<'de> Deserialize<'de> for Settings {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        /// A value as people write it.
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Value {
-            Text(String),
-            Number(serde_json::Number),
-        }
-
-        struct Few;
-        impl<'de> Visitor<'de> for Few {
-            type Value = Settings;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of settings: texts, numbers or null")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Settings, A::Error> {
-                let mut settings = BTreeMap::new();
-                while let Some((name, value)) = map.next_entry::<String, Option<Value>>()? {
-                    if settings.len() == MOST_PARTS {
-                        return Err(A::Error::custom(format!("more than {MOST_PARTS} settings")));
-                    }
-                    let value = value.map(|value| match value {
-                        Value::Text(text) => text,
-                        Value::Number(number) => number.to_string(),
-                    });
-                    settings.insert(name, value);
-                }
-                Ok(Settings(settings))
-            }
-        }
-        deserializer.deserialize_map(Few)
-    }
-}
-
-/// A new topic.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TopicRequest {
-    /// 1 to 249 letters, digits, `_`, `.` and `-`.
-    #[schema(example = "reviews")]
-    name: String,
-    /// Partitions; the setting `kafka.partitions` when it does not say.
-    #[schema(minimum = 1)]
-    partitions: Option<u32>,
-    /// Settings under Kafka's names.
-    #[serde(default)]
-    #[schema(value_type = std::collections::HashMap<String, String>, example = json!({"retention.ms": "86400000"}))]
-    config: Settings,
-}
-
-/// Changes of a topic.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TopicChange {
-    /// The partitions that it is to have, more than it has.
-    partitions: Option<u32>,
-    /// Settings under Kafka's names; `null` gives one its default back.
-    #[serde(default)]
-    #[schema(value_type = std::collections::HashMap<String, Option<String>>)]
-    config: Settings,
-}
-
-/// A record that is to be written.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RecordRequest {
-    /// What it says: text as its letters, other JSON as it is written. Without it, and without `value_base64`, the record
-    /// is a tombstone.
-    #[schema(value_type = Option<serde_json::Value>)]
-    value: Option<Box<RawValue>>,
-    /// What it says, in base64.
-    #[schema(content_encoding = "base64")]
-    value_base64: Option<String>,
-    /// What decides its partition: text as its letters, other JSON as it is written. Records without one take turns.
-    #[schema(value_type = Option<serde_json::Value>)]
-    key: Option<Box<RawValue>>,
-    /// The key in base64.
-    #[schema(content_encoding = "base64")]
-    key_base64: Option<String>,
-    /// What stands beside it.
-    #[serde(default)]
-    #[schema(value_type = Vec<HeaderView>)]
-    headers: Bounded<HeaderView, MOST_PARTS>,
-    /// A partition, whatever the key says.
-    partition: Option<u32>,
-    /// Milliseconds since 1970; now when it does not say.
-    timestamp: Option<i64>,
-}
-
-impl RecordRequest {
-    fn wanted(self, now: i64) -> Result<Wanted, Error> {
-        let parts = Parts {
-            key: self.key,
-            key_base64: self.key_base64,
-            value: self.value,
-            value_base64: self.value_base64,
-            headers: self.headers.0,
-            timestamp: self.timestamp,
-        };
-        Ok(Wanted {
-            draft: parts.draft(now)?,
-            partition: self.partition,
-        })
-    }
-}
-
-/// One record, or many as `records`.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RecordsRequest {
-    /// 1 to 10,000 records in their order; then nothing else stands here.
-    #[schema(value_type = Option<Vec<RecordRequest>>, min_items = 1, max_items = 10_000)]
-    records: Option<Bounded<RecordRequest, MOST_RECORDS>>,
-    /// What the one record says, as in `records`.
-    #[schema(value_type = Option<serde_json::Value>)]
-    value: Option<Box<RawValue>>,
-    /// What it says, in base64.
-    #[schema(content_encoding = "base64")]
-    value_base64: Option<String>,
-    /// What decides its partition.
-    #[schema(value_type = Option<serde_json::Value>)]
-    key: Option<Box<RawValue>>,
-    /// The key in base64.
-    #[schema(content_encoding = "base64")]
-    key_base64: Option<String>,
-    /// What stands beside it.
-    #[schema(value_type = Option<Vec<HeaderView>>)]
-    headers: Option<Bounded<HeaderView, MOST_PARTS>>,
-    /// A partition, whatever the key says.
-    partition: Option<u32>,
-    /// Milliseconds since 1970; now when it does not say.
-    timestamp: Option<i64>,
-}
-
-impl RecordsRequest {
-    fn brought(self, now: i64) -> Result<Brought, Failure> {
-        let alone = self.value.is_some()
-            || self.value_base64.is_some()
-            || self.key.is_some()
-            || self.key_base64.is_some()
-            || self.headers.is_some()
-            || self.partition.is_some()
-            || self.timestamp.is_some();
-        let Some(records) = self.records else {
-            let record = RecordRequest {
-                value: self.value,
-                value_base64: self.value_base64,
-                key: self.key,
-                key_base64: self.key_base64,
-                headers: self.headers.unwrap_or_default(),
-                partition: self.partition,
-                timestamp: self.timestamp,
-            };
-            return Ok(Brought::One(record.wanted(now)?));
-        };
-        if alone {
-            let message = "give either `records` or the parts of one record";
-            return Err(Failure::invalid(message).at("records"));
-        }
-        let records = records.0.into_iter().enumerate();
-        let wanted = records.map(|(number, record)| match record.wanted(now) {
-            Err(Error::Invalid(why)) => {
-                let message = format!("record {number}: {why}");
-                Err(Failure::invalid(message).at("records"))
-            }
-            wanted => Ok(wanted?),
-        });
-        Ok(Brought::Many(wanted.collect::<Result<_, Failure>>()?))
-    }
-}
-
-/// How lines become records.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct LinesQuery {
-    /// The key of all lines.
-    key: Option<String>,
-    /// What stands between the key and the value of a line; a line without it has no key.
-    key_separator: Option<String>,
-    /// The partition of all lines, whatever the keys say.
-    partition: Option<u32>,
-}
-
-/// Which records are read.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct RecordsQuery {
-    /// One partition; without it all.
-    partition: Option<u32>,
-    /// Where to begin: `earliest` (when nothing is said), `latest`, the offset of a record of the only partition, or a
-    /// position that came as `next`.
-    offset: Option<String>,
-    /// Begin with the first record that is not older, in milliseconds since 1970.
-    from_time: Option<i64>,
-    /// Most records of an answer.
-    #[param(default = 100, minimum = 1, maximum = 10_000)]
-    limit: Option<usize>,
-    /// Most bytes of an answer's records, unless the first one is more.
-    #[param(default = 1_048_576, minimum = 1, maximum = 16_777_216)]
-    max_bytes: Option<usize>,
-    /// How long to wait for a record when there is none, such as `5s`; at most 30s.
-    wait: Option<String>,
-}
-
-// --- what is answered ------------------------------------------------------------------------------------
-
-/// A topic among others.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct TopicLine {
-    #[schema(example = "reviews")]
-    pub(crate) name: String,
-    /// Number of partitions.
-    pub(crate) partitions: u32,
-    /// Bytes in its segments.
-    pub(crate) bytes: u64,
-}
-
-/// All topics.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct TopicsAnswer {
-    /// By name.
-    pub(crate) topics: Vec<TopicLine>,
-}
-
-/// A partition of a topic.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct PartitionView {
-    /// Its number.
-    pub(crate) partition: u32,
-    /// The first offset that is there.
-    pub(crate) first_offset: i64,
-    /// The offset of the next record.
-    pub(crate) next_offset: i64,
-    /// Bytes in its segments.
-    pub(crate) bytes: u64,
-    /// Why it can neither be read nor written, if so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) damage: Option<String>,
-}
-
-/// A topic.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct TopicView {
-    #[schema(example = "reviews")]
-    pub(crate) name: String,
-    /// Its id, which no other topic ever has.
-    pub(crate) id: String,
-    /// Bytes in its segments.
-    pub(crate) bytes: u64,
-    /// Its partitions.
-    pub(crate) partitions: Vec<PartitionView>,
-    /// Every setting, under Kafka's names.
-    #[schema(value_type = std::collections::HashMap<String, String>)]
-    pub(crate) config: BTreeMap<String, String>,
-    /// The settings that were set for this topic; the others have their defaults.
-    pub(crate) set: Vec<String>,
-}
-
-impl TopicView {
-    fn new(log: &Log, topic: &Topic) -> Result<Self, Failure> {
-        let partition = |partition: u32| -> Result<PartitionView, Failure> {
-            let state = log.describe(&topic.name, partition)?;
-            Ok(PartitionView {
-                partition,
-                first_offset: state.log_start,
-                next_offset: state.high_watermark,
-                bytes: state.bytes,
-                damage: state.refused.map(|why| why.to_string()),
-            })
-        };
-        let partitions = (0..topic.partitions)
-            .map(partition)
-            .collect::<Result<Vec<_>, _>>()?;
-        let (mut config, mut set) = (BTreeMap::new(), Vec::new());
-        for (name, value, is_set) in topic.config.entries() {
-            config.insert(name.to_owned(), value);
-            if is_set {
-                set.push(name.to_owned());
-            }
-        }
-        Ok(Self {
-            name: topic.name.clone(),
-            id: topic.id.to_string(),
-            bytes: partitions.iter().map(|partition| partition.bytes).sum(),
-            partitions,
-            config,
-            set,
-        })
-    }
-}
-
-/// Where a record is now.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct PlaceView {
-    /// Its partition.
-    pub(crate) partition: u32,
-    /// Its place in the partition.
-    pub(crate) offset: i64,
-    /// Its time, in milliseconds since 1970.
-    pub(crate) timestamp: i64,
-}
-
-impl From<Placed> for PlaceView {
-    fn from(placed: Placed) -> Self {
-        Self {
-            partition: placed.partition,
-            offset: placed.offset,
-            timestamp: placed.timestamp,
-        }
-    }
-}
-
-/// Where records are now.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct PlacesAnswer {
-    /// One for each record, in order.
-    pub(crate) records: Vec<PlaceView>,
-}
-
-/// A partition that was read.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct ReadView {
-    /// Its number.
-    pub(crate) partition: u32,
-    /// The first offset that is there.
-    pub(crate) first_offset: i64,
-    /// The offset behind what was read.
-    pub(crate) next_offset: i64,
-    /// The offset behind the last record that can be read.
-    pub(crate) end_offset: i64,
-}
-
-/// Records, and where they end.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct RecordsAnswer {
-    /// In the order of each partition.
-    pub(crate) records: Vec<RecordView>,
-    /// To be given back as `offset` for what follows.
-    #[schema(example = "0:15,1:20")]
-    pub(crate) next: String,
-    /// The partitions that were read.
-    pub(crate) partitions: Vec<ReadView>,
-}
-
-/// A group among others.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct GroupLine {
-    #[schema(example = "readers")]
-    pub(crate) group: String,
-}
-
-/// The groups that have committed offsets.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct GroupsAnswer {
-    /// By name.
-    pub(crate) groups: Vec<GroupLine>,
-}
-
-/// Where a group stands in a partition.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct StandingView {
-    /// The topic.
-    pub(crate) topic: String,
-    /// The partition.
-    pub(crate) partition: u32,
-    /// The next offset that the group will read.
-    pub(crate) committed_offset: i64,
-    /// The offset behind the last record that can be read.
-    pub(crate) end_offset: i64,
-    /// Records between them that are still there.
-    pub(crate) lag: i64,
-    /// What the consumer wrote beside the offset.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub(crate) metadata: String,
-}
-
-impl From<Standing> for StandingView {
-    fn from(standing: Standing) -> Self {
-        Self {
-            topic: standing.topic,
-            partition: standing.partition,
-            committed_offset: standing.committed,
-            end_offset: standing.end,
-            lag: standing.lag,
-            metadata: standing.metadata,
-        }
-    }
-}
-
-/// Where a group stands.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct GroupView {
-    #[schema(example = "readers")]
-    pub(crate) group: String,
-    /// Of all partitions together.
-    pub(crate) lag: i64,
-    /// By topic and partition.
-    pub(crate) partitions: Vec<StandingView>,
-}
-
-// --- topics ----------------------------------------------------------------------------------------------
 
 /// List the topics.
 ///
@@ -656,8 +205,6 @@ pub async fn delete(State(app): State<Arc<App>>, topic: Name) -> Result<StatusCo
     log_of(&app)?.delete_topic(&part(topic)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
-
-// --- records ---------------------------------------------------------------------------------------------
 
 /// What a body brings: one record, or many.
 enum Brought {
@@ -937,8 +484,6 @@ fn answer(reader: &Reader, shown: &[Shown]) -> Result<Response, Failure> {
     body.push_str(rest.strip_prefix('{').unwrap_or(&rest));
     Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
 }
-
-// --- groups ----------------------------------------------------------------------------------------------
 
 /// List the groups that have committed offsets.
 ///
