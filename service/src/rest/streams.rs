@@ -14,7 +14,6 @@ use escala_pipelines::Kind;
 use escala_stream_ingest::flow::{
     Description, Error, Flows, Guarantee, Lag, Start, State as Doing, To, Wanted,
 };
-use escala_stream_ingest::log;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -234,11 +233,10 @@ impl From<Error> for Failure {
         let message = chain(&error);
         match error {
             Error::Exists(_) => Self::new(StatusCode::CONFLICT, "conflict", message),
-            Error::NotFound(_) | Error::Log(log::Error::NoTopic(_)) => {
-                Self::of_kind(Kind::NotFound, message)
-            }
-            Error::Invalid(_) | Error::Log(log::Error::TopicName { .. }) => Self::invalid(message),
-            Error::Log(_) | Error::Stored { .. } => Self::of_kind(Kind::Unavailable, message),
+            Error::NotFound(_) => Self::of_kind(Kind::NotFound, message),
+            Error::Invalid(_) => Self::invalid(message),
+            Error::Log(error) => error.into(),
+            Error::Stored { .. } => Self::of_kind(Kind::Unavailable, message),
         }
     }
 }

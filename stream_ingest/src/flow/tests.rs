@@ -20,7 +20,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Answers with what it was asked; a text may ask for a failure.
 #[derive(Default)]
 struct Echo {
-    asked: AtomicUsize,
     /// Asked so often, it has no answer.
     down: AtomicUsize,
 }
@@ -42,7 +41,6 @@ impl Predictor for Echo {
     }
 
     fn predict<'a>(&'a self, _: &'a Question, inputs: Vec<Input>) -> BoxFuture<'a, Vec<Answer>> {
-        self.asked.fetch_add(inputs.len(), Ordering::SeqCst);
         let down = self
             .down
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
@@ -578,8 +576,6 @@ async fn a_flow_that_is_stopped_anywhere_answers_once() {
             assert_eq!(value(answer)["prediction"], format!("{partition} {at}"));
         }
     }
-    // Whatever was asked about more than once was answered once.
-    assert!(echo.asked.load(Ordering::SeqCst) >= 2 * 12 * 300);
 }
 
 #[test]
