@@ -14,7 +14,7 @@ use super::budget::Held;
 use super::dispatch::{self, Frame, Reply};
 use super::{Context, Limits, Shared};
 use crate::wire::{Api, Reader};
-use bytes::{Buf, BytesMut};
+use bytes::Buf;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,8 +27,6 @@ use tokio::time::timeout;
 
 /// Requests of one connection that may wait for their answers: clients keep five.
 const IN_FLIGHT: usize = 32;
-/// What is read and reserved at first, whatever length the frame says.
-const FIRST_BYTES: usize = 16 << 10;
 /// Length of a frame, key, version and correlation id: what is read before anything is believed.
 const HEAD: usize = 12;
 /// Answers up to this size are not counted.
@@ -131,7 +129,7 @@ async fn next(
         .map(Some)
 }
 
-/// What follows the first byte of a request. Memory grows with what came, not with what was announced.
+/// What follows the first byte of a request.
 async fn rest(
     stream: &mut OwnedReadHalf,
     mut head: [u8; HEAD],
@@ -155,19 +153,16 @@ async fn rest(
         _ => Reader::usual_memory(size),
     };
     let held = context.shared.requests.take(size + memory).await;
-    let mut bytes = BytesMut::with_capacity(size.min(FIRST_BYTES));
+    // The budget has them all; the system gives them as they come.
+    let mut bytes = Vec::with_capacity(size);
     bytes.extend_from_slice(&head[4..]);
     while bytes.len() < size {
-        let missing = size - bytes.len();
-        if bytes.len() == bytes.capacity() {
-            bytes.reserve(missing.min(bytes.len()));
-        }
-        let mut limited = (&mut *stream).take(missing as u64);
+        let mut limited = (&mut *stream).take((size - bytes.len()) as u64);
         if limited.read_buf(&mut bytes).await? == 0 {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
         }
     }
-    Ok((Reader::with_memory(bytes.freeze(), memory), held))
+    Ok((Reader::with_memory(bytes.into(), memory), held))
 }
 
 /// Writes answers in the order of their requests, waiting for each.

@@ -151,6 +151,7 @@ pub(crate) async fn dispatch(
     mut reader: Reader,
     held: Held,
 ) -> Result<Option<Reply>, Closed> {
+    let bytes = reader.left();
     let header = RequestHeader::read(&mut reader).map_err(Closed::Malformed)?;
     let (key, version) = (header.key, header.version);
     let unserved = Closed::Unserved { key, version };
@@ -187,7 +188,9 @@ pub(crate) async fn dispatch(
         Api::Produce if version < 3 => return Err(unserved),
         Api::Produce => {
             let request = read(version, &mut reader)?;
-            return produce::begin(context, asked, request).await;
+            // The log takes the records over where nobody else has them.
+            drop(reader);
+            return produce::begin(context, asked, request, bytes).await;
         }
         Api::Fetch => fetch::begin(context, asked, read(version, &mut reader)?, held),
         Api::JoinGroup => groups::join(context, asked, read(version, &mut reader)?),

@@ -8,6 +8,7 @@ use crate::wire::Api;
 use crate::wire::messages::produce::{
     PartitionProduceData, PartitionProduceResponse, Request, Response, TopicProduceResponse,
 };
+use bytes::Bytes;
 use futures_util::FutureExt;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -17,12 +18,13 @@ const ABORTABLE: i16 = 11;
 /// The first version with which a partition joins the transaction by itself.
 const JOINS: i16 = 12;
 
-/// Submits all batches in their order; the answer waits for what `acks` asks for. With `acks=0` there is no answer, and
+/// Submits all batches of a request of so many bytes, in their order; the answer waits for what `acks` asks for. With `acks=0` there is no answer, and
 /// an error closes the connection: the only way to tell the client.
 pub(crate) async fn begin(
     context: &Context,
     asked: Asked,
     request: Request,
+    bytes: usize,
 ) -> Result<Option<Reply>, Closed> {
     let acks = match request.acks {
         0 => Acks::None,
@@ -39,8 +41,14 @@ pub(crate) async fn begin(
     let mut topics = Vec::with_capacity(request.topic_data.len());
     for topic in request.topic_data {
         let mut partitions = Vec::with_capacity(topic.partition_data.len());
-        for one in topic.partition_data {
+        for mut one in topic.partition_data {
             let index = one.index;
+            if let Some(records) = &mut one.records
+                && records.len() < bytes / 2
+            {
+                // The log would keep the whole request for them.
+                *records = Bytes::copy_from_slice(records);
+            }
             let pending = submit(context, transaction, &topic.name, one, acks).await;
             partitions.push((index, pending));
         }
@@ -94,19 +102,8 @@ async fn submit(
     let index = partition(one.index).map_err(no_partition)?;
     let records = one.records.unwrap_or_default();
     let log = context.log();
-    loop {
-        log.room().await;
-        let records = records.clone();
-        let submitted = match transaction {
-            Some((id, joins)) => log.submit_in(id, joins, topic, index, records, acks),
-            None => log.submit(topic, index, records, acks),
-        };
-        match submitted {
-            // Somebody else took the room.
-            Err(Error::Busy) => {}
-            submitted => return submitted,
-        }
-    }
+    log.submit_with_room(transaction, topic, index, records, acks)
+        .await
 }
 
 async fn outcome(

@@ -110,7 +110,7 @@ pub(crate) fn records(batches: &[u8]) -> u64 {
     records
 }
 
-/// A batch that may be appended, in memory of its own: it has no offset yet.
+/// A batch that may be appended, in memory that nobody else sees: it has no offset yet.
 pub(crate) struct Fresh {
     pub head: Head,
     bytes: BytesMut,
@@ -127,10 +127,14 @@ impl Fresh {
     }
 }
 
-/// Checks what a producer sent: whole batches, each of which a producer may write and the topic takes.
-pub(crate) fn check(batches: &[u8], config: &TopicConfig, now: i64) -> Result<Vec<Fresh>> {
+/// Checks what a producer sent: whole batches, each of which a producer may write and the topic takes. They are copied
+/// where somebody else has the bytes too.
+pub(crate) fn check(batches: Bytes, config: &TopicConfig, now: i64) -> Result<Vec<Fresh>> {
     let mut fresh = Vec::with_capacity(1);
-    let mut left = batches;
+    let mut left = match batches.try_into_mut() {
+        Ok(own) => own,
+        Err(shared) => BytesMut::from(&shared[..]),
+    };
     if left.is_empty() {
         return Err(Error::BatchInvalid("there is none"));
     }
@@ -140,18 +144,18 @@ pub(crate) fn check(batches: &[u8], config: &TopicConfig, now: i64) -> Result<Ve
         {
             return Err(Error::BatchFormat(magic as i8));
         }
-        let head = Head::read(left).ok_or(Error::BatchDamaged("it has no whole head"))?;
+        let head = Head::read(&left).ok_or(Error::BatchDamaged("it has no whole head"))?;
         if head.bytes > config.max_message_bytes {
             return Err(Error::TooLarge {
                 bytes: head.bytes,
                 most: config.max_message_bytes,
             });
         }
-        let Some((batch, rest)) = left.split_at_checked(head.bytes) else {
+        if left.len() < head.bytes {
             return Err(Error::BatchDamaged("it ends before its length"));
-        };
-        left = rest;
-        if !intact(batch, &head) {
+        }
+        let batch = left.split_to(head.bytes);
+        if !intact(&batch, &head) {
             return Err(Error::BatchDamaged("its CRC-32C is another"));
         }
         check_head(&head)?;
@@ -160,10 +164,7 @@ pub(crate) fn check(batches: &[u8], config: &TopicConfig, now: i64) -> Result<Ve
                 "its records are not as many as it says",
             ));
         }
-        let mut one = Fresh {
-            head,
-            bytes: BytesMut::from(batch),
-        };
+        let mut one = Fresh { head, bytes: batch };
         if config.log_append_time {
             stamp(&mut one, now);
         } else if head.attributes & LOG_APPEND_TIME != 0 {
@@ -358,6 +359,10 @@ mod tests {
             .collect()
     }
 
+    fn checked(bytes: &[u8], config: &TopicConfig, now: i64) -> Result<Vec<Fresh>> {
+        check(Bytes::copy_from_slice(bytes), config, now)
+    }
+
     #[test]
     fn heads_say_what_kafka_python_reads() {
         for golden in golden() {
@@ -379,7 +384,7 @@ mod tests {
     #[test]
     fn what_kafka_python_sends_is_taken_and_only_offset_and_epoch_change() {
         for golden in golden() {
-            let checked = check(&golden.bytes, &TopicConfig::default(), NOW);
+            let checked = checked(&golden.bytes, &TopicConfig::default(), NOW);
             let (head, placed) = checked.unwrap().remove(0).place(77, 5);
             assert_eq!(head.is_transactional(), golden.name == "transactional");
             assert_eq!(placed[..8], 77i64.to_be_bytes());
@@ -412,7 +417,7 @@ mod tests {
             .set("message.timestamp.type", "LogAppendTime")
             .unwrap();
         for golden in golden() {
-            let (head, placed) = check(&golden.bytes, &config, NOW)
+            let (head, placed) = checked(&golden.bytes, &config, NOW)
                 .unwrap()
                 .remove(0)
                 .place(0, 0);
@@ -433,11 +438,18 @@ mod tests {
                 for bit in 0..8 {
                     let mut bytes = golden.bytes.clone();
                     bytes[at] ^= 1 << bit;
-                    assert!(check(&bytes, &config, NOW).is_err(), "{} {at}", golden.name);
+                    assert!(
+                        checked(&bytes, &config, NOW).is_err(),
+                        "{} {at}",
+                        golden.name
+                    );
                 }
             }
             for end in 0..golden.bytes.len() {
-                assert!(check(&golden.bytes[..end], &config, NOW).is_err(), "{end}");
+                assert!(
+                    checked(&golden.bytes[..end], &config, NOW).is_err(),
+                    "{end}"
+                );
             }
         }
     }
@@ -448,7 +460,7 @@ mod tests {
             let mut changed = batch(&[b"a", b"b"], Some(By(1, 0, 0)), 5).to_vec();
             changed[at..at + bytes.len()].copy_from_slice(bytes);
             sum(&mut changed);
-            let Err(error) = check(&changed, &TopicConfig::default(), NOW) else {
+            let Err(error) = checked(&changed, &TopicConfig::default(), NOW) else {
                 panic!("{at} {bytes:?}");
             };
             error
@@ -467,7 +479,7 @@ mod tests {
         nobody[21..23].copy_from_slice(&TRANSACTIONAL.to_be_bytes());
         sum(&mut nobody);
         assert!(matches!(
-            check(&nobody, &TopicConfig::default(), NOW),
+            checked(&nobody, &TopicConfig::default(), NOW),
             Err(Error::BatchInvalid(_))
         ));
         // A count or last offset that is not that of the records.
@@ -482,10 +494,10 @@ mod tests {
         let mut config = TopicConfig::default();
         config.set("max.message.bytes", "100").unwrap();
         let large = batch(&[&[0; 100]], None, 5);
-        let error = check(&large, &config, NOW).err();
+        let error = checked(&large, &config, NOW).err();
         assert!(matches!(error, Some(Error::TooLarge { most: 100, .. })));
         assert!(matches!(
-            check(&[], &config, NOW),
+            checked(&[], &config, NOW),
             Err(Error::BatchInvalid(_))
         ));
     }

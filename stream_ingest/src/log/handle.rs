@@ -335,14 +335,41 @@ impl Log {
         batches: Bytes,
         acks: Acks,
     ) -> Result<Pending> {
+        match self.shared().is_crowded() {
+            true => Err(Error::Busy),
+            false => self.enter(part, topic, partition, batches, acks),
+        }
+    }
+
+    /// Waits for room, then does as [`Log::submit`], or with a transactional id and `joins` as [`Log::submit_in`]. Bytes that
+    /// nobody else has are not copied.
+    pub async fn submit_with_room(
+        &self,
+        transaction: Option<(&str, bool)>,
+        topic: &str,
+        partition: u32,
+        batches: Bytes,
+        acks: Acks,
+    ) -> Result<Pending> {
+        self.room().await;
+        let part = transaction.map(|(id, joins)| Part { id, joins });
+        self.enter(part, topic, partition, batches, acks)
+    }
+
+    /// Submits. How much may wait is looked at before: those who saw room at the same time all come in.
+    fn enter(
+        &self,
+        part: Option<Part<'_>>,
+        topic: &str,
+        partition: u32,
+        batches: Bytes,
+        acks: Acks,
+    ) -> Result<Pending> {
         let shared = self.shared();
         shared.check()?;
         shared.has_space()?;
-        if shared.is_crowded() {
-            return Err(Error::Busy);
-        }
         let now = (shared.options.clock)();
-        let (id, batches, stamped) = self.checked(topic, &batches, now)?;
+        let (id, batches, stamped) = self.checked(topic, batches, now)?;
         let place = (id, partition);
         let sequel =
             self.sequence(|sequencer| sequencer.append(place, batches, part, now, stamped, acks));
@@ -356,8 +383,8 @@ impl Log {
         Ok(Pending { appended, wait })
     }
 
-    /// The batches of an append, copied and with their sums checked, and whether they got the log's time.
-    fn checked(&self, topic: &str, batches: &[u8], now: i64) -> Result<(Uuid, Vec<Fresh>, bool)> {
+    /// The batches of an append, with their sums checked, and whether they got the log's time.
+    fn checked(&self, topic: &str, batches: Bytes, now: i64) -> Result<(Uuid, Vec<Fresh>, bool)> {
         let (id, config) = {
             let sequencer = self.shared().sequencer.lock();
             (sequencer.id(topic)?, sequencer.topic(topic)?.config.clone())
@@ -405,7 +432,7 @@ impl Log {
         }
     }
 
-    /// [`Log::room`], [`Log::submit`] and [`Pending::done`].
+    /// [`Log::submit_with_room`] and [`Pending::done`].
     pub async fn append(
         &self,
         topic: &str,
@@ -413,14 +440,8 @@ impl Log {
         batches: Bytes,
         acks: Acks,
     ) -> Result<Appended> {
-        loop {
-            self.room().await;
-            match self.submit(topic, partition, batches.clone(), acks) {
-                // Others were quicker.
-                Err(Error::Busy) => {}
-                submitted => return submitted?.done().await,
-            }
-        }
+        let submitted = self.submit_with_room(None, topic, partition, batches, acks);
+        submitted.await?.done().await
     }
 
     /// Reads whole batches from the one that has `offset`, until `max_bytes` are reached, but always one. Nothing at
@@ -566,7 +587,7 @@ impl Log {
         let outputs = outputs
             .into_iter()
             .map(|output| {
-                let (id, fresh, stamped) = self.checked(&output.topic, &output.batches, now)?;
+                let (id, fresh, stamped) = self.checked(&output.topic, output.batches, now)?;
                 Ok((id, output.partition, fresh, stamped))
             })
             .collect::<Result<Vec<_>>>()?;

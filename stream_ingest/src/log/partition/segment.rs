@@ -94,7 +94,7 @@ impl Segment {
             .iter()
             .map(|(_, bytes, _)| IoSlice::new(bytes))
             .collect();
-        file.write_at(&slices, start)?;
+        file.write_past(&slices, start)?;
         let mut state = self.state.lock();
         let State { extent, index } = &mut *state;
         for (head, bytes, at) in batches {
@@ -438,12 +438,31 @@ impl<'a> Walk<'a> {
                 && self
                     .peek(&head)
                     .is_ok_and(|batch| batch::intact(&batch, &head))
+                && !self.is_contradicted(&head)
             {
                 self.next = head.base_offset;
                 return true;
             }
         }
         false
+    }
+
+    /// Whether the batch behind this one says that its offset, which is not in its sum, is another.
+    fn is_contradicted(&mut self, head: &Head) -> bool {
+        let at = self.at;
+        self.at += head.bytes as u64;
+        let left = self.end - self.at;
+        let follower = match self.gaps || left < HEAD as u64 {
+            true => None,
+            false => self.bytes(HEAD).ok().and_then(Head::read),
+        };
+        let follower = follower.filter(|follower| {
+            let whole = follower.bytes as u64 <= left;
+            let batch = whole.then(|| self.peek(follower));
+            matches!(batch, Some(Ok(batch)) if batch::intact(&batch, follower))
+        });
+        self.at = at;
+        follower.is_some_and(|follower| follower.base_offset != head.last_offset() + 1)
     }
 
     /// The next bytes of the file, read if they are not in the buffer.
