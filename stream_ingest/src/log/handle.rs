@@ -124,7 +124,7 @@ impl Pending {
                 Err(tokio::sync::oneshot::error::TryRecvError::Empty) => return None,
                 Err(_) => Err(Error::Closed),
             },
-            Wait::Lsn(shared, lsn) => match *shared.durable.borrow() >= *lsn {
+            Wait::Lsn(shared, lsn) => match *shared.settled.borrow() >= *lsn {
                 true => Ok(()),
                 false => return None,
             },
@@ -140,15 +140,15 @@ async fn replied(reply: Option<Reply>) -> Result<()> {
     }
 }
 
-/// Waits until a frame is durable.
+/// Waits until a frame is acknowledged.
 async fn reach(shared: &Shared, lsn: u64) -> Result<()> {
-    let mut durable = shared.durable.subscribe();
+    let mut settled = shared.settled.subscribe();
     loop {
-        if *durable.borrow_and_update() >= lsn {
+        if *settled.borrow_and_update() >= lsn {
             return Ok(());
         }
         shared.check()?;
-        durable.changed().await.map_err(|_| Error::Closed)?;
+        settled.changed().await.map_err(|_| Error::Closed)?;
     }
 }
 
@@ -615,7 +615,8 @@ impl Log {
 
     #[cfg(test)]
     pub(crate) fn durable_lsn(&self) -> u64 {
-        *self.shared().durable.borrow()
+        let synced = &self.shared().synced;
+        synced.load(std::sync::atomic::Ordering::SeqCst)
     }
 
     /// Why the log has stopped, if it has.

@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_millis(200);
 pub(crate) struct Keeper {
     shared: Arc<Shared>,
     pub store: Store,
-    /// Bytes of the round that is being laid down.
+    /// Bytes of the rounds that are being laid down.
     bytes: usize,
     checkpoint_at: Instant,
     retention_at: Instant,
@@ -39,7 +39,11 @@ impl Keeper {
     /// Runs until the log is closed or fails.
     pub fn run(mut self) {
         loop {
-            let laid = self.lay();
+            let due = self.bytes > 0 || self.shared.laying.lock().is_due(&self.shared.options);
+            let laid = match due {
+                true => self.lay(),
+                false => Ok(false),
+            };
             if self.shared.check().is_err() {
                 break;
             }
@@ -66,14 +70,23 @@ impl Keeper {
         if paused {
             until = until.min(now + PATIENCE);
         }
+        if self.shared.spare.is_due() {
+            return;
+        }
         let mut laying = self.shared.laying.lock();
-        if laying.rounds.is_empty() && !laying.closing || paused {
+        if let Some(due) = laying.until
+            && !paused
+        {
+            until = until.min(due);
+        }
+        if !laying.is_due(&self.shared.options) || paused {
             self.shared.to_lay.wait_until(&mut laying, until);
         }
     }
 
     fn duties(&mut self) {
         let now = Instant::now();
+        self.prepare();
         if self.store.is_due() || now >= self.checkpoint_at {
             self.checkpoint();
         }
@@ -90,15 +103,16 @@ impl Keeper {
         }
     }
 
-    /// Lays down the next round; whether there was one.
+    /// Lays down the next rounds; whether there were any.
     pub fn lay(&mut self) -> Result<bool, Paused> {
         if self.shared.check().is_err() {
             return Ok(false);
         }
         if self.bytes == 0 {
-            let Some(frames) = self.shared.laying.lock().rounds.pop_front() else {
+            let frames = self.shared.laying.lock().take(&self.shared.options);
+            if frames.is_empty() {
                 return Ok(false);
-            };
+            }
             let mut last = self.store.image.lsn;
             for frame in frames {
                 self.bytes += frame.bytes;
@@ -123,6 +137,20 @@ impl Keeper {
         }
     }
 
+    /// Fills a piece of the file that the write-ahead log goes on with. Without one it makes do.
+    pub fn prepare(&self) {
+        if self.shared.is_full() || self.shared.check().is_err() {
+            return self.shared.spare.forgo();
+        }
+        match self.shared.spare.prepare() {
+            Err(error) if is_full(&error) => {
+                tracing::warn!(%error, "no file was prepared for the write-ahead log");
+            }
+            Err(error) => self.shared.fail("prepare a file", &error),
+            Ok(()) => {}
+        }
+    }
+
     /// Makes what is laid down durable, writes a checkpoint and removes what it makes unneeded.
     pub fn checkpoint(&mut self) {
         self.checkpoint_at = Instant::now() + self.shared.options.checkpoint_every;
@@ -139,7 +167,10 @@ impl Keeper {
         }
         let store = &mut self.store;
         match self.shared.with_reserve(|| store.keep_image()) {
-            Ok(()) => self.store.clean(&mut self.shared.wal_files.lock()),
+            Ok(()) => {
+                let spare = Some(&self.shared.spare);
+                self.store.clean(&mut self.shared.wal_files.lock(), spare);
+            }
             Err(error) if is_full(&error) => {
                 tracing::warn!(%error, "a checkpoint has to wait for space");
             }

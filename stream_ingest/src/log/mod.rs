@@ -28,10 +28,14 @@
 //!
 //! # Promises
 //!
-//! * **Acknowledged is durable.** [`Acks::Durable`] is answered after `fdatasync`, [`Acks::Written`] after the write.
-//!   Every round ends in a sync, whatever it was asked for, so `flush.ms` and `flush.messages` have nothing to add.
+//! * **Acknowledged is durable.** [`Acks::Durable`] is answered after `fdatasync`, [`Acks::Written`] after the write; either
+//!   way the round ends in a sync.
 //! * **Seen is durable.** Readers see a record when it is on the disk: nobody reads what a crash takes back, and an
 //!   offset has one value for ever.
+//! * **Who prefers speed may say so**, topic by topic: with `flush.messages` above 1 both promises hold against a crash of
+//!   the process alone. A power cut takes back what was not synced: at most so many records, or `flush.ms`, or what came
+//!   since the last checkpoint (5 seconds). What is left is the log as it was at some moment. Offsets of groups, ends of
+//!   transactions and everything about topics are durable all the same, and all that came before them with them.
 //! * **A frame is whole or not there.** [`Log::commit_batch`] is one frame: outputs and the offsets of their inputs.
 //!   After a crash the log is what it was after some frame, and not before the last that was durable.
 //! * **A transaction is one decision.** Its end is one frame: the markers in all its partitions, the offsets that it

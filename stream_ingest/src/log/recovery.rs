@@ -102,7 +102,7 @@ pub(crate) fn begin(store: &mut Store) -> Result<(Writer, VecDeque<u64>)> {
         .iter()
         .filter_map(|name| wal::first_of(name))
         .collect();
-    store.clean(&mut files);
+    store.clean(&mut files, None);
     Ok((writer, files))
 }
 

@@ -13,7 +13,7 @@ use super::image::{Image, config, overrides};
 use super::partition::decisions::{Decisions, Open};
 use super::partition::{Live, Standing};
 use super::producers::{Producers, Seen};
-use super::shared::{Frame, Placed};
+use super::shared::{Flush, Frame, Placed};
 use super::topics::TopicConfig;
 use super::transactions::Transactions;
 use super::types::{Acks, Appended, Committed, Place, Topic};
@@ -143,6 +143,15 @@ impl Sequencer {
 
     /// Puts events into the queue as one frame.
     fn push(&mut self, events: Vec<Placed>, acks: Acks) -> (u64, Option<Reply>) {
+        self.push_flushed(events, acks, Flush::Now)
+    }
+
+    fn push_flushed(
+        &mut self,
+        events: Vec<Placed>,
+        acks: Acks,
+        flush: Flush,
+    ) -> (u64, Option<Reply>) {
         let lsn = self.next_lsn;
         self.next_lsn += 1;
         let (ack, reply) = match acks {
@@ -158,6 +167,7 @@ impl Sequencer {
             lsn,
             bytes,
             events,
+            flush,
             ack,
         });
         (lsn, reply)
@@ -399,13 +409,17 @@ impl Sequencer {
             return Ok(Sequel::Again(repeated(again, stamped, log_start), last_lsn));
         }
         let joined = self.admit((id, partition), &batches, part, at)?;
+        let flush = match (&joined, self.topics.get(&id)) {
+            (None, Some(topic)) => flush(&topic.config, &batches),
+            _ => Flush::Now,
+        };
         let found = self.partition(id, partition)?;
         let (mut events, appended) = found.place((id, partition), batches, at, stamped);
         if let Some(joined) = joined {
             self.transactions.apply(&joined);
             events.insert(0, (joined, None));
         }
-        let (_, reply) = self.push(events, acks);
+        let (_, reply) = self.push_flushed(events, acks, flush);
         Ok(Sequel::Queued(appended, reply))
     }
 
@@ -499,6 +513,21 @@ impl Sequenced {
             duplicate: false,
         };
         (events, appended)
+    }
+}
+
+/// When batches of a topic have to be durable.
+fn flush(config: &TopicConfig, batches: &[Fresh]) -> Flush {
+    match config.flush_messages {
+        ..=1 => Flush::Now,
+        most => Flush::Later {
+            records: batches
+                .iter()
+                .map(|batch| u64::from(batch.head.count.max(0) as u32))
+                .sum(),
+            most,
+            within: config.flush_within,
+        },
     }
 }
 

@@ -9,13 +9,31 @@ use super::partition::Live;
 use super::sequencer::Sequencer;
 use super::store::relieve;
 use super::types::{Acks, Options};
+use super::wal::Spare;
 use parking_lot::{Condvar, Mutex, RwLock};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
+
+/// When a frame has to be durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flush {
+    /// Before it is acknowledged and shown.
+    Now,
+    /// Not so soon: its topic says so.
+    Later {
+        /// Records that it has.
+        records: u64,
+        /// Records after which the log is synced.
+        most: u64,
+        /// Time after which it is.
+        within: Option<Duration>,
+    },
+}
 
 /// An event, with its partition if it has one.
 pub(crate) type Placed = (Event, Option<Arc<Live>>);
@@ -25,6 +43,7 @@ pub(crate) struct Frame {
     pub lsn: u64,
     pub events: Vec<Placed>,
     pub bytes: usize,
+    pub flush: Flush,
     /// Who waits, and for what.
     pub ack: Option<(Acks, oneshot::Sender<Result<()>>)>,
 }
@@ -33,8 +52,53 @@ pub(crate) struct Frame {
 #[derive(Default)]
 pub(crate) struct Laying {
     pub rounds: VecDeque<Vec<Frame>>,
+    /// Bytes that they have.
+    pub bytes: usize,
+    /// When the oldest has waited long enough; `None` when there is none.
+    pub until: Option<Instant>,
     /// Nothing more will come.
     pub closing: bool,
+}
+
+impl Laying {
+    /// Puts a round behind the others; whether that is a reason to begin, or to look at the clock.
+    pub fn push(&mut self, round: Vec<Frame>, options: &Options) -> bool {
+        let first = self.rounds.is_empty();
+        let before = self.bytes;
+        if first {
+            self.until = Some(Instant::now() + options.lay_within);
+        }
+        self.bytes += bytes(&round);
+        self.rounds.push_back(round);
+        first || before < options.lay_bytes && self.bytes >= options.lay_bytes
+    }
+
+    /// Takes rounds until they have so many bytes, but at least one.
+    pub fn take(&mut self, options: &Options) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        let mut taken = 0;
+        while taken < options.lay_bytes
+            && let Some(round) = self.rounds.pop_front()
+        {
+            taken += bytes(&round);
+            frames.extend(round);
+        }
+        self.bytes -= taken;
+        let more = !self.rounds.is_empty();
+        self.until = more.then(|| Instant::now() + options.lay_within);
+        frames
+    }
+
+    /// Whether enough has gathered, or long enough.
+    pub fn is_due(&self, options: &Options) -> bool {
+        self.closing
+            || self.bytes >= options.lay_bytes
+            || self.until.is_some_and(|until| until <= Instant::now())
+    }
+}
+
+fn bytes(round: &[Frame]) -> usize {
+    round.iter().map(|frame| frame.bytes).sum()
 }
 
 /// What everybody sees.
@@ -50,8 +114,14 @@ pub(crate) struct Shared {
     pub to_lay: Condvar,
     /// Offsets of groups, as far as they are durable.
     pub groups: RwLock<Groups>,
-    /// The last durable LSN. Also changed, to the same, when the log fails.
-    pub durable: watch::Sender<u64>,
+    /// Groups whose offsets do not expire.
+    pub kept_groups: Mutex<BTreeSet<String>>,
+    /// The last LSN that is acknowledged: durable, or written where that is enough ([`Flush::Later`]). Also changed, to the
+    /// same, when the log fails.
+    pub settled: watch::Sender<u64>,
+    /// The last LSN that is durable for certain.
+    #[cfg(test)]
+    pub synced: std::sync::atomic::AtomicU64,
     /// Why the log takes nothing more.
     pub failure: watch::Sender<Option<Error>>,
     /// How many of the threads have ended, and let go of the disk.
@@ -64,6 +134,8 @@ pub(crate) struct Shared {
     full: AtomicBool,
     /// First LSNs of the files of the write-ahead log.
     pub wal_files: Mutex<VecDeque<u64>>,
+    /// The file that it goes on with.
+    pub spare: Spare,
     pub metrics: Metrics,
 }
 
@@ -77,7 +149,8 @@ impl Shared {
         groups: Groups,
         wal_files: VecDeque<u64>,
     ) -> Self {
-        let durable = sequencer.last_lsn();
+        let settled = sequencer.last_lsn();
+        let spare = Spare::new(files.disk.clone(), options.wal_bytes);
         Self {
             options,
             files,
@@ -87,13 +160,17 @@ impl Shared {
             laying: Mutex::default(),
             to_lay: Condvar::new(),
             groups: RwLock::new(groups),
-            durable: watch::Sender::new(durable),
+            kept_groups: Mutex::default(),
+            settled: watch::Sender::new(settled),
+            #[cfg(test)]
+            synced: settled.into(),
             failure: watch::Sender::new(None),
             ended: Arc::new(watch::Sender::new(0)),
             room: watch::Sender::new(()),
             waiting,
             full: AtomicBool::new(false),
             wal_files: Mutex::new(wal_files),
+            spare,
             metrics: Metrics::default(),
         }
     }
@@ -114,7 +191,7 @@ impl Shared {
         }
         self.queued.notify_all();
         self.to_lay.notify_all();
-        self.durable.send_modify(|_| {});
+        self.settled.send_modify(|_| {});
         self.room.send_replace(());
     }
 

@@ -11,7 +11,7 @@ use super::partition::Live;
 use super::partition::segment::{Segment, index_path};
 use super::topics::TopicConfig;
 use super::types::Options;
-use super::wal;
+use super::wal::{self, Spare};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io;
@@ -348,11 +348,17 @@ impl Store {
 
     /// After [`Store::keep_image`]: removes what the image does not need, segments and files of the write-ahead log;
     /// `wal_files` are the first LSNs of those that are there. Nothing is lost if this fails.
-    pub fn clean(&mut self, wal_files: &mut VecDeque<u64>) {
+    /// A file that can be used again becomes the spare one.
+    pub fn clean(&mut self, wal_files: &mut VecDeque<u64>, spare: Option<&Spare>) {
         while let [first, next, ..] = wal_files.make_contiguous()
             && *next <= self.checkpointed + 1
         {
-            if let Err(error) = self.files.remove(&wal::path(*first)) {
+            let kept = spare.map_or(Ok(false), |spare| spare.recycle(*first));
+            let gone = kept.and_then(|kept| match kept {
+                true => Ok(()),
+                false => self.files.remove(&wal::path(*first)),
+            });
+            if let Err(error) = gone {
                 tracing::warn!(file = wal::path(*first), %error, "a file could not be removed");
                 break;
             }

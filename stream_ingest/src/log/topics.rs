@@ -27,8 +27,13 @@ pub struct TopicConfig {
     pub max_message_bytes: usize,
     /// `message.timestamp.type` is `LogAppendTime`: records get the time of the log.
     pub log_append_time: bool,
-    /// What is kept and shown but changes nothing: `flush.messages` and `flush.ms` (every round of the log ends in a
-    /// sync, which is at least what these ask for), and what compaction will read.
+    /// `flush.messages`: after how many records the log is synced. With 1, the default, what was acknowledged is durable.
+    /// With more, records are acknowledged and shown as soon as the system has them: a crash of the machine takes those
+    /// back that were not synced yet, a crash of the process none.
+    pub flush_messages: u64,
+    /// `flush.ms`: how long records that are not synced stay so; `None` until the next checkpoint.
+    pub flush_within: Option<Duration>,
+    /// What is kept and shown but changes nothing: what compaction will read.
     pub kept: BTreeMap<&'static str, String>,
     /// The names that were set for this topic; all others have their defaults.
     pub overrides: BTreeMap<&'static str, String>,
@@ -39,7 +44,7 @@ pub const SETTINGS: [(&str, &str); 15] = [
     ("cleanup.policy", "delete"),
     ("compression.type", "producer"),
     ("delete.retention.ms", "86400000"),
-    ("flush.messages", "9223372036854775807"),
+    ("flush.messages", "1"),
     ("flush.ms", "9223372036854775807"),
     ("max.compaction.lag.ms", "9223372036854775807"),
     ("max.message.bytes", "1048588"),
@@ -64,6 +69,8 @@ impl Default for TopicConfig {
             compact: false,
             max_message_bytes: 1_048_588,
             log_append_time: false,
+            flush_messages: 1,
+            flush_within: None,
             kept: BTreeMap::new(),
             overrides: BTreeMap::new(),
         }
@@ -105,6 +112,12 @@ impl TopicConfig {
             }
             "max.message.bytes" => {
                 self.max_message_bytes = number(0, LONGEST_BATCH as i64)? as usize;
+            }
+            "flush.messages" => self.flush_messages = number(1, i64::MAX)? as u64,
+            "flush.ms" => {
+                let within = number(0, i64::MAX)?;
+                let most = within == i64::MAX;
+                self.flush_within = (!most).then(|| Duration::from_millis(within as u64));
             }
             "cleanup.policy" => {
                 let (mut delete, mut compact) = (false, false);
@@ -150,8 +163,6 @@ impl TopicConfig {
         if matches!(
             key,
             "delete.retention.ms"
-                | "flush.messages"
-                | "flush.ms"
                 | "max.compaction.lag.ms"
                 | "min.cleanable.dirty.ratio"
                 | "min.compaction.lag.ms"
@@ -216,6 +227,10 @@ impl TopicConfig {
                     "segment.bytes" => self.segment_bytes.to_string(),
                     "segment.ms" => duration(Some(self.segment_age)),
                     "max.message.bytes" => self.max_message_bytes.to_string(),
+                    "flush.messages" => self.flush_messages.to_string(),
+                    "flush.ms" => self
+                        .flush_within
+                        .map_or(default.to_owned(), |within| within.as_millis().to_string()),
                     "cleanup.policy" => match (self.delete, self.compact) {
                         (true, true) => "compact,delete",
                         (false, true) => "compact",
@@ -289,7 +304,8 @@ mod tests {
             ("cleanup.policy", "compact,delete"),
             ("max.message.bytes", "2048"),
             ("message.timestamp.type", "LogAppendTime"),
-            ("flush.messages", "1"),
+            ("flush.messages", "10000"),
+            ("flush.ms", "1000"),
         ];
         let config = defaults
             .with(&defaults, changes.map(|(key, value)| (key, Some(value))))
@@ -312,6 +328,8 @@ mod tests {
             ("retention.ms", "-2"),
             ("retention.ms", "soon"),
             ("segment.bytes", "0"),
+            ("flush.messages", "0"),
+            ("flush.ms", "-1"),
             ("cleanup.policy", "keep"),
             ("compression.type", "gzip"),
             ("min.insync.replicas", "2"),

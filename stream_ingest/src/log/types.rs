@@ -275,7 +275,13 @@ pub struct Options {
     pub round_bytes: usize,
     /// Bytes that may wait for the disk before appends are refused with [`Error::Busy`](super::Error::Busy).
     pub waiting_bytes: usize,
-    /// Bytes of recent batches that are kept in memory for readers at the end.
+    /// Bytes that are durable and gather in memory before they are laid down in segments, if that does not take longer than
+    /// [`lay_within`](Self::lay_within).
+    pub lay_bytes: usize,
+    /// The longest that something is durable and not laid down, while the disk has space.
+    pub lay_within: Duration,
+    /// Bytes of recent batches that are kept in memory for readers at the end. Others are read from segments, and much
+    /// that is laid down at once is not in the system's cache.
     pub cache_bytes: usize,
     /// Bytes in segments, since the last checkpoint, after which one is made.
     pub checkpoint_bytes: u64,
@@ -308,10 +314,12 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             defaults: super::TopicConfig::default(),
-            wal_bytes: 128 << 20,
+            wal_bytes: 64 << 20,
             round_bytes: 8 << 20,
             waiting_bytes: 64 << 20,
-            cache_bytes: 64 << 20,
+            lay_bytes: 4 << 20,
+            lay_within: Duration::from_millis(100),
+            cache_bytes: 256 << 20,
             checkpoint_bytes: 64 << 20,
             checkpoint_every: Duration::from_secs(5),
             retention_every: Duration::from_secs(30),

@@ -1,5 +1,6 @@
 //! A folder of the machine.
 
+use super::direct::Direct;
 use super::{Disk, File};
 use std::fs;
 use std::io::{self, IoSlice};
@@ -12,6 +13,8 @@ pub struct Folder {
     root: PathBuf,
     /// Held locked as long as the folder is in use; the system lets go of it when the process ends.
     _lock: fs::File,
+    /// The way past the system's cache.
+    direct: Arc<Direct>,
 }
 
 impl Folder {
@@ -28,31 +31,39 @@ impl Folder {
                 format!("{} is in use by another process", root.display()),
             ),
         })?;
-        Ok(Self { root, _lock: lock })
+        Ok(Self {
+            root,
+            _lock: lock,
+            direct: Arc::default(),
+        })
     }
 
     fn path(&self, path: &str) -> PathBuf {
         self.root.join(Path::new(path))
     }
+
+    fn opened(&self, file: fs::File, path: PathBuf) -> Open {
+        let direct = self.direct.clone();
+        Open { file, path, direct }
+    }
 }
 
 impl Disk for Folder {
     fn create(&self, path: &str) -> io::Result<Arc<dyn File>> {
+        let path = self.path(path);
         let file = fs::OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(true)
-            .open(self.path(path))?;
-        Ok(Arc::new(Open(file)))
+            .open(&path)?;
+        Ok(Arc::new(self.opened(file, path)))
     }
 
     fn open(&self, path: &str) -> io::Result<Arc<dyn File>> {
-        let file = fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(self.path(path))?;
-        Ok(Arc::new(Open(file)))
+        let path = self.path(path);
+        let file = fs::OpenOptions::new().read(true).write(true).open(&path)?;
+        Ok(Arc::new(self.opened(file, path)))
     }
 
     fn create_folder(&self, path: &str) -> io::Result<()> {
@@ -104,13 +115,17 @@ impl Disk for Folder {
     }
 }
 
-struct Open(fs::File);
+struct Open {
+    file: fs::File,
+    path: PathBuf,
+    direct: Arc<Direct>,
+}
 
 impl File for Open {
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
         let mut done = 0;
         while done < buffer.len() {
-            match self.0.read_at(&mut buffer[done..], at + done as u64) {
+            match self.file.read_at(&mut buffer[done..], at + done as u64) {
                 Ok(0) => break,
                 Ok(read) => done += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -127,7 +142,7 @@ impl File for Open {
         IoSlice::advance_slices(&mut left, 0);
         while !left.is_empty() {
             let some = &left[..left.len().min(1024)];
-            let written = match rustix::io::pwritev(&self.0, some, at) {
+            let written = match rustix::io::pwritev(&self.file, some, at) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => written,
                 Err(rustix::io::Errno::INTR) => continue,
@@ -139,20 +154,24 @@ impl File for Open {
         Ok(())
     }
 
+    fn write_past(&self, slices: &[IoSlice<'_>], at: u64) -> io::Result<()> {
+        self.direct.write(&self.path, self, slices, at)
+    }
+
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn length(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn set_length(&self, length: u64) -> io::Result<()> {
-        self.0.set_len(length)
+        self.file.set_len(length)
     }
 
     fn allocate(&self, bytes: u64) -> io::Result<()> {
-        match rustix::fs::fallocate(&self.0, rustix::fs::FallocateFlags::empty(), 0, bytes) {
+        match rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
             Ok(()) => Ok(()),
             // Some file systems cannot; zeros take the space too.
             Err(rustix::io::Errno::OPNOTSUPP) => {

@@ -8,6 +8,7 @@
 //! * What was created, renamed or removed in a folder survives after [`Disk::sync_folder`]; until then each of these
 //!   may have happened or not, in their order.
 
+mod direct;
 mod folder;
 #[cfg(test)]
 pub(crate) mod simulated;
@@ -48,6 +49,10 @@ pub trait File: Send + Sync {
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize>;
     /// Writes all slices, one after the other, from `at`. After an error any part of them may have been written.
     fn write_at(&self, slices: &[IoSlice<'_>], at: u64) -> io::Result<()>;
+    /// As [`File::write_at`], for much that will not be read again soon: past the system's cache, where that is possible.
+    fn write_past(&self, slices: &[IoSlice<'_>], at: u64) -> io::Result<()> {
+        self.write_at(slices, at)
+    }
     /// Makes what was written durable, with the length that is needed to read it. After an error nothing is known
     /// about what was written since the last success.
     fn sync(&self) -> io::Result<()>;

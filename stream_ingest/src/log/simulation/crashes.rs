@@ -1,6 +1,7 @@
 //! The power goes off.
 
-use super::world::{Op, World};
+use super::world::{Op, World, options, relaxed};
+use crate::log::Options;
 use crate::log::disk::simulated::{Draw, Every};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -30,7 +31,10 @@ fn every_short_sequence_survives_every_crash() {
                 .chain([Op::Round, Op::Lay, Op::Checkpoint])
                 .collect();
             for last in length - 1..ops.len() {
-                recoveries += crash_in(&ops[..=last], &mut crashes);
+                recoveries += crash_in(&options(), &ops[..=last], &mut crashes);
+                if length < depth {
+                    recoveries += crash_in(&relaxed("4"), &ops[..=last], &mut crashes);
+                }
             }
         }
     }
@@ -43,11 +47,11 @@ fn every_short_sequence_survives_every_crash() {
 }
 
 /// Crashes at every operation of the disk that the last of these makes.
-fn crash_in(ops: &[Op], crashes: &mut u64) -> u64 {
+fn crash_in(options: &Options, ops: &[Op], crashes: &mut u64) -> u64 {
     let (before, last) = ops.split_at(ops.len() - 1);
     let mut recoveries = 0;
     for cut in 0.. {
-        let mut world = World::new();
+        let mut world = World::with(options.clone());
         for op in before {
             world.act(*op).unwrap();
         }
@@ -113,7 +117,10 @@ fn long_runs_survive_crashes() {
 
 fn long_run(seed: u64) -> u32 {
     let mut random = StdRng::seed_from_u64(seed);
-    let mut world = World::new();
+    let mut world = World::with(match seed % 2 {
+        0 => relaxed("4"),
+        _ => options(),
+    });
     let mut recoveries = 0;
     for life in 0..6 {
         let cut = world.disk.operations() + random.random_range(0..200);

@@ -9,6 +9,7 @@
 
 mod crashes;
 mod faults;
+mod flush;
 mod model;
 mod rot;
 mod world;

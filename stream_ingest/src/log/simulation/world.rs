@@ -118,6 +118,7 @@ pub(super) fn options() -> Options {
     Options {
         defaults,
         wal_bytes: 3000,
+        lay_bytes: 1000,
         cache_bytes: 500,
         reserve_bytes: 0,
         checkpoint_every: Duration::from_secs(3600),
@@ -126,6 +127,13 @@ pub(super) fn options() -> Options {
         ids: Arc::new(move || Uuid::from_u128(u128::from(ids.fetch_add(1, Ordering::Relaxed)))),
         ..Options::default()
     }
+}
+
+/// The same, but a topic's records need not be durable before there are so many.
+pub(super) fn relaxed(messages: &str) -> Options {
+    let mut options = options();
+    options.defaults.set("flush.messages", messages).unwrap();
+    options
 }
 
 impl World {
@@ -309,6 +317,7 @@ impl World {
             }
             Op::Lay => {
                 let _ = self.keeper.lay();
+                self.keeper.prepare();
                 self.log.check()?;
             }
             Op::Checkpoint => {

@@ -9,13 +9,16 @@
 //! LSNs count frames, from 1 without gaps. The durable LSN says which frames were on the disk when this one was
 //! written, and a file is begun only when all before it is: that is what tells rot from a torn end. A frame that cannot be read was acknowledged if a later frame, a later
 //! file or the checkpoint says so; if nothing does, the machine stopped while it was being written, and it and what
-//! follows it never happened. The head has its own sum and, if the frame is an append to one partition, names it: rot
+//! follows it never happened. Behind the last frame of the last file there may be zeros, or frames of an earlier file that
+//! is used again (`spare.rs`), with smaller LSNs. The head has its own sum and, if the frame is an append to one partition, names it: rot
 //! in the payload then takes that partition out of use and no other.
 
 mod scan;
+mod spare;
 mod writer;
 
 pub(crate) use scan::Scan;
+pub(crate) use spare::Spare;
 pub(crate) use writer::Writer;
 
 use super::codec::{Put, Take};

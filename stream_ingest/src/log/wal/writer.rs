@@ -1,12 +1,16 @@
 //! Writing frames: a round of them with one write and one sync.
 
+use super::spare::{Spare, fill};
 use super::{FILE_HEAD, FOLDER, FRAME_HEAD, FrameHead, file_head, path};
-use crate::log::disk::{Disk, File};
+use crate::log::disk::{Disk, File, is_full};
 use crate::log::event::Event;
 use bytes::Bytes;
 use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::sync::Arc;
+
+/// Bytes of the first file of a run, which is made while somebody waits for the log to open.
+const FIRST_FILE: u64 = 16 << 20;
 
 /// The end of the write-ahead log.
 pub(crate) struct Writer {
@@ -14,8 +18,10 @@ pub(crate) struct Writer {
     file: Arc<dyn File>,
     /// Where the next frame goes.
     at: u64,
-    /// Bytes of a file before the next is begun.
+    /// Bytes of this file before the next is begun.
     limit: u64,
+    /// Bytes of those that come after it.
+    later: u64,
     /// The next frame's LSN.
     pub next: u64,
     /// What is written next.
@@ -38,12 +44,14 @@ enum Piece {
 impl Writer {
     /// Begins a file with the frame `next`.
     pub fn begin(disk: Arc<dyn Disk>, next: u64, limit: u64) -> io::Result<Self> {
-        let file = begin_file(&*disk, next)?;
+        let first = limit.min(FIRST_FILE);
+        let file = begin_file(&*disk, next, first)?;
         Ok(Self {
             disk,
             file,
             at: FILE_HEAD as u64,
-            limit,
+            limit: first,
+            later: limit,
             next,
             round: Round::default(),
         })
@@ -108,32 +116,57 @@ impl Writer {
         self.file.write_at(&slices, self.at)
     }
 
-    /// Makes the round durable, and is ready for the next.
-    pub fn sync(&mut self) -> io::Result<()> {
-        self.file.sync()?;
+    /// After [`Writer::write`]: is ready for the next round.
+    pub fn written(&mut self) {
         self.at += self.round.bytes;
         self.round.small.clear();
         self.round.small.shrink_to(1 << 20);
         self.round.pieces.clear();
         self.round.bytes = 0;
-        Ok(())
     }
 
-    /// Begins the next file if this one is long enough; gives its first LSN. Only after [`Writer::sync`], so that a
-    /// later file says that all before it is durable.
-    pub fn rotate(&mut self) -> io::Result<Option<u64>> {
-        if self.at < self.limit {
+    /// Makes what was written durable.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync()
+    }
+
+    /// Whether the next file is due: [`Writer::rotate`] would begin it.
+    pub fn is_full(&self) -> bool {
+        self.at >= self.limit
+    }
+
+    /// Begins the next file if this one is long enough; gives its first LSN. Only after [`Writer::sync`], because a later
+    /// file says that all before it is durable.
+    pub fn rotate(&mut self, spare: &Spare) -> io::Result<Option<u64>> {
+        if !self.is_full() {
+            if self.at > self.limit / 2 {
+                spare.want();
+            }
             return Ok(None);
         }
-        self.file = begin_file(&*self.disk, self.next)?;
+        self.file = match spare.take(self.next)? {
+            Some(file) => file,
+            None => begin_file(&*self.disk, self.next, 0)?,
+        };
         self.at = FILE_HEAD as u64;
+        self.limit = self.later;
         Ok(Some(self.next))
+    }
+
+    /// Gives back what was set aside behind the last frame, when the log is closed.
+    pub fn end(&self) -> io::Result<()> {
+        self.file.set_length(self.at)
     }
 }
 
-fn begin_file(disk: &dyn Disk, first: u64) -> io::Result<Arc<dyn File>> {
+/// Makes the file that begins with the frame `first`, with so many bytes set aside if there is space for them.
+fn begin_file(disk: &dyn Disk, first: u64, bytes: u64) -> io::Result<Arc<dyn File>> {
     let file = disk.create(&path(first))?;
     file.write_at(&[IoSlice::new(&file_head(first))], 0)?;
+    match fill(&*file, FILE_HEAD as u64, bytes) {
+        Err(error) if is_full(&error) => file.set_length(FILE_HEAD as u64)?,
+        filled => filled?,
+    }
     file.sync()?;
     disk.sync_folder(FOLDER)?;
     Ok(file)
