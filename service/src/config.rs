@@ -128,6 +128,9 @@ pub struct Kafka {
     /// Time without a transaction after which a transactional id is forgotten: Kafka's
     /// `transactional.id.expiration.ms`.
     pub transactional_id_expiration: Span,
+    /// Time after which the offsets of a group that nobody is in and nobody commits for are forgotten: Kafka's
+    /// `offsets.retention.minutes`.
+    pub offsets_retention: Span,
 }
 
 impl Default for Kafka {
@@ -138,6 +141,7 @@ impl Default for Kafka {
             partitions: 1,
             reserve: Size::bytes(32 << 20),
             transactional_id_expiration: Span::seconds(7 * 24 * 3600),
+            offsets_retention: Span::seconds(7 * 24 * 3600),
         }
     }
 }
@@ -475,7 +479,7 @@ impl Config {
         let (limits, kept) = (&self.limits, &self.collections);
         // Base64 in JSON takes four bytes for three.
         let encoded = limits.image.get().div_ceil(3) * 4;
-        let rules: [(bool, String); 14] = [
+        let rules: [(bool, String); 15] = [
             (
                 self.engine.threads <= 1024,
                 "`engine.threads` must be at most 1024".to_owned(),
@@ -546,6 +550,10 @@ impl Config {
             (
                 (1..=10_000).contains(&self.kafka.partitions),
                 "`kafka.partitions` must be between 1 and 10000".to_owned(),
+            ),
+            (
+                !self.kafka.offsets_retention.get().is_zero(),
+                "`kafka.offsets_retention` must be longer than 0s".to_owned(),
             ),
             (
                 !self.kafka.transactional_id_expiration.get().is_zero(),

@@ -90,7 +90,12 @@ impl Kafka {
     /// # Errors
     /// That of the disk.
     pub async fn serve(self, config: &Config, stop: impl Future<Output = ()>) -> Result<(), Error> {
+        let groups = broker::GroupLimits {
+            offsets_retention: config.kafka.offsets_retention.get(),
+            ..broker::GroupLimits::default()
+        };
         let options = broker::Options {
+            groups,
             cluster: self.log.cluster_id().to_string(),
             folder: self.folder.display().to_string(),
             auto_create: config.kafka.auto_create,

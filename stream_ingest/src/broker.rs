@@ -130,6 +130,10 @@ pub struct GroupLimits {
     pub longest_session: Duration,
     /// How long an empty group waits for more members after the first.
     pub initial_delay: Duration,
+    /// How long the offsets of a group are kept that nobody is in and nobody commits for: `offsets.retention.minutes`.
+    pub offsets_retention: Duration,
+    /// How often expired offsets are looked for: `offsets.retention.check.interval.ms`.
+    pub offsets_check: Duration,
 }
 
 impl Default for Options {
@@ -178,6 +182,8 @@ impl Default for GroupLimits {
             shortest_session: Duration::from_secs(6),
             longest_session: Duration::from_secs(1800),
             initial_delay: Duration::from_secs(3),
+            offsets_retention: Duration::from_secs(7 * 24 * 3600),
+            offsets_check: Duration::from_secs(600),
         }
     }
 }
@@ -273,12 +279,13 @@ pub async fn serve(
     let places = Arc::new(Semaphore::new(
         limits.connections.min(Semaphore::MAX_PERMITS),
     ));
+    let groups = Groups::new(options.groups.clone(), log.now());
     let shared = Arc::new(Shared {
         log,
         requests: Budget::new(limits.requests_bytes.max(limits.produce_bytes)),
         replies: Budget::new(limits.replies_bytes),
         answers: Budget::new(limits.answers_bytes),
-        groups: Groups::new(options.groups.clone()),
+        groups,
         sessions: Sessions::new(options.sessions.clone()),
         stopping,
         options,
@@ -286,11 +293,13 @@ pub async fn serve(
     let mut connections = JoinSet::new();
     let mut stop = std::pin::pin!(stop);
     let mut sessions = std::pin::pin!(shared.groups.watch_sessions());
+    let mut offsets = std::pin::pin!(shared.groups.watch_offsets(&shared.log));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             Some(_) = connections.join_next() => continue,
             () = &mut sessions => continue,
+            () = &mut offsets => continue,
             () = &mut stop => break,
         };
         let (stream, peer) = match accepted {

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use common::wire::{Batch, Client, fetch, produce};
 use common::{Broker, options, wait_for};
 use escala_stream_ingest::broker::Code;
-use escala_stream_ingest::log::Log;
+use escala_stream_ingest::log::{Committed, Log};
 use escala_stream_ingest::wire::messages::{
-    api_versions, describe_acls, fetch as fetching, init_producer_id, join_group, list_offsets,
-    metadata, offset_commit, offset_fetch, offset_for_leader_epoch, produce as producing,
-    sync_group,
+    api_versions, describe_acls, fetch as fetching, init_producer_id, join_group, leave_group,
+    list_offsets, metadata, offset_commit, offset_fetch, offset_for_leader_epoch,
+    produce as producing, sync_group,
 };
 use proptest::prelude::*;
 use std::io::Write;
@@ -723,6 +723,59 @@ fn a_member_is_given_an_id_before_it_joins() {
     };
     let kept: offset_fetch::Response = client.ask(8, &wanted);
     assert_eq!(kept.groups[0].topics[0].partitions[0].committed_offset, 5);
+}
+
+/// Offsets go when nobody is in their group and nobody commits them for the retention; what a group with members has and
+/// what a flow has stays.
+#[test]
+fn offsets_expire_where_nobody_comes_back() {
+    const HOUR: i64 = 3_600_000;
+    let mut options = options();
+    options.groups.offsets_retention = Duration::from_secs(3600);
+    options.groups.offsets_check = Duration::from_millis(10);
+    let broker = Broker::start(options);
+    topic(&broker, "t", &[]);
+    let mut client = Client::connect(broker.address);
+    let (version, request) = join(3, "");
+    let joined: join_group::Response = client.ask(version, &request);
+    assert_eq!(joined.error_code, 0);
+    let log = &broker.log;
+    let commit = |group: &str, partition: u32| {
+        let offset = Committed::at(1);
+        let offsets = [(("t".to_owned(), partition), offset)].into();
+        let kept = log.commit_offsets(group, offsets, || true);
+        broker.runtime.block_on(kept).expect("offsets are kept");
+    };
+    for group in ["g", "flow-f", "left", "lagging"] {
+        commit(group, 0);
+    }
+    log.keep_group("flow-f");
+    broker.pass(HOUR / 2);
+    // Of its offsets one is younger.
+    commit("lagging", 1);
+    broker.pass(HOUR / 2 + 1000);
+    wait_for("an offset has expired", || {
+        !log.groups().contains(&"left".to_owned())
+    });
+    wait_for("and another", || {
+        let left = broker.runtime.block_on(log.offsets("lagging"));
+        left.expect("offsets").into_keys().eq([("t".to_owned(), 1)])
+    });
+    assert_eq!(log.groups(), ["flow-f", "g", "lagging"]);
+    // The member leaves: its group's time begins.
+    let leave = leave_group::Request {
+        group_id: "g".to_owned(),
+        member_id: joined.member_id,
+        ..leave_group::Request::default()
+    };
+    let gone: leave_group::Response = client.ask(1, &leave);
+    assert_eq!(gone.error_code, 0);
+    log.release_group("flow-f");
+    wait_for("what a flow had has expired", || {
+        log.groups() == ["g", "lagging"]
+    });
+    broker.pass(HOUR + 1000);
+    wait_for("what the group had has expired", || log.groups().is_empty());
 }
 
 /// Version 0 has no rebalance timeout, no ids that are given first, and no names in its errors.

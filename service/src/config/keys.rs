@@ -33,7 +33,7 @@ const fn key(name: &'static str, kind: Kind) -> Key {
 }
 
 /// Every setting.
-pub const KEYS: [Key; 51] = [
+pub const KEYS: [Key; 52] = [
     key("listen", Kind::Text),
     key("models.dir", Kind::Text),
     key("models.local_dir", Kind::Text),
@@ -52,6 +52,7 @@ pub const KEYS: [Key; 51] = [
     key("kafka.partitions", Kind::Number),
     key("kafka.reserve", Kind::Text),
     key("kafka.transactional_id_expiration", Kind::Text),
+    key("kafka.offsets_retention", Kind::Text),
     key("collections.collections", Kind::Number),
     key("collections.faces", Kind::Number),
     key("collections.users", Kind::Number),

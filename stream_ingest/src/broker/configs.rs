@@ -107,6 +107,14 @@ fn settings(
                 ),
                 ("max.connections", limits.connections.to_string()),
                 ("num.partitions", options.partitions.to_string()),
+                (
+                    "offsets.retention.check.interval.ms",
+                    options.groups.offsets_check.as_millis().to_string(),
+                ),
+                (
+                    "offsets.retention.minutes",
+                    (options.groups.offsets_retention.as_secs() / 60).to_string(),
+                ),
                 ("socket.request.max.bytes", limits.produce_bytes.to_string()),
             ];
             let producers = context.log().producer_settings().into_iter();

@@ -3,6 +3,7 @@
 //! After a restart nobody is a member of anything: members are told so, join again, and go on at the offsets that were
 //! committed.
 
+mod expiry;
 mod group;
 pub(crate) mod kept;
 mod offsets;
@@ -45,16 +46,19 @@ pub(crate) struct Groups {
     /// When the sessions are looked at next, unless told otherwise.
     planned: Mutex<Option<Instant>>,
     sooner: Notify,
+    seen: expiry::Seen,
 }
 
 impl Groups {
-    pub fn new(limits: GroupLimits) -> Self {
+    /// No groups; `now` in milliseconds since 1970.
+    pub fn new(limits: GroupLimits, now: i64) -> Self {
         Self {
             bytes: Budget::new(limits.bytes),
             limits,
             all: Mutex::new(BTreeMap::new()),
             planned: Mutex::new(None),
             sooner: Notify::new(),
+            seen: expiry::Seen::new(now),
         }
     }
 

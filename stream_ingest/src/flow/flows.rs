@@ -166,6 +166,7 @@ impl Flows {
     }
 
     fn entry(&self, flow: Definition) -> Entry {
+        self.log.keep_group(&flow.group());
         let mut entry = Entry {
             flow: Arc::new(flow),
             progress: Arc::default(),
@@ -425,6 +426,7 @@ impl Flows {
         if let Some(mut entry) = self.entries.lock().remove(name) {
             entry.end();
         }
+        self.log.release_group(&flow.group());
         match self.log.delete_group(&flow.group(), || true).await {
             Ok(()) | Err(log::Error::NoGroup(_)) => Ok(()),
             Err(error) => Err(error.into()),

@@ -228,9 +228,13 @@ impl Committer {
             match (event, live) {
                 (Event::Append { batch, .. }, Some(live)) => live.publish(batch.clone()),
                 (Event::Start { offset, .. }, Some(live)) => live.start_at(*offset),
-                (Event::Offsets { .. } | Event::Forget { .. } | Event::Removed { .. }, _) => {
-                    self.shared.groups.write().apply(event);
-                }
+                (
+                    Event::Offsets { .. }
+                    | Event::Forget { .. }
+                    | Event::Expired { .. }
+                    | Event::Removed { .. },
+                    _,
+                ) => self.shared.groups.write().apply(event),
                 _ => {}
             }
         }

@@ -45,6 +45,8 @@ pub(crate) enum Event {
     },
     /// Offsets of a group are forgotten; all of them if none is named.
     Forget { group: String, places: Vec<Place> },
+    /// Offsets of a group that were committed before this time are forgotten.
+    Expired { group: String, before: i64 },
     /// Producer ids below this may have been given.
     Producers { next: i64 },
     /// A transactional id has this owner now, and nothing is in its transaction any more; without one it is forgotten.
@@ -76,6 +78,7 @@ const PRODUCERS: u8 = 9;
 const OWNER: u8 = 10;
 const JOINED: u8 = 11;
 const PENDING: u8 = 12;
+const EXPIRED: u8 = 13;
 
 impl Event {
     /// Writes everything but a batch's bytes, which follow what this wrote: they are not copied.
@@ -143,6 +146,11 @@ impl Event {
                 for place in places {
                     put_place(out, place);
                 }
+            }
+            Self::Expired { group, before } => {
+                out.u8(EXPIRED);
+                out.text(group);
+                out.i64(*before);
             }
             Self::Producers { next } => {
                 out.u8(PRODUCERS);
@@ -232,6 +240,10 @@ impl Event {
             FORGET => Self::Forget {
                 group: take.text()?,
                 places: take.list(take_place)?,
+            },
+            EXPIRED => Self::Expired {
+                group: take.text()?,
+                before: take.i64()?,
             },
             PRODUCERS => Self::Producers { next: take.i64()? },
             OWNER => Self::Owner {

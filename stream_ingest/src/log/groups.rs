@@ -30,6 +30,14 @@ impl Groups {
                     }
                 }
             }
+            Event::Expired { group, before } => {
+                if let Some(kept) = self.0.get_mut(group) {
+                    kept.retain(|_, committed| committed.at >= *before);
+                    if kept.is_empty() {
+                        self.0.remove(group);
+                    }
+                }
+            }
             Event::Removed { name, .. } => {
                 self.0.retain(|_, kept| {
                     kept.retain(|(topic, _), _| topic != name);

@@ -664,6 +664,42 @@ impl Log {
         replied(self.change(|sequencer| sequencer.note(event))?).await
     }
 
+    /// Forgets the offsets of a group that were committed before this time, in milliseconds since 1970. `fence` as in
+    /// [`Log::commit_offsets`]: whether nobody is in the group.
+    pub async fn expire_offsets(
+        &self,
+        group: &str,
+        before: i64,
+        fence: impl FnOnce() -> bool + Send,
+    ) -> Result<()> {
+        self.room().await;
+        let event = Event::Expired {
+            group: group.to_owned(),
+            before,
+        };
+        let reply = self.change(|sequencer| match fence() {
+            true => sequencer.note(event),
+            false => Err(Error::Fenced),
+        })?;
+        replied(reply).await
+    }
+
+    /// Says that the offsets of a group do not expire as long as the log is open, whoever reads with it: it has no members
+    /// that a broker knows.
+    pub fn keep_group(&self, group: &str) {
+        self.shared().kept_groups.lock().insert(group.to_owned());
+    }
+
+    /// Takes back [`Log::keep_group`].
+    pub fn release_group(&self, group: &str) {
+        self.shared().kept_groups.lock().remove(group);
+    }
+
+    /// Whether the offsets of a group do not expire.
+    pub fn keeps_group(&self, group: &str) -> bool {
+        self.shared().kept_groups.lock().contains(group)
+    }
+
     /// A producer id that was never given before; its epoch is 0.
     pub async fn init_producer_id(&self) -> Result<i64> {
         self.room().await;

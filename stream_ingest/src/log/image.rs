@@ -201,6 +201,7 @@ impl Image {
             Event::Append { .. }
             | Event::Offsets { .. }
             | Event::Forget { .. }
+            | Event::Expired { .. }
             | Event::Owner { .. }
             | Event::Joined { .. }
             | Event::Pending { .. } => {}

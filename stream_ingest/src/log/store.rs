@@ -122,6 +122,7 @@ impl Store {
                     event,
                     Event::Offsets { .. }
                         | Event::Forget { .. }
+                        | Event::Expired { .. }
                         | Event::Producers { .. }
                         | Event::Owner { .. }
                         | Event::Joined { .. }
