@@ -1,10 +1,10 @@
 """Escala's event log beside Apache Kafka; see benches/log.sh.
 
-    python log_peer.py ESCALA LIBS [--sizes 100,1000,10000] [--partitions 1,12] [--rounds 3] [--megabytes 200]
+    python log_peer.py ESCALA NULL LIBS [--sizes 100,1000,10000] [--partitions 1,12] [--rounds 3] [--megabytes 200]
 
-Brokers run one at a time, on folders beside each other; the round of every case asks each in turn. The client is a Java
-program that needs a core of its own: what it reaches with a broker that does no work is not measured, so a figure is what the
-pair of them does on this machine.
+Brokers run one at a time, on folders beside each other; the round of every case asks each in turn. The client needs a core of
+its own: "nothing" is a broker that reads and acknowledges and keeps nothing, and shows the most that the client can show. Where
+kcat is installed, it sends records of 1 KB in batches of a megabyte too: a client that is faster than Kafka's own.
 """
 
 import argparse
@@ -93,10 +93,18 @@ def kafka(name, settings):
     return start
 
 
+def nothing(options, folder):
+    port = free_port()
+    return Broker("nothing", [options.null, f"127.0.0.1:{port}"], port, folder)
+
+
+#: What each is called, how it is started, and the settings of its topic.
 BROKERS = {
-    "escala": escala,
-    "kafka, every batch synced": kafka("kafka, every batch synced", {"log.flush.interval.messages": 1}),
-    "kafka, defaults": kafka("kafka, defaults", {}),
+    "nothing": (nothing, {}),
+    "escala": (escala, {}),
+    "kafka, every batch synced": (kafka("kafka, every batch synced", {"log.flush.interval.messages": 1}), {}),
+    "escala, synced at leisure": (escala, {"flush.messages": 2**63 - 1}),
+    "kafka, defaults": (kafka("kafka, defaults", {}), {}),
 }
 
 
@@ -108,9 +116,13 @@ def tool(options, name, *arguments):
     return run.stdout
 
 
-def create(options, broker, topic, partitions):
+def create(options, broker, topic, partitions, settings):
+    if broker.name == "nothing":
+        return
     server = f"127.0.0.1:{broker.port}"
     what = ["--create", "--topic", topic, "--partitions", partitions]
+    for name, value in settings.items():
+        what += ["--config", f"{name}={value}"]
     tool(options, "org.apache.kafka.tools.TopicCommand", "--bootstrap-server", server, *what)
 
 
@@ -140,6 +152,16 @@ def consume(options, broker, topic, records):
     return float(fields[8]), float(fields[9])
 
 
+def send(broker, topic, file):
+    """Seconds that kcat takes to send the lines of a file."""
+    settings = ["acks=all", "linger.ms=5", "batch.size=1000000", "queue.buffering.max.messages=500000"]
+    flags = [flag for setting in settings for flag in ("-X", setting)]
+    begun = time.monotonic()
+    kcat = ["kcat", "-P", "-b", f"127.0.0.1:{broker.port}", "-t", topic, "-l", str(file), *flags]
+    subprocess.run(kcat, check=True, capture_output=True)
+    return time.monotonic() - begun
+
+
 def disk(folder):
     """Megabytes a second of one sequential writer that syncs every megabyte."""
     block = os.urandom(1 << 20)
@@ -156,6 +178,7 @@ def disk(folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("escala")
+    parser.add_argument("null")
     parser.add_argument("libs")
     parser.add_argument("--sizes", default="100,1000,10000")
     parser.add_argument("--partitions", default="1,12")
@@ -173,6 +196,10 @@ def main():
         for size in map(int, options.sizes.split(",")):
             for partitions in map(int, options.partitions.split(",")):
                 case(options, root, size, partitions)
+        if shutil.which("kcat"):
+            fast(options, root)
+        else:
+            print("kcat is missing: no faster client was asked")
     finally:
         shutil.rmtree(root, ignore_errors=True)
 
@@ -181,11 +208,11 @@ def case(options, root, size, partitions):
     records = options.megabytes * 1_000_000 // size
     found = {name: [] for name in BROKERS}
     for _ in range(options.rounds):
-        for name, start in BROKERS.items():
+        for name, (start, settings) in BROKERS.items():
             folder = pathlib.Path(tempfile.mkdtemp(dir=root))
             broker = start(options, folder)
             try:
-                create(options, broker, "bench", partitions)
+                create(options, broker, "bench", partitions, settings)
                 # Whatever is compiled or mapped on first use is not measured.
                 produce(options, broker, "bench", size, min(records // 10, 20_000), -1)
                 before = broker.seconds()
@@ -193,7 +220,7 @@ def case(options, root, size, partitions):
                 wrote = broker.seconds() - before
                 _, calm_median, calm_late = produce(options, broker, "bench", size, 5_000, 1000)
                 before = broker.seconds()
-                read, _ = consume(options, broker, "bench", records)
+                read = 0.0 if name == "nothing" else consume(options, broker, "bench", records)[0]
                 sent = broker.seconds() - before
                 gigabytes = records * size / 1e9
                 found[name].append(
@@ -209,6 +236,31 @@ def case(options, root, size, partitions):
             f"{calm:>14.0f} {calm_late:>5.0f} {wrote:>12.2f} {read:>10.1f} {sent:>13.2f}",
             flush=True,
         )
+
+
+def fast(options, root):
+    """A gigabyte of records of 1 KB by kcat."""
+    file = root / "lines"
+    with open(file, "wb") as lines:
+        for _ in range(1_000_000):
+            lines.write(b"x" * 999 + b"\n")
+    found = {name: [] for name in BROKERS}
+    for _ in range(options.rounds):
+        for name, (start, settings) in BROKERS.items():
+            folder = pathlib.Path(tempfile.mkdtemp(dir=root))
+            broker = start(options, folder)
+            try:
+                create(options, broker, "fast", 1, settings)
+                before = broker.seconds()
+                took = send(broker, "fast", file)
+                found[name].append((1000 / took, broker.seconds() - before))
+            finally:
+                broker.stop()
+                shutil.rmtree(folder, ignore_errors=True)
+    print("a gigabyte by kcat, records of 1 KB, one partition")
+    for name, rounds in found.items():
+        rate, seconds = map(statistics.median, zip(*rounds))
+        print(f"{'':>13} {name:<26} {rate:>7.0f} MB/s {seconds:>6.2f} CPU s/GB", flush=True)
 
 
 main()
