@@ -81,7 +81,8 @@ def compare(name: str, mine: dict, theirs: dict) -> str | None:
             raise SystemExit(f"{name}: {output} is {sample['shape']}, not {wanted.shape}")
         wanted = wanted.reshape(-1)[sample["at"]]
         largest = float(numpy.abs(wanted).max())
-        if not numpy.allclose(sample["values"], wanted, rtol=0, atol=2e-5 * largest + 1e-6):
+        # ONNX Runtime's own answers with and without its optimisations are up to 2e-6 apart where all are small.
+        if not numpy.allclose(sample["values"], wanted, rtol=0, atol=2e-5 * largest + 5e-6):
             worst = float(numpy.abs(numpy.array(sample["values"]) - wanted).max())
             return f"{name}: {output} differs by {worst:.2g} of {largest:.2g}"
     return None
