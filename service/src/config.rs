@@ -125,6 +125,8 @@ pub struct Kafka {
     pub partitions: u32,
     /// Bytes kept in a file that is given up when the disk is full; as many must be free for records to be taken.
     pub reserve: Size,
+    /// Bytes of the newest records that are kept in memory for readers; older ones are read from the disk.
+    pub cache: Size,
     /// Time without a transaction after which a transactional id is forgotten: Kafka's
     /// `transactional.id.expiration.ms`.
     pub transactional_id_expiration: Span,
@@ -140,6 +142,7 @@ impl Default for Kafka {
             auto_create: true,
             partitions: 1,
             reserve: Size::bytes(32 << 20),
+            cache: Size::bytes(256 << 20),
             transactional_id_expiration: Span::seconds(7 * 24 * 3600),
             offsets_retention: Span::seconds(7 * 24 * 3600),
         }

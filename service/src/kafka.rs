@@ -50,6 +50,7 @@ impl Kafka {
         let folder = folder.join("log");
         let options = Options {
             reserve_bytes: config.kafka.reserve.get(),
+            cache_bytes: config.kafka.cache.as_usize(),
             transactional_id_expiration: config.kafka.transactional_id_expiration.get(),
             ..Options::default()
         };

@@ -33,7 +33,7 @@ const fn key(name: &'static str, kind: Kind) -> Key {
 }
 
 /// Every setting.
-pub const KEYS: [Key; 52] = [
+pub const KEYS: [Key; 53] = [
     key("listen", Kind::Text),
     key("models.dir", Kind::Text),
     key("models.local_dir", Kind::Text),
@@ -51,6 +51,7 @@ pub const KEYS: [Key; 52] = [
     key("kafka.auto_create", Kind::Switch),
     key("kafka.partitions", Kind::Number),
     key("kafka.reserve", Kind::Text),
+    key("kafka.cache", Kind::Text),
     key("kafka.transactional_id_expiration", Kind::Text),
     key("kafka.offsets_retention", Kind::Text),
     key("collections.collections", Kind::Number),

@@ -4,6 +4,7 @@
 //! <folder>/
 //!   LOCK                                       held while the log is open
 //!   wal/00000000000000000042.wal               every change, in order: the only truth. Named by its first frame
+//!   wal/spare-3                                what the write-ahead log goes on in
 //!   checkpoint, checkpoint.copy                the state after some frame, twice: topics, settings, groups, producers,
 //!                                              where every partition stands and how long its segments are
 //!   topics/<id>-<partition>/<offset>.log       Kafka v2 batches as they came; .index beside it can be built again
@@ -17,7 +18,7 @@
 //! caller     batch.rs       length, format, sum, count, size, time; copied once
 //!            sequencer.rs   one short lock: repetition? offset, epoch, a place in the queue
 //! WAL thread committer.rs   queue -> one write -> one fdatasync -> shown to readers -> acknowledged
-//! segments   keeper.rs      store.rs writes batches into segments; now and then syncs them, writes a checkpoint
+//! segments   keeper.rs      store.rs writes batches into segments, much at once; now and then syncs them, writes a checkpoint
 //! thread                    (checkpoint.rs, image.rs) and removes the write-ahead log before it; retention
 //! ```
 //!
