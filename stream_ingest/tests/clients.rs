@@ -72,6 +72,11 @@ fn librdkafka_transactions() {
 }
 
 #[test]
+fn librdkafka_compaction() {
+    python("confluent_compaction.py", &Broker::start(options()));
+}
+
+#[test]
 fn aiokafka_transactions() {
     python("aiokafka_transactions.py", &Broker::start(options()));
 }

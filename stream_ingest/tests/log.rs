@@ -5,12 +5,13 @@
 mod common;
 
 use bytes::Bytes;
-use common::{batch, batch_at, batch_of, in_transaction};
+use common::{batch, batch_at, batch_of, in_transaction, keyed};
 use escala_stream_ingest::log::disk::Folder;
 use escala_stream_ingest::log::{
     Aborted, Acks, Committed, End, Error, Found, Isolation, Log, Offsets, Options, Output,
     Producer, Stage, check,
 };
+use escala_stream_ingest::records;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -342,7 +343,8 @@ async fn old_and_surplus_segments_go() {
     for i in 0..20 {
         append(&log, "old", batch_at(&[&[0; 100]], 1_000_000 + i * 1000)).await;
         append(&log, "much", batch(&[&[0; 100]])).await;
-        append(&log, "compact", batch_at(&[&[0; 100]], 5)).await;
+        let key = [i as u8];
+        append(&log, "compact", keyed(&[(Some(&key), Some(&[0; 100]))], 5)).await;
     }
     until(|| log.describe("much", 0).unwrap().bytes < 1500).await;
     let much = log.describe("much", 0).unwrap();
@@ -369,6 +371,86 @@ async fn old_and_surplus_segments_go() {
     assert!((1000..1500).contains(&again.bytes), "{again:?}");
     assert_eq!(bases(&log, "much", again.log_start, 1), [again.log_start]);
     assert_eq!(log.describe("old", 0).unwrap().log_start, 20);
+}
+
+/// Compaction by the log's own thread, while batches come and somebody reads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_compacts_while_it_is_written_and_read() {
+    const KEYS: usize = 7;
+    let fixture = Fixture::new();
+    let log = fixture.open();
+    let settings = [
+        ("cleanup.policy", "compact"),
+        ("segment.bytes", "2000"),
+        ("min.cleanable.dirty.ratio", "0.3"),
+    ];
+    log.create_topic("t", 1, &settings).await.unwrap();
+    log.create_topic("u", 1, &settings).await.unwrap();
+    let value = |i: usize| format!("value {i}").into_bytes();
+    let reader = log.clone();
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut passes = 0;
+        loop {
+            let mut last = [0; KEYS];
+            let mut offset = 0;
+            let end = reader.describe("t", 0).unwrap().high_watermark;
+            while offset < end {
+                let read = reader.read("t", 0, offset, 5000, Isolation::ReadCommitted);
+                for batch in read.unwrap().batches {
+                    for record in records::decode_one(&batch).unwrap() {
+                        if record.offset < end {
+                            let said = record.value.unwrap();
+                            assert_eq!(said, value(record.offset as usize), "at its offset");
+                            last[record.offset as usize % KEYS] = record.offset;
+                        }
+                    }
+                    let delta = i32::from_be_bytes(batch[23..27].try_into().unwrap());
+                    let base = i64::from_be_bytes(batch[..8].try_into().unwrap());
+                    offset = base + i64::from(delta) + 1;
+                }
+            }
+            // Of every key the newest before the end.
+            let newest = |offset: &i64| end < KEYS as i64 || *offset >= end - KEYS as i64;
+            assert!(last.iter().all(newest), "{last:?} of {end}");
+            passes += 1;
+            if end == 4000 {
+                return passes;
+            }
+        }
+    });
+    for i in 0..4000 {
+        let batch = keyed(&[(Some(&[(i % KEYS) as u8]), Some(&value(i)))], 5);
+        let pending = log.submit("t", 0, batch.clone(), Acks::Written).unwrap();
+        if i % 10 == 0 {
+            pending.done().await.unwrap();
+            log.submit("u", 0, batch, Acks::None)
+                .unwrap()
+                .done()
+                .await
+                .unwrap();
+        }
+    }
+    assert!(reading.await.unwrap() > 0);
+    for topic in ["t", "u"] {
+        until(|| log.describe(topic, 0).unwrap().bytes < 5000).await;
+    }
+    let mut metrics = String::new();
+    log.write_metrics(&mut metrics);
+    let removed = metrics.lines().find_map(|line| {
+        let value = line.strip_prefix("escala_log_compaction_records_removed_total ")?;
+        value.parse::<u64>().ok()
+    });
+    assert!(removed.unwrap() > 3000, "{metrics}");
+    log.close().await.unwrap();
+    drop(log);
+    assert!(
+        check(Arc::new(wait_for(&fixture)), &fixture.options())
+            .unwrap()
+            .is_empty()
+    );
+    let log = Log::open(Arc::new(wait_for(&fixture)), fixture.options()).unwrap();
+    assert!(log.describe("t", 0).unwrap().bytes < 5000);
+    assert_eq!(log.describe("t", 0).unwrap().high_watermark, 4000);
 }
 
 #[tokio::test]

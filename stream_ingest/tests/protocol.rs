@@ -281,6 +281,13 @@ fn batches_that_are_none_are_refused_with_kafkas_numbers() {
         batch[17..21].copy_from_slice(&sum.to_be_bytes());
         batch
     };
+    let compact = [("cleanup.policy", "compact")];
+    let made = broker.log.create_topic("compact", 1, &compact);
+    broker.runtime.block_on(made).expect("a topic");
+    let keyless = append(&mut client, "compact", good());
+    assert_eq!(keyless.error_code, Code::InvalidRecord.number());
+    let words = keyless.error_message.expect("words");
+    assert!(words.contains("must have a key"), "{words}");
     let cases: [(&str, Vec<u8>, Code); 9] = [
         ("sum", with(|batch| batch[40] ^= 1), Code::CorruptMessage),
         (

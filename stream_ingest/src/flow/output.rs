@@ -69,6 +69,8 @@ pub struct Writer<'a> {
     pub most: usize,
     /// The largest batch of dead letters.
     pub most_dead: usize,
+    /// Whether the topic of answers compacts, so that every one must have a key.
+    pub keyed: bool,
 }
 
 impl Writer<'_> {
@@ -102,6 +104,14 @@ impl Writer<'_> {
                 Err(failed) => return self.bury(written, record, &failed),
             },
         };
+        if self.keyed && record.key.is_none() {
+            let failed = Failed {
+                fault: Fault::Record,
+                code: "no_key".to_owned(),
+                message: format!("{} compacts, and the record has no key", self.flow.to),
+            };
+            return self.bury(written, record, &failed);
+        }
         let mut draft = self.draft(&record);
         draft.value = value;
         let bytes = records::weight(&draft);

@@ -250,6 +250,7 @@ impl Work {
             model,
             most: most(&self.flow.to)?,
             most_dead: most(&self.flow.dead_letters)?,
+            keyed: self.log.topic(&self.flow.to)?.config.compact,
         })
     }
 

@@ -6,11 +6,13 @@
 //! 43 producer id i64 | 51 producer epoch i16 | 53 base sequence i32 | 57 count i32 | 61 records      (all big-endian)
 //! ```
 //! The base offset and the leader epoch stand before the sum, so the log writes them into a batch without changing it
-//! otherwise. What a producer sent is never encoded again.
+//! otherwise. What a producer sent is encoded again by compaction alone (`cleaner/`).
 
 use super::error::{Error, Result};
 use super::topics::TopicConfig;
+use crate::records::{LARGEST, compression};
 use bytes::{BufMut, Bytes, BytesMut};
+use std::io::{self, BufReader, Read};
 
 /// Bytes of a batch before its records.
 pub const HEAD: usize = 61;
@@ -25,6 +27,8 @@ pub(crate) const COMPRESSION: i16 = 0b111;
 pub(crate) const LOG_APPEND_TIME: i16 = 1 << 3;
 pub(crate) const TRANSACTIONAL: i16 = 1 << 4;
 pub(crate) const CONTROL: i16 = 1 << 5;
+/// The base timestamp is the time from which on tombstones or the marker in the batch may go (KIP-534).
+pub(crate) const DELETE_HORIZON: i16 = 1 << 6;
 
 /// The head of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +87,20 @@ impl Head {
         self.attributes & CONTROL != 0
     }
 
-    /// Offset of the last record.
+    /// From when on its tombstones, or the marker that it is, may go; compaction writes it in.
+    pub fn horizon(&self) -> Option<i64> {
+        (self.attributes & DELETE_HORIZON != 0).then_some(self.base_timestamp)
+    }
+
+    /// The largest time of its records; -1 if compaction left none.
+    pub fn newest(&self) -> i64 {
+        match self.count {
+            0 => -1,
+            _ => self.max_timestamp,
+        }
+    }
+
+    /// Offset of the last record, whether or not it is still there.
     pub fn last_offset(&self) -> i64 {
         self.base_offset
             .saturating_add(i64::from(self.last_offset_delta))
@@ -164,6 +181,11 @@ pub(crate) fn check(batches: Bytes, config: &TopicConfig, now: i64) -> Result<Ve
                 "its records are not as many as it says",
             ));
         }
+        if config.compact && !keyed(&batch, &head)? {
+            return Err(Error::BatchInvalid(
+                "a record of a topic that compacts must have a key",
+            ));
+        }
         let mut one = Fresh { head, bytes: batch };
         if config.log_append_time {
             stamp(&mut one, now);
@@ -186,6 +208,9 @@ fn check_head(head: &Head) -> Result<()> {
     if head.is_transactional() && head.producer < 0 {
         return refuse("it belongs to a transaction and has no producer");
     }
+    if head.attributes & DELETE_HORIZON != 0 {
+        return refuse("only the log may say from when on tombstones go");
+    }
     if head.attributes & COMPRESSION > 4 {
         return refuse("it has an unknown compression");
     }
@@ -207,6 +232,99 @@ fn counted(records: &[u8], count: i32) -> bool {
     records.0.is_empty()
 }
 
+/// Whether every record has a key. What is compressed is read through and not kept.
+fn keyed(batch: &[u8], head: &Head) -> Result<bool> {
+    let packed = &batch[HEAD..];
+    let unreadable = |_| Error::BatchInvalid("its records cannot be read");
+    match head.attributes & COMPRESSION {
+        // That they are as many as they should be is known.
+        0 => Ok(Records(packed).all(|record| {
+            record
+                .content()
+                .is_some_and(|content| content.key.is_some())
+        })),
+        codec => {
+            let unpacked = compression::reader(codec, packed, LARGEST);
+            let unpacked = unpacked.map_err(|(_, why)| unreadable(io::Error::other(why)))?;
+            // What is larger ends early, within a record or before one.
+            let unpacked = BufReader::new(unpacked.take(LARGEST as u64));
+            read_keyed(unpacked, head.count).map_err(unreadable)
+        }
+    }
+}
+
+fn read_keyed(mut records: impl Read, count: i32) -> io::Result<bool> {
+    let wrong = || io::Error::from(io::ErrorKind::InvalidData);
+    for expected in 0..count {
+        let length = u64::try_from(read_varint(&mut records)?).map_err(|_| wrong())?;
+        let mut record = records.by_ref().take(length);
+        record.read_exact(&mut [0])?;
+        read_varint(&mut record)?;
+        if read_varint(&mut record)? != i64::from(expected) {
+            return Err(wrong());
+        }
+        if read_varint(&mut record)? < 0 {
+            return Ok(false);
+        }
+        io::copy(&mut record, &mut io::sink())?;
+        if record.limit() > 0 {
+            return Err(wrong());
+        }
+    }
+    match records.read(&mut [0])? {
+        0 => Ok(true),
+        _ => Err(wrong()),
+    }
+}
+
+fn read_varint(from: &mut impl Read) -> io::Result<i64> {
+    let mut bytes = Vec::with_capacity(10);
+    loop {
+        let mut byte = [0];
+        from.read_exact(&mut byte)?;
+        bytes.push(byte[0]);
+        if byte[0] < 0x80 || bytes.len() == 10 {
+            let read = varint(&mut &bytes[..]);
+            return read.ok_or_else(|| io::ErrorKind::InvalidData.into());
+        }
+    }
+}
+
+/// The records of a batch, uncompressed.
+pub(crate) fn body(batch: &Bytes, head: &Head) -> std::result::Result<Bytes, compression::Why> {
+    let packed = batch.slice(HEAD..);
+    match head.attributes & COMPRESSION {
+        0 => Ok(packed),
+        codec => compression::unpack(codec, &packed, LARGEST),
+    }
+}
+
+/// A batch with this head and these records, which are compressed as it says. Its size and sum are written into both.
+pub(crate) fn assemble(mut head: Head, records: &[u8]) -> (Head, Bytes) {
+    head.bytes = HEAD + records.len();
+    let mut bytes = BytesMut::with_capacity(head.bytes);
+    put_head(&mut bytes, &head);
+    bytes.put_slice(records);
+    head.crc = sum(&mut bytes);
+    (head, bytes.freeze())
+}
+
+fn put_head(bytes: &mut BytesMut, head: &Head) {
+    bytes.put_i64(head.base_offset);
+    bytes.put_i32((head.bytes - BEFORE_LENGTH) as i32);
+    bytes.put_i32(head.leader_epoch);
+    bytes.put_i8(2);
+    bytes.put_u32(head.crc);
+    bytes.put_i16(head.attributes);
+    bytes.put_i32(head.last_offset_delta);
+    bytes.put_i64(head.base_timestamp);
+    bytes.put_i64(head.max_timestamp);
+    bytes.put_i64(head.producer);
+    bytes.put_i16(head.producer_epoch);
+    bytes.put_i32(head.base_sequence);
+    bytes.put_i32(head.count);
+}
+
 /// A control batch of one record.
 pub(crate) fn control(record: &[u8], producer: i64, epoch: i16, now: i64, stamped: bool) -> Fresh {
     let mut bytes = BytesMut::with_capacity(HEAD + record.len());
@@ -224,19 +342,7 @@ pub(crate) fn control(record: &[u8], producer: i64, epoch: i16, now: i64, stampe
         base_sequence: -1,
         count: 1,
     };
-    bytes.put_i64(head.base_offset);
-    bytes.put_i32((head.bytes - BEFORE_LENGTH) as i32);
-    bytes.put_i32(head.leader_epoch);
-    bytes.put_i8(2);
-    bytes.put_u32(head.crc);
-    bytes.put_i16(head.attributes);
-    bytes.put_i32(head.last_offset_delta);
-    bytes.put_i64(head.base_timestamp);
-    bytes.put_i64(head.max_timestamp);
-    bytes.put_i64(producer);
-    bytes.put_i16(epoch);
-    bytes.put_i32(head.base_sequence);
-    bytes.put_i32(head.count);
+    put_head(&mut bytes, &head);
     bytes.put_slice(record);
     let mut batch = Fresh { head, bytes };
     match stamped {
@@ -269,7 +375,7 @@ pub(crate) fn find_time(
     head: &Head,
     wanted: impl Fn(i64) -> bool,
 ) -> Option<(i64, i64)> {
-    if !wanted(head.max_timestamp) {
+    if head.count == 0 || !wanted(head.max_timestamp) {
         return None;
     }
     if head.attributes & (COMPRESSION | LOG_APPEND_TIME) != 0 {
@@ -284,27 +390,89 @@ pub(crate) fn find_time(
     None
 }
 
-struct Record {
-    timestamp_delta: i64,
-    offset_delta: i64,
+/// An uncompressed record, as far as the log looks into it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Record<'a> {
+    pub attributes: u8,
+    pub timestamp_delta: i64,
+    pub offset_delta: i64,
+    /// Key, value and headers.
+    rest: &'a [u8],
+    /// All of it, with its length in front.
+    pub bytes: &'a [u8],
 }
 
-/// Uncompressed records, as far as their offsets and times.
-struct Records<'a>(&'a [u8]);
+/// What compaction goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Content<'a> {
+    pub key: Option<&'a [u8]>,
+    /// Whether it has no value: it says that the key is gone.
+    pub tombstone: bool,
+}
 
-impl Iterator for Records<'_> {
-    type Item = Record;
+impl<'a> Record<'a> {
+    /// Key and value; `None` if they cannot be read.
+    pub fn content(&self) -> Option<Content<'a>> {
+        let mut left = self.rest;
+        let key = match varint(&mut left)? {
+            -1 => None,
+            length => {
+                let (key, rest) = left.split_at_checked(usize::try_from(length).ok()?)?;
+                left = rest;
+                Some(key)
+            }
+        };
+        let tombstone = match varint(&mut left)? {
+            -1 => true,
+            length => {
+                left.get(usize::try_from(length).ok()?..)?;
+                false
+            }
+        };
+        Some(Content { key, tombstone })
+    }
 
-    fn next(&mut self) -> Option<Record> {
+    /// Writes it with another time before the base of the batch.
+    pub fn put(&self, timestamp_delta: i64, out: &mut Vec<u8>) {
+        let mut front = vec![self.attributes];
+        put_varint(&mut front, timestamp_delta);
+        put_varint(&mut front, self.offset_delta);
+        put_varint(out, (front.len() + self.rest.len()) as i64);
+        out.extend(front);
+        out.extend_from_slice(self.rest);
+    }
+}
+
+/// Uncompressed records, one after the other, until one that is not whole.
+pub(crate) struct Records<'a>(pub &'a [u8]);
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Record<'a>;
+
+    fn next(&mut self) -> Option<Record<'a>> {
+        let all = self.0;
         let length = usize::try_from(varint(&mut self.0)?).ok()?;
-        let (mut record, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        record = record.get(1..)?;
+        let (record, left) = self.0.split_at_checked(length)?;
+        self.0 = left;
+        let (&attributes, mut rest) = record.split_first()?;
         Some(Record {
-            timestamp_delta: varint(&mut record)?,
-            offset_delta: varint(&mut record)?,
+            attributes,
+            timestamp_delta: varint(&mut rest)?,
+            offset_delta: varint(&mut rest)?,
+            rest,
+            bytes: &all[..all.len() - left.len()],
         })
     }
+}
+
+/// Writes a zigzag number.
+pub(crate) fn put_varint(to: &mut impl BufMut, value: i64) {
+    let mut left = (value << 1 ^ value >> 63) as u64;
+    while left >= 0x80 {
+        to.put_u8(left as u8 | 0x80);
+        left >>= 7;
+    }
+    to.put_u8(left as u8);
 }
 
 /// A zigzag number of at most ten bytes.

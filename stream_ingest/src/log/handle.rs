@@ -3,6 +3,7 @@
 mod transactions;
 
 use super::batch::{self, Fresh};
+use super::cleaner;
 use super::committer::Committer;
 use super::disk::Disk;
 use super::error::{Error, Result};
@@ -44,7 +45,7 @@ impl Drop for Handle {
 }
 
 /// The threads of a log.
-const THREADS: usize = 2;
+const THREADS: usize = 3;
 
 /// A thread of the log. When it ends it lets go of the log and says so; when it panics, it stops the log, so that nobody
 /// waits for what will not happen.
@@ -153,16 +154,24 @@ async fn reach(shared: &Shared, lsn: u64) -> Result<()> {
 }
 
 impl Log {
-    /// Opens the log of a disk, makes good what a crash left, and starts its two threads. Reads and writes the disk.
+    /// Opens the log of a disk, makes good what a crash left, and starts its three threads. Reads and writes the disk.
     ///
     /// Acknowledged data that is damaged in one partition takes that partition out of use ([`Partition::refused`]); if
     /// it is not known what is missing, the log is not opened ([`Error::Damaged`]). [`repair`](super::repair) goes on
     /// without what is lost.
     pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Self> {
-        let (log, committer, keeper) = Self::open_stepped(disk, options)?;
+        let (log, committer, mut keeper) = Self::open_stepped(disk, options)?;
         let shared = log.shared();
+        let (jobs, taken) = std::sync::mpsc::sync_channel(1);
+        keeper.hand_over(jobs);
+        let cleaning = shared.clone();
         let started = Thread::start("escala-wal", shared, move || committer.run())
-            .and_then(|()| Thread::start("escala-segments", shared, move || keeper.run()));
+            .and_then(|()| Thread::start("escala-segments", shared, move || keeper.run()))
+            .and_then(|()| {
+                Thread::start("escala-cleaner", shared, move || {
+                    cleaner::work(&cleaning, &taken);
+                })
+            });
         started.map_err(super::error::io("start a thread for", "the log"))?;
         Ok(log)
     }

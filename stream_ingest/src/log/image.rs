@@ -47,6 +47,8 @@ pub(crate) struct PartitionImage {
     pub producers: Producers,
     pub decisions: Decisions,
     pub segments: Vec<Arc<Segment>>,
+    /// The offset before which everything was compacted.
+    pub compacted: i64,
     /// Acknowledged data that is missing.
     pub refused: Option<Error>,
 }
@@ -60,6 +62,7 @@ impl PartitionImage {
             producers: Producers::default(),
             decisions: Decisions::default(),
             segments: Vec::new(),
+            compacted: 0,
             refused: None,
         }
     }
@@ -125,8 +128,8 @@ pub(crate) fn folder(topic: Uuid, partition: u32) -> String {
 }
 
 const MAGIC: &[u8; 8] = b"ESCCHECK";
-/// Version 1 knew no transactions. It is still read.
-const VERSION: u32 = 2;
+/// Version 1 knew no transactions, version 2 no compaction. They are still read.
+const VERSION: u32 = 3;
 
 impl Image {
     pub fn new(cluster: Uuid) -> Self {
@@ -314,6 +317,8 @@ fn put_partition(out: &mut Vec<u8>, partition: &PartitionImage) {
         out.i64(extent.max_timestamp);
         out.u32(extent.epoch as u32);
         out.u8(extent.gaps.into());
+        out.u32(extent.generation);
+        out.i64(extent.horizon);
     }
     match &partition.refused {
         Some(Error::Damaged { path, at, why }) => {
@@ -324,6 +329,7 @@ fn put_partition(out: &mut Vec<u8>, partition: &PartitionImage) {
         }
         _ => out.u8(0),
     }
+    out.i64(partition.compacted);
 }
 
 fn take_partition(take: &mut Take<'_>, version: u32, folder: &str) -> Option<PartitionImage> {
@@ -345,6 +351,14 @@ fn take_partition(take: &mut Take<'_>, version: u32, folder: &str) -> Option<Par
                 max_timestamp: take.i64()?,
                 epoch: take.u32()? as i32,
                 gaps: take.u8()? != 0,
+                generation: match version {
+                    ..3 => 0,
+                    _ => take.u32()?,
+                },
+                horizon: match version {
+                    ..3 => i64::MAX,
+                    _ => take.i64()?,
+                },
             };
             Some(Arc::new(Segment::known(folder, base, extent)))
         })?,
@@ -355,6 +369,10 @@ fn take_partition(take: &mut Take<'_>, version: u32, folder: &str) -> Option<Par
                 at: take.u64()?,
                 why: take.text()?,
             }),
+        },
+        compacted: match version {
+            ..3 => 0,
+            _ => take.i64()?,
         },
     })
 }

@@ -1,9 +1,12 @@
-//! The thread that lays down what is durable, makes checkpoints and lets old data go.
+//! The thread that lays down what is durable, makes checkpoints, lets old data go and has partitions compacted.
 
+use super::cleaner::{Job, Outcome, Stop};
 use super::disk::is_full;
 use super::shared::Shared;
 use super::store::Store;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 /// How often a full disk is tried again.
@@ -18,6 +21,10 @@ pub(crate) struct Keeper {
     checkpoint_at: Instant,
     retention_at: Instant,
     transactions_at: Instant,
+    /// Who compacts; without, this does.
+    cleaner: Option<SyncSender<Job>>,
+    /// Whether a job is at work, and whether anything came of it.
+    at_work: Option<bool>,
 }
 
 /// The disk is full; later it may not be.
@@ -33,7 +40,14 @@ impl Keeper {
             shared,
             store,
             bytes: 0,
+            cleaner: None,
+            at_work: None,
         }
+    }
+
+    /// Has jobs done by whoever takes them.
+    pub fn hand_over(&mut self, jobs: SyncSender<Job>) {
+        self.cleaner = Some(jobs);
     }
 
     /// Runs until the log is closed or fails.
@@ -44,6 +58,7 @@ impl Keeper {
                 true => self.lay(),
                 false => Ok(false),
             };
+            self.take_compacted();
             if self.shared.check().is_err() {
                 break;
             }
@@ -61,6 +76,7 @@ impl Keeper {
                 self.rest(laid.is_err());
             }
         }
+        self.shared.end();
     }
 
     fn rest(&self, paused: bool) {
@@ -79,7 +95,8 @@ impl Keeper {
         {
             until = until.min(due);
         }
-        if !laying.is_due(&self.shared.options) || paused {
+        let idle = !laying.is_due(&self.shared.options) && laying.compacted.is_empty();
+        if idle || paused {
             self.shared.to_lay.wait_until(&mut laying, until);
         }
     }
@@ -96,6 +113,7 @@ impl Keeper {
         }
         if now >= self.retention_at || self.shared.is_full() && self.retention_at > now + PATIENCE {
             self.retain();
+            self.compact();
             self.retention_at = Instant::now() + self.shared.options.retention_every;
             if self.shared.is_full() {
                 self.retention_at = self.retention_at.min(now + PATIENCE);
@@ -158,7 +176,7 @@ impl Keeper {
             // After a failed sync the next one may succeed without having written anything.
             return;
         }
-        if self.store.image.lsn == self.store.checkpointed && self.store.since == 0 {
+        if !self.store.is_changed() {
             return;
         }
         if let Err(error) = self.store.sync() {
@@ -212,8 +230,95 @@ impl Keeper {
         }
     }
 
+    /// Has the partition compacted that needs it most.
+    pub fn compact(&mut self) {
+        if self.at_work.is_some() || self.shared.is_full() || self.shared.check().is_err() {
+            return;
+        }
+        let now = (self.shared.options.clock)();
+        let job = self.store.next_job(now, self.shared.needed());
+        {
+            let sequencer = self.shared.sequencer.lock();
+            for (place, bytes) in &self.store.uncompacted {
+                if let Some(live) = sequencer.live_of(*place) {
+                    live.dirty().store(*bytes, Relaxed);
+                }
+            }
+        }
+        let Some(job) = job else {
+            return;
+        };
+        self.at_work = Some(false);
+        match &self.cleaner {
+            Some(cleaner) => {
+                if cleaner.try_send(job).is_err() {
+                    self.at_work = None;
+                }
+            }
+            None => {
+                let shared = self.shared.clone();
+                let stopped = || shared.is_ending();
+                job.run(&shared.files, &stopped, &mut |outcome| {
+                    self.conclude(outcome)
+                });
+            }
+        }
+    }
+
+    /// Takes over what was compacted, and goes on with the next partition.
+    fn take_compacted(&mut self) {
+        loop {
+            let outcome = self.shared.laying.lock().compacted.pop_front();
+            let Some(outcome) = outcome else {
+                return;
+            };
+            let useful = matches!(outcome, Outcome::Ended(_, Ok(()))) && self.at_work == Some(true);
+            self.conclude(outcome);
+            if useful {
+                self.compact();
+            }
+        }
+    }
+
+    fn conclude(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Replaced(replaced) => {
+                self.at_work = Some(true);
+                let live = self.shared.sequencer.lock().live_of(replaced.place);
+                let before = replaced.old.iter().map(|segment| segment.bytes()).sum();
+                let after = replaced.new.as_ref().map_or(0, |segment| segment.bytes());
+                let records = replaced.records;
+                if self.store.replace(replaced, live.as_deref()) {
+                    self.shared.metrics.compacted(before, after, records);
+                }
+            }
+            Outcome::Compacted(place, to) => {
+                self.shared.metrics.passed();
+                self.at_work = Some(self.store.compacted(place, to) || self.at_work == Some(true));
+            }
+            Outcome::Ended(place, ended) => {
+                self.at_work = None;
+                match ended {
+                    Ok(()) | Err(Stop::Needless) => {}
+                    Err(Stop::Full) => {
+                        tracing::warn!("compaction has to wait for space");
+                    }
+                    Err(Stop::Unreadable(error)) => {
+                        let (topic, partition) = place;
+                        tracing::error!(%topic, partition, %error, "a partition cannot be compacted");
+                        self.shared.metrics.uncompactable();
+                        self.store.uncompactable.insert(place);
+                    }
+                    Err(Stop::Failed(what, error)) => self.shared.fail(what, &error),
+                }
+            }
+        }
+    }
+
     /// The last checkpoint: after it nothing has to be replayed.
     pub fn close(&mut self) {
+        self.shared.end();
+        self.take_compacted();
         self.checkpoint();
         if self.shared.check().is_ok() {
             self.store.seal();

@@ -7,7 +7,7 @@
 //! The bytes are Kafka's (`EndTransactionMarker`), which every client reads. There is one coordinator for ever, so its
 //! epoch is 0.
 
-use super::batch::{self, Fresh, HEAD};
+use super::batch::{self, Fresh, HEAD, Records};
 
 /// The record: its length, no attributes, no deltas, key and value with their lengths, no headers.
 const BEFORE_KEY: [u8; 5] = [32, 0, 0, 0, 8];
@@ -23,8 +23,12 @@ pub(crate) fn marker(producer: i64, epoch: i16, commits: bool, now: i64, stamped
 
 /// Whether a control batch says that the transaction was committed. One that cannot be read says that it was not.
 pub(crate) fn commits(batch: &[u8]) -> bool {
-    let key = HEAD + BEFORE_KEY.len();
-    batch.get(key..key + 4) == Some(&[0, 0, 0, 1])
+    // Compaction changes how long what stands before the key is.
+    let record = batch
+        .get(HEAD..)
+        .and_then(|records| Records(records).next());
+    let content = record.and_then(|record| record.content());
+    content.is_some_and(|content| content.key == Some(&[0, 0, 0, 1]))
 }
 
 #[cfg(test)]

@@ -32,9 +32,37 @@ pub(crate) struct Metrics {
     buckets: [AtomicU64; BUCKETS.len()],
     syncs: AtomicU64,
     nanos: AtomicU64,
+    compaction: Compaction,
+}
+
+/// What compaction did.
+#[derive(Debug, Default)]
+struct Compaction {
+    passes: AtomicU64,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+    records: AtomicU64,
+    refused: AtomicU64,
 }
 
 impl Metrics {
+    /// Segments of so many bytes became one of so many, and so many records went.
+    pub fn compacted(&self, before: u64, after: u64, records: u64) {
+        self.compaction.bytes_in.fetch_add(before, Relaxed);
+        self.compaction.bytes_out.fetch_add(after, Relaxed);
+        self.compaction.records.fetch_add(records, Relaxed);
+    }
+
+    /// Compaction went over a partition.
+    pub fn passed(&self) {
+        self.compaction.passes.fetch_add(1, Relaxed);
+    }
+
+    /// A partition cannot be compacted because something in it cannot be read.
+    pub fn uncompactable(&self) {
+        self.compaction.refused.fetch_add(1, Relaxed);
+    }
+
     /// A round of so many frames was synced within this time.
     pub fn synced(&self, frames: usize, took: Duration) {
         let seconds = took.as_secs_f64();
@@ -85,6 +113,7 @@ pub(crate) struct Traffic {
 struct Sums {
     partitions: u64,
     size: u64,
+    dirty: u64,
     bytes_in: u64,
     records_in: u64,
     bytes_out: u64,
@@ -96,6 +125,7 @@ impl Sums {
         let traffic = live.traffic();
         self.partitions += 1;
         self.size += live.describe().bytes;
+        self.dirty += live.dirty().load(Relaxed);
         self.bytes_in += traffic.bytes_in.load(Relaxed);
         self.records_in += traffic.records_in.load(Relaxed);
         self.bytes_out += traffic.bytes_out.load(Relaxed);
@@ -106,11 +136,17 @@ impl Sums {
 type Column = (&'static str, &'static str, &'static str, fn(&Sums) -> u64);
 
 /// Name, kind and meaning of what is told of each topic.
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 7] = [
     ("partitions", "gauge", "Partitions.", |sums| sums.partitions),
     ("size_bytes", "gauge", "Bytes in segments.", |sums| {
         sums.size
     }),
+    (
+        "uncompacted_bytes",
+        "gauge",
+        "Bytes in segments of topics that compact which were not compacted yet.",
+        |sums| sums.dirty,
+    ),
     (
         "bytes_in_total",
         "counter",
@@ -192,6 +228,7 @@ pub(super) fn write(
     let left = lags(out, lives, groups)?;
     metrics.write(out)?;
     let (refused, frames) = (metrics.refused.load(Relaxed), metrics.frames.load(Relaxed));
+    let compaction = &metrics.compaction;
     let single = [
         ("topics", "gauge", "Topics.", now.topics as u64),
         (
@@ -223,6 +260,36 @@ pub(super) fn write(
             "counter",
             "Frames of these rounds: appends, commits and changes.",
             frames,
+        ),
+        (
+            "compaction_passes_total",
+            "counter",
+            "Passes of compaction over a partition.",
+            compaction.passes.load(Relaxed),
+        ),
+        (
+            "compaction_bytes_in_total",
+            "counter",
+            "Bytes of segments that compaction put others in the place of.",
+            compaction.bytes_in.load(Relaxed),
+        ),
+        (
+            "compaction_bytes_out_total",
+            "counter",
+            "Bytes of the segments in their place.",
+            compaction.bytes_out.load(Relaxed),
+        ),
+        (
+            "compaction_records_removed_total",
+            "counter",
+            "Records that compaction removed.",
+            compaction.records.load(Relaxed),
+        ),
+        (
+            "compaction_refused_total",
+            "counter",
+            "Partitions that are not compacted because something in them cannot be read.",
+            compaction.refused.load(Relaxed),
         ),
         (
             "group_lags_left_out",

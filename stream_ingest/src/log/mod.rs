@@ -63,6 +63,7 @@
 pub(crate) mod batch;
 mod check;
 mod checkpoint;
+mod cleaner;
 mod codec;
 mod committer;
 pub mod disk;

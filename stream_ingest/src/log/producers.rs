@@ -180,6 +180,14 @@ impl Producers {
         })
     }
 
+    /// Everybody's last batch: id, the offset of its last record, `None` where only the epoch is known, and the epoch.
+    pub fn lasts(&self) -> impl Iterator<Item = (i64, Option<i64>, i16)> {
+        self.0.iter().map(|(id, producer)| {
+            let last = producer.batches.back();
+            (*id, last.map(|seen| seen.last_offset), producer.epoch)
+        })
+    }
+
     /// Forgets those that were silent since before this time.
     pub fn expire(&mut self, before: i64) {
         self.0.retain(|_, producer| producer.at >= before);

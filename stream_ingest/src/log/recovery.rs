@@ -11,7 +11,7 @@ use super::disk::Disk;
 use super::error::{Error, Result, io};
 use super::files::Files;
 use super::image::{Image, folder};
-use super::partition::segment::index_path;
+use super::partition::segment::{index_path, named};
 use super::sequencer::Sequencer;
 use super::shared::Shared;
 use super::store::{Store, relieve, remove_folder};
@@ -152,13 +152,18 @@ fn agree(store: &mut Store) -> Result<()> {
                 .map(|segment| segment.path.clone())
                 .collect();
             for name in names {
+                let Some((base, generation)) = named(&name) else {
+                    continue;
+                };
                 let file = format!("{folder}/{name}");
-                let base = name.strip_suffix(".log").and_then(|base| base.parse().ok());
-                // Older than the checkpoint, and unknown to it: none of ours, or an index.
-                if !known.contains(&file) && base.is_some_and(|base: i64| base >= partition.next) {
+                let log = file.rsplit_once('.').map(|(stem, _)| format!("{stem}.log"));
+                if log.is_some_and(|log| known.contains(&log)) {
+                    continue;
+                }
+                // Laid down later, or written by compaction: no checkpoint came to know it. What else is older than the
+                // checkpoint is none of ours.
+                if base >= partition.next || generation > 0 {
                     store.files.remove(&file).map_err(io("remove", &file))?;
-                    let index = index_path(&file);
-                    store.files.remove(&index).map_err(io("remove", &index))?;
                 }
             }
             if let Some(last) = partition.segments.last() {

@@ -209,6 +209,12 @@ impl Sequencer {
         Ok(&found.live)
     }
 
+    /// A partition by the id of its topic.
+    pub fn live_of(&self, (id, partition): (Uuid, u32)) -> Option<Arc<Live>> {
+        let found = self.topics.get(&id)?.partitions.get(partition as usize)?;
+        Some(found.live.clone())
+    }
+
     /// The partitions of every topic, by name.
     pub fn lives(&self) -> BTreeMap<String, Vec<Arc<Live>>> {
         let lives = |topic: &SequencedTopic| {

@@ -1,5 +1,6 @@
 //! What the handles of a log and its threads share.
 
+use super::cleaner::Outcome;
 use super::error::{Error, Result};
 use super::event::Event;
 use super::files::Files;
@@ -56,6 +57,8 @@ pub(crate) struct Laying {
     pub bytes: usize,
     /// When the oldest has waited long enough; `None` when there is none.
     pub until: Option<Instant>,
+    /// What came of compaction.
+    pub compacted: VecDeque<Outcome>,
     /// Nothing more will come.
     pub closing: bool,
 }
@@ -132,6 +135,8 @@ pub(crate) struct Shared {
     waiting: Arc<AtomicUsize>,
     /// Too little space was left when it was looked at last.
     full: AtomicBool,
+    /// Nothing is laid down any more.
+    ending: AtomicBool,
     /// First LSNs of the files of the write-ahead log.
     pub wal_files: Mutex<VecDeque<u64>>,
     /// The file that it goes on with.
@@ -169,6 +174,7 @@ impl Shared {
             room: watch::Sender::new(()),
             waiting,
             full: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
             wal_files: Mutex::new(wal_files),
             spare,
             metrics: Metrics::default(),
@@ -229,6 +235,15 @@ impl Shared {
     /// Bytes that must be free for appends to be taken.
     pub fn needed(&self) -> u64 {
         self.options.reserve_bytes
+    }
+
+    /// Says that what is compacted now would be of no use.
+    pub fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
     }
 
     pub fn is_full(&self) -> bool {

@@ -3,6 +3,7 @@
 
 use super::batch::Head;
 use super::checkpoint;
+use super::cleaner::{self, Facts, Job, Last, Replaced};
 use super::disk::File;
 use super::event::Event;
 use super::files::Files;
@@ -16,6 +17,7 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// Files with unsynced bytes after which a checkpoint is made, so that not too many are open.
@@ -47,6 +49,12 @@ pub(crate) struct Store {
     done: u64,
     dirty: BTreeMap<String, Arc<dyn File>>,
     dirty_folders: BTreeSet<String>,
+    /// For every partition of a topic that compacts the bytes that were not yet, when that was looked at last.
+    pub uncompacted: Vec<((Uuid, u32), u64)>,
+    /// Partitions in which something cannot be read.
+    pub uncompactable: BTreeSet<(Uuid, u32)>,
+    /// Whether compaction changed the image since the last checkpoint.
+    replaced: bool,
     /// Bytes in segments since the last checkpoint.
     pub since: u64,
     /// The LSN of the last checkpoint.
@@ -80,6 +88,9 @@ impl Store {
             done: 0,
             dirty: BTreeMap::new(),
             dirty_folders: BTreeSet::new(),
+            uncompacted: Vec::new(),
+            uncompactable: BTreeSet::new(),
+            replaced: false,
             since: 0,
             recent: VecDeque::new(),
             cached: 0,
@@ -308,6 +319,11 @@ impl Store {
         }
     }
 
+    /// Whether anything happened since the last checkpoint.
+    pub fn is_changed(&self) -> bool {
+        self.image.lsn != self.checkpointed || self.since > 0 || self.replaced
+    }
+
     /// Whether enough was laid down for a checkpoint.
     pub fn is_due(&self) -> bool {
         self.since >= self.options.checkpoint_bytes || self.dirty.len() >= MOST_DIRTY
@@ -343,6 +359,7 @@ impl Store {
     pub fn keep_image(&mut self) -> io::Result<()> {
         checkpoint::write(&*self.files.disk, &self.image)?;
         self.since = 0;
+        self.replaced = false;
         self.checkpointed = self.image.lsn;
         Ok(())
     }
@@ -410,6 +427,120 @@ impl Store {
         starts
     }
 
+    /// What is to be compacted first, if anything is. `spare` are the bytes that others need on the disk.
+    pub fn next_job(&mut self, now: i64, spare: u64) -> Option<Job> {
+        self.uncompacted.clear();
+        let mut first: Option<(Due, (Uuid, u32))> = None;
+        for (id, topic) in &self.image.topics {
+            if !topic.config.compact {
+                continue;
+            }
+            for (index, partition) in topic.partitions.iter().enumerate() {
+                let place = (*id, index as u32);
+                if partition.refused.is_some() || self.uncompactable.contains(&place) {
+                    continue;
+                }
+                if let Some(last) = partition.segments.last()
+                    && !last.is_ended()
+                    && last.bytes() > 0
+                    && !in_time(last.extent().first_at, now, &topic.config)
+                {
+                    last.end();
+                    last.seal(&self.files);
+                }
+                let (due, bytes) = Due::of(partition, &topic.config, now);
+                self.uncompacted.push((place, bytes));
+                let before = first.as_ref().map(|(due, _)| due.urgency);
+                if let Some(due) = due
+                    && before.is_none_or(|before| before.total_cmp(&due.urgency).is_lt())
+                {
+                    first = Some((due, place));
+                }
+            }
+        }
+        let (due, place) = first?;
+        self.job(&due, place, now, spare)
+    }
+
+    fn job(&self, due: &Due, place: (Uuid, u32), now: i64, spare: u64) -> Option<Job> {
+        let topic = self.image.topics.get(&place.0)?;
+        let partition = topic.partitions.get(place.1 as usize)?;
+        let mut facts = Facts {
+            now,
+            delete_retention: millis(topic.config.delete_retention),
+            ..Facts::default()
+        };
+        for (producer, first, last) in partition.decisions.spans(due.to) {
+            facts
+                .aborted
+                .entry(producer)
+                .or_default()
+                .push((first, last));
+        }
+        let lasts = partition.producers.lasts();
+        facts.last.extend(lasts.map(|(id, offset, epoch)| {
+            let last = offset.map_or(Last::Epoch(epoch), Last::Record);
+            (id, last)
+        }));
+        Some(Job {
+            place,
+            folder: folder(place.0, place.1),
+            segments: partition.segments[..due.segments].to_vec(),
+            from: from(partition),
+            to: due.to,
+            segment_bytes: topic.config.segment_bytes,
+            keys: self.options.compaction_keys,
+            spare,
+            facts,
+        })
+    }
+
+    /// Puts a compacted segment in the place of others, if they are still there; whether they were.
+    pub fn replace(&mut self, replaced: Replaced, live: Option<&Live>) -> bool {
+        let found = self.image.partition(replaced.place.0, replaced.place.1);
+        let at = found.as_ref().and_then(|partition| {
+            let mut windows = partition.segments.windows(replaced.old.len());
+            windows.position(|there| {
+                let mut pairs = there.iter().zip(&replaced.old);
+                pairs.all(|(there, old)| Arc::ptr_eq(there, old))
+            })
+        });
+        let (Some(partition), Some(at)) = (found, at) else {
+            // Retention was quicker, or the topic is gone.
+            if let Some(new) = &replaced.new {
+                cleaner::forget(&self.files, new);
+            }
+            return false;
+        };
+        let until = at + replaced.old.len();
+        partition
+            .segments
+            .splice(at..until, replaced.new.iter().cloned());
+        partition.decisions.forget(&replaced.markers);
+        if let Some(live) = live {
+            live.replace(&partition.segments, replaced.end, &replaced.markers);
+        }
+        for segment in replaced.old {
+            self.dirty.remove(&segment.path);
+            self.image.doomed.push(segment.path.clone());
+        }
+        self.since += replaced.new.map_or(0, |segment| segment.bytes());
+        self.replaced = true;
+        true
+    }
+
+    /// Takes note that a partition is compacted up to this offset; whether that is news.
+    pub fn compacted(&mut self, (topic, index): (Uuid, u32), to: i64) -> bool {
+        match self.image.partition(topic, index) {
+            Some(partition) if partition.compacted < to => {
+                partition.compacted = to;
+                self.replaced = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Forgets producers that were silent for long.
     pub fn expire_producers(&mut self, before: i64) {
         for topic in self.image.topics.values_mut() {
@@ -462,15 +593,90 @@ pub(crate) fn remove_folder(files: &Files, folder: &str) -> io::Result<()> {
 /// Whether a batch begins the next segment.
 fn full(segment: &Segment, config: &TopicConfig, head: &Head, at: i64) -> bool {
     let extent = segment.extent();
-    extent.bytes > 0
-        && (extent.epoch != head.leader_epoch
-            || extent.bytes + head.bytes as u64 > config.segment_bytes
-            || !in_time(extent.first_at, at, config)
-            || head.last_offset() - segment.base > i64::from(i32::MAX))
+    segment.is_ended()
+        || extent.bytes > 0
+            && (extent.epoch != head.leader_epoch
+                || extent.bytes + head.bytes as u64 > config.segment_bytes
+                || !in_time(extent.first_at, at, config)
+                || head.last_offset() - segment.base > i64::from(i32::MAX))
 }
 
 fn in_time(first: i64, at: i64, config: &TopicConfig) -> bool {
-    u128::from(at.saturating_sub(first).max(0) as u64) <= config.segment_age.as_millis()
+    u128::from(at.saturating_sub(first).max(0) as u64) <= config.roll_after().as_millis()
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The first offset that is not compacted yet.
+fn from(partition: &PartitionImage) -> i64 {
+    partition.compacted.max(partition.log_start)
+}
+
+/// Segments of a partition that are to be compacted now.
+struct Due {
+    /// How many of them, from the first on.
+    segments: usize,
+    /// The offset after these.
+    to: i64,
+    /// What is more urgent comes first.
+    urgency: f64,
+}
+
+impl Due {
+    /// What is due, if anything is, and the bytes that were not compacted yet.
+    fn of(partition: &PartitionImage, config: &TopicConfig, now: i64) -> (Option<Self>, u64) {
+        let from = from(partition);
+        let stable = partition
+            .decisions
+            .stable(partition.log_start, partition.next);
+        let bases = partition.segments.iter().skip(1);
+        let ends = bases.map(|segment| segment.base).chain([partition.next]);
+        let (min_lag, max_lag) = (
+            millis(config.min_compaction_lag),
+            millis(config.max_compaction_lag),
+        );
+        let mut due = Self {
+            segments: 0,
+            to: from,
+            urgency: 0.0,
+        };
+        let (mut clean, mut dirty, mut unclean) = (0, 0, 0);
+        let (mut going, mut overdue) = (true, false);
+        for (segment, end) in partition.segments.iter().zip(ends) {
+            let extent = segment.extent();
+            let is_dirty = end > from;
+            if is_dirty {
+                unclean += extent.bytes;
+            }
+            // Neither what is written to, nor what is not decided, nor what is too young.
+            going &= segment.is_ended() || end < partition.next;
+            going &= end <= stable;
+            going &= !is_dirty || min_lag == 0 || extent.last_at <= now.saturating_sub(min_lag);
+            if !going {
+                continue;
+            }
+            due.segments += 1;
+            due.to = due.to.max(end);
+            match is_dirty {
+                true => {
+                    dirty += extent.bytes;
+                    overdue |= extent.first_at < now.saturating_sub(max_lag);
+                }
+                false => clean += extent.bytes,
+            }
+            // Also where nothing new came, a tombstone goes in its time.
+            overdue |= extent.horizon <= now;
+        }
+        let ratio = dirty as f64 / (clean + dirty).max(1) as f64;
+        due.urgency = match overdue {
+            true => 1.0 + ratio,
+            false => ratio,
+        };
+        let is_due = due.segments > 0 && (overdue || ratio > config.dirty_ratio);
+        (is_due.then_some(due), unclean)
+    }
 }
 
 /// Segments that are before the start of the log.

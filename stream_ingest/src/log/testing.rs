@@ -3,6 +3,7 @@
 #[path = "../../tests/common/batch.rs"]
 mod common;
 
+use super::batch::{HEAD, Head, assemble};
 use bytes::Bytes;
 
 /// A producer's id, epoch and the sequence of its first record.
@@ -16,6 +17,37 @@ pub(crate) fn batch(values: &[&[u8]], by: Option<By>, timestamp: i64) -> Bytes {
     batch[51..53].copy_from_slice(&epoch.to_be_bytes());
     sum(&mut batch);
     batch.into()
+}
+
+/// A batch of records with keys, and values unless they are tombstones.
+pub(crate) fn keyed(records: &[(&str, Option<&str>)], by: Option<By>, timestamp: i64) -> Bytes {
+    let By(producer, epoch, sequence) = by.unwrap_or(By(-1, -1, -1));
+    let bytes = |text: &str| text.as_bytes().to_vec();
+    let records: Vec<_> = records
+        .iter()
+        .map(|(key, value)| (bytes(key), value.map(bytes)))
+        .collect();
+    let records: Vec<_> = records
+        .iter()
+        .map(|(key, value)| (Some(&key[..]), value.as_deref()))
+        .collect();
+    let mut batch = common::keyed_by(&records, producer, sequence, timestamp).to_vec();
+    batch[51..53].copy_from_slice(&epoch.to_be_bytes());
+    sum(&mut batch);
+    batch.into()
+}
+
+/// The same batch, compressed.
+pub(crate) fn packed(batch: &[u8], codec: i16) -> Bytes {
+    let mut head = Head::read(batch).unwrap();
+    head.attributes |= codec;
+    let records = crate::records::compression::pack(codec, &batch[HEAD..]).unwrap();
+    assemble(head, &records).1
+}
+
+/// The same batch as part of a transaction.
+pub(crate) fn in_transaction(batch: &[u8], epoch: i16) -> Bytes {
+    common::in_transaction(batch, epoch)
 }
 
 /// A batch that belongs to a transaction.

@@ -9,7 +9,7 @@ pub const LONGEST_BATCH: usize = 64 << 20;
 
 /// A topic's settings. [`TopicConfig::set`] is the only way in for a name and a value; [`TopicConfig::entries`] the way
 /// out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TopicConfig {
     /// `retention.ms`: how long segments are kept; `None` for ever (-1).
     pub retention: Option<Duration>,
@@ -21,8 +21,16 @@ pub struct TopicConfig {
     pub segment_age: Duration,
     /// `cleanup.policy` has `delete`: old segments are deleted.
     pub delete: bool,
-    /// `cleanup.policy` has `compact`. Nothing compacts yet: such a topic keeps every record.
+    /// `cleanup.policy` has `compact`: of each key the last record is kept, and every record must have a key.
     pub compact: bool,
+    /// `min.cleanable.dirty.ratio`: the part of a partition that was not compacted yet above which it is.
+    pub dirty_ratio: f64,
+    /// `min.compaction.lag.ms`: how long every record is kept at least.
+    pub min_compaction_lag: Duration,
+    /// `max.compaction.lag.ms`: after what time a record is compacted whatever the ratio is.
+    pub max_compaction_lag: Duration,
+    /// `delete.retention.ms`: how long tombstones are kept after they were first compacted.
+    pub delete_retention: Duration,
     /// `max.message.bytes`: the largest batch.
     pub max_message_bytes: usize,
     /// `message.timestamp.type` is `LogAppendTime`: records get the time of the log.
@@ -33,8 +41,6 @@ pub struct TopicConfig {
     pub flush_messages: u64,
     /// `flush.ms`: how long records that are not synced stay so; `None` until the next checkpoint.
     pub flush_within: Option<Duration>,
-    /// What is kept and shown but changes nothing: what compaction will read.
-    pub kept: BTreeMap<&'static str, String>,
     /// The names that were set for this topic; all others have their defaults.
     pub overrides: BTreeMap<&'static str, String>,
 }
@@ -67,11 +73,14 @@ impl Default for TopicConfig {
             segment_age: Duration::from_millis(604_800_000),
             delete: true,
             compact: false,
+            dirty_ratio: 0.5,
+            min_compaction_lag: Duration::ZERO,
+            max_compaction_lag: Duration::from_millis(i64::MAX as u64),
+            delete_retention: Duration::from_millis(86_400_000),
             max_message_bytes: 1_048_588,
             log_append_time: false,
             flush_messages: 1,
             flush_within: None,
-            kept: BTreeMap::new(),
             overrides: BTreeMap::new(),
         }
     }
@@ -155,19 +164,20 @@ impl TopicConfig {
                 if !(0.0..=1.0).contains(&ratio) {
                     return Err(refuse("it must be within 0..=1"));
                 }
+                self.dirty_ratio = ratio;
+            }
+            "min.compaction.lag.ms" => {
+                self.min_compaction_lag = Duration::from_millis(number(0, i64::MAX)? as u64);
+            }
+            "max.compaction.lag.ms" => {
+                self.max_compaction_lag = Duration::from_millis(number(1, i64::MAX)? as u64);
+            }
+            "delete.retention.ms" => {
+                self.delete_retention = Duration::from_millis(number(0, i64::MAX)? as u64);
             }
             _ => {
                 number(0, i64::MAX)?;
             }
-        }
-        if matches!(
-            key,
-            "delete.retention.ms"
-                | "max.compaction.lag.ms"
-                | "min.cleanable.dirty.ratio"
-                | "min.compaction.lag.ms"
-        ) {
-            self.kept.insert(key, value.trim().to_owned());
         }
         self.overrides.insert(key, value.trim().to_owned());
         Ok(())
@@ -208,7 +218,23 @@ impl TopicConfig {
         for (key, value) in &overrides {
             config.set(key, value)?;
         }
+        if config.min_compaction_lag > config.max_compaction_lag {
+            return Err(Error::Config {
+                key: "min.compaction.lag.ms".to_owned(),
+                value: config.min_compaction_lag.as_millis().to_string(),
+                why: "it is more than max.compaction.lag.ms".to_owned(),
+            });
+        }
         Ok(config)
+    }
+
+    /// After what time the next segment is begun. What is written to is not compacted, so a topic that compacts within
+    /// some time begins the next segment within it.
+    pub(crate) fn roll_after(&self) -> Duration {
+        match self.compact {
+            true => self.segment_age.min(self.max_compaction_lag),
+            false => self.segment_age,
+        }
     }
 
     /// Every setting with its value and whether it was set for this topic, sorted by name.
@@ -231,6 +257,10 @@ impl TopicConfig {
                     "flush.ms" => self
                         .flush_within
                         .map_or(default.to_owned(), |within| within.as_millis().to_string()),
+                    "delete.retention.ms" => duration(Some(self.delete_retention)),
+                    "max.compaction.lag.ms" => duration(Some(self.max_compaction_lag)),
+                    "min.compaction.lag.ms" => duration(Some(self.min_compaction_lag)),
+                    "min.cleanable.dirty.ratio" => self.dirty_ratio.to_string(),
                     "cleanup.policy" => match (self.delete, self.compact) {
                         (true, true) => "compact,delete",
                         (false, true) => "compact",
@@ -242,11 +272,7 @@ impl TopicConfig {
                         false => "CreateTime",
                     }
                     .to_owned(),
-                    _ => self
-                        .kept
-                        .get(key)
-                        .map_or(default, String::as_str)
-                        .to_owned(),
+                    _ => default.to_owned(),
                 };
                 (key, value, self.overrides.contains_key(key))
             })
@@ -306,6 +332,10 @@ mod tests {
             ("message.timestamp.type", "LogAppendTime"),
             ("flush.messages", "10000"),
             ("flush.ms", "1000"),
+            ("delete.retention.ms", "3000"),
+            ("min.compaction.lag.ms", "10"),
+            ("max.compaction.lag.ms", "5000"),
+            ("min.cleanable.dirty.ratio", "0.25"),
         ];
         let config = defaults
             .with(&defaults, changes.map(|(key, value)| (key, Some(value))))
@@ -335,6 +365,10 @@ mod tests {
             ("min.insync.replicas", "2"),
             ("max.message.bytes", "1000000000000"),
             ("no.such.setting", "1"),
+            ("min.cleanable.dirty.ratio", "1.5"),
+            ("max.compaction.lag.ms", "0"),
+            ("min.compaction.lag.ms", "-1"),
+            ("delete.retention.ms", "soon"),
         ] {
             let mut config = TopicConfig::default();
             assert!(
@@ -342,6 +376,19 @@ mod tests {
                 "{key}={value}"
             );
             assert_eq!(config, TopicConfig::default());
+        }
+        // Each alone is possible.
+        let defaults = TopicConfig::default();
+        let lags = [
+            ("min.compaction.lag.ms", Some("20")),
+            ("max.compaction.lag.ms", Some("10")),
+        ];
+        assert!(matches!(
+            defaults.with(&defaults, lags),
+            Err(Error::Config { .. })
+        ));
+        for lag in lags {
+            defaults.with(&defaults, [lag]).unwrap();
         }
     }
 

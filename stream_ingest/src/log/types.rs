@@ -287,8 +287,11 @@ pub struct Options {
     pub checkpoint_bytes: u64,
     /// Time since the last checkpoint after which one is made if anything was appended.
     pub checkpoint_every: Duration,
-    /// How often old data is looked for.
+    /// How often old data, and what is to be compacted, is looked for.
     pub retention_every: Duration,
+    /// Most keys that compaction keeps in memory at once, 25 to 86 bytes each; where there are more it goes over a partition
+    /// more than once.
+    pub compaction_keys: usize,
     /// Time without a batch after which the state of an idempotent producer is forgotten.
     pub producer_expiry: Duration,
     /// How often transactions are looked for that are open for longer than they may be.
@@ -323,6 +326,8 @@ impl Default for Options {
             checkpoint_bytes: 64 << 20,
             checkpoint_every: Duration::from_secs(5),
             retention_every: Duration::from_secs(30),
+            // What fits into a table of 2^21 places: 50 MiB, and 75 MiB while it grows.
+            compaction_keys: (1 << 21) / 8 * 7,
             producer_expiry: Duration::from_secs(24 * 3600),
             transactions_every: Duration::from_secs(1),
             transaction_max_timeout: Duration::from_secs(15 * 60),

@@ -1,14 +1,15 @@
-//! Decompression of what producers compressed, within a bound.
+//! Decompression of what producers compressed, within a bound, and compression of what compaction leaves of it.
 
 use bytes::Bytes;
-use std::io::Read;
+use std::io::{Cursor, Read, Write};
 
 /// What [`xerial`]'s stream begins with.
 const XERIAL: &[u8] = b"\x82SNAPPY\0";
 /// Bytes of its head: the magic and two versions.
 const XERIAL_HEAD: usize = 16;
 
-type Why = (&'static str, String);
+/// The codec, and what is wrong.
+pub(crate) type Why = (&'static str, String);
 
 /// The bytes that were compressed with a batch's codec (1 to 4), at most `most`.
 pub fn unpack(codec: i16, packed: &Bytes, most: usize) -> Result<Bytes, Why> {
@@ -26,6 +27,50 @@ pub fn unpack(codec: i16, packed: &Bytes, most: usize) -> Result<Bytes, Why> {
         }
         _ => Err(("unknown", "there is no such compression".to_owned())),
     }
+}
+
+/// The same bytes one after the other, without keeping them: Snappy's alone are unpacked first, at most `most` of them.
+pub fn reader<'a>(codec: i16, packed: &'a [u8], most: usize) -> Result<Box<dyn Read + 'a>, Why> {
+    Ok(match codec {
+        1 => Box::new(flate2::read::GzDecoder::new(packed)),
+        3 => Box::new(lz4_flex::frame::FrameDecoder::new(packed)),
+        4 => {
+            let decoder = ruzstd::decoding::StreamingDecoder::new(packed);
+            Box::new(decoder.map_err(|error| ("zstd", error.to_string()))?)
+        }
+        codec => {
+            let packed = Bytes::copy_from_slice(packed);
+            Box::new(Cursor::new(unpack(codec, &packed, most)?))
+        }
+    })
+}
+
+/// These bytes, compressed with a batch's codec: Snappy as one raw block, the others as one frame. `None` where that
+/// cannot be done.
+pub fn pack(codec: i16, bytes: &[u8]) -> Option<Bytes> {
+    let packed = match codec {
+        1 => {
+            let level = flate2::Compression::default();
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
+            encoder.write_all(bytes).ok()?;
+            encoder.finish().ok()?
+        }
+        2 => snap::raw::Encoder::new().compress_vec(bytes).ok()?,
+        3 => {
+            let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
+            encoder.write_all(bytes).ok()?;
+            encoder.finish().ok()?
+        }
+        4 => {
+            let level = ruzstd::encoding::CompressionLevel::Fastest;
+            ruzstd::encoding::compress_to_vec(bytes, level)
+        }
+        _ => return None,
+    };
+    // The original goes away, so no encoder is believed.
+    let packed = Bytes::from(packed);
+    let read = unpack(codec, &packed, bytes.len()).ok()?;
+    (read == bytes).then_some(packed)
 }
 
 fn too_large(codec: &'static str, most: usize) -> Why {

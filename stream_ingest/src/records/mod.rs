@@ -4,10 +4,10 @@
 //! (flows, the REST door, the command line) reads them here, whatever compressed them, and writes new ones.
 //! Format: [Kafka's record batch, version 2](https://kafka.apache.org/documentation/#recordbatch).
 
-mod compression;
+pub(crate) mod compression;
 
 pub use crate::log::batch::HEAD;
-use crate::log::batch::{self, COMPRESSION, CONTROL, Head, LOG_APPEND_TIME};
+use crate::log::batch::{self, CONTROL, Head, LOG_APPEND_TIME, put_varint};
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// Most bytes that the records of one batch may have when they are decompressed. A batch may be a thousand times
@@ -149,12 +149,11 @@ pub fn open(batch: &Bytes) -> Result<Records, Error> {
         });
     }
     let due = u32::try_from(head.count).map_err(|_| damaged("its count is negative"))?;
-    let packed = batch.slice(HEAD..);
-    let left = match head.attributes & COMPRESSION {
-        0 => packed,
-        codec => compression::unpack(codec, &packed, LARGEST)
-            .map_err(|(codec, why)| Error::Compressed { offset, codec, why })?,
-    };
+    let left = batch::body(batch, &head).map_err(|(codec, why)| Error::Compressed {
+        offset,
+        codec,
+        why,
+    })?;
     Ok(Records { head, left, due })
 }
 
@@ -348,15 +347,6 @@ pub fn weight(draft: &Draft) -> usize {
         .sum();
     let length = |part: &Option<Bytes>| part.as_ref().map_or(0, Bytes::len);
     40 + length(&draft.key) + length(&draft.value) + headers
-}
-
-fn put_varint(to: &mut BytesMut, value: i64) {
-    let mut left = (value << 1 ^ value >> 63) as u64;
-    while left >= 0x80 {
-        to.put_u8(left as u8 | 0x80);
-        left >>= 7;
-    }
-    to.put_u8(left as u8);
 }
 
 fn put_bytes(to: &mut BytesMut, bytes: Option<&[u8]>) {

@@ -15,7 +15,21 @@ pub fn batch_at(values: &[&[u8]], timestamp: i64) -> Bytes {
 
 /// A batch of a producer with epoch 0, or of none (-1).
 pub fn batch_of(values: &[&[u8]], producer: i64, sequence: i32, timestamp: i64) -> Bytes {
-    let last = values.len() as i32 - 1;
+    let records: Vec<_> = values.iter().map(|value| (None, Some(*value))).collect();
+    keyed_by(&records, producer, sequence, timestamp)
+}
+
+/// A key and a value.
+pub type Pair<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
+/// A batch of records with these keys and values.
+pub fn keyed(records: &[Pair<'_>], timestamp: i64) -> Bytes {
+    keyed_by(records, -1, -1, timestamp)
+}
+
+/// The same, of a producer.
+pub fn keyed_by(records: &[Pair<'_>], producer: i64, sequence: i32, timestamp: i64) -> Bytes {
+    let last = records.len() as i32 - 1;
     let mut summed = Vec::new();
     summed.extend(0i16.to_be_bytes());
     summed.extend(last.to_be_bytes());
@@ -25,13 +39,14 @@ pub fn batch_of(values: &[&[u8]], producer: i64, sequence: i32, timestamp: i64) 
     summed.extend(if producer < 0 { -1i16 } else { 0 }.to_be_bytes());
     summed.extend(sequence.to_be_bytes());
     summed.extend((last + 1).to_be_bytes());
-    for (i, value) in values.iter().enumerate() {
+    for (i, (key, value)) in records.iter().enumerate() {
         let mut record = vec![0];
         varint(&mut record, i as i64);
         varint(&mut record, i as i64);
-        varint(&mut record, -1);
-        varint(&mut record, value.len() as i64);
-        record.extend(*value);
+        for part in [key, value] {
+            varint(&mut record, part.map_or(-1, |part| part.len() as i64));
+            record.extend(part.unwrap_or_default());
+        }
         varint(&mut record, 0);
         varint(&mut summed, record.len() as i64);
         summed.extend(record);

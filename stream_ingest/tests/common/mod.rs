@@ -61,6 +61,7 @@ impl Broker {
         let small = log::Options {
             reserve_bytes: 1 << 20,
             transactions_every: Duration::from_millis(20),
+            retention_every: Duration::from_millis(50),
             clock: Arc::new(move || clock() + skew.load(Ordering::Relaxed)),
             ..usual
         };

@@ -120,6 +120,20 @@ impl Decisions {
         found
     }
 
+    /// What was aborted and has records before `to`: its producer, its first offset and that of its marker.
+    pub fn spans(&self, to: i64) -> impl Iterator<Item = (i64, i64, i64)> {
+        let spans = self.aborted.iter().filter(move |span| span.first < to);
+        spans.map(|span| (span.producer, span.first, span.last))
+    }
+
+    /// Forgets what was aborted with these markers, of which nothing is left.
+    pub fn forget(&mut self, markers: &[i64]) {
+        if !markers.is_empty() {
+            self.aborted
+                .retain(|span| markers.binary_search(&span.last).is_err());
+        }
+    }
+
     /// The markers of what was aborted within these offsets: where they are, and whose.
     pub fn markers(&self, from: i64, to: i64) -> impl Iterator<Item = (i64, i64)> {
         let at = self.aborted.partition_point(|span| span.last < from);

@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use segment::Segment;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::sync::watch;
 
 /// What readers see of a partition.
@@ -30,6 +30,8 @@ pub(crate) struct Live {
     state: Mutex<State>,
     watermark: watch::Sender<i64>,
     traffic: Traffic,
+    /// Bytes that were not compacted yet.
+    dirty: AtomicU64,
 }
 
 struct State {
@@ -38,6 +40,8 @@ struct State {
     /// The first offset that is not in segments.
     laid: i64,
     segments: Vec<Arc<Segment>>,
+    /// How often compaction has put others in the place of segments.
+    replaced: u64,
     recent: VecDeque<Recent>,
     epochs: Vec<(i32, i64)>,
     decisions: Decisions,
@@ -80,11 +84,13 @@ impl Live {
         Self {
             watermark: watch::Sender::new(standing.next),
             traffic: Traffic::default(),
+            dirty: AtomicU64::new(0),
             state: Mutex::new(State {
                 log_start: standing.log_start,
                 high_watermark: standing.next,
                 laid: standing.next,
                 segments: standing.segments,
+                replaced: 0,
                 recent: VecDeque::new(),
                 epochs: standing.epochs,
                 decisions: standing.decisions,
@@ -95,6 +101,10 @@ impl Live {
 
     pub fn traffic(&self) -> &Traffic {
         &self.traffic
+    }
+
+    pub fn dirty(&self) -> &AtomicU64 {
+        &self.dirty
     }
 
     pub fn watch(&self) -> watch::Receiver<i64> {
@@ -141,6 +151,18 @@ impl Live {
             state.segments = segments.to_vec();
         }
         state.laid = laid;
+    }
+
+    /// Puts compacted segments in the place of others, with which everything before `end` goes and what was known of the
+    /// transactions that were aborted with `markers`.
+    pub fn replace(&self, segments: &[Arc<Segment>], end: i64, markers: &[i64]) {
+        let mut state = self.state.lock();
+        state.segments = segments.to_vec();
+        state.replaced += 1;
+        state.decisions.forget(markers);
+        while state.recent.front().is_some_and(|oldest| oldest.last < end) {
+            state.recent.pop_front();
+        }
     }
 
     /// Lets go of the oldest batch in memory, if segments have it.
@@ -253,21 +275,36 @@ impl Live {
         max_bytes: usize,
         isolation: Isolation,
     ) -> Result<Read> {
-        // A segment may be deleted while it is read; the offset is below the log's start then.
-        let mut retried = false;
-        loop {
-            if let Some(read) = self.read_recent(offset, max_bytes, isolation)? {
-                return Ok(read);
-            }
-            match self.read_segments(files, offset, max_bytes, isolation) {
-                Err(Error::Io { source, .. })
-                    if source.kind() == std::io::ErrorKind::NotFound && !retried =>
-                {
-                    retried = true;
+        self.persist(|| {
+            loop {
+                if let Some(read) = self.read_recent(offset, max_bytes, isolation)? {
+                    return Ok(read);
                 }
+                if let Some(read) = self.read_segments(files, offset, max_bytes, isolation)? {
+                    return Ok(read);
+                }
+            }
+        })
+    }
+
+    /// Tries again what found a segment deleted, as long as there are other segments than before. Where retention did
+    /// that, the offset is below the log's start then; where compaction did, others have it.
+    fn persist<T>(&self, read: impl Fn() -> Result<T>) -> Result<T> {
+        loop {
+            let before = self.shape();
+            match read() {
+                Err(Error::Io { source, .. })
+                    if source.kind() == std::io::ErrorKind::NotFound && self.shape() != before => {}
                 read => return read,
             }
         }
+    }
+
+    /// What changes when a segment goes.
+    fn shape(&self) -> (u64, i64, Option<i64>) {
+        let state = self.state.lock();
+        let first = state.segments.first().map(|segment| segment.base);
+        (state.replaced, state.log_start, first)
     }
 
     fn read_segments(
@@ -276,14 +313,15 @@ impl Live {
         offset: i64,
         max_bytes: usize,
         isolation: Isolation,
-    ) -> Result<Read> {
-        let (segments, end): (Vec<Arc<Segment>>, i64) = {
+    ) -> Result<Option<Read>> {
+        let (segments, end, replaced): (Vec<Arc<Segment>>, i64, u64) = {
             let state = self.state.lock();
             let at = state
                 .segments
                 .partition_point(|segment| segment.base <= offset)
                 .saturating_sub(1);
-            (state.segments[at..].to_vec(), state.end(isolation))
+            let segments = state.segments[at..].to_vec();
+            (segments, state.end(isolation), state.replaced)
         };
         let mut batches = Vec::new();
         for segment in segments {
@@ -297,15 +335,23 @@ impl Live {
             // Deleted meanwhile, and with it what was known of aborted transactions.
             return Err(Self::out_of_range(&state, offset));
         }
+        if state.replaced != replaced {
+            // What was read may have records of transactions of which it is forgotten that they were aborted.
+            return Ok(None);
+        }
         if batches.is_empty() {
             // The offset lies in a gap that a repair left behind the last segment.
             batches = recent(&state, offset, max_bytes, end);
         }
-        Ok(Self::answer(&state, offset, batches, isolation))
+        Ok(Some(Self::answer(&state, offset, batches, isolation)))
     }
 
     /// The first record whose time satisfies `wanted`, which must hold for all larger times once it holds for one.
     pub fn find_time(&self, files: &Files, wanted: impl Fn(i64) -> bool) -> Result<Option<Found>> {
+        self.persist(|| self.find_time_once(files, &wanted))
+    }
+
+    fn find_time_once(&self, files: &Files, wanted: impl Fn(i64) -> bool) -> Result<Option<Found>> {
         let (segments, unlaid, log_start) = {
             let state = self.state.lock();
             if let Some(why) = &state.refused {
@@ -337,6 +383,13 @@ impl Live {
 
     /// The record with the largest time.
     pub fn max_time(&self, files: &Files) -> Result<Option<Found>> {
+        let Some(largest) = self.persist(|| self.largest_time(files))? else {
+            return Ok(None);
+        };
+        self.find_time(files, |time| time >= largest)
+    }
+
+    fn largest_time(&self, files: &Files) -> Result<Option<i64>> {
         let (mut largest, segments, log_start) = {
             let state = self.state.lock();
             let recent = state
@@ -344,16 +397,13 @@ impl Live {
                 .iter()
                 .filter(|recent| recent.base >= state.laid && recent.last >= state.log_start)
                 .filter_map(|recent| Head::read(&recent.bytes))
-                .map(|head| head.max_timestamp);
+                .map(|head| head.newest());
             (recent.max(), state.segments.clone(), state.log_start)
         };
         for segment in segments {
             largest = largest.max(segment.max_time_from(files, log_start)?);
         }
-        match largest {
-            Some(largest) => self.find_time(files, |time| time >= largest),
-            None => Ok(None),
-        }
+        Ok(largest)
     }
 }
 

@@ -1,4 +1,5 @@
-//! A file of batches, exactly as a fetch answers them: `<first offset>.log`, which Kafka's own tools read.
+//! A file of batches, exactly as a fetch answers them: `<first offset>.log`, which Kafka's own tools read. Compaction
+//! writes another file, `<first offset>.<how often>.log`.
 //!
 //! Every batch that is read is checked again, so damage is told and never served. What stands behind
 //! [`Segment::bytes`] is not part of the segment.
@@ -27,6 +28,8 @@ struct State {
     extent: Extent,
     /// Built or read when it is first needed.
     index: Option<Index>,
+    /// Nothing more is written to it.
+    ended: bool,
 }
 
 /// What a segment has.
@@ -41,8 +44,12 @@ pub(crate) struct Extent {
     pub max_timestamp: i64,
     /// The leader epoch of all its batches.
     pub epoch: i32,
-    /// Whether a repair left batches out, so that offsets are missing.
+    /// Whether a repair or compaction left batches out, so that offsets are missing.
     pub gaps: bool,
+    /// How often it was compacted.
+    pub generation: u32,
+    /// The first time from which on a tombstone or a marker in it may go.
+    pub horizon: i64,
 }
 
 impl Segment {
@@ -58,8 +65,20 @@ impl Segment {
                 max_timestamp: -1,
                 epoch,
                 gaps: false,
+                generation: 0,
+                horizon: i64::MAX,
             },
         )
+    }
+
+    /// A segment with nothing yet that is to take the place of compacted ones.
+    pub fn compacted(folder: &str, base: i64, epoch: i32, generation: u32) -> Self {
+        let extent = Extent {
+            gaps: true,
+            generation,
+            ..Self::new(folder, base, epoch).extent()
+        };
+        Self::known(folder, base, extent)
     }
 
     /// A segment that is there.
@@ -67,9 +86,28 @@ impl Segment {
         let index = (extent.bytes == 0).then(Index::default);
         Self {
             base,
-            path: path(folder, base),
-            state: Mutex::new(State { extent, index }),
+            path: path(folder, base, extent.generation),
+            state: Mutex::new(State {
+                extent,
+                index,
+                ended: extent.generation > 0,
+            }),
         }
+    }
+
+    /// Lets nothing more be written to it.
+    pub fn end(&self) {
+        self.state.lock().ended = true;
+    }
+
+    pub fn is_ended(&self) -> bool {
+        self.state.lock().ended
+    }
+
+    /// Takes note of a time from which on something in it may go.
+    pub fn expires(&self, horizon: i64) {
+        let mut state = self.state.lock();
+        state.extent.horizon = state.extent.horizon.min(horizon);
     }
 
     pub fn extent(&self) -> Extent {
@@ -96,7 +134,7 @@ impl Segment {
             .collect();
         file.write_past(&slices, start)?;
         let mut state = self.state.lock();
-        let State { extent, index } = &mut *state;
+        let State { extent, index, .. } = &mut *state;
         for (head, bytes, at) in batches {
             if let Some(index) = index {
                 index.note(Entry {
@@ -109,7 +147,7 @@ impl Segment {
                 extent.first_at = *at;
             }
             extent.last_at = *at;
-            extent.max_timestamp = extent.max_timestamp.max(head.max_timestamp);
+            extent.max_timestamp = extent.max_timestamp.max(head.newest());
             extent.bytes += bytes.len() as u64;
         }
         Ok(())
@@ -198,7 +236,7 @@ impl Segment {
         let (extent, entry) = self.look_up(files, |index| index.of_time(&wanted))?;
         let mut walk = Walk::new(self, files, entry, extent)?;
         while let Some((at, head)) = walk.head()? {
-            if head.last_offset() < from || !wanted(head.max_timestamp) {
+            if head.last_offset() < from || !wanted(head.newest()) {
                 walk.skip(&head);
                 continue;
             }
@@ -224,11 +262,41 @@ impl Segment {
         let mut largest = None;
         while let Some((_, head)) = walk.head()? {
             if head.last_offset() >= from {
-                largest = largest.max(Some(head.max_timestamp));
+                largest = largest.max(Some(head.newest()));
             }
             walk.skip(&head);
         }
         Ok(largest)
+    }
+
+    /// Goes through all batches from the one that has `offset`, as long as `each` says so; it is told whether a batch is
+    /// the segment's last. An error at damage.
+    pub fn go_through(
+        &self,
+        files: &Files,
+        offset: i64,
+        mut each: impl FnMut(Head, Bytes, bool) -> bool,
+    ) -> Result<()> {
+        let (extent, from) = match offset <= self.base {
+            true => (self.extent(), self.beginning()),
+            false => self.look_up(files, |index| index.of_offset(offset))?,
+        };
+        let mut walk = Walk::new(self, files, from, extent)?;
+        walk.want = CHUNK;
+        while let Some((at, head)) = walk.head()? {
+            if head.last_offset() < offset {
+                walk.skip(&head);
+                continue;
+            }
+            let batch = walk.take(&head)?;
+            if !batch::intact(&batch, &head) {
+                return Err(self.damaged(at, "the CRC-32C of a batch is another"));
+            }
+            if !each(head, batch, walk.at >= walk.end) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Reads every batch that can be read, and gives where damage is.
@@ -328,7 +396,7 @@ impl Segment {
             from = Entry {
                 offset: walk.next,
                 position: walk.at,
-                max_before: from.max_before.max(head.max_timestamp),
+                max_before: from.max_before.max(head.newest()),
             };
         }
         Ok(from)
@@ -503,9 +571,24 @@ fn read_index(files: &Files, path: &str, base: i64, bytes: u64) -> Option<Index>
     Index::decode(&content[..read], base, bytes)
 }
 
-/// The file of the segment that begins at this offset.
-pub(crate) fn path(folder: &str, base: i64) -> String {
-    format!("{folder}/{base:020}.log")
+/// The file of the segment that begins at this offset and was compacted so often.
+fn path(folder: &str, base: i64, generation: u32) -> String {
+    match generation {
+        0 => format!("{folder}/{base:020}.log"),
+        _ => format!("{folder}/{base:020}.{generation}.log"),
+    }
+}
+
+/// First offset and generation of the segment that a file belongs to by its name, if to any.
+pub(crate) fn named(name: &str) -> Option<(i64, u32)> {
+    let (name, kind) = name.rsplit_once('.')?;
+    if !matches!(kind, "log" | "index") {
+        return None;
+    }
+    match name.split_once('.') {
+        Some((base, generation)) => Some((base.parse().ok()?, generation.parse().ok()?)),
+        None => Some((name.parse().ok()?, 0)),
+    }
 }
 
 /// The file of a segment's index.

@@ -1,7 +1,6 @@
 //! The power goes off.
 
-use super::world::{Op, World, options, relaxed};
-use crate::log::Options;
+use super::world::{Op, World};
 use crate::log::disk::simulated::{Draw, Every};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -31,9 +30,9 @@ fn every_short_sequence_survives_every_crash() {
                 .chain([Op::Round, Op::Lay, Op::Checkpoint])
                 .collect();
             for last in length - 1..ops.len() {
-                recoveries += crash_in(&options(), &ops[..=last], &mut crashes);
+                recoveries += crash_in(World::new, &ops[..=last], &mut crashes);
                 if length < depth {
-                    recoveries += crash_in(&relaxed("4"), &ops[..=last], &mut crashes);
+                    recoveries += crash_in(World::relaxed, &ops[..=last], &mut crashes);
                 }
             }
         }
@@ -46,12 +45,36 @@ fn every_short_sequence_survives_every_crash() {
     );
 }
 
+/// The same for a topic that compacts: sequences of a few operations, then a compaction and a checkpoint, the power going
+/// off at every operation of the disk that any of the last makes.
+#[test]
+fn every_compaction_survives_every_crash() {
+    let depth = number("ESCALA_LOG_DEPTH", 2) as usize;
+    let started = Instant::now();
+    let (mut recoveries, mut crashes) = (0u64, 0u64);
+    for length in 0..=depth {
+        let count = Op::KEYED.len().pow(length as u32);
+        for sequence in 0..count {
+            let ops: Vec<Op> = (0..length)
+                .map(|i| Op::KEYED[sequence / Op::KEYED.len().pow(i as u32) % Op::KEYED.len()])
+                .chain([Op::Compact, Op::Checkpoint, Op::Compact, Op::Checkpoint])
+                .collect();
+            for last in length..ops.len() {
+                recoveries += crash_in(World::keyed, &ops[..=last], &mut crashes);
+            }
+        }
+    }
+    let rate = recoveries as f64 / started.elapsed().as_secs_f64();
+    println!("{crashes} crashes, {recoveries} recoveries, {rate:.0} a second");
+    assert!(crashes > 500 && recoveries > 5000, "{crashes} {recoveries}");
+}
+
 /// Crashes at every operation of the disk that the last of these makes.
-fn crash_in(options: &Options, ops: &[Op], crashes: &mut u64) -> u64 {
+fn crash_in(begin: fn() -> World, ops: &[Op], crashes: &mut u64) -> u64 {
     let (before, last) = ops.split_at(ops.len() - 1);
     let mut recoveries = 0;
     for cut in 0.. {
-        let mut world = World::with(options.clone());
+        let mut world = begin();
         for op in before {
             world.act(*op).unwrap();
         }
@@ -96,12 +119,28 @@ fn recover_all(world: &World, what: impl Fn() -> String) -> u64 {
 /// Long runs with crashes, also while the log is opened after a crash.
 #[test]
 fn long_runs_survive_crashes() {
+    long_runs(World::new, Op::draw);
+}
+
+/// Long runs with topics that need not be synced at once.
+#[test]
+fn long_runs_without_syncs_survive_crashes() {
+    long_runs(World::relaxed, Op::draw);
+}
+
+/// Long runs with a topic that compacts.
+#[test]
+fn long_runs_of_compaction_survive_crashes() {
+    long_runs(World::keyed, Op::draw_keyed);
+}
+
+fn long_runs(begin: fn() -> World, draw: fn(&mut StdRng) -> Op) {
     let seed = number("ESCALA_LOG_SEED", 1);
     let runs = number("ESCALA_LOG_RUNS", 300);
     let started = Instant::now();
     let mut recoveries = 0;
     for run in seed..seed + runs {
-        let result = std::panic::catch_unwind(|| long_run(run));
+        let result = std::panic::catch_unwind(|| long_run(run, begin, draw));
         match result {
             Ok(count) => recoveries += count,
             Err(panic) => {
@@ -115,18 +154,15 @@ fn long_runs_survive_crashes() {
     assert!(u64::from(recoveries) >= runs * 5);
 }
 
-fn long_run(seed: u64) -> u32 {
+fn long_run(seed: u64, begin: fn() -> World, draw: fn(&mut StdRng) -> Op) -> u32 {
     let mut random = StdRng::seed_from_u64(seed);
-    let mut world = World::with(match seed % 2 {
-        0 => relaxed("4"),
-        _ => options(),
-    });
+    let mut world = begin();
     let mut recoveries = 0;
     for life in 0..6 {
         let cut = world.disk.operations() + random.random_range(0..200);
         world.disk.cut_at(cut);
         let mut acted = 0;
-        while acted < 400 && world.act(Op::draw(&mut random)).is_ok() {
+        while acted < 400 && world.act(draw(&mut random)).is_ok() {
             acted += 1;
             world.settle();
         }

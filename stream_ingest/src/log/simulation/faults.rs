@@ -103,6 +103,85 @@ fn a_disk_that_lies_is_caught() {
     assert!(caught >= 30, "{caught}");
 }
 
+/// A failed write or sync of a compacted segment is the end, too; a full disk leaves everything as it is.
+#[test]
+fn compaction_fails_as_a_whole() {
+    let mut fired = 0;
+    for fault in [Fault::Sync, Fault::Write] {
+        for pass in 0..3 {
+            let mut world = World::keyed();
+            world.disk.fail(fault, ".1.", pass);
+            let failed = world.act(Op::Compact).is_err();
+            assert_eq!(failed, world.disk.fired() == 1, "{fault:?} {pass}");
+            fired += world.disk.fired();
+            for seed in 0..20 {
+                let left = world.disk.crash(&mut Draw::new(seed));
+                world.recover(&left).unwrap();
+            }
+        }
+    }
+    assert!(fired >= 4, "{fired}");
+    let (mut refused, mut done) = (0, 0);
+    for more in 0..600 {
+        let mut world = World::keyed();
+        let before = world.disk.files();
+        world.disk.set_capacity(Some(world.disk.used() + more));
+        world.act(Op::Compact).unwrap();
+        match world.disk.files() == before {
+            true => refused += 1,
+            false => done += 1,
+        }
+        let found = Model::of(&world.log).unwrap();
+        world.states.last().unwrap().holds(&found, 0);
+        if more % 50 == 0 {
+            let left = world.disk.crash(&mut Draw::new(more));
+            world.recover(&left).unwrap();
+        }
+        world.disk.set_capacity(None);
+        world.act(Op::Compact).unwrap();
+        world.act(Op::Checkpoint).unwrap();
+        assert_ne!(world.disk.files(), before);
+        let found = Model::of(&world.log).unwrap();
+        world.states.last().unwrap().holds(&found, 0);
+    }
+    assert!(refused > 50 && done > 50, "{refused} {done}");
+}
+
+/// The oracle sees a compaction that loses something.
+#[test]
+fn a_lost_record_of_a_topic_that_compacts_is_caught() {
+    let mut world = World::keyed();
+    world.act(Op::Compact).unwrap();
+    let found = Model::of(&world.log).unwrap();
+    let state = world.states.last().unwrap();
+    state.holds(&found, 0);
+    let records = found.compacted.clone().unwrap().records;
+    assert!(records.len() >= 4, "{records:?}");
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut caught = 0;
+    for i in 0..records.len() {
+        for change in 0..3 {
+            let mut found = found.clone();
+            let seen = found.compacted.as_mut().unwrap();
+            match change {
+                0 => drop(seen.records.remove(i)),
+                1 => seen.records[i].offset += 100,
+                _ => seen.records[i].value = Some(b"other".to_vec().into()),
+            }
+            let held = std::panic::AssertUnwindSafe(|| state.holds(&found, 0));
+            caught += usize::from(std::panic::catch_unwind(held).is_err());
+        }
+    }
+    std::panic::set_hook(hook);
+    // A record whose key came again may be there or not.
+    assert!(
+        caught >= records.len() * 2 + 3,
+        "{caught} of {}",
+        records.len() * 3
+    );
+}
+
 fn small() -> Options {
     Options {
         reserve_bytes: 15_000,

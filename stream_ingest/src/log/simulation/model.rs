@@ -3,11 +3,14 @@
 use crate::log::error::{Error, Result};
 use crate::log::handle::Log;
 use crate::log::types::{End, Isolation, Offsets, Place, Producer, Stage};
+use crate::records;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The transactional id that everything in a transaction is written under.
 pub(super) const ID: &str = "worker";
+/// The topic that compacts.
+pub(super) const COMPACTED: &str = "compacted";
 /// The group whose offsets transactions commit.
 pub(super) const GROUP: &str = "consumers";
 
@@ -20,6 +23,96 @@ pub(super) struct Model {
     pub topics: BTreeMap<String, Vec<Records>>,
     pub groups: BTreeMap<String, BTreeMap<Place, i64>>,
     pub transaction: Option<Standing>,
+    /// What readers see of the topic that compacts; what was written to it is among the topics.
+    pub compacted: Option<Seen>,
+}
+
+/// What readers of committed records see of a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub start: i64,
+    pub next: i64,
+    pub stable: i64,
+    pub records: Vec<records::Record>,
+}
+
+impl Seen {
+    fn of(log: &Log, topic: &str) -> Result<Self> {
+        let described = log.describe(topic, 0)?;
+        // Everything that is there can be read, whatever became of it.
+        let mut offset = described.log_start;
+        loop {
+            let read = log.read(topic, 0, offset, 1000, Isolation::ReadUncommitted)?;
+            let Some(last) = read.batches.last() else {
+                break;
+            };
+            let before = std::mem::replace(&mut offset, next(last));
+            assert!(before < offset, "reading goes on");
+        }
+        assert_eq!(offset, described.high_watermark, "readers come to the end");
+        let batches = visible(log, topic, 0)?;
+        Ok(Self {
+            start: described.log_start,
+            next: described.high_watermark,
+            stable: described.last_stable,
+            records: decoded(batches.iter(), described.log_start),
+        })
+    }
+
+    /// Holds it against all that was written: what is missing has a later record with its key or is a tombstone, and who
+    /// puts everything into a table has the same table.
+    fn hold(&self, written: &Records, open: Option<i64>) {
+        let (stable, committed) = written.committed(open);
+        assert_eq!(
+            (self.start, self.next, self.stable),
+            (written.start, written.next, stable)
+        );
+        let written = decoded(committed.iter(), self.start);
+        let offsets: Vec<i64> = self.records.iter().map(|record| record.offset).collect();
+        assert!(offsets.is_sorted_by(|a, b| a < b), "{offsets:?}");
+        for record in &self.records {
+            assert!(written.contains(record), "{record:?} was not written");
+        }
+        for (i, record) in written.iter().enumerate() {
+            let later = written[i + 1..].iter().any(|later| later.key == record.key);
+            assert!(
+                later || record.value.is_none() || self.records.contains(record),
+                "{record:?} is missing from {:#?}",
+                self.records
+            );
+        }
+        assert_eq!(table(&self.records), table(&written));
+    }
+}
+
+/// Keys and values, without those that are deleted.
+fn table(records: &[records::Record]) -> BTreeMap<Bytes, Bytes> {
+    let mut table = BTreeMap::new();
+    for record in records {
+        let key = record.key.clone().unwrap();
+        match record.value.clone() {
+            Some(value) => table.insert(key, value),
+            None => table.remove(&key),
+        };
+    }
+    table
+}
+
+/// The records of batches that were cut to what their sums are of.
+fn decoded<'a>(
+    batches: impl Iterator<Item = &'a (i64, Bytes)>,
+    start: i64,
+) -> Vec<records::Record> {
+    let whole = batches.map(|(base, summed)| {
+        let mut batch = base.to_be_bytes().to_vec();
+        batch.extend((summed.len() as i32 + 9).to_be_bytes());
+        batch.extend([0, 0, 0, 0, 2]);
+        batch.extend(crc32c::crc32c(summed).to_be_bytes());
+        batch.extend_from_slice(summed);
+        Bytes::from(batch)
+    });
+    let records = whole.flat_map(|batch| records::decode_one(&batch).unwrap());
+    records.filter(|record| record.offset >= start).collect()
 }
 
 /// Where the transactional id stands.
@@ -135,7 +228,11 @@ impl Model {
         };
         if standing.stage == Stage::Ongoing {
             for ((topic, partition), _) in std::mem::take(&mut standing.written) {
-                let records = &mut self.topics.get_mut(&topic).unwrap()[partition as usize];
+                // What is seen of a log does not tell what was written to the topic that compacts.
+                let Some(topic) = self.topics.get_mut(&topic) else {
+                    continue;
+                };
+                let records = &mut topic[partition as usize];
                 let (base, next) = (records.next, records.next + 1);
                 records.batches.push((base, next, marker(producer, end)));
                 records.next = next;
@@ -219,6 +316,10 @@ impl Model {
             ..Self::default()
         };
         for topic in log.topics() {
+            if topic.name == COMPACTED {
+                model.compacted = Some(Seen::of(log, COMPACTED)?);
+                continue;
+            }
             let mut partitions = Vec::new();
             for partition in 0..topic.partitions {
                 let records = Records::of(log, &topic.name, partition)?;
@@ -229,6 +330,20 @@ impl Model {
         }
         model.groups = Self::groups_of(log);
         Ok(model)
+    }
+
+    /// Holds what is seen of a log against this, the state after a frame.
+    pub fn holds(&self, found: &Self, frame: u64) {
+        let mut state = self.clone();
+        if let Some(seen) = &found.compacted {
+            let written = state.topics.remove(COMPACTED).unwrap();
+            let place = (COMPACTED.to_owned(), 0);
+            let standing = state.transaction.as_ref();
+            let open = standing.and_then(|standing| standing.written.get(&place));
+            seen.hold(&written[0], open.copied());
+        }
+        state.compacted.clone_from(&found.compacted);
+        assert_eq!(&state, found, "the state after frame {frame}");
     }
 
     /// Holds what readers of committed records see against all records.
@@ -268,6 +383,11 @@ fn base(batch: &Bytes) -> i64 {
     i64::from_be_bytes(batch[..8].try_into().unwrap())
 }
 
+/// The offset after a batch.
+fn next(batch: &Bytes) -> i64 {
+    base(batch) + i64::from(i32::from_be_bytes(batch[23..27].try_into().unwrap())) + 1
+}
+
 /// What a program that reads committed records is shown: offsets and batches.
 fn visible(log: &Log, topic: &str, partition: u32) -> Result<Vec<(i64, Bytes)>> {
     let described = log.describe(topic, partition)?;
@@ -278,8 +398,7 @@ fn visible(log: &Log, topic: &str, partition: u32) -> Result<Vec<(i64, Bytes)>> 
         let Some(last) = read.batches.last() else {
             return Ok(visible);
         };
-        let count = i32::from_be_bytes(last[57..61].try_into().unwrap());
-        offset = base(last) + i64::from(count);
+        offset = next(last);
         let shown = read.visible().into_iter();
         visible.extend(shown.map(|batch| (base(&batch), batch.slice(21..))));
     }
@@ -302,8 +421,7 @@ impl Records {
             }
             for batch in read.batches {
                 let base = base(&batch);
-                let count = i32::from_be_bytes(batch[57..61].try_into().unwrap());
-                offset = base + i64::from(count);
+                offset = next(&batch);
                 records.batches.push((base, offset, plain(&batch)));
             }
         }

@@ -1,13 +1,13 @@
 //! A log on a simulated disk, driven step by step, beside a model of what it should be.
 
-use super::model::{GROUP, ID, Model, Records, Standing};
+use super::model::{COMPACTED, GROUP, ID, Model, Records, Standing};
 use crate::log::committer::Committer;
 use crate::log::disk::simulated::Simulated;
 use crate::log::error::{Error, Result};
 use crate::log::handle::Log;
 use crate::log::keeper::Keeper;
 use crate::log::sequencer::Part;
-use crate::log::testing::{By, batch, transactional};
+use crate::log::testing::{By, batch, in_transaction, keyed, packed, transactional};
 use crate::log::types::{Acks, Committed, End, Offsets, Options, Output, Producer, Stage};
 use bytes::Bytes;
 use rand::Rng;
@@ -52,6 +52,13 @@ pub(super) enum Op {
     /// Lays the next round down.
     Lay,
     Checkpoint,
+    /// Appends records with keys, some of them tombstones, to the topic that compacts.
+    Keyed,
+    /// The same within a transaction.
+    KeyedWithin,
+    /// Deletes the older half of the topic that compacts.
+    DeleteKeyed,
+    Compact,
 }
 
 impl Op {
@@ -77,6 +84,28 @@ impl Op {
         Self::Lay,
         Self::Checkpoint,
     ];
+
+    /// What is done to a topic that compacts.
+    pub const KEYED: [Self; 10] = [
+        Self::Keyed,
+        Self::KeyedWithin,
+        Self::DeleteKeyed,
+        Self::AppendLarge(0),
+        Self::Commit,
+        Self::Abort,
+        Self::Round,
+        Self::Lay,
+        Self::Checkpoint,
+        Self::Compact,
+    ];
+
+    /// As [`Op::draw`], with more that is done to a topic that compacts.
+    pub fn draw_keyed(random: &mut StdRng) -> Self {
+        match random.random_range(0..3) {
+            0 => Self::draw(random),
+            _ => Self::KEYED[random.random_range(0..Self::KEYED.len())],
+        }
+    }
 
     pub fn draw(random: &mut StdRng) -> Self {
         match random.random_range(0..32) {
@@ -142,6 +171,11 @@ impl World {
         Self::with(options())
     }
 
+    /// The same, but appends need not be durable before they are acknowledged.
+    pub fn relaxed() -> Self {
+        Self::with(relaxed("4"))
+    }
+
     pub fn with(options: Options) -> Self {
         let disk = Simulated::new();
         let (log, committer, keeper) =
@@ -168,6 +202,53 @@ impl World {
         world.committer.round();
         world.settle();
         world
+    }
+
+    /// The same, with a topic that compacts and has a few segments, where there are more keys than are kept in memory.
+    pub fn keyed() -> Self {
+        let mut world = Self::with(Options {
+            compaction_keys: 3,
+            ..options()
+        });
+        let settings = [
+            ("cleanup.policy", "compact"),
+            ("segment.bytes", "200"),
+            ("min.cleanable.dirty.ratio", "0"),
+            ("delete.retention.ms", "30"),
+        ];
+        world.log.submit_topic(COMPACTED, 1, &settings).unwrap();
+        world.frame(|model| {
+            let records = vec![Records::default()];
+            model.topics.insert(COMPACTED.to_owned(), records);
+        });
+        for _ in 0..6 {
+            world.act(Op::Keyed).unwrap();
+        }
+        for op in [Op::Round, Op::Lay, Op::Lay] {
+            world.act(op).unwrap();
+        }
+        world.settle();
+        world
+    }
+
+    /// Records with keys, every fourth of them a tombstone, compressed in every way.
+    fn keyed_batch(&mut self, by: Option<By>) -> Bytes {
+        let (a, b) = (self.value(10), self.value(30));
+        let serial = self.serial;
+        let key = |n: u64| format!("key {}", n % 5);
+        let text = String::from_utf8_lossy;
+        let (a, b) = (text(&a), text(&b));
+        let value = (!serial.is_multiple_of(4)).then_some(&*b);
+        let (one, other) = (key(serial), key(serial * 7 / 3));
+        let records = [(&*one, Some(&*a)), (&*other, value)];
+        let batch = match serial % 3 {
+            0 if by.is_none() => keyed(&records[1..], by, serial as i64),
+            _ => keyed(&records, by, serial as i64),
+        };
+        match (serial / 2 % 7) as i16 {
+            codec @ 1..=4 => packed(&batch, codec),
+            _ => batch,
+        }
     }
 
     /// Takes note of what a frame does.
@@ -242,17 +323,18 @@ impl World {
                 self.log.submit_offsets("group", offsets.clone(), || true)?;
                 self.frame(|model| model.commit("group", &offsets));
             }
-            Op::DeleteRecords => {
-                let known = self.log.describe("t", 0)?;
-                let before = (known.log_start + known.high_watermark + 1) / 2;
-                let (start, reply) = self.log.submit_start("t", 0, before)?;
-                if reply.is_some() {
-                    self.frame(|model| {
-                        let records = &mut model.topics.get_mut("t").unwrap()[0];
-                        records.start = start;
-                        records.batches.retain(|(_, next, _)| *next > start);
-                    });
-                }
+            Op::DeleteRecords => self.delete_half("t")?,
+            Op::DeleteKeyed => self.delete_half(COMPACTED)?,
+            Op::Keyed => {
+                let batch = self.keyed_batch(None);
+                let submitted = self.log.submit(COMPACTED, 0, batch.clone(), Acks::Durable);
+                let _pending = submitted?;
+                self.frame(|model| model.append(COMPACTED, 0, &batch));
+            }
+            Op::KeyedWithin => self.append_within(COMPACTED, 0)?,
+            Op::Compact => {
+                self.keeper.compact();
+                self.log.check()?;
             }
             Op::CreateTopic => {
                 self.topics += 1;
@@ -266,7 +348,7 @@ impl World {
             }
             Op::DeleteTopic => {
                 let last = self.states.last().unwrap().topics.keys();
-                if let Some(name) = last.filter(|name| *name != "t").max().cloned() {
+                if let Some(name) = last.filter(|name| name.starts_with("more")).max().cloned() {
                     self.log.submit_delete(&name)?;
                     self.frame(|model| model.remove(&name));
                 }
@@ -275,7 +357,7 @@ impl World {
             Op::Within(partition) => self.append_within("t", partition)?,
             Op::WithinMore => {
                 let last = self.states.last().unwrap().topics.keys();
-                let newest = last.filter(|name| *name != "t").max();
+                let newest = last.filter(|name| name.starts_with("more")).max();
                 if let Some(name) = newest.cloned() {
                     self.append_within(&name, 0)?;
                 }
@@ -324,6 +406,21 @@ impl World {
                 self.keeper.checkpoint();
                 self.log.check()?;
             }
+        }
+        Ok(())
+    }
+
+    /// Deletes the older half of partition 0.
+    fn delete_half(&mut self, topic: &str) -> Result<()> {
+        let known = self.log.describe(topic, 0)?;
+        let before = (known.log_start + known.high_watermark + 1) / 2;
+        let (start, reply) = self.log.submit_start(topic, 0, before)?;
+        if reply.is_some() {
+            self.frame(|model| {
+                let records = &mut model.topics.get_mut(topic).unwrap()[0];
+                records.start = start;
+                records.batches.retain(|(_, next, _)| *next > start);
+            });
         }
         Ok(())
     }
@@ -381,9 +478,14 @@ impl World {
                 standing.places.insert(place.clone());
             });
         }
-        let (a, b) = (self.value(10), self.value(300));
         let by = By(producer.id, producer.epoch, sequence);
-        let batch = transactional(&[&a, &b], by, 5);
+        let batch = match topic {
+            COMPACTED => in_transaction(&self.keyed_batch(Some(by)), by.1),
+            _ => {
+                let (a, b) = (self.value(10), self.value(300));
+                transactional(&[&a, &b], by, 5)
+            }
+        };
         let pending =
             self.log
                 .submit_in(ID, joins, topic, partition, batch.clone(), Acks::Durable)?;
@@ -439,12 +541,13 @@ impl World {
             self.log.durable_lsn(),
             self.first + self.states.len() as u64 - 1,
         );
-        assert_eq!(
-            state,
-            Some(&found),
-            "the state after frame {}",
-            log.durable_lsn()
+        let state = state.expect("a state for every frame");
+        assert!(
+            found.compacted.is_none() || self.is_tidy(&log, left),
+            "files are left that nothing needs: {:?}",
+            left.files()
         );
+        state.holds(&found, log.durable_lsn());
         if let Some((batch, offset, lsn)) = self.sent.last() {
             let again = log.submit("t", 0, batch.clone(), Acks::Durable);
             let durable = log.durable_lsn();
@@ -463,6 +566,19 @@ impl World {
         Ok(())
     }
 
+    /// Whether there is no segment's file but those of segments, and everything can be read.
+    fn is_tidy(&self, log: &Log, left: &Simulated) -> bool {
+        let segments = |topic: &crate::log::Topic| {
+            let partitions = (0..topic.partitions).map(|at| log.describe(&topic.name, at).unwrap());
+            partitions.map(|known| known.segments).sum::<usize>()
+        };
+        let known: usize = log.topics().iter().map(segments).sum();
+        let files = left.files().into_iter();
+        let there = files.filter(|(path, _)| path.starts_with("topics/") && path.ends_with(".log"));
+        let damages = crate::log::check(Arc::new(left.clone()), &self.options).unwrap();
+        there.count() == known && damages.is_empty()
+    }
+
     /// What was in an open transaction before a crash can be committed after it.
     fn commit_after(&self, left: &Simulated) -> Result<()> {
         let (log, mut committer, _) =
@@ -477,7 +593,12 @@ impl World {
             committer.round();
             log.check()?;
             model.end(End::Commit, next.epoch, next, Stage::Committed);
-            assert_eq!(Model::of(&log)?, model);
+            let mut found = Model::of(&log)?;
+            if let Some(seen) = &found.compacted {
+                assert_eq!(seen.stable, seen.next);
+            }
+            (model.compacted, found.compacted) = (None, None);
+            assert_eq!(found, model);
         }
         Ok(())
     }
