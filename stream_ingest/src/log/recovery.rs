@@ -14,7 +14,7 @@ use super::image::{Image, folder};
 use super::partition::segment::{index_path, named};
 use super::sequencer::Sequencer;
 use super::shared::Shared;
-use super::store::{Store, relieve, remove_folder};
+use super::store::{Store, relieve};
 use super::types::Options;
 use super::wal::{self, Scan, Writer};
 use std::collections::{BTreeSet, VecDeque};
@@ -126,11 +126,7 @@ fn first_image(disk: &dyn Disk, options: &Options) -> Result<Image> {
 
 fn remove_doomed(store: &mut Store) -> Result<()> {
     for doomed in std::mem::take(&mut store.image.doomed) {
-        let removed = match doomed.ends_with(".log") {
-            true => store.files.remove(&doomed),
-            false => remove_folder(&store.files, &doomed),
-        };
-        removed.map_err(io("remove", &doomed))?;
+        store.remove(&doomed).map_err(io("remove", &doomed))?;
     }
     Ok(())
 }
@@ -139,32 +135,23 @@ fn remove_doomed(store: &mut Store) -> Result<()> {
 /// down again.
 fn agree(store: &mut Store) -> Result<()> {
     let disk = &store.files.disk;
+    let mut swept = Vec::new();
+    let folders = disk.list("topics").map_err(io("list", "topics"))?;
+    let mut folders: BTreeSet<String> = folders
+        .into_iter()
+        .map(|name| format!("topics/{name}"))
+        .collect();
     for (id, topic) in &mut store.image.topics {
         for (index, partition) in topic.partitions.iter_mut().enumerate() {
             let folder = folder(*id, index as u32);
-            let names = match disk.list(&folder) {
-                Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
-                names => names.map_err(io("list", &folder))?,
-            };
+            folders.remove(&folder);
             let known: BTreeSet<String> = partition
                 .segments
                 .iter()
                 .map(|segment| segment.path.clone())
                 .collect();
-            for name in names {
-                let Some((base, generation)) = named(&name) else {
-                    continue;
-                };
-                let file = format!("{folder}/{name}");
-                let log = file.rsplit_once('.').map(|(stem, _)| format!("{stem}.log"));
-                if log.is_some_and(|log| known.contains(&log)) {
-                    continue;
-                }
-                // Laid down later, or written by compaction: no checkpoint came to know it. What else is older than the
-                // checkpoint is none of ours.
-                if base >= partition.next || generation > 0 {
-                    store.files.remove(&file).map_err(io("remove", &file))?;
-                }
+            if sweep(&store.files, &folder, &known, partition.next)? {
+                swept.push(folder);
             }
             if let Some(last) = partition.segments.last() {
                 // It may have been sealed with more than it has now.
@@ -186,7 +173,41 @@ fn agree(store: &mut Store) -> Result<()> {
             }
         }
     }
+    for folder in folders {
+        // Of a topic that was made later. What was laid down of it is written over.
+        if sweep(&store.files, &folder, &BTreeSet::new(), i64::MAX)? {
+            swept.push(folder);
+        }
+    }
+    for folder in swept {
+        store.changed(folder);
+    }
     Ok(())
+}
+
+/// Removes files of segments that no checkpoint came to know: those that were laid down later, from the offset `next` on,
+/// and those that compaction wrote; whether there were any. What else is there is none of ours.
+fn sweep(files: &Files, folder: &str, known: &BTreeSet<String>, next: i64) -> Result<bool> {
+    let names = match files.disk.list(folder) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(false);
+        }
+        names => names.map_err(io("list", folder))?,
+    };
+    let mut swept = false;
+    for name in names {
+        let Some((base, generation)) = named(&name) else {
+            continue;
+        };
+        let file = format!("{folder}/{name}");
+        let log = file.rsplit_once('.').map(|(stem, _)| format!("{stem}.log"));
+        let is_known = log.is_some_and(|log| known.contains(&log));
+        if !is_known && (base >= next || generation > 0) {
+            files.remove(&file).map_err(io("remove", &file))?;
+            swept = true;
+        }
+    }
+    Ok(swept)
 }
 
 fn refuse(error: &Error) {

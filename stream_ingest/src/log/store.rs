@@ -382,19 +382,32 @@ impl Store {
             }
             wal_files.pop_front();
         }
-        let files = &self.files;
-        self.image.doomed.retain(|path| {
-            let removed = match path.ends_with(".log") {
-                true => files
-                    .remove(path)
-                    .and_then(|()| files.remove(&index_path(path))),
-                false => remove_folder(files, path),
-            };
-            if let Err(error) = &removed {
+        for path in std::mem::take(&mut self.image.doomed) {
+            if let Err(error) = self.remove(&path) {
                 tracing::warn!(%path, %error, "a file could not be removed");
+                self.image.doomed.push(path);
             }
-            removed.is_err()
-        });
+        }
+    }
+
+    /// Removes a segment, or the folder of a partition. The next image forgets it, so that is durable before.
+    pub fn remove(&mut self, path: &str) -> io::Result<()> {
+        match path.ends_with(".log") {
+            true => {
+                self.files.remove(path)?;
+                self.files.remove(&index_path(path))?;
+            }
+            false => remove_folder(&self.files, path)?,
+        }
+        let (folder, _) = path.rsplit_once('/').unwrap_or_default();
+        self.dirty_folders.remove(path);
+        self.changed(folder.to_owned());
+        Ok(())
+    }
+
+    /// Says that files were removed from a folder.
+    pub fn changed(&mut self, folder: String) {
+        self.dirty_folders.insert(folder);
     }
 
     /// Seals the segments that are written to, when the log is closed.
@@ -575,7 +588,7 @@ pub(crate) fn relieve(files: &Files) -> bool {
 }
 
 /// Removes a partition's folder with all that is in it.
-pub(crate) fn remove_folder(files: &Files, folder: &str) -> io::Result<()> {
+fn remove_folder(files: &Files, folder: &str) -> io::Result<()> {
     let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
     let names = match files.disk.list(folder) {
         Err(error) if gone(&error) => return Ok(()),

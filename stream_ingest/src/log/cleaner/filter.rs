@@ -84,7 +84,7 @@ pub(super) struct Noted<'a> {
 /// Goes through a partition from its first batch on.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Filter {
-    /// Producers with records since their last marker.
+    /// Producers with something in a transaction since their last marker.
     wrote: HashSet<i64>,
     /// Offsets of markers of aborted transactions that are gone.
     pub markers: Vec<i64>,
@@ -121,11 +121,14 @@ impl Filter {
                 (Fate::Other(other, batch), left)
             }
         };
+        if head.is_transactional() && !head.is_control() && fate != Fate::Gone {
+            self.wrote.insert(head.producer);
+        }
         self.removed += u64::from(head.count.saturating_sub(left).max(0) as u32);
         fate
     }
 
-    /// A marker goes some time after the last record of its transaction.
+    /// A marker goes some time after the last batch of its transaction.
     fn marker(&mut self, facts: &Facts, head: &Head, batch: &Bytes) -> Fate {
         let alone = !self.wrote.remove(&head.producer);
         match head.horizon() {
@@ -154,14 +157,8 @@ impl Filter {
         }
     }
 
-    fn records(&mut self, facts: &Facts, noted: Noted<'_>, head: &Head, batch: &Bytes) -> Fate {
-        if head.is_transactional() {
-            self.wrote.insert(head.producer);
-            if facts.is_aborted(head) {
-                return Fate::Gone;
-            }
-        }
-        if head.count == 0 {
+    fn records(&self, facts: &Facts, noted: Noted<'_>, head: &Head, batch: &Bytes) -> Fate {
+        if head.count == 0 || head.is_transactional() && facts.is_aborted(head) {
             return Fate::Gone;
         }
         // What cannot be read is none of ours to judge.

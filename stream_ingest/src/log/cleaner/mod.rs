@@ -364,7 +364,8 @@ impl Pass<'_> {
                 Fate::Same => (head, batch),
                 Fate::Other(head, batch) => (head, batch),
             };
-            let due = head.horizon().filter(|due| *due > self.job.facts.now);
+            // What was due before and is kept is not ours.
+            let due = head.horizon().filter(|due| *due >= self.job.facts.now);
             if let Some(due) = due {
                 segment.expires(due);
             }

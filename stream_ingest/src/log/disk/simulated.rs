@@ -196,6 +196,12 @@ impl Simulated {
         self.0.lock().cut_at = Some(operation);
     }
 
+    /// Whether the power went off.
+    pub fn is_off(&self) -> bool {
+        let state = self.0.lock();
+        state.cut_at.is_some_and(|cut| state.operations > cut)
+    }
+
     /// Lets the next fault happen to a file whose path has these words, after so many were passed.
     pub fn fail(&self, fault: Fault, path: &str, pass: u32) {
         self.0.lock().fault = Some((fault, path.to_owned(), pass));

@@ -110,7 +110,7 @@ fn compaction_fails_as_a_whole() {
     for fault in [Fault::Sync, Fault::Write] {
         for pass in 0..3 {
             let mut world = World::keyed();
-            world.disk.fail(fault, ".1.", pass);
+            world.disk.fail(fault, ".1.log", pass);
             let failed = world.act(Op::Compact).is_err();
             assert_eq!(failed, world.disk.fired() == 1, "{fault:?} {pass}");
             fired += world.disk.fired();
