@@ -148,12 +148,20 @@ fn metadata_names_a_controller_and_makes_topics_where_it_may() {
     }]);
     let answer: metadata::Response = client.ask(12, &request);
     assert_eq!(answer.topics[0].name.as_deref(), Some("new"));
-    request.topics = Some(vec![metadata::MetadataRequestTopic {
-        topic_id: uuid::Uuid::from_u128(7),
-        name: None,
-    }]);
-    let answer: metadata::Response = client.ask(12, &request);
-    assert_eq!(answer.topics[0].error_code, Code::UnknownTopicId.number());
+    // The Java client sends an empty name beside the id.
+    for name in [None, Some(String::new())] {
+        for (topic_id, code, found) in [
+            (id, Code::None, Some("new")),
+            (uuid::Uuid::from_u128(7), Code::UnknownTopicId, None),
+        ] {
+            let name = name.clone();
+            request.topics = Some(vec![metadata::MetadataRequestTopic { topic_id, name }]);
+            let answer: metadata::Response = client.ask(12, &request);
+            assert_eq!(answer.topics[0].error_code, code.number());
+            assert_eq!(answer.topics[0].topic_id, topic_id);
+            assert_eq!(answer.topics[0].name.as_deref(), found);
+        }
+    }
     // An empty list is all topics in version 0 and none after.
     request.topics = Some(Vec::new());
     assert_eq!(

@@ -37,7 +37,10 @@ pub(crate) async fn answer(context: &Context, version: i16, request: Request) ->
                     Err(code) => MetadataResponseTopic {
                         error_code: code.number(),
                         // Only the versions that ask by id can say that there is no name.
-                        name: topic.name.or_else(|| (version < 12).then(String::new)),
+                        name: match topic.topic_id.is_nil() {
+                            true => topic.name.or_else(|| (version < 12).then(String::new)),
+                            false => (version < 12).then(String::new),
+                        },
                         topic_id: topic.topic_id,
                         ..MetadataResponseTopic::default()
                     },
@@ -82,7 +85,9 @@ async fn find(
     create: bool,
 ) -> Result<Topic, Code> {
     let log = context.log();
-    let Some(name) = &topic.name else {
+    // Some clients send an empty name beside an id.
+    let name = topic.name.as_ref().filter(|_| topic.topic_id.is_nil());
+    let Some(name) = name else {
         return log
             .topic_by_id(topic.topic_id)
             .map_err(|error| match error {
