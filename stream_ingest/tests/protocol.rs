@@ -8,8 +8,8 @@ use common::{Broker, options, wait_for};
 use escala_stream_ingest::broker::Code;
 use escala_stream_ingest::log::{Committed, Log};
 use escala_stream_ingest::wire::messages::{
-    api_versions, describe_acls, fetch as fetching, init_producer_id, join_group, leave_group,
-    list_offsets, metadata, offset_commit, offset_fetch, offset_for_leader_epoch,
+    api_versions, describe_acls, describe_groups, fetch as fetching, init_producer_id, join_group,
+    leave_group, list_offsets, metadata, offset_commit, offset_fetch, offset_for_leader_epoch,
     produce as producing, sync_group,
 };
 use proptest::prelude::*;
@@ -809,6 +809,22 @@ fn the_oldest_members_join_at_once() {
     request.session_timeout_ms = 1;
     let refused: join_group::Response = client.ask(version, &request);
     assert_eq!(refused.error_code, Code::InvalidSessionTimeout.number());
+}
+
+/// Newer clients are told of a group that nobody knows by an error, older ones by its state.
+#[test]
+fn a_group_that_is_not_known_is_described_as_kafka_does() {
+    let broker = Broker::start(options());
+    let mut client = Client::connect(broker.address);
+    let request = describe_groups::Request {
+        groups: vec!["nobody's".to_owned()],
+        ..describe_groups::Request::default()
+    };
+    for (version, code) in [(5, Code::None), (6, Code::GroupIdNotFound)] {
+        let answer: describe_groups::Response = client.ask(version, &request);
+        assert_eq!(answer.groups[0].error_code, code.number(), "{version}");
+        assert_eq!(answer.groups[0].group_state, "Dead");
+    }
 }
 
 #[test]

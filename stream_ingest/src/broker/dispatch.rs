@@ -28,7 +28,7 @@ pub(crate) const SERVED: [(Api, i16, i16); 37] = [
     (Api::Heartbeat, 0, 4),
     (Api::LeaveGroup, 0, 5),
     (Api::SyncGroup, 0, 5),
-    (Api::DescribeGroups, 0, 5),
+    (Api::DescribeGroups, 0, 6),
     (Api::ListGroups, 0, 5),
     (Api::ApiVersions, 0, 4),
     (Api::CreateTopics, 2, 7),

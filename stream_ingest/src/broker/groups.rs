@@ -399,7 +399,7 @@ pub(crate) async fn leave(
 /// DescribeGroups.
 pub(crate) async fn describe(
     context: &Context,
-    _: i16,
+    version: i16,
     request: describe_groups::Request,
 ) -> describe_groups::Response {
     let stored: BTreeSet<String> = context.log().groups().into_iter().collect();
@@ -434,14 +434,19 @@ pub(crate) async fn describe(
                     ..describe_groups::DescribedGroup::default()
                 }
             });
-        let described = described.unwrap_or_else(|| describe_groups::DescribedGroup {
-            group_state: if stored.contains(&name) {
-                "Empty"
-            } else {
-                "Dead"
+        let described = described.unwrap_or_else(|| {
+            let known = stored.contains(&name);
+            // Before version 6 there is no error for it.
+            let unknown = !known && version >= 6;
+            describe_groups::DescribedGroup {
+                error_code: match unknown {
+                    true => Code::GroupIdNotFound.number(),
+                    false => Code::None.number(),
+                },
+                error_message: unknown.then(|| format!("the group {name} is not known")),
+                group_state: if known { "Empty" } else { "Dead" }.to_owned(),
+                ..describe_groups::DescribedGroup::default()
             }
-            .to_owned(),
-            ..describe_groups::DescribedGroup::default()
         });
         describe_groups::DescribedGroup {
             group_id: name,
