@@ -106,6 +106,7 @@ fn settings(
                     options.sessions.sessions.to_string(),
                 ),
                 ("max.connections", limits.connections.to_string()),
+                ("node.id", options.node.to_string()),
                 ("num.partitions", options.partitions.to_string()),
                 (
                     "offsets.retention.check.interval.ms",
