@@ -19,7 +19,7 @@ pub enum Error {
         partition: u32,
     },
     /// The topic is there already (Kafka: 36, `TOPIC_ALREADY_EXISTS`).
-    #[error("the topic {0} exists already")]
+    #[error("the topic {0} already exists")]
     TopicExists(String),
     /// The name cannot be a topic's (Kafka: 17, `INVALID_TOPIC_EXCEPTION`).
     #[error("a topic cannot be called {name:?}: {why}")]
