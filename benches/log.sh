@@ -13,18 +13,11 @@
 # Needs Java 17 and Maven, which brings Kafka's jars into a folder in the user's cache.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-for program in java mvn python3; do
-    command -v "$program" >/dev/null || { echo "$program is missing" >&2; exit 1; }
-done
-kafka="${XDG_CACHE_HOME:-$HOME/.cache}/escala/kafka-4.1.1"
-if [ ! -e "$kafka/.ready" ]; then
-    echo "bringing Apache Kafka 4.1.1 into $kafka (once)" >&2
-    mvn -q -B -f "$here/peers/kafka/pom.xml" dependency:copy-dependencies -DoutputDirectory="$kafka/libs"
-    touch "$kafka/.ready"
-fi
+command -v python3 >/dev/null || { echo "python3 is missing" >&2; exit 1; }
+libs="$("$here/peers/kafka/jars.sh")"
 cd "$here/.."
 cargo build --release --quiet
 cargo build --release --quiet -p escala-stream-ingest --example null
 target="$(cargo metadata --format-version 1 --no-deps | python3 -c 'import json, sys
 print(json.load(sys.stdin)["target_directory"])')"
-exec python3 "$here/peers/log_peer.py" "$target/release/escala" "$target/release/examples/null" "$kafka/libs" "$@"
+exec python3 "$here/peers/log_peer.py" "$target/release/escala" "$target/release/examples/null" "$libs" "$@"
