@@ -1,6 +1,9 @@
-//! Clients that people use, unchanged, against the broker.
+//! Clients that people use, unchanged, against the broker, and the same against Apache Kafka: what a script expects holds
+//! for both.
 
 mod common;
+#[path = "common/kafka.rs"]
+mod kafka;
 #[path = "../../tests/common/venv.rs"]
 mod venv;
 
@@ -16,14 +19,25 @@ fn here(folder: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)
 }
 
+/// The checks against the broker, then against Apache Kafka where it can be had. Gives the broker back.
+fn both(checks: impl Fn(&str)) -> Broker {
+    let broker = Broker::start(options());
+    checks(&broker.address.to_string());
+    if let Some(reference) = kafka::reference() {
+        println!("the same against Apache Kafka at {reference}");
+        checks(reference);
+    }
+    broker
+}
+
 /// A Python script of `tests/clients`.
-fn python(script: &str, broker: &Broker) {
+fn python(script: &str, address: &str) {
     let requirements = here("tests/clients/requirements.txt");
     let python = venv::interpreter("kafka-venv", &requirements);
     venv::checks(
         Command::new(python)
             .arg(here("tests/clients").join(script))
-            .arg(broker.address.to_string())
+            .arg(address)
             .arg(here("tests/clients"))
             .env("PYTHONPATH", here("../tests/clients"))
             .env("PYTHONDONTWRITEBYTECODE", "1"),
@@ -53,8 +67,7 @@ const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
 
 #[test]
 fn librdkafka() {
-    let broker = Broker::start(options());
-    python("confluent.py", &broker);
+    let broker = both(|address| python("confluent.py", address));
     // What a producer compressed is kept as it came.
     for (number, name) in CODECS.iter().enumerate() {
         let codecs = codecs(&broker, &format!("codec-{name}"));
@@ -68,7 +81,7 @@ fn librdkafka() {
 
 #[test]
 fn librdkafka_transactions() {
-    python("confluent_transactions.py", &Broker::start(options()));
+    both(|address| python("confluent_transactions.py", address));
 }
 
 #[test]
@@ -78,7 +91,7 @@ fn librdkafka_compaction() {
 
 #[test]
 fn aiokafka_transactions() {
-    python("aiokafka_transactions.py", &Broker::start(options()));
+    both(|address| python("aiokafka_transactions.py", address));
 }
 
 /// The client whose producers use the newer transactions.
@@ -99,17 +112,40 @@ fn franz_go() {
         eprintln!("WARNING: go cannot bring franz-go, so nothing was checked with it: {why}");
         return;
     }
-    let broker = Broker::start(options());
-    venv::checks(
-        Command::new("go")
-            .args(["run", ".", &broker.address.to_string()])
-            .current_dir(folder),
-    );
+    both(|address| {
+        venv::checks(
+            Command::new("go")
+                .args(["run", ".", address])
+                .current_dir(&folder),
+        );
+    });
+}
+
+/// A program of `tests/clients/java`.
+fn java(program: &str) {
+    if kafka::jars().is_none() {
+        eprintln!("WARNING: nothing was checked with {program}.java");
+        return;
+    }
+    both(|address| {
+        let mut java = kafka::java(program).expect("the jars");
+        venv::checks(java.arg(address));
+    });
+}
+
+#[test]
+fn the_java_client() {
+    java("Checks");
+}
+
+#[test]
+fn the_command_line_tools_of_kafka() {
+    java("Tools");
 }
 
 #[test]
 fn kafka_python() {
-    python("kafka_python.py", &Broker::start(options()));
+    both(|address| python("kafka_python.py", address));
 }
 
 #[test]
@@ -128,19 +164,20 @@ fn kafkajs() {
                 .arg(folder),
         );
     });
-    let broker = Broker::start(options());
-    venv::checks(
-        Command::new("node")
-            .arg(here("tests/clients/kafkajs.mjs"))
-            .arg(broker.address.to_string())
-            .env("CLIENT_FOLDER", folder),
-    );
+    both(|address| {
+        venv::checks(
+            Command::new("node")
+                .arg(here("tests/clients/kafkajs.mjs"))
+                .arg(address)
+                .env("CLIENT_FOLDER", &folder),
+        );
+    });
 }
 
 /// kcat of the system's packages; installed where it is missing and the tests may.
-fn kcat(broker: &Broker, arguments: &[&str], input: &str) -> String {
+fn kcat(address: &str, arguments: &[&str], input: &str) -> String {
     let mut child = Command::new("kcat")
-        .args(["-b", &broker.address.to_string()])
+        .args(["-b", address])
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -190,59 +227,62 @@ fn kcat_produces_and_consumes() {
     if !has_kcat() {
         return;
     }
-    let broker = Broker::start(options());
-    let metadata = kcat(&broker, &["-L", "-J"], "");
-    let metadata: serde_json::Value = serde_json::from_str(&metadata).expect("JSON");
-    assert_eq!(metadata["controllerid"], 1);
-    assert_eq!(metadata["brokers"][0]["name"], broker.address.to_string());
-    for (number, name) in CODECS.iter().enumerate() {
-        // A librdkafka of before 2.11.1, which compresses only if Produce is advertised from 0.
-        let topic = format!("kcat-{name}");
-        let lines: String = (0..100)
-            .map(|i| format!("k{i}:the same value {}\n", "x".repeat(100)))
-            .collect();
-        let produce = [
-            "-P", "-t", &topic, "-K:", "-z", name, "-H", "h=1", "-H", "h=2",
+    let broker = both(|address| {
+        let metadata = kcat(address, &["-L", "-J"], "");
+        let metadata: serde_json::Value = serde_json::from_str(&metadata).expect("JSON");
+        assert_eq!(metadata["controllerid"], 1);
+        assert_eq!(metadata["brokers"][0]["name"], address);
+        for name in CODECS {
+            let topic = format!("kcat-{name}");
+            let lines: String = (0..100)
+                .map(|i| format!("k{i}:the same value {}\n", "x".repeat(100)))
+                .collect();
+            let produce = [
+                "-P", "-t", &topic, "-K:", "-z", name, "-H", "h=1", "-H", "h=2",
+            ];
+            kcat(address, &produce, &lines);
+            let consume = [
+                "-C",
+                "-t",
+                &topic,
+                "-o",
+                "beginning",
+                "-e",
+                "-q",
+                "-f",
+                "%o %k %S %h\n",
+            ];
+            let wanted: String = (0..100)
+                .map(|i| format!("{i} k{i} 115 h=1,h=2\n"))
+                .collect();
+            assert_eq!(kcat(address, &consume, ""), wanted, "{name}");
+        }
+        let end = kcat(address, &["-Q", "-t", "kcat-gzip:0:-1"], "");
+        assert!(end.contains("offset 100"), "{end}");
+        let group = [
+            "-G",
+            "readers",
+            "kcat-none",
+            "-o",
+            "beginning",
+            "-c",
+            "100",
+            "-q",
+            "-f",
+            "%o\n",
         ];
-        kcat(&broker, &produce, &lines);
+        let read = kcat(address, &group, "");
+        assert_eq!(read.lines().count(), 100);
+    });
+    // A librdkafka of before 2.11.1, which compresses only if Produce is advertised from 0.
+    for (number, name) in CODECS.iter().enumerate() {
         assert!(
-            codecs(&broker, &topic)
+            codecs(&broker, &format!("kcat-{name}"))
                 .iter()
                 .all(|codec| usize::from(*codec) == number),
             "{name}"
         );
-        let consume = [
-            "-C",
-            "-t",
-            &topic,
-            "-o",
-            "beginning",
-            "-e",
-            "-q",
-            "-f",
-            "%o %k %S %h\n",
-        ];
-        let wanted: String = (0..100)
-            .map(|i| format!("{i} k{i} 115 h=1,h=2\n"))
-            .collect();
-        assert_eq!(kcat(&broker, &consume, ""), wanted, "{name}");
     }
-    let end = kcat(&broker, &["-Q", "-t", "kcat-gzip:0:-1"], "");
-    assert!(end.contains("offset 100"), "{end}");
-    let group = [
-        "-G",
-        "readers",
-        "kcat-none",
-        "-o",
-        "beginning",
-        "-c",
-        "100",
-        "-q",
-        "-f",
-        "%o\n",
-    ];
-    let read = kcat(&broker, &group, "");
-    assert_eq!(read.lines().count(), 100);
 }
 
 /// Groups go on after a restart: members are told that they are not known, and offsets are there.
@@ -254,7 +294,7 @@ fn a_group_goes_on_after_a_restart() {
     let broker = Broker::start(options());
     let lines: String = (0..10).map(|i| format!("{i}\n")).collect();
     kcat(
-        &broker,
+        &broker.address.to_string(),
         &["-P", "-t", "t", "-X", "batch.num.messages=1"],
         &lines,
     );
@@ -269,7 +309,7 @@ fn a_group_goes_on_after_a_restart() {
             count,
             "-q",
         ];
-        kcat(broker, &group, "")
+        kcat(&broker.address.to_string(), &group, "")
     };
     assert_eq!(read(&broker, "4"), "0\n1\n2\n3\n");
     let kept = broker.runtime.block_on(broker.log.offsets("readers"));

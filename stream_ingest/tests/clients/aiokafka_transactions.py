@@ -17,6 +17,10 @@ async def new_topic():
     await admin.start()
     name = f"a-{uuid.uuid4()}"
     await admin.create_topics([NewTopic(name, 1, 1)])
+    # A cluster's brokers hear of it a little later than its maker.
+    async with asyncio.timeout(PATIENCE):
+        while name not in await admin.list_topics():
+            pass
     await admin.close()
     return name
 

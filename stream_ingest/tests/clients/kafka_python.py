@@ -18,7 +18,15 @@ admin = KafkaAdminClient(bootstrap_servers=URL)
 def new_topic(partitions=1):
     name = f"p-{uuid.uuid4()}"
     admin.create_topics([NewTopic(name, partitions, 1)])
+    # A cluster's brokers hear of it a little later than its maker.
+    until("the topic is there", lambda: name in admin.list_topics())
     return name
+
+
+def until(what, condition):
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, f"{what}: not within {PATIENCE} s"
 
 
 def consumer(*topics, **config):
@@ -36,7 +44,8 @@ def take(c, count):
     got, until = [], time.monotonic() + PATIENCE
     while len(got) < count:
         assert time.monotonic() < until, f"{len(got)} of {count} messages came"
-        for records in c.poll(200).values():
+        # Long, as in test_members_share_partitions; it ends with the first records.
+        for records in c.poll(3000).values():
             got += records
     return got
 
@@ -203,9 +212,8 @@ def test_the_older_of_two_producers_is_fenced():
 
 def test_topics_and_groups():
     topic = new_topic(3)
-    assert topic in admin.list_topics()
     admin.delete_topics([topic])
-    assert topic not in admin.list_topics()
+    until("it is gone", lambda: topic not in admin.list_topics())
 
 
 run(globals())

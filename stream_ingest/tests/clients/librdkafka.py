@@ -16,6 +16,8 @@ def new_topic(partitions=1, config=None):
     name = f"t-{uuid.uuid4()}"
     for future in admin.create_topics([NewTopic(name, partitions, 1, config=config or {})]).values():
         future.result(PATIENCE)
+    # A cluster's brokers hear of it a little later than its maker.
+    until("the topic is there", lambda: name in admin.list_topics(timeout=PATIENCE).topics)
     return name
 
 
