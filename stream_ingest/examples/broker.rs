@@ -1,5 +1,6 @@
 //! A broker alone, for trying it with tools that are not among its tests:
-//! `cargo run --release -p escala-stream-ingest --example broker -- FOLDER ADDRESS`.
+//! `cargo run --release -p escala-stream-ingest --example broker -- FOLDER ADDRESS [PARTITIONS]`,
+//! partitions of topics whose maker does not say.
 
 use escala_stream_ingest::{broker, log};
 use std::sync::Arc;
@@ -11,6 +12,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = arguments
         .next()
         .ok_or("the address to listen to is missing")?;
+    let partitions = arguments.next().map(|count| count.parse()).transpose()?;
     let disk = Arc::new(log::disk::Folder::open(folder.clone())?);
     let log = log::Log::open(disk, log::Options::default())?;
     let listener = tokio::net::TcpListener::bind(address).await?;
@@ -20,6 +22,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..broker::Options::default()
     };
     options.groups.initial_delay = std::time::Duration::ZERO;
+    options.partitions = partitions.unwrap_or(options.partitions);
     let failing = log.clone();
     let stop = async move {
         tokio::select! {
