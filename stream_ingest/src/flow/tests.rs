@@ -558,8 +558,8 @@ async fn topics_that_compact_are_read_and_written() {
     until("compaction", async || left() == 4).await;
     log.create_topic("out", 1, &settings[..1]).await.unwrap();
     let flows = flows(&log, folder.path(), &echo);
-    flows.create(wanted()).await.unwrap();
-    flows.pause("f").await.unwrap();
+    let paused = true;
+    flows.create(Wanted { paused, ..wanted() }).await.unwrap();
     flows.reset("f", None, To::Earliest).await.unwrap();
     flows.resume("f").await.unwrap();
     let about = through(&flows, "f").await;
