@@ -87,7 +87,7 @@ fn librdkafka_transactions() {
 /// Kafka has no segments as small as these, and does not clean the one that is written to: it would take hours.
 #[test]
 fn librdkafka_compaction() {
-    let broker = Broker::start(options());
+    let broker = Broker::tidying(options(), Duration::from_millis(50));
     python("confluent_compaction.py", &broker.address.to_string());
 }
 

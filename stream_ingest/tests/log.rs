@@ -634,7 +634,7 @@ async fn many_appends_at_once_are_bounded_and_all_there() {
 }
 
 /// A log as version 1 of the format writes it, with a checkpoint, segments and a write-ahead log that was not laid down:
-/// every later program reads it. `ESCALA_LOG_SAMPLE` names a folder to write such a log to instead.
+/// every later program reads it.
 #[tokio::test]
 async fn a_log_of_version_1_is_read() {
     let sample = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/log-1");
@@ -673,21 +673,57 @@ async fn a_log_of_version_1_is_read() {
     log.close().await.unwrap();
 }
 
-/// The sample was written by this test, when `ESCALA_LOG_SAMPLE` was set to its folder.
+/// Version 2 has transactions.
 #[tokio::test]
 async fn a_log_of_version_2_is_read() {
-    let sample = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/log-2");
+    let fixture = Fixture::new();
+    let log = sample(&fixture, "log-2");
+    hold_transactions(&log).await;
+    log.close().await.unwrap();
+}
+
+/// Version 3 has a topic that compacts. The sample was written by this test, when `ESCALA_LOG_SAMPLE` was set to its folder.
+#[tokio::test]
+async fn a_log_of_version_3_is_read() {
     let fixture = Fixture::new();
     if let Ok(to) = std::env::var("ESCALA_LOG_SAMPLE") {
         write_sample(&fixture, to.as_ref()).await;
         return;
     }
-    copy(&sample, fixture.folder.path());
+    let log = sample(&fixture, "log-3");
+    hold_transactions(&log).await;
+    let left = |log: &Log| -> Vec<(i64, bool)> {
+        let (_, bases) = committed(log, "compact", 0);
+        let batches = bases.iter().map(|base| {
+            let read = log.read("compact", 0, *base, 1, Isolation::ReadCommitted);
+            records::decode_one(&read.unwrap().batches[0]).unwrap()
+        });
+        let records = batches.flatten();
+        records
+            .map(|record| (record.offset, record.value.is_some()))
+            .collect()
+    };
+    // Of the first batch one record, and a tombstone that goes a second after it was compacted.
+    assert_eq!(left(&log), [(1, true), (2, true), (3, false), (4, true)]);
+    let bytes = log.describe("compact", 0).unwrap().bytes;
+    fixture.clock.store(1_001_020, Ordering::Relaxed);
+    until(|| log.describe("compact", 0).unwrap().bytes < bytes).await;
+    assert_eq!(left(&log), [(1, true), (2, true), (4, true)]);
+    log.close().await.unwrap();
+}
+
+/// A log of `tests/golden`, which has no damage.
+fn sample(fixture: &Fixture, name: &str) -> Log {
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    copy(&golden.join(name), fixture.folder.path());
     let disk = fixture.disk();
     assert!(check(disk.clone(), &fixture.options()).unwrap().is_empty());
-    let log = Log::open(disk, fixture.options()).unwrap();
+    Log::open(disk, fixture.options()).unwrap()
+}
+
+async fn hold_transactions(log: &Log) {
     // Behind one that is not in any: one committed, one aborted, and one that is open.
-    let (aborted, visible) = committed(&log, "t", 1);
+    let (aborted, visible) = committed(log, "t", 1);
     let span = Aborted {
         producer: 1000,
         first_offset: 3,
@@ -708,10 +744,9 @@ async fn a_log_of_version_2_is_read() {
         .await
         .unwrap();
     assert_eq!(ended, Producer { id: 1000, epoch: 3 });
-    assert_eq!(committed(&log, "t", 1), (vec![span], vec![0, 1, 5]));
+    assert_eq!(committed(log, "t", 1), (vec![span], vec![0, 1, 5]));
     let offsets = log.offsets("flow").await.unwrap();
     assert_eq!(offsets[&place].offset, 99);
-    log.close().await.unwrap();
 }
 
 /// What a reader of committed records is told was aborted, and the base offsets of the batches that it shows.
@@ -725,7 +760,7 @@ fn committed(log: &Log, topic: &str, partition: u32) -> (Vec<Aborted>, Vec<i64>)
         let Some(last) = read.batches.last() else {
             return (aborted, visible);
         };
-        offset = base(last) + 1;
+        offset = base(last) + i64::from(i32::from_be_bytes(last[23..27].try_into().unwrap())) + 1;
         visible.extend(read.visible().iter().map(base));
         aborted.extend(read.aborted);
         aborted.dedup();
@@ -749,6 +784,30 @@ async fn write_sample(fixture: &Fixture, to: &std::path::Path) {
         append(&log, "t", numbered(i)).await;
     }
     log.delete_records("t", 0, 3).await.unwrap();
+    let settings = [
+        ("cleanup.policy", "compact"),
+        ("segment.bytes", "14"),
+        ("min.compaction.lag.ms", "10"),
+        ("delete.retention.ms", "1000"),
+    ];
+    log.create_topic("compact", 1, &settings).await.unwrap();
+    let [a, b, c, value] = [b"a", b"b", b"c", b"v"].map(|text| Some(&text[..]));
+    for records in [
+        &[(a, value), (c, value)][..],
+        &[(a, value)],
+        &[(b, None)],
+        &[(a, value)],
+    ] {
+        append(&log, "compact", keyed(records, 1000)).await;
+    }
+    fixture.clock.store(1_000_020, Ordering::Relaxed);
+    let first = |log: &Log| {
+        let read = log.read("compact", 0, 0, 1, Isolation::ReadCommitted);
+        records::decode_one(&read.unwrap().batches[0])
+            .unwrap()
+            .len()
+    };
+    until(|| first(&log) == 1).await;
     log.close().await.unwrap();
     drop(log);
     let log = Log::open(fixture.disk(), options.clone()).unwrap();

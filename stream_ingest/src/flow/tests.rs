@@ -558,10 +558,7 @@ async fn topics_that_compact_are_read_and_written() {
     until("compaction", async || left() == 4).await;
     log.create_topic("out", 1, &settings[..1]).await.unwrap();
     let flows = flows(&log, folder.path(), &echo);
-    let paused = true;
-    flows.create(Wanted { paused, ..wanted() }).await.unwrap();
-    flows.reset("f", None, To::Earliest).await.unwrap();
-    flows.resume("f").await.unwrap();
+    flows.create(wanted()).await.unwrap();
     let about = through(&flows, "f").await;
     assert_eq!((about.answers, about.missed, about.dead), (4, 0, 0));
     let answers = read(&log, "out", 0);

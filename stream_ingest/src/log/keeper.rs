@@ -23,8 +23,17 @@ pub(crate) struct Keeper {
     transactions_at: Instant,
     /// Who compacts; without, this does.
     cleaner: Option<SyncSender<Job>>,
-    /// Whether a job is at work, and whether anything came of it.
-    at_work: Option<bool>,
+    /// The job that is at work.
+    at_work: Option<Work>,
+}
+
+/// What came of a job.
+#[derive(Default)]
+struct Work {
+    /// Anything.
+    useful: bool,
+    /// Something that had gone meanwhile was not replaced: what is left there may be older than a tombstone.
+    spoiled: bool,
 }
 
 /// The disk is full; later it may not be.
@@ -248,7 +257,7 @@ impl Keeper {
         let Some(job) = job else {
             return;
         };
-        self.at_work = Some(false);
+        self.at_work = Some(Work::default());
         match &self.cleaner {
             Some(cleaner) => {
                 if cleaner.try_send(job).is_err() {
@@ -266,13 +275,14 @@ impl Keeper {
     }
 
     /// Takes over what was compacted, and goes on with the next partition.
-    fn take_compacted(&mut self) {
+    pub fn take_compacted(&mut self) {
         loop {
             let outcome = self.shared.laying.lock().compacted.pop_front();
             let Some(outcome) = outcome else {
                 return;
             };
-            let useful = matches!(outcome, Outcome::Ended(_, Ok(()))) && self.at_work == Some(true);
+            let ended = matches!(outcome, Outcome::Ended(_, Ok(())));
+            let useful = ended && self.at_work.as_ref().is_some_and(|work| work.useful);
             self.conclude(outcome);
             if useful {
                 self.compact();
@@ -283,18 +293,26 @@ impl Keeper {
     fn conclude(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Replaced(replaced) => {
-                self.at_work = Some(true);
                 let live = self.shared.sequencer.lock().live_of(replaced.place);
                 let before = replaced.old.iter().map(|segment| segment.bytes()).sum();
                 let after = replaced.new.as_ref().map_or(0, |segment| segment.bytes());
                 let records = replaced.records;
-                if self.store.replace(replaced, live.as_deref()) {
+                let done = self.store.replace(replaced, live.as_deref());
+                if done {
                     self.shared.metrics.compacted(before, after, records);
+                }
+                if let Some(work) = &mut self.at_work {
+                    work.useful |= done;
+                    work.spoiled |= !done;
                 }
             }
             Outcome::Compacted(place, to) => {
                 self.shared.metrics.passed();
-                self.at_work = Some(self.store.compacted(place, to) || self.at_work == Some(true));
+                if let Some(work) = &mut self.at_work
+                    && !work.spoiled
+                {
+                    work.useful |= self.store.compacted(place, to);
+                }
             }
             Outcome::Ended(place, ended) => {
                 self.at_work = None;

@@ -8,6 +8,7 @@
 //!   checkpoint, checkpoint.copy                the state after some frame, twice: topics, settings, groups, producers,
 //!                                              where every partition stands and how long its segments are
 //!   topics/<id>-<partition>/<offset>.log       Kafka v2 batches as they came; .index beside it can be built again
+//!   topics/…/<offset>.<times>.log              the same, compacted so many times
 //!   reserve                                    given up when the disk is full
 //!   damaged/                                   files with damage, kept when the log went on without them
 //! ```
@@ -20,6 +21,7 @@
 //! WAL thread committer.rs   queue -> one write -> one fdatasync -> shown to readers -> acknowledged
 //! segments   keeper.rs      store.rs writes batches into segments, much at once; now and then syncs them, writes a checkpoint
 //! thread                    (checkpoint.rs, image.rs) and removes the write-ahead log before it; retention
+//! compaction cleaner/       writes segments of topics that compact anew, beside the old, which the thread above replaces
 //! ```
 //!
 //! Readers ask `partition/`: what is recent is in memory, the rest is read from segments with its sums checked. Opening
@@ -50,15 +52,16 @@
 //! * **A failed write or sync is the end.** It is not retried, nothing more is taken ([`Error::Failed`], [`Log::failed`]),
 //!   and what was acknowledged is there when the log is opened again. A full disk is not a failure: appends are refused
 //!   with [`Error::Full`], reading and deleting go on, and appends too when there is space.
-//! * **Bounded**: what waits for the disk, what is cached, open files, what a decoder sets aside. Memory grows with the
-//!   number of partitions, of producers in the last day (at most 50,000 a partition), of committed offsets, of
-//!   transactional ids and, by 32 bytes each, of aborted transactions whose records are still there.
+//! * **Bounded**: what waits for the disk, what is cached, open files, what a decoder sets aside, the keys that compaction
+//!   has in memory. Memory grows with the number of partitions, of producers in the last day (at most 50,000 a partition),
+//!   of committed offsets, of transactional ids and, by 32 bytes each, of aborted transactions whose markers are still
+//!   there.
 //!
 //! # Limits
 //!
-//! Nothing compacts yet: a compacted topic keeps everything. Sequences, epochs and repetitions of idempotent producers
-//! are answered as Kafka does. A record is found by its time within an uncompressed batch; a compressed batch
-//! is found by its first offset. One process has the log; there are no replicas.
+//! Sequences, epochs and repetitions of idempotent producers are answered as Kafka does. A record is found by its time
+//! within an uncompressed batch; a compressed batch is found by its first offset. One process has the log; there are no
+//! replicas.
 
 pub(crate) mod batch;
 mod check;

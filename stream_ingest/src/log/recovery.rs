@@ -174,8 +174,8 @@ fn agree(store: &mut Store) -> Result<()> {
         }
     }
     for folder in folders {
-        // Of a topic that was made later. What was laid down of it is written over.
-        if sweep(&store.files, &folder, &BTreeSet::new(), i64::MAX)? {
+        // Of a topic that was made later: all of it is laid down again.
+        if sweep(&store.files, &folder, &BTreeSet::new(), 0)? {
             swept.push(folder);
         }
     }

@@ -244,6 +244,10 @@ impl Store {
             let mut bytes = 0;
             let mut next = head.base_offset;
             let extent = segment.extent();
+            let first_at = match extent.bytes {
+                0 => *at,
+                _ => extent.first_at,
+            };
             let count = batches
                 .iter()
                 .take_while(|(head, batch, at)| {
@@ -251,10 +255,6 @@ impl Store {
                     let follows = head.base_offset == next && head.leader_epoch == extent.epoch;
                     next = head.last_offset() + 1;
                     bytes += batch.len();
-                    let first_at = match extent.bytes {
-                        0 => *at,
-                        _ => extent.first_at,
-                    };
                     first
                         || follows
                             && bytes <= ONE_WRITE

@@ -26,6 +26,7 @@ pub struct Broker {
     pub log: Log,
     /// Milliseconds that its clock is ahead.
     ahead: Arc<AtomicI64>,
+    every: Duration,
     pub runtime: Runtime,
     stop: Option<oneshot::Sender<()>>,
     serving: Option<JoinHandle<()>>,
@@ -43,10 +44,22 @@ pub fn options() -> Options {
 impl Broker {
     pub fn start(options: Options) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        Self::on(options, folder, Arc::default())
+        let usual = log::Options::default().retention_every;
+        Self::on(options, folder, Arc::default(), usual)
     }
 
-    fn on(options: Options, folder: TempDir, ahead: Arc<AtomicI64>) -> Self {
+    /// One whose log looks so often for what is old or to be compacted.
+    pub fn tidying(options: Options, every: Duration) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        Self::on(options, folder, Arc::default(), every)
+    }
+
+    fn on(
+        options: Options,
+        folder: TempDir,
+        ahead: Arc<AtomicI64>,
+        retention_every: Duration,
+    ) -> Self {
         let runtime = Runtime::new().expect("a runtime");
         // A log that was closed gives its folder back when its threads have ended.
         let mut disk = None;
@@ -61,7 +74,7 @@ impl Broker {
         let small = log::Options {
             reserve_bytes: 1 << 20,
             transactions_every: Duration::from_millis(20),
-            retention_every: Duration::from_millis(50),
+            retention_every,
             clock: Arc::new(move || clock() + skew.load(Ordering::Relaxed)),
             ..usual
         };
@@ -77,6 +90,7 @@ impl Broker {
             address,
             log,
             ahead,
+            every: retention_every,
             stop: Some(stop),
             serving: Some(runtime.spawn(serving)),
             runtime,
@@ -109,9 +123,9 @@ impl Broker {
             .block_on(self.log.close())
             .expect("the log closes");
         let folder = self.folder.take().expect("a folder");
-        let ahead = self.ahead.clone();
+        let (ahead, every) = (self.ahead.clone(), self.every);
         drop(self);
-        Self::on(options, folder, ahead)
+        Self::on(options, folder, ahead, every)
     }
 }
 

@@ -57,7 +57,7 @@ fn every_compaction_survives_every_crash() {
         for sequence in 0..count {
             let ops: Vec<Op> = (0..length)
                 .map(|i| Op::KEYED[sequence / Op::KEYED.len().pow(i as u32) % Op::KEYED.len()])
-                .chain([Op::Compact, Op::Checkpoint, Op::Compact, Op::Checkpoint])
+                .chain([Op::Compact, Op::Checkpoint])
                 .collect();
             for last in length..ops.len() {
                 recoveries += crash_in(World::keyed, &ops[..=last], &mut crashes);

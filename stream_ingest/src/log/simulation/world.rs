@@ -3,6 +3,7 @@
 use super::model::{COMPACTED, GROUP, ID, Model, Records, Standing};
 use crate::log::check;
 use crate::log::checkpoint;
+use crate::log::cleaner::Job;
 use crate::log::committer::Committer;
 use crate::log::disk::simulated::Simulated;
 use crate::log::error::{Error, Result};
@@ -17,6 +18,7 @@ use rand::rngs::StdRng;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -61,7 +63,10 @@ pub(super) enum Op {
     KeyedWithin,
     /// Deletes the older half of the topic that compacts.
     DeleteKeyed,
+    /// Compacts whatever is due.
     Compact,
+    /// Compacts, and takes what comes of it over when the next round is laid down.
+    CompactAside,
 }
 
 impl Op {
@@ -89,7 +94,7 @@ impl Op {
     ];
 
     /// What is done to a topic that compacts.
-    pub const KEYED: [Self; 10] = [
+    pub const KEYED: [Self; 11] = [
         Self::Keyed,
         Self::KeyedWithin,
         Self::DeleteKeyed,
@@ -100,6 +105,7 @@ impl Op {
         Self::Lay,
         Self::Checkpoint,
         Self::Compact,
+        Self::CompactAside,
     ];
 
     /// As [`Op::draw`], with more that is done to a topic that compacts.
@@ -127,6 +133,8 @@ pub(super) struct World {
     pub log: Log,
     pub committer: Committer,
     pub keeper: Keeper,
+    /// What the keeper wants compacted.
+    jobs: Receiver<Job>,
     /// The state after every frame; the first is the oldest that a crash may leave.
     pub states: Vec<Model>,
     /// The LSN of the first of these.
@@ -181,14 +189,17 @@ impl World {
 
     pub fn with(options: Options) -> Self {
         let disk = Simulated::new();
-        let (log, committer, keeper) =
+        let (log, committer, mut keeper) =
             Log::open_stepped(Arc::new(disk.clone()), options.clone()).unwrap();
+        let (given, jobs) = sync_channel(1);
+        keeper.hand_over(given);
         let mut world = Self {
             disk,
             options,
             log,
             committer,
             keeper,
+            jobs,
             states: vec![Model::default()],
             first: 0,
             serial: 0,
@@ -337,6 +348,15 @@ impl World {
             Op::KeyedWithin => self.append_within(COMPACTED, 0)?,
             Op::Compact => {
                 self.keeper.compact();
+                while self.do_job() {
+                    self.keeper.take_compacted();
+                }
+                self.keeper.take_compacted();
+                self.log.check()?;
+            }
+            Op::CompactAside => {
+                self.keeper.compact();
+                self.do_job();
                 self.log.check()?;
             }
             Op::CreateTopic => {
@@ -403,6 +423,7 @@ impl World {
             Op::Lay => {
                 let _ = self.keeper.lay();
                 self.keeper.prepare();
+                self.keeper.take_compacted();
                 self.log.check()?;
             }
             Op::Checkpoint => {
@@ -411,6 +432,18 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Does the job that the keeper gave, if it gave one.
+    fn do_job(&self) -> bool {
+        let Ok(job) = self.jobs.try_recv() else {
+            return false;
+        };
+        let shared = self.log.shared();
+        job.run(&shared.files, &|| false, &mut |outcome| {
+            shared.laying.lock().compacted.push_back(outcome);
+        });
+        true
     }
 
     /// Deletes the older half of partition 0.
@@ -619,8 +652,11 @@ impl World {
         // What is held against the model changes it: a batch may be sent again.
         self.recover(&left.copy())?;
         self.commit_after(&left.copy())?;
-        let (log, committer, keeper) =
+        let (log, committer, mut keeper) =
             Log::open_stepped(Arc::new(left.clone()), self.options.clone())?;
+        let (given, jobs) = sync_channel(1);
+        keeper.hand_over(given);
+        self.jobs = jobs;
         let at = (log.durable_lsn() - self.first) as usize;
         self.states.truncate(at + 1);
         self.states.drain(..at);
