@@ -82,7 +82,9 @@ fn settings(
             let options = context.options();
             check_broker(context, &resource.resource_name)?;
             let limits = &options.limits;
+            let (host, port) = context.address();
             let mut facts = vec![
+                ("advertised.listeners", format!("PLAINTEXT://{host}:{port}")),
                 ("auto.create.topics.enable", options.auto_create.to_string()),
                 ("broker.id", options.node.to_string()),
                 ("default.replication.factor", "1".to_owned()),
@@ -135,7 +137,7 @@ fn setting(
     read_only: bool,
 ) -> describe_configs::DescribeConfigsResourceResult {
     let kind = match name {
-        "cleanup.policy" => 7,
+        "cleanup.policy" | "advertised.listeners" => 7,
         "compression.type" | "message.timestamp.type" | "log.dirs" => 2,
         "min.cleanable.dirty.ratio" => 6,
         "auto.create.topics.enable" => 1,

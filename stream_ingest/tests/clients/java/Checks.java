@@ -541,6 +541,7 @@ public final class Checks {
         // Only what was asked for, with what it is called and means.
         var broker = new ConfigResource(ConfigResource.Type.BROKER, "1");
         Client.same(shown(broker).get("node.id").value(), "1");
+        Client.same(shown(broker).get("advertised.listeners").value(), "PLAINTEXT://" + client.address);
         var missing = new ConfigResource(ConfigResource.Type.TOPIC, "missing");
         Client.refused(UnknownTopicOrPartitionException.class, admin.describeConfigs(List.of(missing)).all());
     }
