@@ -1,9 +1,10 @@
 //! A broker alone, for trying it with tools that are not among its tests:
-//! `cargo run --release -p escala-stream-ingest --example broker -- FOLDER ADDRESS [PARTITIONS]`,
-//! partitions of topics whose maker does not say.
+//! `cargo run --release -p escala-stream-ingest --example broker -- FOLDER ADDRESS [PARTITIONS [REPLICAS]]`,
+//! partitions of topics whose maker does not say, and whether more replicas than 1 are taken for one.
 
 use escala_stream_ingest::{broker, log};
 use std::sync::Arc;
+use std::time::Duration;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -13,6 +14,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .next()
         .ok_or("the address to listen to is missing")?;
     let partitions = arguments.next().map(|count| count.parse()).transpose()?;
+    let replicas: Option<i16> = arguments.next().map(|count| count.parse()).transpose()?;
     let disk = Arc::new(log::disk::Folder::open(folder.clone())?);
     let log = log::Log::open(disk, log::Options::default())?;
     let listener = tokio::net::TcpListener::bind(address).await?;
@@ -21,7 +23,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         folder,
         ..broker::Options::default()
     };
-    options.groups.initial_delay = std::time::Duration::ZERO;
+    options.groups.initial_delay = Duration::ZERO;
+    options.groups.shortest_session = Duration::from_millis(100);
+    options.accept_replication = replicas.is_some_and(|count| count > 1);
     options.partitions = partitions.unwrap_or(options.partitions);
     let failing = log.clone();
     let stop = async move {
