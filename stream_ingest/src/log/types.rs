@@ -183,7 +183,7 @@ pub struct Partition {
     pub last_stable: i64,
     /// The epoch that is written into batches.
     pub leader_epoch: i32,
-    /// Bytes in its segments.
+    /// Bytes in its segments, and of what will be there shortly.
     pub bytes: u64,
     /// Number of its segments.
     pub segments: usize,

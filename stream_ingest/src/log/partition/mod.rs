@@ -188,12 +188,16 @@ impl Live {
 
     pub fn describe(&self) -> super::Partition {
         let state = self.state.lock();
+        let laid: u64 = state.segments.iter().map(|segment| segment.bytes()).sum();
+        let unlaid = state.recent.iter().rev();
+        let unlaid = unlaid.take_while(|recent| recent.base >= state.laid);
+        let unlaid: usize = unlaid.map(|recent| recent.bytes.len()).sum();
         super::Partition {
             log_start: state.log_start,
             high_watermark: state.high_watermark,
             last_stable: state.last_stable(),
             leader_epoch: state.epochs.last().map_or(0, |(epoch, _)| *epoch),
-            bytes: state.segments.iter().map(|segment| segment.bytes()).sum(),
+            bytes: laid + unlaid as u64,
             segments: state.segments.len(),
             refused: state.refused.clone(),
         }
