@@ -14,7 +14,7 @@ use escala_service::config::Config;
 use escala_service::flows::Asker;
 use escala_service::machine::Machine;
 use escala_service::ready::Readiness;
-use escala_stream_ingest::flow::{Flows, Input, Predictor, Question, State, Wanted};
+use escala_stream_ingest::flow::{External, Flows, Input, Predictor, Question, State, Wanted};
 use escala_stream_ingest::log::disk::Folder;
 use escala_stream_ingest::log::{Acks, Log, Options};
 use escala_stream_ingest::records::{self, Draft};
@@ -198,6 +198,7 @@ async fn main() -> Result<()> {
     fill(&log, &wish).await?;
     let flows = Flows::open(
         log.clone(),
+        External::default(),
         folder.path().join("flows.json"),
         Arc::new(Asker::new(app(), machine.clone())),
     )?;

@@ -133,6 +133,8 @@ pub struct Kafka {
     /// Time after which the offsets of a group that nobody is in and nobody commits for are forgotten: Kafka's
     /// `offsets.retention.minutes`.
     pub offsets_retention: Span,
+    /// Files with librdkafka's properties, each for flows on the other Kafka whose `bootstrap.servers` it names.
+    pub external: Vec<PathBuf>,
 }
 
 impl Default for Kafka {
@@ -145,6 +147,7 @@ impl Default for Kafka {
             cache: Size::bytes(256 << 20),
             transactional_id_expiration: Span::seconds(7 * 24 * 3600),
             offsets_retention: Span::seconds(7 * 24 * 3600),
+            external: Vec::new(),
         }
     }
 }

@@ -29,7 +29,7 @@ use escala_pipelines::moderation::ModerationInput;
 use escala_pipelines::ocr::OcrInput;
 use escala_pipelines::{Kind, Options, Priority};
 use escala_stream_ingest::flow::{
-    Answer, Failed, Fault, Flows, Input, Model, Predictor, Question, Takes,
+    Answer, External, Failed, Fault, Flows, Input, Model, Predictor, Question, Takes,
 };
 use escala_stream_ingest::log::Log;
 use escala_weights::builtin::SENTIMENT;
@@ -38,6 +38,7 @@ use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -436,9 +437,11 @@ fn failed(failure: Failure) -> Failed {
 /// The flows of a log, at work.
 ///
 /// # Errors
-/// A sentence when their file cannot be read.
+/// A sentence when their file cannot be read, or one with the settings of another Kafka.
 pub fn open(log: &Log, app: App, machine: &Arc<Machine>) -> Result<Flows, String> {
     let path = data_folder(&app.config)?.join("flows.json");
+    let files = app.config.kafka.external.iter().map(PathBuf::as_path);
+    let external = External::read(files).map_err(|error| format!("`kafka.external`: {error}"))?;
     let asker = Asker::new(app, machine.clone());
-    Flows::open(log.clone(), path, Arc::new(asker)).map_err(|error| chain(&error))
+    Flows::open(log.clone(), external, path, Arc::new(asker)).map_err(|error| chain(&error))
 }

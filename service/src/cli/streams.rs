@@ -38,13 +38,19 @@ pub enum Streams {
   escala streams create sentiment-of-reviews --from reviews --to reviews.sentiment --task sentiment --field text
   escala streams create photos --from photos --to photos.labels --task labels
   escala streams create mail --from mail --to mail.pii --task pii --language auto --start latest
+  escala streams create reviews --brokers kafka-1:9092,kafka-2:9092 --from reviews --to reviews.sentiment --task sentiment
 
 The server must be running. The topic that is read must be there; those that are written are made.
-What cannot be predicted goes to the dead letters (<to>.dead-letters), with its reason in the headers.")]
+What cannot be predicted goes to the dead letters (<to>.dead-letters), with its reason in the headers.
+A flow with --brokers works on another Kafka, and shares its partitions with the flows of this name on other servers.
+What it takes to be let in there (TLS, a name, a password) is in the server's setting `kafka.external`.")]
 pub struct CreateArgs {
     /// Its name.
     #[arg(value_name = "NAME")]
     name: String,
+    /// Where the Kafka is whose topics these are, `host:port` and more after commas; the server's own log when left out.
+    #[arg(long, value_name = "BROKERS")]
+    brokers: Option<String>,
     /// The topic that it reads.
     #[arg(long, value_name = "TOPIC")]
     from: String,
@@ -182,6 +188,7 @@ pub fn run(config: &Config, command: Streams) -> Result<(), Stop> {
 fn create(config: &Config, args: CreateArgs) -> Result<(), Stop> {
     let wanted = StreamRequest {
         name: args.name,
+        brokers: args.brokers,
         from: args.from,
         to: args.to,
         dead_letters: args.dead_letters,
@@ -224,7 +231,8 @@ fn each(
 }
 
 fn rows(flows: &[StreamView]) -> Vec<Vec<String>> {
-    let head = [
+    let elsewhere = flows.iter().any(|flow| flow.brokers.is_some());
+    let mut head = vec![
         "NAME",
         "STATE",
         "TASK",
@@ -235,8 +243,11 @@ fn rows(flows: &[StreamView]) -> Vec<Vec<String>> {
         "ANSWERS",
         "DEAD",
     ];
+    if elsewhere {
+        head.push("BROKERS");
+    }
     let row = |flow: &StreamView| {
-        vec![
+        let mut row = vec![
             flow.name.clone(),
             flow.state.clone(),
             flow.task.clone(),
@@ -246,9 +257,13 @@ fn rows(flows: &[StreamView]) -> Vec<Vec<String>> {
             format!("{:.1}", flow.records_per_second),
             flow.answers.to_string(),
             flow.dead.to_string(),
-        ]
+        ];
+        if elsewhere {
+            row.push(flow.brokers.clone().unwrap_or_else(|| "-".to_owned()));
+        }
+        row
     };
-    let head = head.map(str::to_owned).to_vec();
+    let head = head.into_iter().map(str::to_owned).collect();
     std::iter::once(head).chain(flows.iter().map(row)).collect()
 }
 
@@ -278,6 +293,12 @@ fn described(flow: &StreamView, output: Output) -> Result<(), Stop> {
         line("state", state),
         line("asks", asks),
         line("model", model),
+        line(
+            "brokers",
+            flow.brokers
+                .clone()
+                .unwrap_or_else(|| "its own log".to_owned()),
+        ),
         line("from", flow.from.clone()),
         line("to", flow.to.clone()),
         line("dead letters", flow.dead_letters.clone()),

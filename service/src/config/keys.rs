@@ -33,7 +33,7 @@ const fn key(name: &'static str, kind: Kind) -> Key {
 }
 
 /// Every setting.
-pub const KEYS: [Key; 53] = [
+pub const KEYS: [Key; 54] = [
     key("listen", Kind::Text),
     key("models.dir", Kind::Text),
     key("models.local_dir", Kind::Text),
@@ -54,6 +54,7 @@ pub const KEYS: [Key; 53] = [
     key("kafka.cache", Kind::Text),
     key("kafka.transactional_id_expiration", Kind::Text),
     key("kafka.offsets_retention", Kind::Text),
+    key("kafka.external", Kind::List),
     key("collections.collections", Kind::Number),
     key("collections.faces", Kind::Number),
     key("collections.users", Kind::Number),

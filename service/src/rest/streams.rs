@@ -53,6 +53,9 @@ pub struct StreamRequest {
     /// Its name: letters, digits, dots, dashes and underscores.
     #[schema(example = "sentiment-of-reviews")]
     pub name: String,
+    /// Where the Kafka is whose topics these are, `host:port` and more after commas; the built-in log when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brokers: Option<String>,
     /// The topic that it reads, which must be there.
     #[schema(example = "reviews")]
     pub from: String,
@@ -118,6 +121,9 @@ pub struct StreamView {
     /// What a waiting flow waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Where the Kafka is whose topics these are; the built-in log when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brokers: Option<String>,
     /// The topic that it reads.
     pub from: String,
     /// The topic that it writes.
@@ -178,6 +184,7 @@ impl From<Description> for StreamView {
             name: flow.name.clone(),
             state: state.to_owned(),
             reason,
+            brokers: flow.brokers.clone(),
             from: flow.from.clone(),
             to: flow.to.clone(),
             dead_letters: flow.dead_letters.clone(),
@@ -236,7 +243,8 @@ impl From<Error> for Failure {
             Error::NotFound(_) => Self::of_kind(Kind::NotFound, message),
             Error::Invalid(_) => Self::invalid(message),
             Error::Log(error) => error.into(),
-            Error::Stored { .. } => Self::of_kind(Kind::Unavailable, message),
+            Error::NoKafka => Self::of_kind(Kind::Unsupported, message),
+            Error::Kafka { .. } | Error::Stored { .. } => Self::of_kind(Kind::Unavailable, message),
         }
     }
 }
@@ -301,6 +309,7 @@ pub async fn create(
     let request: StreamRequest = json(&call).await?;
     let made = flows(&app)?.create(Wanted {
         name: request.name,
+        brokers: request.brokers,
         from: request.from,
         to: request.to,
         dead_letters: request.dead_letters,

@@ -1,7 +1,7 @@
 //! What a flow is: where it reads, what it asks, where it writes.
 
 use super::error::{Error, Result};
-use super::{Question, input};
+use super::{Question, external, input};
 use serde::{Deserialize, Serialize};
 
 /// Most bytes of a flow's name: its group has a few more.
@@ -34,6 +34,8 @@ pub enum Start {
 pub struct Wanted {
     /// Its name: letters, digits, dots, dashes and underscores.
     pub name: String,
+    /// Where the Kafka is whose topics these are, `host:port` and more after commas; the built-in log when left out.
+    pub brokers: Option<String>,
     /// The topic that it reads, which must be there.
     pub from: String,
     /// The topic that it writes; made when it is not there.
@@ -61,6 +63,9 @@ pub struct Wanted {
 pub struct Definition {
     /// Its name.
     pub name: String,
+    /// Where the Kafka is whose topics these are; the built-in log when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brokers: Option<String>,
     /// The topic that it reads.
     pub from: String,
     /// The topic that it writes.
@@ -114,7 +119,9 @@ impl Definition {
         if wanted.to == dead_letters {
             return invalid("answers and dead letters need topics of their own".to_owned());
         }
+        let brokers = wanted.brokers.as_deref().map(external::brokers);
         Ok(Self {
+            brokers: brokers.transpose().map_err(Error::Invalid)?,
             field: wanted.field.as_deref().map(input::field_of),
             name: wanted.name,
             from: wanted.from,

@@ -18,6 +18,17 @@ pub enum Error {
     /// The log refuses.
     #[error(transparent)]
     Log(#[from] log::Error),
+    /// The Kafka that a flow works on does not do what it is asked.
+    #[error("Kafka at {brokers}: {why}")]
+    Kafka {
+        /// Where it is.
+        brokers: String,
+        /// Why.
+        why: String,
+    },
+    /// This program was built without what it takes to reach another Kafka.
+    #[error("this build has no external Kafka; build it with `--features kafka`")]
+    NoKafka,
     /// The file of the flows cannot be read or written.
     #[error("the flows cannot be {what} in {path}")]
     Stored {

@@ -2,10 +2,14 @@
 
 use super::definition::{Definition, Wanted};
 use super::error::{Error, Result};
-use super::progress::Progress;
-use super::worker::Work;
+use super::event_log::{EventLog, Extent};
+use super::external::External;
+use super::local::Local;
+use super::progress::{ALL, Progress};
+use super::worker::{Fence, Work, supervise};
 use super::{Model, Predictor};
-use crate::log::{self, Committed, Log, Offsets};
+use crate::log::{self, Log};
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -14,11 +18,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 
-/// How often a flow looks for new partitions of its topic.
-const LOOK: Duration = Duration::from_secs(1);
 /// Most flows.
 const MOST: usize = 1000;
 /// Format of the file.
@@ -100,15 +101,16 @@ pub enum To {
 
 struct Entry {
     flow: Arc<Definition>,
+    /// The log that it works on, or why there is none.
+    log: std::result::Result<Arc<dyn EventLog>, Arc<Error>>,
     progress: Arc<Progress>,
-    /// Grows with every end of its work, so that nothing of the old one is committed any more.
-    generation: Arc<AtomicU64>,
+    fence: Fence,
     work: Option<JoinHandle<()>>,
 }
 
 impl Entry {
     fn end(&mut self) {
-        self.generation.fetch_add(1, Ordering::SeqCst);
+        self.fence.fall();
         if let Some(work) = self.work.take() {
             work.abort();
         }
@@ -118,7 +120,8 @@ impl Entry {
 
 /// The flows of a log. Lives as long as they are to work: dropped, they end.
 pub struct Flows {
-    log: Log,
+    log: Arc<dyn EventLog>,
+    external: External,
     predictor: Arc<dyn Predictor>,
     path: PathBuf,
     entries: Mutex<BTreeMap<String, Entry>>,
@@ -133,18 +136,25 @@ impl Drop for Flows {
 }
 
 impl Flows {
-    /// The flows that are kept in a file (none where it is not there), at work.
+    /// The flows that are kept in a file (none where it is not there), at work: on this log, or on another Kafka, with the
+    /// settings that there are for it.
     ///
     /// # Errors
     /// [`Error::Stored`] when the file cannot be read.
-    pub fn open(log: Log, path: PathBuf, predictor: Arc<dyn Predictor>) -> Result<Self> {
+    pub fn open(
+        log: Log,
+        external: External,
+        path: PathBuf,
+        predictor: Arc<dyn Predictor>,
+    ) -> Result<Self> {
         let kept = read(&path).map_err(|source| Error::Stored {
             what: "read",
             path: path.clone(),
             source,
         })?;
         let flows = Self {
-            log,
+            log: Arc::new(Local(log)),
+            external,
             predictor,
             path,
             entries: Mutex::default(),
@@ -168,13 +178,29 @@ impl Flows {
     fn entry(&self, flow: Definition) -> Entry {
         self.log.keep_group(&flow.group());
         let mut entry = Entry {
+            log: self.log_of(&flow).map_err(Arc::new),
             flow: Arc::new(flow),
             progress: Arc::default(),
-            generation: Arc::default(),
+            fence: Fence::default(),
             work: None,
         };
         self.begin(&mut entry);
         entry
+    }
+
+    /// The log that a flow works on.
+    fn log_of(&self, flow: &Definition) -> Result<Arc<dyn EventLog>> {
+        match &flow.brokers {
+            None => Ok(self.log.clone()),
+            #[cfg(feature = "kafka")]
+            Some(brokers) => {
+                let settings = self.external.settings(brokers);
+                let kafka = super::kafka::Kafka::new(brokers, settings, flow)?;
+                Ok(Arc::new(kafka))
+            }
+            #[cfg(not(feature = "kafka"))]
+            Some(_) => Err(Error::NoKafka),
+        }
     }
 
     /// Begins the work of a flow that does not rest.
@@ -182,26 +208,39 @@ impl Flows {
         if entry.flow.paused {
             return;
         }
+        let log = match &entry.log {
+            Ok(log) => log.clone(),
+            Err(error) => return entry.progress.trouble(ALL, error.to_string()),
+        };
         let question = entry.flow.question();
         let takes = match self.predictor.takes(&question) {
             Ok(takes) => takes,
             // It could be asked when it was made: the server was started with other models.
             Err(why) => {
-                entry.progress.trouble(0, why);
+                entry.progress.trouble(ALL, why);
                 return;
             }
         };
         let work = Arc::new(Work {
-            log: self.log.clone(),
             flow: entry.flow.clone(),
             takes,
             question,
             predictor: self.predictor.clone(),
             progress: entry.progress.clone(),
-            generation: entry.generation.load(Ordering::SeqCst),
-            current: entry.generation.clone(),
+            fence: entry.fence.now(),
         });
-        entry.work = Some(tokio::spawn(supervise(work)));
+        entry.work = Some(tokio::spawn(supervise(work, log)));
+    }
+
+    /// Ends the work of a flow; when this comes back nothing more of it is written.
+    async fn end(&self, name: &str) {
+        let fence = self.entries.lock().get_mut(name).map(|entry| {
+            entry.end();
+            entry.fence.clone()
+        });
+        if let Some(fence) = fence {
+            fence.settled().await;
+        }
     }
 
     /// Makes a flow, and the topics that it writes where they are not there. It is durable when this comes back.
@@ -222,18 +261,14 @@ impl Flows {
         }
         let refused = self.predictor.takes(&flow.question());
         refused.map_err(Error::Invalid)?;
-        let from = match self.log.topic(&flow.from) {
-            Err(log::Error::NoTopic(name)) => {
-                let why = format!("there is no topic {name}; make it first, or write to it");
-                return Err(Error::Invalid(why));
-            }
-            topic => topic?,
+        let log = self.log_of(&flow)?;
+        let Some(partitions) = log.partitions(&flow.from).await? else {
+            let name = &flow.from;
+            let why = format!("there is no topic {name}; make it first, or write to it");
+            return Err(Error::Invalid(why));
         };
         for name in [&flow.to, &flow.dead_letters] {
-            match self.log.create_topic(name, from.partitions, &[]).await {
-                Ok(_) | Err(log::Error::TopicExists(_)) => {}
-                Err(error) => return Err(error.into()),
-            }
+            log.create_topic(name, partitions).await?;
         }
         self.keep(|flows| flows.push(flow.clone())).await?;
         let name = flow.name.clone();
@@ -248,23 +283,23 @@ impl Flows {
     /// Those of the log.
     pub async fn list(&self) -> Result<Vec<Description>> {
         let names: Vec<String> = self.entries.lock().keys().cloned().collect();
-        let mut all = Vec::with_capacity(names.len());
-        for name in names {
-            match self.describe(&name).await {
-                Ok(flow) => all.push(flow),
-                // Deleted since.
-                Err(Error::NotFound(_)) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(all)
+        // Together: one that is far away does not hold up the others.
+        let all = names.iter().map(|name| self.describe(name));
+        let all = join_all(all).await.into_iter();
+        // One that is not found was deleted since.
+        all.filter(|flow| !matches!(flow, Err(Error::NotFound(_))))
+            .collect()
     }
 
-    fn known(&self, name: &str) -> Result<(Arc<Definition>, Arc<Progress>)> {
+    fn known(&self, name: &str) -> Result<Known> {
         let entries = self.entries.lock();
         let entry = entries.get(name);
         let entry = entry.ok_or_else(|| Error::NotFound(name.to_owned()))?;
-        Ok((entry.flow.clone(), entry.progress.clone()))
+        Ok(Known {
+            flow: entry.flow.clone(),
+            log: entry.log.clone(),
+            progress: entry.progress.clone(),
+        })
     }
 
     /// A flow and what it does.
@@ -272,15 +307,17 @@ impl Flows {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn describe(&self, name: &str) -> Result<Description> {
-        let (flow, progress) = self.known(name)?;
-        let offsets = self.log.offsets(&flow.group()).await?;
-        let lag = match self.log.topic(&flow.from) {
-            Ok(topic) => (0..topic.partitions)
-                .filter_map(|partition| self.lag(&flow, &progress, &offsets, partition))
-                .collect(),
-            Err(_) => Vec::new(),
+        let known = self.known(name)?;
+        let (flow, progress) = (&known.flow, &known.progress);
+        let (lag, unknown) = match known.lag().await {
+            Ok(lag) => (lag, None),
+            // It is there all the same.
+            Err(error @ (Error::Kafka { .. } | Error::NoKafka)) => {
+                (Vec::new(), Some(error.to_string()))
+            }
+            Err(error) => return Err(error),
         };
-        let state = match (flow.paused, progress.why()) {
+        let state = match (flow.paused, progress.why().or(unknown)) {
             (true, _) => State::Paused,
             (false, Some(why)) => State::Waiting(why),
             (false, None) => State::Running,
@@ -296,25 +333,7 @@ impl Flows {
             retried: count(&progress.retried),
             missed: count(&progress.missed),
             rate: progress.rate(),
-            flow,
-        })
-    }
-
-    fn lag(
-        &self,
-        flow: &Definition,
-        progress: &Progress,
-        offsets: &Offsets,
-        partition: u32,
-    ) -> Option<Lag> {
-        let known = self.log.describe(&flow.from, partition).ok()?;
-        let committed = offsets.get(&(flow.from.clone(), partition));
-        let position = progress.position(partition);
-        let position = position.or_else(|| committed.map(|committed| committed.offset));
-        Some(Lag {
-            partition,
-            position: position.unwrap_or(known.log_start),
-            end: known.last_stable,
+            flow: known.flow.clone(),
         })
     }
 
@@ -336,17 +355,16 @@ impl Flows {
 
     async fn rest(&self, name: &str, paused: bool) -> Result<Description> {
         let _changing = self.changing.lock().await;
-        let (flow, _) = self.known(name)?;
-        if flow.paused != paused {
+        if self.known(name)?.flow.paused != paused {
             self.keep(|flows| {
                 for flow in flows.iter_mut().filter(|flow| flow.name == name) {
                     flow.paused = paused;
                 }
             })
             .await?;
+            self.end(name).await;
             let mut entries = self.entries.lock();
             if let Some(entry) = entries.get_mut(name) {
-                entry.end();
                 entry.flow = Arc::new(Definition {
                     paused,
                     ..(*entry.flow).clone()
@@ -363,55 +381,36 @@ impl Flows {
     /// [`Error::NotFound`], [`Error::Invalid`] for an offset that is not there; those of the log.
     pub async fn reset(&self, name: &str, partition: Option<u32>, to: To) -> Result<Description> {
         let _changing = self.changing.lock().await;
-        let (flow, _) = self.known(name)?;
-        let topic = self.log.topic(&flow.from)?;
+        let known = self.known(name)?;
+        let (flow, log) = (&known.flow, known.log()?);
+        let extents = log.extents(&flow.from).await?;
+        if extents.is_empty() {
+            return Err(Error::Invalid(format!("there is no topic {}", flow.from)));
+        }
         let partitions = match partition {
-            None => 0..topic.partitions,
-            Some(partition) if partition < topic.partitions => partition..partition + 1,
+            None => 0..extents.len(),
+            Some(partition) if (partition as usize) < extents.len() => {
+                partition as usize..partition as usize + 1
+            }
             Some(partition) => {
                 let why = format!("{} has no partition {partition}", flow.from);
                 return Err(Error::Invalid(why));
             }
         };
-        let mut offsets = Offsets::new();
-        for partition in partitions {
-            let offset = self.offset(&flow.from, partition, to).await?;
-            offsets.insert((flow.from.clone(), partition), Committed::at(offset));
+        let mut offsets = BTreeMap::new();
+        for at in partitions {
+            let partition = at as u32;
+            let offset = offset(&**log, &flow.from, partition, extents[at], to).await?;
+            offsets.insert(partition, offset);
         }
-        if let Some(entry) = self.entries.lock().get_mut(name) {
-            entry.end();
-        }
+        self.end(name).await;
         // Whatever its work was about to commit came before this, or never comes.
-        let group = flow.group();
-        let kept = self.log.commit_offsets(&group, offsets, || true).await;
+        let kept = log.put(flow, offsets).await;
         if let Some(entry) = self.entries.lock().get_mut(name) {
             self.begin(entry);
         }
         kept?;
         self.describe(name).await
-    }
-
-    async fn offset(&self, topic: &str, partition: u32, to: To) -> Result<i64> {
-        let known = self.log.describe(topic, partition)?;
-        match to {
-            To::Earliest => Ok(known.log_start),
-            To::Latest => Ok(known.last_stable),
-            To::Offset(offset) if (known.log_start..=known.high_watermark).contains(&offset) => {
-                Ok(offset)
-            }
-            To::Offset(offset) => Err(Error::Invalid(format!(
-                "partition {partition} of {topic} has offsets {} to {}, and not {offset}",
-                known.log_start, known.high_watermark
-            ))),
-            To::Time(time) => {
-                let (log, topic) = (self.log.clone(), topic.to_owned());
-                let found = tokio::task::spawn_blocking(move || {
-                    log.offset_for_time(&topic, partition, time)
-                });
-                let found = found.await.unwrap_or(Err(log::Error::Closed))?;
-                Ok(found.map_or(known.last_stable, |found| found.offset))
-            }
-        }
     }
 
     /// Ends a flow and forgets it and where it stood. The topics stay.
@@ -420,16 +419,16 @@ impl Flows {
     /// [`Error::NotFound`]; those of the file and of the log.
     pub async fn delete(&self, name: &str) -> Result<()> {
         let _changing = self.changing.lock().await;
-        let (flow, _) = self.known(name)?;
+        let known = self.known(name)?;
         self.keep(|flows| flows.retain(|flow| flow.name != name))
             .await?;
-        if let Some(mut entry) = self.entries.lock().remove(name) {
-            entry.end();
-        }
-        self.log.release_group(&flow.group());
-        match self.log.delete_group(&flow.group(), || true).await {
-            Ok(()) | Err(log::Error::NoGroup(_)) => Ok(()),
-            Err(error) => Err(error.into()),
+        self.end(name).await;
+        self.entries.lock().remove(name);
+        self.log.release_group(&known.flow.group());
+        match &known.log {
+            Ok(log) => log.forget(&known.flow).await,
+            // It never worked here.
+            Err(_) => Ok(()),
         }
     }
 
@@ -496,17 +495,17 @@ impl Flows {
             "Offsets that flows have still to do.",
         );
         for (name, entry) in &*entries {
-            let Ok(topic) = self.log.topic(&entry.flow.from) else {
+            let Ok(log) = &entry.log else {
                 continue;
             };
-            for partition in 0..topic.partitions {
-                let (Some(position), Ok(known)) = (
+            for partition in entry.progress.partitions() {
+                let (Some(position), Some(end)) = (
                     entry.progress.position(partition),
-                    self.log.describe(&topic.name, partition),
+                    log.known_end(&entry.flow.from, partition),
                 ) else {
                     continue;
                 };
-                let lag = (known.last_stable - position).max(0);
+                let lag = (end - position).max(0);
                 text.push_str(&format!(
                     "escala_flow_lag{{flow=\"{name}\",partition=\"{partition}\"}} {lag}\n"
                 ));
@@ -527,16 +526,58 @@ impl Flows {
     }
 }
 
-/// Works on every partition there is, and on those that come.
-async fn supervise(work: Arc<Work>) {
-    let mut partitions = JoinSet::new();
-    loop {
-        if let Ok(topic) = work.log.topic(&work.flow.from) {
-            for partition in partitions.len() as u32..topic.partitions {
-                partitions.spawn(work.clone().run(partition));
+/// What is known of a flow without holding the lock.
+struct Known {
+    flow: Arc<Definition>,
+    log: std::result::Result<Arc<dyn EventLog>, Arc<Error>>,
+    progress: Arc<Progress>,
+}
+
+impl Known {
+    fn log(&self) -> Result<&Arc<dyn EventLog>> {
+        self.log.as_ref().map_err(|error| match &**error {
+            Error::NoKafka => Error::NoKafka,
+            error => Error::Invalid(error.to_string()),
+        })
+    }
+
+    /// Where it stands in each partition.
+    async fn lag(&self) -> Result<Vec<Lag>> {
+        let log = self.log()?;
+        let extents = log.extents(&self.flow.from);
+        let (extents, offsets) = tokio::try_join!(extents, log.offsets(&self.flow))?;
+        let lag = |(partition, extent): (u32, Extent)| {
+            let position = self.progress.position(partition);
+            let position = position.or_else(|| offsets.get(&partition).copied());
+            Lag {
+                partition,
+                position: position.unwrap_or(extent.start),
+                end: extent.end,
             }
+        };
+        Ok((0..).zip(extents).map(lag).collect())
+    }
+}
+
+async fn offset(
+    log: &dyn EventLog,
+    topic: &str,
+    partition: u32,
+    extent: Extent,
+    to: To,
+) -> Result<i64> {
+    let Extent { start, end, high } = extent;
+    match to {
+        To::Earliest => Ok(start),
+        To::Latest => Ok(end),
+        To::Offset(offset) if (start..=high).contains(&offset) => Ok(offset),
+        To::Offset(offset) => Err(Error::Invalid(format!(
+            "partition {partition} of {topic} has offsets {start} to {high}, and not {offset}"
+        ))),
+        To::Time(time) => {
+            let found = log.offset_for_time(topic, partition, time).await?;
+            Ok(found.unwrap_or(end))
         }
-        tokio::time::sleep(LOOK).await;
     }
 }
 

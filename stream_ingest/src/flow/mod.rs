@@ -5,10 +5,12 @@
 //!
 //! ```text
 //! flows.rs      the flows there are, kept in a file; begins and ends their work
-//! worker.rs     one partition of one flow: read ahead -> ask -> commit, in order
-//!   reader.rs     records from an offset on, whatever stands in the way
+//! worker.rs     the partitions of one flow: read ahead -> ask -> commit, in order
 //!   input.rs      what a record is asked about: its text, a field of its JSON, its image
 //!   output.rs     the records that are written, cut into what one commit may hold
+//! event_log.rs  what a flow needs of a log: a group, partitions, parts, commits
+//!   local.rs      on the built-in log; reader.rs: records from an offset on, whatever stands in the way
+//!   kafka.rs      on another Kafka, by librdkafka (feature `kafka`); external.rs: where it is and how it is reached
 //! progress.rs   what a flow counts while it works
 //! ```
 //!
@@ -16,7 +18,8 @@
 //!
 //! * **Exactly once** ([`Guarantee::ExactlyOnce`]): the answers and the offset after their records are one frame of the
 //!   log ([`Log::commit_batch`](crate::log::Log::commit_batch)). Killed at any instant, a flow goes on where that frame
-//!   stands: every record has one answer, also for readers that read uncommitted.
+//!   stands: every record has one answer, also for readers that read uncommitted. On another Kafka they are one
+//!   transaction: every record has one answer for readers of committed records.
 //! * **Nothing disappears.** A record that cannot be predicted goes to the dead letters with its reason, in the same
 //!   frame; the partition goes on. What is wrong with the machine (a model that cannot be loaded, a full disk) is waited
 //!   for, and said in the flow's state.
@@ -28,8 +31,13 @@
 
 mod definition;
 mod error;
+mod event_log;
+mod external;
 mod flows;
 mod input;
+#[cfg(feature = "kafka")]
+mod kafka;
+mod local;
 mod output;
 mod progress;
 mod reader;
@@ -37,6 +45,7 @@ mod worker;
 
 pub use definition::{Definition, Guarantee, Start, Wanted};
 pub use error::{Error, Result};
+pub use external::{External, Unusable};
 pub use flows::{Description, Flows, Lag, State, To};
 pub use input::{Input, Takes, field_of};
 pub use output::{DEAD_CODE, DEAD_MESSAGE, FLOW, OFFSET, PARTITION, TOPIC};

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+/// The number of no partition: what is wrong with all of a flow.
+pub const ALL: u32 = u32::MAX;
+
 /// Seconds over which the rate is averaged, later ones counting more.
 const SECONDS: f64 = 10.0;
 
@@ -48,7 +51,21 @@ impl Progress {
 
     /// A partition goes on from this offset.
     pub fn at(&self, partition: u32, next: i64) {
-        self.inside.lock().positions.insert(partition, next);
+        let mut inside = self.inside.lock();
+        inside.positions.insert(partition, next);
+        inside.trouble.remove(&partition);
+    }
+
+    /// A partition is somebody else's now.
+    pub fn leave(&self, partition: u32) {
+        let mut inside = self.inside.lock();
+        inside.positions.remove(&partition);
+        inside.trouble.remove(&partition);
+    }
+
+    /// What was wrong with a partition, or with all of the flow, is over.
+    pub fn well(&self, partition: u32) {
+        self.inside.lock().trouble.remove(&partition);
     }
 
     /// Why a partition waits.
@@ -72,6 +89,11 @@ impl Progress {
     /// The offset that a partition goes on with, if it has begun.
     pub fn position(&self, partition: u32) -> Option<i64> {
         self.inside.lock().positions.get(&partition).copied()
+    }
+
+    /// The partitions that are worked on.
+    pub fn partitions(&self) -> Vec<u32> {
+        self.inside.lock().positions.keys().copied().collect()
     }
 
     /// Forgets where partitions stand.

@@ -24,14 +24,14 @@ pub enum Item {
 }
 
 impl Item {
-    fn offset(&self) -> i64 {
+    pub fn offset(&self) -> i64 {
         match self {
             Self::Record(record) => record.offset,
             Self::Damaged { first, .. } => *first,
         }
     }
 
-    fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         match self {
             Self::Record(record) => record.value.as_ref().map_or(0, Bytes::len),
             Self::Damaged { .. } => 0,

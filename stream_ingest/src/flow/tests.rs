@@ -1,14 +1,20 @@
-//! Flows on a real log in a folder, asking a predictor whose answers tell what it was asked.
+//! Flows that ask a predictor whose answers tell what it was asked. The suite holds on the built-in log and on another Kafka
+//! alike: Escala's own broker, and Apache Kafka where Java and Maven are there.
+
+#[cfg(feature = "kafka")]
+mod external;
+mod ground;
+#[cfg(feature = "kafka")]
+mod other;
 
 use super::*;
-use crate::log::disk::Folder;
-use crate::log::{Acks, Isolation, Log, Options};
-use crate::records::{self, Draft, Record};
+use crate::log::Acks;
+use crate::records::{Draft, Record};
 use bytes::Bytes;
+use ground::{Ground, log, until};
 use serde_json::Value;
 use serde_json::value::to_raw_value;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -72,28 +78,6 @@ impl Predictor for Echo {
     }
 }
 
-fn log(folder: &Path) -> Log {
-    let options = Options {
-        reserve_bytes: 1 << 20,
-        ..Options::default()
-    };
-    Log::open(Arc::new(Folder::open(folder.join("log")).unwrap()), options).unwrap()
-}
-
-fn flows(log: &Log, folder: &Path, echo: &Arc<Echo>) -> Flows {
-    Flows::open(log.clone(), folder.join("flows.json"), echo.clone()).unwrap()
-}
-
-fn wanted() -> Wanted {
-    Wanted {
-        name: "f".to_owned(),
-        from: "in".to_owned(),
-        to: "out".to_owned(),
-        task: "text".to_owned(),
-        ..Wanted::default()
-    }
-}
-
 fn draft(key: &str, value: &str) -> Draft {
     Draft {
         timestamp: 1_700_000_000_000,
@@ -101,39 +85,6 @@ fn draft(key: &str, value: &str) -> Draft {
         value: Some(Bytes::from(value.to_owned())),
         headers: vec![("trace".to_owned(), Some(Bytes::from(key.to_owned())))],
     }
-}
-
-async fn append(log: &Log, partition: u32, drafts: &[Draft]) {
-    let batch = records::encode(drafts).unwrap();
-    log.append("in", partition, batch, Acks::Durable)
-        .await
-        .unwrap();
-}
-
-fn read(log: &Log, topic: &str, partition: u32) -> Vec<Record> {
-    let mut all: Vec<Record> = Vec::new();
-    loop {
-        let next = all.last().map_or(0, |record| record.offset + 1);
-        let isolation = Isolation::ReadUncommitted;
-        let read = log.read(topic, partition, next, 1 << 20, isolation);
-        let batches = read.unwrap().batches;
-        if batches.is_empty() {
-            return all;
-        }
-        for batches in batches {
-            all.extend(records::decode(&batches).unwrap());
-        }
-    }
-}
-
-async fn until(what: &str, mut met: impl AsyncFnMut() -> bool) {
-    let waiting = async {
-        while !met().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let waited = tokio::time::timeout(PATIENCE, waiting).await;
-    assert!(waited.is_ok(), "{what} did not come");
 }
 
 /// Waits until everything is done.
@@ -156,39 +107,87 @@ fn value(record: &Record) -> Value {
     serde_json::from_slice(record.value.as_ref().unwrap()).unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_record_has_its_answer_in_its_place() {
-    for guarantee in [Guarantee::ExactlyOnce, Guarantee::AtLeastOnce] {
-        answers_are_in_their_places(guarantee).await;
-    }
+/// The suite, for each log that flows work on.
+macro_rules! suite {
+    ($($check:ident),* $(,)?) => {
+        mod on_the_built_in_log {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $check() {
+                    super::$check(&super::Ground::local()).await;
+                }
+            )*
+        }
+
+        #[cfg(feature = "kafka")]
+        mod on_escalas_broker {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $check() {
+                    let mut broker = super::other::Broker::start().await;
+                    super::$check(&broker.ground()).await;
+                    broker.stop().await;
+                }
+            )*
+        }
+
+        /// The suite on a Kafka that serves others, too: every check has names of its own.
+        #[cfg(feature = "kafka")]
+        async fn suite_on(ground: impl Fn(&str) -> Ground) {
+            $(
+                let begun = std::time::Instant::now();
+                $check(&ground(stringify!($check))).await;
+                println!("{} ({:.1?})", stringify!($check), begun.elapsed());
+            )*
+        }
+    };
 }
 
-async fn answers_are_in_their_places(guarantee: Guarantee) {
-    let folder = TempDir::new().unwrap();
-    let (log, echo) = (log(folder.path()), Arc::default());
-    log.create_topic("in", 3, &[]).await.unwrap();
+suite!(
+    every_record_has_its_answer_in_its_place,
+    so_it_has_where_it_may_have_several,
+    what_cannot_be_predicted_goes_to_the_dead_letters_and_stops_nobody,
+    a_machine_without_an_answer_is_waited_for,
+    answers_too_large_for_the_topic_and_letters_too_large_are_not_lost,
+    a_flow_rests_goes_on_is_put_elsewhere_and_goes,
+    what_cannot_be_a_flow_is_refused,
+    new_partitions_and_records_that_were_deleted_are_noticed,
+    a_flow_that_is_stopped_anywhere_answers_once,
+);
+
+async fn every_record_has_its_answer_in_its_place(ground: &Ground) {
+    answers_are_in_their_places(ground, Guarantee::ExactlyOnce).await;
+}
+
+async fn so_it_has_where_it_may_have_several(ground: &Ground) {
+    answers_are_in_their_places(ground, Guarantee::AtLeastOnce).await;
+}
+
+async fn answers_are_in_their_places(ground: &Ground, guarantee: Guarantee) {
+    let echo = Arc::default();
+    ground.create_topic("in", 3, &[]).await;
     for partition in 0..3 {
         let drafts: Vec<Draft> = (0..700)
             .map(|at| draft(&format!("k{at}"), &format!("{partition} {at}")))
             .collect();
         for some in drafts.chunks(70) {
-            append(&log, partition, some).await;
+            ground.append(partition, some).await;
         }
     }
-    let flows = flows(&log, folder.path(), &echo);
+    let flows = ground.flows(&echo);
     let wanted = Wanted {
         guarantee,
-        ..wanted()
+        ..ground.wanted()
     };
     flows.create(wanted).await.unwrap();
-    let about = through(&flows, "f").await;
+    let about = through(&flows, &ground.name("f")).await;
     assert_eq!((about.records, about.answers, about.dead), (2100, 2100, 0));
     assert_eq!(about.state, State::Running);
     // And what comes later.
-    append(&log, 1, &[draft("late", "1 700")]).await;
-    through(&flows, "f").await;
+    ground.append(1, &[draft("late", "1 700")]).await;
+    through(&flows, &ground.name("f")).await;
     for partition in 0..3 {
-        let answers = read(&log, "out", partition);
+        let answers = ground.read("out", partition);
         assert_eq!(answers.len(), if partition == 1 { 701 } else { 700 });
         for (at, answer) in answers.iter().enumerate() {
             let said = format!("{partition} {at}");
@@ -207,50 +206,55 @@ async fn answers_are_in_their_places(guarantee: Guarantee) {
                 .iter()
                 .map(|name| header(answer, name))
                 .collect();
-            let expected = [&key, "f", "in", &partition.to_string(), &at.to_string()];
-            assert_eq!(headers, expected);
+            let (flow, from) = (ground.name("f"), ground.name("in"));
+            let (partition, at) = (partition.to_string(), at.to_string());
+            let expected = [&key, &flow, &from, &partition, &at];
+            assert_eq!(headers.iter().collect::<Vec<_>>(), expected);
         }
-        assert!(read(&log, "out.dead-letters", partition).is_empty());
+        assert!(ground.read("out.dead-letters", partition).is_empty());
     }
-    let offsets = log.offsets("flow-f").await.unwrap();
-    assert_eq!(offsets[&("in".to_owned(), 1)].offset, 701);
+    assert_eq!(ground.committed(1).await, Some(701));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_cannot_be_predicted_goes_to_the_dead_letters_and_stops_nobody() {
-    let folder = TempDir::new().unwrap();
-    let (log, echo) = (log(folder.path()), Arc::default());
-    log.create_topic("in", 1, &[]).await.unwrap();
-    let flows = flows(&log, folder.path(), &echo);
+async fn what_cannot_be_predicted_goes_to_the_dead_letters_and_stops_nobody(ground: &Ground) {
+    let echo = Arc::default();
+    ground.create_topic("in", 1, &[]).await;
+    let flows = ground.flows(&echo);
     let field = Some("a/b".to_owned());
-    flows.create(Wanted { field, ..wanted() }).await.unwrap();
+    flows
+        .create(Wanted {
+            field,
+            ..ground.wanted()
+        })
+        .await
+        .unwrap();
     let tombstone = Draft {
         value: None,
         ..draft("gone", "")
     };
-    append(
-        &log,
-        0,
-        &[
-            draft("1", r#"{"a/b": "good"}"#),
-            draft("2", "no JSON"),
-            draft("3", r#"{"a": "x"}"#),
-            draft("4", r#"{"a/b": 5}"#),
-            draft("5", r#"{"a/b": "bad"}"#),
-            tombstone,
-            draft("7", r#"{"a/b": "defect"}"#),
-            draft("8", r#"{"a/b": "good too"}"#),
-        ],
-    )
-    .await;
-    let about = through(&flows, "f").await;
+    ground
+        .append(
+            0,
+            &[
+                draft("1", r#"{"a/b": "good"}"#),
+                draft("2", "no JSON"),
+                draft("3", r#"{"a": "x"}"#),
+                draft("4", r#"{"a/b": 5}"#),
+                draft("5", r#"{"a/b": "bad"}"#),
+                tombstone,
+                draft("7", r#"{"a/b": "defect"}"#),
+                draft("8", r#"{"a/b": "good too"}"#),
+            ],
+        )
+        .await;
+    let about = through(&flows, &ground.name("f")).await;
     assert_eq!((about.records, about.answers, about.dead), (8, 3, 5));
-    let answers = read(&log, "out", 0);
+    let answers = ground.read("out", 0);
     assert_eq!(value(&answers[0])["prediction"], "good");
     assert_eq!(answers[1].key.as_deref(), Some(&b"gone"[..]));
     assert_eq!(answers[1].value, None);
     assert_eq!(value(&answers[2])["prediction"], "good too");
-    let dead = read(&log, "out.dead-letters", 0);
+    let dead = ground.read("out.dead-letters", 0);
     let why: Vec<(String, String)> = dead
         .iter()
         .map(|letter| (header(letter, OFFSET), header(letter, DEAD_CODE)))
@@ -273,52 +277,49 @@ async fn what_cannot_be_predicted_goes_to_the_dead_letters_and_stops_nobody() {
     assert!(about.retried >= 3, "{}", about.retried);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_machine_without_an_answer_is_waited_for() {
-    let folder = TempDir::new().unwrap();
-    let (log, echo) = (log(folder.path()), Arc::new(Echo::default()));
-    log.create_topic("in", 1, &[]).await.unwrap();
+async fn a_machine_without_an_answer_is_waited_for(ground: &Ground) {
+    let echo = Arc::new(Echo::default());
+    ground.create_topic("in", 1, &[]).await;
     echo.down.store(2, Ordering::SeqCst);
-    append(&log, 0, &[draft("k", "v")]).await;
-    let flows = flows(&log, folder.path(), &echo);
-    flows.create(wanted()).await.unwrap();
+    ground.append(0, &[draft("k", "v")]).await;
+    let flows = ground.flows(&echo);
+    flows.create(ground.wanted()).await.unwrap();
     until("the reason", async || {
-        let about = flows.describe("f").await.unwrap();
+        let about = flows.describe(&ground.name("f")).await.unwrap();
         about.state == State::Waiting("because".to_owned())
     })
     .await;
-    let about = through(&flows, "f").await;
+    let about = through(&flows, &ground.name("f")).await;
     assert_eq!((about.answers, about.dead, about.retried), (1, 0, 2));
     assert_eq!(about.state, State::Running);
-    assert_eq!(read(&log, "out", 0).len(), 1);
+    assert_eq!(ground.read("out", 0).len(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_too_large_for_the_topic_and_letters_too_large_are_not_lost() {
-    let folder = TempDir::new().unwrap();
-    let (log, echo) = (log(folder.path()), Arc::default());
-    log.create_topic("in", 1, &[]).await.unwrap();
+async fn answers_too_large_for_the_topic_and_letters_too_large_are_not_lost(ground: &Ground) {
+    let echo = Arc::default();
+    ground.create_topic("in", 1, &[]).await;
     let small = [("max.message.bytes", "2000")];
-    log.create_topic("out", 1, &small).await.unwrap();
-    log.create_topic("out.dead-letters", 1, &[("max.message.bytes", "5000")])
-        .await
-        .unwrap();
+    ground.create_topic("out", 1, &small).await;
+    ground
+        .create_topic("out.dead-letters", 1, &[("max.message.bytes", "5000")])
+        .await;
     let long = |length: usize| draft("k", &"x".repeat(length));
-    append(
-        &log,
-        0,
-        &[long(1000), long(3000), long(6000), long(1000), long(10)],
-    )
-    .await;
-    let flows = flows(&log, folder.path(), &echo);
-    flows.create(wanted()).await.unwrap();
-    through(&flows, "f").await;
-    let lengths: Vec<usize> = read(&log, "out", 0)
+    ground
+        .append(
+            0,
+            &[long(1000), long(3000), long(6000), long(1000), long(10)],
+        )
+        .await;
+    let flows = ground.flows(&echo);
+    flows.create(ground.wanted()).await.unwrap();
+    through(&flows, &ground.name("f")).await;
+    let lengths: Vec<usize> = ground
+        .read("out", 0)
         .iter()
         .map(|answer| value(answer)["prediction"].as_str().unwrap().len())
         .collect();
     assert_eq!(lengths, [1000, 1000, 10]);
-    let dead = read(&log, "out.dead-letters", 0);
+    let dead = ground.read("out.dead-letters", 0);
     assert_eq!(dead.len(), 2);
     assert!(
         dead.iter()
@@ -333,9 +334,9 @@ async fn answers_too_large_for_the_topic_and_letters_too_large_are_not_lost() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn images_and_compressed_records_are_read() {
-    let folder = TempDir::new().unwrap();
-    let (log, echo) = (log(folder.path()), Arc::default());
-    log.create_topic("in", 1, &[]).await.unwrap();
+    let ground = Ground::local();
+    let echo = Arc::default();
+    ground.create_topic("in", 1, &[]).await;
     // Five records with values of 240, 270, no, 0 and 1800 bytes, as kafka-python packs them.
     let lines = include_str!("../../tests/golden/records.jsonl").lines();
     let mut batches = 0;
@@ -344,14 +345,22 @@ async fn images_and_compressed_records_are_read() {
         let hex = line["bytes"].as_str().unwrap();
         let byte = |at: usize| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap();
         let batch: Bytes = (0..hex.len() / 2).map(byte).collect();
-        log.append("in", 0, batch, Acks::Durable).await.unwrap();
+        let log = ground.log();
+        let appended = log.append("in", 0, batch, Acks::Durable);
+        appended.await.unwrap();
         batches += 1;
     }
-    let flows = flows(&log, folder.path(), &echo);
+    let flows = ground.flows(&echo);
     let task = "image".to_owned();
-    flows.create(Wanted { task, ..wanted() }).await.unwrap();
-    through(&flows, "f").await;
-    let answers = read(&log, "out", 0);
+    flows
+        .create(Wanted {
+            task,
+            ..ground.wanted()
+        })
+        .await
+        .unwrap();
+    through(&flows, &ground.name("f")).await;
+    let answers = ground.read("out", 0);
     assert_eq!(answers.len(), 5 * batches);
     for five in answers.chunks(5) {
         let said: Vec<Value> = five
@@ -373,158 +382,168 @@ async fn images_and_compressed_records_are_read() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flow_rests_goes_on_is_put_elsewhere_and_goes() {
-    let folder = TempDir::new().unwrap();
-    let (log, echo) = (log(folder.path()), Arc::default());
-    log.create_topic("in", 1, &[]).await.unwrap();
-    append(&log, 0, &[draft("a", "1"), draft("b", "2")]).await;
-    let flows = flows(&log, folder.path(), &echo);
+async fn a_flow_rests_goes_on_is_put_elsewhere_and_goes(ground: &Ground) {
+    let echo = Arc::default();
+    ground.create_topic("in", 1, &[]).await;
+    ground.append(0, &[draft("a", "1"), draft("b", "2")]).await;
+    let flows = ground.flows(&echo);
     let start = Start::Latest;
-    let made = flows.create(Wanted { start, ..wanted() }).await.unwrap();
-    assert_eq!(made.flow.group(), "flow-f");
+    let made = flows
+        .create(Wanted {
+            start,
+            ..ground.wanted()
+        })
+        .await
+        .unwrap();
+    assert_eq!(made.flow.group(), format!("flow-{}", ground.name("f")));
     // It begins at the end, and has kept where that is.
     until("its beginning", async || {
-        log.offsets("flow-f").await.unwrap().len() == 1
+        ground.committed(0).await.is_some()
     })
     .await;
-    append(&log, 0, &[draft("c", "3")]).await;
-    through(&flows, "f").await;
-    let said = |log: &Log| -> Vec<String> {
-        let answers = read(log, "out", 0);
+    ground.append(0, &[draft("c", "3")]).await;
+    through(&flows, &ground.name("f")).await;
+    let said = |ground: &Ground| -> Vec<String> {
+        let answers = ground.read("out", 0);
         let said = answers
             .iter()
             .map(|answer| value(answer)["prediction"].clone());
         said.map(|said| said.as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!(said(&log), ["3"]);
+    assert_eq!(said(ground), ["3"]);
 
-    assert_eq!(flows.pause("f").await.unwrap().state, State::Paused);
-    append(&log, 0, &[draft("d", "4")]).await;
-    let resting = flows.describe("f").await.unwrap();
+    assert_eq!(
+        flows.pause(&ground.name("f")).await.unwrap().state,
+        State::Paused
+    );
+    ground.append(0, &[draft("d", "4")]).await;
+    let resting = flows.describe(&ground.name("f")).await.unwrap();
     assert_eq!((resting.lag[0].position, resting.lag[0].lag()), (3, 1));
-    assert_eq!(said(&log), ["3"]);
+    assert_eq!(said(ground), ["3"]);
     // It may be put elsewhere while it rests, and stays at rest.
-    let put = flows.reset("f", Some(0), To::Offset(1)).await.unwrap();
+    let put = flows
+        .reset(&ground.name("f"), Some(0), To::Offset(1))
+        .await
+        .unwrap();
     assert_eq!((put.state, put.lag[0].position), (State::Paused, 1));
-    flows.resume("f").await.unwrap();
-    through(&flows, "f").await;
-    assert_eq!(said(&log), ["3", "2", "3", "4"]);
+    flows.resume(&ground.name("f")).await.unwrap();
+    through(&flows, &ground.name("f")).await;
+    assert_eq!(said(ground), ["3", "2", "3", "4"]);
 
-    flows.reset("f", None, To::Earliest).await.unwrap();
-    through(&flows, "f").await;
-    assert_eq!(said(&log)[4..], ["1", "2", "3", "4"]);
-    flows.reset("f", None, To::Time(i64::MAX)).await.unwrap();
-    assert_eq!(through(&flows, "f").await.lag[0].position, 4);
+    flows
+        .reset(&ground.name("f"), None, To::Earliest)
+        .await
+        .unwrap();
+    through(&flows, &ground.name("f")).await;
+    assert_eq!(said(ground)[4..], ["1", "2", "3", "4"]);
+    flows
+        .reset(&ground.name("f"), None, To::Time(i64::MAX))
+        .await
+        .unwrap();
+    assert_eq!(through(&flows, &ground.name("f")).await.lag[0].position, 4);
     for bad in [To::Offset(9), To::Offset(-1)] {
-        let refused = flows.reset("f", None, bad).await;
+        let refused = flows.reset(&ground.name("f"), None, bad).await;
         assert!(matches!(refused, Err(Error::Invalid(_))), "{refused:?}");
     }
-    assert!(flows.reset("f", Some(1), To::Latest).await.is_err());
+    assert!(
+        flows
+            .reset(&ground.name("f"), Some(1), To::Latest)
+            .await
+            .is_err()
+    );
 
-    flows.delete("f").await.unwrap();
-    assert!(matches!(flows.describe("f").await, Err(Error::NotFound(_))));
-    assert!(log.groups().is_empty());
-    append(&log, 0, &[draft("e", "5")]).await;
+    flows.delete(&ground.name("f")).await.unwrap();
+    assert!(matches!(
+        flows.describe(&ground.name("f")).await,
+        Err(Error::NotFound(_))
+    ));
+    assert_eq!(ground.committed(0).await, None);
+    ground.append(0, &[draft("e", "5")]).await;
     // One of the same name begins anew.
-    flows.create(wanted()).await.unwrap();
-    through(&flows, "f").await;
-    assert_eq!(said(&log)[8..], ["1", "2", "3", "4", "5"]);
+    flows.create(ground.wanted()).await.unwrap();
+    through(&flows, &ground.name("f")).await;
+    assert_eq!(said(ground)[8..], ["1", "2", "3", "4", "5"]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_cannot_be_a_flow_is_refused() {
-    let folder = TempDir::new().unwrap();
-    let (log, echo) = (log(folder.path()), Arc::default());
-    log.create_topic("in", 1, &[]).await.unwrap();
-    let flows = flows(&log, folder.path(), &echo);
+async fn what_cannot_be_a_flow_is_refused(ground: &Ground) {
+    let echo = Arc::default();
+    ground.create_topic("in", 1, &[]).await;
+    let flows = ground.flows(&echo);
     let text = |text: &str| text.to_owned();
+    let wanted = |change: fn(&mut Wanted)| {
+        let mut wanted = ground.wanted();
+        change(&mut wanted);
+        wanted
+    };
+    let (from, to) = (ground.name("in"), ground.name("out"));
+    let into = |to: String| Wanted {
+        to,
+        ..ground.wanted()
+    };
+    let dead = |dead: String| Wanted {
+        dead_letters: Some(dead),
+        ..ground.wanted()
+    };
+    let illegal = match ground.is_local() {
+        true => "called",
+        false => "Invalid topic",
+    };
     for (wanted, why) in [
+        (wanted(|wanted| wanted.name = "a b".to_owned()), "name"),
+        (wanted(|wanted| wanted.name.clear()), "name"),
         (
-            Wanted {
-                name: text("a b"),
-                ..wanted()
-            },
-            "name",
-        ),
-        (
-            Wanted {
-                name: text(""),
-                ..wanted()
-            },
-            "name",
-        ),
-        (
-            Wanted {
-                from: text("none"),
-                ..wanted()
-            },
+            wanted(|wanted| wanted.from = "none".to_owned()),
             "no topic none",
         ),
+        (into(from.clone()), "never end"),
+        (dead(from), "never end"),
+        (dead(to), "own"),
         (
-            Wanted {
-                to: text("in"),
-                ..wanted()
-            },
-            "never end",
-        ),
-        (
-            Wanted {
-                dead_letters: Some(text("in")),
-                ..wanted()
-            },
-            "never end",
-        ),
-        (
-            Wanted {
-                dead_letters: Some(text("out")),
-                ..wanted()
-            },
-            "own",
-        ),
-        (
-            Wanted {
-                task: text("dance"),
-                ..wanted()
-            },
+            wanted(|wanted| wanted.task = "dance".to_owned()),
             "no task dance",
         ),
         (
-            Wanted {
-                to: text("a/b"),
-                ..wanted()
-            },
-            "called",
+            wanted(|wanted| wanted.brokers = Some("a".to_owned())),
+            "no broker",
         ),
+        (into(text("a/b")), illegal),
     ] {
         let error = flows.create(wanted).await.unwrap_err();
         assert!(error.to_string().contains(why), "{error}");
     }
     assert!(flows.list().await.unwrap().is_empty());
-    flows.create(wanted()).await.unwrap();
-    let again = flows.create(wanted()).await;
+    flows.create(ground.wanted()).await.unwrap();
+    let again = flows.create(ground.wanted()).await;
     assert!(matches!(again, Err(Error::Exists(_))));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn new_partitions_and_records_that_were_deleted_are_noticed() {
-    let folder = TempDir::new().unwrap();
-    let (log, echo) = (log(folder.path()), Arc::default());
-    log.create_topic("in", 1, &[]).await.unwrap();
-    append(&log, 0, &[draft("a", "1")]).await;
-    append(&log, 0, &[draft("b", "2"), draft("c", "3")]).await;
-    let flows = flows(&log, folder.path(), &echo);
+async fn new_partitions_and_records_that_were_deleted_are_noticed(ground: &Ground) {
+    let echo = Arc::default();
+    ground.create_topic("in", 1, &[]).await;
+    ground.append(0, &[draft("a", "1")]).await;
+    ground.append(0, &[draft("b", "2"), draft("c", "3")]).await;
+    let flows = ground.flows(&echo);
     let paused = true;
-    flows.create(Wanted { paused, ..wanted() }).await.unwrap();
-    flows.reset("f", None, To::Earliest).await.unwrap();
-    log.delete_records("in", 0, 2).await.unwrap();
-    log.add_partitions("in", 3).await.unwrap();
-    flows.resume("f").await.unwrap();
-    append(&log, 2, &[draft("d", "4")]).await;
-    let about = through(&flows, "f").await;
+    flows
+        .create(Wanted {
+            paused,
+            ..ground.wanted()
+        })
+        .await
+        .unwrap();
+    flows
+        .reset(&ground.name("f"), None, To::Earliest)
+        .await
+        .unwrap();
+    ground.delete_records("in", 0, 2).await;
+    ground.add_partitions("in", 3).await;
+    flows.resume(&ground.name("f")).await.unwrap();
+    ground.append(2, &[draft("d", "4")]).await;
+    let about = through(&flows, &ground.name("f")).await;
     assert_eq!((about.missed, about.answers), (2, 2));
     // The topic that it writes has one partition: what was 2 comes there too.
-    let mut said: Vec<Value> = read(&log, "out", 0)
+    let mut said: Vec<Value> = ground
+        .read("out", 0)
         .iter()
         .map(|answer| value(answer)["prediction"].clone())
         .collect();
@@ -583,44 +602,40 @@ async fn topics_that_compact_are_read_and_written() {
 }
 
 /// Work that is ended at any moment, with the log closed and opened again, loses nothing and writes nothing twice.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flow_that_is_stopped_anywhere_answers_once() {
-    let folder = TempDir::new().unwrap();
+async fn a_flow_that_is_stopped_anywhere_answers_once(ground: &Ground) {
     let echo = Arc::new(Echo::default());
     let mut made = false;
     let mut sent = BTreeMap::from([(0u32, 0usize), (1, 0)]);
     for cycle in 0..12 {
-        let log = log(folder.path());
         if !made {
-            log.create_topic("in", 2, &[]).await.unwrap();
+            ground.create_topic("in", 2, &[]).await;
         }
-        let flows = flows(&log, folder.path(), &echo);
+        let flows = ground.flows(&echo);
         if !made {
-            flows.create(wanted()).await.unwrap();
+            flows.create(ground.wanted()).await.unwrap();
             made = true;
         }
         for (partition, sent) in &mut sent {
             let drafts: Vec<Draft> = (*sent..*sent + 300)
                 .map(|at| draft("k", &format!("{partition} {at}")))
                 .collect();
-            append(&log, *partition, &drafts).await;
+            ground.append(*partition, &drafts).await;
             *sent += 300;
         }
         // Another moment each time: when so many answers are there.
         let enough = cycle * 37;
         until("some answers", async || {
-            let about = flows.describe("f").await.unwrap();
+            let about = flows.describe(&ground.name("f")).await.unwrap();
             about.records >= enough
         })
         .await;
         drop(flows);
-        log.close().await.unwrap();
+        ground.reopen().await;
     }
-    let log = log(folder.path());
-    let flows = flows(&log, folder.path(), &echo);
-    through(&flows, "f").await;
+    let flows = ground.flows(&echo);
+    through(&flows, &ground.name("f")).await;
     for (partition, sent) in sent {
-        let answers = read(&log, "out", partition);
+        let answers = ground.read("out", partition);
         assert_eq!(answers.len(), sent);
         for (at, answer) in answers.iter().enumerate() {
             assert_eq!(value(answer)["prediction"], format!("{partition} {at}"));
@@ -637,7 +652,8 @@ fn a_file_that_is_no_list_of_flows_is_not_overwritten() {
     for text in ["", "{}", r#"{"version": 2, "flows": []}"#] {
         std::fs::write(folder.path().join("flows.json"), text).unwrap();
         let path = folder.path().join("flows.json");
-        let opened = Flows::open(log.clone(), path, Arc::new(Echo::default()));
+        let external = External::default();
+        let opened = Flows::open(log.clone(), external, path, Arc::new(Echo::default()));
         assert!(matches!(opened.err(), Some(Error::Stored { .. })), "{text}");
     }
 }

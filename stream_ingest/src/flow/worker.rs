@@ -1,18 +1,20 @@
-//! One partition of a flow: reads ahead, asks, and commits in order.
+//! A flow at work: a task for each partition that is its own, which reads ahead, asks, and commits in order.
 
-use super::definition::{Definition, Guarantee, Start};
+use super::definition::Definition;
+use super::event_log::{EventLog, Halt, Halted, Member, Partition};
 use super::input::{Input, Takes};
 use super::output::{Fate, Writer, Written};
-use super::progress::Progress;
-use super::reader::{Item, Part, Reader};
-use super::{Answer, Failed, Fault, MOST_BYTES, MOST_RECORDS, Model, Predictor, Question};
-use crate::log::{Acks, Committed, Error, Log, Offsets, Output, Result, now};
-use crate::records;
+use super::progress::{ALL, Progress};
+use super::reader::{Item, Part};
+use super::{Answer, Failed, Fault, MOST_BYTES, MOST_RECORDS, Predictor, Question};
+use crate::log::now;
+use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use tokio::sync::RwLock;
 use tokio::task::JoinHandle;
 
 /// Parts that are asked about while the one before them is: the engine never waits for the log.
@@ -26,19 +28,74 @@ const COMMIT: usize = 8 << 20;
 /// How often a defect is asked about again.
 const AGAIN: u32 = 3;
 /// Waiting for the machine, before it is asked again: from, to.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+pub(super) const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// What the partitions of a flow share.
 pub struct Work {
-    pub log: Log,
     pub flow: Arc<Definition>,
     pub takes: Takes,
     pub question: Question,
     pub predictor: Arc<dyn Predictor>,
     pub progress: Arc<Progress>,
-    /// The generation of this work, and the flow's: once they differ, nothing more of it is committed.
-    pub generation: u64,
-    pub current: Arc<AtomicU64>,
+    pub fence: Fence,
+}
+
+/// Tells the work of a flow from the work that it did before it rested or was put elsewhere.
+#[derive(Clone, Default)]
+pub struct Fence {
+    generation: u64,
+    current: Arc<AtomicU64>,
+    /// Held for reading by whoever commits where a commit takes a while.
+    committing: Arc<RwLock<()>>,
+}
+
+impl Fence {
+    /// The fence of the work that begins now.
+    pub fn now(&self) -> Self {
+        Self {
+            generation: self.current.load(Ordering::SeqCst),
+            ..self.clone()
+        }
+    }
+
+    /// Whether this work is still the flow's: once it is not, nothing more of it is committed.
+    pub fn holds(&self) -> bool {
+        self.current.load(Ordering::SeqCst) == self.generation
+    }
+
+    /// Ends the work there is. What it is committing may still come; see [`Fence::settled`].
+    pub fn fall(&self) {
+        self.current.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Comes back when nothing of the work that ended can come any more.
+    pub async fn settled(&self) {
+        drop(self.committing.write().await);
+    }
+
+    /// Does what may commit, on a thread that may wait; `None` where the work has ended. Once it has begun it ends,
+    /// whoever stops waiting for it.
+    #[cfg(feature = "kafka")]
+    pub async fn pass<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let fence = self.clone();
+        let done = super::kafka::aside("kafka-commit", move || {
+            let _committing = fence.committing.blocking_read();
+            fence.holds().then(work)
+        });
+        done.await.flatten()
+    }
+}
+
+/// A task that ends when nobody needs it any more.
+struct Task(JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// An answer that ends its work when nobody waits for it any more.
@@ -55,32 +112,54 @@ impl Drop for Asked {
     }
 }
 
-/// Why a session ends.
-enum End {
-    Log(Error),
-    Panicked,
-}
-
-impl From<Error> for End {
-    fn from(error: Error) -> Self {
-        Self::Log(error)
+/// Works on the partitions that are a flow's own, and on those that come, until it is aborted.
+pub async fn supervise(work: Arc<Work>, log: Arc<dyn EventLog>) {
+    let mut pause = PAUSE.0;
+    let member = loop {
+        match log.join(work.clone()).await {
+            Ok(member) => break member,
+            Err(Halt::Over) => return,
+            Err(Halt::Moved) => {}
+            Err(Halt::Trouble(why)) => work.progress.trouble(ALL, why),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSE.1);
+    };
+    let mut assigned = BTreeMap::new();
+    let mut tasks: BTreeMap<u32, Task> = BTreeMap::new();
+    loop {
+        let now = member.assigned(&assigned).await;
+        for (partition, number) in &assigned {
+            if now.get(partition) != Some(number)
+                && let Some(mut task) = tasks.remove(partition)
+            {
+                task.0.abort();
+                // It is through with the partition before another begins: that it was aborted is no news.
+                let _ = (&mut task.0).await;
+                work.progress.leave(*partition);
+            }
+        }
+        for partition in now.keys() {
+            tasks.entry(*partition).or_insert_with(|| {
+                let run = work.clone().run(member.clone(), *partition);
+                Task(tokio::spawn(run))
+            });
+        }
+        assigned = now;
     }
 }
 
 impl Work {
     /// Works on a partition until it is aborted or the log stops.
-    pub async fn run(self: Arc<Self>, partition: u32) {
+    async fn run(self: Arc<Self>, member: Arc<dyn Member>, partition: u32) {
         let mut pause = PAUSE.0;
         loop {
             let begun = Instant::now();
-            let Err(end) = self.session(partition).await;
-            match end {
-                End::Log(Error::Closed | Error::Failed(_) | Error::Fenced) => return,
-                End::Log(error) => self.progress.trouble(partition, error.to_string()),
-                End::Panicked => {
-                    let why = "asking ended in a panic; the log of the server says where";
-                    self.progress.trouble(partition, why.to_owned());
-                }
+            let Err(halt) = self.session(&*member, partition).await;
+            match halt {
+                Halt::Over => return,
+                Halt::Moved => {}
+                Halt::Trouble(why) => self.progress.trouble(partition, why),
             }
             // What lasted was no failure to begin.
             if begun.elapsed() > PAUSE.1 {
@@ -91,61 +170,42 @@ impl Work {
         }
     }
 
-    fn place(&self, partition: u32) -> (String, u32) {
-        (self.flow.from.clone(), partition)
-    }
-
-    /// Where the partition goes on.
-    async fn begin(&self, partition: u32) -> Result<i64> {
-        let offsets = self.log.offsets(&self.flow.group()).await?;
-        if let Some(committed) = offsets.get(&self.place(partition)) {
-            return Ok(committed.offset);
-        }
-        let known = self.log.describe(&self.flow.from, partition)?;
-        Ok(match self.flow.start {
-            Start::Earliest => known.log_start,
-            Start::Latest => known.high_watermark,
-        })
-    }
-
     /// Goes on from the committed offset until something is wrong.
-    async fn session(self: &Arc<Self>, partition: u32) -> std::result::Result<Infallible, End> {
-        let from = self.begin(partition).await?;
-        let mut reader = Reader::new(self.log.clone(), &self.flow.from, partition, from)?;
-        // A flow that begins at the end must not begin later after a restart.
-        self.keep(partition, from).await?;
-        self.progress.at(partition, from);
+    async fn session(self: &Arc<Self>, member: &dyn Member, number: u32) -> Halted<Infallible> {
+        let mut partition = member.open(number).await?;
+        self.progress.at(number, partition.begun());
         let mut asked: VecDeque<Asked> = VecDeque::new();
         let mut most = FIRST;
         let mut before = Instant::now();
         loop {
             let mut more = true;
             while more && asked.len() < AHEAD {
-                match reader.take(most, MOST_BYTES).await? {
-                    Some(part) => asked.push_back(self.ask(partition, part)),
+                match partition.take(most, MOST_BYTES).await? {
+                    Some(part) => asked.push_back(self.ask(number, part)),
                     None => more = false,
                 }
-                let missed = reader.missed();
+                let missed = partition.missed();
                 self.progress.missed.fetch_add(missed, Ordering::Relaxed);
                 if missed > 0 {
-                    tracing::warn!(flow = %self.flow.name, partition, missed, "records were deleted before they were read");
+                    tracing::warn!(flow = %self.flow.name, partition = number, missed, "records were deleted before they were read");
                 }
             }
             let Some(first) = asked.front_mut() else {
-                reader.more().await?;
+                partition.more().await?;
                 continue;
             };
             let fates = tokio::select! {
                 fates = &mut first.answering => fates,
-                more = reader.more(), if !more => {
+                more = partition.more(), if !more => {
                     more?;
                     continue;
                 }
             };
-            let fates = fates.map_err(|_| End::Panicked)?;
+            let panicked = "asking ended in a panic; the log of the server says where";
+            let fates = fates.map_err(|_| Halt::Trouble(panicked.to_owned()))?;
             let (next, records) = (first.next, first.records);
             let took = first.since.max(before).elapsed();
-            self.commit(partition, next, fates).await?;
+            self.commit(&mut *partition, number, next, fates).await?;
             asked.pop_front();
             before = Instant::now();
             if records == most || took > PACE {
@@ -223,9 +283,24 @@ impl Work {
     }
 
     /// Writes what became of a part and the offset after it.
-    async fn commit(&self, partition: u32, next: i64, fates: Vec<(Item, Fate)>) -> Result<()> {
+    async fn commit(
+        &self,
+        partition: &mut dyn Partition,
+        number: u32,
+        next: i64,
+        fates: Vec<(Item, Fate)>,
+    ) -> Halted<()> {
         let model = self.predictor.model(&self.question);
-        let writer = self.writer(partition, model.as_ref())?;
+        let (most, most_dead) = partition.most()?;
+        let writer = Writer {
+            flow: &self.flow,
+            partition: number,
+            now: now(),
+            model: model.as_ref(),
+            most,
+            most_dead,
+            keyed: partition.keyed()?,
+        };
         let mut written = Written::default();
         let mut left = fates.into_iter().peekable();
         while let Some((item, fate)) = left.next() {
@@ -234,111 +309,24 @@ impl Work {
                 && let Some((Item::Record(after), _)) = left.peek()
             {
                 let until = after.offset;
-                self.put(&writer, std::mem::take(&mut written), until)
+                self.put(partition, number, std::mem::take(&mut written), until)
                     .await?;
             }
         }
-        self.put(&writer, written, next).await
+        self.put(partition, number, written, next).await
     }
 
-    fn writer<'a>(&'a self, partition: u32, model: Option<&'a Model>) -> Result<Writer<'a>> {
-        let most = |topic: &str| Ok(self.log.topic(topic)?.config.max_message_bytes);
-        Ok(Writer {
-            flow: &self.flow,
-            partition,
-            now: now(),
-            model,
-            most: most(&self.flow.to)?,
-            most_dead: most(&self.flow.dead_letters)?,
-            keyed: self.log.topic(&self.flow.to)?.config.compact,
-        })
-    }
-
-    async fn put(&self, writer: &Writer<'_>, written: Written, next: i64) -> Result<()> {
-        let partition = writer.partition;
-        let mut outputs = Vec::new();
-        for (topic, drafts, most) in [
-            (&self.flow.to, &written.answers, writer.most),
-            (&self.flow.dead_letters, &written.dead, writer.most_dead),
-        ] {
-            if !drafts.is_empty() {
-                // The writer has held every record to the limit.
-                let batches = records::batches(drafts, most);
-                let batches = batches.map_err(|over| Error::TooLarge {
-                    bytes: over.bytes,
-                    most,
-                })?;
-                outputs.push(Output {
-                    topic: topic.clone(),
-                    partition: partition % self.log.topic(topic)?.partitions,
-                    batches,
-                });
-            }
-        }
-        let mut pause = PAUSE.0;
-        match self.flow.guarantee {
-            Guarantee::ExactlyOnce => loop {
-                let (group, offsets) = (self.flow.group(), self.offsets(partition, next));
-                let done = self
-                    .log
-                    .commit_batch(outputs.clone(), &group, offsets, self.fence());
-                match done.await {
-                    Ok(_) => break,
-                    Err(error) => self.wait(partition, error, &mut pause).await?,
-                }
-            },
-            Guarantee::AtLeastOnce => {
-                for output in outputs {
-                    loop {
-                        let (topic, batches) = (&output.topic, output.batches.clone());
-                        let done = self
-                            .log
-                            .append(topic, output.partition, batches, Acks::Durable);
-                        match done.await {
-                            Ok(_) => break,
-                            Err(error) => self.wait(partition, error, &mut pause).await?,
-                        }
-                    }
-                }
-                self.keep(partition, next).await?;
-            }
-        }
+    async fn put(
+        &self,
+        partition: &mut dyn Partition,
+        number: u32,
+        written: Written,
+        next: i64,
+    ) -> Halted<()> {
         let (answers, dead) = (written.answers.len() as u64, written.dead.len() as u64);
-        self.progress
-            .done(partition, next, written.records, answers, dead);
-        Ok(())
-    }
-
-    fn offsets(&self, partition: u32, next: i64) -> Offsets {
-        Offsets::from([(self.place(partition), Committed::at(next))])
-    }
-
-    /// Keeps the offset that the partition goes on with.
-    async fn keep(&self, partition: u32, next: i64) -> Result<()> {
-        let (group, mut pause) = (self.flow.group(), PAUSE.0);
-        loop {
-            let offsets = self.offsets(partition, next);
-            let done = self.log.commit_offsets(&group, offsets, self.fence());
-            match done.await {
-                Ok(()) => return Ok(()),
-                Err(error) => self.wait(partition, error, &mut pause).await?,
-            }
-        }
-    }
-
-    fn fence(&self) -> impl FnOnce() -> bool + Send + 'static {
-        let (current, generation) = (self.current.clone(), self.generation);
-        move || current.load(Ordering::SeqCst) == generation
-    }
-
-    /// Waits where the disk is full or the log busy, longer each time; anything else is handed back.
-    async fn wait(&self, partition: u32, error: Error, pause: &mut Duration) -> Result<()> {
-        if !matches!(error, Error::Full { .. } | Error::Busy) {
-            return Err(error);
-        }
-        self.progress.trouble(partition, error.to_string());
-        tokio::time::sleep(*pause).await;
-        *pause = (*pause * 2).min(PAUSE.1);
+        let records = written.records;
+        partition.put(written, next).await?;
+        self.progress.done(number, next, records, answers, dead);
         Ok(())
     }
 }

@@ -1,0 +1,492 @@
+//! What only another Kafka can do to a flow: share its partitions among servers, go away and come back, be left by a server
+//! that was killed or stopped.
+//!
+//! The servers that are killed are this program itself, started with `ESCALA_FLOW_SERVER` set. `ESCALA_FLOW_KILLS` sets
+//! how often.
+
+use super::other::{Broker, Other};
+use super::*;
+use crate::flow::tests::ground::Ground;
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+const PARTITIONS: u32 = 3;
+
+/// Records of a partition of `in`, from a number on.
+async fn send(ground: &Ground, partition: u32, from: usize, count: usize) {
+    let drafts: Vec<Draft> = (from..from + count)
+        .map(|at| draft("k", &format!("{partition} {at}")))
+        .collect();
+    ground.append(partition, &drafts).await;
+}
+
+/// What was asked, as the answers of a partition tell, in their order.
+fn said(ground: &Ground, topic: &str, partition: u32) -> Vec<String> {
+    let answers = ground.read(topic, partition);
+    let said = answers
+        .iter()
+        .map(|answer| value(answer)["prediction"].as_str().unwrap().to_owned());
+    said.collect()
+}
+
+fn expected(partition: u32, count: usize) -> Vec<String> {
+    (0..count).map(|at| format!("{partition} {at}")).collect()
+}
+
+fn positions(about: &Description) -> Vec<u32> {
+    about.lag.iter().map(|lag| lag.partition).collect()
+}
+
+/// Two servers share the partitions; one takes over what the other leaves, and every record has one answer.
+async fn servers_share_a_flow(ground: &Ground) {
+    let (echo, name) = (Arc::new(Echo::default()), ground.name("f"));
+    ground.create_topic("in", PARTITIONS, &[]).await;
+    let one = ground.flows_in("one.json", &echo);
+    one.create(ground.wanted()).await.unwrap();
+    let mut two = Some(ground.flows_in("two.json", &echo));
+    let second = two.as_ref().unwrap();
+    second.create(ground.wanted()).await.unwrap();
+    let mut sent = 0;
+    for round in 0..6 {
+        for partition in 0..PARTITIONS {
+            send(ground, partition, sent, 200).await;
+        }
+        sent += 200;
+        match (round, &two) {
+            (2, Some(two)) => drop(two.pause(&name).await.unwrap()),
+            (4, Some(two)) => drop(two.resume(&name).await.unwrap()),
+            _ => {}
+        }
+        if round == 5 {
+            // Both have worked, or nothing was shared.
+            let records = two.as_ref().unwrap().describe(&name).await.unwrap().records;
+            assert!(records > 0);
+            drop(two.take());
+        }
+    }
+    let about = through(&one, &name).await;
+    assert!(about.records > 0);
+    assert_eq!(positions(&about), [0, 1, 2]);
+    for partition in 0..PARTITIONS {
+        let answers = said(ground, "out", partition);
+        assert_eq!(answers, expected(partition, sent), "{partition}");
+    }
+}
+
+/// The markers after the last record are no lag, so that a flow of a flow comes to an end, too.
+async fn a_flow_reads_what_another_wrote_to_its_end(ground: &Ground) {
+    let echo = Arc::new(Echo::default());
+    ground.create_topic("in", 1, &[]).await;
+    send(ground, 0, 0, 300).await;
+    let flows = ground.flows(&echo);
+    flows.create(ground.wanted()).await.unwrap();
+    through(&flows, &ground.name("f")).await;
+    let next = Wanted {
+        name: ground.name("g"),
+        from: ground.name("out"),
+        to: ground.name("twice"),
+        field: Some("prediction".to_owned()),
+        ..ground.wanted()
+    };
+    flows.create(next).await.unwrap();
+    let about = through(&flows, &ground.name("g")).await;
+    assert_eq!(about.answers, 300);
+    // Past the last record: the marker of its transaction.
+    let last = ground.read("out", 0).pop().unwrap();
+    assert!(about.lag[0].position > last.offset + 1);
+    assert_eq!(said(ground, "twice", 0), expected(0, 300));
+}
+
+/// A reader of committed records never sees what was given up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_share_a_flow_on_escalas_broker() {
+    let mut broker = Broker::start().await;
+    servers_share_a_flow(&broker.ground()).await;
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flow_reads_what_another_wrote_on_escalas_broker() {
+    let mut broker = Broker::start().await;
+    a_flow_reads_what_another_wrote_to_its_end(&broker.ground()).await;
+    broker.stop().await;
+}
+
+/// A Kafka that goes away is waited for, and what was under way is done once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kafka_that_goes_away_is_waited_for() {
+    let mut broker = Broker::start().await;
+    let ground = broker.ground();
+    let echo = Arc::new(Echo::default());
+    ground.create_topic("in", 2, &[]).await;
+    let flows = ground.flows(&echo);
+    flows.create(ground.wanted()).await.unwrap();
+    let mut sent = 0;
+    for round in 0..4 {
+        for partition in 0..2 {
+            send(&ground, partition, sent, 2000).await;
+        }
+        sent += 2000;
+        let enough = (sent as u64 - 2000) * 2 + 1 + round * 300;
+        until("some answers", async || {
+            flows.describe("f").await.unwrap().records >= enough
+        })
+        .await;
+        broker.stop().await;
+        let brokers = broker.address.to_string();
+        until("the reason", async || {
+            match flows.describe("f").await.unwrap().state {
+                State::Waiting(why) => why.contains(&brokers),
+                _ => false,
+            }
+        })
+        .await;
+        broker.start_again().await;
+    }
+    let about = through(&flows, "f").await;
+    until("its health", async || {
+        flows.describe("f").await.unwrap().state == State::Running
+    })
+    .await;
+    assert_eq!(about.dead, 0);
+    for partition in 0..2 {
+        assert_eq!(said(&ground, "out", partition), expected(partition, sent));
+    }
+    drop(flows);
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kafka_that_is_not_there_is_said() {
+    let folder = TempDir::new().unwrap();
+    let echo = Arc::new(Echo::default());
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let brokers = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let ground = Ground::other(
+        Other {
+            brokers: brokers.clone(),
+        },
+        "",
+    );
+    let flows = ground.flows(&echo);
+    let error = flows.create(ground.wanted()).await.unwrap_err();
+    assert!(matches!(&error, Error::Kafka { .. }), "{error}");
+    assert!(error.to_string().contains(&brokers), "{error}");
+    // Properties that cannot be are said, too, without their values.
+    let path = folder.path().join("bad.conf");
+    for property in ["sasl.pass", "security.protocol"] {
+        let text = format!("bootstrap.servers={brokers}\n{property}=hush");
+        std::fs::write(&path, text).unwrap();
+        let external = External::read([&*path]).unwrap();
+        let kept = folder.path().join("flows.json");
+        let flows = Flows::open(ground.log(), external, kept, echo.clone()).unwrap();
+        let error = flows.create(ground.wanted()).await.unwrap_err().to_string();
+        assert!(error.contains(property), "{error}");
+    }
+}
+
+/// A server in a process of its own.
+struct Server(Child);
+
+impl Server {
+    fn start(ground: &Ground, file: &str) -> Self {
+        let wanted = ground.wanted();
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "flow::tests::external::server", "--ignored"])
+            .env("ESCALA_FLOW_SERVER", ground.folder.path())
+            .env("ESCALA_FLOW_FILE", file)
+            .env("ESCALA_FLOW_BROKERS", wanted.brokers.unwrap())
+            .stdout(Stdio::null())
+            .spawn();
+        Self(child.unwrap())
+    }
+
+    /// Stops or continues it, by the name of the signal.
+    fn signal(&self, signal: &str) {
+        let pid = self.0.id().to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status().unwrap();
+        assert!(sent.success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // SIGKILL.
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// What a server's process does.
+#[test]
+#[ignore = "a part of the tests that kill it"]
+fn server() {
+    let Ok(folder) = std::env::var("ESCALA_FLOW_SERVER") else {
+        return;
+    };
+    let (folder, file) = (
+        PathBuf::from(folder),
+        std::env::var("ESCALA_FLOW_FILE").unwrap(),
+    );
+    let brokers = std::env::var("ESCALA_FLOW_BROKERS").unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let _in = runtime.enter();
+    let log = log(&folder.join(format!("log-of-{file}")));
+    let external = Other { brokers }.external(&folder);
+    let echo = Arc::new(Echo::default());
+    let _flows = Flows::open(log, external, folder.join(file), echo).unwrap();
+    runtime.block_on(std::future::pending::<()>());
+}
+
+fn kills() -> usize {
+    std::env::var("ESCALA_FLOW_KILLS").map_or(6, |kills| kills.parse().unwrap())
+}
+
+/// How many answers there are.
+fn answers(ground: &Ground) -> usize {
+    (0..PARTITIONS)
+        .map(|partition| ground.read("out", partition).len())
+        .sum()
+}
+
+/// Two servers; one is killed at any moment and starts again, or is stopped until the other has its partitions and then
+/// goes on as if nothing had happened. Every record has one answer.
+async fn servers_that_are_killed_and_stopped_answer_once(ground: &Ground) {
+    let (echo, name) = (Arc::new(Echo::default()), ground.name("f"));
+    ground.create_topic("in", PARTITIONS, &[]).await;
+    // Both servers know the flow.
+    for file in ["one.json", "two.json"] {
+        let flows = ground.flows_in(file, &echo);
+        let paused = true;
+        flows
+            .create(Wanted {
+                paused,
+                ..ground.wanted()
+            })
+            .await
+            .unwrap();
+        drop(flows);
+        let path = ground.folder.path().join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replace("\"paused\": true", "\"paused\": false")).unwrap();
+    }
+    let mut servers = ["one.json", "two.json"].map(|file| (file, Server::start(ground, file)));
+    let mut sent = 0;
+    for kill in 0..kills() {
+        for partition in 0..PARTITIONS {
+            send(ground, partition, sent, 3000).await;
+        }
+        sent += 3000;
+        let enough = (sent - 3000) * PARTITIONS as usize + 1 + kill * 977 % 5000;
+        until("some answers", async || answers(ground) >= enough).await;
+        let (file, server) = &mut servers[kill % 2];
+        match kill % 3 {
+            2 => {
+                server.signal("-STOP");
+                // The other does the rest while this one sleeps, in the middle of whatever it did.
+                let all = sent * PARTITIONS as usize;
+                until("the other's answers", async || answers(ground) >= all).await;
+                server.signal("-CONT");
+            }
+            _ => *server = Server::start(ground, file),
+        }
+    }
+    let flows = ground.flows_in("watching.json", &echo);
+    let paused = true;
+    flows
+        .create(Wanted {
+            paused,
+            ..ground.wanted()
+        })
+        .await
+        .unwrap();
+    through(&flows, &name).await;
+    drop(servers);
+    for partition in 0..PARTITIONS {
+        let answers = said(ground, "out", partition);
+        assert_eq!(answers, expected(partition, sent), "{partition}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_are_killed_answer_once_on_escalas_broker() {
+    let mut broker = Broker::start().await;
+    servers_that_are_killed_and_stopped_answer_once(&broker.ground()).await;
+    broker.stop().await;
+}
+
+/// Apache Kafka, one node, killed when it is dropped.
+struct Apache {
+    address: SocketAddr,
+    folder: TempDir,
+    libs: String,
+    node: Option<Child>,
+}
+
+fn java(libs: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new("java");
+    command
+        .args(["-Xmx512m", "-cp", &format!("{libs}/*")])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
+impl Apache {
+    /// Starts one; nothing where Java or Maven is missing.
+    fn start() -> Option<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let jars = Command::new("bash")
+            .arg(root.join("benches/peers/kafka/jars.sh"))
+            .output()
+            .ok()?;
+        if !jars.status.success() {
+            let why = String::from_utf8_lossy(&jars.stderr);
+            eprintln!(
+                "WARNING: no Apache Kafka to test flows with: {}",
+                why.trim()
+            );
+            return None;
+        }
+        let libs = String::from_utf8(jars.stdout).unwrap().trim().to_owned();
+        let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let listeners = [free(), free()];
+        let [address, controller] = listeners.map(|listener| listener.local_addr().unwrap());
+        let folder = TempDir::new().unwrap();
+        let data = folder.path().join("data");
+        let properties = [
+            "process.roles=broker,controller".to_owned(),
+            "node.id=1".to_owned(),
+            format!("controller.quorum.voters=1@{controller}"),
+            "controller.listener.names=CONTROLLER".to_owned(),
+            format!("listeners=PLAINTEXT://{address},CONTROLLER://{controller}"),
+            format!("advertised.listeners=PLAINTEXT://{address}"),
+            format!("log.dirs={}", data.display()),
+            "offsets.topic.num.partitions=1".to_owned(),
+            "offsets.topic.replication.factor=1".to_owned(),
+            "transaction.state.log.num.partitions=1".to_owned(),
+            "transaction.state.log.replication.factor=1".to_owned(),
+            "transaction.state.log.min.isr=1".to_owned(),
+            "group.initial.rebalance.delay.ms=0".to_owned(),
+            "group.min.session.timeout.ms=100".to_owned(),
+        ];
+        let path = folder.path().join("server.properties");
+        std::fs::write(&path, properties.join("\n")).unwrap();
+        let path = path.to_str().unwrap();
+        let format = [
+            "kafka.tools.StorageTool",
+            "format",
+            "-t",
+            "MkU3OEVBNTcwNTJENDM2Qg",
+            "-c",
+            path,
+        ];
+        assert!(java(&libs, &format).status().unwrap().success());
+        let mut apache = Self {
+            address,
+            folder,
+            libs,
+            node: None,
+        };
+        apache.run();
+        Some(apache)
+    }
+
+    fn run(&mut self) {
+        let path = self.folder.path().join("server.properties");
+        let node = java(&self.libs, &["kafka.Kafka", path.to_str().unwrap()]).spawn();
+        self.node = Some(node.unwrap());
+        let begun = Instant::now();
+        while TcpStream::connect(self.address).is_err() {
+            assert!(begun.elapsed() < PATIENCE, "Apache Kafka does not listen");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// SIGKILL.
+    fn kill(&mut self) {
+        if let Some(mut node) = self.node.take() {
+            node.kill().unwrap();
+            node.wait().unwrap();
+        }
+    }
+
+    fn ground(&self, name: &str) -> Ground {
+        let brokers = self.address.to_string();
+        Ground::other(Other { brokers }, &format!("{name}."))
+    }
+}
+
+impl Drop for Apache {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The suite, and what is above, on Apache Kafka.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_holds_on_apache_kafka() {
+    let Some(mut apache) = Apache::start() else {
+        return;
+    };
+    let only = std::env::var("ESCALA_FLOW_ONLY").unwrap_or_default();
+    let wanted = |name: &str| only.is_empty() || only == name;
+    if wanted("suite") {
+        suite_on(|name| apache.ground(name)).await;
+    }
+    if wanted("share") {
+        servers_share_a_flow(&apache.ground("share")).await;
+    }
+    if wanted("twice") {
+        a_flow_reads_what_another_wrote_to_its_end(&apache.ground("twice")).await;
+    }
+    if wanted("killed") {
+        servers_that_are_killed_and_stopped_answer_once(&apache.ground("killed")).await;
+    }
+    if wanted("node") {
+        let ground = apache.ground("node");
+        a_node_that_is_killed_is_waited_for(&ground, &mut apache).await;
+    }
+}
+
+async fn a_node_that_is_killed_is_waited_for(ground: &Ground, apache: &mut Apache) {
+    let (echo, name) = (Arc::new(Echo::default()), ground.name("f"));
+    ground.create_topic("in", 2, &[]).await;
+    let flows = ground.flows(&echo);
+    flows.create(ground.wanted()).await.unwrap();
+    for partition in 0..2 {
+        send(ground, partition, 0, 20_000).await;
+    }
+    until("some answers", async || {
+        flows.describe(&name).await.unwrap().records > 2000
+    })
+    .await;
+    let left = flows.describe(&name).await.unwrap().records;
+    apache.kill();
+    assert!(left < 40_000, "it was through before");
+    until("the reason", async || {
+        matches!(
+            flows.describe(&name).await.unwrap().state,
+            State::Waiting(_)
+        )
+    })
+    .await;
+    apache.run();
+    through(&flows, &name).await;
+    for partition in 0..2 {
+        let answers = said(ground, "out", partition);
+        let all: BTreeSet<&String> = answers.iter().collect();
+        assert_eq!(all.len(), answers.len(), "an answer came twice");
+        assert_eq!(answers, expected(partition, 20_000), "{partition}");
+    }
+}

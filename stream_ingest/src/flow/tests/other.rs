@@ -1,0 +1,213 @@
+//! Another Kafka for the suite: Escala's broker in this process, or Apache Kafka.
+
+use super::ground::{Ground, log, until};
+use crate::broker;
+use crate::flow::External;
+use crate::log::Log;
+use crate::records::{Draft, Header, Record};
+use bytes::Bytes;
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::{Headers as _, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::{Message, Offset, TopicPartitionList};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Another Kafka, and how to ask it.
+pub struct Other {
+    pub brokers: String,
+}
+
+impl Other {
+    fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.brokers);
+        config
+    }
+
+    /// Settings for flows: a server that is gone is missed soon.
+    pub fn external(&self, folder: &Path) -> External {
+        let path = folder.join("other.conf");
+        let text = format!(
+            "bootstrap.servers={}\nsession.timeout.ms=2000\nheartbeat.interval.ms=300\ntopic.metadata.refresh.interval.ms=1000\n",
+            self.brokers
+        );
+        std::fs::write(&path, text).unwrap();
+        External::read([&*path]).unwrap()
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.config().create().unwrap()
+    }
+
+    pub async fn create_topic(&self, name: &str, partitions: u32, settings: &[(&str, &str)]) {
+        let mut topic = NewTopic::new(name, partitions as i32, TopicReplication::Fixed(1));
+        topic.config = settings.to_vec();
+        let made = self.admin().create_topics([&topic], &AdminOptions::new());
+        made.await.unwrap().pop().unwrap().unwrap();
+    }
+
+    pub async fn add_partitions(&self, name: &str, partitions: u32) {
+        let wanted = NewPartitions::new(name, partitions as usize);
+        let made = self
+            .admin()
+            .create_partitions([&wanted], &AdminOptions::new());
+        made.await.unwrap().pop().unwrap().unwrap();
+    }
+
+    pub async fn delete_records(&self, name: &str, partition: u32, before: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(name, partition as i32, Offset::Offset(before))
+            .unwrap();
+        let deleted = self.admin().delete_records(&list, &AdminOptions::new());
+        deleted.await.unwrap();
+    }
+
+    pub fn append(&self, topic: &str, partition: u32, drafts: &[Draft]) {
+        let producer: BaseProducer = self
+            .config()
+            .set("enable.idempotence", "true")
+            .create()
+            .unwrap();
+        for draft in drafts {
+            let mut headers = OwnedHeaders::new();
+            for (name, value) in &draft.headers {
+                headers = headers.insert(rdkafka::message::Header {
+                    key: name,
+                    value: value.as_deref(),
+                });
+            }
+            let record: BaseRecord<'_, [u8], [u8]> = BaseRecord {
+                topic,
+                partition: Some(partition as i32),
+                payload: draft.value.as_deref(),
+                key: draft.key.as_deref(),
+                timestamp: Some(draft.timestamp),
+                headers: Some(headers),
+                delivery_opaque: (),
+            };
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+        }
+        producer.flush(PATIENCE).unwrap();
+    }
+
+    pub fn read(&self, topic: &str, partition: u32) -> Vec<Record> {
+        let consumer: BaseConsumer = self
+            .config()
+            .set("group.id", "nobody")
+            .set("isolation.level", "read_committed")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .set("auto.offset.reset", "earliest")
+            .create()
+            .unwrap();
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition as i32, Offset::Beginning)
+            .unwrap();
+        consumer.assign(&list).unwrap();
+        let (mut all, begun) = (Vec::new(), Instant::now());
+        loop {
+            assert!(begun.elapsed() < PATIENCE, "{topic} has no end");
+            let message = match consumer.poll(PATIENCE) {
+                Some(Ok(message)) => message,
+                Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) => return all,
+                // What is wrong with a connection passes.
+                Some(Err(_)) | None => continue,
+            };
+            let headers = message.headers().into_iter().flat_map(|all| all.iter());
+            let headers: Vec<Header> = headers
+                .map(|header| {
+                    (
+                        header.key.to_owned(),
+                        header.value.map(Bytes::copy_from_slice),
+                    )
+                })
+                .collect();
+            all.push(Record {
+                offset: message.offset(),
+                timestamp: message.timestamp().to_millis().unwrap(),
+                key: message.key().map(Bytes::copy_from_slice),
+                value: message.payload().map(Bytes::copy_from_slice),
+                headers,
+            });
+        }
+    }
+
+    pub fn committed(&self, group: &str, topic: &str, partition: u32) -> Option<i64> {
+        let consumer: BaseConsumer = self.config().set("group.id", group).create().unwrap();
+        let mut list = TopicPartitionList::new();
+        list.add_partition(topic, partition as i32);
+        let found = consumer.committed_offsets(list, PATIENCE).unwrap();
+        match found.elements()[0].offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        }
+    }
+}
+
+/// Escala's broker, on a log of its own.
+pub struct Broker {
+    pub address: SocketAddr,
+    folder: TempDir,
+    running: Option<(Log, oneshot::Sender<()>, JoinHandle<()>)>,
+}
+
+impl Broker {
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut broker = Self {
+            address: listener.local_addr().unwrap(),
+            folder: TempDir::new().unwrap(),
+            running: None,
+        };
+        broker.serve(listener);
+        broker
+    }
+
+    fn serve(&mut self, listener: TcpListener) {
+        let log = log(self.folder.path());
+        let mut options = broker::Options::default();
+        options.groups.initial_delay = Duration::ZERO;
+        options.groups.shortest_session = Duration::from_millis(100);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = broker::serve(listener, log.clone(), options, async {
+            let _ = stopped.await;
+        });
+        self.running = Some((log, stop, tokio::spawn(serving)));
+    }
+
+    /// Ends; whoever is connected is cut off.
+    pub async fn stop(&mut self) {
+        if let Some((log, stop, serving)) = self.running.take() {
+            drop(stop);
+            serving.await.unwrap();
+            log.close().await.unwrap();
+        }
+    }
+
+    /// Starts again on the same port and log.
+    pub async fn start_again(&mut self) {
+        let mut listener = None;
+        until("the port", async || {
+            listener = TcpListener::bind(self.address).await.ok();
+            listener.is_some()
+        })
+        .await;
+        self.serve(listener.unwrap());
+    }
+
+    pub fn ground(&self) -> Ground {
+        let brokers = self.address.to_string();
+        Ground::other(Other { brokers }, "")
+    }
+}
