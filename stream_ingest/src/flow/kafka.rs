@@ -15,8 +15,8 @@
 //! off, or stopped for a minute, finds its transactions refused. The offset is part of the transaction and carries the
 //! generation of the member.
 //!
-//! A partition has two clients of its own, one that reads and one that writes: what the reader was told of a place that
-//! it has left can never be taken for the new one. They cost about ten sleeping threads.
+//! A partition has two clients of its own, one that reads and one that writes, so that none waits for another. They cost
+//! about ten threads, asleep.
 
 mod client;
 mod group;

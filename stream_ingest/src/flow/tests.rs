@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Echo {
     /// Asked so often, it has no answer.
     down: AtomicUsize,
+    /// How long it takes for a record.
+    pace: Duration,
 }
 
 impl Predictor for Echo {
@@ -73,6 +75,9 @@ impl Predictor for Echo {
         };
         Box::pin(async move {
             tokio::task::yield_now().await;
+            if !self.pace.is_zero() {
+                tokio::time::sleep(self.pace * inputs.len() as u32).await;
+            }
             inputs.into_iter().map(answer).collect()
         })
     }

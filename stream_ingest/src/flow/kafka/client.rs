@@ -242,7 +242,7 @@ impl ClientContext for Quiet {
     }
 }
 
-/// What a consumer hears: the partitions that are its own, how far it has read, what is wrong.
+/// What a consumer hears: the partitions that are its own, where they end, what is wrong.
 pub struct Ears {
     brokers: String,
     progress: Option<Arc<Progress>>,
@@ -250,7 +250,6 @@ pub struct Ears {
     partition: i32,
     assigned: watch::Sender<BTreeMap<u32, u64>>,
     rebalances: AtomicU64,
-    fetched: AtomicI64,
     end: AtomicI64,
 }
 
@@ -262,7 +261,6 @@ impl Ears {
             partition,
             assigned: watch::Sender::default(),
             rebalances: AtomicU64::new(0),
-            fetched: AtomicI64::new(-1),
             end: AtomicI64::new(-1),
         }
     }
@@ -272,12 +270,7 @@ impl Ears {
         self.assigned.subscribe()
     }
 
-    /// The offset before which all that is shown lies in the reader's queue already, or was taken out of it.
-    pub fn fetched(&self) -> i64 {
-        self.fetched.load(Ordering::SeqCst)
-    }
-
-    /// The end of the partition.
+    /// The end of the partition, for readers of committed records, as it was a moment ago.
     pub fn end(&self) -> Option<i64> {
         Some(self.end.load(Ordering::SeqCst)).filter(|end| *end >= 0)
     }
@@ -304,9 +297,6 @@ impl ClientContext for Ears {
         let topics = statistics.topics.values();
         let mut partitions = topics.filter_map(|topic| topic.partitions.get(&self.partition));
         if let Some(partition) = partitions.next() {
-            // librdkafka moves it when the records before it are in the queue.
-            self.fetched
-                .fetch_max(partition.next_offset, Ordering::SeqCst);
             self.end.fetch_max(partition.ls_offset, Ordering::SeqCst);
         }
     }

@@ -11,32 +11,35 @@ use crate::log::now;
 use crate::records::{Draft, Header, Record};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use rdkafka::Message;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{CommitMode, Consumer as _, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Headers as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _};
+use rdkafka::{Message, Offset};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// What a reader does by itself: a few mebibytes ahead, and no pause when it may go on.
-const READING: [(&str, &str); 7] = [
+const READING: [(&str, &str); 8] = [
     ("queued.min.messages", "4096"),
     ("queued.max.messages.kbytes", "4096"),
     ("fetch.message.max.bytes", "1048576"),
     ("fetch.wait.max.ms", "500"),
     ("fetch.queue.backoff.ms", "5"),
     ("fetch.error.backoff.ms", "200"),
-    // How far it is, past the markers of transactions too.
+    ("enable.partition.eof", "true"),
+    // Where the partition ends.
     ("statistics.interval.ms", "1000"),
 ];
 /// How often a reader that waits for records serves its client.
 const SERVE: Duration = Duration::from_millis(500);
 /// What a client has to say that is served at once.
 const EVENTS: usize = 16;
+/// Before the end of a partition is looked at again.
+const SEEK: Duration = Duration::from_secs(5);
 /// Longest wait for a commit, and for one answer within it.
 const COMMIT: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(5));
 /// Longest wait for an answer to an abort; whoever works on the partition next aborts, too.
@@ -190,6 +193,7 @@ impl Partition for Theirs {
 /// Reads a partition.
 struct Reading {
     shared: Arc<Shared>,
+    work: Arc<Work>,
     partition: u32,
     // Before the client, which it belongs to.
     queue: PartitionQueue<Ears>,
@@ -199,10 +203,20 @@ struct Reading {
     front: Option<Item>,
     /// The offset after what was taken.
     next: i64,
+    sought: Option<Sought>,
+}
+
+/// A reader that has nothing more although the partition goes on: what follows are markers of transactions and records that
+/// were given up, which librdkafka does not show. It is made to read from here again. When it says then that it is at the
+/// end, it has seen all that there was when the end was learnt, and there is nothing to show in between.
+struct Sought {
+    when: Instant,
+    from: i64,
+    end: i64,
 }
 
 impl Reading {
-    fn begin(shared: &Arc<Shared>, work: &Work, partition: u32, from: i64) -> Result<Self> {
+    fn begin(shared: &Arc<Shared>, work: &Arc<Work>, partition: u32, from: i64) -> Result<Self> {
         let ears = shared.cluster.ears(work.progress.clone(), partition as i32);
         let ours = READING.to_vec();
         let client = shared.cluster.consumer(&shared.group, Some(ears), ours)?;
@@ -217,12 +231,14 @@ impl Reading {
         client.assign(&offsets_list(topic, [(partition, from)])?)?;
         Ok(Self {
             shared: shared.clone(),
+            work: work.clone(),
             partition,
             queue,
             client,
             more,
             front: None,
             next: from,
+            sought: None,
         })
     }
 
@@ -231,27 +247,30 @@ impl Reading {
             // Its errors were heard; records come from the queue.
             let _ = self.client.poll(Duration::ZERO);
         }
-        let ears = self.client.context();
-        if let Some(end) = ears.end() {
+        let end = self.client.context().end();
+        if let Some(end) = end {
             self.shared.ends.lock().insert(self.partition, end);
         }
-        // All that is shown before this is in the queue by now.
-        let fetched = ears.fetched();
         let (before, mut items, mut left) = (self.next, Vec::new(), bytes);
         while items.len() < most {
             let item = match self.front.take() {
                 Some(item) => item,
                 None => match self.queue.poll(Duration::ZERO) {
                     Some(Ok(message)) => item(&message),
-                    Some(Err(KafkaError::PartitionEOF(_))) => continue,
+                    Some(Err(KafkaError::PartitionEOF(_))) => {
+                        self.at_the_end();
+                        continue;
+                    }
                     Some(Err(error)) => return Err(self.shared.cluster.halt(&error)),
                     None => {
-                        // What is left before it are markers, and records that were given up.
-                        self.next = self.next.max(fetched);
+                        if let (true, Some(end)) = (items.is_empty(), end) {
+                            self.seek(end);
+                        }
                         break;
                     }
                 },
             };
+            self.sought = None;
             if !items.is_empty() && item.bytes() > left {
                 self.front = Some(item);
                 break;
@@ -262,6 +281,32 @@ impl Reading {
         }
         let next = self.next;
         Ok((next > before).then_some(Part { items, next }))
+    }
+
+    /// Reads from here again where the partition goes on and nothing comes.
+    fn seek(&mut self, end: i64) {
+        let asked = self.sought.as_ref();
+        let again = asked.is_none_or(|sought| sought.when.elapsed() > SEEK);
+        if end <= self.next || !again {
+            return;
+        }
+        let (topic, from) = (&self.work.flow.from, self.next);
+        let (partition, offset) = (self.partition as i32, Offset::Offset(from));
+        // What was on its way before this is dropped by librdkafka.
+        let sought = self.client.seek(topic, partition, offset, Duration::ZERO);
+        if let Err(error) = sought {
+            tracing::debug!(%error, "the end of a partition is not looked at");
+        }
+        let when = Instant::now();
+        self.sought = Some(Sought { when, from, end });
+    }
+
+    fn at_the_end(&mut self) {
+        if let Some(sought) = self.sought.take()
+            && sought.from == self.next
+        {
+            self.next = sought.end;
+        }
     }
 }
 

@@ -36,40 +36,42 @@ fn expected(partition: u32, count: usize) -> Vec<String> {
     (0..count).map(|at| format!("{partition} {at}")).collect()
 }
 
-fn positions(about: &Description) -> Vec<u32> {
-    about.lag.iter().map(|lag| lag.partition).collect()
-}
-
 /// Two servers share the partitions; one takes over what the other leaves, and every record has one answer.
 async fn servers_share_a_flow(ground: &Ground) {
     let (echo, name) = (Arc::new(Echo::default()), ground.name("f"));
     ground.create_topic("in", PARTITIONS, &[]).await;
     let one = ground.flows_in("one.json", &echo);
     one.create(ground.wanted()).await.unwrap();
-    let mut two = Some(ground.flows_in("two.json", &echo));
-    let second = two.as_ref().unwrap();
-    second.create(ground.wanted()).await.unwrap();
+    let two = ground.flows_in("two.json", &echo);
+    two.create(ground.wanted()).await.unwrap();
     let mut sent = 0;
-    for round in 0..6 {
+    let records = async |flows: &Flows| flows.describe(&name).await.unwrap().records;
+    for before in [0, 1] {
+        // Until both have worked since.
+        let (first, second) = (records(&one).await, records(&two).await);
+        until("work for both", async || {
+            for partition in 0..PARTITIONS {
+                send(ground, partition, sent, 100).await;
+            }
+            sent += 100;
+            records(&one).await > first && records(&two).await > second
+        })
+        .await;
+        // One rests in the middle of it, and the other does it all.
+        two.pause(&name).await.unwrap();
+        let rested = records(&two).await;
         for partition in 0..PARTITIONS {
-            send(ground, partition, sent, 200).await;
+            send(ground, partition, sent, 500).await;
         }
-        sent += 200;
-        match (round, &two) {
-            (2, Some(two)) => drop(two.pause(&name).await.unwrap()),
-            (4, Some(two)) => drop(two.resume(&name).await.unwrap()),
-            _ => {}
-        }
-        if round == 5 {
-            // Both have worked, or nothing was shared.
-            let records = two.as_ref().unwrap().describe(&name).await.unwrap().records;
-            assert!(records > 0);
-            drop(two.take());
+        sent += 500;
+        through(&one, &name).await;
+        assert_eq!(records(&two).await, rested);
+        if before == 0 {
+            two.resume(&name).await.unwrap();
         }
     }
-    let about = through(&one, &name).await;
-    assert!(about.records > 0);
-    assert_eq!(positions(&about), [0, 1, 2]);
+    drop(two);
+    through(&one, &name).await;
     for partition in 0..PARTITIONS {
         let answers = said(ground, "out", partition);
         assert_eq!(answers, expected(partition, sent), "{partition}");
@@ -166,12 +168,7 @@ async fn a_kafka_that_is_not_there_is_said() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let brokers = listener.local_addr().unwrap().to_string();
     drop(listener);
-    let ground = Ground::other(
-        Other {
-            brokers: brokers.clone(),
-        },
-        "",
-    );
+    let ground = Ground::other(Other::at(&brokers), "");
     let flows = ground.flows(&echo);
     let error = flows.create(ground.wanted()).await.unwrap_err();
     assert!(matches!(&error, Error::Kafka { .. }), "{error}");
@@ -190,24 +187,37 @@ async fn a_kafka_that_is_not_there_is_said() {
 }
 
 /// A server in a process of its own.
-struct Server(Child);
+struct Server {
+    command: Command,
+    process: Child,
+}
 
 impl Server {
     fn start(ground: &Ground, file: &str) -> Self {
-        let wanted = ground.wanted();
-        let child = Command::new(std::env::current_exe().unwrap())
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
             .args(["--exact", "flow::tests::external::server", "--ignored"])
             .env("ESCALA_FLOW_SERVER", ground.folder.path())
             .env("ESCALA_FLOW_FILE", file)
-            .env("ESCALA_FLOW_BROKERS", wanted.brokers.unwrap())
-            .stdout(Stdio::null())
-            .spawn();
-        Self(child.unwrap())
+            .env("ESCALA_FLOW_BROKERS", ground.wanted().brokers.unwrap())
+            .stdout(Stdio::null());
+        let process = command.spawn().unwrap();
+        Self { command, process }
+    }
+
+    /// SIGKILL.
+    fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    fn start_again(&mut self) {
+        self.process = self.command.spawn().unwrap();
     }
 
     /// Stops or continues it, by the name of the signal.
     fn signal(&self, signal: &str) {
-        let pid = self.0.id().to_string();
+        let pid = self.process.id().to_string();
         let sent = Command::new("kill").args([signal, &pid]).status().unwrap();
         assert!(sent.success());
     }
@@ -215,9 +225,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // SIGKILL.
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
+        self.kill();
     }
 }
 
@@ -240,8 +248,12 @@ fn server() {
         .unwrap();
     let _in = runtime.enter();
     let log = log(&folder.join(format!("log-of-{file}")));
-    let external = Other { brokers }.external(&folder);
-    let echo = Arc::new(Echo::default());
+    let external = Other::at(&brokers).external(&folder);
+    let pace = Duration::from_millis(4);
+    let echo = Arc::new(Echo {
+        pace,
+        ..Echo::default()
+    });
     let _flows = Flows::open(log, external, folder.join(file), echo).unwrap();
     runtime.block_on(std::future::pending::<()>());
 }
@@ -278,27 +290,34 @@ async fn servers_that_are_killed_and_stopped_answer_once(ground: &Ground) {
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, text.replace("\"paused\": true", "\"paused\": false")).unwrap();
     }
-    let mut servers = ["one.json", "two.json"].map(|file| (file, Server::start(ground, file)));
-    let mut sent = 0;
+    let mut servers = ["one.json", "two.json"].map(|file| Server::start(ground, file));
+    let (mut sent, mut cut) = (0, 0);
     for kill in 0..kills() {
         for partition in 0..PARTITIONS {
             send(ground, partition, sent, 3000).await;
         }
         sent += 3000;
-        let enough = (sent - 3000) * PARTITIONS as usize + 1 + kill * 977 % 5000;
+        let enough = (sent - 3000) * PARTITIONS as usize + 1 + kill * 977 % 3000;
         until("some answers", async || answers(ground) >= enough).await;
-        let (file, server) = &mut servers[kill % 2];
+        let all = sent * PARTITIONS as usize;
+        let server = &mut servers[kill % 2];
         match kill % 3 {
             2 => {
                 server.signal("-STOP");
+                cut += usize::from(answers(ground) < all);
                 // The other does the rest while this one sleeps, in the middle of whatever it did.
-                let all = sent * PARTITIONS as usize;
                 until("the other's answers", async || answers(ground) >= all).await;
                 server.signal("-CONT");
             }
-            _ => *server = Server::start(ground, file),
+            _ => {
+                server.kill();
+                cut += usize::from(answers(ground) < all);
+                server.start_again();
+            }
         }
     }
+    let kills = kills();
+    assert!(cut >= kills / 2, "at work only {cut} times of {kills}");
     let flows = ground.flows_in("watching.json", &echo);
     let paused = true;
     flows
@@ -422,8 +441,8 @@ impl Apache {
     }
 
     fn ground(&self, name: &str) -> Ground {
-        let brokers = self.address.to_string();
-        Ground::other(Other { brokers }, &format!("{name}."))
+        let other = Other::at(&self.address.to_string());
+        Ground::other(other, &format!("{name}."))
     }
 }
 

@@ -10,6 +10,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicRe
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{Headers as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Message, Offset, TopicPartitionList};
@@ -26,9 +27,21 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Another Kafka, and how to ask it.
 pub struct Other {
     pub brokers: String,
+    producer: BaseProducer,
 }
 
 impl Other {
+    pub fn at(brokers: &str) -> Self {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", brokers);
+        config.set("enable.idempotence", "true");
+        config.set("linger.ms", "0");
+        Self {
+            brokers: brokers.to_owned(),
+            producer: config.create().unwrap(),
+        }
+    }
+
     fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.brokers);
@@ -74,11 +87,7 @@ impl Other {
     }
 
     pub fn append(&self, topic: &str, partition: u32, drafts: &[Draft]) {
-        let producer: BaseProducer = self
-            .config()
-            .set("enable.idempotence", "true")
-            .create()
-            .unwrap();
+        let (producer, begun) = (&self.producer, Instant::now());
         for draft in drafts {
             let mut headers = OwnedHeaders::new();
             for (name, value) in &draft.headers {
@@ -87,7 +96,7 @@ impl Other {
                     value: value.as_deref(),
                 });
             }
-            let record: BaseRecord<'_, [u8], [u8]> = BaseRecord {
+            let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord {
                 topic,
                 partition: Some(partition as i32),
                 payload: draft.value.as_deref(),
@@ -96,9 +105,20 @@ impl Other {
                 headers: Some(headers),
                 delivery_opaque: (),
             };
-            producer.send(record).map_err(|(error, _)| error).unwrap();
+            while let Err((error, back)) = producer.send(record) {
+                // It has not heard of a new partition.
+                let code = error.rdkafka_error_code();
+                assert_eq!(code, Some(RDKafkaErrorCode::UnknownPartition), "{error}");
+                assert!(begun.elapsed() < PATIENCE, "{topic} has no {partition}");
+                let metadata = producer.client().fetch_metadata(Some(topic), PATIENCE);
+                metadata.unwrap();
+                record = back;
+            }
         }
-        producer.flush(PATIENCE).unwrap();
+        while producer.in_flight_count() > 0 {
+            producer.poll(Duration::from_millis(1));
+            assert!(begun.elapsed() < PATIENCE, "{topic} takes nothing");
+        }
     }
 
     pub fn read(&self, topic: &str, partition: u32) -> Vec<Record> {
@@ -108,6 +128,7 @@ impl Other {
             .set("isolation.level", "read_committed")
             .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "true")
+            .set("fetch.wait.max.ms", "20")
             .set("auto.offset.reset", "earliest")
             .create()
             .unwrap();
@@ -207,7 +228,6 @@ impl Broker {
     }
 
     pub fn ground(&self) -> Ground {
-        let brokers = self.address.to_string();
-        Ground::other(Other { brokers }, "")
+        Ground::other(Other::at(&self.address.to_string()), "")
     }
 }
