@@ -103,6 +103,10 @@ pub enum Halt {
     /// For good: the flow was put elsewhere or rests, or the log is closed.
     Over,
     /// It was somebody else's in between; whoever it belongs to now begins anew.
+    #[cfg_attr(
+        not(feature = "kafka"),
+        allow(dead_code, reason = "the built-in log is nobody else's")
+    )]
     Moved,
     /// For now, and why.
     Trouble(String),

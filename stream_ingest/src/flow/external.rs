@@ -4,10 +4,14 @@
 //! operator's, in the form of librdkafka's and kcat's: `property=value` lines. A file is for the cluster whose
 //! `bootstrap.servers` it names, so that a password is shown to no other.
 
+use super::definition::Definition;
+use super::error::Error;
+use super::event_log::EventLog;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Most bytes of a list of brokers.
 const LONGEST: usize = 10_000;
@@ -77,9 +81,26 @@ impl External {
         clusters.map(Self)
     }
 
+    /// The Kafka at these brokers, for a flow.
+    #[cfg(feature = "kafka")]
+    pub(super) fn open(
+        &self,
+        brokers: &str,
+        flow: &Definition,
+    ) -> Result<Arc<dyn EventLog>, Error> {
+        let kafka = super::kafka::Kafka::new(brokers, self.settings(brokers), flow)?;
+        Ok(Arc::new(kafka))
+    }
+
+    /// There is none.
+    #[cfg(not(feature = "kafka"))]
+    pub(super) fn open(&self, _: &str, _: &Definition) -> Result<Arc<dyn EventLog>, Error> {
+        Err(Error::NoKafka)
+    }
+
     /// The properties for the cluster with exactly these brokers; none where no file is for it.
-    #[cfg_attr(not(feature = "kafka"), allow(dead_code))]
-    pub(super) fn settings(&self, brokers: &str) -> BTreeMap<String, String> {
+    #[cfg_attr(not(feature = "kafka"), allow(dead_code, reason = "nobody is reached"))]
+    fn settings(&self, brokers: &str) -> BTreeMap<String, String> {
         let brokers = set(brokers);
         let found = self.0.iter().find(|cluster| cluster.brokers == brokers);
         found

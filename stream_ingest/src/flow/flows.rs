@@ -192,14 +192,7 @@ impl Flows {
     fn log_of(&self, flow: &Definition) -> Result<Arc<dyn EventLog>> {
         match &flow.brokers {
             None => Ok(self.log.clone()),
-            #[cfg(feature = "kafka")]
-            Some(brokers) => {
-                let settings = self.external.settings(brokers);
-                let kafka = super::kafka::Kafka::new(brokers, settings, flow)?;
-                Ok(Arc::new(kafka))
-            }
-            #[cfg(not(feature = "kafka"))]
-            Some(_) => Err(Error::NoKafka),
+            Some(brokers) => self.external.open(brokers, flow),
         }
     }
 

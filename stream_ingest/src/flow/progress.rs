@@ -64,6 +64,7 @@ impl Progress {
     }
 
     /// What was wrong with a partition, or with all of the flow, is over.
+    #[cfg(feature = "kafka")]
     pub fn well(&self, partition: u32) {
         self.inside.lock().trouble.remove(&partition);
     }

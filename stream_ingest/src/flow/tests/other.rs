@@ -66,15 +66,15 @@ impl Other {
     pub async fn create_topic(&self, name: &str, partitions: u32, settings: &[(&str, &str)]) {
         let mut topic = NewTopic::new(name, partitions as i32, TopicReplication::Fixed(1));
         topic.config = settings.to_vec();
-        let made = self.admin().create_topics([&topic], &AdminOptions::new());
+        let admin = self.admin();
+        let made = admin.create_topics([&topic], &AdminOptions::new());
         made.await.unwrap().pop().unwrap().unwrap();
     }
 
     pub async fn add_partitions(&self, name: &str, partitions: u32) {
         let wanted = NewPartitions::new(name, partitions as usize);
-        let made = self
-            .admin()
-            .create_partitions([&wanted], &AdminOptions::new());
+        let admin = self.admin();
+        let made = admin.create_partitions([&wanted], &AdminOptions::new());
         made.await.unwrap().pop().unwrap().unwrap();
     }
 
@@ -82,7 +82,8 @@ impl Other {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(name, partition as i32, Offset::Offset(before))
             .unwrap();
-        let deleted = self.admin().delete_records(&list, &AdminOptions::new());
+        let admin = self.admin();
+        let deleted = admin.delete_records(&list, &AdminOptions::new());
         deleted.await.unwrap();
     }
 
