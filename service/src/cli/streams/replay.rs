@@ -69,6 +69,12 @@ struct Said {
 pub fn run(config: &Config, args: ReplayArgs) -> Result<(), Stop> {
     let remote = args.server.remote(config)?;
     let flow: StreamView = remote.get(&path(&args.name))?;
+    if let Some(brokers) = &flow.brokers {
+        return Err(Stop::Failed(format!(
+            "{} works on Kafka at {brokers}; past records are predicted again from the server's own log alone",
+            flow.name
+        )));
+    }
     let question = Question {
         task: flow.task.clone(),
         language: flow.language.clone(),
