@@ -53,6 +53,9 @@ pub trait EventLog: Send + Sync + 'static {
         offsets: BTreeMap<u32, i64>,
     ) -> BoxFuture<'a, Result<()>>;
 
+    /// Keeps the offsets of a flow's group from expiring until [`EventLog::forget`], where that is in its hands.
+    fn hold(&self, flow: &Definition);
+
     /// Forgets a flow's group and its offsets.
     fn forget<'a>(&'a self, flow: &'a Definition) -> BoxFuture<'a, Result<()>>;
 

@@ -176,7 +176,6 @@ impl Flows {
     }
 
     fn entry(&self, flow: Definition) -> Entry {
-        self.log.keep_group(&flow.group());
         let mut entry = Entry {
             log: self.log_of(&flow).map_err(Arc::new),
             flow: Arc::new(flow),
@@ -184,6 +183,9 @@ impl Flows {
             fence: Fence::default(),
             work: None,
         };
+        if let Ok(log) = &entry.log {
+            log.hold(&entry.flow);
+        }
         self.begin(&mut entry);
         entry
     }
@@ -417,7 +419,6 @@ impl Flows {
             .await?;
         self.end(name).await;
         self.entries.lock().remove(name);
-        self.log.release_group(&known.flow.group());
         match &known.log {
             Ok(log) => log.forget(&known.flow).await,
             // It never worked here.

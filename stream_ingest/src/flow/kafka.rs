@@ -371,6 +371,10 @@ impl EventLog for Kafka {
         })
     }
 
+    fn hold(&self, _: &Definition) {
+        // `offsets.retention.minutes` of that Kafka counts from when the flow rests.
+    }
+
     fn forget<'a>(&'a self, _: &'a Definition) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let (shared, begun) = (&self.shared, Instant::now());

@@ -96,8 +96,13 @@ impl EventLog for Local {
         })
     }
 
+    fn hold(&self, flow: &Definition) {
+        self.0.keep_group(&flow.group());
+    }
+
     fn forget<'a>(&'a self, flow: &'a Definition) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
+            self.0.release_group(&flow.group());
             match self.0.delete_group(&flow.group(), || true).await {
                 Ok(()) | Err(log::Error::NoGroup(_)) => Ok(()),
                 Err(error) => Err(error.into()),

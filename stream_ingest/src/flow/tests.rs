@@ -559,39 +559,33 @@ async fn new_partitions_and_records_that_were_deleted_are_noticed(ground: &Groun
 /// A topic that compacted is read from gap to gap, and answers to one that compacts have keys.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn topics_that_compact_are_read_and_written() {
-    let folder = TempDir::new().unwrap();
-    let echo = Arc::default();
-    let options = Options {
-        reserve_bytes: 1 << 20,
-        retention_every: Duration::from_millis(10),
-        ..Options::default()
-    };
-    let disk = Folder::open(folder.path()).unwrap();
-    let log = Log::open(Arc::new(disk), options).unwrap();
+    let ground = Ground::compacting();
     let settings = [
         ("cleanup.policy", "compact"),
         ("segment.bytes", "500"),
         ("segment.ms", "50"),
         ("min.cleanable.dirty.ratio", "0"),
     ];
-    log.create_topic("in", 1, &settings).await.unwrap();
+    ground.create_topic("in", 1, &settings).await;
     for at in 0..100 {
-        append(&log, 0, &[draft(&format!("k{}", at % 4), &at.to_string())]).await;
+        let one = draft(&format!("k{}", at % 4), &at.to_string());
+        ground.append(0, &[one]).await;
     }
-    let left = || read(&log, "in", 0).len();
+    let left = || ground.read("in", 0).len();
     until("compaction", async || left() == 4).await;
-    log.create_topic("out", 1, &settings[..1]).await.unwrap();
-    let flows = flows(&log, folder.path(), &echo);
-    flows.create(wanted()).await.unwrap();
+    ground.create_topic("out", 1, &settings[..1]).await;
+    let flows = ground.flows(&Arc::default());
+    flows.create(ground.wanted()).await.unwrap();
     let about = through(&flows, "f").await;
     assert_eq!((about.answers, about.missed, about.dead), (4, 0, 0));
-    let answers = read(&log, "out", 0);
+    let answers = ground.read("out", 0);
     let said: Vec<Value> = answers
         .iter()
         .map(|answer| value(answer)["prediction"].clone())
         .collect();
     assert_eq!(said, ["96", "97", "98", "99"]);
     // A record without a key, from before the topic compacted.
+    let log = ground.log();
     log.alter_config("in", &[("cleanup.policy", None)])
         .await
         .unwrap();
@@ -599,10 +593,10 @@ async fn topics_that_compact_are_read_and_written() {
         key: None,
         ..draft("", "100")
     };
-    append(&log, 0, &[keyless, draft("k0", "101")]).await;
+    ground.append(0, &[keyless, draft("k0", "101")]).await;
     let about = through(&flows, "f").await;
     assert_eq!((about.answers, about.dead), (5, 1));
-    let dead = read(&log, "out.dead-letters", 0);
+    let dead = ground.read("out.dead-letters", 0);
     assert_eq!(header(&dead[0], DEAD_CODE), "no_key");
 }
 

@@ -7,6 +7,7 @@ use crate::log::{Acks, Isolation, Log, Options};
 use crate::records::{self, Draft, Record};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// A log, with topics and flows whose names are this ground's own.
@@ -23,8 +24,13 @@ pub struct Ground {
 type OnceLog = parking_lot::Mutex<Option<Log>>;
 
 pub fn log(folder: &Path) -> Log {
+    open(folder, Options::default().retention_every)
+}
+
+fn open(folder: &Path, retention_every: Duration) -> Log {
     let options = Options {
         reserve_bytes: 1 << 20,
+        retention_every,
         ..Options::default()
     };
     Log::open(Arc::new(Folder::open(folder.join("log")).unwrap()), options).unwrap()
@@ -33,8 +39,17 @@ pub fn log(folder: &Path) -> Log {
 impl Ground {
     /// The built-in log.
     pub fn local() -> Self {
+        Self::built_in(Options::default().retention_every)
+    }
+
+    /// The built-in log, which looks often for what can be compacted.
+    pub fn compacting() -> Self {
+        Self::built_in(Duration::from_millis(10))
+    }
+
+    fn built_in(retention_every: Duration) -> Self {
         let folder = TempDir::new().unwrap();
-        let log = log(folder.path());
+        let log = open(folder.path(), retention_every);
         Self {
             folder,
             prefix: String::new(),
@@ -192,7 +207,7 @@ impl Ground {
 pub async fn until(what: &str, mut met: impl AsyncFnMut() -> bool) {
     let waiting = async {
         while !met().await {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     let waited = tokio::time::timeout(PATIENCE, waiting).await;
