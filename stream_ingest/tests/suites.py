@@ -143,7 +143,7 @@ def librdkafka(address, options):
         if number not in ["0081", "0103"]:
             return [(number, "")]
         source = next((folder / "tests").glob(f"{number}-*.c")).read_text()
-        return [(number, part) for part in re.findall(r"^(?:static )?void (do_test_\w+)", source, re.MULTILINE)]
+        return [(number, part) for part in re.findall(r"^(?:static )?void\s+(do_test_\w+)", source, re.MULTILINE)]
 
     def one(chosen):
         number, part = chosen
@@ -173,10 +173,10 @@ def librdkafka(address, options):
                 tests = json.loads((there / "report.json").read_text())["tests"]
             except (OSError, ValueError):
                 # It crashed or was ended.
-                return {f"{name} {part}": "failed" for name in mine}
+                return {f"{name} {part}".strip(): "failed" for name in mine}
             if part and f"[ {part}:" not in path.read_text(errors="replace"):
                 return {}  # It is not called.
-            return {f"{name} {part}": result(tests[name]["state"]) for name in mine}
+            return {f"{name} {part}".strip(): result(tests[name]["state"]) for name in mine}
 
     def result(state):
         return {"PASSED": "passed", "SKIPPED": "skipped"}.get(state, "failed")
