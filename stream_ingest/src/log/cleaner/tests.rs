@@ -11,6 +11,7 @@ use crate::records::{self, Record};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 /// A log with one topic of one partition.
@@ -676,6 +677,56 @@ fn aborted_records_are_not_shown_when_it_is_forgotten_that_they_were() {
         .unwrap();
     assert_eq!(read.aborted, []);
     assert_eq!(one.heads()[0].base_offset, 2);
+}
+
+/// Records are deleted while their partition is compacted: what could then not be replaced has an old value, which must
+/// not come back when the tombstone goes.
+#[test]
+fn what_could_not_be_replaced_is_compacted_again() {
+    let mut one = One::new(&[COMPACT, SINGLE, EAGER, ("delete.retention.ms", "100")]);
+    for (key, value) in [
+        ("z", Some("1")),
+        ("a", Some("old")),
+        ("a", None),
+        ("y", Some("1")),
+    ] {
+        one.put(key, value);
+    }
+    one.put("end", None);
+    // Two segments become one.
+    one.alter("segment.bytes", "150");
+    let (given, jobs) = sync_channel(1);
+    one.keeper.hand_over(given);
+    let work = |one: &One| {
+        let Ok(job) = jobs.try_recv() else {
+            return false;
+        };
+        let shared = one.log.shared();
+        job.run(&shared.files, &|| false, &mut |outcome| {
+            shared.laying.lock().compacted.push_back(outcome);
+        });
+        true
+    };
+    one.keeper.compact();
+    assert!(work(&one));
+    one.log.submit_start("t", 0, 1).unwrap();
+    one.settle();
+    one.keeper.take_compacted();
+    let left = ["2 a=-", "3 y=1", "4 end=-"];
+    assert_ne!(one.shown(), left, "the first of two segments was gone");
+    for _ in 0..3 {
+        one.keeper.compact();
+        while work(&one) {
+            one.keeper.take_compacted();
+        }
+        one.pass(100);
+    }
+    assert_eq!(one.shown(), left[1..]);
+    one.keeper.checkpoint();
+    let known = one.log.describe("t", 0).unwrap().segments;
+    let files = one.disk.files().into_iter();
+    let there = files.filter(|(path, _)| path.starts_with("topics/") && path.ends_with(".log"));
+    assert_eq!(there.count(), known);
 }
 
 #[test]
