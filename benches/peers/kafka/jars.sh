@@ -13,7 +13,8 @@ flock 9
 if ! cmp -s "$pom" "$folder/pom.xml"; then
     echo "bringing Apache Kafka's jars into $folder (once)" >&2
     rm -rf "$folder/libs"
-    mvn -q -B -f "$pom" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$folder/libs" >&2
+    # A registry that does not answer is as good as none.
+    timeout 600 mvn -q -B -f "$pom" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$folder/libs" >&2
     # Copied last: what was interrupted starts over.
     cp "$pom" "$folder/pom.xml"
 fi

@@ -137,10 +137,13 @@ fn setting(
     read_only: bool,
 ) -> describe_configs::DescribeConfigsResourceResult {
     let kind = match name {
-        "cleanup.policy" | "advertised.listeners" => 7,
+        "cleanup.policy"
+        | "advertised.listeners"
+        | "follower.replication.throttled.replicas"
+        | "leader.replication.throttled.replicas" => 7,
         "compression.type" | "message.timestamp.type" | "log.dirs" => 2,
         "min.cleanable.dirty.ratio" => 6,
-        "auto.create.topics.enable" => 1,
+        "auto.create.topics.enable" | "preallocate" | "unclean.leader.election.enable" => 1,
         name if name.ends_with(".ms") || name == "retention.bytes" || name == "flush.messages" => 5,
         _ => 3,
     };

@@ -7,6 +7,9 @@ use std::time::Duration;
 /// Most bytes that `max.message.bytes` can be set to.
 pub const LONGEST_BATCH: usize = 64 << 20;
 
+/// Most bytes of a list of replicas.
+const LONGEST_LIST: usize = 4096;
+
 /// A topic's settings. [`TopicConfig::set`] is the only way in for a name and a value; [`TopicConfig::entries`] the way
 /// out.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,23 +48,32 @@ pub struct TopicConfig {
     pub overrides: BTreeMap<&'static str, String>,
 }
 
-/// The settings that there are, with their defaults.
-pub const SETTINGS: [(&str, &str); 15] = [
+/// The settings that there are, with their defaults. What is about replicas, indexes and files as Kafka has them is taken and
+/// shown, so that tools which set it can, and has nothing to change here.
+pub const SETTINGS: [(&str, &str); 23] = [
     ("cleanup.policy", "delete"),
     ("compression.type", "producer"),
     ("delete.retention.ms", "86400000"),
+    ("file.delete.delay.ms", "60000"),
     ("flush.messages", "1"),
     ("flush.ms", "9223372036854775807"),
+    ("follower.replication.throttled.replicas", ""),
+    ("index.interval.bytes", "4096"),
+    ("leader.replication.throttled.replicas", ""),
     ("max.compaction.lag.ms", "9223372036854775807"),
     ("max.message.bytes", "1048588"),
     ("message.timestamp.type", "CreateTime"),
     ("min.cleanable.dirty.ratio", "0.5"),
     ("min.compaction.lag.ms", "0"),
     ("min.insync.replicas", "1"),
+    ("preallocate", "false"),
     ("retention.bytes", "-1"),
     ("retention.ms", "604800000"),
     ("segment.bytes", "1073741824"),
+    ("segment.index.bytes", "10485760"),
+    ("segment.jitter.ms", "0"),
     ("segment.ms", "604800000"),
+    ("unclean.leader.election.enable", "false"),
 ];
 
 impl Default for TopicConfig {
@@ -175,6 +187,16 @@ impl TopicConfig {
             "delete.retention.ms" => {
                 self.delete_retention = Duration::from_millis(number(0, i64::MAX)? as u64);
             }
+            "preallocate" | "unclean.leader.election.enable" => {
+                if !matches!(value.trim(), "true" | "false") {
+                    return Err(refuse("it must be true or false"));
+                }
+            }
+            "follower.replication.throttled.replicas" | "leader.replication.throttled.replicas" => {
+                if value.len() > LONGEST_LIST {
+                    return Err(refuse("it is too long"));
+                }
+            }
             _ => {
                 number(0, i64::MAX)?;
             }
@@ -272,7 +294,10 @@ impl TopicConfig {
                         false => "CreateTime",
                     }
                     .to_owned(),
-                    _ => default.to_owned(),
+                    _ => {
+                        let set = self.overrides.get(key);
+                        set.map_or(default, String::as_str).to_owned()
+                    }
                 };
                 (key, value, self.overrides.contains_key(key))
             })
@@ -330,6 +355,9 @@ mod tests {
             ("cleanup.policy", "compact,delete"),
             ("max.message.bytes", "2048"),
             ("message.timestamp.type", "LogAppendTime"),
+            ("file.delete.delay.ms", "1000"),
+            ("leader.replication.throttled.replicas", "*"),
+            ("unclean.leader.election.enable", "true"),
             ("flush.messages", "10000"),
             ("flush.ms", "1000"),
             ("delete.retention.ms", "3000"),
@@ -360,6 +388,8 @@ mod tests {
             ("segment.bytes", "0"),
             ("flush.messages", "0"),
             ("flush.ms", "-1"),
+            ("preallocate", "maybe"),
+            ("index.interval.bytes", "-1"),
             ("cleanup.policy", "keep"),
             ("compression.type", "gzip"),
             ("min.insync.replicas", "2"),
