@@ -584,9 +584,11 @@ async fn topics_that_compact_are_read_and_written() {
         .map(|answer| value(answer)["prediction"].clone())
         .collect();
     assert_eq!(said, ["96", "97", "98", "99"]);
-    // A record without a key, from before the topic compacted.
+    // A record without a key, from before the topic compacted. What is as old as these would go.
     let log = ground.log();
-    log.alter_config("in", &[("cleanup.policy", None)])
+    let keep = ("retention.ms", Some("-1"));
+    log.alter_config("out.dead-letters", &[keep]).await.unwrap();
+    log.alter_config("in", &[keep, ("cleanup.policy", None)])
         .await
         .unwrap();
     let keyless = Draft {

@@ -394,8 +394,13 @@ impl Store {
     pub fn remove(&mut self, path: &str) -> io::Result<()> {
         match path.ends_with(".log") {
             true => {
+                let there = self.files.disk.open(path).is_ok();
                 self.files.remove(path)?;
                 self.files.remove(&index_path(path))?;
+                if !there {
+                    // Its folder may be gone, too.
+                    return Ok(());
+                }
             }
             false => remove_folder(&self.files, path)?,
         }
