@@ -190,6 +190,13 @@ impl Ground {
         }
     }
 
+    /// What readers of committed records are shown now of a partition of another Kafka.
+    #[cfg(feature = "kafka")]
+    pub fn read_now(&self, name: &str, partition: u32) -> Vec<Record> {
+        let other = self.other.as_ref().expect("another Kafka");
+        other.read_now(&self.name(name), partition)
+    }
+
     /// Where the group of `f` stands in a partition of `in`.
     pub async fn committed(&self, partition: u32) -> Option<i64> {
         let (group, topic) = (format!("flow-{}", self.name("f")), self.name("in"));

@@ -122,17 +122,40 @@ impl Other {
         }
     }
 
-    pub fn read(&self, topic: &str, partition: u32) -> Vec<Record> {
-        let consumer: BaseConsumer = self
-            .config()
+    fn reader(&self, isolation: &str) -> BaseConsumer {
+        self.config()
             .set("group.id", "nobody")
-            .set("isolation.level", "read_committed")
+            .set("isolation.level", isolation)
             .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "true")
             .set("fetch.wait.max.ms", "20")
             .set("auto.offset.reset", "earliest")
             .create()
-            .unwrap();
+            .unwrap()
+    }
+
+    /// What readers of committed records are shown once nothing is open: a transaction may be committed a moment before
+    /// they see it.
+    pub fn read(&self, topic: &str, partition: u32) -> Vec<Record> {
+        let (all, shown) = (
+            self.reader("read_uncommitted"),
+            self.reader("read_committed"),
+        );
+        let end = |reader: &BaseConsumer| {
+            let marks = reader.fetch_watermarks(topic, partition as i32, PATIENCE);
+            marks.unwrap().1
+        };
+        let begun = Instant::now();
+        while end(&shown) < end(&all) {
+            assert!(begun.elapsed() < PATIENCE, "{topic} stays open");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.read_now(topic, partition)
+    }
+
+    /// What readers of committed records are shown now.
+    pub fn read_now(&self, topic: &str, partition: u32) -> Vec<Record> {
+        let consumer = self.reader("read_committed");
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition as i32, Offset::Beginning)
             .unwrap();
