@@ -102,7 +102,6 @@ async fn a_flow_reads_what_another_wrote_to_its_end(ground: &Ground) {
     assert_eq!(said(ground, "twice", 0), expected(0, 300));
 }
 
-/// A reader of committed records never sees what was given up.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn servers_share_a_flow_on_escalas_broker() {
     let mut broker = Broker::start().await;
