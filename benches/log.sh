@@ -3,7 +3,7 @@
 # ConsumerPerformance), in turns in one run: records a second, latency of acknowledgements, processor seconds of the broker
 # for a gigabyte.
 #
-#     benches/log.sh                                  # about ten minutes on two cores
+#     benches/log.sh                                  # about half an hour on two cores
 #     benches/log.sh --sizes 1000 --partitions 1 --rounds 5
 #
 # All are asked with acks=all. Escala and Kafka run twice each: syncing before they answer, which is what Escala does unless it
