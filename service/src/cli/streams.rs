@@ -38,11 +38,10 @@ pub enum Streams {
   escala streams create sentiment-of-reviews --from reviews --to reviews.sentiment --task sentiment --field text
   escala streams create photos --from photos --to photos.labels --task labels
   escala streams create mail --from mail --to mail.pii --task pii --language auto --start latest
-  escala streams create reviews --brokers kafka-1:9092,kafka-2:9092 --from reviews --to reviews.sentiment --task sentiment
 
 The server must be running. The topic that is read must be there; those that are written are made.
 What cannot be predicted goes to the dead letters (<to>.dead-letters), with its reason in the headers.
-A flow with --brokers works on another Kafka, and shares its partitions with the flows of this name on other servers.
+A flow with --brokers works on another Kafka. That is in the making: README says what is not ready.
 What it takes to be let in there (TLS, a name, a password) is in the server's setting `kafka.external`.")]
 pub struct CreateArgs {
     /// Its name.

@@ -18,8 +18,8 @@ const ABORTABLE: i16 = 11;
 /// The first version with which a partition joins the transaction by itself.
 const JOINS: i16 = 12;
 
-/// Submits all batches of a request of so many bytes, in their order; the answer waits for what `acks` asks for. With `acks=0` there is no answer, and
-/// an error closes the connection: the only way to tell the client.
+/// Submits all batches of a request of so many bytes, in their order; the answer waits for what `acks` asks for. With
+/// `acks=0` there is no answer, and an error closes the connection: the only way to tell the client.
 pub(crate) async fn begin(
     context: &Context,
     asked: Asked,

@@ -7,7 +7,10 @@
 //! kafka/partition.rs    one partition: reads committed records, commits answers and offset in a transaction
 //! ```
 //!
-//! # Exactly once
+//! # Exactly once, as it is meant
+//!
+//! **Not shown yet**: of the suite that the built-in log passes, a part fails on Apache Kafka 4.1.1, where a new reader of
+//! committed records is not always shown an answer that an earlier one was shown.
 //!
 //! Each partition has a transactional id of its own (`flow-<name>-<partition>`). Whoever begins work on it fences the one
 //! before (`InitProducerId` aborts what that one had open and refuses it from then on), and only then asks where the
