@@ -375,6 +375,41 @@ fn means_of_large_maps_keep_their_digits() {
     }
 }
 
+#[test]
+fn a_window_that_does_not_fit_its_map_is_refused() {
+    for (side, fits) in [(4, false), (5, true)] {
+        let mut graph = Graph::new();
+        let x = graph.input("x", &[None, None, None, Some(1)]);
+        let weights = Tensor::new(&[1, 1, 3, 3], vec![1.0; 9]).expect("weights");
+        let window = Window {
+            size: [3, 3],
+            strides: [1, 1],
+            dilations: [2, 2],
+            padding: Padding::Explicit([0; 4]),
+            ceil: false,
+        };
+        let y = graph.conv("conv", x, weights, None, window, 1);
+        graph.output("y", y.expect("a convolution"));
+        let network = Network::compile(graph).expect("network");
+        let data = vec![1.0; side * side];
+        let input = Input {
+            name: "x",
+            shape: &[1, side, side, 1],
+            data: &data,
+        };
+        match network.run(&Compute::cpu(1), &[input]) {
+            Ok(made) => {
+                assert!(fits, "{side}");
+                assert_eq!(made[0].tensor.data(), [9.0]);
+            }
+            Err(error) => {
+                assert!(!fits, "{error}");
+                assert!(error.to_string().contains("no room for a window"));
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     /// A convolution with a residual and a function, beside another in a concatenation, against the
@@ -394,6 +429,9 @@ proptest! {
         let (channels, outputs) = (groups * depth, groups * own);
         let shape = [batch, size.0, size.1, channels];
         let pads = [pads.0, pads.1, pads.2, pads.3];
+        // A window that does not fit its map is refused, see below.
+        prop_assume!(size.0 + pads[0] + pads[2] > dilations.0 * (kernel.0 - 1));
+        prop_assume!(size.1 + pads[1] + pads[3] > dilations.1 * (kernel.1 - 1));
         let window = Window {
             size: [kernel.0, kernel.1],
             strides: [strides.0, strides.1],
