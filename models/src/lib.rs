@@ -9,6 +9,7 @@ pub mod faces;
 pub mod fasttext;
 pub mod graph;
 pub mod kernels;
+pub mod lda;
 pub mod rtdetr;
 pub mod spacy;
 pub mod team;

@@ -41,7 +41,8 @@ pub enum Streams {
 
 The server must be running. The topic that is read must be there; those that are written are made.
 What cannot be predicted goes to the dead letters (<to>.dead-letters), with its reason in the headers.
-A flow with --brokers works on another Kafka. That is in the making: README says what is not ready.
+They keep what they have as long as the topic that is read does.
+A flow with --brokers works on another Kafka (in builds with the feature `kafka`).
 What it takes to be let in there (TLS, a name, a password) is in the server's setting `kafka.external`.")]
 pub struct CreateArgs {
     /// Its name.

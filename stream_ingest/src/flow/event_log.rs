@@ -24,13 +24,29 @@ pub struct Extent {
     pub high: i64,
 }
 
+/// The `retention.ms` of a topic for answers to the records of one with this `cleanup.policy` and, where it has one of its
+/// own, this `retention.ms`; `None` for the log's default. Answers to what is kept for ever, or until its key comes
+/// again, are kept for ever.
+pub fn retention(policy: &str, own: Option<&str>) -> Option<String> {
+    match policy.split(',').any(|policy| policy.trim() == "delete") {
+        true => own.map(str::to_owned),
+        false => Some("-1".to_owned()),
+    }
+}
+
 /// A log that a flow reads and writes.
 pub trait EventLog: Send + Sync + 'static {
     /// How many partitions a topic has; `None` where there is no such topic.
     fn partitions<'a>(&'a self, topic: &'a str) -> BoxFuture<'a, Result<Option<u32>>>;
 
-    /// Makes a topic; one that is there stays as it is.
-    fn create_topic<'a>(&'a self, topic: &'a str, partitions: u32) -> BoxFuture<'a, Result<()>>;
+    /// Makes a topic for answers to the records of another, `from`, which keeps them as long as that keeps its records:
+    /// they have the same times. One that is there stays as it is.
+    fn create_topic<'a>(
+        &'a self,
+        topic: &'a str,
+        partitions: u32,
+        from: &'a str,
+    ) -> BoxFuture<'a, Result<()>>;
 
     /// Where the partitions of a topic begin and end; nothing where there is no such topic.
     fn extents<'a>(&'a self, topic: &'a str) -> BoxFuture<'a, Result<Vec<Extent>>>;

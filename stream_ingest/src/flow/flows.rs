@@ -263,7 +263,7 @@ impl Flows {
             return Err(Error::Invalid(why));
         };
         for name in [&flow.to, &flow.dead_letters] {
-            log.create_topic(name, partitions).await?;
+            log.create_topic(name, partitions, &flow.from).await?;
         }
         self.keep(|flows| flows.push(flow.clone())).await?;
         let name = flow.name.clone();

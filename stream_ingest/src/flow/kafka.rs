@@ -7,10 +7,7 @@
 //! kafka/partition.rs    one partition: reads committed records, commits answers and offset in a transaction
 //! ```
 //!
-//! # Exactly once, as it is meant
-//!
-//! **Not shown yet**: of the suite that the built-in log passes, a part fails on Apache Kafka 4.1.1, where a new reader of
-//! committed records is not always shown an answer that an earlier one was shown.
+//! # Exactly once
 //!
 //! Each partition has a transactional id of its own (`flow-<name>-<partition>`). Whoever begins work on it fences the one
 //! before (`InitProducerId` aborts what that one had open and refuses it from then on), and only then asks where the
@@ -27,7 +24,7 @@ mod partition;
 
 use super::definition::Definition;
 use super::error::{Error, Result};
-use super::event_log::{EventLog, Extent, Halted, Member};
+use super::event_log::{EventLog, Extent, Halted, Member, retention};
 use super::worker::Work;
 pub(super) use client::aside;
 use client::{Cluster, Consumer};
@@ -35,7 +32,9 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use rdkafka::Offset;
 use rdkafka::TopicPartitionList;
-use rdkafka::admin::{NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    ConfigSource, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use std::collections::BTreeMap;
@@ -68,6 +67,8 @@ struct Shared {
 
 /// How long what topics take is taken for known.
 const KNOWN: Duration = Duration::from_secs(10);
+/// Where a setting comes from that a topic has of its own.
+const OWN: ConfigSource = ConfigSource::DynamicTopic;
 /// `max.message.bytes` of a topic that does not say; Kafka's default is a little more.
 const USUAL_MOST: usize = 1_000_000;
 
@@ -289,7 +290,12 @@ impl EventLog for Kafka {
         Box::pin(self.ask(move |_, consumer| partitions(consumer, &topic)))
     }
 
-    fn create_topic<'a>(&'a self, topic: &'a str, wanted: u32) -> BoxFuture<'a, Result<()>> {
+    fn create_topic<'a>(
+        &'a self,
+        topic: &'a str,
+        wanted: u32,
+        from: &'a str,
+    ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             // One that is there needs no right to make it.
             if self.partitions(topic).await?.is_some() {
@@ -297,8 +303,20 @@ impl EventLog for Kafka {
             }
             let cluster = &self.shared.cluster;
             let made = cluster.administer(async |admin, options| {
+                let like = [ResourceSpecifier::Topic(from)];
+                let like = admin.describe_configs(&like, options).await?.pop();
+                // Whoever may make topics need not be allowed to look at settings.
+                let kept = like.and_then(|like| like.ok()).and_then(|like| {
+                    let policy = like.get("cleanup.policy")?.value.clone()?;
+                    let own = like.get("retention.ms")?;
+                    let own = own.value.as_deref().filter(|_| own.source == OWN);
+                    retention(&policy, own)
+                });
                 // As many copies as the brokers make by themselves.
-                let new = NewTopic::new(topic, wanted as i32, TopicReplication::Fixed(-1));
+                let mut new = NewTopic::new(topic, wanted as i32, TopicReplication::Fixed(-1));
+                if let Some(kept) = &kept {
+                    new = new.set("retention.ms", kept);
+                }
                 match admin.create_topics([&new], options).await?.pop() {
                     None | Some(Ok(_) | Err((_, Code::TopicAlreadyExists))) => Ok(()),
                     Some(Err((_, code))) => Err(KafkaError::AdminOp(code)),

@@ -2,7 +2,7 @@
 
 use super::definition::{Definition, Guarantee, Start};
 use super::error::Result;
-use super::event_log::{EventLog, Extent, Halt, Halted, Member, Partition};
+use super::event_log::{EventLog, Extent, Halt, Halted, Member, Partition, retention};
 use super::output::Written;
 use super::reader::{Part, Reader};
 use super::worker::{PAUSE, Work};
@@ -35,9 +35,23 @@ impl EventLog for Local {
         })
     }
 
-    fn create_topic<'a>(&'a self, topic: &'a str, partitions: u32) -> BoxFuture<'a, Result<()>> {
+    fn create_topic<'a>(
+        &'a self,
+        topic: &'a str,
+        partitions: u32,
+        from: &'a str,
+    ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            match self.0.create_topic(topic, partitions, &[]).await {
+            let config = self.0.topic(from)?.config;
+            let own = config.overrides.get("retention.ms").map(String::as_str);
+            let policy = if config.delete { "delete" } else { "compact" };
+            let kept = retention(policy, own);
+            let kept = kept.as_deref().map(|kept| ("retention.ms", kept));
+            match self
+                .0
+                .create_topic(topic, partitions, kept.as_slice())
+                .await
+            {
                 Ok(_) | Err(log::Error::TopicExists(_)) => Ok(()),
                 Err(error) => Err(error.into()),
             }

@@ -19,7 +19,7 @@
 //! * **Exactly once** ([`Guarantee::ExactlyOnce`]): the answers and the offset after their records are one frame of the
 //!   log ([`Log::commit_batch`](crate::log::Log::commit_batch)). Killed at any instant, a flow goes on where that frame
 //!   stands: every record has one answer, also for readers that read uncommitted. On another Kafka they are one
-//!   transaction, which is to give readers of committed records one answer a record; that is not shown yet (`kafka.rs`).
+//!   transaction: readers of committed records see one answer a record (`kafka.rs`).
 //! * **Nothing disappears.** A record that cannot be predicted goes to the dead letters with its reason, in the same
 //!   frame; the partition goes on. What is wrong with the machine (a model that cannot be loaded, a full disk) is waited
 //!   for, and said in the flow's state.

@@ -15,8 +15,8 @@ use ground::{Ground, log, until};
 use serde_json::Value;
 use serde_json::value::to_raw_value;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -83,9 +83,13 @@ impl Predictor for Echo {
     }
 }
 
+/// The time of all records here. Answers have the times of what they answer, and what is older than a topic's
+/// `retention.ms` goes: with a time of long ago, another Kafka would delete answers while a test runs.
+static THEN: LazyLock<i64> = LazyLock::new(crate::log::now);
+
 fn draft(key: &str, value: &str) -> Draft {
     Draft {
-        timestamp: 1_700_000_000_000,
+        timestamp: *THEN,
         key: Some(Bytes::from(key.to_owned())),
         value: Some(Bytes::from(value.to_owned())),
         headers: vec![("trace".to_owned(), Some(Bytes::from(key.to_owned())))],
@@ -157,6 +161,7 @@ suite!(
     a_flow_rests_goes_on_is_put_elsewhere_and_goes,
     what_cannot_be_a_flow_is_refused,
     new_partitions_and_records_that_were_deleted_are_noticed,
+    answers_are_kept_as_long_as_their_records,
     a_flow_that_is_stopped_anywhere_answers_once,
 );
 
@@ -206,7 +211,7 @@ async fn answers_are_in_their_places(ground: &Ground, guarantee: Guarantee) {
                 format!("k{at}")
             };
             assert_eq!(answer.key.as_deref(), Some(key.as_bytes()));
-            assert_eq!(answer.timestamp, 1_700_000_000_000);
+            assert_eq!(answer.timestamp, *THEN);
             let headers: Vec<String> = ["trace", FLOW, TOPIC, PARTITION, OFFSET]
                 .iter()
                 .map(|name| header(answer, name))
@@ -556,6 +561,33 @@ async fn new_partitions_and_records_that_were_deleted_are_noticed(ground: &Groun
     assert_eq!(said, ["3", "4"]);
 }
 
+/// Answers have the times of their records: with the log's own retention those to old ones would go at once.
+async fn answers_are_kept_as_long_as_their_records(ground: &Ground) {
+    let week = "604800000";
+    for (at, settings, kept) in [
+        (0, vec![], week),
+        (1, vec![("retention.ms", "3153600000000")], "3153600000000"),
+        (2, vec![("retention.ms", "-1")], "-1"),
+        (3, vec![("cleanup.policy", "compact")], "-1"),
+        (4, vec![("cleanup.policy", "compact,delete")], week),
+    ] {
+        let name = |name: &str| format!("{name}-{at}");
+        ground.create_topic(&name("in"), 1, &settings).await;
+        let flows = ground.flows(&Arc::default());
+        let wanted = Wanted {
+            name: ground.name(&name("f")),
+            from: ground.name(&name("in")),
+            to: ground.name(&name("out")),
+            paused: true,
+            ..ground.wanted()
+        };
+        flows.create(wanted).await.unwrap();
+        for topic in [name("out"), format!("{}.dead-letters", name("out"))] {
+            assert_eq!(ground.retention(&topic).await, kept, "{topic}");
+        }
+    }
+}
+
 /// A topic that compacted is read from gap to gap, and answers to one that compacts have keys.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn topics_that_compact_are_read_and_written() {
@@ -584,11 +616,9 @@ async fn topics_that_compact_are_read_and_written() {
         .map(|answer| value(answer)["prediction"].clone())
         .collect();
     assert_eq!(said, ["96", "97", "98", "99"]);
-    // A record without a key, from before the topic compacted. What is as old as these would go.
+    // A record without a key, from before the topic compacted.
     let log = ground.log();
-    let keep = ("retention.ms", Some("-1"));
-    log.alter_config("out.dead-letters", &[keep]).await.unwrap();
-    log.alter_config("in", &[keep, ("cleanup.policy", None)])
+    log.alter_config("in", &[("cleanup.policy", None)])
         .await
         .unwrap();
     let keyless = Draft {

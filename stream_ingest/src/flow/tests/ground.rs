@@ -197,6 +197,18 @@ impl Ground {
         other.read_now(&self.name(name), partition)
     }
 
+    /// The `retention.ms` of a topic.
+    pub async fn retention(&self, name: &str) -> String {
+        let name = self.name(name);
+        #[cfg(feature = "kafka")]
+        if let Some(other) = &self.other {
+            return other.setting(&name, "retention.ms").await;
+        }
+        let config = self.log().topic(&name).unwrap().config;
+        let milliseconds = |kept: Duration| kept.as_millis().to_string();
+        config.retention.map_or("-1".to_owned(), milliseconds)
+    }
+
     /// Where the group of `f` stands in a partition of `in`.
     pub async fn committed(&self, partition: u32) -> Option<i64> {
         let (group, topic) = (format!("flow-{}", self.name("f")), self.name("in"));

@@ -6,7 +6,9 @@ use crate::flow::External;
 use crate::log::Log;
 use crate::records::{Draft, Header, Record};
 use bytes::Bytes;
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -69,6 +71,14 @@ impl Other {
         let admin = self.admin();
         let made = admin.create_topics([&topic], &AdminOptions::new());
         made.await.unwrap().pop().unwrap().unwrap();
+    }
+
+    pub async fn setting(&self, topic: &str, name: &str) -> String {
+        let topic = [ResourceSpecifier::Topic(topic)];
+        let admin = self.admin();
+        let described = admin.describe_configs(&topic, &AdminOptions::new());
+        let described = described.await.unwrap().pop().unwrap().unwrap();
+        described.get(name).unwrap().value.clone().unwrap()
     }
 
     pub async fn add_partitions(&self, name: &str, partitions: u32) {
