@@ -22,6 +22,7 @@ pub mod sentiment;
 pub mod syntax;
 pub mod targeted;
 pub mod task;
+pub mod topics;
 pub mod toxicity;
 pub mod vision;
 pub mod windows;
