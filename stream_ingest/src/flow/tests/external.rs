@@ -341,9 +341,43 @@ async fn servers_that_are_killed_answer_once_on_escalas_broker() {
     broker.stop().await;
 }
 
+/// What opens Apache Kafka's keys, and the password of its user `ana`.
+const PASSWORD: &str = "open-sesame";
+
+/// The keys of Apache Kafka's TLS, and the certificate that tells it.
+struct Keys {
+    store: PathBuf,
+    #[cfg_attr(not(feature = "kafka-tls"), allow(dead_code, reason = "nobody asks"))]
+    certificate: PathBuf,
+}
+
+impl Keys {
+    /// Makes them with Java's own tool.
+    fn make(folder: &Path) -> Self {
+        let (store, certificate) = (folder.join("keys.p12"), folder.join("certificate.pem"));
+        let tool = |arguments: &[&str]| {
+            let mut command = Command::new("keytool");
+            command.args(arguments).args(["-alias", "kafka"]);
+            command.args(["-storetype", "PKCS12", "-storepass", PASSWORD]);
+            command.arg("-keystore").arg(&store).stderr(Stdio::null());
+            assert!(command.status().unwrap().success());
+        };
+        let name = ["-dname", "CN=kafka", "-ext", "SAN=ip:127.0.0.1"];
+        tool(&[&["-genkeypair", "-keyalg", "RSA"][..], &name].concat());
+        let file = certificate.to_str().unwrap();
+        tool(&["-exportcert", "-rfc", "-file", file]);
+        Self { store, certificate }
+    }
+}
+
 /// Apache Kafka, one node, killed when it is dropped.
 struct Apache {
     address: SocketAddr,
+    /// Where it wants TLS, a name and a password.
+    #[cfg(feature = "kafka-tls")]
+    secret: SocketAddr,
+    #[cfg(feature = "kafka-tls")]
+    keys: Keys,
     folder: TempDir,
     libs: String,
     node: Option<Child>,
@@ -378,17 +412,26 @@ impl Apache {
         }
         let libs = String::from_utf8(jars.stdout).unwrap().trim().to_owned();
         let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let listeners = [free(), free()];
-        let [address, controller] = listeners.map(|listener| listener.local_addr().unwrap());
+        let listeners = [free(), free(), free()];
+        let [address, controller, secret] =
+            listeners.map(|listener| listener.local_addr().unwrap());
         let folder = TempDir::new().unwrap();
         let data = folder.path().join("data");
+        let keys = Keys::make(folder.path());
         let properties = [
             "process.roles=broker,controller".to_owned(),
             "node.id=1".to_owned(),
             format!("controller.quorum.voters=1@{controller}"),
             "controller.listener.names=CONTROLLER".to_owned(),
-            format!("listeners=PLAINTEXT://{address},CONTROLLER://{controller}"),
-            format!("advertised.listeners=PLAINTEXT://{address}"),
+            format!("listeners=PLAINTEXT://{address},CONTROLLER://{controller},SASL_SSL://{secret}"),
+            format!("advertised.listeners=PLAINTEXT://{address},SASL_SSL://{secret}"),
+            "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL".to_owned(),
+            "inter.broker.listener.name=PLAINTEXT".to_owned(),
+            "sasl.enabled.mechanisms=SCRAM-SHA-512".to_owned(),
+            "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;".to_owned(),
+            format!("ssl.keystore.location={}", keys.store.display()),
+            format!("ssl.keystore.password={PASSWORD}"),
+            "ssl.keystore.type=PKCS12".to_owned(),
             format!("log.dirs={}", data.display()),
             "offsets.topic.num.partitions=1".to_owned(),
             "offsets.topic.replication.factor=1".to_owned(),
@@ -408,10 +451,16 @@ impl Apache {
             "MkU3OEVBNTcwNTJENDM2Qg",
             "-c",
             path,
+            "--add-scram",
+            &format!("SCRAM-SHA-512=[name=ana,password={PASSWORD}]"),
         ];
         assert!(java(&libs, &format).status().unwrap().success());
         let mut apache = Self {
             address,
+            #[cfg(feature = "kafka-tls")]
+            secret,
+            #[cfg(feature = "kafka-tls")]
+            keys,
             folder,
             libs,
             node: None,
@@ -443,6 +492,21 @@ impl Apache {
         let other = Other::at(&self.address.to_string());
         Ground::other(other, &format!("{name}."))
     }
+
+    /// By TLS, with a password.
+    #[cfg(feature = "kafka-tls")]
+    fn secret_ground(&self, name: &str, password: &str) -> Ground {
+        let settings = [
+            ("security.protocol", "SASL_SSL"),
+            ("ssl.ca.location", self.keys.certificate.to_str().unwrap()),
+            ("sasl.mechanism", "SCRAM-SHA-512"),
+            ("sasl.username", "ana"),
+            ("sasl.password", password),
+        ];
+        let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let other = Other::behind(&self.secret.to_string(), settings.to_vec());
+        Ground::other(other, &format!("{name}."))
+    }
 }
 
 impl Drop for Apache {
@@ -470,6 +534,15 @@ async fn all_holds_on_apache_kafka() {
     }
     if wanted("killed") {
         servers_that_are_killed_and_stopped_answer_once(&apache.ground("killed")).await;
+    }
+    #[cfg(feature = "kafka-tls")]
+    if wanted("tls") {
+        every_record_has_its_answer_in_its_place(&apache.secret_ground("tls", PASSWORD)).await;
+        let ground = apache.secret_ground("tls", "hush-hush");
+        let flows = ground.flows(&Arc::default());
+        let refused = flows.create(ground.wanted()).await.unwrap_err().to_string();
+        assert!(refused.contains(&apache.secret.to_string()), "{refused}");
+        assert!(!refused.contains("hush-hush"), "{refused}");
     }
     if wanted("node") {
         let ground = apache.ground("node");

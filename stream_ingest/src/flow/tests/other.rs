@@ -29,34 +29,51 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Another Kafka, and how to ask it.
 pub struct Other {
     pub brokers: String,
+    /// What it takes to be let in.
+    settings: Vec<(String, String)>,
     producer: BaseProducer,
+}
+
+fn config(brokers: &str, settings: &[(String, String)]) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", brokers);
+    for (name, value) in settings {
+        config.set(name, value);
+    }
+    config
 }
 
 impl Other {
     pub fn at(brokers: &str) -> Self {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", brokers);
+        Self::behind(brokers, Vec::new())
+    }
+
+    /// One that lets in whoever has these properties.
+    pub fn behind(brokers: &str, settings: Vec<(String, String)>) -> Self {
+        let mut config = config(brokers, &settings);
         config.set("enable.idempotence", "true");
         config.set("linger.ms", "0");
         Self {
             brokers: brokers.to_owned(),
+            settings,
             producer: config.create().unwrap(),
         }
     }
 
     fn config(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.brokers);
-        config
+        config(&self.brokers, &self.settings)
     }
 
     /// Settings for flows: a server that is gone is missed soon.
     pub fn external(&self, folder: &Path) -> External {
         let path = folder.join("other.conf");
-        let text = format!(
+        let mut text = format!(
             "bootstrap.servers={}\nsession.timeout.ms=2000\nheartbeat.interval.ms=300\ntopic.metadata.refresh.interval.ms=1000\n",
             self.brokers
         );
+        for (name, value) in &self.settings {
+            text += &format!("{name}={value}\n");
+        }
         std::fs::write(&path, text).unwrap();
         External::read([&*path]).unwrap()
     }
