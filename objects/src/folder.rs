@@ -1,0 +1,405 @@
+//! Objects as files: `<folder>/<bucket>/<key>`, put there by hand.
+//!
+//! A key is a path here, so there are no objects whose keys have empty parts, `.` or `..` between slashes. The way to a file
+//! is walked part by part from the folder, following no link, so that no name and no link leads out of it, and nobody who
+//! moves things about meanwhile can make one. Only regular files are objects: they are looked at before they are opened,
+//! because opening a device can do something, and are opened so that nothing is waited for.
+//!
+//! A list walks the folders in the order of the keys and looks only where keys of the page can be. Of a folder it holds at
+//! most as many names as the page has objects, so that one with millions of files costs a page's memory.
+
+use crate::{Error, LONGEST_KEY, Listed, Object, ObjectName, ObjectStore, bucket_rules, inside};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, open, openat, statat};
+use rustix::io::Errno;
+use std::collections::BinaryHeap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+/// How a folder is opened, the operator's own and those in it.
+const FOLDER: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::CLOEXEC);
+const INSIDE: OFlags = FOLDER.union(OFlags::NOFOLLOW);
+
+/// The buckets that are folders of a folder.
+#[derive(Clone, Debug)]
+pub struct Folder {
+    folder: Result<PathBuf, String>,
+}
+
+/// Whether what was asked for is not there, or is not what it would have to be.
+fn absent(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::NOENT
+            | Errno::NOTDIR
+            | Errno::LOOP
+            | Errno::NAMETOOLONG
+            | Errno::MLINK
+            | Errno::INVAL
+    )
+}
+
+/// The error of a step, where `none` says that nothing is there.
+fn step(errno: Errno, none: impl FnOnce() -> Error) -> Error {
+    match errno {
+        errno if absent(errno) => none(),
+        Errno::ACCESS | Errno::PERM => Error::Denied,
+        errno => Error::Unavailable(errno.into()),
+    }
+}
+
+/// Whether the parts of a key between slashes can be names of files.
+fn is_path(key: &str) -> bool {
+    !key.contains('\0') && !key.split('/').any(|part| matches!(part, "" | "." | ".."))
+}
+
+/// What changes when a file is written anew. The bytes are not read for it.
+fn etag(about: &Stat) -> String {
+    let nanoseconds = about.st_mtime_nsec;
+    let (inode, seconds, length) = (about.st_ino, about.st_mtime, about.st_size);
+    format!("{inode:x}-{seconds:x}.{nanoseconds:x}-{length:x}")
+}
+
+fn modified(about: &Stat) -> SystemTime {
+    let nanoseconds = u32::try_from(about.st_mtime_nsec).unwrap_or(0);
+    let seconds = Duration::new(about.st_mtime.unsigned_abs(), nanoseconds);
+    let time = match about.st_mtime >= 0 {
+        true => SystemTime::UNIX_EPOCH.checked_add(seconds),
+        false => SystemTime::UNIX_EPOCH.checked_sub(seconds),
+    };
+    time.unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+impl Folder {
+    /// The buckets in a folder, or the reason why there is none. It need not be there (yet).
+    pub fn new(folder: Result<PathBuf, String>) -> Self {
+        Self { folder }
+    }
+
+    /// The folder of a bucket.
+    fn bucket(&self, bucket: &str) -> Result<OwnedFd, Error> {
+        let no_bucket = || Error::NoBucket(bucket.to_owned());
+        let root = self.folder.as_ref();
+        let root = root.map_err(|why| Error::Unavailable(std::io::Error::other(why.clone())))?;
+        bucket_rules(bucket).map_err(|_| no_bucket())?;
+        // The folder itself is the operator's choice and may be a link.
+        let root = open(root, FOLDER, Mode::empty()).map_err(|errno| step(errno, no_bucket))?;
+        openat(&root, bucket, INSIDE, Mode::empty()).map_err(|errno| step(errno, no_bucket))
+    }
+
+    fn file(&self, name: &ObjectName) -> Result<(File, Stat), Error> {
+        let no_key = || name.absent();
+        let mut at = self.bucket(name.bucket())?;
+        if !is_path(name.key()) {
+            return Err(no_key());
+        }
+        let (parents, last) = match name.key().rsplit_once('/') {
+            Some((parents, last)) => (Some(parents), last),
+            None => (None, name.key()),
+        };
+        for part in parents.into_iter().flat_map(|parents| parents.split('/')) {
+            at = openat(&at, part, INSIDE, Mode::empty()).map_err(|errno| step(errno, no_key))?;
+        }
+        let about = statat(&at, last, AtFlags::SYMLINK_NOFOLLOW);
+        let about = about.map_err(|errno| step(errno, no_key))?;
+        if FileType::from_raw_mode(about.st_mode) != FileType::RegularFile {
+            return Err(no_key());
+        }
+        name.only_version()?;
+        let file = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = openat(&at, last, file, Mode::empty()).map_err(|errno| step(errno, no_key))?;
+        // What was looked at may have been exchanged since.
+        let about = rustix::fs::fstat(&file).map_err(|errno| step(errno, no_key))?;
+        if FileType::from_raw_mode(about.st_mode) != FileType::RegularFile {
+            return Err(no_key());
+        }
+        Ok((File::from(file), about))
+    }
+}
+
+fn length(about: &Stat) -> u64 {
+    u64::try_from(about.st_size).unwrap_or(0)
+}
+
+impl ObjectStore for Folder {
+    fn open(&self, name: &ObjectName) -> Result<Object, Error> {
+        let (file, about) = self.file(name)?;
+        Ok(Object {
+            length: length(&about),
+            etag: etag(&about),
+            modified: modified(&about),
+            bytes: Box::new(file),
+        })
+    }
+
+    fn open_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Object, Error> {
+        let (mut file, about) = self.file(name)?;
+        let range = inside(range, length(&about))?;
+        file.seek(SeekFrom::Start(range.start))?;
+        Ok(Object {
+            length: length(&about),
+            etag: etag(&about),
+            modified: modified(&about),
+            bytes: Box::new(file.take(range.end - range.start)),
+        })
+    }
+
+    fn list(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: &str,
+        most: usize,
+    ) -> Result<Vec<Listed>, Error> {
+        let folder = self.bucket(bucket)?;
+        let mut walk = Walk {
+            prefix,
+            after,
+            most,
+            found: Vec::new(),
+        };
+        walk.folder(&folder, "")?;
+        Ok(walk.found)
+    }
+}
+
+/// A list that is being made.
+struct Walk<'a> {
+    prefix: &'a str,
+    after: &'a str,
+    most: usize,
+    found: Vec<Listed>,
+}
+
+impl Walk<'_> {
+    /// Whether a key that begins with this could be in the list.
+    fn may_hold(&self, start: &str) -> bool {
+        let same = |a: &str, b: &str| a.bytes().zip(b.bytes()).all(|(a, b)| a == b);
+        same(start, self.prefix) && (start > self.after || self.after.starts_with(start))
+    }
+
+    /// Adds what is in a folder whose keys begin with `start`.
+    fn folder(&mut self, folder: &OwnedFd, start: &str) -> Result<(), Error> {
+        let mut last = String::new();
+        while self.found.len() < self.most {
+            let names = self.next_names(folder, start, &last)?;
+            let Some(end) = names.last() else {
+                break;
+            };
+            last.clone_from(end);
+            for name in names {
+                if self.found.len() == self.most {
+                    break;
+                }
+                let key = format!("{start}{name}");
+                match name.strip_suffix('/') {
+                    // What went away meanwhile, or may not be looked into, has no objects.
+                    Some(part) => match openat(folder, part, INSIDE, Mode::empty()) {
+                        Ok(inner) => self.folder(&inner, &key)?,
+                        Err(Errno::ACCESS | Errno::PERM) => (),
+                        Err(errno) if absent(errno) => (),
+                        Err(errno) => return Err(Error::Unavailable(errno.into())),
+                    },
+                    None => match statat(folder, &name, AtFlags::SYMLINK_NOFOLLOW) {
+                        Ok(about) => self.found.push(Listed {
+                            key,
+                            length: length(&about),
+                            etag: etag(&about),
+                            modified: modified(&about),
+                        }),
+                        Err(errno) if absent(errno) => (),
+                        Err(errno) => return Err(Error::Unavailable(errno.into())),
+                    },
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The first names of files, and of folders with a slash behind them, that come after `last` and can have a part in the
+    /// list: in the order of keys, at most as many as objects are wanted.
+    fn next_names(&self, folder: &OwnedFd, start: &str, last: &str) -> Result<Vec<String>, Error> {
+        let most = self.most - self.found.len();
+        let mut first = BinaryHeap::new();
+        for entry in Dir::read_from(folder).map_err(std::io::Error::from)? {
+            let entry = entry.map_err(std::io::Error::from)?;
+            let Ok(name) = entry.file_name().to_str() else {
+                continue;
+            };
+            if matches!(name, "." | "..") {
+                continue;
+            }
+            let name = match kind(folder, &entry)? {
+                FileType::RegularFile => name.to_owned(),
+                FileType::Directory => format!("{name}/"),
+                _ => continue,
+            };
+            let key = format!("{start}{name}");
+            let wanted = match name.ends_with('/') {
+                true => key.len() < LONGEST_KEY && self.may_hold(&key),
+                false => {
+                    key.len() <= LONGEST_KEY && key.starts_with(self.prefix) && *key > *self.after
+                }
+            };
+            if wanted && *name > *last {
+                first.push(name);
+                if first.len() > most {
+                    first.pop();
+                }
+            }
+        }
+        Ok(first.into_sorted_vec())
+    }
+}
+
+/// What an entry is; not every file system says so with the name.
+fn kind(folder: impl AsFd, entry: &rustix::fs::DirEntry) -> Result<FileType, Error> {
+    match entry.file_type() {
+        FileType::Unknown => match statat(folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(about) => Ok(FileType::from_raw_mode(about.st_mode)),
+            Err(errno) if absent(errno) => Ok(FileType::Unknown),
+            Err(errno) => Err(Error::Unavailable(errno.into())),
+        },
+        kind => Ok(kind),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+    use std::path::Path;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    fn put(folder: &Path, bucket: &str, key: &str, bytes: &[u8]) {
+        let path = folder.join(bucket).join(key);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        std::fs::write(path, bytes).expect("written");
+    }
+
+    #[test]
+    fn it_keeps_the_contract() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        crate::suite::reads(|buckets, objects| {
+            for bucket in buckets {
+                std::fs::create_dir(folder.path().join(bucket)).expect("made");
+            }
+            for (bucket, key, bytes) in objects {
+                put(folder.path(), bucket, key, bytes);
+            }
+            Folder::new(Ok(folder.path().to_owned()))
+        });
+    }
+
+    fn opened(folder: &Path, bucket: &str, key: &str) -> Result<String, Error> {
+        let name = ObjectName::new(bucket, key, None)?;
+        let mut object = Folder::new(Ok(folder.to_owned())).open(&name)?;
+        let mut text = String::new();
+        object.bytes.read_to_string(&mut text)?;
+        assert_eq!(text.len() as u64, object.length);
+        Ok(text)
+    }
+
+    #[test]
+    fn what_is_no_file_of_the_folder_is_no_object() {
+        let (outside, folder) = (
+            tempfile::tempdir().expect("a temporary folder"),
+            tempfile::tempdir().expect("a temporary folder"),
+        );
+        let (outside, folder) = (outside.path(), folder.path());
+        put(outside, "photos", "secret", b"secret");
+        put(folder, "photos", "a/b", b"inside");
+        let photos = folder.join("photos");
+        symlink(outside.join("photos/secret"), photos.join("link")).expect("linked");
+        symlink("a/b", photos.join("inner")).expect("linked");
+        symlink(outside.join("photos"), photos.join("linked")).expect("linked");
+        symlink(outside.join("photos"), folder.join("elsewhere")).expect("linked");
+        symlink("/dev/zero", photos.join("zero")).expect("linked");
+        symlink("loop", photos.join("loop")).expect("linked");
+        let _socket = UnixListener::bind(photos.join("socket")).expect("bound");
+        // Opened for reading as usual, a pipe would wait for somebody who writes.
+        let made = std::process::Command::new("mkfifo")
+            .arg(photos.join("pipe"))
+            .status();
+        assert!(made.expect("runs").success());
+        for key in [
+            "link",
+            "inner",
+            "linked/secret",
+            "zero",
+            "loop",
+            "socket",
+            "pipe",
+            "a",
+            "pipe/x",
+        ] {
+            let none = opened(folder, "photos", key);
+            assert!(matches!(none, Err(Error::NoKey(..))), "{key}: {none:?}");
+        }
+        let store = Folder::new(Ok(folder.to_owned()));
+        let listed = store.list("photos", "", "", 100).expect("listed");
+        assert_eq!(listed.len(), 1, "{listed:?}");
+        assert_eq!(listed[0].key, "a/b");
+        let linked = store.list("elsewhere", "", "", 100);
+        assert!(matches!(linked, Err(Error::NoBucket(_))), "{linked:?}");
+        let linked = opened(folder, "elsewhere", "secret");
+        assert!(matches!(linked, Err(Error::NoBucket(_))), "{linked:?}");
+        assert_eq!(opened(folder, "photos", "a/b").expect("there"), "inside");
+        // The folder itself may be a link.
+        let other = outside.join("folder");
+        symlink(folder, &other).expect("linked");
+        assert_eq!(opened(&other, "photos", "a/b").expect("there"), "inside");
+        let nowhere = opened(&folder.join("nowhere"), "photos", "a/b");
+        assert!(matches!(nowhere, Err(Error::NoBucket(_))));
+        let none = Folder::new(Err("nothing says where".to_owned()));
+        let none = none.open(&ObjectName::new("photos", "a", None).expect("a name"));
+        assert!(matches!(none, Err(Error::Unavailable(_))));
+    }
+
+    /// Somebody who exchanges a folder for a link again and again while it is walked through never gets a reader out.
+    #[test]
+    fn nobody_is_led_out_while_the_way_changes() {
+        let (outside, folder) = (
+            tempfile::tempdir().expect("a temporary folder"),
+            tempfile::tempdir().expect("a temporary folder"),
+        );
+        let (outside, folder) = (outside.path(), folder.path());
+        put(outside, "photos", "file", b"secret");
+        put(folder, "photos", "real/file", b"inside");
+        let photos = folder.join("photos");
+        symlink(outside.join("photos"), photos.join("link")).expect("linked");
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let moving = scope.spawn(|| {
+                let way = photos.join("way");
+                while !done.load(Ordering::Relaxed) {
+                    for from in ["real", "link"] {
+                        std::fs::rename(photos.join(from), &way).expect("moved");
+                        std::fs::rename(&way, photos.join(from)).expect("moved back");
+                    }
+                }
+            });
+            let mut inside = 0;
+            let start = std::time::Instant::now();
+            while inside < 50 && start.elapsed() < std::time::Duration::from_secs(20) {
+                match opened(folder, "photos", "way/file") {
+                    Ok(text) => {
+                        assert_eq!(text, "inside");
+                        inside += 1;
+                    }
+                    Err(Error::NoKey(..)) => (),
+                    Err(other) => panic!("{other}"),
+                }
+            }
+            done.store(true, Ordering::Relaxed);
+            moving.join().expect("moved to the end");
+            assert!(inside > 0, "the way was never there");
+        });
+    }
+}
