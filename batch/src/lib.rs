@@ -1,5 +1,22 @@
-//! Jobs, SQL over datasets, transform and training: nothing is built here yet.
+//! Jobs: work on more documents than somebody waits for, done once whatever happens in between.
 //!
-//! The crate holds the place in the house: it may use `escala-pipelines` and nothing above it, and
-//! `service` will join it to the doors. The README's table of what is real says when it does something.
+//! | file | what |
+//! | --- | --- |
+//! | [`job`] | what a job is, and the states that it and its tasks go through |
+//! | [`store`] | where jobs are kept: in a SQLite file, or in memory for tests |
+//! | [`work`] | what a kind of job asks and writes, brought by whoever opens a runner |
+//! | [`cluster`] | where tasks are worked on: this machine, others later |
+//! | [`runner`] | moves jobs from state to state: plan, tasks, output |
+//! | [`lines`] | lines of files |
+//! | [`transform`] | what Batch Transform of SageMaker does to records: cut, filter, join, assemble |
+//!
+//! Inputs and outputs are objects ([`escala_objects`]). The crate knows no model and no service: it asks a [`work::Work`].
+//! Start reading at [`job`], then [`runner`].
+
+pub mod cluster;
+pub mod job;
+pub mod lines;
+pub mod runner;
+pub mod store;
 pub mod transform;
+pub mod work;

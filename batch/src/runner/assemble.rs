@@ -1,0 +1,192 @@
+//! The end of a job: parts become its output.
+//!
+//! Every object of the output appears whole. What is written depends on the parts alone, so that doing it again after a
+//! crash writes the same bytes under the same names.
+
+use super::task::Tools;
+use super::{Point, Trouble, file_of, output_name, part_name};
+use crate::job::{Form, Input, Job, Part, Task};
+use escala_objects::NewObject;
+use flate2::{Compression, GzBuilder};
+use std::io::{Read, Write};
+
+/// Bytes that are copied at a time.
+const BUFFER: usize = 256 << 10;
+
+/// Puts the parts of a job together, in the order of its tasks; tasks without a part are left out.
+///
+/// # Errors
+/// A part is not what it was, or the output cannot be written.
+pub fn assemble(
+    tools: &Tools,
+    job: &Job,
+    inputs: &[Input],
+    tasks: &[Task],
+    go_on: &dyn Fn() -> bool,
+) -> Result<(), Trouble> {
+    let done: Vec<(&Task, &Part)> = tasks
+        .iter()
+        .filter_map(|task| Some((task, task.part.as_ref()?)))
+        .collect();
+    let assembly = Assembly { tools, job, go_on };
+    match &job.spec.output.form {
+        Form::Archive { name, member } => assembly.archive(name, member, &done),
+        Form::Files { suffix } => assembly.files(suffix, inputs, &done),
+    }
+}
+
+struct Assembly<'a> {
+    tools: &'a Tools,
+    job: &'a Job,
+    go_on: &'a dyn Fn() -> bool,
+}
+
+impl Assembly<'_> {
+    fn create(&self, name: &str) -> Result<Box<dyn NewObject>, Trouble> {
+        let output = &self.job.spec.output;
+        let new = self.tools.objects.create(&output_name(output, name)?);
+        new.map_err(|error| Trouble::output(output, &error))
+    }
+
+    fn commit(&self, new: Box<dyn NewObject>) -> Result<(), Trouble> {
+        let kept = new.commit();
+        kept.map_err(|error| Trouble::output(&self.job.spec.output, &error))?;
+        Ok(())
+    }
+
+    fn unwritten(&self, error: std::io::Error) -> Trouble {
+        Trouble::output(&self.job.spec.output, &error.into())
+    }
+
+    fn archive(&self, name: &str, member: &str, done: &[(&Task, &Part)]) -> Result<(), Trouble> {
+        let unwritten = |error| self.unwritten(error);
+        // No time and no name in it: the same job gives the same bytes.
+        let gzip = GzBuilder::new().write(self.create(name)?, Compression::default());
+        let mut tar = tar::Builder::new(gzip);
+        let mut header = tar::Header::new_gnu();
+        header.set_size(done.iter().map(|(_, part)| part.length()).sum());
+        header.set_mode(0o644);
+        header.set_path(member).map_err(unwritten)?;
+        header.set_cksum();
+        let bytes = tar.get_mut();
+        bytes.write_all(header.as_bytes()).map_err(unwritten)?;
+        let mut written = 0;
+        for (at, (task, part)) in done.iter().enumerate() {
+            if at == done.len() / 2 {
+                self.tools.reach(Point::MidAssembly);
+            }
+            written += self.copy(task, 0..part.length(), part, bytes)?;
+        }
+        let padding = written.next_multiple_of(512) - written;
+        let padding = &[0_u8; 512][..padding as usize];
+        bytes.write_all(padding).map_err(unwritten)?;
+        let gzip = tar.into_inner().map_err(unwritten)?;
+        let new = gzip.finish().map_err(unwritten)?;
+        self.tools.reach(Point::OutputWritten);
+        self.commit(new)
+    }
+
+    /// An object for each input: its pieces, wherever they are.
+    fn files(
+        &self,
+        suffix: &str,
+        inputs: &[Input],
+        done: &[(&Task, &Part)],
+    ) -> Result<(), Trouble> {
+        let mut pieces = Vec::new();
+        for (task, part) in done {
+            let mut from = 0;
+            for (piece, length) in task.pieces.iter().zip(&part.pieces) {
+                pieces.push((piece.input, *task, *part, from..from + length));
+                from += length;
+            }
+        }
+        // In the order of the inputs already, and those of an input in its order.
+        let mut pieces = pieces.into_iter().peekable();
+        for (number, input) in inputs.iter().enumerate() {
+            let number = number as u64;
+            let is_its = |piece: &(u64, _, _, _)| piece.0 == number;
+            if input.documents > 0 && !pieces.peek().is_some_and(is_its) {
+                // Stopped before it was begun.
+                continue;
+            }
+            if number == inputs.len() as u64 / 2 {
+                self.tools.reach(Point::MidAssembly);
+            }
+            let file = file_of(&self.job.spec.input, &input.key);
+            let mut new = self.create(&format!("{file}{suffix}"))?;
+            while let Some((_, task, part, range)) = pieces.next_if(is_its) {
+                self.copy(task, range, part, &mut new)?;
+            }
+            if number + 1 == inputs.len() as u64 {
+                self.tools.reach(Point::OutputWritten);
+            }
+            self.commit(new)?;
+        }
+        Ok(())
+    }
+
+    /// Copies some of a part.
+    fn copy(
+        &self,
+        task: &Task,
+        range: std::ops::Range<u64>,
+        part: &Part,
+        to: &mut impl Write,
+    ) -> Result<u64, Trouble> {
+        if range.is_empty() {
+            return Ok(0);
+        }
+        let output = &self.job.spec.output;
+        let name = part_name(output, &self.job.id, task.number)?;
+        let object = self.tools.objects.open_range(&name, range.clone());
+        let object = object.map_err(|error| Trouble::output(output, &error))?;
+        let broken = || {
+            let number = task.number;
+            Trouble::Fails(format!("the part of task {number} is not what was written"))
+        };
+        if object.length != part.length() {
+            return Err(broken());
+        }
+        let mut from = object.bytes;
+        let mut buffer = vec![0; BUFFER];
+        let mut copied = 0;
+        loop {
+            if !(self.go_on)() {
+                return Err(Trouble::Rest);
+            }
+            let read = match from.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Trouble::Now(format!("a part cannot be read: {error}"))),
+            };
+            to.write_all(&buffer[..read])
+                .map_err(|error| self.unwritten(error))?;
+            copied += read as u64;
+        }
+        match copied == range.end - range.start {
+            true => Ok(copied),
+            false => Err(broken()),
+        }
+    }
+}
+
+/// Deletes the parts of a job that has ended.
+///
+/// # Errors
+/// They cannot be listed or deleted.
+pub fn clear(tools: &Tools, job: &Job) -> Result<(), escala_objects::Error> {
+    let output = &job.spec.output;
+    let prefix = format!("{}.parts/{}/", output.folder, job.id);
+    loop {
+        let parts = tools.objects.list(&output.bucket, &prefix, "", 1000)?;
+        if parts.is_empty() {
+            return Ok(());
+        }
+        for part in parts {
+            let name = escala_objects::ObjectName::new(&output.bucket, &part.key, None)?;
+            tools.objects.delete(&name)?;
+        }
+    }
+}

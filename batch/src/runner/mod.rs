@@ -1,0 +1,927 @@
+//! The runner: jobs that are kept become output.
+//!
+//! ```text
+//! mod.rs       who asks: submit, stop, how far it is; the thread that moves jobs from state to state
+//! plan.rs      which inputs there are, and how they are cut into tasks
+//! task.rs      one task: read -> ask -> write a part            (on the threads of a cluster)
+//! assemble.rs  parts -> output
+//! progress.rs  how far jobs are
+//! ```
+//!
+//! # Promises
+//!
+//! * **Once.** A part is published whole, under a name that is the task's whoever does it; then, in one transaction, the
+//!   task is done and its cost counts. Killed in between, it is done again and writes the same bytes under the same name.
+//!   Tasks that are done are not asked about again.
+//! * **Whole.** Output appears when all of it is there, each object by one step, and the job is completed after that. A job
+//!   that fails leaves nothing.
+//! * **What was planned.** Inputs are frozen when a job is planned; one that has changed by the time it is read fails the job.
+//! * **Everything else goes on.** A document without an answer is an error in its place. Whoever asks directly goes first:
+//!   jobs ask in small batches, and what is cancelled ends with the batch that it waits for.
+
+pub mod assemble;
+pub mod plan;
+pub mod progress;
+pub mod task;
+
+use crate::cluster::{Cluster, Doing, Group, Local, Outcome, Wake};
+use crate::job::{
+    Event, Fence, Input, Job, Part, Plan, Source, Spec, State, Target, TaskState, Usage,
+};
+use crate::store::{self, Filter, Gone, New, Store, Submitted};
+use crate::work::Work;
+use escala_objects::{Error as ObjectError, ObjectName, WritableStore};
+use parking_lot::Mutex;
+use progress::{Progress, Rates};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use task::Tools;
+use tokio::sync::watch;
+
+/// Who does which kinds of jobs.
+pub type Works = Arc<BTreeMap<String, Arc<dyn Work>>>;
+
+/// How often the runner looks around without being asked.
+const LOOK: Duration = Duration::from_secs(1);
+/// Most live jobs that are looked at.
+const MOST_LIVE: usize = 10_000;
+/// Ended jobs whose parts are looked for at the start: those that ended in the moment of a crash are among the last.
+const LATE: usize = 100;
+
+/// How inputs are cut into tasks: a task is done again when it is interrupted, and its part is one commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Bytes of a task, about.
+    pub bytes: u64,
+    /// Most documents of a task.
+    pub documents: u64,
+}
+
+/// What a runner may do.
+#[derive(Clone)]
+pub struct Options {
+    /// Jobs that are worked on at the same time; the others wait in their order.
+    pub jobs: usize,
+    /// Tasks that are worked on at the same time.
+    pub tasks: usize,
+    /// Live jobs of each kind.
+    pub live: u64,
+    /// How inputs are cut.
+    pub cut: Cut,
+    /// How often a task is begun before its documents become errors, when nobody came back from it.
+    pub attempts: u32,
+    /// How long the machine may have no answers before a job fails.
+    pub patience: Duration,
+    /// How long a lease lasts without being renewed.
+    pub lease: Duration,
+    /// Told what is reached, by tests that end the process there.
+    pub reached: Option<Arc<dyn Fn(Point) + Send + Sync>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            jobs: 4,
+            tasks: 2,
+            live: 10,
+            cut: Cut {
+                bytes: 1 << 20,
+                documents: 1000,
+            },
+            attempts: 3,
+            patience: Duration::from_secs(600),
+            lease: Duration::from_secs(60),
+            reached: None,
+        }
+    }
+}
+
+/// Instants that a crash may come at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// The plan is made and not kept.
+    Planned,
+    /// A task has some of its answers.
+    MidBatch,
+    /// A part is written and not published.
+    PartWritten,
+    /// A part is published and its task not done.
+    PartPublished,
+    /// Some of the output is put together.
+    MidAssembly,
+    /// The output is put together and not published.
+    OutputWritten,
+    /// The output is there and the job not completed.
+    BeforeCompleted,
+}
+
+/// Why something does not go on.
+#[derive(Debug)]
+pub enum Trouble {
+    /// Somebody asked for rest.
+    Rest,
+    /// The machine's, for now.
+    Now(String),
+    /// The job fails.
+    Fails(String),
+}
+
+impl Trouble {
+    fn of(what: String, error: &ObjectError) -> Self {
+        match error {
+            ObjectError::Unavailable(_) => Self::Now(format!("{what}: {error}")),
+            _ => Self::Fails(format!("{what}: {error}")),
+        }
+    }
+
+    fn input(bucket: &str, key: &str, error: &ObjectError) -> Self {
+        Self::of(
+            format!("the input s3://{bucket}/{key} cannot be read"),
+            error,
+        )
+    }
+
+    fn output(output: &Target, error: &ObjectError) -> Self {
+        let (bucket, folder) = (&output.bucket, &output.folder);
+        Self::of(
+            format!("the output s3://{bucket}/{folder} cannot be written"),
+            error,
+        )
+    }
+
+    fn changed(key: &str) -> Self {
+        Self::Fails(format!(
+            "the input `{key}` has changed since the job was planned"
+        ))
+    }
+}
+
+fn named(bucket: &str, key: &str) -> Result<ObjectName, Trouble> {
+    let name = ObjectName::new(bucket, key, None);
+    name.map_err(|error| Trouble::Fails(format!("s3://{bucket}/{key} is no name: {error}")))
+}
+
+fn input_name(source: &Source, key: &str) -> Result<ObjectName, Trouble> {
+    named(&source.bucket, key)
+}
+
+fn output_name(target: &Target, file: &str) -> Result<ObjectName, Trouble> {
+    named(&target.bucket, &format!("{}{file}", target.folder))
+}
+
+fn part_name(target: &Target, job: &str, task: u64) -> Result<ObjectName, Trouble> {
+    output_name(target, &format!(".parts/{job}/{task:08}"))
+}
+
+/// The name of an input's file: its key without the folder that the job was given.
+fn file_of<'a>(source: &Source, key: &'a str) -> &'a str {
+    let folder = source.prefix.rfind('/').map_or(0, |slash| slash + 1);
+    key.get(folder..).unwrap_or(key)
+}
+
+/// Milliseconds since 1970.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    })
+}
+
+/// What makes asking again harmless.
+#[derive(Clone, Copy, Debug)]
+pub struct Token<'a> {
+    /// The caller's word.
+    pub token: &'a str,
+    /// The request, in a form that is the same for the same request.
+    pub request: &'a str,
+}
+
+/// The SHA-256 sum of some bytes, in hexadecimal.
+fn digest(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Why a runner does not do what it is asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// What keeps the jobs does not.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// Nobody does such jobs.
+    #[error("nothing here does jobs of the kind {0}")]
+    Kind(String),
+    /// The machine gives no more threads.
+    #[error("no thread can be started for jobs")]
+    Thread(#[source] std::io::Error),
+}
+
+/// What a runner answers.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Jobs at work. Dropped, it puts its work down; what was begun goes on when the jobs are opened again.
+pub struct Runner {
+    shared: Arc<Shared>,
+    tell: Sender<Signal>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    store: Arc<dyn Store>,
+    cluster: Arc<dyn Cluster>,
+    tools: Tools,
+    options: Options,
+    rates: Mutex<Rates>,
+    resting: AtomicBool,
+    documents: AtomicU64,
+    errors: AtomicU64,
+}
+
+enum Signal {
+    /// Something may be there.
+    Wake,
+    /// A thread aside is done with a job.
+    Aside(String, Aside),
+}
+
+enum Aside {
+    Planned(Result<Plan, Trouble>),
+    Assembled(Result<(), Trouble>),
+    Cleared,
+}
+
+impl Runner {
+    /// Begins to work on what is kept. What others had leased is taken from them: the store is this process's alone.
+    ///
+    /// # Errors
+    /// The store cannot be used, or the machine gives no threads.
+    pub fn start(
+        store: Arc<dyn Store>,
+        objects: Arc<dyn WritableStore>,
+        works: Works,
+        options: Options,
+        runtime: tokio::runtime::Handle,
+    ) -> Result<Self> {
+        let owner = uuid::Uuid::new_v4().simple().to_string();
+        let gone = Gone::AllBut(owner.clone());
+        let lost = store.reclaim(&gone, options.attempts, now())?;
+        if lost > 0 {
+            tracing::info!(tasks = lost, "tasks that were interrupted are begun again");
+        }
+        let (tell, told) = channel();
+        let tools = Tools {
+            objects,
+            works,
+            runtime,
+            patience: options.patience,
+            reached: options.reached.clone(),
+        };
+        let waker = Mutex::new(tell.clone());
+        let wake: Wake = Arc::new(move || {
+            // Whoever would look around is gone with the runner.
+            let _ = waker.lock().send(Signal::Wake);
+        });
+        let cluster = Local::start(tools.clone(), options.tasks, wake).map_err(Error::Thread)?;
+        let shared = Arc::new(Shared {
+            store,
+            cluster: Arc::new(cluster),
+            tools,
+            options,
+            rates: Mutex::default(),
+            resting: AtomicBool::new(false),
+            documents: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
+        });
+        let late = Filter {
+            states: vec![State::Completed, State::Failed, State::Stopped],
+            most: LATE,
+            ..Filter::default()
+        };
+        let late = shared.store.jobs(&late)?;
+        let supervisor = Supervisor {
+            owner,
+            shared: shared.clone(),
+            tell: tell.clone(),
+            asides: BTreeMap::new(),
+            known: BTreeMap::new(),
+            out: BTreeMap::new(),
+            ended: late.into_iter().map(|job| (job.id.clone(), job)).collect(),
+            renewed: Instant::now(),
+            turn: 0,
+        };
+        let thread = std::thread::Builder::new()
+            .name("jobs".to_owned())
+            .spawn(move || supervisor.run(&told))
+            .map_err(Error::Thread)?;
+        Ok(Self {
+            shared,
+            tell,
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// An id that no job has.
+    pub fn new_id() -> String {
+        uuid::Uuid::new_v4().simple().to_string()
+    }
+
+    /// Keeps a job under a new id. With a token, and the request that it came with, asking again finds the job that was made.
+    ///
+    /// # Errors
+    /// [`Error::Kind`], [`store::Error::Quota`], [`store::Error::Token`].
+    pub fn submit(&self, id: String, spec: Spec, token: Option<Token<'_>>) -> Result<Submitted> {
+        if !self.shared.tools.works.contains_key(&spec.kind) {
+            return Err(Error::Kind(spec.kind));
+        }
+        let submitted = self.shared.store.submit(New {
+            id,
+            spec,
+            token: token.map(|token| (token.token.to_owned(), digest(token.request.as_bytes()))),
+            most_live: self.shared.options.live,
+            now: now(),
+        })?;
+        self.wake();
+        Ok(submitted)
+    }
+
+    /// Asks a job to stop. One that was asked already is left as it is.
+    ///
+    /// # Errors
+    /// [`store::Error::NotFound`]; [`store::Error::State`] when it has ended.
+    pub fn stop(&self, id: &str) -> Result<Job> {
+        let job = self.shared.store.job(id)?;
+        if job.state == State::StopRequested {
+            return Ok(job);
+        }
+        let job = self
+            .shared
+            .store
+            .advance(id, State::StopRequested, None, now())?;
+        // At once, not when the runner comes round.
+        self.shared.cluster.cancel(id);
+        self.wake();
+        Ok(job)
+    }
+
+    /// A job.
+    ///
+    /// # Errors
+    /// [`store::Error::NotFound`].
+    pub fn job(&self, id: &str) -> Result<Job> {
+        Ok(self.shared.store.job(id)?)
+    }
+
+    /// Jobs, the youngest first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn jobs(&self, filter: &Filter) -> Result<Vec<Job>> {
+        Ok(self.shared.store.jobs(filter)?)
+    }
+
+    /// How many jobs there are in each state.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn states(&self) -> Result<Vec<(State, u64)>> {
+        Ok(self.shared.store.states()?)
+    }
+
+    /// The log of a job behind an event.
+    ///
+    /// # Errors
+    /// [`store::Error::NotFound`].
+    pub fn events(&self, id: &str, after: u64, most: usize) -> Result<Vec<Event>> {
+        Ok(self.shared.store.events(id, after, most)?)
+    }
+
+    /// What a job took, and how far it is.
+    ///
+    /// # Errors
+    /// [`store::Error::NotFound`].
+    pub fn progress(&self, job: &Job) -> Result<(Usage, Progress)> {
+        let usage = self.shared.store.usage(&job.id)?;
+        let doing = match job.state.is_live() {
+            true => self.shared.cluster.doing(&job.id),
+            false => Doing::default(),
+        };
+        let rate = self.shared.rates.lock().rate(&job.id, Instant::now());
+        Ok((usage, Progress::of(job, &usage, doing, rate)))
+    }
+
+    /// Documents that were done with since the start, and how many of them have no answer.
+    pub fn counted(&self) -> (u64, u64) {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (count(&self.shared.documents), count(&self.shared.errors))
+    }
+
+    /// Puts the work down and waits until nothing is done any more.
+    pub fn rest(&self) {
+        self.shared.resting.store(true, Ordering::SeqCst);
+        self.wake();
+        if let Some(thread) = self.thread.lock().take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that moves jobs panicked");
+        }
+    }
+
+    fn wake(&self) {
+        // Whoever would look around rests already.
+        let _ = self.tell.send(Signal::Wake);
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        self.rest();
+    }
+}
+
+/// The thread that moves jobs from state to state.
+struct Supervisor {
+    owner: String,
+    shared: Arc<Shared>,
+    tell: Sender<Signal>,
+    /// Threads that plan or assemble, and what tells them to rest.
+    asides: BTreeMap<String, (Arc<AtomicBool>, JoinHandle<()>)>,
+    /// What running jobs need for their tasks.
+    known: BTreeMap<String, (Arc<Spec>, Arc<Vec<Input>>)>,
+    /// Tasks that are with the cluster.
+    out: BTreeMap<String, usize>,
+    /// Jobs that have ended and whose parts may still be there.
+    ended: BTreeMap<String, Job>,
+    renewed: Instant,
+    /// Whose turn it is among jobs of one priority.
+    turn: usize,
+}
+
+impl Supervisor {
+    fn run(mut self, told: &Receiver<Signal>) {
+        loop {
+            if let Err(error) = self.look() {
+                tracing::error!(error = chain(&error), "jobs cannot be moved now");
+            }
+            let mut signal = match told.recv_timeout(LOOK) {
+                Ok(signal) => Some(signal),
+                Err(RecvTimeoutError::Timeout) => None,
+                // It holds a sender itself.
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            while let Some(one) = signal {
+                if let Signal::Aside(id, aside) = one
+                    && let Err(error) = self.aside(&id, aside)
+                {
+                    tracing::error!(job = id, error = chain(&error), "a job cannot be moved now");
+                }
+                signal = told.try_recv().ok();
+            }
+            if self.shared.resting.load(Ordering::SeqCst) {
+                self.rest(told);
+                return;
+            }
+        }
+    }
+
+    /// Puts everything down.
+    fn rest(&mut self, told: &Receiver<Signal>) {
+        for (stop, _) in self.asides.values() {
+            stop.store(true, Ordering::SeqCst);
+        }
+        let jobs: Vec<String> = self.out.keys().cloned().collect();
+        for id in &jobs {
+            self.shared.cluster.cancel(id);
+        }
+        while self.out.values().any(|count| *count > 0) {
+            if let Err(error) = self.receipts() {
+                tracing::error!(error = chain(&error), "a task cannot be put down");
+            }
+            if self.out.values().all(|count| *count == 0) {
+                break;
+            }
+            // What comes in between is seen at the next turn; the time is for what nobody tells.
+            let _ = told.recv_timeout(Duration::from_millis(100));
+        }
+        for (_, (_, thread)) in std::mem::take(&mut self.asides) {
+            if thread.join().is_err() {
+                tracing::error!("a thread that plans or assembles panicked");
+            }
+        }
+    }
+
+    /// Does what can be done now.
+    fn look(&mut self) -> store::Result<()> {
+        self.receipts()?;
+        self.renew()?;
+        let live = Filter {
+            states: State::ALL
+                .into_iter()
+                .filter(|state| state.is_live())
+                .collect(),
+            most: MOST_LIVE,
+            ..Filter::default()
+        };
+        let mut live = self.shared.store.jobs(&live)?;
+        live.reverse();
+        live.sort_by_key(|job| std::cmp::Reverse(job.spec.priority));
+        let most = self.shared.options.jobs.max(1);
+        let works = |job: &&Job| matches!(job.state, State::Running | State::Committing);
+        let mut working = live.iter().filter(works).count();
+        let mut running = Vec::new();
+        for job in live {
+            let id = job.id.clone();
+            match job.state {
+                State::StopRequested => self.stop(job)?,
+                State::Submitted if self.asides.len() < most => {
+                    let job = self
+                        .shared
+                        .store
+                        .advance(&id, State::Planning, None, now())?;
+                    self.plan(job);
+                }
+                State::Planning => self.plan(job),
+                State::Queued if working < most => {
+                    working += 1;
+                    running.push(
+                        self.shared
+                            .store
+                            .advance(&id, State::Running, None, now())?,
+                    );
+                }
+                State::Running => running.push(job),
+                State::Committing => self.assemble(job),
+                _ => {}
+            }
+        }
+        self.tasks(running)?;
+        self.clear();
+        self.sample();
+        Ok(())
+    }
+
+    fn renew(&mut self) -> store::Result<()> {
+        let lease = self.shared.options.lease;
+        if self.renewed.elapsed() < lease / 4 {
+            return Ok(());
+        }
+        self.renewed = Instant::now();
+        self.shared.store.renew(&self.owner, self.until())?;
+        let attempts = self.shared.options.attempts;
+        let lost = self.shared.store.reclaim(&Gone::Expired, attempts, now())?;
+        if lost > 0 {
+            tracing::warn!(tasks = lost, "leases have ended before their tasks");
+        }
+        Ok(())
+    }
+
+    fn until(&self) -> i64 {
+        let lease = i64::try_from(self.shared.options.lease.as_millis()).unwrap_or(i64::MAX);
+        now().saturating_add(lease)
+    }
+
+    /// Begins tasks of running jobs, those of the highest priority first and of equal ones in turn; jobs without any go on.
+    fn tasks(&mut self, running: Vec<Job>) -> store::Result<()> {
+        let mut begin = Vec::new();
+        for job in running {
+            let states = self.shared.store.task_states(&job.id)?;
+            let count = |state: TaskState| {
+                let found = states.iter().find(|(other, _)| *other == state);
+                found.map_or(0, |(_, count)| *count)
+            };
+            if count(TaskState::Pending) > 0 {
+                begin.push(job);
+            } else if count(TaskState::Leased) == 0 {
+                let to = State::Committing;
+                let job = self.shared.store.advance(&job.id, to, None, now())?;
+                self.assemble(job);
+            }
+        }
+        let Some(first) = begin.first() else {
+            return Ok(());
+        };
+        let same = first.spec.priority;
+        let equal = begin.iter().filter(|job| job.spec.priority == same).count();
+        self.turn = self.turn.wrapping_add(1);
+        begin[..equal].rotate_left(self.turn % equal);
+        // One task of each in turn, as long as there is room.
+        let mut left = true;
+        while left && self.shared.cluster.room() > 0 {
+            left = false;
+            for job in &begin {
+                if self.shared.cluster.room() > 0 && self.begin(job)? {
+                    left = true;
+                    // Those of lower priority wait as long as this one has something.
+                    if job.spec.priority > begin.last().map_or(0, |job| job.spec.priority) {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins a task of a job; `false` where it has none.
+    fn begin(&mut self, job: &Job) -> store::Result<bool> {
+        let until = self.until();
+        let leased = self
+            .shared
+            .store
+            .lease(&job.id, &self.owner, 1, until, now());
+        let leased = match leased {
+            Ok(leased) => leased,
+            // It was asked to stop in this moment.
+            Err(store::Error::State { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        if leased.is_empty() {
+            return Ok(false);
+        }
+        if !self.known.contains_key(&job.id) {
+            let inputs = self.shared.store.inputs(&job.id)?;
+            let known = (Arc::new(job.spec.clone()), Arc::new(inputs));
+            self.known.insert(job.id.clone(), known);
+        }
+        let (spec, inputs) = self.known[&job.id].clone();
+        *self.out.entry(job.id.clone()).or_default() += leased.len();
+        self.shared.cluster.submit(Group {
+            spec,
+            inputs,
+            tasks: leased
+                .into_iter()
+                .map(|(fence, task)| (fence, task.pieces))
+                .collect(),
+        });
+        Ok(true)
+    }
+
+    /// Keeps what became of tasks.
+    fn receipts(&mut self) -> store::Result<()> {
+        let mut worst = Ok(());
+        for receipt in self.shared.cluster.receipts() {
+            let fence = receipt.fence;
+            if let Some(count) = self.out.get_mut(&fence.job) {
+                *count = count.saturating_sub(1);
+            }
+            let kept = match receipt.outcome {
+                Outcome::Done(part) => self.done(&fence, &part),
+                Outcome::PutDown => self.shared.store.put_down(&fence, now()),
+                Outcome::Failed(why) => self.failed(&fence, &why),
+            };
+            match kept {
+                Ok(()) => {}
+                Err(store::Error::Fenced { job, task }) => {
+                    tracing::warn!(job, task, "a task came back after its lease had ended");
+                }
+                // The others are kept all the same; this one is begun again when its lease ends.
+                Err(error) => worst = Err(error),
+            }
+        }
+        worst
+    }
+
+    fn done(&mut self, fence: &Fence, part: &Part) -> store::Result<()> {
+        self.shared.store.done(fence, part, now())?;
+        let count = |counter: &AtomicU64, by: u64| counter.fetch_add(by, Ordering::Relaxed);
+        count(&self.shared.documents, part.usage.documents);
+        count(&self.shared.errors, part.usage.errors);
+        Ok(())
+    }
+
+    fn failed(&mut self, fence: &Fence, why: &str) -> store::Result<()> {
+        self.shared.store.fail(fence, why, now())?;
+        self.fail(&fence.job, why)
+    }
+
+    /// Ends a job that cannot be done.
+    fn fail(&mut self, id: &str, why: &str) -> store::Result<()> {
+        self.shared.cluster.cancel(id);
+        tracing::warn!(job = id, why, "a job failed");
+        match self
+            .shared
+            .store
+            .advance(id, State::Failed, Some(why), now())
+        {
+            Ok(job) => self.end(job),
+            // It failed before.
+            Err(store::Error::State { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, job: Job) {
+        self.known.remove(&job.id);
+        self.shared.rates.lock().forget(&job.id);
+        self.ended.insert(job.id.clone(), job);
+    }
+
+    /// Ends a job that is asked to stop, once nothing is done for it any more.
+    fn stop(&mut self, job: Job) -> store::Result<()> {
+        self.shared.cluster.cancel(&job.id);
+        if let Some((stop, _)) = self.asides.get(&job.id) {
+            stop.store(true, Ordering::SeqCst);
+            return Ok(());
+        }
+        if self.out.get(&job.id).is_some_and(|count| *count > 0) {
+            return Ok(());
+        }
+        let states = self.shared.store.task_states(&job.id)?;
+        if states.iter().any(|(state, _)| *state == TaskState::Done) {
+            self.assemble(job);
+            return Ok(());
+        }
+        let why = "stopped before anything was done";
+        let job = self
+            .shared
+            .store
+            .advance(&job.id, State::Stopped, Some(why), now())?;
+        self.end(job);
+        Ok(())
+    }
+
+    /// Does something for a job on a thread of its own, if nothing is done for it there already.
+    fn on_the_side(
+        &mut self,
+        id: &str,
+        work: impl FnOnce(&Shared, &dyn Fn() -> bool) -> Aside + Send + 'static,
+    ) {
+        if self.asides.contains_key(id) {
+            return;
+        }
+        let stop = Arc::new(AtomicBool::new(false));
+        let (shared, tell, stopped) = (self.shared.clone(), self.tell.clone(), stop.clone());
+        let name = id.to_owned();
+        let thread = std::thread::Builder::new()
+            .name("job-aside".to_owned())
+            .spawn(move || {
+                let aside = work(&shared, &|| !stopped.load(Ordering::SeqCst));
+                // Nobody wants to know when everything rests.
+                let _ = tell.send(Signal::Aside(name, aside));
+            });
+        match thread {
+            Ok(thread) => {
+                self.asides.insert(id.to_owned(), (stop, thread));
+            }
+            Err(error) => tracing::error!(job = id, %error, "no thread for a job"),
+        }
+    }
+
+    fn plan(&mut self, job: Job) {
+        let id = job.id.clone();
+        self.on_the_side(&id, move |shared, go_on| {
+            let tools = &shared.tools;
+            let Some(work) = tools.works.get(&job.spec.kind) else {
+                let kind = &job.spec.kind;
+                let why = format!("nothing here does jobs of the kind {kind}");
+                return Aside::Planned(Err(Trouble::Fails(why)));
+            };
+            let (bounds, cut) = (work.bounds(&job.spec), shared.options.cut);
+            let plan = plan::plan(&*tools.objects, &job.spec, bounds, cut, go_on);
+            tools.reach(Point::Planned);
+            Aside::Planned(plan)
+        });
+    }
+
+    fn assemble(&mut self, job: Job) {
+        let id = job.id.clone();
+        self.on_the_side(&id, move |shared, go_on| {
+            Aside::Assembled(assembled(shared, &job, go_on))
+        });
+    }
+
+    /// Deletes the parts of jobs that have ended, where nobody can write them any more.
+    fn clear(&mut self) {
+        let busy = |id: &&String| {
+            self.out.get(*id).is_none_or(|count| *count == 0) && !self.asides.contains_key(*id)
+        };
+        let quiet: BTreeSet<String> = self.ended.keys().filter(busy).cloned().collect();
+        // One after the other: nobody waits for it.
+        let clearing = self.asides.keys().any(|id| self.ended.contains_key(id));
+        if clearing {
+            return;
+        }
+        if let Some(id) = quiet.into_iter().next()
+            && let Some(job) = self.ended.get(&id).cloned()
+        {
+            self.on_the_side(&id, move |shared, _| {
+                if let Err(error) = assemble::clear(&shared.tools, &job) {
+                    tracing::warn!(
+                        job = job.id,
+                        error = chain(&error),
+                        "parts of a job are left"
+                    );
+                }
+                Aside::Cleared
+            });
+        }
+    }
+
+    /// Keeps what a thread aside came to.
+    fn aside(&mut self, id: &str, aside: Aside) -> store::Result<()> {
+        if let Some((_, thread)) = self.asides.remove(id)
+            && thread.join().is_err()
+        {
+            tracing::error!(job = id, "a thread that plans or assembles panicked");
+        }
+        match aside {
+            Aside::Planned(Ok(plan)) => match self.shared.store.plan(id, &plan, now()) {
+                // It was asked to stop meanwhile.
+                Ok(_) | Err(store::Error::State { .. }) => Ok(()),
+                Err(error) => Err(error),
+            },
+            Aside::Assembled(Ok(())) => {
+                self.shared.tools.reach(Point::BeforeCompleted);
+                let (to, why) = match self.shared.store.job(id)?.state {
+                    State::StopRequested => {
+                        let why = "stopped; the output has what was done before";
+                        (State::Stopped, Some(why))
+                    }
+                    _ => (State::Completed, None),
+                };
+                let job = self.shared.store.advance(id, to, why, now())?;
+                self.end(job);
+                Ok(())
+            }
+            // Looked at again, when somebody asks for rest no more.
+            Aside::Planned(Err(Trouble::Rest)) | Aside::Assembled(Err(Trouble::Rest)) => Ok(()),
+            Aside::Planned(Err(Trouble::Now(why) | Trouble::Fails(why)))
+            | Aside::Assembled(Err(Trouble::Now(why) | Trouble::Fails(why))) => self.fail(id, &why),
+            Aside::Cleared => {
+                self.ended.remove(id);
+                self.out.remove(id);
+                Ok(())
+            }
+        }
+    }
+
+    /// Notes how far running jobs are, for their rates.
+    fn sample(&mut self) {
+        let now = Instant::now();
+        let jobs: Vec<String> = self.known.keys().cloned().collect();
+        for id in jobs {
+            match self.shared.store.usage(&id) {
+                Ok(usage) => {
+                    let done = usage.documents + self.shared.cluster.doing(&id).documents;
+                    self.shared.rates.lock().sample(&id, done, now);
+                }
+                Err(error) => tracing::warn!(error = chain(&error), "a job's rate is not known"),
+            }
+        }
+    }
+}
+
+/// Puts a job's parts together, after those of poisoned tasks are written.
+fn assembled(shared: &Shared, job: &Job, go_on: &dyn Fn() -> bool) -> Result<(), Trouble> {
+    let store = &shared.store;
+    let unkept = |error: store::Error| Trouble::Now(chain(&error));
+    let inputs = Arc::new(store.inputs(&job.id).map_err(unkept)?);
+    let spec = Arc::new(job.spec.clone());
+    let mut tasks = store.tasks(&job.id).map_err(unkept)?;
+    for task in &mut tasks {
+        if task.state != TaskState::Poisoned || task.part.is_some() {
+            continue;
+        }
+        let (_cancel, cancelled) = watch::channel(false);
+        let order = task::Order {
+            fence: Fence {
+                job: job.id.clone(),
+                task: task.number,
+                attempt: task.attempt,
+                owner: String::new(),
+            },
+            pieces: task.pieces.clone(),
+            spec: spec.clone(),
+            inputs: inputs.clone(),
+            live: Arc::default(),
+            cancelled,
+            poison: true,
+        };
+        match task::execute(&shared.tools, order) {
+            task::Ended::Done(part) => {
+                let kept = store.bury(&job.id, task.number, &part, now());
+                kept.map_err(unkept)?;
+                task.part = Some(part);
+            }
+            task::Ended::PutDown => return Err(Trouble::Rest),
+            task::Ended::Failed(why) => return Err(Trouble::Fails(why)),
+        }
+    }
+    assemble::assemble(&shared.tools, job, &inputs, &tasks, go_on)
+}
+
+/// An error and its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

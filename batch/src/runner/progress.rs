@@ -1,0 +1,114 @@
+//! How far jobs are.
+
+use crate::cluster::Doing;
+use crate::job::{Job, Usage};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+/// The time that a rate is of.
+const WINDOW: Duration = Duration::from_secs(60);
+/// Two samples are at least so far apart.
+const APART: Duration = Duration::from_millis(500);
+
+/// How far a job is.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Progress {
+    /// Documents that are done with, also of unfinished tasks.
+    pub documents: u64,
+    /// Those of them that have no answer.
+    pub errors: u64,
+    /// Bytes that were read of the inputs.
+    pub bytes: u64,
+    /// Documents a second, over the last minute.
+    pub rate: f64,
+    /// Seconds until the last document, at this rate; `None` where nothing is known of it.
+    pub left: Option<f64>,
+}
+
+impl Progress {
+    /// Of a job that took so much, does so much, and does so many documents a second.
+    pub fn of(job: &Job, usage: &Usage, doing: Doing, rate: f64) -> Self {
+        // A task that comes back in this moment may be in both.
+        let documents = (usage.documents + doing.documents).min(job.planned.documents);
+        let open = job.planned.documents - documents;
+        let rate = if job.state.is_live() { rate } else { 0.0 };
+        Self {
+            documents,
+            errors: usage.errors + doing.errors,
+            bytes: (usage.read + doing.bytes).min(job.planned.bytes),
+            rate,
+            left: (job.state.is_live() && rate > 0.0).then(|| open as f64 / rate),
+        }
+    }
+}
+
+/// Documents that were done by which time, of each job over the last minute.
+#[derive(Debug, Default)]
+pub struct Rates(BTreeMap<String, VecDeque<(Instant, u64)>>);
+
+impl Rates {
+    /// So many documents of a job are done by now.
+    pub fn sample(&mut self, job: &str, done: u64, now: Instant) {
+        let samples = self.0.entry(job.to_owned()).or_default();
+        let recent = |(at, _): &(Instant, u64)| now.saturating_duration_since(*at) < APART;
+        if samples.back().is_some_and(recent) {
+            return;
+        }
+        samples.push_back((now, done));
+        // The one before the window stays: the window begins in between.
+        while samples
+            .get(1)
+            .is_some_and(|(at, _)| now.saturating_duration_since(*at) >= WINDOW)
+        {
+            samples.pop_front();
+        }
+    }
+
+    /// Documents a second.
+    pub fn rate(&self, job: &str, now: Instant) -> f64 {
+        let Some(samples) = self.0.get(job) else {
+            return 0.0;
+        };
+        let (Some((from, first)), Some((_, last))) = (samples.front(), samples.back()) else {
+            return 0.0;
+        };
+        let time = now.saturating_duration_since(*from).as_secs_f64();
+        match time > 0.0 {
+            // Put down tasks take what they had done with them.
+            true => last.saturating_sub(*first) as f64 / time,
+            false => 0.0,
+        }
+    }
+
+    /// A job has ended.
+    pub fn forget(&mut self, job: &str) {
+        self.0.remove(job);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_of_the_last_minute() {
+        let mut rates = Rates::default();
+        let begin = Instant::now();
+        let at = |seconds: u64| begin + Duration::from_secs(seconds);
+        assert_eq!(rates.rate("a", begin), 0.0);
+        for second in 0..=60 {
+            rates.sample("a", second * 10, at(second));
+        }
+        assert!((rates.rate("a", at(60)) - 10.0).abs() < 1e-9);
+        for second in 61..=180 {
+            rates.sample("a", 600 + (second - 60) * 2, at(second));
+        }
+        assert!((rates.rate("a", at(180)) - 2.0).abs() < 1e-9);
+        // Nothing more comes.
+        assert!(rates.rate("a", at(300)) < 1.0);
+        let kept = rates.0["a"].len();
+        assert!(kept <= 62, "{kept}");
+        rates.forget("a");
+        assert_eq!(rates.rate("a", at(300)), 0.0);
+    }
+}

@@ -1,0 +1,85 @@
+//! What a kind of job does with documents: ask a model, and say what is written of the answer.
+
+use crate::job::Spec;
+use futures_util::future::BoxFuture;
+
+/// What is done with the documents of some kinds of jobs.
+///
+/// The contract: an answer depends on nothing but its document and the job, never on what is asked beside it or how often;
+/// so a task that is done again writes the same bytes.
+pub trait Work: Send + Sync + 'static {
+    /// What its jobs may have.
+    fn bounds(&self, spec: &Spec) -> Bounds;
+
+    /// One answer for each document, in order. Dropping the future gives its work up.
+    fn predict<'a>(&'a self, spec: &'a Spec, documents: Vec<Vec<u8>>)
+    -> BoxFuture<'a, Vec<Answer>>;
+
+    /// Why a document of so many bytes, more than [`Bounds::document`], has no answer.
+    fn too_large(&self, spec: &Spec, bytes: u64) -> Failed;
+
+    /// Writes what stands in the output for a document.
+    fn render(
+        &self,
+        spec: &Spec,
+        place: Place<'_>,
+        answer: Result<&[u8], &Failed>,
+        to: &mut Vec<u8>,
+    );
+}
+
+/// What a job may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Bytes of one document.
+    pub document: u64,
+    /// Documents of a job.
+    pub documents: u64,
+    /// Bytes of all inputs.
+    pub bytes: u64,
+}
+
+/// Which document it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// The name of its file: the key without the folder that the job was given.
+    pub file: &'a str,
+    /// Its line, from 0, where documents are lines.
+    pub line: Option<u64>,
+}
+
+/// What was found in a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The answer, in the words of the work.
+    pub answer: Vec<u8>,
+    /// Characters (code points) of the document.
+    pub characters: u64,
+    /// Units as AWS bills them.
+    pub units: u64,
+}
+
+/// What is said about one document.
+pub type Answer = Result<Found, Failed>;
+
+/// Why a document has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// Whose fault it is.
+    pub fault: Fault,
+    /// A word for programs.
+    pub code: String,
+    /// A sentence for people.
+    pub message: String,
+}
+
+/// Whose fault it is that there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The document's: asking again gives the same, and the error stands in the document's place.
+    Document,
+    /// The machine's, for now: it is asked again, until the job's patience ends and with it the job.
+    Now,
+    /// A defect: asked again alone, a few times, then an error in the document's place.
+    Defect,
+}

@@ -1,0 +1,294 @@
+//! A process that works on a job is killed in the middle of it, again and again: the output is that of a job which nobody
+//! disturbed, byte for byte, and no document of a finished task is asked about again.
+//!
+//! The program that is killed is this test itself, started with `ESCALA_JOBS_FOLDER` set. It notes every document that it
+//! asks about in a file. `ESCALA_JOBS_KILLS` sets the number of kills, `ESCALA_JOBS_SEED` where they begin.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::folder::Folder;
+use common::{Words, archive, completed, spec, unpacked, works};
+use escala_batch::job::{Split, TaskState};
+use escala_batch::runner::{Cut, Options, Point, Runner, Token};
+use escala_batch::store::sqlite::Sqlite;
+use escala_batch::store::{Filter, Store};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const FOLDER: &str = "ESCALA_JOBS_FOLDER";
+const POINT: &str = "ESCALA_JOBS_POINT";
+/// Lines of each input.
+const FILES: [(&str, u64); 3] = [("a.txt", 12_000), ("b.txt", 7_985), ("c.txt", 15)];
+
+const POINTS: [Point; 7] = [
+    Point::Planned,
+    Point::MidBatch,
+    Point::PartWritten,
+    Point::PartPublished,
+    Point::MidAssembly,
+    Point::OutputWritten,
+    Point::BeforeCompleted,
+];
+
+fn inputs(folder: &Path) {
+    let texts = folder.join("objects/texts/in");
+    std::fs::create_dir_all(&texts).unwrap();
+    std::fs::create_dir_all(folder.join("objects/answers")).unwrap();
+    for (name, lines) in FILES {
+        let mut file = File::create(texts.join(name)).unwrap();
+        for line in 0..lines {
+            let ending = ["\n", "\r\n", "\r"][line as usize % 3];
+            let filler = "word ".repeat(line as usize % 7);
+            let bad = if line % 997 == 5 {
+                b"\xff ".as_slice()
+            } else {
+                b""
+            };
+            file.write_all(bad).unwrap();
+            write!(file, "{name} {line} {filler}{ending}").unwrap();
+        }
+    }
+}
+
+/// The process that is killed: does the job to its end.
+fn work(folder: &Path) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let store = Arc::new(Sqlite::open(&folder.join("state")).unwrap());
+    let objects = Arc::new(Folder(folder.join("objects")));
+    let asked = File::options()
+        .append(true)
+        .create(true)
+        .open(folder.join("asked"))
+        .unwrap();
+    let note = move |documents: &[Vec<u8>]| {
+        let mut text = Vec::new();
+        for document in documents {
+            let document = document.strip_prefix(b"\xff ").unwrap_or(document);
+            let mut words = document.split(|byte| *byte == b' ');
+            text.extend_from_slice(words.next().unwrap());
+            text.push(b' ');
+            text.extend_from_slice(words.next().unwrap());
+            text.push(b'\n');
+        }
+        // One write, so that a kill leaves whole lines.
+        (&asked).write_all(&text).unwrap();
+    };
+    let words = Words {
+        asked: Some(Box::new(note)),
+        takes: (Duration::from_millis(1), Duration::from_micros(30)),
+        ..Words::default()
+    };
+    let point = std::env::var(POINT).unwrap_or_default();
+    let options = Options {
+        cut: Cut {
+            bytes: 1 << 20,
+            documents: 500,
+        },
+        // Kills are no fault of the task here.
+        attempts: u32::MAX,
+        reached: Some(Arc::new(move |reached| {
+            if format!("{reached:?}") == point {
+                let me = rustix::process::getpid();
+                rustix::process::kill_process(me, rustix::process::Signal::KILL).unwrap();
+            }
+        })),
+        ..Options::default()
+    };
+    let handle = runtime.handle().clone();
+    let runner = Runner::start(store, objects, works(words), options, handle).unwrap();
+    let token = Token {
+        token: "once",
+        request: "the same",
+    };
+    let spec = spec(Split::Lines, archive());
+    let job = runner.submit(Runner::new_id(), spec, Some(token)).unwrap();
+    completed(&runner, &job.job().id);
+}
+
+fn start(folder: &Path, point: &str) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_killed_job_is_done_once", "--nocapture"])
+        .env(FOLDER, folder)
+        .env(POINT, point)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// What was asked about, behind a place in the notes.
+fn asked(folder: &Path, from: usize) -> Vec<(String, u64)> {
+    let notes = std::fs::read(folder.join("asked")).unwrap_or_default();
+    let text = String::from_utf8(notes).unwrap();
+    text[from..]
+        .lines()
+        .map(|line| {
+            let (file, line) = line.split_once(' ').unwrap();
+            (file.to_owned(), line.parse().unwrap())
+        })
+        .collect()
+}
+
+/// The documents of finished tasks, and where the notes end.
+fn finished(folder: &Path) -> (BTreeSet<(String, u64)>, usize) {
+    let notes = std::fs::read(folder.join("asked"))
+        .unwrap_or_default()
+        .len();
+    let store = Sqlite::open(&folder.join("state")).unwrap();
+    let all = Filter {
+        most: 10,
+        ..Filter::default()
+    };
+    let jobs = store.jobs(&all).unwrap();
+    assert!(jobs.len() <= 1, "asking again makes no other job");
+    let mut finished = BTreeSet::new();
+    for job in jobs {
+        for task in store.tasks(&job.id).unwrap() {
+            if task.state != TaskState::Done {
+                continue;
+            }
+            for piece in task.pieces {
+                let file = FILES[piece.input as usize].0;
+                let lines = piece.first..piece.first + piece.documents;
+                finished.extend(lines.map(|line| (file.to_owned(), line)));
+            }
+        }
+    }
+    (finished, notes)
+}
+
+/// One run, killed after a while or at a point; whether it came to its end.
+fn run(folder: &Path, kill: Option<Duration>, point: &str) -> ExitStatus {
+    let (before, notes) = finished(folder);
+    let mut child = start(folder, point);
+    let began = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if kill.is_some_and(|kill| began.elapsed() >= kill) {
+            child.kill().unwrap();
+            break child.wait().unwrap();
+        }
+        assert!(began.elapsed() < Duration::from_secs(300), "it hangs");
+        // The instant of the kill is what is waited for.
+        std::thread::sleep(Duration::from_millis(1));
+    };
+    for document in asked(folder, notes) {
+        assert!(
+            !before.contains(&document),
+            "{document:?} is of a finished task and was asked about again"
+        );
+    }
+    status
+}
+
+fn output(folder: &Path) -> Option<Vec<u8>> {
+    std::fs::read(folder.join("objects/answers/out/job/output.tar.gz")).ok()
+}
+
+/// What a job that nobody disturbs comes to.
+fn undisturbed() -> (Vec<u8>, Duration) {
+    let folder = tempfile::tempdir().unwrap();
+    inputs(folder.path());
+    let began = Instant::now();
+    assert!(run(folder.path(), None, "").success());
+    let took = began.elapsed();
+    let bytes = output(folder.path()).unwrap();
+    let text = unpacked(&bytes);
+    let all: u64 = FILES.iter().map(|(_, lines)| lines).sum();
+    assert_eq!(text.lines().count() as u64, all);
+    let bad: u64 = FILES
+        .iter()
+        .map(|(_, lines)| (lines - 5).div_ceil(997))
+        .sum();
+    assert_eq!(text.matches("UNSUPPORTED_ENCODING").count() as u64, bad);
+    assert_eq!(asked(folder.path(), 0).len() as u64, all, "each once");
+    (bytes, took)
+}
+
+fn whole(folder: &Path, expected: &[u8]) {
+    let bytes = output(folder).expect("there is an output");
+    assert!(
+        bytes == expected,
+        "the output differs from an undisturbed one"
+    );
+    let (finished, _) = finished(folder);
+    let all: u64 = FILES.iter().map(|(_, lines)| lines).sum();
+    assert_eq!(finished.len() as u64, all);
+    // What nobody saw the end of is deleted at the next start.
+    let _ = run(folder, None, "");
+}
+
+#[test]
+fn a_killed_job_is_done_once() {
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        work(Path::new(&folder));
+        return;
+    }
+    let number = |name: &str, default: u64| {
+        let value = std::env::var(name).ok();
+        value.map_or(default, |value| value.parse().unwrap())
+    };
+    let mut seed = number("ESCALA_JOBS_SEED", 7);
+    let kills = number("ESCALA_JOBS_KILLS", 10);
+    println!("seed {seed}, {kills} kills");
+    let mut random = move || {
+        // https://prng.di.unimi.it/splitmix64.c
+        seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = seed;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    };
+    let (expected, took) = undisturbed();
+    let (mut killed, mut jobs, mut unfinished) = (0, 0, 0);
+    while killed < kills {
+        jobs += 1;
+        let folder = tempfile::tempdir().unwrap();
+        inputs(folder.path());
+        loop {
+            let kill = (killed < kills).then(|| took.mul_f64((random() % 1000) as f64 / 1000.0));
+            let status = run(folder.path(), kill, "");
+            if status.success() {
+                break;
+            }
+            assert_eq!(status.signal(), Some(9), "it ended by itself: {status}");
+            killed += 1;
+            unfinished += u64::from(output(folder.path()).is_none());
+        }
+        whole(folder.path(), &expected);
+    }
+    println!("{killed} kills of {jobs} jobs, {unfinished} before there was an output");
+    assert!(unfinished > 0, "the kills came in the middle of the work");
+}
+
+#[test]
+fn a_job_killed_at_any_step_is_done_once() {
+    if std::env::var_os(FOLDER).is_some() {
+        return;
+    }
+    let (expected, _) = undisturbed();
+    for point in POINTS {
+        let folder = tempfile::tempdir().unwrap();
+        inputs(folder.path());
+        let status = run(folder.path(), None, &format!("{point:?}"));
+        assert_eq!(status.signal(), Some(9), "{point:?} was reached");
+        let is_late = point == Point::BeforeCompleted;
+        assert_eq!(output(folder.path()).is_some(), is_late, "{point:?}");
+        assert!(run(folder.path(), None, "").success(), "{point:?}");
+        whole(folder.path(), &expected);
+    }
+}

@@ -1,0 +1,511 @@
+//! Jobs from their submission to their end, with a work that needs no model.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{KIND, Words, archive, completed, ended, failed, spec, unpacked, wait, works};
+use escala_batch::job::{Form, Plan, Spec, Split, State, TaskState};
+use escala_batch::runner::{Cut, Error, Options, Runner, Token};
+use escala_batch::store::memory::Memory as Jobs;
+use escala_batch::store::{self, New, Store, Submitted};
+use escala_batch::work::Fault;
+use escala_objects::memory::Memory;
+use escala_objects::{ObjectName, ObjectStore, WritableStore};
+use parking_lot::Mutex;
+use serde_json::Value;
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
+
+struct Ground {
+    runtime: Runtime,
+    jobs: Arc<Jobs>,
+    objects: Memory,
+}
+
+fn options() -> Options {
+    Options {
+        cut: Cut {
+            bytes: 1 << 20,
+            documents: 4,
+        },
+        ..Options::default()
+    }
+}
+
+impl Ground {
+    fn new(files: &[(&str, &[u8])]) -> Self {
+        let objects = Memory::default();
+        objects.bucket("answers");
+        objects.bucket("texts");
+        for (key, bytes) in files {
+            objects.put("texts", key, bytes);
+        }
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        Self {
+            runtime: runtime.worker_threads(1).enable_all().build().unwrap(),
+            jobs: Arc::default(),
+            objects,
+        }
+    }
+
+    fn runner(&self, words: Words, options: Options) -> Runner {
+        let objects = Arc::new(self.objects.clone());
+        let handle = self.runtime.handle().clone();
+        Runner::start(self.jobs.clone(), objects, works(words), options, handle).unwrap()
+    }
+
+    fn keys(&self) -> Vec<String> {
+        let listed = self.objects.list("answers", "", "", 1000).unwrap();
+        listed.into_iter().map(|listed| listed.key).collect()
+    }
+
+    fn read(&self, key: &str) -> Vec<u8> {
+        let name = ObjectName::new("answers", key, None).unwrap();
+        let mut bytes = Vec::new();
+        let mut object = self.objects.open(&name).unwrap();
+        object.bytes.read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
+    /// The lines of the archive.
+    fn lines(&self) -> Vec<Value> {
+        let text = unpacked(&self.read("out/job/output.tar.gz"));
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// Waits until nothing but these is in the bucket of answers: parts are deleted after the end.
+    fn left(&self, expected: &[&str]) {
+        let began = Instant::now();
+        while self.keys() != expected {
+            assert!(
+                began.elapsed() < Duration::from_secs(30),
+                "{:?}",
+                self.keys()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn submit(runner: &Runner, spec: Spec) -> String {
+    runner
+        .submit(Runner::new_id(), spec, None)
+        .unwrap()
+        .job()
+        .id
+}
+
+fn codes(lines: &[Value]) -> Vec<(String, u64, String)> {
+    let of = |line: &Value| {
+        let file = line["File"].as_str().unwrap().to_owned();
+        let code = line["ErrorCode"].as_str().unwrap_or_default().to_owned();
+        (file, line["Line"].as_u64().unwrap(), code)
+    };
+    lines.iter().map(of).collect()
+}
+
+#[test]
+fn every_document_has_its_line_whatever_is_wrong_with_others() {
+    let long = format!("ok\n{}\nok again", "x".repeat(201));
+    let ground = Ground::new(&[
+        ("in/a.txt", b"one\r\ntwo\rbad \xff\nfour\n\nsix"),
+        ("in/empty.txt", b""),
+        ("in/long.txt", long.as_bytes()),
+        ("in/poison.txt", b"fine\npoison\nfine"),
+        ("in/sub/b.txt", b"just this\n"),
+    ]);
+    let asked = Arc::new(AtomicU32::new(0));
+    let counted = asked.clone();
+    let words = Words {
+        instead: Some(Box::new(move |text| {
+            (text == "poison").then(|| {
+                counted.fetch_add(1, Ordering::SeqCst);
+                failed(Fault::Defect, "DEFECT")
+            })
+        })),
+        ..Words::default()
+    };
+    let runner = ground.runner(words, options());
+    let id = submit(&runner, spec(Split::Lines, archive()));
+    let job = completed(&runner, &id);
+    let at = |file: &str, line: u64, code: &str| (file.to_owned(), line, code.to_owned());
+    assert_eq!(
+        codes(&ground.lines()),
+        [
+            at("a.txt", 0, ""),
+            at("a.txt", 1, ""),
+            at("a.txt", 2, "UNSUPPORTED_ENCODING"),
+            at("a.txt", 3, ""),
+            at("a.txt", 4, ""),
+            at("a.txt", 5, ""),
+            at("long.txt", 0, ""),
+            at("long.txt", 1, "DOCUMENT_SIZE_EXCEEDED"),
+            at("long.txt", 2, ""),
+            at("poison.txt", 0, ""),
+            at("poison.txt", 1, "DEFECT"),
+            at("poison.txt", 2, ""),
+            at("sub/b.txt", 0, ""),
+        ]
+    );
+    assert_eq!(asked.load(Ordering::SeqCst), 3, "a defect is asked again");
+    let (usage, progress) = runner.progress(&job).unwrap();
+    assert_eq!((usage.documents, usage.errors), (13, 3));
+    assert_eq!(usage.units, 30, "answers are billed, errors are not");
+    assert_eq!((progress.documents, progress.errors), (13, 3));
+    assert_eq!(progress.bytes, job.planned.bytes);
+    let samples: Vec<&str> = job
+        .samples
+        .iter()
+        .map(|sample| sample.code.as_str())
+        .collect();
+    assert_eq!(samples.len(), 3, "{samples:?}");
+    ground.left(&["out/job/output.tar.gz"]);
+    assert_eq!(runner.counted(), (13, 3));
+    let events = runner.events(&id, 0, 1000).unwrap();
+    assert_eq!(events[0].kind, "submitted");
+    assert_eq!(events.last().unwrap().kind, "completed");
+}
+
+#[test]
+fn files_have_answers_of_their_own() {
+    let ground = Ground::new(&[
+        ("in/a.txt", b"1\n2\n3\n4\n5\n6\n7"),
+        ("in/b.txt", b"8"),
+        ("in/empty.txt", b""),
+        ("in/z/c.txt", b"9\n10"),
+    ]);
+    let runner = ground.runner(Words::default(), options());
+    let form = Form::Files {
+        suffix: ".out".to_owned(),
+    };
+    completed(&runner, &submit(&runner, spec(Split::Lines, form)));
+    let names = ["a.txt.out", "b.txt.out", "empty.txt.out", "z/c.txt.out"];
+    let keys = names.map(|name| format!("out/job/{name}"));
+    ground.left(&keys.each_ref().map(String::as_str));
+    let lines = |key: &str| String::from_utf8(ground.read(key)).unwrap().lines().count();
+    assert_eq!(keys.each_ref().map(|key| lines(key)), [7, 1, 0, 2]);
+}
+
+#[test]
+fn whole_files_are_documents_too() {
+    let ground = Ground::new(&[
+        ("in/a.txt", b"1\n2"),
+        ("in/b.txt", "x".repeat(201).as_bytes()),
+        ("in/empty.txt", b""),
+    ]);
+    let runner = ground.runner(Words::default(), options());
+    let job = completed(&runner, &submit(&runner, spec(Split::Files, archive())));
+    let lines = ground.lines();
+    assert_eq!(lines.len(), 3);
+    assert!(lines.iter().all(|line| line.get("Line").is_none()));
+    assert_eq!(lines[1]["ErrorCode"], "DOCUMENT_SIZE_EXCEEDED");
+    assert_eq!(job.samples[0].line, None);
+}
+
+/// A work that gives no answer before it is let go.
+fn held(go: &Arc<AtomicBool>) -> Words {
+    let go = go.clone();
+    Words {
+        instead: Some(Box::new(move |_| {
+            (!go.load(Ordering::SeqCst)).then(|| failed(Fault::Now, "BUSY"))
+        })),
+        ..Words::default()
+    }
+}
+
+#[test]
+fn what_changes_or_goes_after_the_plan_fails_the_job() {
+    for change in ["changed", "gone", "longer"] {
+        let ground = Ground::new(&[("in/a.txt", b"1\n2\n3\n4\n5"), ("in/b.txt", b"6")]);
+        let go = Arc::new(AtomicBool::new(false));
+        let mut options = options();
+        options.tasks = 1;
+        let runner = ground.runner(held(&go), options);
+        let id = submit(&runner, spec(Split::Lines, archive()));
+        wait(&runner, &id, |job| job.state == State::Running);
+        let name = ObjectName::new("texts", "in/b.txt", None).unwrap();
+        match change {
+            "changed" => ground.objects.put("texts", "in/b.txt", b"7"),
+            "longer" => ground.objects.put("texts", "in/b.txt", b"6\n7"),
+            _ => ground.objects.delete(&name).unwrap(),
+        }
+        go.store(true, Ordering::SeqCst);
+        let job = ended(&runner, &id);
+        assert_eq!(job.state, State::Failed, "{change}");
+        let why = job.why.unwrap();
+        assert!(why.contains("in/b.txt"), "{why}");
+        ground.left(&[]);
+    }
+}
+
+#[test]
+fn what_cannot_be_read_or_written_is_said_before_anything_is_asked() {
+    let ground = Ground::new(&[("other", b"1")]);
+    let words = Words {
+        asked: Some(Box::new(|_| panic!("nothing is asked"))),
+        ..Words::default()
+    };
+    let runner = ground.runner(words, options());
+    let nothing = ended(&runner, &submit(&runner, spec(Split::Lines, archive())));
+    assert_eq!(nothing.state, State::Failed);
+    assert!(nothing.why.unwrap().contains("no object"));
+    let mut elsewhere = spec(Split::Lines, archive());
+    elsewhere.output.bucket = "nowhere".to_owned();
+    let unwritable = ended(&runner, &submit(&runner, elsewhere));
+    let why = unwritable.why.unwrap();
+    assert!(why.contains("there is no bucket nowhere"), "{why}");
+    let mut elsewhere = spec(Split::Lines, archive());
+    elsewhere.input.bucket = "nowhere".to_owned();
+    let why = ended(&runner, &submit(&runner, elsewhere)).why.unwrap();
+    assert!(why.contains("there is no bucket nowhere"), "{why}");
+    let mut other = spec(Split::Lines, archive());
+    other.kind = "unknown".to_owned();
+    assert!(matches!(
+        runner.submit(Runner::new_id(), other, None),
+        Err(Error::Kind(_))
+    ));
+    ground.left(&[]);
+}
+
+#[test]
+fn the_machine_is_waited_for_until_patience_ends() {
+    let ground = Ground::new(&[("in/a.txt", b"1\n2")]);
+    let tries = AtomicU32::new(0);
+    let words = Words {
+        instead: Some(Box::new(move |_| {
+            let tries = tries.fetch_add(1, Ordering::SeqCst);
+            (tries < 3).then(|| failed(Fault::Now, "BUSY"))
+        })),
+        ..Words::default()
+    };
+    let runner = ground.runner(words, options());
+    completed(&runner, &submit(&runner, spec(Split::Lines, archive())));
+    assert!(ground.lines().iter().all(|line| line["Answer"].is_object()));
+    drop(runner);
+    let mut options = options();
+    options.patience = Duration::from_millis(150);
+    let runner = ground.runner(held(&Arc::default()), options);
+    let job = ended(&runner, &submit(&runner, spec(Split::Lines, archive())));
+    assert_eq!(job.state, State::Failed);
+    assert!(job.why.unwrap().contains("this is BUSY"));
+}
+
+#[test]
+fn a_stopped_job_frees_the_machine_at_once_and_leaves_what_was_done() {
+    let ground = Ground::new(&[("in/a.txt", b"1\n2\n3\n4\nhold\n6")]);
+    let (held, freed) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    /// Says when it is dropped.
+    struct Freed(Arc<AtomicBool>);
+    impl Drop for Freed {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+    struct Holding(Words, Arc<AtomicBool>, Arc<AtomicBool>);
+    impl escala_batch::work::Work for Holding {
+        fn bounds(&self, spec: &Spec) -> escala_batch::work::Bounds {
+            self.0.bounds(spec)
+        }
+        fn predict<'a>(
+            &'a self,
+            spec: &'a Spec,
+            documents: Vec<Vec<u8>>,
+        ) -> futures_util::future::BoxFuture<'a, Vec<escala_batch::work::Answer>> {
+            Box::pin(async move {
+                if documents.iter().any(|document| document == b"hold") {
+                    let _freed = Freed(self.2.clone());
+                    self.1.store(true, Ordering::SeqCst);
+                    std::future::pending::<()>().await;
+                }
+                self.0.predict(spec, documents).await
+            })
+        }
+        fn too_large(&self, spec: &Spec, bytes: u64) -> escala_batch::work::Failed {
+            self.0.too_large(spec, bytes)
+        }
+        fn render(
+            &self,
+            spec: &Spec,
+            place: escala_batch::work::Place<'_>,
+            answer: Result<&[u8], &escala_batch::work::Failed>,
+            to: &mut Vec<u8>,
+        ) {
+            self.0.render(spec, place, answer, to);
+        }
+    }
+    let work: Arc<dyn escala_batch::work::Work> =
+        Arc::new(Holding(Words::default(), held.clone(), freed.clone()));
+    let mut options = options();
+    options.tasks = 1;
+    let runner = Runner::start(
+        ground.jobs.clone(),
+        Arc::new(ground.objects.clone()),
+        Arc::new([(KIND.to_owned(), work)].into()),
+        options,
+        ground.runtime.handle().clone(),
+    )
+    .unwrap();
+    let id = submit(&runner, spec(Split::Lines, archive()));
+    wait(&runner, &id, |_| held.load(Ordering::SeqCst));
+    let job = runner.stop(&id).unwrap();
+    assert_eq!(job.state, State::StopRequested);
+    assert_eq!(runner.stop(&id).unwrap().state, State::StopRequested);
+    let job = ended(&runner, &id);
+    assert_eq!(job.state, State::Stopped);
+    assert!(
+        freed.load(Ordering::SeqCst),
+        "its place in the queue is free"
+    );
+    assert_eq!(ground.lines().len(), 4, "the first task");
+    let again = runner.stop(&id);
+    assert!(matches!(
+        again,
+        Err(Error::Store(store::Error::State { .. }))
+    ));
+    ground.left(&["out/job/output.tar.gz"]);
+}
+
+#[test]
+fn what_rests_goes_on_where_it_was() {
+    let ground = Ground::new(&[("in/a.txt", b"1\n2\n3\n4\n5\n6\n7\n8\n9")]);
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let words = |stuck: bool| {
+        let asked = asked.clone();
+        Words {
+            asked: Some(Box::new(move |documents| {
+                let texts = documents
+                    .iter()
+                    .map(|d| String::from_utf8_lossy(d).into_owned());
+                asked.lock().extend(texts);
+            })),
+            instead: Some(Box::new(move |text| {
+                (stuck && text == "5").then(|| failed(Fault::Now, "BUSY"))
+            })),
+            ..Words::default()
+        }
+    };
+    let mut options = options();
+    options.tasks = 1;
+    let runner = ground.runner(words(true), options.clone());
+    let id = submit(&runner, spec(Split::Lines, archive()));
+    wait(&runner, &id, |_| {
+        asked.lock().iter().any(|text| text == "5")
+    });
+    runner.rest();
+    let job = runner.job(&id).unwrap();
+    assert_eq!(job.state, State::Running, "it goes on at the next start");
+    let states = ground.jobs.task_states(&id).unwrap();
+    assert_eq!(states, [(TaskState::Pending, 2), (TaskState::Done, 1)]);
+    let tasks = ground.jobs.tasks(&id).unwrap();
+    assert!(
+        tasks[1..].iter().all(|task| task.attempt == 0),
+        "rest is no attempt"
+    );
+    drop(runner);
+    asked.lock().clear();
+    let runner = ground.runner(words(false), options);
+    completed(&runner, &id);
+    assert_eq!(*asked.lock(), ["5", "6", "7", "8", "9"]);
+    assert_eq!(ground.lines().len(), 9);
+}
+
+#[test]
+fn a_task_that_nobody_comes_back_from_becomes_errors() {
+    let ground = Ground::new(&[("in/a.txt", b"1\n2\n3\n4\n5")]);
+    // Somebody else began it, and is gone.
+    let new = New {
+        id: "1".to_owned(),
+        spec: spec(Split::Lines, archive()),
+        token: None,
+        most_live: 10,
+        now: 1,
+    };
+    let jobs = &*ground.jobs;
+    assert!(matches!(jobs.submit(new).unwrap(), Submitted::New(_)));
+    let job = jobs.advance("1", State::Planning, None, 1).unwrap();
+    let bounds = escala_batch::work::Work::bounds(&Words::default(), &job.spec);
+    let plan: Plan = escala_batch::runner::plan::plan(
+        &ground.objects,
+        &job.spec,
+        bounds,
+        options().cut,
+        &|| true,
+    )
+    .unwrap();
+    jobs.plan("1", &plan, 1).unwrap();
+    jobs.advance("1", State::Running, None, 1).unwrap();
+    jobs.lease("1", "gone", 1, i64::MAX, 1).unwrap();
+    let mut options = options();
+    options.attempts = 1;
+    let runner = ground.runner(Words::default(), options);
+    let job = completed(&runner, "1");
+    let lines = ground.lines();
+    let errors = lines.iter().map(|line| line.get("ErrorCode").is_some());
+    assert_eq!(errors.collect::<Vec<_>>(), [true, true, true, true, false]);
+    let (usage, _) = runner.progress(&job).unwrap();
+    assert_eq!((usage.documents, usage.errors), (5, 4));
+}
+
+#[test]
+fn urgent_jobs_go_first_and_equal_ones_in_turn() {
+    let ground = Ground::new(&[("in/a.txt", b"1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n11\n12")]);
+    let go = Arc::new(AtomicBool::new(false));
+    let mut options = options();
+    options.tasks = 1;
+    let runner = ground.runner(held(&go), options);
+    let with = |priority: i32, folder: &str| {
+        let mut spec = spec(Split::Lines, archive());
+        spec.priority = priority;
+        spec.output.folder = format!("{folder}/");
+        submit(&runner, spec)
+    };
+    let ids = [with(0, "a"), with(0, "b"), with(5, "c")];
+    for id in &ids {
+        wait(&runner, id, |job| job.state == State::Running);
+    }
+    go.store(true, Ordering::SeqCst);
+    let ends = ids
+        .each_ref()
+        .map(|id| completed(&runner, id).ended.unwrap());
+    assert!(ends[2] <= ends[0] && ends[2] <= ends[1], "{ends:?}");
+    // Tasks of the two others took turns: the first of one came before the last of the other.
+    let at = |id: &str, word: &str| {
+        let events = runner.events(id, 0, 1000).unwrap();
+        let mut found = events.iter().filter(|event| event.text.contains(word));
+        (found.next().unwrap().at, found.next_back().unwrap().at)
+    };
+    let (a, b) = (at(&ids[0], "is leased"), at(&ids[1], "is leased"));
+    assert!(a.0 <= b.1 && b.0 <= a.1, "{a:?} {b:?}");
+}
+
+#[test]
+fn so_many_jobs_of_a_kind_and_a_token_for_each() {
+    let ground = Ground::new(&[("in/a.txt", b"1")]);
+    let mut options = options();
+    options.live = 2;
+    let runner = ground.runner(held(&Arc::default()), options);
+    let again = || {
+        let token = Token {
+            token: "t",
+            request: "r",
+        };
+        let spec = spec(Split::Lines, archive());
+        runner.submit(Runner::new_id(), spec, Some(token)).unwrap()
+    };
+    let (first, again) = (again(), again());
+    assert_eq!(first.job().id, again.job().id);
+    submit(&runner, spec(Split::Lines, archive()));
+    let refused = runner.submit(Runner::new_id(), spec(Split::Lines, archive()), None);
+    assert!(matches!(
+        refused,
+        Err(Error::Store(store::Error::Quota { live: 2 }))
+    ));
+}
