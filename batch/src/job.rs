@@ -79,6 +79,13 @@ pub enum Form {
         /// The name of the file in it.
         member: String,
     },
+    /// One gzipped tar file with the files that a work on all documents together writes.
+    Collected {
+        /// The name of the tar file.
+        name: String,
+        /// The names of the files in it.
+        members: Vec<String>,
+    },
     /// A file for each input.
     Files {
         /// What is put behind the input's name.

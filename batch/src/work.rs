@@ -1,7 +1,9 @@
 //! What a kind of job does with documents: ask a model, and say what is written of the answer.
 
 use crate::job::Spec;
+use crate::runner::Trouble;
 use futures_util::future::BoxFuture;
+use std::ops::ControlFlow;
 
 /// What is done with the documents of some kinds of jobs.
 ///
@@ -18,6 +20,12 @@ pub trait Work: Send + Sync + 'static {
     /// Why a document of so many bytes, more than [`Bounds::document`], has no answer.
     fn too_large(&self, spec: &Spec, bytes: u64) -> Failed;
 
+    /// Who answers for all documents together, where the output is not an answer a document. Its jobs have one task, and
+    /// their output is [`Form::Collected`](crate::job::Form::Collected); nothing is predicted or rendered then.
+    fn whole(&self) -> Option<&dyn Whole> {
+        None
+    }
+
     /// Writes what stands in the output for a document.
     fn render(
         &self,
@@ -26,6 +34,51 @@ pub trait Work: Send + Sync + 'static {
         answer: Result<&[u8], &Failed>,
         to: &mut Vec<u8>,
     );
+}
+
+/// What is done with all documents of a job together.
+///
+/// The contract is that of [`Work`]: the same documents give the same bytes.
+pub trait Whole: Send + Sync {
+    /// Writes the files of the output, each by its number, one after the other.
+    ///
+    /// # Errors
+    /// Those of what is read and written; [`Trouble::Rest`] where `progress` breaks; [`Trouble::Fails`] with what
+    /// is wrong with the documents.
+    fn collect(
+        &self,
+        spec: &Spec,
+        documents: &mut dyn Documents,
+        progress: &Telling<'_>,
+        write: &mut Writing<'_>,
+    ) -> Result<Collected, Trouble>;
+}
+
+/// Writes some of a file of the output, by its number.
+pub type Writing<'a> = dyn FnMut(usize, &[u8]) -> Result<(), Trouble> + 'a;
+
+/// Told which part of the work is done, between 0 and 1; breaks where the job is to rest.
+pub type Telling<'a> = dyn Fn(f64) -> ControlFlow<()> + 'a;
+
+/// Told each document, or why it is none.
+pub type Each<'a> = dyn FnMut(Place<'_>, Result<&[u8], &Failed>) -> ControlFlow<()> + 'a;
+
+/// All documents of a job.
+pub trait Documents {
+    /// Reads them in their order, until `each` breaks. May be asked again and again.
+    ///
+    /// # Errors
+    /// They cannot be read, or are not what they were; or the job rests.
+    fn read(&mut self, each: &mut Each<'_>) -> Result<(), Trouble>;
+}
+
+/// What a work on the whole counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Characters (code points) of the documents.
+    pub characters: u64,
+    /// Units as AWS bills them.
+    pub units: u64,
 }
 
 /// What a job may have.

@@ -9,6 +9,7 @@ use crate::job::{Form, Input, Job, Part, Task};
 use escala_objects::NewObject;
 use flate2::{Compression, GzBuilder};
 use std::io::{Read, Write};
+use std::ops::Range;
 
 /// Bytes that are copied at a time.
 const BUFFER: usize = 256 << 10;
@@ -30,10 +31,30 @@ pub fn assemble(
         .collect();
     let assembly = Assembly { tools, job, go_on };
     match &job.spec.output.form {
-        Form::Archive { name, member } => assembly.archive(name, member, &done),
+        Form::Archive { name, member } => {
+            let all = done
+                .iter()
+                .map(|(task, part)| (*task, *part, 0..part.length()));
+            assembly.archive(name, &[(member, all.collect())])
+        }
+        Form::Collected { name, members } => {
+            let Some((task, part)) = done.first() else {
+                return Err(Trouble::Fails("the inputs have no documents".to_owned()));
+            };
+            let mut from = 0;
+            let lengths = part.pieces.iter().chain(std::iter::repeat(&0));
+            let files = members.iter().zip(lengths).map(|(member, length)| {
+                from += length;
+                (member, vec![(*task, *part, from - length..from)])
+            });
+            assembly.archive(name, &files.collect::<Vec<_>>())
+        }
         Form::Files { suffix } => assembly.files(suffix, inputs, &done),
     }
 }
+
+/// Some bytes of a task's part.
+type Slice<'a> = (&'a Task, &'a Part, Range<u64>);
 
 struct Assembly<'a> {
     tools: &'a Tools,
@@ -58,28 +79,32 @@ impl Assembly<'_> {
         Trouble::output(&self.job.spec.output, &error.into())
     }
 
-    fn archive(&self, name: &str, member: &str, done: &[(&Task, &Part)]) -> Result<(), Trouble> {
+    /// A tar file of files that are put together of ranges of parts.
+    fn archive(&self, name: &str, files: &[(&String, Vec<Slice<'_>>)]) -> Result<(), Trouble> {
         let unwritten = |error| self.unwritten(error);
         // No time and no name in it: the same job gives the same bytes.
         let gzip = GzBuilder::new().write(self.create(name)?, Compression::default());
         let mut tar = tar::Builder::new(gzip);
-        let mut header = tar::Header::new_gnu();
-        header.set_size(done.iter().map(|(_, part)| part.length()).sum());
-        header.set_mode(0o644);
-        header.set_path(member).map_err(unwritten)?;
-        header.set_cksum();
-        let bytes = tar.get_mut();
-        bytes.write_all(header.as_bytes()).map_err(unwritten)?;
-        let mut written = 0;
-        for (at, (task, part)) in done.iter().enumerate() {
-            if at == done.len() / 2 {
-                self.tools.reach(Point::MidAssembly);
+        for (member, slices) in files {
+            let size = slices.iter().map(|(.., range)| range.end - range.start);
+            let size: u64 = size.sum();
+            let mut header = tar::Header::new_gnu();
+            header.set_size(size);
+            header.set_mode(0o644);
+            header.set_path(member).map_err(unwritten)?;
+            header.set_cksum();
+            let bytes = tar.get_mut();
+            bytes.write_all(header.as_bytes()).map_err(unwritten)?;
+            for (at, (task, part, range)) in slices.iter().enumerate() {
+                if at == slices.len() / 2 {
+                    self.tools.reach(Point::MidAssembly);
+                }
+                self.copy(task, range.clone(), part, bytes)?;
             }
-            written += self.copy(task, 0..part.length(), part, bytes)?;
+            let padding = size.next_multiple_of(512) - size;
+            let padding = &[0_u8; 512][..padding as usize];
+            bytes.write_all(padding).map_err(unwritten)?;
         }
-        let padding = written.next_multiple_of(512) - written;
-        let padding = &[0_u8; 512][..padding as usize];
-        bytes.write_all(padding).map_err(unwritten)?;
         let gzip = tar.into_inner().map_err(unwritten)?;
         let new = gzip.finish().map_err(unwritten)?;
         self.tools.reach(Point::OutputWritten);
@@ -130,7 +155,7 @@ impl Assembly<'_> {
     fn copy(
         &self,
         task: &Task,
-        range: std::ops::Range<u64>,
+        range: Range<u64>,
         part: &Part,
         to: &mut impl Write,
     ) -> Result<u64, Trouble> {

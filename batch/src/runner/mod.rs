@@ -4,6 +4,7 @@
 //! mod.rs       who asks: submit, stop, how far it is; the thread that moves jobs from state to state
 //! plan.rs      which inputs there are, and how they are cut into tasks
 //! task.rs      one task: read -> ask -> write a part            (on the threads of a cluster)
+//! whole.rs     one task that is all documents of a job
 //! assemble.rs  parts -> output
 //! progress.rs  how far jobs are
 //! ```
@@ -23,6 +24,7 @@ pub mod assemble;
 pub mod plan;
 pub mod progress;
 pub mod task;
+mod whole;
 
 use crate::cluster::{Cluster, Doing, Group, Local, Outcome, Wake};
 use crate::job::{
@@ -780,7 +782,14 @@ impl Supervisor {
                 let why = format!("nothing here does jobs of the kind {kind}");
                 return Aside::Planned(Err(Trouble::Fails(why)));
             };
-            let (bounds, cut) = (work.bounds(&job.spec), shared.options.cut);
+            let bounds = work.bounds(&job.spec);
+            let cut = match work.whole() {
+                None => shared.options.cut,
+                Some(_) => Cut {
+                    bytes: u64::MAX,
+                    documents: u64::MAX,
+                },
+            };
             let plan = plan::plan(&*tools.objects, &job.spec, bounds, cut, go_on);
             tools.reach(Point::Planned);
             Aside::Planned(plan)

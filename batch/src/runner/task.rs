@@ -1,6 +1,6 @@
 //! One task: its documents are read, asked about in small batches, and what is said of them becomes a part.
 
-use super::{Point, Trouble, Works, file_of, input_name, part_name};
+use super::{Point, Trouble, Works, file_of, input_name, part_name, whole};
 use crate::cluster::Live;
 use crate::job::{Fence, Input, Part, Piece, SAMPLES, Sample, Spec, Split, Usage};
 use crate::lines::read_line;
@@ -8,6 +8,7 @@ use crate::work::{Answer, Failed, Fault, Found, Place, Work};
 use escala_objects::{NewObject, ObjectStore, WritableStore};
 use sha2::{Digest, Sha256};
 use std::io::{BufReader, Read};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -80,6 +81,87 @@ pub enum Ended {
     Failed(String),
 }
 
+/// Reads the documents of a piece, each with its line where documents are lines, until `each` breaks or fails.
+///
+/// # Errors
+/// Those of `each`; the input cannot be read, or is not what it was when it was planned.
+pub fn documents(
+    tools: &Tools,
+    work: &dyn Work,
+    order: &Order,
+    piece: Piece,
+    mut each: impl FnMut(Option<u64>, Result<Vec<u8>, Failed>) -> Result<ControlFlow<()>, Trouble>,
+) -> Result<u64, Trouble> {
+    let spec = &order.spec;
+    let input = usize::try_from(piece.input)
+        .ok()
+        .and_then(|number| order.inputs.get(number));
+    let input = input.ok_or_else(|| Trouble::Fails("the plan names no such input".to_owned()))?;
+    let key = &input.key;
+    let bytes = open(tools, spec, input, piece)?;
+    let mut from = BufReader::with_capacity(64 << 10, bytes);
+    let most = work.bounds(spec).document;
+    let unread = |error: std::io::Error| Trouble::Now(format!("`{key}` cannot be read: {error}"));
+    let mut read = 0;
+    for number in 0..piece.documents {
+        let (line, text, length) = match spec.input.split {
+            Split::Lines => {
+                let line = read_line(&mut from, most).map_err(unread)?;
+                // As many lines as were there when it was planned, or it is not what it was.
+                let line = line.ok_or_else(|| Trouble::changed(key))?;
+                read += line.whole;
+                (Some(piece.first + number), line.text, line.length)
+            }
+            Split::Files => {
+                let mut text = Vec::new();
+                let length = input.length;
+                if length <= most {
+                    let got = from.by_ref().take(most + 1).read_to_end(&mut text);
+                    if got.map_err(unread)? as u64 != length {
+                        return Err(Trouble::changed(key));
+                    }
+                }
+                read += length;
+                (None, text, length)
+            }
+        };
+        let document = match length > most {
+            true => Err(work.too_large(spec, length)),
+            false => Ok(text),
+        };
+        if each(line, document)?.is_break() {
+            return Ok(read);
+        }
+    }
+    match read == piece.to - piece.from {
+        true => Ok(read),
+        false => Err(Trouble::changed(key)),
+    }
+}
+
+fn open(
+    tools: &Tools,
+    spec: &Spec,
+    input: &Input,
+    piece: Piece,
+) -> Result<Box<dyn Read + Send>, Trouble> {
+    let objects: &dyn ObjectStore = &*tools.objects;
+    let name = input_name(&spec.input, &input.key)?;
+    let object = match (piece.from, piece.to) == (0, input.length) {
+        true => objects.open(&name),
+        false => objects.open_range(&name, piece.from..piece.to),
+    };
+    let object = object.map_err(|error| match error {
+        // It was there when it was planned.
+        escala_objects::Error::Range { .. } => Trouble::changed(&input.key),
+        error => Trouble::input(&spec.input.bucket, &input.key, &error),
+    })?;
+    match object.etag == input.etag && object.length == input.length {
+        true => Ok(object.bytes),
+        false => Err(Trouble::changed(&input.key)),
+    }
+}
+
 /// Does a task.
 pub fn execute(tools: &Tools, mut order: Order) -> Ended {
     let Some(work) = tools.works.get(&order.spec.kind).cloned() else {
@@ -94,6 +176,13 @@ pub fn execute(tools: &Tools, mut order: Order) -> Ended {
         order.live.bytes.store(0, Ordering::Relaxed);
         order.live.errors.store(0, Ordering::Relaxed);
         tries += 1;
+        if let Some(whole) = work.whole() {
+            let done = whole::execute(tools, &*work, whole, &mut order);
+            match again(tools, &mut order, tries, done) {
+                Some(ended) => return ended,
+                None => continue,
+            }
+        }
         let mut doing = Doing {
             tools,
             work: &*work,
@@ -112,21 +201,35 @@ pub fn execute(tools: &Tools, mut order: Order) -> Ended {
             compute: Duration::ZERO,
             asked: 0,
         };
-        match doing.run() {
-            Ok(part) => return Ended::Done(part),
-            Err(Trouble::Rest) => return Ended::PutDown,
-            Err(Trouble::Fails(why)) => return Ended::Failed(why),
-            Err(Trouble::Now(why)) if tries >= TRIES => return Ended::Failed(why),
-            Err(Trouble::Now(why)) => {
-                tracing::warn!(
-                    job = order.fence.job,
-                    task = order.fence.task,
-                    why,
-                    "a task is begun again"
-                );
-                if !pause(tools, &mut order.cancelled, PAUSE.1) {
-                    return Ended::PutDown;
-                }
+        let done = doing.run();
+        if let Some(ended) = again(tools, &mut order, tries, done) {
+            return ended;
+        }
+    }
+}
+
+/// How a task ended; `None` where it is to be begun again.
+fn again(
+    tools: &Tools,
+    order: &mut Order,
+    tries: u32,
+    done: Result<Part, Trouble>,
+) -> Option<Ended> {
+    match done {
+        Ok(part) => Some(Ended::Done(part)),
+        Err(Trouble::Rest) => Some(Ended::PutDown),
+        Err(Trouble::Fails(why)) => Some(Ended::Failed(why)),
+        Err(Trouble::Now(why)) if tries >= TRIES => Some(Ended::Failed(why)),
+        Err(Trouble::Now(why)) => {
+            tracing::warn!(
+                job = order.fence.job,
+                task = order.fence.task,
+                why,
+                "a task is begun again"
+            );
+            match pause(tools, &mut order.cancelled, PAUSE.1) {
+                true => None,
+                false => Some(Ended::PutDown),
             }
         }
     }
@@ -194,46 +297,18 @@ impl Doing<'_> {
 
     /// Reads the documents of a piece.
     fn piece(&mut self, at: usize, piece: Piece, to: &mut dyn NewObject) -> Result<(), Trouble> {
-        let spec = self.order.spec.clone();
-        let inputs = self.order.inputs.clone();
-        let input = usize::try_from(piece.input)
-            .ok()
-            .and_then(|number| inputs.get(number));
-        let input =
-            input.ok_or_else(|| Trouble::Fails("the plan names no such input".to_owned()))?;
-        let key = &input.key;
-        let bytes = self.open(&spec, input, piece)?;
-        let mut from = BufReader::with_capacity(64 << 10, bytes);
-        let most = self.work.bounds(&spec).document;
-        let unread =
-            |error: std::io::Error| Trouble::Now(format!("`{key}` cannot be read: {error}"));
-        let mut read = 0;
-        for number in 0..piece.documents {
-            let (line, text, length) = match spec.input.split {
-                Split::Lines => {
-                    let line = read_line(&mut from, most).map_err(unread)?;
-                    // As many lines as were there when it was planned, or it is not what it was.
-                    let line = line.ok_or_else(|| Trouble::changed(key))?;
-                    read += line.whole;
-                    (Some(piece.first + number), line.text, line.length)
-                }
-                Split::Files => {
-                    let mut text = Vec::new();
-                    let length = input.length;
-                    if length <= most {
-                        let got = from.by_ref().take(most + 1).read_to_end(&mut text);
-                        if got.map_err(unread)? as u64 != length {
-                            return Err(Trouble::changed(key));
-                        }
-                    }
-                    read += length;
-                    (None, text, length)
-                }
-            };
-            let document = match length > most {
-                true => Err(self.work.too_large(&spec, length)),
-                false => Ok(text),
-            };
+        let (tools, work) = (self.tools, self.work);
+        // What is read belongs to the order, what is asked to the rest.
+        let order = Order {
+            cancelled: self.order.cancelled.clone(),
+            live: self.order.live.clone(),
+            spec: self.order.spec.clone(),
+            inputs: self.order.inputs.clone(),
+            fence: self.order.fence.clone(),
+            pieces: Vec::new(),
+            poison: self.order.poison,
+        };
+        let read = documents(tools, work, &order, piece, |line, document| {
             self.bytes += document.as_ref().map_or(0, Vec::len);
             self.batch.push(Waiting {
                 piece: at,
@@ -243,36 +318,11 @@ impl Doing<'_> {
             if self.batch.len() >= self.most || self.bytes >= MOST_BYTES {
                 self.flush(to)?;
             }
-        }
-        if read != piece.to - piece.from {
-            return Err(Trouble::changed(key));
-        }
+            Ok(ControlFlow::Continue(()))
+        })?;
         self.part.usage.read += read;
         self.order.live.bytes.fetch_add(read, Ordering::Relaxed);
         Ok(())
-    }
-
-    fn open(
-        &self,
-        spec: &Spec,
-        input: &Input,
-        piece: Piece,
-    ) -> Result<Box<dyn Read + Send>, Trouble> {
-        let objects: &dyn ObjectStore = &*self.tools.objects;
-        let name = input_name(&spec.input, &input.key)?;
-        let object = match (piece.from, piece.to) == (0, input.length) {
-            true => objects.open(&name),
-            false => objects.open_range(&name, piece.from..piece.to),
-        };
-        let object = object.map_err(|error| match error {
-            // It was there when it was planned.
-            escala_objects::Error::Range { .. } => Trouble::changed(&input.key),
-            error => Trouble::input(&spec.input.bucket, &input.key, &error),
-        })?;
-        match object.etag == input.etag && object.length == input.length {
-            true => Ok(object.bytes),
-            false => Err(Trouble::changed(&input.key)),
-        }
     }
 
     /// Asks about the batch and writes what is said.

@@ -1,0 +1,255 @@
+//! Jobs whose output is not an answer a document: a work on the whole reads all documents as often as it wants.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{KIND, Words, completed, ended, failed, spec, wait};
+use escala_batch::job::{Form, Spec, Split, State};
+use escala_batch::runner::{Options, Runner, Trouble, Works};
+use escala_batch::store::memory::Memory as Jobs;
+use escala_batch::work::{
+    Answer, Bounds, Collected, Documents, Failed, Fault, Place, Telling, Whole, Work, Writing,
+};
+use escala_objects::memory::Memory;
+use escala_objects::{ObjectName, ObjectStore};
+use futures_util::future::BoxFuture;
+use std::io::Read;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+/// Counts all words first, then writes each document's share of them.
+#[derive(Default)]
+struct Shares {
+    /// Waits in the middle, until this is set or the job is to rest.
+    held: Option<Arc<AtomicBool>>,
+    begun: Arc<AtomicU32>,
+}
+
+fn count(text: &[u8]) -> usize {
+    String::from_utf8_lossy(text).split_whitespace().count()
+}
+
+impl Whole for Shares {
+    fn collect(
+        &self,
+        _: &Spec,
+        documents: &mut dyn Documents,
+        progress: &Telling<'_>,
+        write: &mut Writing<'_>,
+    ) -> Result<Collected, Trouble> {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        let (mut all, mut characters) = (0, 0);
+        documents.read(&mut |_, document| {
+            let text = document.unwrap_or_default();
+            all += count(text);
+            characters += text.len() as u64;
+            ControlFlow::Continue(())
+        })?;
+        while progress(0.5).is_continue() {
+            if self
+                .held
+                .as_ref()
+                .is_none_or(|held| held.load(Ordering::SeqCst))
+            {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        if progress(0.5).is_break() {
+            return Err(Trouble::Rest);
+        }
+        if all == 13 {
+            return Err(Trouble::Fails("thirteen words bring bad luck".to_owned()));
+        }
+        write(0, format!("{all} words\n").as_bytes())?;
+        let mut written = Ok(());
+        documents.read(&mut |place, document| {
+            let (file, line) = (place.file, place.line.unwrap_or_default());
+            let words = document.map_or("none".to_owned(), |text| count(text).to_string());
+            written = write(1, format!("{file}:{line} {words}\n").as_bytes());
+            match written {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            }
+        })?;
+        written?;
+        Ok(Collected {
+            characters,
+            units: 1,
+        })
+    }
+}
+
+impl Work for Shares {
+    fn bounds(&self, spec: &Spec) -> Bounds {
+        Words::default().bounds(spec)
+    }
+
+    fn predict<'a>(&'a self, _: &'a Spec, _: Vec<Vec<u8>>) -> BoxFuture<'a, Vec<Answer>> {
+        unreachable!("nothing is predicted")
+    }
+
+    fn too_large(&self, _: &Spec, _: u64) -> Failed {
+        failed(Fault::Document, "DOCUMENT_SIZE_EXCEEDED")
+    }
+
+    fn render(&self, _: &Spec, _: Place<'_>, _: Result<&[u8], &Failed>, _: &mut Vec<u8>) {
+        unreachable!("nothing is rendered")
+    }
+
+    fn whole(&self) -> Option<&dyn Whole> {
+        Some(self)
+    }
+}
+
+struct Ground {
+    runtime: tokio::runtime::Runtime,
+    jobs: Arc<Jobs>,
+    objects: Memory,
+}
+
+impl Ground {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let objects = Memory::default();
+        objects.bucket("answers");
+        objects.bucket("texts");
+        for (key, text) in files {
+            objects.put("texts", key, text.as_bytes());
+        }
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        Self {
+            runtime: runtime.worker_threads(1).enable_all().build().unwrap(),
+            jobs: Arc::default(),
+            objects,
+        }
+    }
+
+    fn runner(&self, work: Shares) -> Runner {
+        let work: Arc<dyn Work> = Arc::new(work);
+        let works: Works = Arc::new([(KIND.to_owned(), work)].into());
+        let objects = Arc::new(self.objects.clone());
+        let handle = self.runtime.handle().clone();
+        Runner::start(
+            self.jobs.clone(),
+            objects,
+            works,
+            Options::default(),
+            handle,
+        )
+        .unwrap()
+    }
+
+    /// The names and texts of the files of the output.
+    fn output(&self) -> Vec<(String, String)> {
+        let name = ObjectName::new("answers", "out/job/output.tar.gz", None).unwrap();
+        let bytes = self.objects.open(&name).unwrap().bytes;
+        let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(bytes));
+        let entries = tar.entries().unwrap().map(|entry| {
+            let mut entry = entry.unwrap();
+            let mut text = String::new();
+            entry.read_to_string(&mut text).unwrap();
+            (entry.path().unwrap().display().to_string(), text)
+        });
+        entries.collect()
+    }
+}
+
+fn submit(runner: &Runner) -> String {
+    let form = Form::Collected {
+        name: "output.tar.gz".to_owned(),
+        members: ["all.txt", "each.txt", "empty.txt"]
+            .map(str::to_owned)
+            .to_vec(),
+    };
+    let spec = spec(Split::Lines, form);
+    let submitted = runner.submit(Runner::new_id(), spec, None).unwrap();
+    submitted.job().id
+}
+
+const FILES: [(&str, &str); 3] = [
+    ("in/a", "one two\nthree\n"),
+    ("in/b", ""),
+    ("in/c", "four five six"),
+];
+
+fn expected() -> Vec<(String, String)> {
+    let files = [
+        ("all.txt", "6 words\n"),
+        ("each.txt", "a:0 2\na:1 1\nc:0 3\n"),
+        ("empty.txt", ""),
+    ];
+    files
+        .map(|(name, text)| (name.to_owned(), text.to_owned()))
+        .to_vec()
+}
+
+#[test]
+fn the_output_has_the_files_that_are_written_of_all_documents() {
+    let ground = Ground::new(&FILES);
+    let runner = ground.runner(Shares::default());
+    let id = submit(&runner);
+    let job = completed(&runner, &id);
+    assert_eq!((job.planned.tasks, job.planned.documents), (1, 3));
+    assert_eq!(ground.output(), expected());
+    let (usage, _) = runner.progress(&job).unwrap();
+    assert_eq!((usage.documents, usage.errors, usage.read), (3, 0, 27));
+    assert_eq!((usage.characters, usage.units, usage.written), (25, 1, 26));
+}
+
+#[test]
+fn documents_that_are_too_large_are_counted_and_left_to_the_work() {
+    let long = format!("a b\n{}", "x".repeat(300));
+    let ground = Ground::new(&[("in/a", &long)]);
+    let runner = ground.runner(Shares::default());
+    let job = completed(&runner, &submit(&runner));
+    assert_eq!(job.samples[0].code, "DOCUMENT_SIZE_EXCEEDED");
+    assert_eq!(ground.output()[1].1, "a:0 2\na:1 none\n");
+}
+
+#[test]
+fn what_is_wrong_with_the_documents_fails_the_job_and_leaves_nothing() {
+    let words = "w ".repeat(13);
+    for (files, why) in [
+        ([("in/a", words.as_str())], "bad luck"),
+        ([("in/a", "")], "no documents"),
+    ] {
+        let ground = Ground::new(&files);
+        let runner = ground.runner(Shares::default());
+        let job = ended(&runner, &submit(&runner));
+        assert_eq!(job.state, State::Failed);
+        assert!(job.why.as_ref().unwrap().contains(why), "{:?}", job.why);
+        let name = ObjectName::new("answers", "out/job/output.tar.gz", None).unwrap();
+        assert!(ground.objects.open(&name).is_err());
+    }
+}
+
+#[test]
+fn work_on_the_whole_rests_begins_again_and_can_be_stopped() {
+    let ground = Ground::new(&FILES);
+    let held = Arc::new(AtomicBool::new(false));
+    let begun = Arc::new(AtomicU32::new(0));
+    let work = || Shares {
+        held: Some(held.clone()),
+        begun: begun.clone(),
+    };
+    let runner = ground.runner(work());
+    let id = submit(&runner);
+    let at_work = |runner: &Runner, times: u32| {
+        wait(runner, &id, |_| begun.load(Ordering::SeqCst) == times);
+    };
+    at_work(&runner, 1);
+    drop(runner);
+    let runner = ground.runner(work());
+    at_work(&runner, 2);
+    held.store(true, Ordering::SeqCst);
+    completed(&runner, &id);
+    assert_eq!(ground.output(), expected());
+
+    held.store(false, Ordering::SeqCst);
+    let id = submit(&runner);
+    wait(&runner, &id, |_| begun.load(Ordering::SeqCst) == 3);
+    runner.stop(&id).unwrap();
+    assert_eq!(ended(&runner, &id).state, State::Stopped);
+}
