@@ -84,7 +84,7 @@ pub fn discover<C: Collection>(
     collection: &mut C,
     topics: usize,
     threads: usize,
-    progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
+    progress: &dyn Fn(f64) -> ControlFlow<()>,
 ) -> Result<Found, Error<C::Error>> {
     let readings = (TURNS + 1) as f64;
     let mut survey = Survey::default();
@@ -227,6 +227,7 @@ impl Found {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::{Cell, RefCell};
 
     const SPORT: [&str; 8] = [
         "team", "game", "player", "season", "coach", "football", "goal", "league",
@@ -254,7 +255,7 @@ mod tests {
 
     fn discovered(texts: &[String], threads: usize) -> Found {
         let mut collection = texts;
-        let go_on = &mut |_| ControlFlow::Continue(());
+        let go_on = &|_| ControlFlow::Continue(());
         discover(&mut collection, 2, threads, go_on).expect("topics")
     }
 
@@ -283,24 +284,25 @@ mod tests {
     #[test]
     fn work_is_told_and_can_be_stopped() {
         let texts = texts();
-        let mut told = Vec::new();
+        let told = RefCell::new(Vec::new());
         let mut collection = texts.as_slice();
-        let found = discover(&mut collection, 3, 1, &mut |part| {
-            told.push(part);
+        let found = discover(&mut collection, 3, 1, &|part| {
+            told.borrow_mut().push(part);
             ControlFlow::Continue(())
         });
         assert!(found.is_ok());
+        let told = told.into_inner();
         assert!(told.is_sorted() && told.last() == Some(&1.0), "{told:?}");
-        let mut left = 5;
-        let stopped = discover(&mut collection, 3, 1, &mut |_| {
-            left -= 1;
-            go_on(left == 0)
+        let left = Cell::new(5);
+        let stopped = discover(&mut collection, 3, 1, &|_| {
+            left.set(left.get() - 1);
+            go_on(left.get() == 0)
         });
         assert!(matches!(stopped, Err(Error::Stopped)));
-        assert_eq!(left, 0);
+        assert_eq!(left.get(), 0);
         for nothing in [&[][..], &["", "and the of", "1 2 3"][..]] {
             let mut collection = nothing;
-            let go_on = &mut |_| ControlFlow::Continue(());
+            let go_on = &|_| ControlFlow::Continue(());
             let none = discover(&mut collection, 2, 1, go_on);
             assert!(matches!(none, Err(Error::Empty)), "{nothing:?}");
         }
