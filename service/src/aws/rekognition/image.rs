@@ -46,8 +46,8 @@ impl Image {
                 };
                 let fail = |error| failure(call, error);
                 let name = ObjectName::new(&bucket, &key, object.version.as_deref());
-                let read = aws.images.stored.read(name.map_err(fail)?, options).await;
-                read.map_err(fail)
+                let name = name.map_err(|error| fail(error.into()))?;
+                aws.images.stored.read(name, options).await.map_err(fail)
             }
             (None, None) => Err(invalid("Image has neither Bytes nor S3Object.")),
             (Some(_), Some(_)) => Err(invalid("Image has both Bytes and S3Object.")),
@@ -57,13 +57,16 @@ impl Image {
 
 /// What is answered instead of an object's image. AWS's sentences come first, then what is the matter here.
 fn failure(call: Call, error: object_store::Error) -> Failure {
+    use escala_objects::Error as S;
     use object_store::Error as E;
     let of_kind = |kind: Kind| {
         let error = Error::new(kind, error.to_string());
         Failure::of(call.service.id, call.operation, error)
     };
     match &error {
-        E::Name(_) | E::NoBucket(_) | E::NoKey(..) | E::NoVersion | E::Denied => Failure::declared(
+        E::Store(
+            S::Name(_) | S::NoBucket(_) | S::NoKey(..) | S::NoVersion | S::Range { .. } | S::Denied,
+        ) => Failure::declared(
             "InvalidS3ObjectException",
             format!(
                 "Unable to get object metadata from S3. Check object key, region and/or access permissions. ({error})"
@@ -72,7 +75,7 @@ fn failure(call: Call, error: object_store::Error) -> Failure {
         E::TooLarge { .. } => of_kind(Kind::TooLarge),
         E::Busy => of_kind(Kind::Overloaded),
         E::Deadline => of_kind(Kind::Deadline),
-        E::Unavailable(_) => of_kind(Kind::Unavailable),
+        E::Store(S::Unavailable(_)) | E::Broken(_) => of_kind(Kind::Unavailable),
     }
 }
 
