@@ -81,6 +81,35 @@ impl Folder {
         Self { folder }
     }
 
+    /// The buckets, and when something last came into them or went. None where the folder is not there.
+    ///
+    /// # Errors
+    /// [`Error::Denied`], [`Error::Unavailable`].
+    pub fn buckets(&self) -> Result<Vec<(String, SystemTime)>, Error> {
+        let root = self.folder.as_ref();
+        let root = root.map_err(|why| Error::Unavailable(std::io::Error::other(why.clone())))?;
+        let root = match open(root, FOLDER, Mode::empty()) {
+            Err(errno) if absent(errno) => return Ok(Vec::new()),
+            Err(Errno::ACCESS | Errno::PERM) => return Err(Error::Denied),
+            root => root.map_err(std::io::Error::from)?,
+        };
+        let mut buckets = Vec::new();
+        for entry in Dir::read_from(&root).map_err(std::io::Error::from)? {
+            let entry = entry.map_err(std::io::Error::from)?;
+            let Ok(name) = entry.file_name().to_str() else {
+                continue;
+            };
+            if bucket_rules(name).is_err() || kind(&root, &entry)? != FileType::Directory {
+                continue;
+            }
+            // What went away meanwhile is no bucket.
+            if let Ok(about) = statat(&root, name, AtFlags::SYMLINK_NOFOLLOW) {
+                buckets.push((name.to_owned(), modified(&about)));
+            }
+        }
+        Ok(buckets)
+    }
+
     /// The folder of a bucket.
     fn bucket(&self, bucket: &str) -> Result<OwnedFd, Error> {
         let no_bucket = || Error::NoBucket(bucket.to_owned());
@@ -343,6 +372,9 @@ mod tests {
             assert!(matches!(none, Err(Error::NoKey(..))), "{key}: {none:?}");
         }
         let store = Folder::new(Ok(folder.to_owned()));
+        let buckets = store.buckets().expect("listed");
+        assert_eq!(buckets.len(), 1, "{buckets:?}");
+        assert_eq!(buckets[0].0, "photos");
         let listed = store.list("photos", "", "", 100).expect("listed");
         assert_eq!(listed.len(), 1, "{listed:?}");
         assert_eq!(listed[0].key, "a/b");

@@ -7,7 +7,9 @@
 //! | --- | --- |
 //! | `name.rs` | the names that buckets and objects may have |
 //! | `folder.rs` | folders whose files are objects, read only |
+//! | `local.rs` | a store of our own on the disk, with all that S3 says of objects |
 //! | `memory.rs` | objects in memory, for tests |
+//! | `listing.rs` | pages of a bucket with common prefixes |
 //! | `suite.rs` | the contract as tests |
 //!
 //! ```
@@ -30,6 +32,8 @@
 //! ```
 
 pub mod folder;
+pub mod listing;
+pub mod local;
 pub mod memory;
 mod name;
 pub mod suite;
