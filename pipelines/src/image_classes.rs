@@ -3,7 +3,7 @@
 
 use crate::classes::{Class, Classes};
 use crate::error::{Error, Kind, Result};
-use crate::image::{Detail, ImageLimits, decode};
+use crate::image::{Detail, ImageLimits, decode_for};
 use crate::labels::taxonomy::Taxonomy;
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit};
 use crate::vision::model::{ImageModel, fetch, refused};
@@ -241,8 +241,9 @@ impl Pipeline for ImageClassesPipeline {
     }
 
     fn run(&self, compute: &Compute, batch: &[Bytes]) -> Vec<Result<Classes>> {
-        let shown = decode_all(compute, batch, |image| {
-            Ok(self.classifier.input(&decode(image, &self.limits)?))
+        let shown = decode_all(compute, batch, |image, threads| {
+            let decoded = decode_for(image, &self.limits, Detail::Whole, threads)?;
+            Ok(self.classifier.input(&decoded.pixels))
         });
         shown
             .into_iter()

@@ -3,7 +3,7 @@
 use super::movenet::{self, SIDE};
 use super::{Bodies, Body};
 use crate::error::Result;
-use crate::image::{ImageLimits, decode};
+use crate::image::{Detail, ImageLimits, decode_for};
 use crate::objects::detector::Detector;
 use crate::objects::{SharedDetector, task};
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit};
@@ -177,8 +177,8 @@ impl Pipeline for BodiesPipeline {
     }
 
     fn run(&self, compute: &Compute, batch: &[BodiesInput]) -> Vec<Result<Bodies>> {
-        let prepared = decode_all(compute, batch, |input| {
-            let image = decode(&input.image, &self.limits)?;
+        let prepared = decode_all(compute, batch, |input, threads| {
+            let image = decode_for(&input.image, &self.limits, Detail::Whole, threads)?.pixels;
             let shown = self.people.show(&image);
             Ok((image, shown))
         });

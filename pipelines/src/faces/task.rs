@@ -12,7 +12,7 @@ use super::mesh::{self, Mesh, Pose};
 use super::quality::{Quality, measure};
 use super::similarity::DIMENSIONS;
 use crate::error::{Error, Kind, Result};
-use crate::image::{ImageLimits, decode};
+use crate::image::{Detail, ImageLimits, decode_for};
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit, unavailable};
 use crate::vision::Area;
 use crate::vision::network::{Network, decode_all, tensors};
@@ -375,8 +375,8 @@ impl Pipeline for FacesPipeline {
     }
 
     fn run(&self, compute: &Compute, batch: &[FacesInput]) -> Vec<Result<Faces>> {
-        let prepared = decode_all(compute, batch, |input| {
-            let image = decode(&input.image, &self.limits)?;
+        let prepared = decode_all(compute, batch, |input, threads| {
+            let image = decode_for(&input.image, &self.limits, Detail::Whole, threads)?.pixels;
             let pixels = detect::input(&image);
             Ok(Prepared { image, pixels })
         });

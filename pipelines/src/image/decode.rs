@@ -9,11 +9,16 @@
 //! laid over white, as a browser page shows them; dropping the alpha channel would show colours that
 //! nobody sees). Embedded colour profiles are not applied.
 //!
+//! JPEGs are decoded by [`jpeg`], as libjpeg-turbo decodes them; what it does not know or finds damaged goes to the decoder
+//! of `image`, which may read it, or says what is wrong.
+//!
 //! Bytes that are not a whole image are an error of kind `InvalidImage`.
 
 // Named, so that the fuzz target, which takes this file alone, finds it too.
 #[path = "claims.rs"]
 mod claims;
+#[path = "jpeg/mod.rs"]
+mod jpeg;
 
 use crate::error::{Error, Kind, Result};
 use claims::{tiff_is_plausible, webp_is_plausible};
@@ -21,6 +26,7 @@ use image::metadata::Orientation;
 use image::{
     ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage,
 };
+pub use jpeg::{Alone, Threads};
 use std::io::Cursor;
 
 /// Most bytes that a decoder may hold for one image: 100 megapixels of RGBA.
@@ -113,6 +119,9 @@ impl ImageLimits {
 /// # Errors
 /// `InvalidImage` when the bytes are not of a supported format or the header is damaged.
 pub fn dimensions(bytes: &[u8]) -> Result<(u32, u32)> {
+    if let Some(header) = jpeg::Header::read(bytes) {
+        return Ok((header.width, header.height));
+    }
     let (width, height) = decoder(bytes)?.dimensions();
     if width == 0 || height == 0 {
         return Err(Error::new(Kind::InvalidImage, "the image has no pixels"));
@@ -126,7 +135,7 @@ pub fn dimensions(bytes: &[u8]) -> Result<(u32, u32)> {
 /// `TooLarge` and `InvalidInput` as [`ImageLimits::check`], `InvalidImage` when the bytes are not of a
 /// supported format, end early or are damaged.
 pub fn decode(bytes: &[u8], limits: &ImageLimits) -> Result<RgbImage> {
-    decode_for(bytes, limits, Detail::Whole).map(|decoded| decoded.pixels)
+    decode_for(bytes, limits, Detail::Whole, &Alone).map(|decoded| decoded.pixels)
 }
 
 /// How much of an image its reader needs.
@@ -164,44 +173,24 @@ pub struct Decoded {
     pub height: u32,
 }
 
-/// As [`decode`], but a JPEG comes out at a half, a quarter or an eighth of its size where `detail` allows it.
+/// As [`decode`], but a JPEG comes out at a half, a quarter or an eighth of its size where `detail` allows it, and `threads`
+/// may share the work.
 ///
 /// Pixels of the smaller image are made from the low frequencies of each block of 8 x 8, as libjpeg makes them (and
 /// Pillow's `draft`): nothing of a large image's size is held, and most of the time that pixels take is saved.
 ///
 /// # Errors
 /// As [`decode`].
-pub fn decode_for(bytes: &[u8], limits: &ImageLimits, detail: Detail) -> Result<Decoded> {
+pub fn decode_for(
+    bytes: &[u8],
+    limits: &ImageLimits,
+    detail: Detail,
+    threads: &dyn Threads,
+) -> Result<Decoded> {
     let (width, height) = limits.check(bytes)?;
-    let mut divisor = 1;
-    if is_jpeg(bytes) {
-        let jpeg = Jpeg::scan(bytes)?;
-        jpeg.check(width, height)?;
-        if jpeg.can_shrink {
-            divisor = detail.divisor(width, height);
-        }
-    }
-    let mut decoder = decoder(bytes)?;
-    // A picture with unreadable metadata is still a picture; viewers show it as stored.
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let small = (divisor > 1).then(|| shrunk(bytes, (width, height), divisor));
-    let image = match small.flatten() {
-        Some(small) => small,
-        // What one decoder finds damaged another may read.
-        None => {
-            let mut bounds = Limits::default();
-            bounds.max_image_width = Some(limits.max_side);
-            bounds.max_image_height = Some(limits.max_side);
-            // The pixels once more for the way to them, and what a header may hold.
-            let needed = decoder.total_bytes().saturating_mul(2);
-            let needed = needed.saturating_add(MAX_HEADER_ALLOCATION);
-            bounds.max_alloc = Some(needed.min(MAX_ALLOCATION));
-            decoder.set_limits(bounds).map_err(damaged)?;
-            if decoder.total_bytes() > MAX_ALLOCATION {
-                return Err(too_much(decoder.total_bytes()));
-            }
-            opaque(decoder)?
-        }
+    let (image, orientation) = match photograph(bytes, detail, threads) {
+        Some(photograph) => photograph,
+        None => other(bytes, limits, (width, height), detail)?,
     };
     let mut upright = DynamicImage::ImageRgb8(image);
     upright.apply_orientation(orientation);
@@ -220,6 +209,67 @@ pub fn decode_for(bytes: &[u8], limits: &ImageLimits, detail: Detail) -> Result<
         width,
         height,
     })
+}
+
+/// A JPEG of the usual kinds, and how it lies. `None` for every other file, and for what is damaged.
+fn photograph(
+    bytes: &[u8],
+    detail: Detail,
+    threads: &dyn Threads,
+) -> Option<(RgbImage, Orientation)> {
+    let header = jpeg::Header::read(bytes)?;
+    let divisor = detail.divisor(header.width, header.height);
+    let size = (
+        header.width.div_ceil(divisor),
+        header.height.div_ceil(divisor),
+    );
+    let pixels = jpeg::decode(bytes, divisor as usize, MAX_ALLOCATION, threads)?;
+    let image = RgbImage::from_raw(size.0, size.1, pixels)?;
+    let orientation = header.exif.and_then(Orientation::from_exif_chunk);
+    Some((image, orientation.unwrap_or(Orientation::NoTransforms)))
+}
+
+/// Any image of this size, and how it lies.
+fn other(
+    bytes: &[u8],
+    limits: &ImageLimits,
+    (width, height): (u32, u32),
+    detail: Detail,
+) -> Result<(RgbImage, Orientation)> {
+    let mut divisor = 1;
+    if is_jpeg(bytes) {
+        let jpeg = Jpeg::scan(bytes)?;
+        jpeg.check(width, height)?;
+        if jpeg.can_shrink {
+            divisor = detail.divisor(width, height);
+        }
+    }
+    let mut decoder = decoder(bytes)?;
+    if decoder.dimensions() != (width, height) {
+        return Err(Error::new(
+            Kind::InvalidImage,
+            "the image is damaged: its headers contradict each other",
+        ));
+    }
+    // A picture with unreadable metadata is still a picture; viewers show it as stored.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let small = (divisor > 1).then(|| shrunk(bytes, (width, height), divisor));
+    if let Some(small) = small.flatten() {
+        return Ok((small, orientation));
+    }
+    // What one decoder finds damaged another may read.
+    let mut bounds = Limits::default();
+    bounds.max_image_width = Some(limits.max_side);
+    bounds.max_image_height = Some(limits.max_side);
+    // The pixels once more for the way to them, and what a header may hold.
+    let needed = decoder.total_bytes().saturating_mul(2);
+    let needed = needed.saturating_add(MAX_HEADER_ALLOCATION);
+    bounds.max_alloc = Some(needed.min(MAX_ALLOCATION));
+    decoder.set_limits(bounds).map_err(damaged)?;
+    if decoder.total_bytes() > MAX_ALLOCATION {
+        return Err(too_much(decoder.total_bytes()));
+    }
+    Ok((opaque(decoder)?, orientation))
 }
 
 fn too_much(bytes: u64) -> Error {

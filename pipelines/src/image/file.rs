@@ -1,6 +1,6 @@
 //! An image that several tasks look at and that is decoded once.
 
-use super::decode::{Decoded, Detail, ImageLimits, decode_for};
+use super::decode::{Decoded, Detail, ImageLimits, Threads, decode_for};
 use crate::error::Result;
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -66,7 +66,12 @@ impl File {
     ///
     /// # Errors
     /// As [`decode_for`].
-    pub fn decoded(&self, limits: &ImageLimits, detail: Detail) -> Result<Arc<Decoded>> {
+    pub fn decoded(
+        &self,
+        limits: &ImageLimits,
+        detail: Detail,
+        threads: &dyn Threads,
+    ) -> Result<Arc<Decoded>> {
         // Held while it is decoded: another thread is better off waiting than doing the same.
         let mut kept = self.0.kept.lock();
         if let Some(found) = kept.take_if(|kept| kept.detail == detail) {
@@ -76,7 +81,7 @@ impl File {
             }
             return Ok(decoded);
         }
-        let decoded = Arc::new(decode_for(self, limits, detail)?);
+        let decoded = Arc::new(decode_for(self, limits, detail, threads)?);
         if Arc::strong_count(&self.0) > 1 && kept.is_none() {
             *kept = Kept::new(detail, &decoded);
         }
@@ -102,6 +107,7 @@ impl From<Bytes> for File {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::Alone;
     use image::{ImageFormat, Rgb, RgbImage};
     use std::io::Cursor;
 
@@ -118,14 +124,22 @@ mod tests {
         let limits = ImageLimits::default();
         let first = File::new(png());
         let second = first.clone();
-        let one = first.decoded(&limits, Detail::Whole).expect("pixels");
-        let two = second.decoded(&limits, Detail::Whole).expect("pixels");
+        let one = first
+            .decoded(&limits, Detail::Whole, &Alone)
+            .expect("pixels");
+        let two = second
+            .decoded(&limits, Detail::Whole, &Alone)
+            .expect("pixels");
         assert!(Arc::ptr_eq(&one, &two));
         // Other pixels than those that are kept.
-        let small = second.decoded(&limits, Detail::Shorter(9)).expect("pixels");
+        let small = second
+            .decoded(&limits, Detail::Shorter(9), &Alone)
+            .expect("pixels");
         assert!(!Arc::ptr_eq(&one, &small));
         drop((first, two, small));
-        let three = second.decoded(&limits, Detail::Whole).expect("pixels");
+        let three = second
+            .decoded(&limits, Detail::Whole, &Alone)
+            .expect("pixels");
         assert!(Arc::ptr_eq(&one, &three));
         drop(three);
         // `second` was alone and has let go of them.
@@ -140,10 +154,10 @@ mod tests {
             max_side: 10,
             ..ImageLimits::default()
         };
-        assert!(file.decoded(&strict, Detail::Whole).is_err());
+        assert!(file.decoded(&strict, Detail::Whole, &Alone).is_err());
         assert!(
             other
-                .decoded(&ImageLimits::default(), Detail::Whole)
+                .decoded(&ImageLimits::default(), Detail::Whole, &Alone)
                 .is_ok()
         );
     }

@@ -10,5 +10,19 @@ mod file;
 pub mod properties;
 pub mod resize;
 
-pub use decode::{Decoded, Detail, ImageLimits, decode, decode_for, dimensions};
+pub use decode::{Alone, Decoded, Detail, ImageLimits, Threads, decode, decode_for, dimensions};
 pub use file::File;
+
+use escala_models::Compute;
+use escala_models::team::Team;
+
+impl Threads for Team {
+    fn run(&self, work: &(dyn Fn(usize) + Sync)) {
+        Self::run(self, |member| work(member.index()));
+    }
+}
+
+/// Who decodes each of so many images that the team shares out: all of it for one alone, else the thread that has it.
+pub(crate) fn threads(compute: &Compute, images: usize) -> &dyn Threads {
+    if images == 1 { &compute.team } else { &Alone }
+}

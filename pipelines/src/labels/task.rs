@@ -9,7 +9,7 @@ use super::{Labels, LabelsInput, LabelsOptions};
 use crate::error::{Error, Kind, Result};
 use crate::image::properties::{ImageProperties, measure};
 use crate::image::resize::{Crop, bicubic};
-use crate::image::{Detail, ImageLimits};
+use crate::image::{Detail, ImageLimits, Threads};
 use crate::image_classes::ImageClassifier;
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit, unavailable};
 use crate::vision::{GLANCE, model};
@@ -207,13 +207,13 @@ impl LabelsPipeline {
         })
     }
 
-    fn prepare(&self, input: &LabelsInput) -> Result<Prepared> {
+    fn prepare(&self, input: &LabelsInput, threads: &dyn Threads) -> Result<Prepared> {
         // Sharpness is that of the pixels as they are.
         let detail = match input.options.properties {
             Some(_) => Detail::Whole,
             None => self.network.detail(),
         };
-        let decoded = input.image.decoded(&self.limits, detail)?;
+        let decoded = input.image.decoded(&self.limits, detail, threads)?;
         let image = &decoded.pixels;
         let wanted = input.options.general_labels;
         let pixels = wanted.then(|| self.network.input(image));
@@ -322,8 +322,9 @@ impl Pipeline for LabelsPipeline {
     fn run(&self, compute: &Compute, batch: &[LabelsInput]) -> Vec<Result<Labels>> {
         let slots: Vec<Mutex<Option<Result<Prepared>>>> =
             batch.iter().map(|_| Mutex::new(None)).collect();
+        let threads = crate::image::threads(compute, batch.len());
         compute.team.for_each(batch.len(), |index| {
-            let prepared = self.prepare(&batch[index]);
+            let prepared = self.prepare(&batch[index], threads);
             *slots[index].lock() = Some(prepared);
         });
         let prepared: Vec<Result<Prepared>> = slots

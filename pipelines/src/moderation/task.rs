@@ -111,8 +111,8 @@ impl Pipeline for ModerationPipeline {
     }
 
     fn run(&self, compute: &Compute, batch: &[ModerationInput]) -> Vec<Result<Opinions>> {
-        let shown = decode_all(compute, batch, |input| {
-            let image = input.image.decoded(&self.limits, GLANCE)?;
+        let shown = decode_all(compute, batch, |input, threads| {
+            let image = input.image.decoded(&self.limits, GLANCE, threads)?;
             Ok((classes_input(&image.pixels), safety_input(&image.pixels)))
         });
         let shape = [1, SIDE as usize, SIDE as usize, 3];

@@ -191,9 +191,9 @@ impl Pipeline for ObjectsPipeline {
     }
 
     fn run(&self, compute: &Compute, batch: &[ObjectsInput]) -> Vec<Result<Objects>> {
-        let shown = decode_all(compute, batch, |input| {
+        let shown = decode_all(compute, batch, |input, threads| {
             let detail = self.detector.detail();
-            let image = input.image.decoded(&self.limits, detail)?;
+            let image = input.image.decoded(&self.limits, detail, threads)?;
             let shown = self.detector.show(&image.pixels);
             Ok(shown.of(image.width, image.height))
         });

@@ -200,12 +200,12 @@ impl Pipeline for OcrPipeline {
     }
 
     fn run(&self, compute: &Compute, batch: &[OcrInput]) -> Vec<Result<OcrFound>> {
-        let shown = decode_all(compute, batch, |input| {
+        let shown = decode_all(compute, batch, |input, threads| {
             let Decoded {
                 pixels,
                 width,
                 height,
-            } = decode_for(&input.image, &self.limits, Detail::Longer(LONGEST))?;
+            } = decode_for(&input.image, &self.limits, Detail::Longer(LONGEST), threads)?;
             let prepared = Prepared::new(pixels, (width, height));
             let input = detect::input(&prepared.image);
             Ok(Shown {

@@ -1,6 +1,7 @@
 //! Networks from their published files, with this crate's errors.
 
 use crate::error::{Error, Kind, Result};
+use crate::image::Threads;
 use crate::task::{LoadContext, unavailable};
 use escala_models::Compute;
 use escala_models::faces;
@@ -174,11 +175,12 @@ impl Answers {
     }
 }
 
-/// Decodes the images of a batch in parallel, one to a thread at a time.
+/// Decodes the images of a batch in parallel, one to a thread at a time. An image that is alone has all threads.
 pub(crate) fn decode_all<I: Sync, P: Send>(
     compute: &Compute,
     batch: &[I],
-    prepare: impl Fn(&I) -> Result<P> + Sync,
+    prepare: impl Fn(&I, &dyn Threads) -> Result<P> + Sync,
 ) -> Vec<Result<P>> {
-    crate::task::each(compute, batch, prepare)
+    let threads = crate::image::threads(compute, batch.len());
+    crate::task::each(compute, batch, |item| prepare(item, threads))
 }

@@ -1,7 +1,7 @@
 //! What decoding keeps to, whatever the bytes. The test beside this file calls it on the seeds and on what becomes of
 //! them, the target in `pipelines/fuzz` on what libFuzzer comes up with.
 
-use super::decode::{Detail, ImageLimits, decode, decode_for, dimensions};
+use super::decode::{Alone, Detail, ImageLimits, decode, decode_for, dimensions};
 use super::error::Kind;
 
 /// Small, so that a claimed size is refused instead of taking long.
@@ -38,7 +38,7 @@ pub fn decoding(bytes: &[u8]) {
         }
     }
     for detail in [Detail::Shorter(1), Detail::Shorter(40), Detail::Longer(100)] {
-        let (Ok(whole), small) = (&whole, decode_for(bytes, &LIMITS, detail)) else {
+        let (Ok(whole), small) = (&whole, decode_for(bytes, &LIMITS, detail, &Alone)) else {
             continue;
         };
         let small = small.expect("what can be decoded can be made smaller");
