@@ -140,6 +140,7 @@ impl From<escala_stream_ingest::log::Error> for Failure {
             | E::Partitions(_)
             | E::Config { .. }
             | E::BatchInvalid(_)
+            | E::Keyless { .. }
             | E::TooLong { .. } => Self::invalid(message),
             E::TooLarge { .. } => Self::of_kind(Kind::TooLarge, message),
             E::OffsetOutOfRange { .. } => Self::new(

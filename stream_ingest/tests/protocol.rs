@@ -296,6 +296,8 @@ fn batches_that_are_none_are_refused_with_kafkas_numbers() {
     assert_eq!(keyless.error_code, Code::InvalidRecord.number());
     let words = keyless.error_message.expect("words");
     assert!(words.contains("must have a key"), "{words}");
+    let records = keyless.record_errors.iter().map(|one| one.batch_index);
+    assert_eq!(records.collect::<Vec<_>>(), [0]);
     let cases: [(&str, Vec<u8>, Code); 9] = [
         ("sum", with(|batch| batch[40] ^= 1), Code::CorruptMessage),
         (

@@ -80,7 +80,7 @@ impl From<&Error> for Code {
             Error::Config { .. } => Self::InvalidConfig,
             Error::OffsetOutOfRange { .. } => Self::OffsetOutOfRange,
             Error::BatchDamaged(_) => Self::CorruptMessage,
-            Error::BatchInvalid(_) => Self::InvalidRecord,
+            Error::BatchInvalid(_) | Error::Keyless { .. } => Self::InvalidRecord,
             Error::BatchFormat(_) => Self::UnsupportedForMessageFormat,
             Error::TooLarge { .. } => Self::MessageTooLarge,
             Error::OutOfOrderSequence { .. } => Self::OutOfOrderSequenceNumber,

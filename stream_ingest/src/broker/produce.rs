@@ -6,7 +6,8 @@ use super::{Code, Context, Metrics, partition};
 use crate::log::{Acks, Error, Pending};
 use crate::wire::Api;
 use crate::wire::messages::produce::{
-    PartitionProduceData, PartitionProduceResponse, Request, Response, TopicProduceResponse,
+    BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, Request, Response,
+    TopicProduceResponse,
 };
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -141,7 +142,16 @@ async fn outcome(
                 Code::InvalidTxnState if asked.version >= ABORTABLE => Code::TransactionAbortable,
                 code => code,
             };
-            failed(code, Some(error.to_string()))
+            let mut failed = failed(code, Some(error.to_string()));
+            if let Error::Keyless { records } = &error {
+                // A producer gives these up and tells the others that they were in their company.
+                let refused = |record: &i32| BatchIndexAndErrorMessage {
+                    batch_index: *record,
+                    batch_index_error_message: Some(error.to_string()),
+                };
+                failed.record_errors = records.iter().map(refused).collect();
+            }
+            failed
         }
         // It may be appended all the same; an idempotent producer that sends it again gets its offset.
         Err(_) => failed(Code::RequestTimedOut, None),

@@ -181,10 +181,11 @@ pub(crate) fn check(batches: Bytes, config: &TopicConfig, now: i64) -> Result<Ve
                 "its records are not as many as it says",
             ));
         }
-        if config.compact && !keyed(&batch, &head)? {
-            return Err(Error::BatchInvalid(
-                "a record of a topic that compacts must have a key",
-            ));
+        if config.compact {
+            let records = keyless(&batch, &head)?;
+            if !records.is_empty() {
+                return Err(Error::Keyless { records });
+            }
         }
         let mut one = Fresh { head, bytes: batch };
         if config.log_append_time {
@@ -232,29 +233,33 @@ fn counted(records: &[u8], count: i32) -> bool {
     records.0.is_empty()
 }
 
-/// Whether every record has a key. What is compressed is read through and not kept.
-fn keyed(batch: &[u8], head: &Head) -> Result<bool> {
+/// The first records without a key. What is compressed is read through and not kept.
+fn keyless(batch: &[u8], head: &Head) -> Result<Vec<i32>> {
     let packed = &batch[HEAD..];
     let unreadable = |_| Error::BatchInvalid("its records cannot be read");
     match head.attributes & COMPRESSION {
         // That they are as many as they should be is known.
-        0 => Ok(Records(packed).all(|record| {
-            record
-                .content()
-                .is_some_and(|content| content.key.is_some())
-        })),
+        0 => {
+            let keyless = (0..).zip(Records(packed)).filter(|(_, record)| {
+                let content = record.content();
+                content.is_none_or(|content| content.key.is_none())
+            });
+            let numbers = keyless.map(|(number, _)| number);
+            Ok(numbers.take(Error::MOST_KEYLESS).collect())
+        }
         codec => {
             let unpacked = compression::reader(codec, packed, LARGEST);
             let unpacked = unpacked.map_err(|(_, why)| unreadable(io::Error::other(why)))?;
             // What is larger ends early, within a record or before one.
             let unpacked = BufReader::new(unpacked.take(LARGEST as u64));
-            read_keyed(unpacked, head.count).map_err(unreadable)
+            read_keyless(unpacked, head.count).map_err(unreadable)
         }
     }
 }
 
-fn read_keyed(mut records: impl Read, count: i32) -> io::Result<bool> {
+fn read_keyless(mut records: impl Read, count: i32) -> io::Result<Vec<i32>> {
     let wrong = || io::Error::from(io::ErrorKind::InvalidData);
+    let mut keyless = Vec::new();
     for expected in 0..count {
         let length = u64::try_from(read_varint(&mut records)?).map_err(|_| wrong())?;
         let mut record = records.by_ref().take(length);
@@ -263,8 +268,8 @@ fn read_keyed(mut records: impl Read, count: i32) -> io::Result<bool> {
         if read_varint(&mut record)? != i64::from(expected) {
             return Err(wrong());
         }
-        if read_varint(&mut record)? < 0 {
-            return Ok(false);
+        if read_varint(&mut record)? < 0 && keyless.len() < Error::MOST_KEYLESS {
+            keyless.push(expected);
         }
         io::copy(&mut record, &mut io::sink())?;
         if record.limit() > 0 {
@@ -272,7 +277,7 @@ fn read_keyed(mut records: impl Read, count: i32) -> io::Result<bool> {
         }
     }
     match records.read(&mut [0])? {
-        0 => Ok(true),
+        0 => Ok(keyless),
         _ => Err(wrong()),
     }
 }

@@ -59,6 +59,12 @@ pub enum Error {
     /// A batch is not one that a producer may write (Kafka: 87, `INVALID_RECORD`).
     #[error("the batch is not valid: {0}")]
     BatchInvalid(&'static str),
+    /// Records of a batch for a topic that compacts have no key (Kafka: 87, `INVALID_RECORD`).
+    #[error("a record of a topic that compacts must have a key")]
+    Keyless {
+        /// The places of such records in their batch, from 0; at most [`MOST_KEYLESS`](Self::MOST_KEYLESS) of them.
+        records: Vec<i32>,
+    },
     /// Records of a format before version 2 (Kafka: 43, `UNSUPPORTED_FOR_MESSAGE_FORMAT`).
     #[error("records of format {0} are not taken, only those of format 2")]
     BatchFormat(i8),
@@ -198,6 +204,11 @@ pub enum Error {
         /// What the system said.
         source: Arc<io::Error>,
     },
+}
+
+impl Error {
+    /// Most records that [`Error::Keyless`] names.
+    pub const MOST_KEYLESS: usize = 100;
 }
 
 /// What an operation gives.
