@@ -1,0 +1,345 @@
+//! A query from its text to its rows.
+
+use crate::files::Files;
+use crate::functions::{Callable, Cosine, Form, Similarity};
+use crate::images::Images;
+use crate::model::Model;
+use crate::places::{Places, Stores};
+use crate::predict::exec::{Planner, PredictExec};
+use crate::predict::hoist::Hoist;
+use crate::predict::settle::Settle;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::DynamicFileCatalog;
+pub use datafusion::common::DataFusionError;
+use datafusion::common::config::{ConfigExtension, ConfigOptions};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{Result, config_field, extensions_options, plan_err};
+use datafusion::execution::context::{SQLOptions, SessionContext};
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder, TaskContext};
+use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::prelude::SessionConfig;
+use datafusion::sql::parser::{DFParser, Statement};
+use std::collections::VecDeque;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// Rows that operators hand on at once: few, so that a query that is content with some stops early.
+const BATCH: usize = 1024;
+
+/// What becomes of a row that a model cannot answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnError {
+    /// Its answer is null.
+    #[default]
+    Null,
+    /// The query ends.
+    Error,
+}
+
+/// The value of a setting that there is not.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is not `null` or `error`")]
+pub struct Unknown(String);
+
+impl FromStr for OnError {
+    type Err = Unknown;
+
+    fn from_str(text: &str) -> Result<Self, Unknown> {
+        match text {
+            "null" => Ok(Self::Null),
+            "error" => Ok(Self::Error),
+            _ => Err(Unknown(text.chars().take(40).collect())),
+        }
+    }
+}
+
+impl fmt::Display for OnError {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        out.write_str(match self {
+            Self::Null => "null",
+            Self::Error => "error",
+        })
+    }
+}
+
+config_field!(OnError);
+
+extensions_options! {
+    /// The settings of a session that are about models: `SET escala.… = …`.
+    pub struct Settings {
+        /// What becomes of a row that a model cannot answer: `null` or `error`.
+        pub on_error: OnError, default = OnError::Null
+        /// Most bytes of answers that a query keeps, so that it asks once about each distinct input.
+        pub memory: usize, default = 64 << 20
+        /// Pieces of rows that are asked about at the same time, for each partition.
+        pub pieces: usize, default = pieces()
+    }
+}
+
+impl ConfigExtension for Settings {
+    const PREFIX: &'static str = "escala";
+}
+
+impl Settings {
+    /// Those of a session.
+    pub(crate) fn of(options: &ConfigOptions) -> Self {
+        options
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .unwrap_or_default()
+    }
+}
+
+/// One is worked on while the next ones wait; large machines work on several.
+fn pieces() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    2 + cores / 4
+}
+
+/// What queries may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rights {
+    /// Anything, as a user of the machine.
+    All,
+    /// Read.
+    Read,
+}
+
+/// What queries are made with.
+pub struct Engine {
+    models: Vec<Arc<dyn Model>>,
+    rights: Rights,
+    places: Arc<Places>,
+    runtime: Arc<RuntimeEnv>,
+}
+
+impl Engine {
+    /// An engine whose queries may call these models and name what is in these places, and whose operators together
+    /// take so many bytes before they sort and group on the disk.
+    ///
+    /// # Errors
+    /// When the disk cannot be used.
+    pub fn new(
+        models: Vec<Arc<dyn Model>>,
+        places: Places,
+        rights: Rights,
+        memory: usize,
+    ) -> Result<Self> {
+        let places = Arc::new(places);
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(FairSpillPool::new(memory)))
+            .with_object_store_registry(Arc::new(Stores::new(places.clone())))
+            .build_arc()?;
+        Ok(Self {
+            models,
+            rights,
+            places,
+            runtime,
+        })
+    }
+
+    /// A session of its own: settings, and tables that it creates.
+    ///
+    /// # Errors
+    /// When a model cannot be a function.
+    pub fn session(&self) -> Result<Session> {
+        let config = SessionConfig::new()
+            .with_batch_size(BATCH)
+            .with_information_schema(true)
+            .with_option_extension(Settings::default())
+            .set_str("datafusion.explain.format", "indent");
+        let function = |form: Form| {
+            move |model: &Arc<dyn Model>| {
+                Arc::new(ScalarUDF::from(Callable::new(model.clone(), form)))
+            }
+        };
+        let mut functions: Vec<Arc<ScalarUDF>> =
+            self.models.iter().map(function(Form::Plain)).collect();
+        let embed = functions.iter().find(|function| function.name() == "embed");
+        let hoist = Hoist::new(embed.cloned());
+        functions.extend(self.models.iter().map(function(Form::Try)));
+        functions.push(Arc::new(ScalarUDF::from(Similarity::new())));
+        functions.push(Cosine::udf());
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(self.runtime.clone())
+            .with_default_features()
+            .with_query_planner(Arc::new(Planner))
+            .with_analyzer_rule(Arc::new(hoist))
+            .with_optimizer_rule(Arc::new(Settle))
+            .build();
+        let files = Arc::new(Files::new(self.places.clone()));
+        let catalogs = state.catalog_list().clone();
+        let catalogs = DynamicFileCatalog::new(catalogs, files.clone());
+        let state = SessionStateBuilder::new_from_existing(state)
+            .with_catalog_list(Arc::new(catalogs))
+            .build();
+        let context = SessionContext::new_with_state(state);
+        files.of(context.state_weak_ref());
+        for function in functions {
+            context.register_udf(function.as_ref().clone());
+        }
+        context.register_udtf("images", Arc::new(Images::new(self.places.clone())));
+        Ok(Session {
+            context,
+            rights: self.rights,
+        })
+    }
+}
+
+/// The statements of a text, separated by `;`.
+///
+/// # Errors
+/// Where it is no SQL.
+pub fn statements(text: &str) -> Result<VecDeque<Statement>> {
+    DFParser::parse_sql(text)
+}
+
+/// Queries that share settings and tables.
+pub struct Session {
+    context: SessionContext,
+    rights: Rights,
+}
+
+impl Session {
+    /// Changes a setting, as `SET` does.
+    ///
+    /// # Errors
+    /// When there is no such setting or value.
+    pub fn set(&self, name: &str, value: &str) -> Result<()> {
+        let state = self.context.state_ref();
+        let mut state = state.write();
+        state.config_mut().options_mut().set(name, value)
+    }
+
+    /// Plans the only statement of a text.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub async fn query(&self, text: &str) -> Result<Query> {
+        let mut statements = statements(text)?;
+        match (statements.pop_front(), statements.is_empty()) {
+            (Some(statement), true) => self.plan(statement).await,
+            (None, _) => plan_err!("there is no statement"),
+            _ => plan_err!("there is more than one statement"),
+        }
+    }
+
+    /// Plans a statement. Those that have no rows (`CREATE`, `SET`) are carried out by this.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub async fn plan(&self, statement: Statement) -> Result<Query> {
+        let plan = self.context.state().statement_to_plan(statement).await?;
+        if self.rights == Rights::Read {
+            let only_read = SQLOptions::new()
+                .with_allow_ddl(false)
+                .with_allow_dml(false)
+                .with_allow_statements(false);
+            only_read.verify_plan(&plan)?;
+        }
+        let frame = self.context.execute_logical_plan(plan).await?;
+        self.of(frame.logical_plan().clone()).await
+    }
+
+    /// Plans what was put together without SQL.
+    pub(crate) async fn of(&self, plan: LogicalPlan) -> Result<Query> {
+        let state = self.context.state();
+        Ok(Query {
+            plan: state.create_physical_plan(&plan).await?,
+            context: self.context.task_ctx(),
+        })
+    }
+
+    pub(crate) fn context(&self) -> &SessionContext {
+        &self.context
+    }
+}
+
+/// A query that is ready to run.
+pub struct Query {
+    pub(crate) plan: Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
+}
+
+/// How far a query is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Inputs that models were asked about.
+    pub asked: usize,
+    /// Answers that rows lack because a model could not give them.
+    pub failed: usize,
+    /// A few reasons.
+    pub examples: Vec<String>,
+}
+
+impl Query {
+    /// The columns of its rows.
+    pub fn schema(&self) -> SchemaRef {
+        self.plan.schema()
+    }
+
+    /// Runs it. Nothing is asked before the rows are, and dropping them ends it.
+    ///
+    /// # Errors
+    /// When it cannot begin.
+    pub fn rows(&self) -> Result<SendableRecordBatchStream> {
+        execute_stream(self.plan.clone(), self.context.clone())
+    }
+
+    /// All of its rows.
+    ///
+    /// # Errors
+    /// What went wrong.
+    pub async fn collect(&self) -> Result<Vec<RecordBatch>> {
+        datafusion::physical_plan::common::collect(self.rows()?).await
+    }
+
+    /// The functions of models that it calls.
+    pub fn functions(&self) -> Vec<&'static str> {
+        let mut functions = Vec::new();
+        self.each(|predict| functions.extend(predict.functions()));
+        functions.sort_unstable();
+        functions.dedup();
+        functions
+    }
+
+    fn each(&self, mut see: impl FnMut(&PredictExec)) {
+        // Looking on cannot fail.
+        let _ = self.plan.apply(|node| {
+            let node = node.as_ref() as &dyn std::any::Any;
+            if let Some(predict) = node.downcast_ref() {
+                see(predict);
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+    }
+
+    /// How far it is; may be asked while it runs.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        self.each(|predict| {
+            let metrics = predict.metrics().unwrap_or_default();
+            let sum = |name: &str| metrics.sum_by_name(name).map_or(0, |sum| sum.as_usize());
+            counts.asked += sum("inputs_asked");
+            counts.failed += sum("rows_failed");
+            if counts.examples.is_empty() {
+                counts.examples = predict.examples();
+            }
+        });
+        counts
+    }
+
+    /// Its plan, a line for each operator.
+    pub fn explained(&self) -> String {
+        datafusion::physical_plan::displayable(self.plan.as_ref())
+            .indent(false)
+            .to_string()
+    }
+}

@@ -1,0 +1,22 @@
+//! SQL in which models are functions: `SELECT text FROM 'reviews/*.parquet' WHERE sentiment(text)['sentiment'] = 'NEGATIVE'`.
+//!
+//! DataFusion parses, plans and runs; this crate adds what it lacks for models. Start reading at [`predict`]: calls of
+//! models are taken out of every part of a query into nodes of their own, which ask about each distinct input once, in
+//! pieces, behind the cheaper filters. [`functions`] is the table of what can be called and what it answers,
+//! [`model::Model`] what a model is to this crate, [`Engine`] a query from text to batches, [`places`] which files a
+//! query may name.
+
+pub mod answers;
+pub mod engine;
+pub mod files;
+pub mod functions;
+mod images;
+pub mod model;
+pub mod output;
+pub mod places;
+pub mod predict;
+pub mod score;
+
+pub use datafusion::arrow;
+pub use engine::{Engine, Query, Settings};
+pub use model::{Error, Model, Scores};

@@ -1,0 +1,397 @@
+//! Files as tables, and as what queries and scoring write.
+
+mod common;
+
+use common::{Fake, Table, engine, engine_of, rows, session};
+use escala_sql::arrow::array::AsArray;
+use escala_sql::arrow::datatypes::{Int32Type, Int64Type};
+use escala_sql::arrow::util::pretty::pretty_format_batches;
+use escala_sql::engine::Rights;
+use escala_sql::output::write;
+use escala_sql::places::Places;
+use escala_sql::score::{Scoring, Split, query};
+use escala_sql::{Engine, Query};
+use std::fs;
+use std::path::Path;
+
+async fn shown(engine: &Engine, sql: &str) -> String {
+    let batches = rows(engine, sql)
+        .await
+        .unwrap_or_else(|error| panic!("{sql}: {error}"));
+    pretty_format_batches(&batches).expect("shown").to_string()
+}
+
+async fn refused(engine: &Engine, sql: &str) -> String {
+    rows(engine, sql).await.expect_err(sql)
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder)
+        .expect("folder")
+        .map(|entry| entry.expect("entry").file_name());
+    let mut names: Vec<String> = entries
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn files_and_folders_of_every_format_are_tables() {
+    let folder = tempfile::tempdir().expect("folder");
+    let at = folder.path();
+    let fake = Fake::default();
+    let engine = engine(&fake);
+    // What was written is read again, and says the same.
+    let source = Table::parquet(700);
+    let session = session(&engine);
+    for ending in ["parquet", "csv", "tsv", "jsonl", "arrow"] {
+        let path = at.join(format!("t.{ending}"));
+        let sql = format!(
+            "SELECT id, text, f(text)['label'] AS label FROM {} ORDER BY id",
+            source.name()
+        );
+        let copied: Query = session.query(&sql).await.expect("plan");
+        assert_eq!(write(&copied, &path, |_| {}).await.expect(ending), 700);
+        let read = format!(
+            "SELECT count(*), sum(id), min(text), max(label) FROM '{}'",
+            path.display()
+        );
+        let read = shown(&engine, &read).await;
+        assert!(read.contains("| 700      | 244650 "), "{ending}: {read}");
+    }
+    // Nested answers in CSV are JSON.
+    let path = at.join("nested.csv");
+    let nested = session
+        .query("SELECT f('ab') AS s, f(NULL) AS n")
+        .await
+        .expect("plan");
+    write(&nested, &path, |_| {}).await.expect("written");
+    let text = fs::read_to_string(&path).expect("text");
+    assert!(
+        text.starts_with("s,n\n\"{\"\"label\"\":\"\"EVEN\"\",\"\"score\"\":"),
+        "{text}"
+    );
+    assert!(text.ends_with("}\",\n"), "{text}");
+    // A folder and a pattern are all files of the first one's format.
+    fs::create_dir(at.join("parts")).expect("folder");
+    for part in 0..3 {
+        fs::write(
+            at.join(format!("parts/p{part}.csv")),
+            format!("id,text\n{part},\"a\nb\"\n"),
+        )
+        .expect("part");
+    }
+    fs::write(at.join("parts/notes.txt"), "no table").expect("notes");
+    for name in ["parts", "parts/", "parts/*.csv", "parts/p?.csv"] {
+        let sql = format!("SELECT count(*), sum(id) FROM '{}/{name}'", at.display());
+        let read = shown(&engine, &sql).await;
+        assert!(read.contains("| 3        | 3 "), "{name}: {read}");
+    }
+}
+
+#[tokio::test]
+async fn images_of_a_folder_are_rows() {
+    let folder = tempfile::tempdir().expect("folder");
+    let at = folder.path();
+    fs::create_dir(at.join("more")).expect("folder");
+    for (name, width) in [("a.png", 3), ("more/b.PNG", 5)] {
+        let picture = image::RgbImage::from_pixel(width, 2, image::Rgb([9, 9, 9]));
+        picture
+            .save_with_format(at.join(name), image::ImageFormat::Png)
+            .expect("saved");
+    }
+    fs::write(at.join("c.jpg"), "no picture").expect("file");
+    fs::write(at.join("d.txt"), "no name of one").expect("file");
+    let engine = engine(&Fake::default());
+    let sql = format!(
+        "SELECT path, width, height, octet_length(bytes) AS n FROM images('{}')",
+        at.display()
+    );
+    let batches = rows(&engine, &sql).await.expect("rows");
+    let batch = &batches[0];
+    let paths: Vec<_> = batch
+        .column(0)
+        .as_string::<i32>()
+        .iter()
+        .flatten()
+        .collect();
+    assert_eq!(paths, ["a.png", "c.jpg", "more/b.PNG"]);
+    let widths: Vec<_> = batch.column(1).as_primitive::<Int32Type>().iter().collect();
+    assert_eq!(widths, [Some(3), None, Some(5)]);
+    assert_eq!(batch.column(2).as_primitive::<Int32Type>().value(2), 2);
+    let one = format!("SELECT count(*) FROM images('{}/*.png')", at.display());
+    assert!(shown(&engine, &one).await.contains("| 1 "));
+    let none = refused(
+        &engine,
+        &format!("SELECT * FROM images('{}/nothing')", at.display()),
+    )
+    .await;
+    assert!(none.contains("there is no such file"), "{none}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_said_and_nothing_half_written() {
+    let folder = tempfile::tempdir().expect("folder");
+    let at = folder.path();
+    let fake = Fake::default();
+    let engine = engine(&fake);
+    let session = session(&engine);
+    let good = Table::parquet(20_000);
+    let good = good.name().trim_matches('\'').to_owned();
+    // A Parquet file whose pages are damaged, and one that is none.
+    let mut bytes = fs::read(&good).expect("bytes");
+    let middle = bytes.len() / 2;
+    for byte in &mut bytes[middle - 2000..middle + 2000] {
+        *byte ^= 0x55;
+    }
+    fs::write(at.join("damaged.parquet"), bytes).expect("file");
+    fs::write(at.join("none.parquet"), "PAR1 and nothing else").expect("file");
+    // A CSV file with a line that is too long.
+    fs::write(at.join("ragged.csv"), "id,text\n1,a\n2,b,c\n3,d\n").expect("file");
+    fs::write(at.join("broken.jsonl"), "{\"text\": \"a\"}\n{\"text\": \n").expect("file");
+    fs::write(at.join("table.xyz"), "what is this").expect("file");
+    let before = names(at);
+    let out = at.join("out.parquet");
+    for (name, why) in [
+        ("damaged.parquet", ""),
+        ("none.parquet", "none.parquet cannot be read"),
+        ("ragged.csv", "2"),
+        ("broken.jsonl", "broken.jsonl cannot be read"),
+        ("missing.csv", "there is no such file"),
+        ("table.xyz", "the name must end in"),
+    ] {
+        let sql = format!(
+            "SELECT f(text)['label'] AS l FROM '{}'",
+            at.join(name).display()
+        );
+        let ended = async {
+            let query = session
+                .query(&sql)
+                .await
+                .map_err(|error| error.to_string())?;
+            write(&query, &out, |_| {})
+                .await
+                .map_err(|error| error.to_string())
+        };
+        let error = ended.await.expect_err(name);
+        assert!(error.contains(why) && !error.is_empty(), "{name}: {error}");
+        assert_eq!(names(at), before, "{name}");
+    }
+    // A file that goes away between plan and rows.
+    let path = at.join("gone.parquet");
+    fs::copy(&good, &path).expect("copied");
+    let query = session
+        .query(&format!("SELECT f(text) FROM '{}'", path.display()))
+        .await
+        .expect("plan");
+    fs::remove_file(&path).expect("removed");
+    let error = write(&query, &out, |_| {})
+        .await
+        .expect_err("gone")
+        .to_string();
+    assert!(error.contains("gone.parquet"), "{error}");
+    assert_eq!(names(at), before);
+    // A destination that is none.
+    let query = session.query("SELECT 1 AS one").await.expect("plan");
+    for (to, why) in [
+        (at.join("nowhere/out.csv"), "cannot be written"),
+        (at.join("out.xyz"), "the name must end in"),
+        (at.to_owned(), "must end in"),
+    ] {
+        let error = write(&query, &to, |_| {})
+            .await
+            .expect_err("no place")
+            .to_string();
+        assert!(error.contains(why), "{error}");
+    }
+    assert_eq!(names(at), before);
+    // What was there stays when its successor fails.
+    fs::write(&out, "the old one").expect("file");
+    let sql = format!("SELECT text FROM '{}'", at.join("ragged.csv").display());
+    let query = session.query(&sql).await.expect("plan");
+    write(&query, &out, |_| {}).await.expect_err("ragged");
+    assert_eq!(fs::read_to_string(&out).expect("file"), "the old one");
+}
+
+#[tokio::test]
+async fn callers_from_elsewhere_read_registered_folders_and_nothing_else() {
+    let open = tempfile::tempdir().expect("folder");
+    let closed = tempfile::tempdir().expect("folder");
+    fs::write(open.path().join("a.csv"), "id\n1\n").expect("file");
+    fs::write(closed.path().join("b.csv"), "id\n1\n").expect("file");
+    let places = Places::folders([("data", open.path())]).expect("places");
+    let fake = Fake::default();
+    let engine = Engine::new(vec![fake.model()], places, Rights::Read, 64 << 20).expect("engine");
+    for sql in [
+        "SELECT * FROM 'data/a.csv'",
+        "SELECT * FROM 'data'",
+        "SELECT * FROM 'DATA/*.csv'",
+    ] {
+        assert!(shown(&engine, sql).await.contains("| 1  |"), "{sql}");
+    }
+    let closed = closed.path().display();
+    for sql in [
+        format!("SELECT * FROM '{closed}/b.csv'"),
+        format!("SELECT * FROM 'file://{closed}/b.csv'"),
+        format!("SELECT * FROM 'data/../{closed}/b.csv'"),
+        format!("SELECT * FROM images('{closed}')"),
+        format!("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '{closed}/b.csv'"),
+        format!("COPY (SELECT 1) TO '{closed}/c.csv'"),
+        "COPY (SELECT 1) TO 'data/c.csv'".to_owned(),
+        "CREATE TABLE t AS SELECT 1".to_owned(),
+        "CREATE VIEW v AS SELECT 1".to_owned(),
+        "INSERT INTO 'data/a.csv' VALUES (2)".to_owned(),
+        "SET escala.memory = 1".to_owned(),
+        "EXPLAIN ANALYZE COPY (SELECT 1) TO 'data/c.csv'".to_owned(),
+        "SELECT 1; SELECT 2".to_owned(),
+        "".to_owned(),
+    ] {
+        let error = refused(&engine, &sql).await;
+        assert!(!error.is_empty(), "{sql}");
+    }
+    assert_eq!(names(open.path()), ["a.csv"]);
+}
+
+fn scoring() -> Scoring {
+    Scoring {
+        function: "f".to_owned(),
+        column: "text".to_owned(),
+        language: None,
+        answers: "f".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn scoring_keeps_rows_and_adds_answers_and_errors() {
+    let fake = Fake::failing(|text| text.ends_with("77").then(|| "no seventy-seven".to_owned()));
+    let engine = engine(&fake);
+    let table = Table::parquet(1000);
+    let session = session(&engine);
+    let split = Split {
+        file: table.name().trim_matches('\'').to_owned(),
+        range: None,
+    };
+    let out = tempfile::tempdir().expect("folder");
+    let path = out.path().join("scored.parquet");
+    let scored = query(&session, &split, &scoring()).await.expect("plan");
+    assert_eq!(write(&scored, &path, |_| {}).await.expect("written"), 1000);
+    assert_eq!(names(out.path()), ["scored.parquet"]);
+    assert_eq!((fake.asked(), scored.counts().failed), (1000, 10));
+    let read = format!(
+        "SELECT id, text, f['label'] AS l, f_error FROM '{}' WHERE id IN (76, 77) ORDER BY id",
+        path.display()
+    );
+    let read = shown(&engine, &read).await;
+    assert!(
+        read.contains("| 77 | text xx77 |      | no seventy-seven |"),
+        "{read}"
+    );
+    assert!(
+        read.contains("| 76 | text x76  | EVEN |                  |"),
+        "{read}"
+    );
+    for (changed, why) in [
+        (
+            Scoring {
+                column: "review".to_owned(),
+                ..scoring()
+            },
+            "there are id, text",
+        ),
+        (
+            Scoring {
+                function: "g".to_owned(),
+                ..scoring()
+            },
+            "there is no function g()",
+        ),
+        (
+            Scoring {
+                answers: "id".to_owned(),
+                ..scoring()
+            },
+            "there is a column `id` already",
+        ),
+    ] {
+        let error = query(&session, &split, &changed)
+            .await
+            .err()
+            .expect(why)
+            .to_string();
+        assert!(error.contains(why), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn splits_of_a_file_are_all_of_it_once() {
+    let fake = Fake::default();
+    let engine = engine(&fake);
+    let session = session(&engine);
+    let folder = tempfile::tempdir().expect("folder");
+    // Parquet in groups of rows, and lines of JSON.
+    let source = Table::parquet(300_000);
+    let lines = folder.path().join("t.jsonl");
+    let copied = session
+        .query(&format!(
+            "SELECT id, text FROM {} LIMIT 5000",
+            source.name()
+        ))
+        .await
+        .expect("plan");
+    write(&copied, &lines, |_| {}).await.expect("written");
+    for (file, rows) in [
+        (source.name().trim_matches('\'').to_owned(), 300_000),
+        (lines.display().to_string(), 5000),
+    ] {
+        let bytes = fs::metadata(&file).expect("file").len();
+        let mut ids = Vec::new();
+        for third in 0..3 {
+            let range = bytes * third / 3..bytes * (third + 1) / 3;
+            let split = Split {
+                file: file.clone(),
+                range: Some(range),
+            };
+            let part = query(&session, &split, &scoring()).await.expect("plan");
+            let before = ids.len();
+            for batch in part.collect().await.expect("rows") {
+                assert_eq!(batch.num_columns(), 4);
+                ids.extend(
+                    batch
+                        .column(0)
+                        .as_primitive::<Int64Type>()
+                        .values()
+                        .iter()
+                        .copied(),
+                );
+            }
+            assert!(ids.len() - before < rows, "{file}");
+        }
+        ids.sort_unstable();
+        assert_eq!(ids, (0..rows as i64).collect::<Vec<_>>(), "{file}");
+    }
+    let csv = folder.path().join("t.csv");
+    fs::write(&csv, "id,text\n1,a\n").expect("file");
+    let split = Split {
+        file: csv.display().to_string(),
+        range: Some(0..5),
+    };
+    let error = query(&session, &split, &scoring())
+        .await
+        .err()
+        .expect("no part")
+        .to_string();
+    assert!(error.contains("line ends"), "{error}");
+}
+
+#[tokio::test]
+async fn columns_without_models_need_none() {
+    let engine = engine_of(Vec::new());
+    assert!(
+        shown(&engine, "SELECT 1 + 1 AS two")
+            .await
+            .contains("| 2   |")
+    );
+    let error = refused(&engine, "SELECT similarity('a', 'b')").await;
+    assert!(error.contains("needs embed()"), "{error}");
+}
