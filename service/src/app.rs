@@ -6,6 +6,7 @@ use crate::gallery::celebrities::Celebrities;
 use crate::metrics::Metrics;
 use crate::object_store::{Objects as StoredObjects, memory::Memory};
 use crate::ready::Readiness;
+use crate::s3::S3;
 use crate::server::body::Buffers;
 use crate::topics::Topics;
 use bytes::Bytes;
@@ -161,6 +162,8 @@ pub struct App {
     pub labels: Arc<dyn Predict<LabelsInput, Labels>>,
     /// Everything else about images.
     pub images: Images,
+    /// Objects for S3's clients.
+    pub s3: S3,
     /// The event log, where the configuration does not turn it off. A server sets it when it has opened the log.
     pub log: Option<Log>,
     /// What the door for Kafka's clients counts, where there is one.

@@ -59,6 +59,8 @@ pub struct Config {
     pub models: Models,
     /// Where what users store is kept.
     pub data: Data,
+    /// The objects of S3's clients.
+    pub s3: S3,
     /// The event log and its port.
     pub kafka: Kafka,
     /// How much collections of faces may hold.
@@ -107,9 +109,19 @@ pub struct Data {
     /// time uses it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dir: Option<PathBuf>,
-    /// Folder of the objects that requests name (`S3Object`), `<bucket>/<key>` in it; `objects` in `dir` when absent.
+    /// Folder whose folders are buckets that can be read and not written, `<bucket>/<key>` in it; `objects` in `dir` when
+    /// absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub objects: Option<PathBuf>,
+}
+
+/// The store of objects that S3's clients write.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct S3 {
+    /// Folder of the store; `s3` in the data folder when absent. One server at a time uses it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dir: Option<PathBuf>,
 }
 
 /// The event log, in `log` of the data folder, and the port for Kafka's clients.
@@ -353,6 +365,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 4566)),
             models: Models::default(),
             data: Data::default(),
+            s3: S3::default(),
             kafka: Kafka::default(),
             collections: Collections::default(),
             checkpoints: Checkpoints::default(),

@@ -2,6 +2,7 @@
 //!
 //! | path | door |
 //! | --- | --- |
+//! | any, signed for S3 or to a host of S3's (`s3.…`) | S3 |
 //! | `POST /` | AWS wire (JSON 1.1) |
 //! | `/v1/text/…`, `/v1/images/…`, `/v1/topics/…`, `/v1/groups/…`, `/v1/streams/…` | REST |
 //! | `/v1/embeddings`, `/v1/models` | OpenAI |
@@ -9,12 +10,12 @@
 
 use crate::app::App;
 use crate::failure::Failure;
-use crate::server::observe::{Observer, observe};
-use crate::{aws, openai, ops, rest};
+use crate::server::observe::{Observer, RequestId, observe};
+use crate::{aws, openai, ops, rest, s3};
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::http::{Method, StatusCode, Uri};
-use axum::middleware::from_fn_with_state;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use std::sync::Arc;
 
@@ -23,6 +24,8 @@ use std::sync::Arc;
 pub enum Door {
     /// AWS JSON 1.1.
     Aws,
+    /// Objects in buckets.
+    S3,
     /// Plain JSON.
     Rest,
     /// OpenAI's embeddings.
@@ -33,8 +36,10 @@ pub enum Door {
 
 impl Door {
     /// The door that a request knocks at.
-    pub fn of(method: &Method, path: &str) -> Self {
+    pub fn of(method: &Method, uri: &Uri, headers: &HeaderMap) -> Self {
+        let path = uri.path();
         match path {
+            _ if s3::is_s3(headers, uri) => Self::S3,
             "/" if *method == Method::POST => Self::Aws,
             "/" | "/healthz" | "/readyz" | "/metrics" | "/openapi.json" | "/docs" => Self::Ops,
             "/v1/embeddings" | "/v1/models" => Self::OpenAi,
@@ -47,6 +52,7 @@ impl Door {
     pub fn name(self) -> &'static str {
         match self {
             Self::Aws => "aws",
+            Self::S3 => "s3",
             Self::Rest => "rest",
             Self::OpenAi => "openai",
             Self::Ops => "ops",
@@ -57,6 +63,7 @@ impl Door {
     pub fn render(self, failure: &Failure, request_id: &str) -> Response {
         match self {
             Self::Aws => aws_failure(failure, request_id),
+            Self::S3 => s3::failure(failure, request_id),
             Self::OpenAi => openai::error::render(failure, request_id),
             Self::Rest | Self::Ops => rest::error::render(failure, request_id),
         }
@@ -93,12 +100,25 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(rest::router())
         .merge(openai::router())
         .merge(ops::router())
-        .with_state(app)
+        .with_state(app.clone())
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         // `observe` reads bodies within our own limits.
         .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(app, objects))
         .layer(from_fn_with_state(observer, observe))
+}
+
+/// Requests of S3's are not found by their paths, and go no further than here.
+async fn objects(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    match request.extensions().get::<Door>() {
+        Some(Door::S3) => {
+            let id = request.extensions().get::<RequestId>().cloned();
+            let id = id.map_or_else(|| "".into(), |id| id.0);
+            app.s3.answer(request, &id).await
+        }
+        _ => next.run(request).await,
+    }
 }
 
 async fn nothing_here(uri: Uri) -> Failure {

@@ -29,6 +29,7 @@ pub mod ops;
 pub mod readings;
 pub mod ready;
 pub mod rest;
+pub mod s3;
 pub mod sentiments;
 pub mod server;
 pub mod topics;

@@ -11,7 +11,8 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-const LIBRARIES: &str = "hyper=warn,hyper_util=warn,mio=warn,ureq=warn,rustls=warn";
+// What `s3s` has to say are the faults of callers, which are in the answers, and what requests hold.
+const LIBRARIES: &str = "hyper=warn,hyper_util=warn,mio=warn,ureq=warn,rustls=warn,s3s=off";
 
 /// Reads a level or directives.
 ///

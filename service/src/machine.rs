@@ -14,6 +14,7 @@ use crate::moderator::Moderator;
 use crate::object_store::{Objects, folder::Folder};
 use crate::readings::{IfPresent, Readings};
 use crate::ready::Readiness;
+use crate::s3::{S3, places::Places};
 use crate::sentiments::Sentiments;
 use crate::server::body::Buffers;
 use crate::topics::Topics;
@@ -59,6 +60,8 @@ pub struct Machine {
     pub language: Handle<LanguageTask>,
     /// Embedding of a text.
     pub embeddings: Handle<EmbeddingsTask>,
+    /// Where objects are.
+    pub places: Arc<Places>,
     /// Labels of an image.
     pub labels: Handle<LabelsTask>,
     /// Sentiment of an English text.
@@ -168,6 +171,14 @@ fn objects_folder(config: &Config) -> Result<PathBuf, String> {
     match &config.data.objects {
         Some(folder) => Ok(folder.clone()),
         None => Ok(data_folder(config)?.join("objects")),
+    }
+}
+
+/// Where the objects of S3's clients are kept: `s3.dir`, else a folder beside what users store.
+fn store_folder(config: &Config) -> Result<PathBuf, String> {
+    match &config.s3.dir {
+        Some(folder) => Ok(folder.clone()),
+        None => Ok(data_folder(config)?.join("s3")),
     }
 }
 
@@ -284,6 +295,10 @@ impl Machine {
             engine,
             language,
             embeddings,
+            places: Arc::new(Places::new(
+                store_folder(config),
+                Folder::new(objects_folder(config)),
+            )),
             labels,
             syntax,
             spanish,
@@ -404,8 +419,13 @@ impl Machine {
         };
         let buffers = Arc::new(Buffers::new(config.limits.buffered.get()));
         let most = config.limits.image.get().min(MOST_OF_AN_OBJECT.get());
-        let objects = Folder::new(objects_folder(&config));
+        let places = self.places.clone();
         App {
+            s3: S3::new(
+                places.clone(),
+                buffers.clone(),
+                config.limits.body_pause.get(),
+            ),
             images: Images {
                 objects: Some(Arc::new(self.objects.clone())),
                 faces: Arc::new(self.faces.clone()),
@@ -423,7 +443,7 @@ impl Machine {
                 render: Arc::new(self.render.clone()),
                 gallery: Arc::new(gallery("collections")),
                 celebrities: Arc::new(Celebrities::new(gallery(CELEBRITIES))),
-                stored: Objects::new(Arc::new(objects), most, buffers.clone()),
+                stored: Objects::new(places, most, buffers.clone()),
             },
             log: None,
             kafka_metrics: None,

@@ -33,7 +33,7 @@ const fn key(name: &'static str, kind: Kind) -> Key {
 }
 
 /// Every setting.
-pub const KEYS: [Key; 54] = [
+pub const KEYS: [Key; 55] = [
     key("listen", Kind::Text),
     key("models.dir", Kind::Text),
     key("models.local_dir", Kind::Text),
@@ -47,6 +47,7 @@ pub const KEYS: [Key; 54] = [
     key("models.preload", Kind::List),
     key("data.dir", Kind::Text),
     key("data.objects", Kind::Text),
+    key("s3.dir", Kind::Text),
     key("kafka.listen", Kind::Text),
     key("kafka.auto_create", Kind::Switch),
     key("kafka.partitions", Kind::Number),

@@ -11,7 +11,7 @@ use crate::server::body::{self, Buffers};
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{HeaderName, HeaderValue, RETRY_AFTER};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
@@ -98,10 +98,12 @@ pub async fn observe(State(observer): State<Observer>, request: Request, next: N
     let Observer { app, buffers } = observer;
     let started = Instant::now();
     let _in_flight = app.metrics.request_begins();
-    let door = Door::of(request.method(), request.uri().path());
+    let door = Door::of(request.method(), request.uri(), request.headers());
     let id = request_id(request.headers());
     let operation = Operation::default();
-    if door != Door::Aws {
+    if door == Door::S3 {
+        operation.set(method(request.method()));
+    } else if door != Door::Aws {
         match request.extensions().get::<MatchedPath>() {
             Some(path) => operation.set(path.as_str().to_owned()),
             None => operation.set("unmatched"),
@@ -121,37 +123,48 @@ pub async fn observe(State(observer): State<Observer>, request: Request, next: N
     parts.extensions.insert(id.clone());
     parts.extensions.insert(operation);
     parts.extensions.insert(Deadline(deadline));
-    let mut response =
-        match body::collect(&parts.headers, body, &app.config.limits, deadline, &buffers).await {
-            Err(failure) => failure.into_response(),
-            Ok(held) => {
+    parts.extensions.insert(door);
+    // Objects are read piece by piece by their door, within limits of its own.
+    let body = match door {
+        Door::S3 => Ok((body, None)),
+        _ => body::collect(&parts.headers, body, &app.config.limits, deadline, &buffers)
+            .await
+            .map(|held| {
                 app.metrics.read(held.bytes.len() as u64);
-                let request = Request::from_parts(parts, Body::from(held.bytes.clone()));
-                // At the level of errors, so that no choice of level takes the id off a line that matters.
-                let span = tracing::error_span!("request", id = &*id.0);
-                match AssertUnwindSafe(next.run(request).instrument(span))
-                    .catch_unwind()
-                    .await
-                {
-                    Ok(response) => response,
-                    Err(panic) => {
-                        tracing::error!(
-                            id = &*id.0,
-                            panic = panic_text(&*panic),
-                            "a handler panicked"
-                        );
-                        Failure::new(
-                            StatusCode::INTERNAL_SERVER_ERROR,
-                            "internal",
-                            "the server failed; its log says why under this request's id",
-                        )
-                        .into_response()
-                    }
+                (Body::from(held.bytes.clone()), Some(held))
+            }),
+    };
+    let mut response = match body {
+        Err(failure) => failure.into_response(),
+        Ok((body, _held)) => {
+            let request = Request::from_parts(parts, body);
+            // At the level of errors, so that no choice of level takes the id off a line that matters.
+            let span = tracing::error_span!("request", id = &*id.0);
+            match AssertUnwindSafe(next.run(request).instrument(span))
+                .catch_unwind()
+                .await
+            {
+                Ok(response) => response,
+                Err(panic) => {
+                    tracing::error!(
+                        id = &*id.0,
+                        panic = panic_text(&*panic),
+                        "a handler panicked"
+                    );
+                    Failure::new(
+                        StatusCode::INTERNAL_SERVER_ERROR,
+                        "internal",
+                        "the server failed; its log says why under this request's id",
+                    )
+                    .into_response()
                 }
             }
-        };
+        }
+    };
 
-    response = body::hold(response, &buffers).unwrap_or_else(Failure::into_response);
+    if door != Door::S3 {
+        response = body::hold(response, &buffers).unwrap_or_else(Failure::into_response);
+    }
     if let Some(failure) = response.extensions_mut().remove::<Failure>() {
         // The headers of the bare answer stay (`Allow` beside 405).
         let mut rendered = door.render(&failure, &id.0);
@@ -172,6 +185,18 @@ pub async fn observe(State(observer): State<Observer>, request: Request, next: N
     }
     watch.status = response.status().as_u16();
     response
+}
+
+/// The name of an operation of S3's in metrics.
+fn method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::PUT => "PUT",
+        Method::POST => "POST",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    }
 }
 
 /// `Retry-After` knows whole seconds only; never less than asked for, never 0.

@@ -1,0 +1,170 @@
+//! Where the buckets are: in a store of ours, which can be written, and in folders that somebody put there, which cannot.
+
+use escala_objects::folder::Folder;
+use escala_objects::local::{self, Local};
+use escala_objects::{Error, Listed, Object, ObjectName, ObjectStore};
+use parking_lot::Mutex;
+use std::ops::Range;
+use std::path::PathBuf;
+
+/// All buckets. The store is opened when it is first needed, and made when it is first written.
+pub struct Places {
+    store: Result<PathBuf, String>,
+    local: Mutex<Option<Local>>,
+    /// Existing folders as buckets.
+    pub folder: Folder,
+}
+
+/// Where a bucket is.
+pub enum Place {
+    /// In the store.
+    Local(Local),
+    /// In a folder: only to be read.
+    Folder(Folder),
+}
+
+impl Place {
+    /// What can be read there.
+    pub fn store(&self) -> &dyn ObjectStore {
+        match self {
+            Self::Local(local) => local,
+            Self::Folder(folder) => folder,
+        }
+    }
+}
+
+impl Places {
+    /// The buckets of the store in a folder, or the reason why there is none, and those that are folders.
+    pub fn new(store: Result<PathBuf, String>, folder: Folder) -> Self {
+        Self {
+            store,
+            local: Mutex::new(None),
+            folder,
+        }
+    }
+
+    /// The store, which is made if there is none.
+    ///
+    /// # Errors
+    /// Those of [`Local::open`].
+    pub fn local(&self) -> Result<Local, local::Error> {
+        let path = self.store.as_ref();
+        let path = path.map_err(|why| local::Error::Disk(std::io::Error::other(why.clone())))?;
+        let mut local = self.local.lock();
+        if let Some(local) = &*local {
+            return Ok(local.clone());
+        }
+        let opened = Local::open(path)?;
+        *local = Some(opened.clone());
+        Ok(opened)
+    }
+
+    /// The store, where there is one.
+    fn existing(&self) -> Result<Option<Local>, local::Error> {
+        match &self.store {
+            Ok(path) if path.join("index.db").exists() => self.local().map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Where a bucket is. One of the store hides a folder of its name.
+    ///
+    /// # Errors
+    /// [`Error::NoBucket`]; those of the places.
+    pub fn of(&self, bucket: &str) -> Result<Place, local::Error> {
+        if let Some(local) = self.existing()? {
+            match local.bucket(bucket) {
+                Ok(_) => return Ok(Place::Local(local)),
+                Err(local::Error::Store(Error::NoBucket(_))) => (),
+                Err(error) => return Err(error),
+            }
+        }
+        self.folder.list(bucket, "", "", 0)?;
+        Ok(Place::Folder(self.folder.clone()))
+    }
+
+    /// The store, where the bucket is one of its.
+    ///
+    /// # Errors
+    /// [`Error::NoBucket`]; [`Error::Denied`] where the bucket is a folder; those of the places.
+    pub fn writable(&self, bucket: &str) -> Result<Local, local::Error> {
+        match self.of(bucket)? {
+            Place::Local(local) => Ok(local),
+            Place::Folder(_) => Err(Error::Denied.into()),
+        }
+    }
+}
+
+impl ObjectStore for Places {
+    fn open(&self, name: &ObjectName) -> Result<Object, Error> {
+        self.of(name.bucket())?.store().open(name)
+    }
+
+    fn open_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Object, Error> {
+        self.of(name.bucket())?.store().open_range(name, range)
+    }
+
+    fn list(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: &str,
+        most: usize,
+    ) -> Result<Vec<Listed>, Error> {
+        self.of(bucket)?.store().list(bucket, prefix, after, most)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use escala_objects::{WritableStore, suite};
+    use std::io::Write;
+
+    #[test]
+    fn they_keep_the_contract_together() {
+        let data = tempfile::tempdir().expect("a temporary folder");
+        let (store, folder) = (data.path().join("s3"), data.path().join("objects"));
+        suite::reads(|buckets, objects| {
+            let places = Places::new(Ok(store.clone()), Folder::new(Ok(folder.clone())));
+            for bucket in buckets {
+                match *bucket {
+                    "photos" => places
+                        .local()
+                        .expect("opens")
+                        .create_bucket(bucket)
+                        .expect("made"),
+                    other => std::fs::create_dir_all(folder.join(other)).expect("made"),
+                }
+            }
+            for (bucket, key, bytes) in objects {
+                if *bucket == "photos" {
+                    let name = ObjectName::new(bucket, key, None).expect("a name");
+                    let local = places.writable(bucket).expect("the store's");
+                    let mut new = local.create(&name).expect("begun");
+                    new.write_all(bytes).expect("written");
+                    new.commit().expect("committed");
+                } else {
+                    std::fs::write(folder.join(bucket).join(key), bytes).expect("written");
+                }
+            }
+            let denied = places.writable("bare");
+            assert!(matches!(
+                denied.err(),
+                Some(local::Error::Store(Error::Denied))
+            ));
+            places
+        });
+    }
+
+    #[test]
+    fn reading_makes_no_store() {
+        let data = tempfile::tempdir().expect("a temporary folder");
+        let store = data.path().join("s3");
+        let folder = Folder::new(Ok(data.path().join("objects")));
+        let places = Places::new(Ok(store.clone()), folder);
+        let none = places.list("bucket", "", "", 1);
+        assert!(matches!(none, Err(Error::NoBucket(_))));
+        assert!(!store.exists());
+    }
+}
