@@ -288,6 +288,18 @@ impl Server {
         )
     }
 
+    /// Any method on any path of the door for objects, with a body.
+    pub fn s3(&self, method: &str, path: &str, body: &[u8]) -> Answer {
+        let signed = "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
+        let request = ureq::http::Request::builder()
+            .method(method)
+            .uri(self.url(path))
+            .header("authorization", signed)
+            .body(body)
+            .expect("a request");
+        self.answer(self.agent.run(request))
+    }
+
     /// Any method on any path, with a JSON body.
     pub fn method_json(&self, method: &str, path: &str, body: &Value) -> Answer {
         let request = ureq::http::Request::builder()

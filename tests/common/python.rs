@@ -13,7 +13,16 @@ fn clients() -> PathBuf {
 
 /// Runs a script of `tests/clients` against a server; it must succeed and say that it checked something.
 pub fn script(name: &str, server: &super::Server) {
-    let python = venv::interpreter("test-venv", &clients().join("requirements.txt"));
+    run("test-venv", "requirements.txt", name, server);
+}
+
+/// The same with what people use objects with.
+pub fn s3_script(name: &str, server: &super::Server) {
+    run("s3-venv", "s3-requirements.txt", name, server);
+}
+
+fn run(venv: &str, requirements: &str, name: &str, server: &super::Server) {
+    let python = venv::interpreter(venv, &clients().join(requirements));
     let mut command = Command::new(python);
     command
         .arg(clients().join(name))
