@@ -7,6 +7,7 @@
 //! | [`work`] | what a kind of job asks and writes, brought by whoever opens a runner |
 //! | [`cluster`] | where tasks are worked on: this machine, others later |
 //! | [`runner`] | moves jobs from state to state: plan, tasks, output |
+//! | [`prices`] | what AWS would have billed |
 //! | [`lines`] | lines of files |
 //! | [`transform`] | what Batch Transform of SageMaker does to records: cut, filter, join, assemble |
 //!
@@ -16,6 +17,7 @@
 pub mod cluster;
 pub mod job;
 pub mod lines;
+pub mod prices;
 pub mod runner;
 pub mod store;
 pub mod transform;

@@ -10,10 +10,13 @@ use escala_batch::store::memory::Memory as Jobs;
 use escala_batch::store::{self, New, Store, Submitted};
 use escala_batch::work::Fault;
 use escala_objects::memory::Memory;
-use escala_objects::{ObjectName, ObjectStore, WritableStore};
+use escala_objects::{
+    Error as ObjectError, Listed, NewObject, Object, ObjectName, ObjectStore, WritableStore,
+};
 use parking_lot::Mutex;
 use serde_json::Value;
 use std::io::Read;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -293,6 +296,72 @@ fn the_machine_is_waited_for_until_patience_ends() {
     let job = ended(&runner, &submit(&runner, spec(Split::Lines, archive())));
     assert_eq!(job.state, State::Failed);
     assert!(job.why.unwrap().contains("this is BUSY"));
+}
+
+/// Objects whose archives cannot be written for a while.
+struct Flaky(Memory, AtomicU32);
+
+impl ObjectStore for Flaky {
+    fn open(&self, name: &ObjectName) -> Result<Object, ObjectError> {
+        self.0.open(name)
+    }
+    fn open_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Object, ObjectError> {
+        self.0.open_range(name, range)
+    }
+    fn list(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: &str,
+        most: usize,
+    ) -> Result<Vec<Listed>, ObjectError> {
+        self.0.list(bucket, prefix, after, most)
+    }
+}
+
+impl WritableStore for Flaky {
+    fn create(&self, name: &ObjectName) -> Result<Box<dyn NewObject>, ObjectError> {
+        let is_archive = name.key().ends_with(".gz");
+        if is_archive && self.1.fetch_add(1, Ordering::SeqCst) < 2 {
+            return Err(std::io::Error::other("the disk is full").into());
+        }
+        self.0.create(name)
+    }
+    fn delete(&self, name: &ObjectName) -> Result<(), ObjectError> {
+        self.0.delete(name)
+    }
+}
+
+#[test]
+fn what_cannot_be_put_together_now_is_later_and_nothing_is_asked_again() {
+    let ground = Ground::new(&[("in/a.txt", b"1\n2\n3\n4\n5")]);
+    let asked = Arc::new(AtomicU32::new(0));
+    let counted = asked.clone();
+    let words = Words {
+        asked: Some(Box::new(move |documents| {
+            counted.fetch_add(documents.len() as u32, Ordering::SeqCst);
+        })),
+        ..Words::default()
+    };
+    let objects = Arc::new(Flaky(ground.objects.clone(), AtomicU32::new(0)));
+    let handle = ground.runtime.handle().clone();
+    let runner = Runner::start(
+        ground.jobs.clone(),
+        objects,
+        works(words),
+        options(),
+        handle,
+    );
+    let runner = runner.unwrap();
+    let id = submit(&runner, spec(Split::Lines, archive()));
+    completed(&runner, &id);
+    assert_eq!(asked.load(Ordering::SeqCst), 5);
+    assert_eq!(ground.lines().len(), 5);
+    let events = runner.events(&id, 0, 1000).unwrap();
+    let said = events
+        .iter()
+        .filter(|event| event.text.contains("the disk is full"));
+    assert_eq!(said.count(), 2);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::s3::S3;
 use crate::server::body::Buffers;
 use crate::topics::Topics;
 use bytes::Bytes;
+use escala_batch::runner::Runner;
 use escala_pipelines::bodies::{Bodies, BodiesInput};
 use escala_pipelines::classes::Classes;
 use escala_pipelines::embeddings::{Embedding, EmbeddingInput};
@@ -172,6 +173,8 @@ pub struct App {
     pub topics: Topics,
     /// The flows on it.
     pub flows: Option<Arc<Flows>>,
+    /// Jobs at work. A server sets it when it has opened them.
+    pub jobs: Option<Arc<Runner>>,
     /// What the doors count.
     pub metrics: Arc<Metrics>,
     /// What the engine counts.

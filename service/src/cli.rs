@@ -9,6 +9,7 @@
 mod celebrities;
 mod collections;
 mod embed;
+mod jobs;
 mod models;
 mod output;
 mod predict;
@@ -73,6 +74,9 @@ enum Command {
     /// Look after the topics of a running server's event log, and read and write their records.
     #[command(subcommand)]
     Topics(topics::Topics),
+    /// Look after the jobs of a running server.
+    #[command(subcommand)]
+    Jobs(jobs::Jobs),
     /// Look after the models on this machine.
     #[command(subcommand)]
     Models(models::Models),
@@ -158,6 +162,7 @@ fn run(cli: Cli) -> Result<(), Stop> {
         Command::Celebrities(command) => celebrities::run(&loaded.config, command),
         Command::Streams(command) => streams::run(&loaded.config, command),
         Command::Topics(command) => topics::run(&loaded.config, command),
+        Command::Jobs(command) => jobs::run(&loaded.config, command),
         Command::Models(models) => models::run(&loaded.config, models),
         Command::Config(output) => config_in_force(&loaded, output),
     }

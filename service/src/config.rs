@@ -63,6 +63,8 @@ pub struct Config {
     pub s3: S3,
     /// The event log and its port.
     pub kafka: Kafka,
+    /// What jobs may have.
+    pub jobs: Jobs,
     /// How much collections of faces may hold.
     pub collections: Collections,
     /// Checkpoints that take the place of tasks' own models.
@@ -160,6 +162,37 @@ impl Default for Kafka {
             transactional_id_expiration: Span::seconds(7 * 24 * 3600),
             offsets_retention: Span::seconds(7 * 24 * 3600),
             external: Vec::new(),
+        }
+    }
+}
+
+/// What jobs may have; their state is in `jobs` of the data folder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Jobs {
+    /// Jobs that are worked on at the same time; the others wait.
+    pub running: usize,
+    /// Parts of jobs that are worked on at the same time.
+    pub tasks: usize,
+    /// Most jobs of each kind that have not ended; AWS's limit is 10.
+    pub live: u64,
+    /// Bytes of input of a part, about: what is done again after a crash.
+    pub task_bytes: Size,
+    /// Most documents of a part.
+    pub task_documents: u64,
+    /// How long a model may give no answers before the job fails.
+    pub patience: Span,
+}
+
+impl Default for Jobs {
+    fn default() -> Self {
+        Self {
+            running: 4,
+            tasks: 2,
+            live: 10,
+            task_bytes: Size::mib(1),
+            task_documents: 1000,
+            patience: Span::seconds(600),
         }
     }
 }
@@ -367,6 +400,7 @@ impl Default for Config {
             data: Data::default(),
             s3: S3::default(),
             kafka: Kafka::default(),
+            jobs: Jobs::default(),
             collections: Collections::default(),
             checkpoints: Checkpoints::default(),
             engine: Engine::default(),
@@ -498,7 +532,7 @@ impl Config {
         let (limits, kept) = (&self.limits, &self.collections);
         // Base64 in JSON takes four bytes for three.
         let encoded = limits.image.get().div_ceil(3) * 4;
-        let rules: [(bool, String); 15] = [
+        let rules: [(bool, String); 16] = [
             (
                 self.engine.threads <= 1024,
                 "`engine.threads` must be at most 1024".to_owned(),
@@ -565,6 +599,15 @@ impl Config {
                 format!(
                     "`collections.collections`, `collections.faces`, `collections.users` and `collections.faces_of_user` must be between 1 and {MOST_KEPT}"
                 ),
+            ),
+            (
+                (1..=1000).contains(&self.jobs.running)
+                    && (1..=1000).contains(&self.jobs.tasks)
+                    && self.jobs.live > 0
+                    && self.jobs.task_bytes.get() > 0
+                    && self.jobs.task_documents > 0,
+                "`jobs.running` and `jobs.tasks` must be between 1 and 1000, `jobs.live`, `jobs.task_bytes` and `jobs.task_documents` more than 0"
+                    .to_owned(),
             ),
             (
                 (1..=10_000).contains(&self.kafka.partitions),

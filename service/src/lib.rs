@@ -16,6 +16,7 @@ pub mod dressed;
 pub mod failure;
 pub mod flows;
 pub mod gallery;
+pub mod jobs;
 pub mod kafka;
 pub mod located;
 pub mod logs;

@@ -167,7 +167,10 @@ pub(crate) fn data_folder(config: &Config) -> Result<PathBuf, String> {
 }
 
 /// Where objects are: `data.objects`, else a folder beside what users store.
-fn objects_folder(config: &Config) -> Result<PathBuf, String> {
+///
+/// # Errors
+/// When nothing says where.
+pub(crate) fn objects_folder(config: &Config) -> Result<PathBuf, String> {
     match &config.data.objects {
         Some(folder) => Ok(folder.clone()),
         None => Ok(data_folder(config)?.join("objects")),
@@ -462,6 +465,7 @@ impl Machine {
                 multilingual: Arc::new(in_parts(&self.sentiment_multilingual)),
             }),
             flows: None,
+            jobs: None,
             metrics: Arc::new(Metrics::default()),
             engine_metrics: Box::new(move || {
                 let mut text = String::new();

@@ -3,6 +3,8 @@
 //! The pages are in the binary and need nothing from the network.
 
 use crate::app::App;
+use crate::failure::chain;
+use crate::jobs;
 use crate::ready::State as TaskState;
 use crate::rest::openapi;
 use axum::extract::State;
@@ -114,6 +116,18 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Response {
     }
     if let Some(flows) = &app.flows {
         flows.write_metrics(&mut text);
+    }
+    if let Some(jobs) = app.jobs.clone() {
+        // They are counted where they are kept, on a disk.
+        let counted = tokio::task::spawn_blocking(move || {
+            let mut text = String::new();
+            jobs::write_metrics(&jobs, &mut text).map(|()| text)
+        });
+        match counted.await {
+            Ok(Ok(counted)) => text.push_str(&counted),
+            Ok(Err(error)) => tracing::warn!(error = chain(&error), "jobs cannot be counted"),
+            Err(error) => tracing::error!(%error, "jobs cannot be counted"),
+        }
     }
     (
         [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],

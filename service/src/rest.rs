@@ -12,6 +12,7 @@ pub mod collections;
 pub mod embeddings;
 pub mod error;
 pub mod images;
+pub mod jobs;
 pub mod language;
 pub mod list;
 pub mod openapi;
@@ -61,6 +62,7 @@ pub fn router() -> Router<Arc<App>> {
         .merge(collection_routes())
         .merge(celebrity_routes())
         .merge(stream_routes())
+        .merge(job_routes())
         .merge(topic_routes())
 }
 
@@ -115,6 +117,15 @@ fn stream_routes() -> Router<Arc<App>> {
         .route("/v1/streams/{name}/pause", post(pause))
         .route("/v1/streams/{name}/resume", post(resume))
         .route("/v1/streams/{name}/reset", post(reset))
+}
+
+fn job_routes() -> Router<Arc<App>> {
+    use jobs::{cancel, describe, events, list};
+    Router::new()
+        .route("/v1/jobs", get(list))
+        .route("/v1/jobs/{id}", get(describe))
+        .route("/v1/jobs/{id}/events", get(events))
+        .route("/v1/jobs/{id}/cancel", post(cancel))
 }
 
 fn topic_routes() -> Router<Arc<App>> {

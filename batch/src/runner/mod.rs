@@ -52,6 +52,8 @@ pub type Works = Arc<BTreeMap<String, Arc<dyn Work>>>;
 const LOOK: Duration = Duration::from_secs(1);
 /// Most live jobs that are looked at.
 const MOST_LIVE: usize = 10_000;
+/// How often a job is planned or assembled where the machine cannot, a second apart at least.
+const TRIES: u32 = 10;
 /// Ended jobs whose parts are looked for at the start: those that ended in the moment of a crash are among the last.
 const LATE: usize = 100;
 
@@ -312,6 +314,7 @@ impl Runner {
             asides: BTreeMap::new(),
             known: BTreeMap::new(),
             out: BTreeMap::new(),
+            tries: BTreeMap::new(),
             ended: late.into_iter().map(|job| (job.id.clone(), job)).collect(),
             renewed: Instant::now(),
             turn: 0,
@@ -426,7 +429,9 @@ impl Runner {
     pub fn rest(&self) {
         self.shared.resting.store(true, Ordering::SeqCst);
         self.wake();
-        if let Some(thread) = self.thread.lock().take()
+        // Held until it is done: whoever else asks waits, too.
+        let mut thread = self.thread.lock();
+        if let Some(thread) = thread.take()
             && thread.join().is_err()
         {
             tracing::error!("the thread that moves jobs panicked");
@@ -456,6 +461,8 @@ struct Supervisor {
     known: BTreeMap<String, (Arc<Spec>, Arc<Vec<Input>>)>,
     /// Tasks that are with the cluster.
     out: BTreeMap<String, usize>,
+    /// How often jobs were planned or assembled in vain, and when last.
+    tries: BTreeMap<String, (u32, Instant)>,
     /// Jobs that have ended and whose parts may still be there.
     ended: BTreeMap<String, Job>,
     renewed: Instant,
@@ -717,6 +724,7 @@ impl Supervisor {
     }
 
     fn end(&mut self, job: Job) {
+        self.tries.remove(&job.id);
         self.known.remove(&job.id);
         self.shared.rates.lock().forget(&job.id);
         self.ended.insert(job.id.clone(), job);
@@ -752,7 +760,8 @@ impl Supervisor {
         id: &str,
         work: impl FnOnce(&Shared, &dyn Fn() -> bool) -> Aside + Send + 'static,
     ) {
-        if self.asides.contains_key(id) {
+        let is_tried = |(_, at): &(u32, Instant)| at.elapsed() < LOOK;
+        if self.asides.contains_key(id) || self.tries.get(id).is_some_and(is_tried) {
             return;
         }
         let stop = Arc::new(AtomicBool::new(false));
@@ -856,10 +865,24 @@ impl Supervisor {
                 self.end(job);
                 Ok(())
             }
-            // Looked at again, when somebody asks for rest no more.
-            Aside::Planned(Err(Trouble::Rest)) | Aside::Assembled(Err(Trouble::Rest)) => Ok(()),
-            Aside::Planned(Err(Trouble::Now(why) | Trouble::Fails(why)))
-            | Aside::Assembled(Err(Trouble::Now(why) | Trouble::Fails(why))) => self.fail(id, &why),
+            Aside::Planned(Err(trouble)) | Aside::Assembled(Err(trouble)) => match trouble {
+                // Looked at again, when somebody asks for rest no more.
+                Trouble::Rest => Ok(()),
+                Trouble::Fails(why) => self.fail(id, &why),
+                Trouble::Now(why) => {
+                    let before = self.tries.get(id).map_or(0, |(tries, _)| *tries);
+                    if before + 1 >= TRIES {
+                        return self.fail(id, &why);
+                    }
+                    let tried = (before + 1, Instant::now());
+                    self.tries.insert(id.to_owned(), tried);
+                    // The runner comes round again; what was done of tasks is there.
+                    tracing::warn!(job = id, why, "a job is tried again");
+                    self.shared
+                        .store
+                        .note(id, &format!("tried again: {why}"), now())
+                }
+            },
             Aside::Cleared => {
                 self.ended.remove(id);
                 self.out.remove(id);

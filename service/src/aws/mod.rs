@@ -26,6 +26,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use axum::routing::post;
 use errors::Failure;
+use escala_batch::runner::Runner;
 use escala_pipelines::labels::{Labels, LabelsInput};
 use escala_pipelines::language::Languages;
 use escala_pipelines::pii::{Pii, PiiInput};
@@ -56,10 +57,31 @@ pub struct Aws {
     pub labels: Arc<dyn Predict<LabelsInput, Labels>>,
     /// Everything else about images.
     pub images: Images,
+    /// Jobs; none where nothing keeps them.
+    pub jobs: Option<Arc<Runner>>,
     /// Most bytes of a text where the settings allow more than AWS does.
     pub long_texts: Option<usize>,
     /// Whether to report personal data of kinds that AWS does not know.
     pub pii_extensions: bool,
+}
+
+impl Aws {
+    /// What the handlers of an app's door ask.
+    pub fn of(app: &App) -> Self {
+        Self {
+            language: app.language.clone(),
+            syntax: app.syntax.clone(),
+            targeted: app.targeted.clone(),
+            pii: app.pii.clone(),
+            sentiment: app.sentiment.clone(),
+            toxicity: app.toxicity.clone(),
+            labels: app.labels.clone(),
+            images: app.images.clone(),
+            jobs: app.jobs.clone(),
+            long_texts: (app.config.aws.long_texts).then(|| app.config.limits.rest_text.as_usize()),
+            pii_extensions: app.config.aws.pii_extensions,
+        }
+    }
 }
 
 /// The operation that a request named, in the extensions of its answer. Only names of the service models
@@ -81,18 +103,7 @@ pub fn router() -> Router<Arc<App>> {
 }
 
 async fn entry(State(app): State<Arc<App>>, request: Request) -> Response {
-    let aws = Aws {
-        language: app.language.clone(),
-        syntax: app.syntax.clone(),
-        targeted: app.targeted.clone(),
-        pii: app.pii.clone(),
-        sentiment: app.sentiment.clone(),
-        toxicity: app.toxicity.clone(),
-        labels: app.labels.clone(),
-        images: app.images.clone(),
-        long_texts: (app.config.aws.long_texts).then(|| app.config.limits.rest_text.as_usize()),
-        pii_extensions: app.config.aws.pii_extensions,
-    };
+    let aws = Aws::of(&app);
     let (parts, body) = request.into_parts();
     let request = Request::from_parts(parts.clone(), body);
     match Bytes::from_request(request, &()).await {

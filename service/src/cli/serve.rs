@@ -12,6 +12,7 @@ use crate::config::{Config, Flag, Loaded, LogFormat, TASKS};
 use crate::doors;
 use crate::failure::chain;
 use crate::flows;
+use crate::jobs;
 use crate::kafka::Kafka;
 use crate::machine::Machine;
 use crate::ready::Readiness;
@@ -31,8 +32,8 @@ const RETRY_LONGEST: Duration = Duration::from_secs(300);
 /// Threads that serve connections; the work is done by the engine's own threads.
 const MOST_IO_THREADS: usize = 4;
 
-/// Threads that read large bodies (JSON, base64) and old records of the event log, beside one for each model that is being pulled and one for
-/// the end. Without a bound, as many large bodies would be read at once as there are connections.
+/// Threads that read large bodies (JSON, base64) and old records of the event log, and look after jobs, beside one for each model that is being
+/// pulled and one for the end. Without a bound, as many large bodies would be read at once as there are connections.
 const BLOCKING_THREADS: usize = 16 + TASKS.len() + 1;
 
 #[derive(Debug, Args)]
@@ -144,6 +145,11 @@ async fn serve(config: Config) -> Result<(), Stop> {
         app.flows = Some(Arc::new(flows));
         app.kafka_metrics = Some(kafka.metrics().clone());
     }
+    let (settings, asking) = (config.clone(), machine.app(config.clone(), ready.clone()));
+    let jobs = tokio::task::spawn_blocking(move || jobs::open(&settings, &asking));
+    let jobs = jobs.await.unwrap_or_else(|error| Err(error.to_string()));
+    let jobs = jobs.map_err(|why| Stop::Failed(format!("cannot open the jobs: {why}")))?;
+    app.jobs = jobs.map(Arc::new);
     let app = Arc::new(app);
     let engine = machine.engine.config();
     voice.say(&format!(
@@ -186,6 +192,7 @@ async fn serve(config: Config) -> Result<(), Stop> {
 
     let asked = {
         let (ready, voice, flows) = (ready.clone(), voice.clone(), app.flows.clone());
+        let jobs = app.jobs.clone();
         let grace = config.shutdown.grace;
         async move {
             tokio::select! {
@@ -195,6 +202,10 @@ async fn serve(config: Config) -> Result<(), Stop> {
             ready.stop();
             if let Some(flows) = flows {
                 flows.stop();
+            }
+            if let Some(jobs) = jobs {
+                // Waited for below, before the engine ends.
+                tokio::task::spawn_blocking(move || jobs.rest());
             }
             // Tasks that ended already have no need to know.
             let _ = stop.send(true);
@@ -216,6 +227,12 @@ async fn serve(config: Config) -> Result<(), Stop> {
         },
         None => Ok(()),
     };
+
+    if let Some(jobs) = app.jobs.clone()
+        && let Err(error) = tokio::task::spawn_blocking(move || jobs.rest()).await
+    {
+        tracing::error!(%error, "jobs were not put down");
+    }
 
     // All that had a request has been answered or given up; the engine only has to put down its work.
     let deadline = Instant::now()

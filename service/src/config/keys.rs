@@ -33,7 +33,7 @@ const fn key(name: &'static str, kind: Kind) -> Key {
 }
 
 /// Every setting.
-pub const KEYS: [Key; 55] = [
+pub const KEYS: [Key; 61] = [
     key("listen", Kind::Text),
     key("models.dir", Kind::Text),
     key("models.local_dir", Kind::Text),
@@ -56,6 +56,12 @@ pub const KEYS: [Key; 55] = [
     key("kafka.transactional_id_expiration", Kind::Text),
     key("kafka.offsets_retention", Kind::Text),
     key("kafka.external", Kind::List),
+    key("jobs.running", Kind::Number),
+    key("jobs.tasks", Kind::Number),
+    key("jobs.live", Kind::Number),
+    key("jobs.task_bytes", Kind::Text),
+    key("jobs.task_documents", Kind::Number),
+    key("jobs.patience", Kind::Text),
     key("collections.collections", Kind::Number),
     key("collections.faces", Kind::Number),
     key("collections.users", Kind::Number),

@@ -121,17 +121,17 @@ impl<I: Send, O> Rules<'_, I, O> {
         (self.output)(&text, answer).map_err(fail)
     }
 
-    /// What succeeded in `ResultList`, what failed in `ErrorList`, both by index. An error that is not about a
-    /// document fails the whole request, so that the caller's SDK tries it again.
-    async fn batch(&self, call: Call, request: Batch, options: Options) -> Result<Value, Failure> {
-        batch_size(request.text_list.len())?;
-        let language = request.language_code.as_deref().unwrap_or_default();
-        supported(call, self.languages, language)?;
-        let most = self.most(request.most, SHORT);
-        let texts: Vec<Result<Arc<str>, Error>> = request
-            .text_list
+    /// The members of the answer about each text, in order. Those that cannot be worked on are not asked about.
+    pub async fn documents(
+        &self,
+        texts: Vec<Arc<str>>,
+        language: &str,
+        most: usize,
+        options: Options,
+    ) -> Vec<Result<Value, Error>> {
+        let texts: Vec<Result<Arc<str>, Error>> = texts
             .into_iter()
-            .map(|text| readable(&text, most).map(|()| text.into()))
+            .map(|text| readable(&text, most).map(|()| text))
             .collect();
         let inputs: Vec<I> = texts
             .iter()
@@ -143,12 +143,25 @@ impl<I: Send, O> Rules<'_, I, O> {
             false => self.predictor.predict_many(inputs, options).await,
         }
         .into_iter();
+        let answer = |text: Result<Arc<str>, Error>| {
+            let text = text?;
+            let answer = answers.next().unwrap_or_else(|| Err(unanswered()))?;
+            (self.output)(&text, answer)
+        };
+        texts.into_iter().map(answer).collect()
+    }
+
+    /// What succeeded in `ResultList`, what failed in `ErrorList`, both by index. An error that is not about a
+    /// document fails the whole request, so that the caller's SDK tries it again.
+    async fn batch(&self, call: Call, request: Batch, options: Options) -> Result<Value, Failure> {
+        batch_size(request.text_list.len())?;
+        let language = request.language_code.as_deref().unwrap_or_default();
+        supported(call, self.languages, language)?;
+        let most = self.most(request.most, SHORT);
+        let texts = request.text_list.into_iter().map(Arc::from).collect();
+        let answers = self.documents(texts, language, most, options).await;
         let (mut results, mut errors) = (Vec::new(), Vec::new());
-        for (index, text) in texts.into_iter().enumerate() {
-            let outcome = text.and_then(|text| {
-                let answer = answers.next().unwrap_or_else(|| Err(unanswered()))?;
-                (self.output)(&text, answer)
-            });
+        for (index, outcome) in answers.into_iter().enumerate() {
             match outcome {
                 Ok(mut result) => {
                     result["Index"] = index.into();

@@ -6,6 +6,7 @@
 
 mod document;
 mod dominant_language;
+pub mod jobs;
 mod pii;
 mod sentiment;
 mod syntax;
@@ -36,10 +37,34 @@ pub const OPERATIONS: &[&str] = &[
     "BatchDetectSentiment",
     "BatchDetectSyntax",
     "BatchDetectTargetedSentiment",
+    "StartDominantLanguageDetectionJob",
+    "DescribeDominantLanguageDetectionJob",
+    "ListDominantLanguageDetectionJobs",
+    "StopDominantLanguageDetectionJob",
+    "StartEntitiesDetectionJob",
+    "DescribeEntitiesDetectionJob",
+    "ListEntitiesDetectionJobs",
+    "StopEntitiesDetectionJob",
+    "StartKeyPhrasesDetectionJob",
+    "DescribeKeyPhrasesDetectionJob",
+    "ListKeyPhrasesDetectionJobs",
+    "StopKeyPhrasesDetectionJob",
+    "StartSentimentDetectionJob",
+    "DescribeSentimentDetectionJob",
+    "ListSentimentDetectionJobs",
+    "StopSentimentDetectionJob",
+    "StartTargetedSentimentDetectionJob",
+    "DescribeTargetedSentimentDetectionJob",
+    "ListTargetedSentimentDetectionJobs",
+    "StopTargetedSentimentDetectionJob",
+    "StartPiiEntitiesDetectionJob",
+    "DescribePiiEntitiesDetectionJob",
+    "ListPiiEntitiesDetectionJobs",
+    "StopPiiEntitiesDetectionJob",
 ];
 
 /// What an operation reads in documents.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum View {
     Language,
     Entities,
@@ -57,6 +82,7 @@ pub struct Request(About);
 enum About {
     Documents { view: View, form: Form },
     Segments(toxic::Request),
+    Jobs(jobs::Request),
 }
 
 /// Makes a typed request of a validated input.
@@ -67,6 +93,9 @@ pub fn read(call: Call, input: Value) -> Result<Request, Failure> {
     let name = call.operation.name.as_str();
     if name == "DetectToxicContent" {
         return Ok(Request(About::Segments(typed(input)?)));
+    }
+    if let Some(request) = jobs::read(call, &input)? {
+        return Ok(Request(About::Jobs(request)));
     }
     let view = match name.strip_prefix("Batch").unwrap_or(name) {
         "DetectDominantLanguage" => View::Language,
@@ -102,6 +131,7 @@ pub async fn run(
     let (view, mut form) = match request.0 {
         About::Documents { view, form } => (view, form),
         About::Segments(request) => return toxic::answer(aws, call, request, options).await,
+        About::Jobs(request) => return jobs::run(aws, call, request).await,
     };
     if let Some(most) = aws.long_texts {
         form.allow(most);

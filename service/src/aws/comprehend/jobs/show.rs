@@ -1,0 +1,157 @@
+//! Jobs as AWS shows them, and pages of them.
+
+use super::start::ACCOUNT;
+use super::{Kind, failure, invalid};
+use crate::aws::dispatch::Call;
+use crate::aws::errors::Failure;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use escala_batch::job::{Form, Job, State};
+use escala_batch::runner::Runner;
+use escala_batch::store::{Filter, Place};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// The region in ARNs.
+const REGION: &str = "us-east-1";
+/// Jobs of a page where the request does not say.
+const PAGE: usize = 100;
+
+/// The name of a job in all of AWS.
+pub fn arn(kind: &Kind, job: &Job) -> String {
+    format!(
+        "arn:aws:comprehend:{REGION}:{ACCOUNT}:{}-detection-job/{}",
+        kind.arn, job.id
+    )
+}
+
+/// AWS's word for a state.
+pub fn status(state: State) -> &'static str {
+    match state {
+        State::Submitted | State::Planning | State::Queued => "SUBMITTED",
+        State::Running | State::Committing => "IN_PROGRESS",
+        State::StopRequested => "STOP_REQUESTED",
+        State::Completed => "COMPLETED",
+        State::Failed => "FAILED",
+        State::Stopped => "STOPPED",
+    }
+}
+
+/// `…DetectionJobProperties`.
+pub fn properties(kind: &Kind, job: &Job) -> Value {
+    let seconds = |millis: i64| millis as f64 / 1000.0;
+    let output = &job.spec.output;
+    let file = match &output.form {
+        Form::Archive { name, .. } => name.as_str(),
+        Form::Files { .. } => "",
+    };
+    let mut shown = job.spec.details.clone();
+    shown["JobId"] = job.id.clone().into();
+    shown["JobArn"] = arn(kind, job).into();
+    shown["JobStatus"] = status(job.state).into();
+    shown["SubmitTime"] = seconds(job.submitted).into();
+    shown["OutputDataConfig"] =
+        json!({"S3Uri": format!("s3://{}/{}{file}", output.bucket, output.folder)});
+    if let Some(name) = &job.spec.name {
+        shown["JobName"] = name.clone().into();
+    }
+    if let Some(why) = &job.why {
+        shown["Message"] = why.clone().into();
+    }
+    if let Some(ended) = job.ended {
+        shown["EndTime"] = seconds(ended).into();
+    }
+    shown
+}
+
+/// `List…DetectionJobsRequest`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct List {
+    #[serde(default)]
+    filter: Filters,
+    next_token: Option<String>,
+    max_results: Option<usize>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Filters {
+    job_name: Option<String>,
+    job_status: Option<String>,
+    submit_time_before: Option<f64>,
+    submit_time_after: Option<f64>,
+}
+
+impl Filters {
+    /// How many there are.
+    fn count(&self) -> usize {
+        [
+            self.job_name.is_some(),
+            self.job_status.is_some(),
+            self.submit_time_before.is_some(),
+            self.submit_time_after.is_some(),
+        ]
+        .into_iter()
+        .filter(|is_set| *is_set)
+        .count()
+    }
+}
+
+impl List {
+    /// A page of jobs, and what the next one is asked with.
+    ///
+    /// # Errors
+    /// The filter or the token is not one; the jobs cannot be read.
+    pub fn page(
+        self,
+        jobs: &Runner,
+        call: Call,
+        kind: &Kind,
+    ) -> Result<(Vec<Job>, Option<String>), Failure> {
+        if self.filter.count() > 1 {
+            return Err(Failure::declared(
+                "InvalidFilterException",
+                "The filter specified for the operation is invalid. Specify a different filter: only one at a time.",
+            ));
+        }
+        let states = self.filter.job_status.map(|wanted| {
+            let is_it = |state: &State| status(*state) == wanted;
+            State::ALL.into_iter().filter(is_it).collect()
+        });
+        let most = self.max_results.unwrap_or(PAGE);
+        let millis = |seconds: f64| (seconds * 1000.0) as i64;
+        let behind = self.next_token.as_deref().map(place).transpose()?;
+        let filter = Filter {
+            kind: Some(kind.full_name()),
+            states: states.unwrap_or_default(),
+            name: self.filter.job_name,
+            before: self.filter.submit_time_before.map(millis),
+            after: self.filter.submit_time_after.map(millis),
+            behind,
+            // One more says whether there is another page.
+            most: most + 1,
+        };
+        let mut found = jobs.jobs(&filter).map_err(|error| failure(call, &error))?;
+        let more = found.len() > most;
+        found.truncate(most);
+        let next = found.last().filter(|_| more).map(token);
+        Ok((found, next))
+    }
+}
+
+fn token(job: &Job) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{} {}", job.submitted, job.id))
+}
+
+fn place(token: &str) -> Result<Place, Failure> {
+    let read = || {
+        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(token).ok()?).ok()?;
+        let (submitted, id) = text.split_once(' ')?;
+        Some(Place {
+            submitted: submitted.parse().ok()?,
+            id: id.to_owned(),
+        })
+    };
+    read().ok_or_else(|| invalid("The NextToken is not one of this server's."))
+}

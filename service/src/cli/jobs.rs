@@ -1,0 +1,289 @@
+//! `escala jobs …`: jobs of a running server.
+
+use super::output::{self, table};
+use super::remote::{Remote, Server, part, with_query};
+use super::{Output, Stop};
+use crate::config::Config;
+use crate::rest::jobs::{EventView, EventsView, JobView, JobsView};
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use std::time::Duration;
+
+const PATH: &str = "/v1/jobs";
+/// How often a job that is watched is asked about.
+const LOOK: Duration = Duration::from_secs(1);
+/// Events that are asked for at a time.
+const PAGE: usize = 1000;
+
+#[derive(Debug, Subcommand)]
+pub enum Jobs {
+    /// List jobs, the youngest first.
+    List(ListArgs),
+    /// Say what a job is, how far it is and what it took.
+    Show(JobArgs),
+    /// Show how far a job is until it ends.
+    Watch(JobArgs),
+    /// Print the log of a job.
+    Logs(JobArgs),
+    /// Stop jobs; what is done of them is left in their output.
+    Cancel(CancelArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  escala jobs list --state running
+  escala jobs watch 7f0c5d2e9a1b4c3d8e6f5a4b3c2d1e0f
+
+Jobs are started by the operations of AWS: Comprehend's Start…DetectionJob. The server must be running.")]
+pub struct ListArgs {
+    /// Of this kind, such as comprehend.sentiment.
+    #[arg(long)]
+    kind: Option<String>,
+    /// In this state.
+    #[arg(long)]
+    state: Option<String>,
+    /// With this name.
+    #[arg(long)]
+    name: Option<String>,
+    #[command(flatten)]
+    server: Server,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct JobArgs {
+    /// The job.
+    #[arg(value_name = "ID")]
+    id: String,
+    #[command(flatten)]
+    server: Server,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct CancelArgs {
+    /// The jobs.
+    #[arg(required = true, value_name = "ID")]
+    ids: Vec<String>,
+    #[command(flatten)]
+    server: Server,
+    #[command(flatten)]
+    output: Output,
+}
+
+fn path(id: &str) -> String {
+    format!("{PATH}/{}", part(id))
+}
+
+pub fn run(config: &Config, command: Jobs) -> Result<(), Stop> {
+    match command {
+        Jobs::List(args) => list(config, args),
+        Jobs::Show(args) => {
+            let job: JobView = args.server.remote(config)?.get(&path(&args.id))?;
+            shown(&job, args.output)
+        }
+        Jobs::Watch(args) => watch(config, args),
+        Jobs::Logs(args) => {
+            let remote = args.server.remote(config)?;
+            let mut after = 0;
+            loop {
+                let events = events(&remote, &args.id, after)?;
+                let Some(last) = events.last() else {
+                    return Ok(());
+                };
+                after = last.number;
+                for event in &events {
+                    logged(event, args.output)?;
+                }
+            }
+        }
+        Jobs::Cancel(args) => cancel(config, args),
+    }
+}
+
+fn events(remote: &Remote, id: &str, after: u64) -> Result<Vec<EventView>, Stop> {
+    let parameters = [
+        ("after", Some(after.to_string())),
+        ("limit", Some(PAGE.to_string())),
+    ];
+    let path = with_query(&format!("{}/events", path(id)), &parameters);
+    let events: EventsView = remote.get(&path)?;
+    Ok(events.events)
+}
+
+fn logged(event: &EventView, output: Output) -> Result<(), Stop> {
+    if output.json {
+        return output::json(event);
+    }
+    let space = if event.text.is_empty() { "" } else { ": " };
+    output::print(&format!(
+        "{:.3} {}{space}{}\n",
+        event.at, event.kind, event.text
+    ))
+}
+
+fn list(config: &Config, args: ListArgs) -> Result<(), Stop> {
+    let remote = args.server.remote(config)?;
+    let mut rows = vec![
+        [
+            "ID",
+            "KIND",
+            "NAME",
+            "STATE",
+            "DOCUMENTS",
+            "DONE",
+            "ERRORS",
+            "DOCUMENTS/S",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+    ];
+    let mut after = None;
+    loop {
+        let parameters = [
+            ("kind", args.kind.clone()),
+            ("state", args.state.clone()),
+            ("name", args.name.clone()),
+            ("after", after),
+        ];
+        let page: JobsView = remote.get(&with_query(PATH, &parameters))?;
+        if args.output.json {
+            page.jobs.iter().try_for_each(output::json)?;
+        } else {
+            rows.extend(page.jobs.iter().map(row));
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    match args.output.json {
+        true => Ok(()),
+        false => output::print(&table(&rows)),
+    }
+}
+
+fn row(job: &JobView) -> Vec<String> {
+    vec![
+        job.id.clone(),
+        job.kind.clone(),
+        job.name.clone().unwrap_or_else(|| "-".to_owned()),
+        job.state.clone(),
+        job.documents.to_string(),
+        job.done.to_string(),
+        job.errors.to_string(),
+        format!("{:.1}", job.documents_per_second),
+    ]
+}
+
+fn shown(job: &JobView, output: Output) -> Result<(), Stop> {
+    if output.json {
+        return output::json(job);
+    }
+    let line = |name: &str, value: String| vec![name.to_owned(), value];
+    let state = match &job.reason {
+        Some(reason) => format!("{}: {reason}", job.state),
+        None => job.state.clone(),
+    };
+    let mut lines = vec![
+        line("id", job.id.clone()),
+        line("kind", job.kind.clone()),
+        line("state", state),
+        line("input", job.input.clone()),
+        line("output", job.output.clone()),
+        line(
+            "documents",
+            format!("{} of {}, {} errors", job.done, job.documents, job.errors),
+        ),
+        line("documents/s", format!("{:.1}", job.documents_per_second)),
+        line(
+            "took",
+            format!(
+                "{:.1} s of answers, {} characters, {} units",
+                job.cost.compute_seconds, job.cost.characters, job.cost.units
+            ),
+        ),
+    ];
+    if let Some(name) = &job.name {
+        lines.insert(1, line("name", name.clone()));
+    }
+    if let (Some(dollars), Some(day)) = (job.cost.aws_dollars, &job.cost.aws_prices_of) {
+        lines.push(line(
+            "AWS's price",
+            format!("{dollars:.4} USD by the list of {day}"),
+        ));
+    }
+    for sample in &job.samples {
+        let place = match sample.line {
+            Some(number) => format!("{}, line {number}", sample.file),
+            None => sample.file.clone(),
+        };
+        lines.push(line("error", format!("{place}: {}", sample.message)));
+    }
+    output::print(&table(&lines))
+}
+
+/// Shows a bar, or a line of JSON for each change, until the job ends; one that failed is an error.
+fn watch(config: &Config, args: JobArgs) -> Result<(), Stop> {
+    let remote = args.server.remote(config)?;
+    let bar = match args.output.json {
+        true => ProgressBar::hidden(),
+        false => ProgressBar::new(0),
+    };
+    let template = "{msg} {wide_bar} {human_pos}/{human_len}";
+    let style = ProgressStyle::with_template(template);
+    bar.set_style(style.map_err(|error| Stop::failed(&error))?);
+    let mut last = json!(null);
+    loop {
+        let job: JobView = remote.get(&path(&args.id))?;
+        bar.set_length(job.documents);
+        bar.set_position(job.done);
+        let left = job.seconds_left.map(|left| format!(", {left:.0} s left"));
+        bar.set_message(format!(
+            "{}, {:.1}/s{}",
+            job.state,
+            job.documents_per_second,
+            left.unwrap_or_default()
+        ));
+        let line = json!({"state": job.state, "done": job.done, "documents": job.documents, "errors": job.errors});
+        if args.output.json && line != last {
+            output::json(&line)?;
+            last = line;
+        }
+        match job.state.as_str() {
+            "completed" | "stopped" => {
+                bar.finish_and_clear();
+                return match args.output.json {
+                    true => Ok(()),
+                    false => shown(&job, args.output),
+                };
+            }
+            "failed" => {
+                bar.finish_and_clear();
+                let why = job.reason.unwrap_or_default();
+                return Err(Stop::Failed(format!("the job failed: {why}")));
+            }
+            _ => std::thread::sleep(LOOK),
+        }
+    }
+}
+
+fn cancel(config: &Config, args: CancelArgs) -> Result<(), Stop> {
+    let remote = args.server.remote(config)?;
+    let mut faults = super::predict::Faults::default();
+    for id in &args.ids {
+        let path = format!("{}/cancel", path(id));
+        match remote.send::<JobView>("POST", &path, &json!({})) {
+            Err(Stop::Failed(message)) => faults.report(id, &message, args.output)?,
+            Err(stop) => return Err(stop),
+            Ok(job) if args.output.json => {
+                output::json(&json!({"id": job.id, "state": job.state}))?;
+            }
+            Ok(job) => output::print(&format!("{}: {}\n", job.id, job.state))?,
+        }
+    }
+    faults.end()
+}

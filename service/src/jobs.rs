@@ -1,0 +1,114 @@
+//! Jobs of a server: where they are kept, who answers for them, and what is counted.
+//!
+//! [`escala_batch`] plans, resumes and assembles; each kind of job is a work that asks the same engine as every door, after
+//! whoever waits for an answer. Their state is in `jobs` of the data folder, which one server at a time has.
+
+mod folder;
+
+use crate::app::App;
+use crate::aws::Aws;
+use crate::aws::comprehend::jobs::work::Asker;
+use crate::config::Config;
+use crate::failure::{Failure, chain};
+use crate::machine::{data_folder, objects_folder};
+use axum::http::StatusCode;
+use escala_batch::runner::{Cut, Error, Options, Runner};
+use escala_batch::store::{self, sqlite::Sqlite};
+use escala_objects::WritableStore;
+use escala_pipelines::Kind;
+use std::sync::Arc;
+use tokio::runtime::Handle;
+
+/// The jobs of a server, at work; none where there is no folder for them or another server has it: the log says why. The app is
+/// the one that is asked.
+///
+/// # Errors
+/// A sentence when what is in the folder cannot be used.
+pub fn open(config: &Config, asking: &App) -> Result<Option<Runner>, String> {
+    let none = |why: String| {
+        tracing::warn!(why, "this server keeps no jobs");
+        Ok(None)
+    };
+    let folders = data_folder(config).and_then(|data| Ok((data, objects_folder(config)?)));
+    let (data, objects) = match folders {
+        Ok(folders) => folders,
+        Err(why) => return none(why),
+    };
+    let store = match Sqlite::open(&data.join("jobs")) {
+        Ok(store) => store,
+        Err(error @ (store::Error::Held(_) | store::Error::Open { .. })) => {
+            return none(chain(&error));
+        }
+        Err(error) => return Err(chain(&error)),
+    };
+    let objects: Arc<dyn WritableStore> = Arc::new(folder::Writable::new(objects));
+    let works = Asker::all(&Aws::of(asking)).collect();
+    let jobs = &config.jobs;
+    let options = Options {
+        jobs: jobs.running,
+        tasks: jobs.tasks,
+        live: jobs.live,
+        cut: Cut {
+            bytes: jobs.task_bytes.get(),
+            documents: jobs.task_documents,
+        },
+        patience: jobs.patience.get(),
+        ..Options::default()
+    };
+    let runner = Runner::start(
+        Arc::new(store),
+        objects,
+        Arc::new(works),
+        options,
+        Handle::current(),
+    );
+    Ok(Some(runner.map_err(|error| chain(&error))?))
+}
+
+/// What is counted of jobs, in the text format of Prometheus.
+///
+/// # Errors
+/// The jobs cannot be read.
+pub fn write_metrics(jobs: &Runner, text: &mut String) -> Result<(), Error> {
+    text.push_str("# HELP escala_jobs Jobs that are kept, by state.\n# TYPE escala_jobs gauge\n");
+    for (state, count) in jobs.states()? {
+        text.push_str(&format!("escala_jobs{{state=\"{state}\"}} {count}\n"));
+    }
+    let (documents, errors) = jobs.counted();
+    for (name, help, value) in [
+        (
+            "documents",
+            "Documents of finished tasks of jobs.",
+            documents,
+        ),
+        (
+            "errors",
+            "Documents of finished tasks of jobs that have no answer.",
+            errors,
+        ),
+    ] {
+        let name = format!("escala_job_{name}_total");
+        text.push_str(&format!(
+            "# HELP {name} {help}\n# TYPE {name} counter\n{name} {value}\n"
+        ));
+    }
+    Ok(())
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        use store::Error as S;
+        let message = chain(&error);
+        match error {
+            Error::Store(S::NotFound(_)) => Self::of_kind(Kind::NotFound, message),
+            Error::Store(S::State { .. } | S::Token | S::Fenced { .. }) => {
+                Self::new(StatusCode::CONFLICT, "conflict", message)
+            }
+            Error::Store(S::Quota { .. }) => {
+                Self::new(StatusCode::CONFLICT, "limit_exceeded", message)
+            }
+            Error::Kind(_) => Self::invalid(message),
+            _ => Self::of_kind(Kind::Unavailable, message),
+        }
+    }
+}
