@@ -3,35 +3,32 @@
 //! [`escala_batch`] plans, resumes and assembles; each kind of job is a work that asks the same engine as every door, after
 //! whoever waits for an answer. Their state is in `jobs` of the data folder, which one server at a time has.
 
-mod folder;
-
 use crate::app::App;
 use crate::aws::Aws;
 use crate::aws::comprehend::jobs::work::Asker;
 use crate::config::Config;
 use crate::failure::{Failure, chain};
-use crate::machine::{data_folder, objects_folder};
+use crate::machine::data_folder;
+use crate::s3::places::Places;
 use axum::http::StatusCode;
 use escala_batch::runner::{Cut, Error, Options, Runner};
 use escala_batch::store::{self, sqlite::Sqlite};
-use escala_objects::WritableStore;
 use escala_pipelines::Kind;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
 /// The jobs of a server, at work; none where there is no folder for them or another server has it: the log says why. The app is
-/// the one that is asked.
+/// the one that is asked; inputs and outputs are in the places.
 ///
 /// # Errors
 /// A sentence when what is in the folder cannot be used.
-pub fn open(config: &Config, asking: &App) -> Result<Option<Runner>, String> {
+pub fn open(config: &Config, asking: &App, places: Arc<Places>) -> Result<Option<Runner>, String> {
     let none = |why: String| {
         tracing::warn!(why, "this server keeps no jobs");
         Ok(None)
     };
-    let folders = data_folder(config).and_then(|data| Ok((data, objects_folder(config)?)));
-    let (data, objects) = match folders {
-        Ok(folders) => folders,
+    let data = match data_folder(config) {
+        Ok(data) => data,
         Err(why) => return none(why),
     };
     let store = match Sqlite::open(&data.join("jobs")) {
@@ -41,7 +38,6 @@ pub fn open(config: &Config, asking: &App) -> Result<Option<Runner>, String> {
         }
         Err(error) => return Err(chain(&error)),
     };
-    let objects: Arc<dyn WritableStore> = Arc::new(folder::Writable::new(objects));
     let works = Asker::all(&Aws::of(asking)).collect();
     let jobs = &config.jobs;
     let options = Options {
@@ -57,7 +53,7 @@ pub fn open(config: &Config, asking: &App) -> Result<Option<Runner>, String> {
     };
     let runner = Runner::start(
         Arc::new(store),
-        objects,
+        places,
         Arc::new(works),
         options,
         Handle::current(),

@@ -146,7 +146,8 @@ async fn serve(config: Config) -> Result<(), Stop> {
         app.kafka_metrics = Some(kafka.metrics().clone());
     }
     let (settings, asking) = (config.clone(), machine.app(config.clone(), ready.clone()));
-    let jobs = tokio::task::spawn_blocking(move || jobs::open(&settings, &asking));
+    let places = machine.places.clone();
+    let jobs = tokio::task::spawn_blocking(move || jobs::open(&settings, &asking, places));
     let jobs = jobs.await.unwrap_or_else(|error| Err(error.to_string()));
     let jobs = jobs.map_err(|why| Stop::Failed(format!("cannot open the jobs: {why}")))?;
     app.jobs = jobs.map(Arc::new);

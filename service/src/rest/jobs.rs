@@ -131,7 +131,7 @@ fn view(jobs: &Runner, job: Job) -> Result<JobView, Failure> {
     let (usage, progress) = jobs.progress(&job)?;
     let (input, output) = (&job.spec.input, &job.spec.output);
     let file = match &output.form {
-        Form::Archive { name, .. } => name.as_str(),
+        Form::Archive { name, .. } | Form::Collected { name, .. } => name.as_str(),
         Form::Files { .. } => "",
     };
     let bill = prices::bill(&job.spec.kind, &usage);

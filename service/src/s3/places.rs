@@ -2,7 +2,7 @@
 
 use escala_objects::folder::Folder;
 use escala_objects::local::{self, Local};
-use escala_objects::{Error, Listed, Object, ObjectName, ObjectStore};
+use escala_objects::{Error, Listed, NewObject, Object, ObjectName, ObjectStore, WritableStore};
 use parking_lot::Mutex;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -115,10 +115,20 @@ impl ObjectStore for Places {
     }
 }
 
+impl WritableStore for Places {
+    fn create(&self, name: &ObjectName) -> Result<Box<dyn NewObject>, Error> {
+        self.writable(name.bucket())?.create(name)
+    }
+
+    fn delete(&self, name: &ObjectName) -> Result<(), Error> {
+        self.writable(name.bucket())?.delete(name)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use escala_objects::{WritableStore, suite};
+    use escala_objects::suite;
     use std::io::Write;
 
     #[test]

@@ -61,6 +61,9 @@ pub const OPERATIONS: &[&str] = &[
     "DescribePiiEntitiesDetectionJob",
     "ListPiiEntitiesDetectionJobs",
     "StopPiiEntitiesDetectionJob",
+    "StartTopicsDetectionJob",
+    "DescribeTopicsDetectionJob",
+    "ListTopicsDetectionJobs",
 ];
 
 /// What an operation reads in documents.

@@ -407,3 +407,83 @@ async fn what_is_not_part_of_this_is_refused_in_words() {
     assert_eq!(nothing["JobStatus"], "FAILED");
     assert!(nothing["Message"].to_string().contains("none"), "{nothing}");
 }
+
+/// Texts about sport and, one of four, about food; topics are told apart and named.
+#[tokio::test(flavor = "multi_thread")]
+async fn topics_of_all_documents_are_found() {
+    let sport = ["team", "game", "player", "season", "coach", "goal"];
+    let food = ["pepper", "sugar", "butter", "flour", "onion", "garlic"];
+    let text = |at: usize| {
+        let words = if at % 4 == 3 { food } else { sport };
+        let word = |step: usize| words[(at * 7 + at / 3 * step) % words.len()];
+        format!(
+            "They had the {} and a {} with {}.\n",
+            word(1),
+            word(2),
+            word(5)
+        )
+    };
+    let file: String = (0..300).map(text).collect();
+    let ground = ground(&[("in/a, b.txt", file.as_bytes())]);
+    let body = lines("s3://texts/in/", json!({"NumberOfTopics": 2}));
+    let job = ground.run("Topics", body).await;
+    assert_eq!(job["JobStatus"], "COMPLETED", "{job}");
+    assert_eq!(job["NumberOfTopics"], 2);
+    let uri = job["OutputDataConfig"]["S3Uri"].as_str().expect("a place");
+    assert!(
+        uri.contains("-TOPICS-") && uri.ends_with("/output/output.tar.gz"),
+        "{uri}"
+    );
+    let bytes = ground.read(uri);
+    let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(&bytes[..]));
+    let files = tar.entries().expect("a tar file").map(|entry| {
+        let mut entry = entry.expect("a file");
+        let mut text = String::new();
+        entry.read_to_string(&mut text).expect("a text");
+        (entry.path().expect("a name").display().to_string(), text)
+    });
+    let files: Vec<(String, String)> = files.collect();
+    let [(terms, words), (documents, parts)] = &files[..] else {
+        panic!("{files:?}");
+    };
+    assert_eq!(
+        (terms.as_str(), documents.as_str()),
+        ("topic-terms.csv", "doc-topics.csv")
+    );
+    let mut rows = words.lines();
+    assert_eq!(rows.next(), Some("topic,term,weight"));
+    let rows: Vec<Vec<&str>> = rows.map(|row| row.split(',').collect()).collect();
+    for (topic, expected) in [("000", sport), ("001", food)] {
+        let largest: Vec<&str> = rows
+            .iter()
+            .filter(|row| row[0] == topic && row[2].parse::<f64>().expect("a weight") > 0.05)
+            .map(|row| row[1])
+            .collect();
+        assert_eq!(largest.len(), 6, "{words}");
+        assert!(
+            largest.iter().all(|word| expected.contains(word)),
+            "{words}"
+        );
+    }
+    let mut rows = parts.lines();
+    assert_eq!(rows.next(), Some("docname,topic,proportion"));
+    assert_eq!(rows.clone().count(), 600);
+    for (at, row) in rows.enumerate() {
+        let (line, topic) = (at / 2, at % 2);
+        let head = format!("\"a, b.txt:{line}\",{topic:03},");
+        let part = row.strip_prefix(&head).unwrap_or_else(|| panic!("{row}"));
+        let part: f64 = part.parse().expect("a part");
+        let about = usize::from(line % 4 == 3);
+        assert_eq!(part > 0.5, topic == about, "{row}");
+    }
+    // Where there is nothing to learn from, the job says so.
+    let nothing = self::ground(&[("in/a.txt", b"and the of\n1 2 3\n")]);
+    let job = nothing
+        .run("Topics", lines("s3://texts/in/", json!({})))
+        .await;
+    assert_eq!(job["JobStatus"], "FAILED");
+    assert!(
+        job["Message"].as_str().expect("why").contains("no words"),
+        "{job}"
+    );
+}

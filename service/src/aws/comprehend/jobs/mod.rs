@@ -1,4 +1,5 @@
-//! The asynchronous jobs: `Start…`, `Describe…`, `List…` and `Stop…` of six kinds of detection.
+//! The asynchronous jobs: `Start…`, `Describe…`, `List…` and `Stop…` of six kinds of detection, and of topics, whose jobs AWS
+//! has no operation to stop (`escala jobs cancel` does).
 //!
 //! | file | what |
 //! | --- | --- |
@@ -6,6 +7,7 @@
 //! | `start.rs` | a request becomes a job of [`escala_batch`] |
 //! | `show.rs` | a job becomes the properties that AWS shows |
 //! | `work.rs` | what is asked about a document and what is written of it |
+//! | `topics.rs` | topics, which are found in all documents together |
 //!
 //! Inputs are lines that end with LF, CR or CRLF, or files. The output is `output.tar.gz` with one file `output` of JSON
 //! lines in the order of the input; for personal data it is a file for each input, `<name>.out`. A document without an answer is
@@ -13,6 +15,7 @@
 
 mod show;
 mod start;
+mod topics;
 pub mod work;
 
 use super::View;
@@ -38,20 +41,20 @@ pub struct Kind {
     arn: &'static str,
     /// What the folder of its output begins with, as AWS's examples show it.
     code: &'static str,
-    /// What is asked.
-    view: View,
+    /// What is asked about each document; nothing where topics of all of them are found.
+    view: Option<View>,
     /// Most bytes of a document: "5 KB" is 5120 in AWS's messages about jobs, while the other operations say 5000.
     document: u64,
 }
 
 /// Every kind that has handlers.
-pub const KINDS: [Kind; 6] = [
+pub const KINDS: [Kind; 7] = [
     kind(
         "language",
         "DominantLanguage",
         "dominant-language",
         "LANGUAGE",
-        View::Language,
+        Some(View::Language),
         1 << 20,
     ),
     kind(
@@ -59,7 +62,7 @@ pub const KINDS: [Kind; 6] = [
         "Entities",
         "entities",
         "NER",
-        View::Entities,
+        Some(View::Entities),
         1 << 20,
     ),
     kind(
@@ -67,7 +70,7 @@ pub const KINDS: [Kind; 6] = [
         "KeyPhrases",
         "key-phrases",
         "KP",
-        View::KeyPhrases,
+        Some(View::KeyPhrases),
         1 << 20,
     ),
     kind(
@@ -75,7 +78,7 @@ pub const KINDS: [Kind; 6] = [
         "Sentiment",
         "sentiment",
         "SENTIMENT",
-        View::Sentiment,
+        Some(View::Sentiment),
         5 << 10,
     ),
     kind(
@@ -83,7 +86,7 @@ pub const KINDS: [Kind; 6] = [
         "TargetedSentiment",
         "targeted-sentiment",
         "TS",
-        View::Targeted,
+        Some(View::Targeted),
         10 << 10,
     ),
     kind(
@@ -91,8 +94,16 @@ pub const KINDS: [Kind; 6] = [
         "PiiEntities",
         "pii-entities",
         "PII",
-        View::Pii,
+        Some(View::Pii),
         1 << 20,
+    ),
+    kind(
+        "topics",
+        "Topics",
+        "topics",
+        "TOPICS",
+        None,
+        topics::DOCUMENT,
     ),
 ];
 
@@ -101,7 +112,7 @@ const fn kind(
     middle: &'static str,
     arn: &'static str,
     code: &'static str,
-    view: View,
+    view: Option<View>,
     document: u64,
 ) -> Kind {
     Kind {

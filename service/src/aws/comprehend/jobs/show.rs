@@ -42,7 +42,7 @@ pub fn properties(kind: &Kind, job: &Job) -> Value {
     let seconds = |millis: i64| millis as f64 / 1000.0;
     let output = &job.spec.output;
     let file = match &output.form {
-        Form::Archive { name, .. } => name.as_str(),
+        Form::Archive { name, .. } | Form::Collected { name, .. } => name.as_str(),
         Form::Files { .. } => "",
     };
     let mut shown = job.spec.details.clone();

@@ -1,6 +1,6 @@
 //! `Start…DetectionJob`: a request becomes a job.
 
-use super::{Kind, invalid, work};
+use super::{Kind, invalid, topics, work};
 use crate::aws::comprehend::View;
 use crate::aws::dispatch::typed;
 use crate::aws::errors::Failure;
@@ -16,13 +16,14 @@ use serde_json::{Value, json};
 /// The account in ARNs and in the names of outputs.
 pub(super) const ACCOUNT: &str = "000000000000";
 /// What `Describe` shows as it was given, beside what the job itself says.
-const SHOWN: [&str; 6] = [
+const SHOWN: [&str; 7] = [
     "InputDataConfig",
     "LanguageCode",
     "DataAccessRoleArn",
     "VpcConfig",
     "Mode",
     "RedactionConfig",
+    "NumberOfTopics",
 ];
 
 #[derive(Deserialize)]
@@ -38,6 +39,7 @@ struct Asked {
     flywheel_arn: Option<String>,
     mode: Option<String>,
     redaction_config: Option<RedactionConfig>,
+    number_of_topics: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -88,10 +90,10 @@ impl Start {
         }
         let language = asked.language_code.unwrap_or_default();
         let languages = match kind.view {
-            View::Sentiment => Some(sentiment::LANGUAGES),
-            View::Pii => Some(PII_LANGUAGES),
-            View::Entities | View::KeyPhrases => Some(syntax::LANGUAGES),
-            View::Targeted => Some(targeted::LANGUAGES),
+            Some(View::Sentiment) => Some(sentiment::LANGUAGES),
+            Some(View::Pii) => Some(PII_LANGUAGES),
+            Some(View::Entities | View::KeyPhrases) => Some(syntax::LANGUAGES),
+            Some(View::Targeted) => Some(targeted::LANGUAGES),
             _ => None,
         };
         if let Some(languages) = languages.filter(|all| !all.contains(&language.as_str())) {
@@ -110,10 +112,14 @@ impl Start {
         let redaction = redaction(kind, asked.mode.as_deref(), asked.redaction_config)?;
         let (out_bucket, output) = located(&asked.output_data_config.s3_uri)?;
         let form = match kind.view {
-            View::Pii => Form::Files {
+            Some(View::Pii) => Form::Files {
                 suffix: ".out".to_owned(),
             },
-            _ => Form::Archive {
+            None => Form::Collected {
+                name: "output.tar.gz".to_owned(),
+                members: topics::MEMBERS.map(str::to_owned).to_vec(),
+            },
+            Some(_) => Form::Archive {
                 name: "output.tar.gz".to_owned(),
                 member: "output".to_owned(),
             },
@@ -141,7 +147,10 @@ impl Start {
                     folder: String::new(),
                     form,
                 },
-                question: work::question(&language, redaction.as_ref()),
+                question: match kind.view {
+                    None => topics::question(asked.number_of_topics),
+                    Some(_) => work::question(&language, redaction.as_ref()),
+                },
                 details: shown,
             },
             output,
@@ -182,7 +191,7 @@ fn redaction(
     mode: Option<&str>,
     config: Option<RedactionConfig>,
 ) -> Result<Option<Redaction>, Failure> {
-    if !matches!(kind.view, View::Pii) || mode != Some("ONLY_REDACTION") {
+    if !matches!(kind.view, Some(View::Pii)) || mode != Some("ONLY_REDACTION") {
         return Ok(None);
     }
     let config =

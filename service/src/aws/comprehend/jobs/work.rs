@@ -2,6 +2,7 @@
 //!
 //! The same models and the same answers as those of the operations on one document, asked with the priority of jobs.
 
+use super::topics::Topics;
 use super::{KINDS, Kind};
 use crate::aws::Aws;
 use crate::aws::comprehend::{View, document, dominant_language, pii, sentiment, syntax, targeted};
@@ -17,8 +18,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Bytes of a job's inputs and their number, as at AWS.
-const MOST_BYTES: u64 = 5 << 30;
-const MOST_DOCUMENTS: u64 = 1_000_000;
+pub(super) const MOST_BYTES: u64 = 5 << 30;
+pub(super) const MOST_DOCUMENTS: u64 = 1_000_000;
 /// How long a document may wait for its turn: others come first, and nobody is waiting for it.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// Characters of a unit, and the fewest units of a document, as AWS bills.
@@ -36,7 +37,16 @@ impl Asker {
     pub fn all(aws: &Aws) -> impl Iterator<Item = (String, Arc<dyn Work>)> {
         let of = |kind: &'static Kind| -> (String, Arc<dyn Work>) {
             let aws = aws.clone();
-            (kind.full_name(), Arc::new(Self { aws, kind }))
+            let work: Arc<dyn Work> = match kind.view {
+                Some(_) => Arc::new(Self { aws, kind }),
+                // Half of the machine: whoever waits for an answer has the rest.
+                None => Arc::new(Topics {
+                    threads: std::thread::available_parallelism()
+                        .map_or(1, usize::from)
+                        .div_ceil(2),
+                }),
+            };
+            (kind.full_name(), work)
         };
         KINDS.iter().map(of)
     }
@@ -127,25 +137,25 @@ impl Asker {
                 .await;
         }
         let answers = match self.kind.view {
-            View::Language => {
+            Some(View::Language) => {
                 let rules = dominant_language::rules(aws);
                 rules.documents(texts, language, most, options).await
             }
-            View::Entities => {
+            Some(View::Entities) => {
                 syntax::entities(aws)
                     .documents(texts, language, most, options)
                     .await
             }
-            View::KeyPhrases => {
+            Some(View::KeyPhrases) => {
                 let rules = syntax::key_phrases(aws);
                 rules.documents(texts, language, most, options).await
             }
-            View::Sentiment => {
+            Some(View::Sentiment) => {
                 sentiment::rules(aws)
                     .documents(texts, language, most, options)
                     .await
             }
-            View::Targeted => {
+            Some(View::Targeted) => {
                 targeted::rules(aws)
                     .documents(texts, language, most, options)
                     .await
@@ -242,14 +252,7 @@ impl Work for Asker {
     }
 
     fn too_large(&self, _: &Spec, _: u64) -> Failed {
-        Failed {
-            fault: Fault::Document,
-            code: "DOCUMENT_SIZE_EXCEEDED".to_owned(),
-            message: format!(
-                "Document size is exceeded maximum size limit {} bytes.",
-                self.kind.document
-            ),
-        }
+        too_large(self.kind.document)
     }
 
     fn render(
@@ -288,6 +291,15 @@ impl Work for Asker {
             }
         }
         to.push(b'\n');
+    }
+}
+
+/// Why a document of more than so many bytes has no answer.
+pub(super) fn too_large(most: u64) -> Failed {
+    Failed {
+        fault: Fault::Document,
+        code: "DOCUMENT_SIZE_EXCEEDED".to_owned(),
+        message: format!("Document size is exceeded maximum size limit {most} bytes."),
     }
 }
 
