@@ -175,6 +175,9 @@ pub struct App {
     pub flows: Option<Arc<Flows>>,
     /// Jobs at work. A server sets it when it has opened them.
     pub jobs: Option<Arc<Runner>>,
+    /// Queries in SQL, in a server.
+    #[cfg(feature = "sql")]
+    pub sql: Option<Arc<crate::sql::Queries>>,
     /// What the doors count.
     pub metrics: Arc<Metrics>,
     /// What the engine counts.

@@ -1,4 +1,4 @@
-//! The command line: `serve`, `predict`, `embed`, `train`, `collections`, `celebrities`, `topics`,
+//! The command line: `serve`, `predict`, `embed`, `sql`, `score`, `train`, `collections`, `celebrities`, `topics`,
 //! `streams`, `models`, `config`.
 //!
 //! Promises: answers go to standard output and everything else to standard error; `--json` prints one
@@ -14,8 +14,12 @@ mod models;
 mod output;
 mod predict;
 mod remote;
+#[cfg(feature = "sql")]
+mod score;
 mod serve;
 mod settings;
+#[cfg(feature = "sql")]
+mod sql;
 mod streams;
 mod topics;
 mod train;
@@ -59,6 +63,12 @@ enum Command {
     Predict(predict::Predict),
     /// Print the embedding of each text.
     Embed(embed::EmbedArgs),
+    /// Ask about data in SQL, with models as functions: a query, or a shell.
+    #[cfg(feature = "sql")]
+    Sql(sql::SqlArgs),
+    /// Ask a model about every row of a table.
+    #[cfg(feature = "sql")]
+    Score(score::ScoreArgs),
     /// Teach a model from labelled examples.
     #[command(subcommand)]
     Train(train::Train),
@@ -157,6 +167,10 @@ fn run(cli: Cli) -> Result<(), Stop> {
         Command::Serve(_) => serve::run(&loaded),
         Command::Predict(predict) => predict::run(&loaded.config, predict),
         Command::Embed(args) => embed::run(&loaded.config, args),
+        #[cfg(feature = "sql")]
+        Command::Sql(args) => sql::run(&loaded.config, args),
+        #[cfg(feature = "sql")]
+        Command::Score(args) => score::run(&loaded.config, args),
         Command::Train(train) => train::run(&loaded.config, train),
         Command::Collections(command) => collections::run(&loaded.config, command),
         Command::Celebrities(command) => celebrities::run(&loaded.config, command),

@@ -69,6 +69,8 @@ pub struct Config {
     pub collections: Collections,
     /// Checkpoints that take the place of tasks' own models.
     pub checkpoints: Checkpoints,
+    /// Queries in SQL.
+    pub sql: Sql,
     /// What computes, and how much memory models may hold.
     pub engine: Engine,
     /// What a request may cost.
@@ -303,6 +305,29 @@ impl Checkpoints {
     }
 }
 
+/// Queries in SQL.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sql {
+    /// Folders whose files queries by HTTP may read, each as `NAME=PATH`: `FROM 'NAME/part-*.parquet'`. Nothing else of
+    /// the disk can be read.
+    pub folders: Vec<String>,
+    /// Memory of the operators of all queries together; sorts and groups that need more go on on the disk.
+    pub memory: Size,
+    /// Most queries by HTTP at a time.
+    pub queries: usize,
+}
+
+impl Default for Sql {
+    fn default() -> Self {
+        Self {
+            folders: Vec::new(),
+            memory: Size::mib(512),
+            queries: 8,
+        }
+    }
+}
+
 /// What computes, and how much memory models may hold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -403,6 +428,7 @@ impl Default for Config {
             jobs: Jobs::default(),
             collections: Collections::default(),
             checkpoints: Checkpoints::default(),
+            sql: Sql::default(),
             engine: Engine::default(),
             limits: Limits::default(),
             aws: Aws::default(),

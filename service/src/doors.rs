@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | any, signed for S3 or to a host of S3's (`s3.…`) | S3 |
 //! | `POST /` | AWS wire (JSON 1.1) |
-//! | `/v1/text/…`, `/v1/images/…`, `/v1/topics/…`, `/v1/groups/…`, `/v1/streams/…`, `/v1/jobs/…` | REST |
+//! | `/v1/text/…`, `/v1/images/…`, `/v1/topics/…`, `/v1/groups/…`, `/v1/streams/…`, `/v1/jobs/…`, `/v1/sql` | REST |
 //! | `/v1/embeddings`, `/v1/models` | OpenAI |
 //! | `/healthz`, `/readyz`, `/metrics`, `/openapi.json`, `/docs`, `GET /` | operations |
 

@@ -7,6 +7,7 @@
 //! Start reading at [`app`], then [`doors`].
 
 pub mod app;
+pub mod asked;
 pub mod aws;
 pub mod cli;
 pub mod compared;
@@ -33,4 +34,6 @@ pub mod rest;
 pub mod s3;
 pub mod sentiments;
 pub mod server;
+#[cfg(feature = "sql")]
+pub mod sql;
 pub mod topics;

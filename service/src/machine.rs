@@ -466,6 +466,8 @@ impl Machine {
             }),
             flows: None,
             jobs: None,
+            #[cfg(feature = "sql")]
+            sql: None,
             metrics: Arc::new(Metrics::default()),
             engine_metrics: Box::new(move || {
                 let mut text = String::new();

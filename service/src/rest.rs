@@ -19,6 +19,8 @@ pub mod openapi;
 pub mod pii;
 pub mod redact;
 pub mod sentiment;
+#[cfg(feature = "sql")]
+pub mod sql;
 pub mod streams;
 pub mod syntax;
 pub mod targeted;
@@ -64,6 +66,17 @@ pub fn router() -> Router<Arc<App>> {
         .merge(stream_routes())
         .merge(job_routes())
         .merge(topic_routes())
+        .merge(query_routes())
+}
+
+#[cfg(feature = "sql")]
+fn query_routes() -> Router<Arc<App>> {
+    Router::new().route("/v1/sql", post(sql::sql))
+}
+
+#[cfg(not(feature = "sql"))]
+fn query_routes() -> Router<Arc<App>> {
+    Router::new()
 }
 
 fn collection_routes() -> Router<Arc<App>> {

@@ -227,6 +227,8 @@ fn app(config: Config) -> Arc<App> {
         labels: Arc::new(By(labels)),
         flows: None,
         jobs: None,
+        #[cfg(feature = "sql")]
+        sql: None,
         metrics: Arc::new(Metrics::default()),
         engine_metrics: Box::new(|| "escala_engine_test 1\n".to_owned()),
         ready: Arc::new(Readiness::new(["language"])),

@@ -208,9 +208,17 @@ impl Callable {
             Form::Plain => function.name.to_owned(),
             Form::Try => format!("try_{}", function.name),
         };
-        let counts = function.needed..=function.arguments.len();
-        let exact = |count: usize| TypeSignature::Exact(function.arguments[..count].to_vec());
-        let signature = Signature::one_of(counts.map(exact).collect(), Volatility::Immutable);
+        let mut forms = Vec::new();
+        for count in function.needed..=function.arguments.len() {
+            let arguments = function.arguments[..count].to_vec();
+            // Bytes come in three layouts, of which no one becomes another by itself.
+            if arguments == [DataType::Binary] {
+                let others = [DataType::LargeBinary, DataType::BinaryView];
+                forms.extend(others.map(|other| TypeSignature::Exact(vec![other])));
+            }
+            forms.push(TypeSignature::Exact(arguments));
+        }
+        let signature = Signature::one_of(forms, Volatility::Immutable);
         Self {
             model,
             form,

@@ -151,6 +151,12 @@ async fn serve(config: Config) -> Result<(), Stop> {
     let jobs = jobs.await.unwrap_or_else(|error| Err(error.to_string()));
     let jobs = jobs.map_err(|why| Stop::Failed(format!("cannot open the jobs: {why}")))?;
     app.jobs = jobs.map(Arc::new);
+    #[cfg(feature = "sql")]
+    {
+        let asking = machine.app(config.clone(), ready.clone());
+        let queries = crate::sql::Queries::open(asking).map_err(Stop::Usage)?;
+        app.sql = Some(Arc::new(queries));
+    }
     let app = Arc::new(app);
     let engine = machine.engine.config();
     voice.say(&format!(

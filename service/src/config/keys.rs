@@ -33,7 +33,7 @@ const fn key(name: &'static str, kind: Kind) -> Key {
 }
 
 /// Every setting.
-pub const KEYS: [Key; 61] = [
+pub const KEYS: [Key; 64] = [
     key("listen", Kind::Text),
     key("models.dir", Kind::Text),
     key("models.local_dir", Kind::Text),
@@ -77,6 +77,9 @@ pub const KEYS: [Key; 61] = [
     key("checkpoints.labels", Kind::Text),
     key("checkpoints.image_classes", Kind::Text),
     key("checkpoints.covers", Kind::Text),
+    key("sql.folders", Kind::List),
+    key("sql.memory", Kind::Text),
+    key("sql.queries", Kind::Number),
     key("engine.device", Kind::Text),
     key("engine.lanes", Kind::Number),
     key("engine.threads", Kind::Number),

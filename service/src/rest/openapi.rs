@@ -92,7 +92,23 @@ use utoipa::OpenApi;
 )]
 struct Document;
 
+/// What is there with the feature `sql`.
+#[cfg(feature = "sql")]
+#[derive(OpenApi)]
+#[openapi(
+    tags((name = "sql", description = "Queries over data, with models as functions")),
+    paths(super::sql::sql),
+)]
+struct Queries;
+
+fn document() -> utoipa::openapi::OpenApi {
+    let document = Document::openapi();
+    #[cfg(feature = "sql")]
+    let document = document.merge_from(Queries::openapi());
+    document
+}
+
 /// The document as JSON.
 pub fn json() -> String {
-    Document::openapi().to_json().expect("the document is JSON")
+    document().to_json().expect("the document is JSON")
 }

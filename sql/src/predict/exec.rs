@@ -10,6 +10,7 @@ use crate::functions::{Form, tried};
 use crate::model::Model;
 use async_trait::async_trait;
 use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, StringBuilder, StructArray};
+use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::Session;
 use datafusion::common::runtime::SpawnedTask;
@@ -334,9 +335,12 @@ impl Work {
         let rows = piece.num_rows();
         let mut columns = piece.columns().to_vec();
         for call in &self.calls {
-            let arguments = call.arguments.iter();
-            let arguments = arguments.map(|argument| argument.evaluate(&piece)?.into_array(rows));
-            let arguments: Vec<ArrayRef> = arguments.collect::<Result<_>>()?;
+            let kinds = call.model.function().arguments;
+            let mut arguments: Vec<ArrayRef> = Vec::with_capacity(call.arguments.len());
+            for (argument, kind) in call.arguments.iter().zip(kinds) {
+                let argument = argument.evaluate(&piece)?.into_array(rows)?;
+                arguments.push(cast(&argument, kind)?);
+            }
             let memory = &self.shared.memory;
             let answers = memory.answers(&call.model, &arguments, rows).await?;
             self.asked.add(answers.asked);

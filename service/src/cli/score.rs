@@ -1,0 +1,62 @@
+//! `escala score`: a table with the answers of a model beside its rows.
+
+use super::Stop;
+use super::sql::{Desk, complain, failed};
+use crate::config::Config;
+use clap::Args;
+use escala_sql::functions::FUNCTIONS;
+use escala_sql::score::{Scoring, Split, query};
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  escala score reviews.parquet --task sentiment --text-column review -o scored.parquet
+  escala score 'mails/*.csv' --task redact --text-column body -o clean.csv --language es
+
+The rows are as they were and in their order, with the columns TASK and TASK_error.")]
+pub struct ScoreArgs {
+    /// A table: a file or files (.parquet, .csv, .tsv, .jsonl, .arrow).
+    #[arg(value_name = "TABLE")]
+    table: String,
+    /// What is asked about each row.
+    #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(FUNCTIONS.iter().map(|function| function.name)))]
+    task: String,
+    /// The column that it is about: texts, or the bytes of images.
+    #[arg(long, visible_alias = "column", value_name = "COLUMN")]
+    text_column: String,
+    /// The file that is written; its ending tells the format.
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// The texts' language; `auto` detects it for each.
+    #[arg(long)]
+    language: Option<String>,
+}
+
+pub fn run(config: &Config, args: ScoreArgs) -> Result<(), Stop> {
+    let mut desk = Desk::open(config)?;
+    let split = Split {
+        file: args.table,
+        range: None,
+    };
+    let scoring = Scoring {
+        column: args.text_column,
+        language: args.language,
+        answers: args.task.clone(),
+        function: args.task,
+    };
+    let query = desk.block_on(query(&desk.session, &split, &scoring));
+    let query = query.map_err(failed)?;
+    desk.warm_for(&query)?;
+    let began = std::time::Instant::now();
+    let rows = desk.write(&query, &args.output)?;
+    let took = began.elapsed().as_secs_f64();
+    let counts = query.counts();
+    eprintln!(
+        "{rows} rows in {took:.1} s ({:.0} a second), {} inputs asked about, {} without an answer",
+        rows as f64 / took.max(1e-9),
+        counts.asked,
+        counts.failed
+    );
+    complain(&query);
+    Ok(())
+}

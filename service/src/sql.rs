@@ -1,0 +1,431 @@
+//! Queries in SQL: the tasks of the doors as functions of [`escala_sql`].
+//!
+//! A function asks the same app as the doors, after whoever waits for an answer, and answers what the REST door answers,
+//! in Arrow's types.
+
+use crate::app::App;
+use crate::asked::{self, What};
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::rest::analyze::Outcome;
+use crate::rest::call::predict_list;
+use crate::rest::redact::{How, RedactAnswer};
+use async_trait::async_trait;
+use axum::http::StatusCode;
+use bytes::Bytes;
+use escala_pipelines::embeddings::EmbeddingInput;
+use escala_pipelines::pii::PiiInput;
+use escala_pipelines::{Kind, Options, Priority};
+use escala_sql::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
+use escala_sql::arrow::compute::{concat, take};
+use escala_sql::arrow::datatypes::{DataType, SchemaRef};
+use escala_sql::arrow::error::ArrowError;
+use escala_sql::engine::{DataFusionError, Rights};
+use escala_sql::functions::{FUNCTIONS, Function};
+use escala_sql::places::Places;
+use escala_sql::{Error, Model, Scores, answers};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::{self, Receiver, Sender};
+
+/// How long a piece of rows may wait for its turn before it is asked again.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// The pause before that, when the engine says none.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Pieces of an answer that wait for their reader.
+const AHEAD: usize = 2;
+/// Images of a piece that are asked about at the same time.
+const IMAGES: usize = 8;
+
+/// All functions, asked of this app.
+pub fn models(app: &Arc<App>) -> Vec<Arc<dyn Model>> {
+    let model = |function: &'static Function| -> Arc<dyn Model> {
+        let app = app.clone();
+        Arc::new(Prediction { function, app })
+    };
+    FUNCTIONS.iter().map(model).collect()
+}
+
+/// The task of the configuration whose model a function needs.
+pub fn task_of(function: &str) -> Option<&'static str> {
+    Some(match function {
+        "language" => "language",
+        "entities" | "key_phrases" => "syntax",
+        "pii" | "redact" => "pii",
+        "embed" => "embeddings",
+        "sentiment" => "sentiment",
+        "labels" => "labels",
+        "faces" => "faces",
+        _ => return None,
+    })
+}
+
+/// The folders that queries by HTTP may read.
+///
+/// # Errors
+/// What is wrong with `sql.folders`.
+pub fn places(config: &Config) -> Result<Places, String> {
+    let mut folders = Vec::new();
+    for folder in &config.sql.folders {
+        let Some((name, path)) = folder.split_once('=') else {
+            return Err(format!("`sql.folders`: `{folder}` is not NAME=PATH"));
+        };
+        folders.push((name.trim(), Path::new(path.trim())));
+    }
+    Places::folders(folders).map_err(|error| format!("`sql.folders`: {}", error.strip_backtrace()))
+}
+
+/// What queries by HTTP share.
+pub struct Queries {
+    engine: escala_sql::Engine,
+    places: Arc<Semaphore>,
+    /// Threads of their own, so that a large sort holds up no request at another door.
+    runtime: Option<Runtime>,
+}
+
+/// A part of a query's answer: first the columns, then rows.
+pub enum Piece {
+    /// What its rows have.
+    Columns(SchemaRef),
+    /// Some of them.
+    Rows(RecordBatch),
+}
+
+impl Queries {
+    /// Queries that ask this app.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration or the machine.
+    pub fn open(app: App) -> Result<Self, String> {
+        let config = app.config.clone();
+        let engine = escala_sql::Engine::new(
+            models(&Arc::new(app)),
+            places(&config)?,
+            Rights::Read,
+            config.sql.memory.as_usize(),
+        );
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .thread_name("sql")
+            .enable_all()
+            .build()
+            .map_err(|error| error.to_string())?;
+        Ok(Self {
+            engine: engine.map_err(|error| error.strip_backtrace())?,
+            places: Arc::new(Semaphore::new(config.sql.queries)),
+            runtime: Some(runtime),
+        })
+    }
+
+    /// Starts a query. It ends when its pieces are dropped.
+    ///
+    /// # Errors
+    /// 429 when too many run.
+    pub fn start(
+        queries: &Arc<Self>,
+        text: String,
+        on_error: Option<String>,
+    ) -> Result<Receiver<Result<Piece, Failure>>, Failure> {
+        let place = queries.places.clone().try_acquire_owned().map_err(|_| {
+            let message = "as many queries run as `sql.queries` allows";
+            Failure::of_kind(Kind::Overloaded, message).retry_after(PAUSE)
+        })?;
+        let (sender, receiver) = mpsc::channel(AHEAD);
+        let Some(runtime) = &queries.runtime else {
+            return Err(Failure::of_kind(Kind::Unavailable, "the server stops"));
+        };
+        let queries = queries.clone();
+        runtime.spawn(async move {
+            let _place = place;
+            let answered = queries.answer(&text, on_error.as_deref(), &sender);
+            let failed = tokio::select! {
+                biased;
+                () = sender.closed() => None,
+                answered = answered => answered.err(),
+            };
+            if let Some(failure) = failed {
+                // Nobody may be there to hear it.
+                let _ = sender.send(Err(failure)).await;
+            }
+        });
+        Ok(receiver)
+    }
+
+    async fn answer(
+        &self,
+        text: &str,
+        on_error: Option<&str>,
+        to: &Sender<Result<Piece, Failure>>,
+    ) -> Result<(), Failure> {
+        let refused = |error: DataFusionError| Failure::invalid(error.strip_backtrace());
+        let session = self.engine.session().map_err(refused)?;
+        if let Some(on_error) = on_error {
+            let set = session.set("escala.on_error", on_error);
+            set.map_err(|_| Failure::invalid("`on_error` is `null` or `error`").at("on_error"))?;
+        }
+        let query = session.query(text).await.map_err(refused)?;
+        let mut rows = query.rows().map_err(broken)?;
+        // Whoever went away ends this future.
+        let _ = to.send(Ok(Piece::Columns(query.schema()))).await;
+        while let Some(batch) = rows.try_next().await.map_err(broken)? {
+            let _ = to.send(Ok(Piece::Rows(batch))).await;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Queries {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// What went wrong with a query that was planned.
+fn broken(error: DataFusionError) -> Failure {
+    let message = error.strip_backtrace();
+    match error.find_root() {
+        DataFusionError::ResourcesExhausted(_) => {
+            let message = format!("{message}; `sql.memory` is what queries share");
+            Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "too_large", message)
+        }
+        DataFusionError::Internal(_) => {
+            tracing::error!(error = message, "a query failed");
+            let told = "the query failed; the server's log says why";
+            Failure::of_kind(Kind::Internal, told)
+        }
+        _ => Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "query_failed", message),
+    }
+}
+
+/// A function that a task answers.
+struct Prediction {
+    function: &'static Function,
+    app: Arc<App>,
+}
+
+impl fmt::Debug for Prediction {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        write!(out, "{}()", self.function.name)
+    }
+}
+
+#[async_trait]
+impl Model for Prediction {
+    fn function(&self) -> &'static Function {
+        self.function
+    }
+
+    async fn score(&self, inputs: &[ArrayRef]) -> Result<Scores, Error> {
+        match inputs {
+            [rows] if self.function.arguments == [DataType::Binary] => self.images(rows).await,
+            [texts] => self.texts(texts, None).await,
+            [texts, languages] => self.in_languages(texts, languages).await,
+            _ => Err(Error::Batch("one or two arguments are taken".to_owned())),
+        }
+    }
+}
+
+impl Prediction {
+    /// Texts that bring their language: each language's are asked about together.
+    async fn in_languages(&self, texts: &ArrayRef, languages: &ArrayRef) -> Result<Scores, Error> {
+        let mut groups: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+        for (row, language) in languages.as_string::<i32>().iter().enumerate() {
+            let group = groups.entry(language.unwrap_or_default()).or_default();
+            group.push(row as u32);
+        }
+        let mut places = vec![0_u32; texts.len()];
+        let mut values = Vec::with_capacity(groups.len());
+        let mut faults = vec![None; texts.len()];
+        let mut next = 0;
+        for (language, rows) in groups {
+            let texts = take(texts, &UInt32Array::from(rows.clone()), None).map_err(defect)?;
+            let scores = self.texts(&texts, Some(language)).await?;
+            values.push(scores.values);
+            let mut said = scores.faults.into_iter();
+            for row in rows {
+                places[row as usize] = next;
+                faults[row as usize] = said.next().flatten();
+                next += 1;
+            }
+        }
+        let values: Vec<&dyn Array> = values.iter().map(AsRef::as_ref).collect();
+        let values = concat(&values).map_err(defect)?;
+        Ok(Scores {
+            values: take(&values, &UInt32Array::from(places), None).map_err(defect)?,
+            faults,
+        })
+    }
+
+    async fn texts(&self, texts: &ArrayRef, language: Option<&str>) -> Result<Scores, Error> {
+        let texts = texts.as_string::<i32>().iter();
+        let texts: Vec<String> = texts
+            .map(|text| text.unwrap_or_default().to_owned())
+            .collect();
+        loop {
+            let asked = match self.function.name {
+                "embed" => self.vectors(&texts).await,
+                "redact" => self.redacted(&texts, language).await,
+                name => self.features(name, &texts, language).await,
+            };
+            match asked {
+                Ok(scores) => return scores.map_err(defect),
+                Err(failure) => wait_out(failure).await?,
+            }
+        }
+    }
+
+    async fn features(
+        &self,
+        name: &'static str,
+        texts: &[String],
+        language: Option<&str>,
+    ) -> Result<Result<Scores, ArrowError>, Failure> {
+        let what = What::Feature(name);
+        let outcomes =
+            asked::of_texts(&self.app, what, language, texts.to_vec(), options()).await?;
+        Ok(self.read(outcomes))
+    }
+
+    /// Answers of the REST door as the function's.
+    fn read(&self, outcomes: Vec<Outcome>) -> Result<Scores, ArrowError> {
+        let kind = (self.function.answers)();
+        let outcomes = outcomes.into_iter().map(|outcome| match outcome {
+            Ok(answer) => Ok(Box::<str>::from(answer).into_boxed_bytes()),
+            Err(failure) => Err(failure.message),
+        });
+        let outcomes = outcomes.collect();
+        match self.function.name {
+            "sentiment" => answers::from_json(&kind, None, outcomes),
+            // The door lists all; this is the likeliest.
+            "language" => {
+                let all = DataType::new_list(kind, true);
+                let scores = answers::from_json(&all, Some("languages"), outcomes)?;
+                Ok(Scores {
+                    values: answers::first_of(&scores.values)?,
+                    faults: scores.faults,
+                })
+            }
+            "pii" => answers::from_json(&kind, Some("entities"), outcomes),
+            name => answers::from_json(&kind, Some(name), outcomes),
+        }
+    }
+
+    async fn vectors(&self, texts: &[String]) -> Result<Result<Scores, ArrowError>, Failure> {
+        let limit = self.app.config.limits.text.get();
+        let inputs = texts.iter().filter(|text| text.len() as u64 <= limit);
+        let inputs = inputs.map(|text| EmbeddingInput { text: text.clone() });
+        let found = predict_list(&*self.app.embeddings, inputs.collect(), options()).await?;
+        let mut found = found.into_iter();
+        let vectors = texts.iter().map(|text| {
+            if text.len() as u64 > limit {
+                let bytes = text.len();
+                return Err(format!(
+                    "the text has {bytes} bytes; at most {limit} are taken"
+                ));
+            }
+            match found.next() {
+                Some(Ok(embedding)) => Ok(embedding.vector),
+                Some(Err(failure)) => Err(failure.message),
+                None => Err("the prediction has no answer".to_owned()),
+            }
+        });
+        Ok(Ok(answers::vectors(vectors.collect())))
+    }
+
+    async fn redacted(
+        &self,
+        texts: &[String],
+        language: Option<&str>,
+    ) -> Result<Result<Scores, ArrowError>, Failure> {
+        let plan = How::default().plan()?;
+        let pii = asked::feature_named("pii")?;
+        let language = language.unwrap_or(asked::LANGUAGE);
+        if let Err(failure) = pii.check(language) {
+            let refused = texts.iter().map(|_| Err(failure.message.clone()));
+            return Ok(Ok(answers::texts(refused.collect())));
+        }
+        let limit = self.app.config.limits.rest_text.get();
+        let short = |text: &&String| text.len() as u64 <= limit;
+        let inputs = texts.iter().filter(short);
+        let inputs = inputs.map(|text| PiiInput::new(text.as_str().into(), language));
+        let found = predict_list(&*self.app.pii, inputs.collect(), options()).await?;
+        let mut found = found.into_iter();
+        let redacted = texts.iter().map(|text| {
+            if !short(&text) {
+                let bytes = text.len();
+                return Err(format!(
+                    "the text has {bytes} bytes; at most {limit} are taken"
+                ));
+            }
+            let found = found
+                .next()
+                .unwrap_or_else(|| Err(Failure::invalid("no answer")));
+            let answer = found.and_then(|found| RedactAnswer::of(text, &found, &plan.redaction));
+            answer
+                .map(|answer| answer.text)
+                .map_err(|failure| failure.message)
+        });
+        Ok(Ok(answers::texts(redacted.collect())))
+    }
+
+    async fn images(&self, images: &ArrayRef) -> Result<Scores, Error> {
+        let what = match self.function.name {
+            "faces" => What::Faces,
+            _ => What::Labels,
+        };
+        let images = images.as_binary::<i32>().iter();
+        let images: Vec<Bytes> = images
+            .map(|image| Bytes::copy_from_slice(image.unwrap_or_default()))
+            .collect();
+        let one = |image: Bytes| async move {
+            loop {
+                let asked = asked::of_images(&self.app, what, vec![image.clone()], options()).await;
+                match asked.into_iter().next() {
+                    Some(Err(failure)) if is_of_the_machine(&failure) => wait_out(failure).await?,
+                    Some(outcome) => return Ok(outcome),
+                    None => return Err(Error::Batch("the prediction has no answer".to_owned())),
+                }
+            }
+        };
+        let outcomes: Vec<Result<Outcome, Error>> = stream::iter(images.into_iter().map(one))
+            .buffered(IMAGES)
+            .collect()
+            .await;
+        let outcomes = outcomes.into_iter().collect::<Result<Vec<_>, _>>()?;
+        self.read(outcomes).map_err(defect)
+    }
+}
+
+fn options() -> Options {
+    Options {
+        priority: Priority::Batch,
+        deadline: Some(Instant::now() + PATIENCE),
+    }
+}
+
+fn is_of_the_machine(failure: &Failure) -> bool {
+    matches!(failure.code, "overloaded" | "deadline" | "unavailable")
+}
+
+/// Waits when others go first; whoever asks may give up.
+async fn wait_out(failure: Failure) -> Result<(), Error> {
+    match failure.code {
+        "overloaded" | "deadline" => {
+            tokio::time::sleep(failure.retry_after.unwrap_or(PAUSE)).await;
+            Ok(())
+        }
+        "unavailable" => Err(Error::Unavailable(failure.message)),
+        _ => Err(Error::Batch(failure.message)),
+    }
+}
+
+fn defect(error: ArrowError) -> Error {
+    Error::Batch(format!("an answer cannot be read: {error}"))
+}
