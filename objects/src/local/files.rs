@@ -1,4 +1,6 @@
-//! The files that hold objects' bytes: `bytes/ab/cd/…`, named at random, written once.
+//! The files that hold objects' bytes: `bytes/ab/…`, named at random, written once.
+//!
+//! There are 256 folders, so that most new files need no new folder, which would have to be written through too.
 //!
 //! A file is through to the disk, with the folders that lead to it, before a row of the index names it, and is removed after
 //! no row does. What is read is pinned: a file that is removed meanwhile goes when its last reader is done. A process that
@@ -69,13 +71,13 @@ impl Files {
 
     fn folder_of(&self, name: &str) -> io::Result<PathBuf> {
         match is_name(name) {
-            true => Ok(self.folder.join(&name[..2]).join(&name[2..4])),
+            true => Ok(self.folder.join(&name[..2])),
             false => Err(io::Error::other(format!("{name:?} is no name of a file"))),
         }
     }
 
     fn path(&self, name: &str) -> io::Result<PathBuf> {
-        Ok(self.folder_of(name)?.join(&name[4..]))
+        Ok(self.folder_of(name)?.join(&name[2..]))
     }
 
     /// Makes a folder so that it stays.
@@ -106,13 +108,11 @@ impl Files {
     ) -> Result<usize, Error> {
         let mut removed = 0;
         for (first, at) in entries(&self.folder)? {
-            for (second, at) in entries(&at)? {
-                for (rest, path) in entries(&at)? {
-                    let name = format!("{first}{second}{rest}");
-                    if is_name(&name) && !named(&name)? {
-                        fs::remove_file(&path)?;
-                        removed += 1;
-                    }
+            for (rest, path) in entries(&at)? {
+                let name = format!("{first}{rest}");
+                if is_name(&name) && !named(&name)? {
+                    fs::remove_file(&path)?;
+                    removed += 1;
                 }
             }
         }
