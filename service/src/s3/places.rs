@@ -67,12 +67,21 @@ impl Places {
         }
     }
 
-    /// Where a bucket is. One of the store hides a folder of its name.
+    /// Where a bucket is. One of the store hides a folder of its name; of a store that another process has, nothing is known.
     ///
     /// # Errors
     /// [`Error::NoBucket`]; those of the places.
     pub fn of(&self, bucket: &str) -> Result<Place, local::Error> {
-        if let Some(local) = self.existing()? {
+        let existing = match self.existing() {
+            Err(error @ local::Error::InUse(_)) => {
+                return match self.folder.list(bucket, "", "", 0) {
+                    Ok(_) => Ok(Place::Folder(self.folder.clone())),
+                    Err(_) => Err(error),
+                };
+            }
+            existing => existing?,
+        };
+        if let Some(local) = existing {
             match local.bucket(bucket) {
                 Ok(_) => return Ok(Place::Local(local)),
                 Err(local::Error::Store(Error::NoBucket(_))) => (),
@@ -165,6 +174,26 @@ mod tests {
             ));
             places
         });
+    }
+
+    #[test]
+    fn folders_are_read_while_another_process_has_the_store() {
+        let data = tempfile::tempdir().expect("a temporary folder");
+        let (store, folder) = (data.path().join("s3"), data.path().join("objects"));
+        std::fs::create_dir_all(folder.join("photos")).expect("made");
+        std::fs::write(folder.join("photos/cat"), b"bytes").expect("written");
+        let held = Local::open(&store).expect("opens");
+        let places = Places::new(Ok(store), Folder::new(Ok(folder)));
+        let cat = ObjectName::new("photos", "cat", None).expect("a name");
+        assert_eq!(places.open(&cat).expect("a folder's").length, 5);
+        let unknown = places.of("other");
+        assert!(matches!(unknown.err(), Some(local::Error::InUse(_))));
+        drop(held);
+        let none = places.of("other");
+        assert!(matches!(
+            none.err(),
+            Some(local::Error::Store(Error::NoBucket(_)))
+        ));
     }
 
     #[test]
