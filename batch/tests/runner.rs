@@ -525,7 +525,8 @@ fn a_task_that_nobody_comes_back_from_becomes_errors() {
 
 #[test]
 fn urgent_jobs_go_first_and_equal_ones_in_turn() {
-    let ground = Ground::new(&[("in/a.txt", b"1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n11\n12")]);
+    let lines: String = (0..24).map(|line| format!("{line}\n")).collect();
+    let ground = Ground::new(&[("in/a.txt", lines.as_bytes())]);
     let go = Arc::new(AtomicBool::new(false));
     let mut options = options();
     options.tasks = 1;
@@ -551,8 +552,9 @@ fn urgent_jobs_go_first_and_equal_ones_in_turn() {
         (found.next().unwrap().at, found.next_back().unwrap().at)
     };
     let [a, b, c] = ids.each_ref().map(|id| at(id, "is leased"));
-    assert!(c.1 <= a.1 && c.1 <= b.1, "{a:?} {b:?} {c:?}");
     assert!(a.0 <= b.1 && b.0 <= a.1, "{a:?} {b:?}");
+    // Two tasks could be begun before the urgent job was there; the last of each came after all of its own.
+    assert!(c.1 <= a.1 && c.1 <= b.1, "{a:?} {b:?} {c:?}");
 }
 
 #[test]

@@ -610,7 +610,7 @@ impl Supervisor {
                 self.assemble(job);
             }
         }
-        let Some(first) = begin.first() else {
+        let Some(first) = begin.first().filter(|_| self.shared.cluster.room() > 0) else {
             return Ok(());
         };
         let same = first.spec.priority;

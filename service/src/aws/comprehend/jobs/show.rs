@@ -68,8 +68,7 @@ pub fn properties(kind: &Kind, job: &Job) -> Value {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct List {
-    #[serde(default)]
-    filter: Filters,
+    filter: Option<Filters>,
     next_token: Option<String>,
     max_results: Option<usize>,
 }
@@ -109,13 +108,15 @@ impl List {
         call: Call,
         kind: &Kind,
     ) -> Result<(Vec<Job>, Option<String>), Failure> {
-        if self.filter.count() > 1 {
+        // A null is what was left out.
+        let filters = self.filter.unwrap_or_default();
+        if filters.count() > 1 {
             return Err(Failure::declared(
                 "InvalidFilterException",
                 "The filter specified for the operation is invalid. Specify a different filter: only one at a time.",
             ));
         }
-        let states = self.filter.job_status.map(|wanted| {
+        let states = filters.job_status.map(|wanted| {
             let is_it = |state: &State| status(*state) == wanted;
             State::ALL.into_iter().filter(is_it).collect()
         });
@@ -125,9 +126,9 @@ impl List {
         let filter = Filter {
             kind: Some(kind.full_name()),
             states: states.unwrap_or_default(),
-            name: self.filter.job_name,
-            before: self.filter.submit_time_before.map(millis),
-            after: self.filter.submit_time_after.map(millis),
+            name: filters.job_name,
+            before: filters.submit_time_before.map(millis),
+            after: filters.submit_time_after.map(millis),
             behind,
             // One more says whether there is another page.
             most: most + 1,

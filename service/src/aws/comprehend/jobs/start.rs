@@ -126,7 +126,7 @@ impl Start {
         };
         let mut shown = json!({});
         for member in SHOWN {
-            if let Some(value) = input.get(member) {
+            if let Some(value) = input.get(member).filter(|value| !value.is_null()) {
                 shown[member] = value.clone();
             }
         }
