@@ -16,7 +16,7 @@ pub fn script(name: &str, server: &super::Server) {
     run("test-venv", "requirements.txt", name, server);
 }
 
-/// The same with what people use objects with.
+/// [`script`] with what people use objects with.
 pub fn s3_script(name: &str, server: &super::Server) {
     run("s3-venv", "s3-requirements.txt", name, server);
 }

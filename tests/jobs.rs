@@ -1,0 +1,182 @@
+//! Jobs in the real server: boto3's with the real models, one that is killed and goes on, and the doors that look after them.
+
+mod common;
+
+use common::{Server, Setup, escala, python, wait_for};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::Output;
+use std::time::Duration;
+
+/// For anything here.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+fn serve(data: &Path) -> Server {
+    let folder = data.to_str().expect("a plain path");
+    let setup = Setup::default()
+        .with("ESCALA_DATA_DIR", folder)
+        .with("ESCALA_MODELS_PRELOAD", "language")
+        .with("ESCALA_JOBS_TASK_DOCUMENTS", "100");
+    Server::start(&setup)
+}
+
+#[test]
+fn comprehend() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = serve(data.path());
+    python::script("comprehend_jobs.py", &server);
+    server.assert_sound("all jobs");
+}
+
+/// Starts a job that takes a while: its id.
+fn start(server: &Server) -> String {
+    let request = json!({
+        "InputDataConfig": {"S3Uri": "s3://texts/long.txt"},
+        "OutputDataConfig": {"S3Uri": "s3://answers/out"},
+        "DataAccessRoleArn": "arn:aws:iam::000000000000:role/jobs",
+        "JobName": "long",
+    });
+    let target = "Comprehend_20171127.StartDominantLanguageDetectionJob";
+    let answer = server.aws(target, request.to_string().as_bytes());
+    let id = &answer.ok()["JobId"];
+    id.as_str().expect("an id").to_owned()
+}
+
+/// Puts the input of such a job.
+fn long(server: &Server, lines: usize) {
+    let line =
+        |number: usize| format!("Das ist der Satz mit der Nummer {number}, und er ist deutsch.\n");
+    let text: String = (0..lines).map(line).collect();
+    for bucket in ["/texts", "/answers"] {
+        let made = server.s3("PUT", bucket, b"");
+        assert_eq!(made.status, 200, "{made:?}");
+    }
+    let put = server.s3("PUT", "/texts/long.txt", text.as_bytes());
+    assert_eq!(put.status, 200, "{put:?}");
+}
+
+fn described(server: &Server, id: &str) -> Value {
+    server.get(&format!("/v1/jobs/{id}")).ok()
+}
+
+fn jobs(server: &Server, arguments: &[&str]) -> Output {
+    let folder = tempfile::tempdir().expect("a folder");
+    escala(folder.path())
+        .arg("jobs")
+        .args(arguments)
+        .args(["--server", &server.address.to_string()])
+        .output()
+        .expect("runs")
+}
+
+#[track_caller]
+fn said(output: &Output) -> String {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+#[test]
+fn a_job_of_a_killed_server_goes_on_and_of_one_that_is_stopped_too() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = serve(data.path());
+    long(&server, 30_000);
+    let id = start(&server);
+    let is_begun = |server: &Server| described(server, &id)["done"].as_u64() >= Some(500);
+    wait_for("some of the job", PATIENCE, || is_begun(&server));
+    let first = described(&server, &id)["done"].as_u64();
+    drop(server);
+    let server = serve(data.path());
+    let again = described(&server, &id);
+    assert!(again["done"].as_u64() > Some(0), "{again}");
+    if again["state"] != "completed" {
+        server.terminate();
+        wait_for("the end of the server", PATIENCE, || {
+            server.exited().is_some()
+        });
+        assert!(
+            server.exited().is_some_and(|status| status.success()),
+            "{}",
+            server.log()
+        );
+    }
+    drop(server);
+    let server = serve(data.path());
+    wait_for("the end of the job", PATIENCE, || {
+        described(&server, &id)["state"] == "completed"
+    });
+    let job = described(&server, &id);
+    assert_eq!((&job["done"], &job["errors"]), (&json!(30_000), &json!(0)));
+    assert!(job["done"].as_u64() > first);
+    assert_eq!(job["cost"]["units"], 90_000);
+    assert!((job["cost"]["aws_dollars"].as_f64().expect("a price") - 9.0).abs() < 1e-9);
+    let output = job["output"].as_str().expect("a place");
+    let output = server.s3("GET", output.trim_start_matches("s3:/"), b"");
+    assert_eq!(output.status, 200, "{output:?}");
+    assert_eq!(output.body[..2], [0x1f, 0x8b], "it is packed");
+}
+
+#[test]
+fn jobs_are_looked_after_by_rest_and_by_command_line() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = serve(data.path());
+    long(&server, 300);
+    let id = start(&server);
+    let watched = said(&jobs(&server, &["watch", &id, "--json"]));
+    let last = watched.lines().last().expect("a line");
+    let last: Value = serde_json::from_str(last).expect("JSON");
+    assert_eq!(
+        last,
+        json!({"state": "completed", "done": 300, "documents": 300, "errors": 0})
+    );
+    let shown = said(&jobs(&server, &["show", &id]));
+    assert!(
+        shown.contains("completed") && shown.contains("300 of 300"),
+        "{shown}"
+    );
+    let listed = said(&jobs(&server, &["list", "--state", "completed"]));
+    assert!(
+        listed.contains(&id) && listed.contains("comprehend.language"),
+        "{listed}"
+    );
+    let log = said(&jobs(&server, &["logs", &id]));
+    assert!(
+        log.contains("submitted") && log.contains("completed"),
+        "{log}"
+    );
+    let late = jobs(&server, &["cancel", &id]);
+    assert!(!late.status.success());
+    let late = String::from_utf8_lossy(&late.stderr).into_owned();
+    assert!(late.contains("completed"), "{late}");
+    let events = server.get(&format!("/v1/jobs/{id}/events?limit=2")).ok();
+    assert_eq!(events["events"].as_array().map(Vec::len), Some(2));
+    server
+        .get("/v1/jobs/none")
+        .assert_rest_error(404, "not_found", "no job");
+    server
+        .get("/v1/jobs?state=none")
+        .assert_rest_error(400, "invalid_input", "no state");
+    let cancelled = server.method("POST", &format!("/v1/jobs/{id}/cancel"));
+    cancelled.assert_rest_error(409, "conflict", "an ended job");
+    let text = server.get("/metrics").text;
+    assert!(
+        text.contains("escala_jobs{state=\"completed\"} 1"),
+        "{text}"
+    );
+    assert!(text.contains("escala_job_documents_total 300"), "{text}");
+    // One that is cancelled while it is worked on.
+    long(&server, 100_000);
+    let id = start(&server);
+    wait_for("some of the job", PATIENCE, || {
+        described(&server, &id)["done"].as_u64() > Some(0)
+    });
+    said(&jobs(&server, &["cancel", &id]));
+    wait_for("its end", PATIENCE, || {
+        described(&server, &id)["state"] == "stopped"
+    });
+    // Another server with the same data keeps none, and says so.
+    let other = serve(data.path());
+    other
+        .get("/v1/jobs")
+        .assert_rest_error(503, "unavailable", "no jobs");
+}
