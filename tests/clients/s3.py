@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import os
+import socket
 import tempfile
 import threading
 import time
@@ -590,6 +591,21 @@ def test_who_asks():
     assert post["fields"], post
     code, answer = raw("POST", "/main", b"--x--", {"Content-Type": "multipart/form-data; boundary=x"})
     assert code == 501 and b"NotImplemented" in answer, answer
+
+
+def test_a_refused_body_is_not_taken_for_the_next_request():
+    # Refused before it is sent: what follows on the connection is a request, not the body.
+    host, port = URL.removeprefix("http://").split(":")
+    signed = "Authorization: AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/s3/aws4_request, SignedHeaders=, Signature=0"
+    for expects in ("Expect: 100-continue\r\n", ""):
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            head = f"PUT /nothing/key HTTP/1.1\r\nHost: {host}\r\n{signed}\r\n{expects}Content-Length: 1\r\n\r\n"
+            connection.sendall(head.encode())
+            got = b""
+            while piece := connection.recv(65536):
+                got += piece
+        # It is closed, and says so, or clients would go on with it.
+        assert b"NoSuchBucket" in got and b"connection: close" in got.lower(), got
 
 
 def test_what_is_not_there_says_so():

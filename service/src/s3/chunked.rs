@@ -104,6 +104,9 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Chunked<S> {
                 0 => {
                     self.trail().await?;
                     self.done = true;
+                    if !self.buffer.is_empty() || self.body.next().await.is_some() {
+                        return Err(malformed("bytes behind the end"));
+                    }
                 }
                 size => self.left = Some(size),
             }
@@ -188,6 +191,7 @@ mod tests {
             b"-5\r\nhello\r\n0\r\n\r\n",
             b"5\r\nhello\r\n0\r\nno trailer\r\n\r\n",
             b"1ffffffffffffffff\r\nhello\r\n",
+            b"5\r\nhello\r\n0\r\n\r\nmore",
             &long,
         ] {
             let (refused, _) = decoded(body, 1000).await;
