@@ -17,6 +17,10 @@ use escala_models::Compute;
 use escala_models::team::Team;
 
 impl Threads for Team {
+    fn count(&self) -> usize {
+        self.threads()
+    }
+
     fn run(&self, work: &(dyn Fn(usize) + Sync)) {
         Self::run(self, |member| work(member.index()));
     }

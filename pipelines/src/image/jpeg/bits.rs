@@ -23,6 +23,14 @@ impl<'a> Bits<'a> {
         }
     }
 
+    /// A reader from a byte on.
+    pub fn at(bytes: &'a [u8], at: usize) -> Self {
+        Self {
+            at,
+            ..Self::new(bytes)
+        }
+    }
+
     /// Makes at least 56 bits ready.
     #[inline(always)]
     pub fn fill(&mut self) {
@@ -58,9 +66,15 @@ impl<'a> Bits<'a> {
         value
     }
 
+    /// The number of bits that were read.
+    #[inline(always)]
+    pub fn place(&self) -> usize {
+        8 * self.at - self.count as usize
+    }
+
     /// Whether more was read than there is.
     pub fn is_over(&self) -> bool {
-        8 * self.at > 8 * self.bytes.len() + self.count as usize
+        self.place() > 8 * self.bytes.len()
     }
 }
 

@@ -43,11 +43,37 @@ impl Coefficients {
         &mut self.parts[component]
     }
 
+    /// Zeros for a single row of so many units, of which [`Self::part`] gives as many as the frame has in a row.
+    pub fn strip(frame: &Frame, units: usize) -> Self {
+        let parts = frame.components.iter().map(|part| {
+            // Transforms make two blocks at once, perhaps one behind the last.
+            let pitch = units * part.across + 1;
+            Plane {
+                values: vec![0; part.down * pitch * 64],
+                pitch,
+                down: part.down,
+            }
+        });
+        Self {
+            parts: parts.collect(),
+        }
+    }
+
     /// The rows of blocks of a component in a row of units.
-    pub fn rows(&self, component: usize, row: usize) -> std::slice::ChunksExact<'_, i16> {
+    pub fn rows(&self, component: usize, row: usize) -> Vec<&[i16]> {
         let plane = &self.parts[component];
         let size = plane.pitch * 64;
-        plane.values[row * plane.down * size..][..plane.down * size].chunks_exact(size)
+        let rows = &plane.values[row * plane.down * size..][..plane.down * size];
+        rows.chunks_exact(size).collect()
+    }
+
+    /// The rows of blocks of a component of a frame in a strip, as they are from the unit `first` on.
+    pub fn part(&self, frame: &Frame, component: usize, first: usize) -> Vec<&[i16]> {
+        let plane = &self.parts[component];
+        let part = &frame.components[component];
+        let (start, size) = (64 * first * part.across, 64 * pitch(frame, part));
+        let rows = plane.values.chunks_exact(64 * plane.pitch);
+        rows.map(|row| &row[start..start + size]).collect()
     }
 }
 

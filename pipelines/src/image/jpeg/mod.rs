@@ -12,12 +12,14 @@
 //! The way of a file: [`markers`] reads headers and tables; [`stream`] takes stuffing and restart markers out of a scan's
 //! bytes; [`huffman`] and [`bits`] read codes, [`sequential`] and [`progressive`] make coefficients of them, [`transform`] samples,
 //! [`upsample`] and [`colour`] pixels, tied together by [`render`] one row of units (MCUs) after the other. A sequential file
-//! is never held as coefficients: a few rows of units are under way between the thread that reads codes and another
-//! that makes pixels, where there is one ([`Threads`]).
+//! is hardly held as coefficients: a few rows of units are under way between the thread that reads codes and another
+//! that makes pixels, where there is one ([`Threads`]). At smaller sizes there is little to do but to read codes, and
+//! [`halves`] reads them from the middle on at the same time.
 
 mod bits;
 mod coefficients;
 mod colour;
+mod halves;
 mod huffman;
 mod markers;
 mod progressive;
@@ -38,7 +40,10 @@ use render::{Geometry, Renderer};
 
 /// Threads that may work on one picture.
 pub trait Threads: Sync {
-    /// Calls `work` on one or more threads, the caller's among them, each with another number, from zero. Returns when all are done.
+    /// How many there are.
+    fn count(&self) -> usize;
+
+    /// Calls `work` on each, the caller's among them, with another number, from zero. Returns when all are done.
     fn run(&self, work: &(dyn Fn(usize) + Sync));
 }
 
@@ -47,6 +52,10 @@ pub trait Threads: Sync {
 pub struct Alone;
 
 impl Threads for Alone {
+    fn count(&self) -> usize {
+        1
+    }
+
     fn run(&self, work: &(dyn Fn(usize) + Sync)) {
         work(0);
     }
@@ -98,7 +107,7 @@ pub fn decode(bytes: &[u8], divisor: usize, limit: u64, threads: &dyn Threads) -
     let quantizers: Vec<_> = quantizers.into_iter().collect::<Option<_>>()?;
     let mut renderer = Renderer::new(geometry, reader.colours()?, quantizers);
     for row in 0..frame.units_down() {
-        renderer.add(&all, row);
+        renderer.add(&|component| all.rows(component, row));
     }
     renderer.finish()
 }

@@ -1,6 +1,6 @@
 //! From rows of coefficients to rows of pixels.
 
-use super::coefficients::{Coefficients, pitch};
+use super::coefficients::pitch;
 use super::colour;
 use super::markers::{Colours, Frame, Quantizer};
 use super::transform::transform;
@@ -153,8 +153,13 @@ impl Renderer {
         self.geometry.parts[component].size == 1
     }
 
-    /// Takes the next row of units, which is the row `row` of `coefficients`.
-    pub fn add(&mut self, coefficients: &Coefficients, row: usize) {
+    /// Whether the picture is smaller than that of the file.
+    pub fn is_smaller(&self) -> bool {
+        self.geometry.groups < 8
+    }
+
+    /// Takes the next row of units: what `blocks` gives are the rows of blocks of a component.
+    pub fn add<'a>(&mut self, blocks: &dyn Fn(usize) -> Vec<&'a [i16]>) {
         let geometry = &self.geometry;
         for (component, part) in geometry.parts.iter().enumerate() {
             let samples = &mut self.samples[component];
@@ -162,7 +167,7 @@ impl Renderer {
             let end = samples.len();
             samples.copy_within(end - kept..end, 0);
             let rows = samples[kept..].chunks_exact_mut(part.stride * part.size);
-            for (blocks, to) in coefficients.rows(component, row).zip(rows) {
+            for (blocks, to) in blocks(component).into_iter().zip(rows) {
                 debug_assert_eq!(blocks.len(), part.blocks * 64);
                 transform(part.size, blocks, &self.quantizers[component], to);
             }

@@ -3,6 +3,7 @@
 use super::Threads;
 use super::bits::{Bits, extend};
 use super::coefficients::Coefficients;
+use super::halves;
 use super::huffman::{AcTable, DcTable};
 use super::markers::{Frame, Reader, Scan, ZIGZAG};
 use super::render::Renderer;
@@ -14,14 +15,15 @@ use std::collections::VecDeque;
 const UNDER_WAY: usize = 6;
 
 /// A component as a scan needs it.
-struct Part<'a> {
-    component: usize,
+#[derive(Clone)]
+pub(super) struct Part<'a> {
+    pub component: usize,
     dc: &'a DcTable,
     ac: &'a AcTable,
-    across: usize,
-    down: usize,
+    pub across: usize,
+    pub down: usize,
     /// The last first coefficient, to which the next is a difference.
-    last: i32,
+    pub last: i32,
     /// Whether first coefficients are all that anybody looks at.
     flat: bool,
 }
@@ -152,16 +154,25 @@ fn block<const FLAT: bool>(
     (place == 64).then_some(())
 }
 
-/// Reads a row of units into the row `row` of `to`.
+/// Units of a row of units, `stop` being a bit of the stream from which on none begins.
+pub(super) struct Run {
+    pub row: usize,
+    pub units: std::ops::Range<usize>,
+    pub stop: usize,
+}
+
+/// Reads units of a row of `to`; answers the first that was not read.
 #[inline(always)]
 fn units_portable<'a>(
-    frame: &Frame,
     parts: &mut [Part<'_>],
     (counted, bits): (&mut Units<'a>, &mut Bits<'a>),
     to: &mut Coefficients,
-    row: usize,
-) -> Option<()> {
-    for unit in 0..frame.units_across() {
+    run: Run,
+) -> Option<usize> {
+    for unit in run.units.clone() {
+        if bits.place() >= run.stop {
+            return Some(unit);
+        }
         if counted.next(bits)? {
             parts.iter_mut().for_each(|part| part.last = 0);
         }
@@ -170,8 +181,8 @@ fn units_portable<'a>(
             let plane = to.plane(part.component);
             for down in 0..part.down {
                 for across in 0..part.across {
-                    let (row, column) = (row * part.down + down, unit * part.across + across);
-                    let to = plane.block(row, column)?;
+                    let row = run.row * part.down + down;
+                    let to = plane.block(row, unit * part.across + across)?;
                     if part.flat {
                         block::<true>(bits, tables, &mut part.last, to)?;
                     } else {
@@ -181,38 +192,47 @@ fn units_portable<'a>(
             }
         }
     }
-    (!bits.is_over()).then_some(())
+    (!bits.is_over()).then_some(run.units.end)
 }
 
 /// The portable code, compiled for shifts by any register.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,bmi1,bmi2")]
 fn units_bmi2<'a>(
-    frame: &Frame,
     parts: &mut [Part<'_>],
-    place: (&mut Units<'a>, &mut Bits<'a>),
+    from: (&mut Units<'a>, &mut Bits<'a>),
     to: &mut Coefficients,
-    row: usize,
-) -> Option<()> {
-    units_portable(frame, parts, place, to, row)
+    run: Run,
+) -> Option<usize> {
+    units_portable(parts, from, to, run)
 }
 
-fn units<'a>(
-    frame: &Frame,
+pub(super) fn units<'a>(
     parts: &mut [Part<'_>],
-    place: (&mut Units<'a>, &mut Bits<'a>),
+    from: (&mut Units<'a>, &mut Bits<'a>),
     to: &mut Coefficients,
-    row: usize,
-) -> Option<()> {
+    run: Run,
+) -> Option<usize> {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2")
         && std::arch::is_x86_feature_detected!("bmi1")
         && std::arch::is_x86_feature_detected!("bmi2")
     {
         // SAFETY: the processor has AVX2, BMI1 and BMI2.
-        return unsafe { units_bmi2(frame, parts, place, to, row) };
+        return unsafe { units_bmi2(parts, from, to, run) };
     }
-    units_portable(frame, parts, place, to, row)
+    units_portable(parts, from, to, run)
+}
+
+impl Run {
+    /// A whole row of units.
+    fn whole(frame: &Frame, row: usize) -> Self {
+        Self {
+            row,
+            units: 0..frame.units_across(),
+            stop: usize::MAX,
+        }
+    }
 }
 
 /// Decodes a file's only scan to pixels.
@@ -228,6 +248,9 @@ pub fn stream(
     let mut parts = parts(scan, frame)?;
     for part in &mut parts {
         part.flat = renderer.is_flat(part.component);
+    }
+    if scan.interval == 0 && threads.count() > 1 && halves::pays(&stream, frame, &renderer) {
+        return halves::read(&stream, frame, parts, renderer, threads);
     }
     let rows = frame.units_down();
     let way = Way {
@@ -246,7 +269,8 @@ pub fn stream(
         let (mut counted, mut bits) = Units::new(&stream, scan.interval, all)?;
         for _ in 0..rows {
             let mut row = way.room();
-            units(frame, &mut parts, (&mut counted, &mut bits), &mut row, 0)?;
+            let run = Run::whole(frame, 0);
+            units(&mut parts, (&mut counted, &mut bits), &mut row, run)?;
             way.put(row);
         }
         Some(())
@@ -299,7 +323,8 @@ pub fn scan(
     let all = frame.units_across() * rows;
     let (mut counted, mut bits) = Units::new(&stream, scan.interval, all)?;
     for row in 0..rows {
-        units(frame, &mut parts, (&mut counted, &mut bits), to, row)?;
+        let run = Run::whole(frame, row);
+        units(&mut parts, (&mut counted, &mut bits), to, run)?;
     }
     Some(())
 }
@@ -342,7 +367,7 @@ impl Way {
         let mut renderer = self.renderer.lock();
         let oldest = self.state.lock().full.pop_front();
         let Some(row) = oldest else { return false };
-        renderer.add(&row, 0);
+        renderer.add(&|component| row.rows(component, 0));
         self.state.lock().empty.push(row);
         true
     }

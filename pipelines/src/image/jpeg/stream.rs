@@ -60,6 +60,11 @@ impl Stream {
         Some(&self.bytes[start..end])
     }
 
+    /// All parts.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Number of parts.
     pub fn parts(&self) -> usize {
         self.ends.len()

@@ -11,6 +11,10 @@ const LIMIT: u64 = 1 << 28;
 struct Pair;
 
 impl Threads for Pair {
+    fn count(&self) -> usize {
+        2
+    }
+
     fn run(&self, work: &(dyn Fn(usize) + Sync)) {
         std::thread::scope(|scope| {
             scope.spawn(|| work(1));
@@ -79,6 +83,37 @@ fn what_ends_early_is_none_at_every_length() {
                 None,
                 "{name}: {length}"
             );
+        }
+    }
+}
+
+#[test]
+fn both_halves_of_a_photograph_meet() {
+    let name = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../tests/golden/images/grace_hopper.jpg"
+    );
+    let hopper = std::fs::read(name).expect("a photograph");
+    let mut large = Vec::new();
+    let noise = numbers(11);
+    let picture = image::RgbImage::from_vec(
+        700,
+        500,
+        std::iter::repeat_with(noise)
+            .map(|n| n as u8)
+            .take(3 * 700 * 500)
+            .collect(),
+    );
+    image::codecs::jpeg::JpegEncoder::new_with_quality(&mut large, 60)
+        .encode_image(&picture.expect("enough pixels"))
+        .expect("JPEG");
+    for file in [hopper, large] {
+        for divisor in [2, 4, 8] {
+            let alone = decode(&file, divisor, LIMIT, &Alone).expect("pixels");
+            halves::MET.set(0);
+            let pair = decode(&file, divisor, LIMIT, &Pair).expect("pixels");
+            assert!(alone == pair, "{divisor}");
+            assert_eq!(halves::MET.get(), 1, "{divisor}");
         }
     }
 }
