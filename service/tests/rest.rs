@@ -26,7 +26,9 @@ use escala_service::config::units::Size;
 use escala_service::doors;
 use escala_service::long_texts::{InWindows, PersonalData};
 use escala_service::metrics::Metrics;
+use escala_service::object_store::folder::Folder;
 use escala_service::ready::Readiness;
+use escala_service::s3::{S3, places::Places};
 use escala_service::server::body::Buffers;
 use escala_service::topics::Topics;
 use http_body_util::BodyExt;
@@ -204,8 +206,12 @@ fn labels(input: LabelsInput) -> Result<Labels> {
 
 fn app(config: Config) -> Arc<App> {
     let syntax: Arc<dyn Predict<SyntaxInput, Syntax>> = Arc::new(InWindows::new(By(syntax), 1000));
+    let buffers = Arc::new(Buffers::new(config.limits.buffered.get()));
+    let nowhere = || Err("there are no objects here".to_owned());
+    let places = Arc::new(Places::new(nowhere(), Folder::new(nowhere())));
     Arc::new(App {
-        buffers: Arc::new(Buffers::new(config.limits.buffered.get())),
+        s3: S3::new(places, buffers.clone(), config.limits.body_pause.get()),
+        buffers,
         log: None,
         kafka_metrics: None,
         topics: Topics::new(config.limits.streams),
