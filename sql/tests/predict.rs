@@ -34,7 +34,7 @@ async fn every_input_is_asked_about_once_wherever_the_call_stands() {
         "SELECT s['label'], s['score'] FROM (SELECT f(text) AS s FROM $t)",
         "SELECT f(text)['score'] FROM $t WHERE f(text)['label'] = 'EVEN'",
         "SELECT s['score'] FROM (SELECT f(text) AS s FROM $t) WHERE s['label'] = 'EVEN'",
-        "WITH p AS (SELECT id, f(text) AS s FROM $t) SELECT s['score'] FROM p WHERE s['label'] = 'EVEN' AND id > 0",
+        "WITH p AS (SELECT id, f(text) AS s FROM $t) SELECT s['score'] FROM p WHERE s['label'] = 'EVEN' AND id >= 0",
         "SELECT f(text)['label'], count(*) FROM $t GROUP BY f(text)['label']",
         "SELECT f(text)['label'] AS l, avg(f(text)['score']) FROM $t GROUP BY l HAVING count(*) > 1",
         "SELECT count(*) FILTER (WHERE f(text)['label'] = 'EVEN') FROM $t",

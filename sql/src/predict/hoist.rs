@@ -13,8 +13,8 @@ use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
-    Distinct, EmptyRelation, Expr, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder,
-    Projection, ScalarUDF, TableScan, Union, Values,
+    Distinct, DistinctOn, EmptyRelation, Expr, Filter, Join, JoinType, LogicalPlan,
+    LogicalPlanBuilder, Projection, ScalarUDF, SortExpr, TableScan, Union, Values,
 };
 use datafusion::optimizer::analyzer::AnalyzerRule;
 use std::sync::Arc;
@@ -101,7 +101,7 @@ impl Walk<'_> {
             LogicalPlan::Projection(_) | LogicalPlan::Aggregate(_) => {
                 self.with_input(plan, false, true)
             }
-            LogicalPlan::Distinct(Distinct::On(_)) => self.with_input(plan, false, true),
+            LogicalPlan::Distinct(Distinct::On(distinct)) => self.distinct_on(distinct),
             LogicalPlan::Window(_) => self.with_input(plan, true, true),
             LogicalPlan::Sort(_) | LogicalPlan::Limit(_) | LogicalPlan::Repartition(_) => {
                 self.with_input(plan, true, false)
@@ -166,6 +166,25 @@ impl Walk<'_> {
                 false => plan.recompute_schema()?,
             },
             known,
+        })
+    }
+
+    /// `DISTINCT ON`, whose rows are what it selects.
+    fn distinct_on(&mut self, distinct: DistinctOn) -> Result<Wide> {
+        let input = self.wide(Arc::unwrap_or_clone(distinct.input))?;
+        let names = NamePreserver::new_for_projection();
+        let (on, input) = self.asked(distinct.on_expr, input, None)?;
+        let (select, input) = self.asked(distinct.select_expr, input, Some(&names))?;
+        let keys = distinct.sort_expr.unwrap_or_default();
+        let parts = keys.iter().map(|key| key.expr.clone()).collect();
+        let (parts, input) = self.asked(parts, input, None)?;
+        let keys = keys.into_iter().zip(parts);
+        let keys: Vec<SortExpr> = keys.map(|(key, expr)| SortExpr { expr, ..key }).collect();
+        let keys = (!keys.is_empty()).then_some(keys);
+        let plan = DistinctOn::try_new(on, select, keys, Arc::new(input.plan))?;
+        Ok(Wide {
+            plan: LogicalPlan::Distinct(Distinct::On(plan)),
+            known: Vec::new(),
         })
     }
 

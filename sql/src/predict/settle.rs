@@ -33,7 +33,9 @@ impl OptimizerRule for Settle {
             true => plan.transform_up(|plan| without_idle(plan, &used))?,
             false => Transformed::no(plan),
         };
-        needed.transform_data(|plan| plan.transform_down(later))
+        // A sort that goes below uncovers the limit that was above it.
+        let sorted = needed.transform_data(|plan| plan.transform_down(later))?;
+        sorted.transform_data(|plan| plan.transform_down(later))
     }
 }
 
@@ -80,7 +82,11 @@ fn without_idle(plan: LogicalPlan, used: &HashSet<String>) -> Result<Transformed
 fn later(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     match &plan {
         LogicalPlan::Limit(limit) => {
-            let Some(predict) = Predict::of(&limit.input) else {
+            let (shown, input) = match &*limit.input {
+                LogicalPlan::Projection(shown) => (Some(shown), &shown.input),
+                _ => (None, &limit.input),
+            };
+            let Some(predict) = Predict::of(input) else {
                 return Ok(Transformed::no(plan));
             };
             let below = LogicalPlan::Limit(Limit {
@@ -89,9 +95,15 @@ fn later(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
                 input: predict.input.clone(),
             });
             let calls = predict.calls.clone();
-            Ok(Transformed::yes(
-                Predict::new(calls, Arc::new(below))?.plan(),
-            ))
+            let predict = Predict::new(calls, Arc::new(below))?.plan();
+            Ok(Transformed::yes(match shown {
+                None => predict,
+                Some(shown) => LogicalPlan::Projection(Projection::try_new_with_schema(
+                    shown.expr.clone(),
+                    Arc::new(predict),
+                    shown.schema.clone(),
+                )?),
+            }))
         }
         LogicalPlan::Sort(sort) if sort.fetch.is_some() => {
             let sorted = match &*sort.input {
