@@ -14,8 +14,10 @@ pub use vocabulary::Vocabulary;
 
 /// Words of a topic that are named.
 pub const TERMS: usize = 10;
-/// Documents that are learnt at a time.
-const BATCH: usize = 256;
+/// Documents that are learnt at a time: fewest and most.
+const BATCH: (usize, usize) = (16, 256);
+/// Batches of a turn in a small collection. What is learnt moves with each batch, however few documents there are.
+const STEPS: u64 = 64;
 /// How often the documents are learnt.
 const TURNS: usize = 10;
 /// Most documents' words that are kept in memory: pairs of a word and its count, 8 bytes each.
@@ -107,12 +109,14 @@ pub fn discover<C: Collection>(
     if vocabulary.is_empty() {
         return Err(Error::Empty);
     }
+    let size = usize::try_from(total / STEPS).unwrap_or(BATCH.1);
+    let size = size.clamp(BATCH.0, BATCH.1);
     let mut lda = Lda::new(&Options::new(topics, vocabulary.len()), 0)?;
     let mut prominence = vec![0.0; topics];
     let mut kept: Option<Vec<Vec<(u32, u32)>>> = Some(Vec::new());
     let mut pairs = 0;
     for turn in 0..TURNS {
-        let (mut batch, mut done) = (Vec::with_capacity(BATCH), 0u64);
+        let (mut batch, mut done) = (Vec::with_capacity(size), 0u64);
         let mut failed = None;
         let mut learn = |batch: &mut Vec<Vec<(u32, u32)>>| {
             done += batch.len() as u64;
@@ -132,7 +136,7 @@ pub fn discover<C: Collection>(
         };
         match &kept {
             Some(documents) if turn > 0 => {
-                let parts = documents.chunks(BATCH);
+                let parts = documents.chunks(size);
                 let _ = parts.into_iter().try_for_each(|some| {
                     batch.extend_from_slice(some);
                     learn(&mut batch)
@@ -149,7 +153,7 @@ pub fn discover<C: Collection>(
                         }
                     }
                     batch.push(counts);
-                    match batch.len() < BATCH {
+                    match batch.len() < size {
                         true => ControlFlow::Continue(()),
                         false => learn(&mut batch),
                     }
