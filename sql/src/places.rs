@@ -216,10 +216,10 @@ impl ObjectStoreRegistry for Stores {
 }
 
 /// A folder that is only read, and that nothing leads out of.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Fenced {
     root: PathBuf,
-    files: LocalFileSystem,
+    files: Arc<LocalFileSystem>,
 }
 
 impl fmt::Display for Fenced {
@@ -232,6 +232,7 @@ impl Fenced {
     fn new(path: &Path) -> std::io::Result<Self> {
         let root = path.canonicalize()?;
         let files = LocalFileSystem::new_with_prefix(&root)?;
+        let files = Arc::new(files);
         Ok(Self { root, files })
     }
 
@@ -286,12 +287,22 @@ impl ObjectStore for Fenced {
     }
 
     fn list(&self, prefix: Option<&Key>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
-        // The store itself leaves out links that lead out of its folder.
-        self.files.list(prefix)
+        // The store itself follows links wherever they lead.
+        let fence = self.clone();
+        let is_held = move |found: &object_store::Result<ObjectMeta>| {
+            let held = found
+                .as_ref()
+                .map_or(true, |meta| fence.holds(&meta.location));
+            future::ready(held)
+        };
+        self.files.list(prefix).filter(is_held).boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Key>) -> object_store::Result<ListResult> {
-        self.files.list_with_delimiter(prefix).await
+        let mut found = self.files.list_with_delimiter(prefix).await?;
+        found.objects.retain(|meta| self.holds(&meta.location));
+        found.common_prefixes.retain(|folder| self.holds(folder));
+        Ok(found)
     }
 
     async fn copy_opts(&self, _: &Key, _: &Key, _: CopyOptions) -> object_store::Result<()> {
