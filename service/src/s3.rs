@@ -26,7 +26,7 @@ pub use request::is_s3;
 
 use crate::server::body::Buffers;
 use axum::body::Body;
-use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE};
 use axum::http::{HeaderValue, Method, Request, StatusCode};
 use axum::response::Response;
 use places::Places;
@@ -104,14 +104,13 @@ impl S3 {
     /// Answers a request of S3's.
     pub async fn answer(&self, request: Request<Body>, id: &str) -> Response {
         let (parts, body) = request.into_parts();
-        let whole = request::Whole::of(&body);
         let document = match parts.method == Method::POST {
             true => Some(self.buffers.share(DOCUMENT)),
             false => None,
         };
         let request = match document {
             Some(None) => Err(words::slow_down()),
-            _ => request::unsign(parts, body, self.pause, whole.clone()),
+            _ => request::unsign(parts, body, self.pause),
         };
         let mut answer = match request {
             Err(error) => request::refused(error),
@@ -131,10 +130,6 @@ impl S3 {
         // `s3s` says so of what it reads, and not of what is only looked at.
         if answer.status() == StatusCode::OK && answer.headers().contains_key(CONTENT_RANGE) {
             *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
-        }
-        if !whole.is_read() {
-            let close = HeaderValue::from_static("close");
-            answer.headers_mut().insert(CONNECTION, close);
         }
         if let Ok(id) = HeaderValue::from_str(id) {
             answer.headers_mut().insert("x-amz-request-id", id);

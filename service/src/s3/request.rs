@@ -6,7 +6,7 @@
 //! such requests may neither post nor, without any signature, change anything.
 
 use super::chunked::{Chunked, Trailers};
-use axum::body::{Body, HttpBody};
+use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Uri};
@@ -15,8 +15,6 @@ use futures_util::{Stream, StreamExt, stream};
 use s3s::dto::{Timestamp, TimestampFormat};
 use s3s::{S3Error, S3ErrorCode, S3Result};
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 /// What a signature in an address is made of.
@@ -154,42 +152,20 @@ fn decode_hex(text: &str) -> Option<Vec<u8>> {
     pairs.map(byte).collect()
 }
 
-/// Whether a body was read to its end. Where it was not, the next bytes of the connection may be the rest of it or, from a
-/// caller that waited for `100 Continue`, the next request: nobody can tell, so the connection has to end.
-#[derive(Clone, Debug)]
-pub struct Whole(Arc<AtomicBool>);
-
-impl Whole {
-    /// For a body that was not looked at yet.
-    pub fn of(body: &Body) -> Self {
-        Self(Arc::new(AtomicBool::new(body.is_end_stream())))
-    }
-
-    /// Whether it was.
-    pub fn is_read(&self) -> bool {
-        self.0.load(Relaxed)
-    }
-}
-
 /// The bytes of a body, none of which lets itself be waited for longer than `pause`.
-fn arriving(
-    body: Body,
-    pause: Duration,
-    whole: Whole,
-) -> impl Stream<Item = io::Result<Bytes>> + Unpin {
-    let state = Some((body.into_data_stream(), whole));
-    Box::pin(stream::unfold(state, move |state| async move {
-        let (mut body, whole) = state?;
-        match tokio::time::timeout(pause, body.next()).await {
-            Ok(Some(Ok(bytes))) => Some((Ok(bytes), Some((body, whole)))),
-            Ok(Some(Err(error))) => Some((Err(io::Error::other(error)), None)),
-            Ok(None) => {
-                whole.0.store(true, Relaxed);
-                None
+fn arriving(body: Body, pause: Duration) -> impl Stream<Item = io::Result<Bytes>> + Unpin {
+    Box::pin(stream::unfold(
+        Some(body.into_data_stream()),
+        move |body| async move {
+            let mut body = body?;
+            match tokio::time::timeout(pause, body.next()).await {
+                Ok(Some(Ok(bytes))) => Some((Ok(bytes), Some(body))),
+                Ok(Some(Err(error))) => Some((Err(io::Error::other(error)), None)),
+                Ok(None) => None,
+                Err(_) => Some((Err(io::ErrorKind::TimedOut.into()), None)),
             }
-            Err(_) => Some((Err(io::ErrorKind::TimedOut.into()), None)),
-        }
-    }))
+        },
+    ))
 }
 
 /// Takes the signature off a request and the encoding off its body.
@@ -200,7 +176,6 @@ pub fn unsign(
     mut parts: Parts,
     body: Body,
     pause: Duration,
-    whole: Whole,
 ) -> S3Result<axum::http::Request<s3s::Body>> {
     let signed = parts.headers.remove(AUTHORIZATION).is_some();
     let changes = !matches!(parts.method, Method::GET | Method::HEAD);
@@ -231,7 +206,7 @@ pub fn unsign(
     {
         parts.extensions.insert(Payload(payload));
     }
-    let body = arriving(body, pause, whole);
+    let body = arriving(body, pause);
     if !chunked {
         let body = s3s::Body::http_body_unsync(Body::from_stream(body));
         return Ok(axum::http::Request::from_parts(parts, body));
@@ -361,9 +336,7 @@ mod tests {
         *request.uri_mut() = address.parse().expect("an address");
         *request.headers_mut() = headers(pairs);
         let (parts, ()) = request.into_parts();
-        let body = Body::empty();
-        let whole = Whole::of(&body);
-        let request = unsign(parts, body, Duration::from_secs(1), whole)?;
+        let request = unsign(parts, Body::empty(), Duration::from_secs(1))?;
         assert!(!request.headers().contains_key(AUTHORIZATION));
         Ok(request.uri().clone())
     }

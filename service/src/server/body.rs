@@ -20,7 +20,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -107,6 +107,58 @@ impl Share {
 impl Drop for Share {
     fn drop(&mut self) {
         self.buffers.used.fetch_sub(self.bytes, Relaxed);
+    }
+}
+
+/// Whether a body was read to its end. Where it was not, the next bytes of the connection may be the rest of it or, from a
+/// caller that waited for `100 Continue`, the next request: nobody can tell, so the connection has to end.
+#[derive(Clone, Debug)]
+pub struct Whole(Arc<AtomicBool>);
+
+impl Whole {
+    /// Whether it was.
+    pub fn is_read(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+}
+
+/// A body that takes note of its end.
+struct Watched {
+    body: Body,
+    whole: Whole,
+}
+
+/// Watches a body that nobody has read from.
+pub fn watch(body: Body) -> (Body, Whole) {
+    let whole = Whole(Arc::new(AtomicBool::new(body.is_end_stream())));
+    let watched = Watched {
+        body,
+        whole: whole.clone(),
+    };
+    (Body::new(watched), whole)
+}
+
+impl HttpBody for Watched {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if matches!(polled, Poll::Ready(None)) || self.body.is_end_stream() {
+            self.whole.0.store(true, Relaxed);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::server::body::{self, Buffers};
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{HeaderName, HeaderValue, RETRY_AFTER};
+use axum::http::header::{CONNECTION, HeaderName, HeaderValue, RETRY_AFTER};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -120,6 +120,7 @@ pub async fn observe(State(observer): State<Observer>, request: Request, next: N
 
     let deadline = started + app.config.limits.deadline.get();
     let (mut parts, body) = request.into_parts();
+    let (body, whole) = body::watch(body);
     parts.extensions.insert(id.clone());
     parts.extensions.insert(operation);
     parts.extensions.insert(Deadline(deadline));
@@ -182,6 +183,10 @@ pub async fn observe(State(observer): State<Observer>, request: Request, next: N
     }
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         response.headers_mut().insert(REQUEST_ID, value);
+    }
+    if !whole.is_read() {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
     }
     watch.status = response.status().as_u16();
     response

@@ -10,8 +10,8 @@ use std::io::{self, IoSlice};
 const FILES: [&str; 2] = ["checkpoint", "checkpoint.copy"];
 const ASIDE: &str = "checkpoint.new";
 
-/// Writes an image; it is durable when this returns.
-pub(crate) fn write(disk: &dyn Disk, image: &Image) -> io::Result<()> {
+/// Writes an image; it is durable when this returns. Gives the bytes that it has.
+pub(crate) fn write(disk: &dyn Disk, image: &Image) -> io::Result<u64> {
     let encoded = image.encode();
     for path in FILES {
         let file = disk.create(ASIDE)?;
@@ -20,7 +20,7 @@ pub(crate) fn write(disk: &dyn Disk, image: &Image) -> io::Result<()> {
         disk.rename(ASIDE, path)?;
         disk.sync_folder("")?;
     }
-    Ok(())
+    Ok(encoded.len() as u64)
 }
 
 /// The newest image, or `None` if there never was one.

@@ -6,6 +6,7 @@
 
 use super::event::Event;
 use super::shared::{Flush, Frame, Shared};
+use super::store::Reserve;
 use super::types::Acks;
 use super::wal::Writer;
 use parking_lot::MutexGuard;
@@ -173,7 +174,7 @@ impl Committer {
             writer.add(frame.events.iter().map(|(event, _)| event), durable);
         }
         self.shared
-            .with_reserve(|| writer.write())
+            .with_reserve(&[Reserve::Begun], || writer.write())
             .map_err(|error| ("write", error))?;
         writer.written();
         for frame in &mut *frames {
@@ -192,7 +193,7 @@ impl Committer {
         let (writer, spare) = (&mut self.writer, &self.shared.spare);
         let mut begun = None;
         self.shared
-            .with_reserve(|| {
+            .with_reserve(&[Reserve::Begun], || {
                 begun = writer.rotate(spare)?;
                 Ok(())
             })

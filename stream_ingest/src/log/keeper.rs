@@ -3,7 +3,7 @@
 use super::cleaner::{Job, Outcome, Stop};
 use super::disk::is_full;
 use super::shared::Shared;
-use super::store::Store;
+use super::store::{self, Reserve, Store};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::SyncSender;
@@ -151,16 +151,42 @@ impl Keeper {
             self.store.reached(last);
         }
         let store = &mut self.store;
-        match self.shared.with_reserve(|| store.execute()) {
+        match self
+            .shared
+            .with_reserve(&[Reserve::Begun], || store.execute())
+        {
             Ok(()) => {
                 self.shared.take_waiting(std::mem::take(&mut self.bytes));
                 Ok(true)
             }
-            Err(error) if is_full(&error) => Err(Paused),
+            Err(error) if is_full(&error) => {
+                self.give_way();
+                Err(Paused)
+            }
             Err(error) => {
                 self.shared.fail("write a segment", &error);
                 Ok(false)
             }
+        }
+    }
+
+    /// What is to be laid down has no space, and behind it may wait what makes some: records that are deleted, topics
+    /// that are removed. Both are decided, so of what is laid down already it may go before its turn.
+    fn give_way(&mut self) {
+        let mut starts = self.store.planned_starts();
+        let laying = self.shared.laying.lock();
+        for (event, live) in laying
+            .rounds
+            .iter()
+            .flatten()
+            .flat_map(|frame| &frame.events)
+        {
+            starts.extend(store::Start::of(event, live.as_ref()));
+        }
+        drop(laying);
+        if self.store.give_way(&starts) {
+            // With the next checkpoint the files go.
+            self.checkpoint_at = Instant::now();
         }
     }
 
@@ -193,10 +219,14 @@ impl Keeper {
             return;
         }
         let store = &mut self.store;
-        match self.shared.with_reserve(|| store.keep_image()) {
+        let reserves = [Reserve::Checkpoint, Reserve::Begun];
+        match self.shared.with_reserve(&reserves, || store.keep_image()) {
             Ok(()) => {
-                let spare = Some(&self.shared.spare);
+                let spare = (!self.shared.is_full()).then_some(&self.shared.spare);
                 self.store.clean(&mut self.shared.wal_files.lock(), spare);
+                if self.shared.is_full() {
+                    self.reserve();
+                }
             }
             Err(error) if is_full(&error) => {
                 tracing::warn!(%error, "a checkpoint has to wait for space");
@@ -234,6 +264,10 @@ impl Keeper {
         let before = now.saturating_sub(i64::try_from(expiry).unwrap_or(i64::MAX));
         self.store.expire_producers(before);
         self.shared.sequencer.lock().expire_producers(before);
+        self.reserve();
+    }
+
+    fn reserve(&self) {
         if let Err(error) = self.store.reserve() {
             tracing::warn!(%error, "no reserve could be kept");
         }

@@ -9,7 +9,7 @@
 //!                                              where every partition stands and how long its segments are
 //!   topics/<id>-<partition>/<offset>.log       Kafka v2 batches as they came; .index beside it can be built again
 //!   topics/…/<offset>.<times>.log              the same, compacted so many times
-//!   reserve                                    given up when the disk is full
+//!   reserve, reserve.checkpoint                given up when the disk is full
 //!   damaged/                                   files with damage, kept when the log went on without them
 //! ```
 //!

@@ -14,7 +14,7 @@ use super::image::{Image, folder};
 use super::partition::segment::{index_path, named};
 use super::sequencer::Sequencer;
 use super::shared::Shared;
-use super::store::{Store, relieve};
+use super::store::{Reserve, Store, relieve};
 use super::types::Options;
 use super::wal::{self, Scan, Writer};
 use std::collections::{BTreeSet, VecDeque};
@@ -38,7 +38,9 @@ pub(crate) fn recover(
         tracing::warn!(%error, "no reserve could be kept");
     }
     let (writer, wal_files) = match begin(&mut store) {
-        Err(error) if is_full(&error) && relieve(&store.files) => begin(&mut store)?,
+        Err(error) if is_full(&error) && relieve(&store.files, Reserve::Begun) => {
+            begin(&mut store)?
+        }
         begun => begun?,
     };
     let waiting = Arc::new(AtomicUsize::new(0));
@@ -78,7 +80,9 @@ pub(crate) fn restore(
     agree(&mut store)?;
     replay(&mut store, lost)?;
     match keep(&mut store) {
-        Err(error) if is_full(&error) && relieve(&store.files) => keep(&mut store)?,
+        Err(error) if is_full(&error) && relieve(&store.files, Reserve::Checkpoint) => {
+            keep(&mut store)?
+        }
         kept => kept?,
     }
     Ok(store)
@@ -262,7 +266,9 @@ fn replay(store: &mut Store, lost: &mut Vec<Error>) -> Result<()> {
 
 fn execute(store: &mut Store) -> Result<()> {
     match store.execute() {
-        Err(error) if super::disk::is_full(&error) && relieve(&store.files) => store.execute(),
+        Err(error) if super::disk::is_full(&error) && relieve(&store.files, Reserve::Begun) => {
+            store.execute()
+        }
         done => done,
     }
     .map_err(io("lay down", "segments"))

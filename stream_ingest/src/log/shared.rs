@@ -8,7 +8,7 @@ use super::groups::Groups;
 use super::metrics::Metrics;
 use super::partition::Live;
 use super::sequencer::Sequencer;
-use super::store::relieve;
+use super::store::{Reserve, relieve};
 use super::types::{Acks, Options};
 use super::wal::Spare;
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -232,9 +232,9 @@ impl Shared {
         Ok(())
     }
 
-    /// Bytes that must be free for appends to be taken.
+    /// Bytes that must be free for appends to be taken: what was taken already has to go into segments.
     pub fn needed(&self) -> u64 {
-        self.options.reserve_bytes
+        self.options.reserve_bytes + self.waiting() as u64
     }
 
     /// Says that what is compacted now would be of no use.
@@ -267,18 +267,35 @@ impl Shared {
         }
     }
 
-    /// Does something that may need the reserve.
-    pub fn with_reserve(&self, mut work: impl FnMut() -> io::Result<()>) -> io::Result<()> {
-        match work() {
-            Err(error) if super::disk::is_full(&error) => {
-                self.set_full();
-                match relieve(&self.files) {
-                    true => work(),
-                    false => Err(error),
+    /// Does something that may need what is kept for a full disk: files that the write-ahead log would go on with, then
+    /// the reserves, in this order.
+    pub fn with_reserve(
+        &self,
+        reserves: &[Reserve],
+        mut work: impl FnMut() -> io::Result<()>,
+    ) -> io::Result<()> {
+        let is_full = super::disk::is_full;
+        let Err(mut error) = work() else {
+            return Ok(());
+        };
+        if is_full(&error) {
+            self.set_full();
+        }
+        if is_full(&error) && self.spare.give_up() {
+            match work() {
+                Ok(()) => return Ok(()),
+                Err(again) => error = again,
+            }
+        }
+        for reserve in reserves {
+            if is_full(&error) && relieve(&self.files, *reserve) {
+                match work() {
+                    Ok(()) => return Ok(()),
+                    Err(again) => error = again,
                 }
             }
-            done => done,
         }
+        Err(error)
     }
 
     /// Bytes that wait for the disk.

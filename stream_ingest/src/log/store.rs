@@ -4,7 +4,7 @@
 use super::batch::Head;
 use super::checkpoint;
 use super::cleaner::{self, Facts, Job, Last, Replaced};
-use super::disk::File;
+use super::disk::{File, is_full};
 use super::event::Event;
 use super::files::Files;
 use super::image::{Image, PartitionImage, folder};
@@ -30,13 +30,64 @@ const FEW: usize = if cfg!(test) { 3 } else { 64 };
 const ONE_WRITE: usize = 8 << 20;
 
 /// A file that is kept to be given up when the disk is full.
-const RESERVE: &str = "reserve";
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reserve {
+    /// For what was taken and has to be written.
+    Begun,
+    /// For a checkpoint, without which no file can go.
+    Checkpoint,
+}
+
+impl Reserve {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Begun => "reserve",
+            Self::Checkpoint => "reserve.checkpoint",
+        }
+    }
+}
+
+/// Space is given in blocks; no disk in use has larger ones.
+const BLOCK: u64 = 4096;
+
+/// A partition that is to begin later than it does.
+pub(crate) struct Start {
+    topic: Uuid,
+    /// All of them, if none is named.
+    partition: Option<u32>,
+    offset: i64,
+    live: Option<Arc<Live>>,
+}
+
+impl Start {
+    /// What an event says of that.
+    pub fn of(event: &Event, live: Option<&Arc<Live>>) -> Option<Self> {
+        let (topic, partition, offset) = match event {
+            Event::Start {
+                topic,
+                partition,
+                offset,
+            } => (*topic, Some(*partition), *offset),
+            Event::Removed { id, .. } => (*id, None, i64::MAX),
+            _ => return None,
+        };
+        let live = live.cloned();
+        Some(Self {
+            topic,
+            partition,
+            offset,
+            live,
+        })
+    }
+}
 
 /// Segments, and the state that they belong to.
 pub(crate) struct Store {
     pub files: Arc<Files>,
     pub options: Options,
     pub image: Image,
+    /// Bytes of the last checkpoint, as far as this knows it.
+    image_bytes: u64,
     /// Whether batches of topics that are not there are skipped: only in a repair.
     pub lenient: bool,
     /// Whether ends of transactions may be among what is lost: only in a repair.
@@ -53,7 +104,7 @@ pub(crate) struct Store {
     pub uncompacted: Vec<((Uuid, u32), u64)>,
     /// Partitions in which something cannot be read.
     pub uncompactable: BTreeSet<(Uuid, u32)>,
-    /// Whether compaction changed the image since the last checkpoint.
+    /// Whether the image changed since the last checkpoint by something else than what was planned.
     replaced: bool,
     /// Bytes in segments since the last checkpoint.
     pub since: u64,
@@ -81,6 +132,7 @@ impl Store {
             options,
             checkpointed: image.lsn,
             image,
+            image_bytes: 0,
             lenient: false,
             lost_ends: false,
             plan: VecDeque::new(),
@@ -302,21 +354,68 @@ impl Store {
             topic, partition, ..
         } = event
         {
-            let Some(found) = self.image.partition(*topic, *partition) else {
-                return;
+            self.let_go(*topic, *partition, live);
+        }
+    }
+
+    /// Lets go of the segments that are before the start of a partition; whether there are any.
+    fn let_go(&mut self, topic: Uuid, partition: u32, live: Option<&Live>) -> bool {
+        let Some(found) = self.image.partition(topic, partition) else {
+            return false;
+        };
+        let gone = gone(found);
+        if gone == 0 {
+            return false;
+        }
+        let doomed: Vec<Arc<Segment>> = found.segments.drain(..gone).collect();
+        if let Some(live) = live {
+            live.lay(&found.segments, found.next);
+        }
+        for segment in doomed {
+            self.dirty.remove(&segment.path);
+            self.image.doomed.push(segment.path.clone());
+        }
+        true
+    }
+
+    /// Partitions that begin later once everything planned is done.
+    pub fn planned_starts(&self) -> Vec<Start> {
+        let starts = self.plan.iter().filter_map(|step| match step {
+            Step::Event(event, live) => Start::of(event, live.as_ref()),
+            Step::Write { .. } | Step::Reached(_) => None,
+        });
+        starts.collect()
+    }
+
+    /// Lets partitions begin where they will, before the turn of that, as far as they are laid down; whether that makes
+    /// segments unneeded. What is replayed after a crash moves the start again, to the same place.
+    pub fn give_way(&mut self, starts: &[Start]) -> bool {
+        let mut any = false;
+        for start in starts {
+            let count = match self.image.topics.get(&start.topic) {
+                Some(topic) => topic.partitions.len() as u32,
+                None => continue,
             };
-            let gone = gone(found);
-            if gone > 0 {
-                let doomed: Vec<Arc<Segment>> = found.segments.drain(..gone).collect();
-                if let Some(live) = live {
-                    live.lay(&found.segments, found.next);
-                }
-                for segment in doomed {
-                    self.dirty.remove(&segment.path);
-                    self.image.doomed.push(segment.path.clone());
-                }
+            let partitions = match start.partition {
+                Some(partition) => partition..partition + 1,
+                None => 0..count,
+            };
+            for index in partitions {
+                let Some(partition) = self.image.partition(start.topic, index) else {
+                    continue;
+                };
+                let offset = start.offset.min(partition.next);
+                let event = Event::Start {
+                    topic: start.topic,
+                    partition: index,
+                    offset,
+                };
+                self.image.apply(&event, &self.options.defaults);
+                any |= self.let_go(start.topic, index, start.live.as_deref());
             }
         }
+        self.replaced |= any;
+        any
     }
 
     /// Whether anything happened since the last checkpoint.
@@ -357,7 +456,7 @@ impl Store {
 
     /// After [`Store::sync`]: writes the image, so that the write-ahead log before it is not needed any more.
     pub fn keep_image(&mut self) -> io::Result<()> {
-        checkpoint::write(&*self.files.disk, &self.image)?;
+        self.image_bytes = checkpoint::write(&*self.files.disk, &self.image)?;
         self.since = 0;
         self.replaced = false;
         self.checkpointed = self.image.lsn;
@@ -568,24 +667,42 @@ impl Store {
         }
     }
 
-    /// Keeps a file to give up when the disk is full.
+    /// Keeps files to give up when the disk is full.
     pub fn reserve(&self) -> io::Result<()> {
         let bytes = self.options.reserve_bytes;
-        if bytes == 0 || self.files.disk.open(RESERVE).is_ok() {
+        if bytes == 0 {
             return Ok(());
         }
-        if self.files.disk.free()? < bytes.saturating_mul(3) {
+        // The next may be longer than the last was.
+        let checkpoint = (2 * self.image_bytes).next_multiple_of(BLOCK).max(BLOCK);
+        self.keep_reserve(Reserve::Checkpoint, checkpoint, checkpoint)?;
+        self.keep_reserve(Reserve::Begun, bytes, bytes.saturating_mul(3))
+    }
+
+    /// Keeps a file of so many bytes, if as many are free as are `wanted` for that.
+    fn keep_reserve(&self, reserve: Reserve, bytes: u64, wanted: u64) -> io::Result<()> {
+        let disk = &self.files.disk;
+        let there = match disk.open(reserve.path()) {
+            Ok(file) => file.length()?,
+            Err(_) => 0,
+        };
+        if there >= bytes || disk.free()? < wanted {
             return Ok(());
         }
-        self.files.disk.create(RESERVE)?.allocate(bytes)
+        match disk.create(reserve.path())?.allocate(bytes) {
+            // Somebody else was quicker.
+            Err(error) if is_full(&error) => disk.remove(reserve.path()),
+            kept => kept,
+        }
     }
 }
 
-/// Gives up the file that was kept for a full disk; whether there was one.
-pub(crate) fn relieve(files: &Files) -> bool {
-    let removed = files.disk.remove(RESERVE).is_ok();
+/// Gives up a file that was kept for a full disk; whether there was one.
+pub(crate) fn relieve(files: &Files, reserve: Reserve) -> bool {
+    let removed = files.disk.remove(reserve.path()).is_ok();
     if removed {
         tracing::warn!(
+            ?reserve,
             "the disk is full: the reserve is given up, appends are refused until there is space"
         );
     }

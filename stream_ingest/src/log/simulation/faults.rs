@@ -2,6 +2,7 @@
 
 use super::model::Model;
 use super::world::{Op, World, options};
+use crate::log::disk::Disk;
 use crate::log::disk::simulated::{Draw, Fault};
 use crate::log::{Acks, Error, Options};
 
@@ -274,6 +275,60 @@ fn laying_down_waits_for_space() {
     assert!(matches!(world.keeper.lay(), Ok(true)));
     world.act(Op::Checkpoint).unwrap();
     assert_eq!(Some(&Model::of(&world.log).unwrap()), world.states.last());
+}
+
+/// What is durable has no space in segments, somebody else took the last byte, and the reserve is used up: records that are
+/// deleted, or a topic that is removed, make space all the same, although the log has that behind what waits.
+#[test]
+fn deleting_makes_space_before_its_turn() {
+    for remove in [false, true] {
+        let mut world = World::with(small());
+        world.keeper.retain();
+        let given = [Op::AppendLarge(0), Op::Round, Op::Lay, Op::Checkpoint];
+        for op in [given; 6].as_flattened() {
+            world.act(*op).unwrap();
+        }
+        for op in [Op::AppendLarge(0), Op::AppendLarge(0), Op::Round] {
+            world.act(op).unwrap();
+        }
+        // Without the reserve, which a write may have taken, and without a byte.
+        world.disk.remove("reserve").unwrap();
+        world.log.shared().spare.give_up();
+        world.disk.set_capacity(Some(world.disk.used()));
+        assert!(world.keeper.lay().is_err());
+        let used = world.disk.used();
+        // Events have a little room in the file of the write-ahead log; here it is given.
+        world.disk.set_capacity(Some(used + 400));
+        match remove {
+            true => {
+                world.log.submit_delete("t").unwrap();
+                world.frame(|model| model.remove("t"));
+            }
+            false => {
+                for _ in 0..3 {
+                    world.act(Op::DeleteRecords).unwrap();
+                }
+            }
+        }
+        world.act(Op::Round).unwrap();
+        world.disk.set_capacity(Some(world.disk.used()));
+        assert!(world.keeper.lay().is_err());
+        for seed in 0..50 {
+            let left = world.disk.crash(&mut Draw::new(seed));
+            left.set_capacity(None);
+            world.recover(&left).unwrap();
+        }
+        world.keeper.checkpoint();
+        assert!(world.disk.used() < used, "{} {used}", world.disk.used());
+        for seed in 0..50 {
+            let left = world.disk.crash(&mut Draw::new(seed));
+            left.set_capacity(None);
+            world.recover(&left).unwrap();
+        }
+        assert!(matches!(world.keeper.lay(), Ok(true)), "{remove}");
+        world.act(Op::Checkpoint).unwrap();
+        assert_eq!(Some(&Model::of(&world.log).unwrap()), world.states.last());
+    }
 }
 
 /// A log is opened on a disk that has no space left but what the reserve has.

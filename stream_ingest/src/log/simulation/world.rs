@@ -266,7 +266,7 @@ impl World {
     }
 
     /// Takes note of what a frame does.
-    fn frame(&mut self, change: impl FnOnce(&mut Model)) {
+    pub fn frame(&mut self, change: impl FnOnce(&mut Model)) {
         let mut model = self.states.last().unwrap().clone();
         change(&mut model);
         self.states.push(model);

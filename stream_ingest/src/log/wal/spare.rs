@@ -86,6 +86,24 @@ impl Spare {
         self.wanted.store(false, Ordering::Relaxed);
     }
 
+    /// Removes what is ready or being filled, because others need the space; whether there was any.
+    pub fn give_up(&self) -> bool {
+        self.forgo();
+        let (ready, filling) = {
+            let mut state = self.state.lock();
+            (std::mem::take(&mut state.ready), state.filling.take())
+        };
+        let filling = filling.map(|(name, file, _)| (name, file));
+        let mut any = false;
+        for (name, file) in ready.into_iter().chain(filling) {
+            // Space is only free when nobody has the file open.
+            drop(file);
+            remove(&*self.disk, &name);
+            any = true;
+        }
+        any
+    }
+
     /// Whether there is something to fill.
     pub fn is_due(&self) -> bool {
         self.wanted.load(Ordering::Relaxed)
