@@ -55,6 +55,8 @@ pub enum Split {
     Lines,
     /// A file.
     Files,
+    /// A row of a table; a work that knows tables cuts them.
+    Rows,
 }
 
 /// Where answers go.
@@ -91,6 +93,34 @@ pub enum Form {
         /// What is put behind the input's name.
         suffix: String,
     },
+    /// One file with all answers in the order of the inputs.
+    Joined {
+        /// Its name.
+        name: String,
+    },
+    /// A table for each input. Where the format has rows in lines it is one file with the input's name; else it is as many
+    /// files as the input has pieces, with their numbers behind the name.
+    Tables {
+        /// What the names end in; what the input's name does where there is none.
+        ending: Option<String>,
+    },
+}
+
+/// Endings of tables whose rows are lines: they can be put behind one another.
+const LINES: [&str; 5] = ["csv", "tsv", "jsonl", "ndjson", "json"];
+
+/// What the name of a file of [`Form::Tables`] begins with, and what it ends in.
+pub fn table_name<'a>(file: &'a str, ending: Option<&'a str>) -> (&'a str, &'a str) {
+    let (stem, own) = match file.rsplit_once('.') {
+        Some((stem, own)) if !own.contains('/') => (stem, own),
+        _ => (file, ""),
+    };
+    (stem, ending.unwrap_or(own))
+}
+
+/// Whether pieces of a table with this ending become one file.
+pub fn is_joined(ending: &str) -> bool {
+    LINES.iter().any(|lines| lines.eq_ignore_ascii_case(ending))
 }
 
 /// Where a job stands.
@@ -417,6 +447,14 @@ pub struct Event {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tables_keep_their_names() {
+        assert_eq!(table_name("2026/a.b.csv", None), ("2026/a.b", "csv"));
+        assert_eq!(table_name("a.CSV", Some("parquet")), ("a", "parquet"));
+        assert_eq!(table_name("v1.2/table", None), ("v1.2/table", ""));
+        assert!(is_joined("CSV") && is_joined("jsonl") && !is_joined("parquet"));
+    }
 
     #[test]
     fn a_job_goes_forward_and_ends_once() {

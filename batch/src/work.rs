@@ -1,7 +1,7 @@
 //! What a kind of job does with documents: ask a model, and say what is written of the answer.
 
-use crate::job::Spec;
-use crate::runner::Trouble;
+use crate::job::{Piece, Spec};
+use crate::runner::{Cut, Trouble};
 use futures_util::future::BoxFuture;
 use std::ops::ControlFlow;
 
@@ -23,6 +23,12 @@ pub trait Work: Send + Sync + 'static {
     /// Who answers for all documents together, where the output is not an answer a document. Its jobs have one task, and
     /// their output is [`Form::Collected`](crate::job::Form::Collected); nothing is predicted or rendered then.
     fn whole(&self) -> Option<&dyn Whole> {
+        None
+    }
+
+    /// Who answers for the rows of tables, for jobs whose documents are [`Split::Rows`](crate::job::Split::Rows); nothing
+    /// is predicted or rendered for them.
+    fn tables(&self) -> Option<&dyn Tables> {
         None
     }
 
@@ -52,6 +58,55 @@ pub trait Whole: Send + Sync {
         progress: &Telling<'_>,
         write: &mut Writing<'_>,
     ) -> Result<Collected, Trouble>;
+}
+
+/// What is done with tables: a piece of one after the other, in any order and again.
+///
+/// The contract is that of [`Work`]: the same rows give the same bytes. The output of its jobs is
+/// [`Form::Tables`](crate::job::Form::Tables).
+pub trait Tables: Send + Sync {
+    /// Whether an input is passed over: a file that is none of a dataset.
+    fn passes_over(&self, key: &str) -> bool;
+
+    /// Where a table is cut, in its order: pieces of the input of this number. At least one, which may have no rows.
+    ///
+    /// # Errors
+    /// It cannot be read, or is no table.
+    fn cut<'a>(
+        &'a self,
+        spec: &'a Spec,
+        input: u64,
+        key: &'a str,
+        cut: Cut,
+    ) -> BoxFuture<'a, Result<Vec<Piece>, Trouble>>;
+
+    /// Writes what stands in the output for a piece of a table. Dropping the future gives its work up.
+    ///
+    /// # Errors
+    /// Those of what is read and of `write`; what is wrong with the table.
+    fn score<'a>(
+        &'a self,
+        spec: &'a Spec,
+        key: &'a str,
+        piece: Piece,
+        write: &'a mut Scoring<'a>,
+    ) -> BoxFuture<'a, Result<(), Trouble>>;
+}
+
+/// Takes some rows of the output.
+pub type Scoring<'a> = dyn FnMut(Scored) -> Result<(), Trouble> + Send + 'a;
+
+/// Some rows of the output.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scored {
+    /// What is written.
+    pub bytes: Vec<u8>,
+    /// Rows in it.
+    pub rows: u64,
+    /// Those without an answer: their numbers in the table, and why.
+    pub failed: Vec<(u64, Failed)>,
+    /// What was counted of those with an answer.
+    pub counted: Collected,
 }
 
 /// Writes some of a file of the output, by its number.

@@ -506,6 +506,7 @@ fn a_task_that_nobody_comes_back_from_becomes_errors() {
         &job.spec,
         bounds,
         options().cut,
+        &|_, _| Ok(None),
         &|| true,
     )
     .unwrap();

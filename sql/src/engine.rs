@@ -189,6 +189,7 @@ impl Engine {
         Ok(Session {
             context,
             rights: self.rights,
+            places: self.places.clone(),
         })
     }
 }
@@ -205,6 +206,7 @@ pub fn statements(text: &str) -> Result<VecDeque<Statement>> {
 pub struct Session {
     context: SessionContext,
     rights: Rights,
+    places: Arc<Places>,
 }
 
 impl Session {
@@ -259,6 +261,10 @@ impl Session {
 
     pub(crate) fn context(&self) -> &SessionContext {
         &self.context
+    }
+
+    pub(crate) fn places(&self) -> &Places {
+        &self.places
     }
 }
 

@@ -56,12 +56,21 @@ impl FromStr for Format {
 }
 
 impl Format {
-    fn reader(self) -> Arc<dyn FileFormat> {
+    /// Whether rows may be put behind rows: it has lines.
+    pub fn has_lines(self) -> bool {
+        matches!(self, Self::Csv | Self::Tsv | Self::JsonLines)
+    }
+
+    fn reader(self, typing: Typing) -> Arc<dyn FileFormat> {
         // Texts have line ends; a file is then read from its beginning, and not by several at once.
         let csv = || {
-            CsvFormat::default()
+            let csv = CsvFormat::default()
                 .with_has_header(true)
-                .with_newlines_in_values(true)
+                .with_newlines_in_values(true);
+            match typing {
+                Typing::Inferred => csv,
+                Typing::Texts => csv.with_schema_infer_max_rec(0),
+            }
         };
         match self {
             Self::Parquet => Arc::new(ParquetFormat::default()),
@@ -71,6 +80,15 @@ impl Format {
             Self::Arrow => Arc::new(ArrowFormat),
         }
     }
+}
+
+/// What the columns of files without types are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Typing {
+    /// What the first rows look like.
+    Inferred,
+    /// Texts, so that they stay what they are: `007` is no number.
+    Texts,
 }
 
 /// Finds the table that a path is.
@@ -106,7 +124,8 @@ impl UrlTableFactory for Files {
         let Some(address) = self.places.address(name)? else {
             return Ok(None);
         };
-        table(&self.state()?, name, address).await.map(Some)
+        let table = table(&self.state()?, name, address, Typing::Inferred);
+        table.await.map(Some)
     }
 }
 
@@ -138,10 +157,12 @@ pub(crate) async fn found(
     }
 }
 
-async fn table(
+/// The table that an address is.
+pub(crate) async fn table(
     state: &SessionState,
     name: &str,
     address: Address,
+    typing: Typing,
 ) -> Result<Arc<dyn TableProvider>> {
     let (address, store) = found(state, name, address).await?;
     let listing = address.listing()?;
@@ -172,7 +193,7 @@ async fn table(
         .parse()
         .map_err(|error: NoFormat| DataFusionError::Plan(error.to_string()))?;
     let ending = first.rsplit('.').next().unwrap_or_default();
-    let options = ListingOptions::new(format.reader()).with_file_extension(format!(".{ending}"));
+    let options = ListingOptions::new(format.reader(typing)).with_file_extension(format!(".{ending}"));
     let explained = |error: DataFusionError| error.context(format!("{name} cannot be read"));
     let schema = options
         .infer_schema(state, &listing)

@@ -4,9 +4,10 @@
 //! models are taken out of every part of a query into nodes of their own, which ask about each distinct input once, in
 //! pieces, behind the cheaper filters. [`functions`] is the table of what can be called and what it answers,
 //! [`model::Model`] what a model is to this crate, [`Engine`] a query from text to batches, [`places`] which files a
-//! query may name.
+//! query may name, [`score`] the scoring of files piece by piece.
 
 pub mod answers;
+pub mod buckets;
 pub mod engine;
 pub mod files;
 pub mod functions;

@@ -71,8 +71,17 @@ impl<W: Write + Send> Writer<W> {
     /// # Errors
     /// When the format has no place for such columns.
     pub fn new(format: Format, schema: SchemaRef, to: W) -> Result<Self> {
+        Self::with_header(format, schema, to, true)
+    }
+
+    /// The same; without a `header` a format that has lines goes on without the line of names, so that what is written can
+    /// be put behind other rows.
+    ///
+    /// # Errors
+    /// When the format has no place for such columns.
+    pub fn with_header(format: Format, schema: SchemaRef, to: W, header: bool) -> Result<Self> {
         let csv = |separator: u8, to: W| {
-            let builder = WriterBuilder::new().with_header(true);
+            let builder = WriterBuilder::new().with_header(header);
             Kind::Csv(Box::new(builder.with_delimiter(separator).build(to)))
         };
         let kind = match format {

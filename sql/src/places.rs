@@ -3,8 +3,10 @@
 //! A name in quotes is a path (`'reviews/*.parquet'`). [`Places`] turns it into an address, which only [`Stores`] can
 //! read. Where a caller of this machine may name any path, a caller from elsewhere names the folders that were registered
 //! for him, by their names: `'reviews/2026/*.parquet'` is below the folder `reviews`, and nothing that lies outside of it
-//! can be reached, through links or otherwise.
+//! can be reached, through links or otherwise. Both may name objects (`'s3://bucket/reviews/*.parquet'`) where there are
+//! [`Buckets`].
 
+use crate::buckets::Buckets;
 use async_trait::async_trait;
 use datafusion::common::{DataFusionError, Result, exec_err, plan_err};
 use datafusion::datasource::listing::ListingTableUrl;
@@ -26,6 +28,8 @@ use url::Url;
 
 /// The scheme of registered folders.
 const FOLDER: &str = "folder";
+/// The scheme of objects.
+const S3: &str = "s3";
 
 /// What a query may name.
 #[derive(Debug, Default)]
@@ -33,9 +37,16 @@ pub struct Places {
     /// Any path of this machine.
     anywhere: bool,
     folders: BTreeMap<String, Arc<Fenced>>,
+    buckets: Option<Buckets>,
 }
 
 impl Places {
+    /// These, and the objects of buckets.
+    pub fn and_buckets(mut self, buckets: Buckets) -> Self {
+        self.buckets = Some(buckets);
+        self
+    }
+
     /// Every path of this machine, from the current folder.
     pub fn anywhere() -> Self {
         Self {
@@ -72,7 +83,12 @@ impl Places {
     /// # Errors
     /// When it may not be named.
     pub(crate) fn address(&self, name: &str) -> Result<Option<Address>> {
-        if let Some((scheme, _)) = name.split_once("://") {
+        if let Some((scheme, rest)) = name.split_once("://") {
+            if scheme == S3 && self.buckets.is_some() {
+                let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
+                let mut url = url(&format!("{S3}://{bucket}/"))?;
+                return Ok(Some(Address::of(&mut url, key)?));
+            }
             return plan_err!("`{scheme}://` cannot be read here");
         }
         if !name.contains(['/', '.', '*', '\\']) && !self.folders.contains_key(name) {
@@ -209,6 +225,10 @@ impl ObjectStoreRegistry for Stores {
             FOLDER => match self.places.folders.get(host) {
                 Some(folder) => Ok(folder.clone()),
                 None => exec_err!("there is no folder `{host}`"),
+            },
+            S3 => match &self.places.buckets {
+                Some(buckets) => Ok(buckets.bucket(host)),
+                None => exec_err!("there are no buckets here"),
             },
             _ => exec_err!("`{}` cannot be read here", url.scheme()),
         }

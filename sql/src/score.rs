@@ -1,12 +1,17 @@
 //! Scoring a file: its rows as they are, with a column of answers and one of errors.
 //!
-//! What is scored is a [`Split`] of a file, and its answers depend on nothing else: who runs many of them may run them
-//! anywhere, in any order, and again.
+//! What is scored is a part of a file ([`Split`]), and its answers depend on nothing else: who runs many of them may run
+//! them anywhere, in any order, and again. [`cut`] says where a file can be parted.
+
+pub mod cut;
 
 use crate::engine::{Query, Session};
+use crate::files::{Format, Typing, table};
+use cut::selection;
 use datafusion::catalog::memory::DataSourceExec;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, DataFusionError, Result, TableReference, plan_err};
+use datafusion::common::{Column, DFSchema, DataFusionError, Result, plan_err};
+use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder};
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
@@ -20,9 +25,20 @@ use std::sync::Arc;
 pub struct Split {
     /// The file, named as in a query.
     pub file: String,
-    /// Its bytes: of a Parquet file the groups of rows that begin in them, of lines of JSON the lines. All of it when there
-    /// are none. (A CSV file may have line ends in its values and is scored as a whole.)
-    pub range: Option<Range<u64>>,
+    /// What of it.
+    pub part: Part,
+}
+
+/// What of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// All of it.
+    All,
+    /// Of CSV and lines of JSON: the rows in these bytes, which begin and end where rows do, as [`cut`] says. (In other bytes
+    /// of lines of JSON, the lines that begin in them; of Parquet, the groups of rows that do.)
+    Bytes(Range<u64>),
+    /// Of Parquet: these rows, counted from 0.
+    Rows(Range<u64>),
 }
 
 /// What is asked about each row.
@@ -36,6 +52,15 @@ pub struct Scoring {
     pub language: Option<String>,
     /// The column of the answers. That of the errors ends in `_error`.
     pub answers: String,
+    /// What is written. Into a format without types rows of such go as they were.
+    pub format: Format,
+}
+
+impl Scoring {
+    /// The column of the errors.
+    pub fn errors(&self) -> String {
+        format!("{}_error", self.answers)
+    }
 }
 
 /// A query whose rows are those of a split, in their order, with the two columns more.
@@ -44,10 +69,16 @@ pub struct Scoring {
 /// What cannot be scored so.
 pub async fn query(session: &Session, split: &Split, scoring: &Scoring) -> Result<Query> {
     let context = session.context();
-    let frame = context
-        .table(TableReference::bare(split.file.as_str()))
-        .await?;
     let state = context.state();
+    let Some(address) = session.places().address(&split.file)? else {
+        return plan_err!("{}: no path of a table", split.file);
+    };
+    let typing = match scoring.format {
+        Format::Csv | Format::Tsv => Typing::Texts,
+        _ => Typing::Inferred,
+    };
+    let table = table(&state, &split.file, address, typing).await?;
+    let frame = context.read_table(table)?;
     let Some(function) = state
         .scalar_functions()
         .get(&format!("try_{}", scoring.function))
@@ -55,7 +86,7 @@ pub async fn query(session: &Session, split: &Split, scoring: &Scoring) -> Resul
         return plan_err!("there is no function {}()", scoring.function);
     };
     let about = column(frame.schema(), &scoring.column)?;
-    let errors = format!("{}_error", scoring.answers);
+    let errors = scoring.errors();
     let mut columns: Vec<Expr> = Vec::new();
     for (table, field) in frame.schema().iter() {
         if [&scoring.answers, &errors].contains(&field.name()) {
@@ -70,8 +101,18 @@ pub async fn query(session: &Session, split: &Split, scoring: &Scoring) -> Resul
     columns.push(get_field(call, "error").alias(errors));
     let frame = frame.select(columns)?;
     let mut query = session.of(frame.logical_plan().clone()).await?;
-    if let Some(range) = &split.range {
-        query.plan = only(query.plan, range)?;
+    match &split.part {
+        Part::All => {}
+        Part::Bytes(range) => {
+            let outside = |_| DataFusionError::Plan("the range is no range of a file".to_owned());
+            let begin = i64::try_from(range.start).map_err(outside)?;
+            let end = i64::try_from(range.end).map_err(outside)?;
+            query.plan = only(query.plan, &|file| Ok(file.with_range(begin, end)))?;
+        }
+        Part::Rows(rows) => {
+            let plan = selection(session, &split.file, rows).await?;
+            query.plan = only(query.plan, &|file| Ok(file.with_extension(plan.clone())))?;
+        }
     }
     Ok(query)
 }
@@ -91,11 +132,11 @@ fn column(schema: &DFSchema, name: &str) -> Result<Expr> {
     }
 }
 
-/// A scan of one file, of these bytes only.
-fn only(plan: Arc<dyn ExecutionPlan>, range: &Range<u64>) -> Result<Arc<dyn ExecutionPlan>> {
-    let outside = || DataFusionError::Plan("the range is no range of a file".to_owned());
-    let begin = i64::try_from(range.start).map_err(|_| outside())?;
-    let end = i64::try_from(range.end).map_err(|_| outside())?;
+/// A scan of one file, with what `change` makes of it.
+fn only(
+    plan: Arc<dyn ExecutionPlan>,
+    change: &dyn Fn(PartitionedFile) -> Result<PartitionedFile>,
+) -> Result<Arc<dyn ExecutionPlan>> {
     let mut scans = 0;
     let cut = plan.transform_up(|node| {
         let Some(scan) = (node.as_ref() as &dyn Any).downcast_ref::<DataSourceExec>() else {
@@ -105,17 +146,15 @@ fn only(plan: Arc<dyn ExecutionPlan>, range: &Range<u64>) -> Result<Arc<dyn Exec
         let Some(files) = source.downcast_ref::<FileScanConfig>() else {
             return Ok(Transformed::no(node));
         };
-        if files.file_source.file_type() == "csv" {
-            return plan_err!(
-                "a part of a CSV file cannot be scored: its values may have line ends"
-            );
-        }
         let groups = files.file_groups.iter();
         let Some(file) = groups.flat_map(|group| group.files()).next() else {
             return Ok(Transformed::no(node));
         };
         scans += 1;
-        let part = FileGroup::new(vec![file.clone().with_range(begin, end)]);
+        // A large file may be cut among several already.
+        let mut whole = file.clone();
+        whole.range = None;
+        let part = FileGroup::new(vec![change(whole)?]);
         let config = FileScanConfigBuilder::from(files.clone())
             .with_file_groups(vec![part])
             .build();
@@ -124,6 +163,6 @@ fn only(plan: Arc<dyn ExecutionPlan>, range: &Range<u64>) -> Result<Arc<dyn Exec
     })?;
     match scans {
         1 => Ok(cut.data),
-        _ => plan_err!("a range is of one file"),
+        _ => plan_err!("a part is one of one file"),
     }
 }

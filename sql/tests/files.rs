@@ -3,13 +3,16 @@
 mod common;
 
 use common::{Fake, Table, engine, engine_of, rows, session};
-use escala_sql::arrow::array::AsArray;
+use escala_sql::arrow::array::{AsArray, RecordBatch};
 use escala_sql::arrow::datatypes::{Int32Type, Int64Type};
+use escala_sql::arrow::util::display::{ArrayFormatter, FormatOptions};
 use escala_sql::arrow::util::pretty::pretty_format_batches;
 use escala_sql::engine::Rights;
 use escala_sql::output::write;
 use escala_sql::places::Places;
-use escala_sql::score::{Scoring, Split, query};
+use escala_sql::files::Format;
+use escala_sql::score::cut::{Size, cut};
+use escala_sql::score::{Part, Scoring, Split, query};
 use escala_sql::{Engine, Query};
 use std::fs;
 use std::path::Path;
@@ -259,6 +262,7 @@ fn scoring() -> Scoring {
         column: "text".to_owned(),
         language: None,
         answers: "f".to_owned(),
+        format: Format::Parquet,
     }
 }
 
@@ -270,7 +274,7 @@ async fn scoring_keeps_rows_and_adds_answers_and_errors() {
     let session = session(&engine);
     let split = Split {
         file: table.name().trim_matches('\'').to_owned(),
-        range: None,
+        part: Part::All,
     };
     let out = tempfile::tempdir().expect("folder");
     let path = out.path().join("scored.parquet");
@@ -350,7 +354,7 @@ async fn splits_of_a_file_are_all_of_it_once() {
             let range = bytes * third / 3..bytes * (third + 1) / 3;
             let split = Split {
                 file: file.clone(),
-                range: Some(range),
+                part: Part::Bytes(range),
             };
             let part = query(&session, &split, &scoring()).await.expect("plan");
             let before = ids.len();
@@ -370,18 +374,89 @@ async fn splits_of_a_file_are_all_of_it_once() {
         ids.sort_unstable();
         assert_eq!(ids, (0..rows as i64).collect::<Vec<_>>(), "{file}");
     }
-    let csv = folder.path().join("t.csv");
-    fs::write(&csv, "id,text\n1,a\n").expect("file");
-    let split = Split {
-        file: csv.display().to_string(),
-        range: Some(0..5),
-    };
-    let error = query(&session, &split, &scoring())
-        .await
-        .err()
-        .expect("no part")
-        .to_string();
-    assert!(error.contains("line ends"), "{error}");
+}
+
+/// Cut at any size, the parts of a file have the rows that the file has, in their order, whatever its values look like.
+#[tokio::test]
+async fn parts_are_the_rows_of_the_whole() {
+    let fake = Fake::default();
+    let engine = engine(&fake);
+    let session = session(&engine);
+    let folder = tempfile::tempdir().expect("folder");
+    let mut csv = "id,zip,text\n".to_owned();
+    let mut json = String::new();
+    for id in 0..100 {
+        let text = match id % 4 {
+            0 => format!("line\nbreaks, and \"quotes\" {id}"),
+            1 => format!("plain {id}"),
+            2 => String::new(),
+            _ => format!("\r\n{id}\n"),
+        };
+        let end = if id % 3 == 0 { "\r\n" } else { "\n" };
+        csv.push_str(&format!("{id},007{id},\"{}\"{end}", text.replace('"', "\"\"")));
+        json.push_str(&serde_json::json!({"id": id, "zip": "007", "text": text}).to_string());
+        json.push_str(if id % 5 == 0 { "\n\n" } else { "\n" });
+    }
+    let tables = [("t.csv", csv.clone()), ("t.tsv", csv.replace(',', "\t")), ("t.jsonl", json)];
+    for (name, content) in &tables {
+        fs::write(folder.path().join(name), content).expect("file");
+    }
+    let source = session.query(&format!("SELECT * FROM '{}/t.jsonl'", folder.path().display()));
+    let source = source.await.expect("plan");
+    for name in ["t.parquet", "t.arrow"] {
+        let written = write(&source, &folder.path().join(name), |_| {}).await;
+        assert_eq!(written.expect("written"), 100);
+    }
+    for (name, format) in [
+        ("t.csv", Format::Csv),
+        ("t.tsv", Format::Tsv),
+        ("t.jsonl", Format::JsonLines),
+        ("t.parquet", Format::Parquet),
+        ("t.arrow", Format::Arrow),
+    ] {
+        let file = folder.path().join(name).display().to_string();
+        let scoring = Scoring { format, ..scoring() };
+        let whole = Split { file: file.clone(), part: Part::All };
+        let whole = query(&session, &whole, &scoring).await.expect(name);
+        let whole = texts(&whole.collect().await.expect(name));
+        assert_eq!(whole.len(), 100, "{name}");
+        for rows in [1, 2, 7, 1000] {
+            let size = Size { bytes: 1 << 20, rows };
+            let pieces = cut(&session, &file, format, size).await.expect(name);
+            assert_eq!(pieces.last().map(|piece| piece.rows.end), Some(100), "{name}");
+            let mut parts = Vec::new();
+            for piece in &pieces {
+                let split = Split { file: file.clone(), part: piece.part(format) };
+                let part = query(&session, &split, &scoring).await.expect(name);
+                let part = texts(&part.collect().await.expect(name));
+                assert_eq!(part.len() as u64, piece.rows.end - piece.rows.start, "{name} {piece:?}");
+                parts.extend(part);
+            }
+            assert_eq!(parts, whole, "{name} by {rows}");
+            let single = matches!(format, Format::Arrow) || rows == 1000;
+            assert_eq!(pieces.len() == 1, single, "{name} by {rows}");
+        }
+        if matches!(format, Format::Csv | Format::Tsv) {
+            assert!(whole[1].contains("0071"), "what looks like a number stays what it is: {}", whole[1]);
+        }
+    }
+}
+
+fn texts(batches: &[RecordBatch]) -> Vec<String> {
+    let mut rows = Vec::new();
+    for batch in batches {
+        let options = FormatOptions::default().with_null("NULL");
+        let columns: Vec<ArrayFormatter<'_>> = batch
+            .columns()
+            .iter()
+            .map(|column| ArrayFormatter::try_new(column, &options).expect("shown"))
+            .collect();
+        for row in 0..batch.num_rows() {
+            let values = columns.iter().map(|column| column.value(row).to_string());
+            rows.push(values.collect::<Vec<_>>().join("|"));
+        }
+    }
+    rows
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@
 
 use super::task::Tools;
 use super::{Point, Trouble, file_of, output_name, part_name};
-use crate::job::{Form, Input, Job, Part, Task};
+use crate::job::{Form, Input, Job, Part, Task, is_joined, table_name};
 use escala_objects::NewObject;
 use flate2::{Compression, GzBuilder};
 use std::io::{Read, Write};
@@ -49,8 +49,39 @@ pub fn assemble(
             });
             assembly.archive(name, &files.collect::<Vec<_>>())
         }
-        Form::Files { suffix } => assembly.files(suffix, inputs, &done),
+        Form::Files { suffix } => assembly.files(inputs, &done, &|file| {
+            let name = format!("{file}{suffix}");
+            Named::Whole { name, gaps: true }
+        }),
+        Form::Tables { ending } => assembly.files(inputs, &done, &|file| {
+            let (stem, ending) = table_name(file, ending.as_deref());
+            match is_joined(ending) {
+                true => Named::Whole {
+                    name: format!("{stem}.{ending}"),
+                    gaps: false,
+                },
+                false => Named::Pieces(stem.to_owned(), ending.to_owned()),
+            }
+        }),
+        Form::Joined { name } => {
+            let mut new = assembly.create(name)?;
+            tools.reach(Point::MidAssembly);
+            for (task, part) in &done {
+                assembly.copy(task, 0..part.length(), part, &mut new)?;
+            }
+            tools.reach(Point::OutputWritten);
+            assembly.commit(new)
+        }
     }
+}
+
+/// What becomes of an input's pieces.
+enum Named {
+    /// A file of this name. Of a job that was stopped it has everything that was done, or what is before the first piece
+    /// that was not.
+    Whole { name: String, gaps: bool },
+    /// A file for each, named by a stem and an ending.
+    Pieces(String, String),
 }
 
 /// Some bytes of a task's part.
@@ -111,18 +142,18 @@ impl Assembly<'_> {
         self.commit(new)
     }
 
-    /// An object for each input: its pieces, wherever they are.
+    /// An object for each input, or for each of its pieces, wherever these are.
     fn files(
         &self,
-        suffix: &str,
         inputs: &[Input],
         done: &[(&Task, &Part)],
+        named: &dyn Fn(&str) -> Named,
     ) -> Result<(), Trouble> {
         let mut pieces = Vec::new();
         for (task, part) in done {
             let mut from = 0;
             for (piece, length) in task.pieces.iter().zip(&part.pieces) {
-                pieces.push((piece.input, *task, *part, from..from + length));
+                pieces.push((piece.input, *task, *part, from..from + length, piece));
                 from += length;
             }
         }
@@ -130,7 +161,7 @@ impl Assembly<'_> {
         let mut pieces = pieces.into_iter().peekable();
         for (number, input) in inputs.iter().enumerate() {
             let number = number as u64;
-            let is_its = |piece: &(u64, _, _, _)| piece.0 == number;
+            let is_its = |piece: &(u64, _, _, _, _)| piece.0 == number;
             if input.documents > 0 && !pieces.peek().is_some_and(is_its) {
                 // Stopped before it was begun.
                 continue;
@@ -139,14 +170,38 @@ impl Assembly<'_> {
                 self.tools.reach(Point::MidAssembly);
             }
             let file = file_of(&self.job.spec.input, &input.key);
-            let mut new = self.create(&format!("{file}{suffix}"))?;
-            while let Some((_, task, part, range)) = pieces.next_if(is_its) {
-                self.copy(task, range, part, &mut new)?;
+            let last = || {
+                if number + 1 == inputs.len() as u64 {
+                    self.tools.reach(Point::OutputWritten);
+                }
+            };
+            match named(file) {
+                Named::Whole { name, gaps } => {
+                    let mut new = self.create(&name)?;
+                    let mut next = 0;
+                    while let Some((_, task, part, range, piece)) = pieces.next_if(is_its) {
+                        if gaps || piece.first == next {
+                            self.copy(task, range, part, &mut new)?;
+                            next += piece.documents;
+                        }
+                    }
+                    last();
+                    self.commit(new)?;
+                }
+                Named::Pieces(stem, ending) => {
+                    while let Some((_, task, part, range, piece)) = pieces.next_if(is_its) {
+                        // By its first row, so that the name is the same whatever else is there.
+                        let name = match piece.documents == input.documents {
+                            true => format!("{stem}.{ending}"),
+                            false => format!("{stem}-{:010}.{ending}", piece.first),
+                        };
+                        let mut new = self.create(&name)?;
+                        self.copy(task, range, part, &mut new)?;
+                        last();
+                        self.commit(new)?;
+                    }
+                }
             }
-            if number + 1 == inputs.len() as u64 {
-                self.tools.reach(Point::OutputWritten);
-            }
-            self.commit(new)?;
         }
         Ok(())
     }

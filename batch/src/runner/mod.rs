@@ -5,6 +5,7 @@
 //! plan.rs      which inputs there are, and how they are cut into tasks
 //! task.rs      one task: read -> ask -> write a part            (on the threads of a cluster)
 //! whole.rs     one task that is all documents of a job
+//! tables.rs    one task that is rows of tables
 //! assemble.rs  parts -> output
 //! progress.rs  how far jobs are
 //! ```
@@ -23,6 +24,7 @@
 pub mod assemble;
 pub mod plan;
 pub mod progress;
+mod tables;
 pub mod task;
 mod whole;
 
@@ -186,6 +188,10 @@ fn part_name(target: &Target, job: &str, task: u64) -> Result<ObjectName, Troubl
 fn file_of<'a>(source: &Source, key: &'a str) -> &'a str {
     let folder = source.prefix.rfind('/').map_or(0, |slash| slash + 1);
     key.get(folder..).unwrap_or(key)
+}
+
+fn no_tables(spec: &Spec) -> Trouble {
+    Trouble::Fails(format!("jobs of the kind {} read no tables here", spec.kind))
 }
 
 /// Milliseconds since 1970.
@@ -799,7 +805,15 @@ impl Supervisor {
                     documents: u64::MAX,
                 },
             };
-            let plan = plan::plan(&*tools.objects, &job.spec, bounds, cut, go_on);
+            let tables = |number: u64, key: &str| {
+                let tables = work.tables().ok_or_else(|| no_tables(&job.spec))?;
+                if tables.passes_over(file_of(&job.spec.input, key)) {
+                    return Ok(None);
+                }
+                let cutting = tables.cut(&job.spec, number, key, cut);
+                tools.runtime.block_on(cutting).map(Some)
+            };
+            let plan = plan::plan(&*tools.objects, &job.spec, bounds, cut, &tables, go_on);
             tools.reach(Point::Planned);
             Aside::Planned(plan)
         });

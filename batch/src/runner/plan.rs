@@ -46,6 +46,9 @@ impl Cutter {
     }
 }
 
+/// Cuts the table of a key, the input of a number; `None` where it is passed over.
+pub type Tabling<'a> = dyn Fn(u64, &str) -> Result<Option<Vec<Piece>>, Trouble> + 'a;
+
 /// Looks at the inputs of a job.
 ///
 /// # Errors
@@ -55,6 +58,7 @@ pub fn plan(
     spec: &Spec,
     bounds: Bounds,
     cut: Cut,
+    tables: &Tabling<'_>,
     go_on: &dyn Fn() -> bool,
 ) -> Result<Plan, Trouble> {
     // What cannot be written in the end need not be begun. What is dropped never was.
@@ -92,6 +96,22 @@ pub fn plan(
                 )));
             }
             let found = match spec.input.split {
+                Split::Rows => {
+                    let number = cutter.plan.inputs.len() as u64;
+                    let pieces = tables(number, &listed.key)?;
+                    let Some(pieces) = pieces.filter(|_| listed.length > 0) else {
+                        bytes -= listed.length;
+                        continue;
+                    };
+                    let documents = pieces.iter().map(|piece| piece.documents).sum();
+                    pieces.into_iter().for_each(|piece| cutter.add(piece));
+                    Input {
+                        key: listed.key.clone(),
+                        length: listed.length,
+                        etag: listed.etag.clone(),
+                        documents,
+                    }
+                }
                 Split::Files => file(&mut cutter, &listed),
                 Split::Lines => lines(objects, spec, &mut cutter, &listed, go_on)?,
             };
@@ -230,13 +250,15 @@ mod tests {
         documents: 4,
     };
 
+    const NO_TABLES: fn(u64, &str) -> Result<Option<Vec<Piece>>, Trouble> = |_, _| Ok(None);
+
     fn planned(files: &[(&str, &[u8])], split: Split) -> Result<Plan, Trouble> {
         let objects = Memory::default();
         objects.bucket("answers");
         for (key, bytes) in files {
             objects.put("texts", key, bytes);
         }
-        plan(&objects, &spec(split), BOUNDS, CUT, &|| true)
+        plan(&objects, &spec(split), BOUNDS, CUT, &NO_TABLES, &|| true)
     }
 
     fn said(trouble: Trouble) -> String {
@@ -314,11 +336,12 @@ mod tests {
         let why = said(planned(&[("in/a", long.as_bytes())], Split::Files).expect_err("long"));
         assert!(why.contains("1000 bytes"), "{why}");
         let objects = Memory::default();
-        let no_output = plan(&objects, &spec(Split::Lines), BOUNDS, CUT, &|| true);
+        let planned = || plan(&objects, &spec(Split::Lines), BOUNDS, CUT, &NO_TABLES, &|| true);
+        let no_output = planned();
         let why = said(no_output.expect_err("no bucket"));
         assert!(why.contains("there is no bucket answers"), "{why}");
         objects.bucket("answers");
-        let no_input = plan(&objects, &spec(Split::Lines), BOUNDS, CUT, &|| true);
+        let no_input = planned();
         let why = said(no_input.expect_err("no bucket"));
         assert!(why.contains("there is no bucket texts"), "{why}");
     }

@@ -1,6 +1,6 @@
 //! One task: its documents are read, asked about in small batches, and what is said of them becomes a part.
 
-use super::{Point, Trouble, Works, file_of, input_name, part_name, whole};
+use super::{Point, Trouble, Works, file_of, input_name, no_tables, part_name, tables, whole};
 use crate::cluster::Live;
 use crate::job::{Fence, Input, Part, Piece, SAMPLES, Sample, Spec, Split, Usage};
 use crate::lines::read_line;
@@ -124,6 +124,7 @@ pub fn documents(
                 read += length;
                 (None, text, length)
             }
+            Split::Rows => return Err(no_tables(spec)),
         };
         let document = match length > most {
             true => Err(work.too_large(spec, length)),
@@ -139,7 +140,11 @@ pub fn documents(
     }
 }
 
-fn open(
+/// Opens the bytes of a piece, of an input that is what it was when it was planned.
+///
+/// # Errors
+/// It is not, or cannot be read.
+pub fn open(
     tools: &Tools,
     spec: &Spec,
     input: &Input,
@@ -176,6 +181,16 @@ pub fn execute(tools: &Tools, mut order: Order) -> Ended {
         order.live.bytes.store(0, Ordering::Relaxed);
         order.live.errors.store(0, Ordering::Relaxed);
         tries += 1;
+        if order.spec.input.split == Split::Rows {
+            let done = match work.tables() {
+                Some(tables) => tables::execute(tools, tables, &mut order),
+                None => Err(no_tables(&order.spec)),
+            };
+            match again(tools, &mut order, tries, done) {
+                Some(ended) => return ended,
+                None => continue,
+            }
+        }
         if let Some(whole) = work.whole() {
             let done = whole::execute(tools, &*work, whole, &mut order);
             match again(tools, &mut order, tries, done) {

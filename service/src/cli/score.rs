@@ -5,7 +5,8 @@ use super::sql::{Desk, complain, failed};
 use crate::config::Config;
 use clap::Args;
 use escala_sql::functions::FUNCTIONS;
-use escala_sql::score::{Scoring, Split, query};
+use escala_sql::files::NoFormat;
+use escala_sql::score::{Part, Scoring, Split, query};
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -36,13 +37,18 @@ pub fn run(config: &Config, args: ScoreArgs) -> Result<(), Stop> {
     let mut desk = Desk::open(config)?;
     let split = Split {
         file: args.table,
-        range: None,
+        part: Part::All,
     };
+    let name = args.output.to_string_lossy();
+    let format = name
+        .parse()
+        .map_err(|error: NoFormat| Stop::Usage(error.to_string()))?;
     let scoring = Scoring {
         column: args.text_column,
         language: args.language,
         answers: args.task.clone(),
         function: args.task,
+        format,
     };
     let query = desk.block_on(query(&desk.session, &split, &scoring));
     let query = query.map_err(failed)?;

@@ -1,0 +1,292 @@
+//! Jobs whose documents are rows of tables: a work that knows tables cuts them and writes their rows.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{KIND, completed, ended, failed, spec, wait};
+use escala_batch::job::{Form, Piece, Spec, Split, State};
+use escala_batch::runner::{Cut, Options, Runner, Trouble, Works};
+use escala_batch::store::memory::Memory as Jobs;
+use escala_batch::work::{
+    Answer, Bounds, Collected, Failed, Fault, Place, Scored, Scoring, Tables, Work,
+};
+use escala_objects::memory::Memory;
+use escala_objects::{ObjectName, ObjectStore};
+use futures_util::future::BoxFuture;
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+/// Tables are lines; a row's answer is the row in capital letters.
+struct Capitals {
+    objects: Memory,
+    scored: Arc<AtomicU32>,
+    /// From the second piece on waits until this is set.
+    held: Option<Arc<AtomicBool>>,
+}
+
+impl Capitals {
+    fn rows(&self, key: &str) -> Result<Vec<Vec<u8>>, Trouble> {
+        let name = ObjectName::new("texts", key, None).unwrap();
+        let mut text = Vec::new();
+        let object = self.objects.open(&name);
+        let mut object = object.map_err(|error| Trouble::Now(error.to_string()))?;
+        object.bytes.read_to_end(&mut text).unwrap();
+        Ok(text.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect())
+    }
+}
+
+impl Tables for Capitals {
+    fn passes_over(&self, key: &str) -> bool {
+        key.starts_with('_')
+    }
+
+    fn cut<'a>(
+        &'a self,
+        _: &'a Spec,
+        input: u64,
+        key: &'a str,
+        cut: Cut,
+    ) -> BoxFuture<'a, Result<Vec<Piece>, Trouble>> {
+        Box::pin(async move {
+            let (mut at, mut first) = (0, 0);
+            let rows = self.rows(key)?;
+            let pieces = rows.chunks(cut.documents as usize).map(|rows| {
+                let (from, before) = (at, first);
+                at += rows.iter().map(Vec::len).sum::<usize>() as u64;
+                first += rows.len() as u64;
+                Piece {
+                    input,
+                    from,
+                    to: at,
+                    first: before,
+                    documents: rows.len() as u64,
+                }
+            });
+            Ok(pieces.collect())
+        })
+    }
+
+    fn score<'a>(
+        &'a self,
+        _: &'a Spec,
+        key: &'a str,
+        piece: Piece,
+        write: &'a mut Scoring<'a>,
+    ) -> BoxFuture<'a, Result<(), Trouble>> {
+        Box::pin(async move {
+            while piece.first > 0
+                && let Some(held) = &self.held
+                && !held.load(Ordering::SeqCst)
+            {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            let rows = self.rows(key)?.into_iter().enumerate();
+            let wanted = piece.first..piece.first + piece.documents;
+            for (number, row) in rows.filter(|(number, _)| wanted.contains(&(*number as u64))) {
+                self.scored.fetch_add(1, Ordering::SeqCst);
+                let bad = row.starts_with(b"bad");
+                let why = failed(Fault::Document, "BAD");
+                write(Scored {
+                    bytes: row.to_ascii_uppercase(),
+                    rows: 1,
+                    failed: Vec::from_iter(bad.then_some((number as u64, why))),
+                    counted: Collected {
+                        characters: row.len() as u64,
+                        units: 1,
+                    },
+                })?;
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Work for Capitals {
+    fn bounds(&self, _: &Spec) -> Bounds {
+        Bounds {
+            document: 1,
+            documents: 1000,
+            bytes: 1 << 20,
+        }
+    }
+
+    fn predict<'a>(&'a self, _: &'a Spec, _: Vec<Vec<u8>>) -> BoxFuture<'a, Vec<Answer>> {
+        unreachable!("rows of tables are not predicted")
+    }
+
+    fn too_large(&self, _: &Spec, _: u64) -> Failed {
+        unreachable!("rows of tables are not measured")
+    }
+
+    fn tables(&self) -> Option<&dyn Tables> {
+        Some(self)
+    }
+
+    fn render(&self, _: &Spec, _: Place<'_>, _: Result<&[u8], &Failed>, _: &mut Vec<u8>) {
+        unreachable!("rows of tables are not rendered")
+    }
+}
+
+struct Ground {
+    runtime: Runtime,
+    jobs: Arc<Jobs>,
+    objects: Memory,
+    scored: Arc<AtomicU32>,
+}
+
+impl Ground {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let objects = Memory::default();
+        objects.bucket("answers");
+        for (key, text) in files {
+            objects.put("texts", key, text.as_bytes());
+        }
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        Self {
+            runtime: runtime.worker_threads(1).enable_all().build().unwrap(),
+            jobs: Arc::default(),
+            objects,
+            scored: Arc::default(),
+        }
+    }
+
+    fn runner(&self, held: Option<Arc<AtomicBool>>) -> Runner {
+        let work: Arc<dyn Work> = Arc::new(Capitals {
+            objects: self.objects.clone(),
+            scored: self.scored.clone(),
+            held,
+        });
+        let works: Works = Arc::new([(KIND.to_owned(), work)].into());
+        let options = Options {
+            cut: Cut {
+                bytes: 1 << 20,
+                documents: 2,
+            },
+            tasks: 1,
+            ..Options::default()
+        };
+        let objects = Arc::new(self.objects.clone());
+        let handle = self.runtime.handle().clone();
+        Runner::start(self.jobs.clone(), objects, works, options, handle).unwrap()
+    }
+
+    /// What is in the output, but for parts, which go after the end.
+    fn output(&self) -> Vec<(String, String)> {
+        let listed = self.objects.list("answers", "out/job/", "", 1000).unwrap();
+        let keys = listed.into_iter().map(|listed| listed.key);
+        let keys = keys.filter(|key| !key.contains("/.parts/"));
+        keys.map(|key| {
+            let name = ObjectName::new("answers", &key, None).unwrap();
+            let mut text = String::new();
+            let mut object = self.objects.open(&name).unwrap();
+            object.bytes.read_to_string(&mut text).unwrap();
+            (key["out/job/".len()..].to_owned(), text)
+        })
+        .collect()
+    }
+}
+
+fn submit(runner: &Runner, form: Form) -> String {
+    let spec = spec(Split::Rows, form);
+    let submitted = runner.submit(Runner::new_id(), spec, None).unwrap();
+    submitted.job().id
+}
+
+const FILES: [(&str, &str); 4] = [
+    ("in/_SUCCESS", "x\n"),
+    ("in/a.csv", "a\nbad\nc\nd\ne\n"),
+    ("in/b.parquet", "1\n2\n3\n"),
+    ("in/sub/c.jsonl", "only\n"),
+];
+
+fn named(files: &[(&str, &str)]) -> Vec<(String, String)> {
+    let owned = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
+    files.iter().map(owned).collect()
+}
+
+#[test]
+fn tables_of_lines_are_joined_and_others_are_files_for_each_piece() {
+    let ground = Ground::new(&FILES);
+    let runner = ground.runner(None);
+    let job = completed(&runner, &submit(&runner, Form::Tables { ending: None }));
+    assert_eq!(
+        ground.output(),
+        named(&[
+            ("a.csv", "A\nBAD\nC\nD\nE\n"),
+            ("b-0000000000.parquet", "1\n2\n"),
+            ("b-0000000002.parquet", "3\n"),
+            ("sub/c.jsonl", "ONLY\n"),
+        ])
+    );
+    assert_eq!((job.planned.inputs, job.planned.documents), (3, 9));
+    assert_eq!(job.samples.len(), 1);
+    assert_eq!((job.samples[0].file.as_str(), job.samples[0].line), ("a.csv", Some(1)));
+    let (usage, progress) = runner.progress(&job).unwrap();
+    assert_eq!((usage.documents, usage.errors, usage.units), (9, 1, 9));
+    assert_eq!((usage.read, usage.written), (23, 23));
+    assert_eq!((progress.documents, progress.errors), (9, 1));
+}
+
+#[test]
+fn one_ending_for_all_makes_the_form_of_all() {
+    let ground = Ground::new(&FILES);
+    let runner = ground.runner(None);
+    let ending = Some("arrow".to_owned());
+    completed(&runner, &submit(&runner, Form::Tables { ending }));
+    let names: Vec<String> = ground.output().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(
+        names,
+        [
+            "a-0000000000.arrow",
+            "a-0000000002.arrow",
+            "a-0000000004.arrow",
+            "b-0000000000.arrow",
+            "b-0000000002.arrow",
+            "sub/c.arrow",
+        ]
+    );
+}
+
+#[test]
+fn what_is_done_is_not_done_again_and_a_stopped_job_has_the_first_rows() {
+    let ground = Ground::new(&FILES[1..2]);
+    let held = Arc::new(AtomicBool::new(false));
+    let runner = ground.runner(Some(held.clone()));
+    let id = submit(&runner, Form::Tables { ending: None });
+    wait(&runner, &id, |job| runner.progress(job).unwrap().1.documents >= 2);
+    // The runner rests, and another goes on.
+    drop(runner);
+    held.store(true, Ordering::SeqCst);
+    let runner = ground.runner(None);
+    completed(&runner, &id);
+    assert_eq!(ground.output(), named(&[("a.csv", "A\nBAD\nC\nD\nE\n")]));
+    assert_eq!(ground.scored.load(Ordering::SeqCst), 5, "each row once");
+
+    held.store(false, Ordering::SeqCst);
+    drop(runner);
+    let runner = ground.runner(Some(held));
+    let id = submit(&runner, Form::Tables { ending: None });
+    wait(&runner, &id, |job| runner.progress(job).unwrap().1.documents >= 2);
+    runner.stop(&id).unwrap();
+    let job = ended(&runner, &id);
+    assert_eq!(job.state, State::Stopped);
+    assert_eq!(ground.output(), named(&[("a.csv", "A\nBAD\n")]));
+}
+
+#[test]
+fn a_table_that_changes_fails_the_job() {
+    let ground = Ground::new(&FILES[1..2]);
+    let held = Arc::new(AtomicBool::new(false));
+    let runner = ground.runner(Some(held.clone()));
+    let id = submit(&runner, Form::Tables { ending: None });
+    wait(&runner, &id, |job| runner.progress(job).unwrap().1.documents >= 2);
+    ground.objects.put("texts", "in/a.csv", b"a\nbad\nc\nD\ne\n");
+    held.store(true, Ordering::SeqCst);
+    let job = ended(&runner, &id);
+    assert_eq!(job.state, State::Failed);
+    assert!(job.why.unwrap().contains("has changed"));
+    assert_eq!(ground.output(), []);
+}

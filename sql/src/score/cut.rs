@@ -1,0 +1,367 @@
+//! Where files can be parted, so that each part can be scored alone.
+//!
+//! Text formats are read once, from beginning to end: a value of CSV may have line ends, and only who has read what is
+//! before knows whether a line end is one of a row. Parquet says what it has at its end; a group of its rows can be read from
+//! its beginning only, so parts of it are larger than those of lines.
+
+use super::Part;
+use crate::engine::Session;
+use crate::files::Format;
+use datafusion::catalog::Session as _;
+use datafusion::common::{DataFusionError, Result, exec_err, plan_err};
+use datafusion::datasource::physical_plan::parquet::ParquetAccessPlan;
+use datafusion::parquet::arrow::arrow_reader::{RowSelection, RowSelector};
+use datafusion::parquet::arrow::async_reader::{AsyncFileReader, ParquetObjectReader};
+use datafusion::parquet::file::metadata::ParquetMetaData;
+use futures_util::TryStreamExt;
+use object_store::path::Path as Key;
+use object_store::{ObjectStore, ObjectStoreExt};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// How many times as many rows a part of Parquet has.
+const LARGER: u64 = 8;
+
+/// How large parts are, about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Bytes of lines.
+    pub bytes: u64,
+    /// Rows; of Parquet a few times as many.
+    pub rows: u64,
+}
+
+/// Rows that lie one after the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// Where its bytes are; of Parquet about.
+    pub bytes: Range<u64>,
+    /// Which rows they are, counted from 0.
+    pub rows: Range<u64>,
+}
+
+impl Piece {
+    /// The part that it is of a file of some format.
+    pub fn part(&self, format: Format) -> Part {
+        match format {
+            Format::Parquet => Part::Rows(self.rows.clone()),
+            Format::Csv | Format::Tsv | Format::JsonLines => Part::Bytes(self.bytes.clone()),
+            Format::Arrow => Part::All,
+        }
+    }
+}
+
+/// Cuts a file. There is at least one piece, which may have no rows.
+///
+/// # Errors
+/// It cannot be read, or is not what its name says.
+pub async fn cut(session: &Session, file: &str, format: Format, size: Size) -> Result<Vec<Piece>> {
+    match format {
+        Format::Parquet => {
+            let (metadata, length) = metadata(session, file).await?;
+            let rows = u64::try_from(metadata.file_metadata().num_rows()).unwrap_or_default();
+            Ok(evenly(rows, length, size.rows.saturating_mul(LARGER)))
+        }
+        Format::Arrow => {
+            let (_, _, length) = opened(session, file).await?;
+            let table = session.places().address(file)?;
+            let Some(table) = table else {
+                return plan_err!("{file}: no path of a table");
+            };
+            let state = session.context().state();
+            let typing = crate::files::Typing::Inferred;
+            let table = crate::files::table(&state, file, table, typing).await?;
+            let rows = session.context().read_table(table)?.count().await?;
+            Ok(vec![Piece {
+                bytes: 0..length,
+                rows: 0..rows as u64,
+            }])
+        }
+        Format::Csv | Format::Tsv | Format::JsonLines => lines(session, file, format, size).await,
+    }
+}
+
+/// The same number of rows in each piece but the last.
+fn evenly(rows: u64, length: u64, most: u64) -> Vec<Piece> {
+    let most = most.max(1);
+    let at = |row: u64| {
+        let part = u128::from(length) * u128::from(row) / u128::from(rows.max(1));
+        u64::try_from(part).unwrap_or(length)
+    };
+    let mut pieces = Vec::new();
+    let mut from = 0;
+    while from < rows {
+        let to = rows.min(from.saturating_add(most));
+        pieces.push(Piece {
+            bytes: at(from)..at(to),
+            rows: from..to,
+        });
+        from = to;
+    }
+    if pieces.is_empty() {
+        pieces.push(Piece {
+            bytes: 0..length,
+            rows: 0..0,
+        });
+    }
+    pieces
+}
+
+async fn opened(session: &Session, file: &str) -> Result<(Arc<dyn ObjectStore>, Key, u64)> {
+    let Some(address) = session.places().address(file)? else {
+        return plan_err!("{file}: no path of a table");
+    };
+    if address.is_folder() {
+        return plan_err!("{file}: only single files are cut");
+    }
+    let state = session.context().state();
+    let store = state.runtime_env().object_store(address.listing()?)?;
+    let key = Key::from_url_path(address.url.path()).map_err(object_store::Error::from)?;
+    let length = store.head(&key).await?.size;
+    Ok((store, key, length))
+}
+
+async fn metadata(session: &Session, file: &str) -> Result<(Arc<ParquetMetaData>, u64)> {
+    let (store, key, length) = opened(session, file).await?;
+    let mut reader = ParquetObjectReader::new(store, key).with_file_size(length);
+    let metadata = reader.get_metadata(None).await;
+    let unread = |error| DataFusionError::from(error).context(format!("{file} cannot be read"));
+    Ok((metadata.map_err(unread)?, length))
+}
+
+/// What is read of a Parquet file for some of its rows.
+pub(super) async fn selection(
+    session: &Session,
+    file: &str,
+    rows: &Range<u64>,
+) -> Result<ParquetAccessPlan> {
+    let (metadata, _) = metadata(session, file).await?;
+    let all = u64::try_from(metadata.file_metadata().num_rows()).unwrap_or_default();
+    if rows.start > rows.end || rows.end > all {
+        return exec_err!("{file} has {all} rows");
+    }
+    let count = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
+    let selectors = vec![
+        RowSelector::skip(count(rows.start)),
+        RowSelector::select(count(rows.end - rows.start)),
+        RowSelector::skip(count(all - rows.end)),
+    ];
+    ParquetAccessPlan::try_new_from_overall_row_selection(
+        RowSelection::from(selectors),
+        metadata.row_groups(),
+    )
+}
+
+async fn lines(
+    session: &Session,
+    file: &str,
+    format: Format,
+    size: Size,
+) -> Result<Vec<Piece>> {
+    let (store, key, length) = opened(session, file).await?;
+    let mut chunks = store.get(&key).await?.into_stream();
+    let mut cutter = Cutter {
+        size,
+        pieces: Vec::new(),
+        piece: Piece {
+            bytes: 0..0,
+            rows: 0..0,
+        },
+    };
+    match format {
+        Format::JsonLines => {
+            let (mut at, mut blank) = (0, true);
+            while let Some(chunk) = chunks.try_next().await? {
+                for &byte in &chunk {
+                    at += 1;
+                    if byte == b'\n' {
+                        cutter.end(at, !blank);
+                        blank = true;
+                    } else {
+                        blank &= byte.is_ascii_whitespace();
+                    }
+                }
+            }
+            cutter.finish(at, !blank);
+        }
+        _ => {
+            let mut records = Records::new(if format == Format::Tsv { b'\t' } else { b',' });
+            // The first row has the names.
+            let mut names = true;
+            while let Some(chunk) = chunks.try_next().await? {
+                records.read(&chunk, &mut |at| {
+                    cutter.end(at, !std::mem::take(&mut names));
+                });
+            }
+            let at = records.at;
+            let more = records.end();
+            cutter.finish(at, more && !names);
+        }
+    }
+    match cutter.piece.bytes.end == length {
+        true => Ok(cutter.pieces),
+        false => exec_err!("{file} has changed while it was read"),
+    }
+}
+
+/// Puts rows into pieces.
+struct Cutter {
+    size: Size,
+    pieces: Vec<Piece>,
+    piece: Piece,
+}
+
+impl Cutter {
+    /// Here something ends: a row, or what is none.
+    fn end(&mut self, at: u64, row: bool) {
+        self.piece.bytes.end = at;
+        self.piece.rows.end += u64::from(row);
+        let bytes = at - self.piece.bytes.start;
+        let rows = self.piece.rows.end - self.piece.rows.start;
+        if rows > 0 && (bytes >= self.size.bytes || rows >= self.size.rows) {
+            self.pieces.push(self.piece.clone());
+            self.piece.bytes.start = at;
+            self.piece.rows.start = self.piece.rows.end;
+        }
+    }
+
+    /// Here the file ends.
+    fn finish(&mut self, at: u64, row: bool) {
+        self.end(at, row);
+        match self.pieces.last_mut() {
+            // What has no rows goes with what has.
+            Some(last) if self.piece.rows.is_empty() => last.bytes.end = at,
+            _ => self.pieces.push(self.piece.clone()),
+        }
+    }
+}
+
+/// Finds the ends of CSV's records, in a few bytes of memory however long a record is.
+struct Records {
+    reader: csv_core::Reader,
+    output: Vec<u8>,
+    ends: Vec<usize>,
+    /// Bytes that were read.
+    at: u64,
+    /// Something of a record was read.
+    open: bool,
+}
+
+impl Records {
+    fn new(separator: u8) -> Self {
+        // Ended by LF alone: the CR before it is taken for a part of the last value, and a record ends behind both.
+        let reader = csv_core::ReaderBuilder::new()
+            .delimiter(separator)
+            .terminator(csv_core::Terminator::Any(b'\n'))
+            .build();
+        Self {
+            reader,
+            output: vec![0; 4096],
+            ends: vec![0; 256],
+            at: 0,
+            open: false,
+        }
+    }
+
+    /// Reads some more, and tells where records end.
+    fn read(&mut self, mut bytes: &[u8], ended: &mut impl FnMut(u64)) {
+        use csv_core::ReadRecordResult as Read;
+        while !bytes.is_empty() {
+            let (read, taken, _, _) =
+                self.reader
+                    .read_record(bytes, &mut self.output, &mut self.ends);
+            self.at += taken as u64;
+            let some = &bytes[..taken];
+            bytes = &bytes[taken..];
+            // Line ends between records are read and are none.
+            self.open |= some.iter().any(|byte| !matches!(byte, b'\n' | b'\r'));
+            match read {
+                Read::Record => {
+                    if std::mem::take(&mut self.open) {
+                        ended(self.at);
+                    }
+                }
+                Read::InputEmpty | Read::OutputFull | Read::OutputEndsFull => {}
+                Read::End => break,
+            }
+        }
+    }
+
+    /// Whether a record without a line end was at the end.
+    fn end(self) -> bool {
+        self.open
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ends(text: &[u8], chunk: usize) -> Vec<u64> {
+        let mut records = Records::new(b',');
+        let mut ends = Vec::new();
+        for some in text.chunks(chunk) {
+            records.read(some, &mut |at| ends.push(at));
+        }
+        assert_eq!(records.at, text.len() as u64, "every byte is read");
+        let at = records.at;
+        if records.end() {
+            ends.push(at);
+        }
+        ends
+    }
+
+    #[test]
+    fn records_end_where_they_do_for_a_reader_of_csv() {
+        for text in [
+            &b"a,b\n1,2\n3,4\n"[..],
+            b"a,b\r\n1,2\r\n3,4",
+            b"a,b\n\"x\ny\",2\n\"say \"\"hi\"\"\n\",\"\"\n\n\nlast,1",
+            b"a,b\n5\" disk,\"2\"\nx,y\n",
+            b"\"only\"",
+            b"",
+        ] {
+            let mut reader = csv::ReaderBuilder::new()
+                .has_headers(false)
+                .flexible(true)
+                .from_reader(text);
+            let records = reader.byte_records().filter_map(Result::ok).count();
+            for chunk in [1, 2, 3, 7, 1000] {
+                let ends = ends(text, chunk);
+                assert_eq!(ends.len(), records, "{}", String::from_utf8_lossy(text));
+                // Cut there, each part has the records that the whole has.
+                let mut from = 0;
+                for end in ends {
+                    let part = &text[from..end as usize];
+                    let mut reader = csv::ReaderBuilder::new()
+                        .has_headers(false)
+                        .flexible(true)
+                        .from_reader(part);
+                    let count = reader.byte_records().filter_map(Result::ok).count();
+                    assert_eq!(count, 1, "{}", String::from_utf8_lossy(part));
+                    from = end as usize;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_longer_than_any_buffer_is_one() {
+        let long = format!("a,\"{}\"\nb,c\n", "x\n".repeat(100_000));
+        let all = long.len() as u64;
+        assert_eq!(ends(long.as_bytes(), 4096), [all - 4, all]);
+        let wide = format!("{}\nb\n", ",".repeat(10_000));
+        assert_eq!(ends(wide.as_bytes(), 100), [10_001, 10_003]);
+    }
+
+    #[test]
+    fn rows_are_cut_evenly() {
+        let of = |rows, most| -> Vec<(Range<u64>, Range<u64>)> {
+            let pieces = evenly(rows, 1000, most).into_iter();
+            pieces.map(|piece| (piece.bytes, piece.rows)).collect()
+        };
+        assert_eq!(of(10, 4), [(0..400, 0..4), (400..800, 4..8), (800..1000, 8..10)]);
+        assert_eq!(of(0, 4), [(0..1000, 0..0)]);
+        assert_eq!(of(3, 4), [(0..1000, 0..3)]);
+    }
+}
