@@ -118,6 +118,100 @@ fn a_job_of_a_killed_server_goes_on_and_of_one_that_is_stopped_too() {
 }
 
 #[test]
+fn datasets_are_scored() {
+    let data = tempfile::tempdir().expect("a folder");
+    let setup = Setup::default()
+        .with(
+            "ESCALA_DATA_DIR",
+            data.path().to_str().expect("a plain path"),
+        )
+        .with("ESCALA_JOBS_TASK_DOCUMENTS", "10");
+    let server = Server::start(&setup);
+    python::s3_script("scoring_jobs.py", &server);
+    server.assert_sound("datasets");
+}
+
+/// Scores the languages of a table and gives the job's id.
+fn score(server: &Server, output: &str) -> String {
+    let said = jobs(
+        server,
+        &[
+            "score",
+            "s3://texts/long.csv",
+            "--task",
+            "language",
+            "--text-column",
+            "text",
+            "-o",
+            output,
+        ],
+    );
+    said_one(&said)
+}
+
+fn said_one(output: &Output) -> String {
+    said(output).trim().to_owned()
+}
+
+#[test]
+fn a_dataset_of_a_killed_server_is_scored_from_where_it_was() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = serve(data.path());
+    for bucket in ["/texts", "/answers"] {
+        assert_eq!(server.s3("PUT", bucket, b"").status, 200);
+    }
+    let rows = 20_000;
+    let row = |number: usize| {
+        format!("{number},\"Das ist der Satz\nmit der Nummer {number}, und er ist deutsch.\"\r\n")
+    };
+    let table: String = (0..rows).map(row).collect();
+    let table = format!("id,text\r\n{table}");
+    let put = server.s3("PUT", "/texts/long.csv", table.as_bytes());
+    assert_eq!(put.status, 200, "{put:?}");
+    let id = score(&server, "s3://answers/killed");
+    let mut server = Some(server);
+    // Killed again and again, while it has something to do.
+    let mut kills = 0;
+    let mut before = 0;
+    loop {
+        let running = server.take().unwrap_or_else(|| serve(data.path()));
+        let done = || {
+            described(&running, &id)["done"]
+                .as_u64()
+                .unwrap_or_default()
+        };
+        let is_over = || described(&running, &id)["state"] == "completed";
+        wait_for("some more of the job", PATIENCE, || {
+            done() >= before + 300 || is_over()
+        });
+        if is_over() {
+            server = Some(running);
+            break;
+        }
+        before = done();
+        kills += 1;
+        drop(running);
+    }
+    assert!(kills >= 3, "it was over after {kills} kills");
+    let server = server.expect("it runs");
+    let job = described(&server, &id);
+    assert_eq!((&job["done"], &job["errors"]), (&json!(rows), &json!(0)));
+    let again = score(&server, "s3://answers/calm");
+    said(&jobs(&server, &["watch", &again]));
+    let read = |folder: &str| {
+        let got = server.s3("GET", &format!("/answers/{folder}/long.csv"), b"");
+        assert_eq!(got.status, 200, "{got:?}");
+        got.body
+    };
+    let (killed, calm) = (read("killed"), read("calm"));
+    assert!(killed == calm, "the output of a killed server is another");
+    assert_eq!(
+        String::from_utf8_lossy(&calm).matches("deutsch.").count(),
+        rows
+    );
+}
+
+#[test]
 fn jobs_are_looked_after_by_rest_and_by_command_line() {
     let data = tempfile::tempdir().expect("a folder");
     let server = serve(data.path());

@@ -161,6 +161,125 @@ fn topics_are_made_described_changed_and_deleted() {
     );
 }
 
+/// The rows of a query.
+fn rows(server: &Server, query: &str) -> Vec<Value> {
+    let answer = server.post_json("/v1/sql", &json!({ "query": query }));
+    assert_eq!(answer.status, 200, "{query}: {answer:?}");
+    let lines = answer.text.lines();
+    lines
+        .map(|line| serde_json::from_str(line).expect(line))
+        .collect()
+}
+
+#[test]
+fn topics_are_tables() {
+    let data = folder();
+    let server = server(&data);
+    let made = server.post_json("/v1/topics", &json!({ "name": "a", "partitions": 2 }));
+    assert_eq!(made.status, 201, "{made:?}");
+    let empty = rows(&server, "SELECT count(*) AS n FROM topic('a')");
+    assert_eq!(empty, [json!({ "n": 0 })]);
+    // Of January 2100, a day apart.
+    let day = |number: i64| 4_102_444_800_000 + 86_400_000 * number;
+    let record = |number: i64| {
+        json!({ "partition": number % 2, "key": format!("k{number}"), "value": format!("{{\"n\": {number}}}"),
+            "timestamp": day(number), "headers": [{ "name": "h", "value": "x" }] })
+    };
+    let mut records: Vec<Value> = (0..20).map(record).collect();
+    records.push(json!({ "partition": 0, "value_base64": "/w==", "timestamp": day(20) }));
+    let put = server.post_json("/v1/topics/a/records", &json!({ "records": records }));
+    put.ok();
+    let all = "SELECT partition, \"offset\", key, value, headers[1]['value'] AS h, value_bytes = X'ff' AS ff
+        FROM topic('a') ORDER BY partition, \"offset\"";
+    let all = rows(&server, all);
+    assert_eq!(all.len(), 21);
+    assert_eq!(
+        all[11],
+        json!({ "partition": 1, "offset": 0, "key": "k1", "value": "{\"n\": 1}", "h": "x", "ff": false })
+    );
+    // What is no text is bytes.
+    assert_eq!(
+        all[10],
+        json!({ "partition": 0, "offset": 10, "key": null, "value": null, "h": null, "ff": true })
+    );
+    for (condition, count) in [
+        ("partition = 1", 10),
+        ("\"offset\" BETWEEN 2 AND 4", 6),
+        ("\"offset\" >= 9 AND partition = 0", 2),
+        ("timestamp >= '2100-01-11'", 11),
+        ("timestamp >= '2100-01-03' AND timestamp < '2100-01-05'", 2),
+        ("timestamp > '2101-01-01'", 0),
+        ("partition = 7", 0),
+        ("\"offset\" > 3 OR key = 'k0'", 14),
+    ] {
+        let found = rows(
+            &server,
+            &format!("SELECT count(*) AS n FROM topic('a') WHERE {condition}"),
+        );
+        assert_eq!(found, [json!({ "n": count })], "{condition}");
+    }
+    for (query, why) in [
+        ("SELECT * FROM topic('none')", "none"),
+        ("SELECT * FROM topic()", "takes the name of a topic"),
+        ("SELECT * FROM topic(1)", "names in quotes"),
+        ("SELECT * FROM jobs('x')", "takes nothing"),
+    ] {
+        let answer = server.post_json("/v1/sql", &json!({ "query": query }));
+        assert_eq!(answer.status, 400, "{query}: {answer:?}");
+        assert!(answer.text.contains(why), "{query}: {answer:?}");
+    }
+    // More than is read at once, in one batch and in several.
+    let many: Vec<Value> = (0..10_000)
+        .map(|number| json!({ "partition": 0, "value": format!("{number:0400}") }))
+        .collect();
+    server.post_json("/v1/topics", &json!({ "name": "b" }));
+    for some in many.chunks(5000) {
+        let put = server.post_json("/v1/topics/b/records", &json!({ "records": some }));
+        put.ok();
+    }
+    let sums = "SELECT count(*) AS n, sum(CAST(value AS BIGINT)) AS s, min(\"offset\") AS a, max(\"offset\") AS b FROM topic('b')";
+    let sums = rows(&server, sums);
+    assert_eq!(
+        sums,
+        [json!({ "n": 10_000, "s": 49_995_000, "a": 0, "b": 9999 })]
+    );
+    let some = rows(&server, "SELECT \"offset\" AS o FROM topic('b') LIMIT 3");
+    assert_eq!(some.len(), 3);
+}
+
+#[test]
+fn jobs_and_streams_are_tables() {
+    let data = folder();
+    let server = server(&data);
+    server.post_json("/v1/topics", &json!({ "name": "in" }));
+    let made = json!({ "name": "languages", "from": "in", "to": "out", "task": "language", "paused": true });
+    let made = server.post_json("/v1/streams", &made);
+    assert_eq!(made.status, 201, "{made:?}");
+    let streams = "SELECT name, \"from\", \"to\", task, state, lag, created > '2020-01-01' AS made FROM streams()";
+    assert_eq!(
+        rows(&server, streams),
+        [
+            json!({ "name": "languages", "from": "in", "to": "out", "task": "language", "state": "paused", "lag": 0, "made": true })
+        ]
+    );
+    assert_eq!(rows(&server, "SELECT * FROM jobs()"), [] as [Value; 0]);
+    let job = json!({ "task": "language", "column": "t", "input": "s3://none/", "output": "s3://other/", "name": "n" });
+    let job = server.post_json("/v1/jobs", &job);
+    assert_eq!(job.status, 201, "{job:?}");
+    let jobs = "SELECT id, kind, name, state, reason, submitted <= now() AS before FROM jobs() WHERE state = 'failed'";
+    wait_for("the end of the job", PATIENCE, || {
+        !rows(&server, jobs).is_empty()
+    });
+    let found = rows(&server, jobs);
+    assert_eq!(found[0]["id"], job.json()["id"]);
+    assert_eq!(
+        (&found[0]["kind"], &found[0]["name"], &found[0]["before"]),
+        (&json!("score.language"), &json!("n"), &json!(true))
+    );
+    let why = found[0]["reason"].as_str().expect("a reason");
+    assert!(why.contains("there is no bucket"), "{why}");
+}
+
 #[test]
 fn records_are_there_after_the_server_was_killed_and_are_read_in_pieces() {
     let data = folder();

@@ -175,6 +175,37 @@ fn every_document_has_its_line_whatever_is_wrong_with_others() {
 }
 
 #[test]
+fn jobs_that_ended_long_ago_are_forgotten_and_their_output_stays() {
+    let ground = Ground::new(&[("in/a.txt", b"one\ntwo")]);
+    let runner = ground.runner(Words::default(), options());
+    let id = submit(&runner, spec(Split::Lines, archive()));
+    completed(&runner, &id);
+    ground.left(&["out/job/output.tar.gz"]);
+    drop(runner);
+    let runner = ground.runner(Words::default(), options());
+    assert!(runner.job(&id).is_ok(), "it is kept for a while");
+    drop(runner);
+    let short = Options {
+        retention: Duration::ZERO,
+        ..options()
+    };
+    let runner = ground.runner(Words::default(), short);
+    let began = Instant::now();
+    while runner.job(&id).is_ok() {
+        assert!(
+            began.elapsed() < Duration::from_secs(30),
+            "it is not forgotten"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(matches!(
+        runner.job(&id),
+        Err(Error::Store(store::Error::NotFound(_)))
+    ));
+    ground.left(&["out/job/output.tar.gz"]);
+}
+
+#[test]
 fn files_have_answers_of_their_own() {
     let ground = Ground::new(&[
         ("in/a.txt", b"1\n2\n3\n4\n5\n6\n7"),

@@ -34,7 +34,10 @@ impl Capitals {
         let object = self.objects.open(&name);
         let mut object = object.map_err(|error| Trouble::Now(error.to_string()))?;
         object.bytes.read_to_end(&mut text).unwrap();
-        Ok(text.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect())
+        Ok(text
+            .split_inclusive(|byte| *byte == b'\n')
+            .map(<[u8]>::to_vec)
+            .collect())
     }
 }
 
@@ -223,7 +226,10 @@ fn tables_of_lines_are_joined_and_others_are_files_for_each_piece() {
     );
     assert_eq!((job.planned.inputs, job.planned.documents), (3, 9));
     assert_eq!(job.samples.len(), 1);
-    assert_eq!((job.samples[0].file.as_str(), job.samples[0].line), ("a.csv", Some(1)));
+    assert_eq!(
+        (job.samples[0].file.as_str(), job.samples[0].line),
+        ("a.csv", Some(1))
+    );
     let (usage, progress) = runner.progress(&job).unwrap();
     assert_eq!((usage.documents, usage.errors, usage.units), (9, 1, 9));
     assert_eq!((usage.read, usage.written), (23, 23));
@@ -256,7 +262,9 @@ fn what_is_done_is_not_done_again_and_a_stopped_job_has_the_first_rows() {
     let held = Arc::new(AtomicBool::new(false));
     let runner = ground.runner(Some(held.clone()));
     let id = submit(&runner, Form::Tables { ending: None });
-    wait(&runner, &id, |job| runner.progress(job).unwrap().1.documents >= 2);
+    wait(&runner, &id, |job| {
+        runner.progress(job).unwrap().1.documents >= 2
+    });
     // The runner rests, and another goes on.
     drop(runner);
     held.store(true, Ordering::SeqCst);
@@ -269,7 +277,9 @@ fn what_is_done_is_not_done_again_and_a_stopped_job_has_the_first_rows() {
     drop(runner);
     let runner = ground.runner(Some(held));
     let id = submit(&runner, Form::Tables { ending: None });
-    wait(&runner, &id, |job| runner.progress(job).unwrap().1.documents >= 2);
+    wait(&runner, &id, |job| {
+        runner.progress(job).unwrap().1.documents >= 2
+    });
     runner.stop(&id).unwrap();
     let job = ended(&runner, &id);
     assert_eq!(job.state, State::Stopped);
@@ -282,8 +292,12 @@ fn a_table_that_changes_fails_the_job() {
     let held = Arc::new(AtomicBool::new(false));
     let runner = ground.runner(Some(held.clone()));
     let id = submit(&runner, Form::Tables { ending: None });
-    wait(&runner, &id, |job| runner.progress(job).unwrap().1.documents >= 2);
-    ground.objects.put("texts", "in/a.csv", b"a\nbad\nc\nD\ne\n");
+    wait(&runner, &id, |job| {
+        runner.progress(job).unwrap().1.documents >= 2
+    });
+    ground
+        .objects
+        .put("texts", "in/a.csv", b"a\nbad\nc\nD\ne\n");
     held.store(true, Ordering::SeqCst);
     let job = ended(&runner, &id);
     assert_eq!(job.state, State::Failed);

@@ -184,6 +184,8 @@ pub struct Jobs {
     pub task_documents: u64,
     /// How long a model may give no answers before the job fails.
     pub patience: Span,
+    /// How long jobs that have ended are kept and shown; their output stays.
+    pub retention: Span,
 }
 
 impl Default for Jobs {
@@ -195,6 +197,7 @@ impl Default for Jobs {
             task_bytes: Size::mib(1),
             task_documents: 1000,
             patience: Span::seconds(600),
+            retention: Span::seconds(90 * 24 * 3600),
         }
     }
 }
@@ -631,8 +634,9 @@ impl Config {
                     && (1..=1000).contains(&self.jobs.tasks)
                     && self.jobs.live > 0
                     && self.jobs.task_bytes.get() > 0
-                    && self.jobs.task_documents > 0,
-                "`jobs.running` and `jobs.tasks` must be between 1 and 1000, `jobs.live`, `jobs.task_bytes` and `jobs.task_documents` more than 0"
+                    && self.jobs.task_documents > 0
+                    && !self.jobs.retention.get().is_zero(),
+                "`jobs.running` and `jobs.tasks` must be between 1 and 1000, `jobs.live`, `jobs.task_bytes`, `jobs.task_documents` and `jobs.retention` more than 0"
                     .to_owned(),
             ),
             (

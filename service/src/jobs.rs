@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::failure::{Failure, chain};
 use crate::machine::data_folder;
 use crate::s3::places::Places;
+use crate::scoring::Score;
 use axum::http::StatusCode;
 use escala_batch::runner::{Cut, Error, Options, Runner};
 use escala_batch::store::{self, sqlite::Sqlite};
@@ -22,7 +23,11 @@ use tokio::runtime::Handle;
 ///
 /// # Errors
 /// A sentence when what is in the folder cannot be used.
-pub fn open(config: &Config, asking: &App, places: Arc<Places>) -> Result<Option<Runner>, String> {
+pub fn open(
+    config: &Config,
+    asking: &Arc<App>,
+    places: Arc<Places>,
+) -> Result<Option<Runner>, String> {
     let none = |why: String| {
         tracing::warn!(why, "this server keeps no jobs");
         Ok(None)
@@ -38,7 +43,12 @@ pub fn open(config: &Config, asking: &App, places: Arc<Places>) -> Result<Option
         }
         Err(error) => return Err(chain(&error)),
     };
-    let works = Asker::all(&Aws::of(asking)).collect();
+    let scoring = Score::all(
+        asking,
+        #[cfg(feature = "sql")]
+        &places,
+    )?;
+    let works = Asker::all(&Aws::of(asking)).chain(scoring).collect();
     let jobs = &config.jobs;
     let options = Options {
         jobs: jobs.running,
@@ -49,6 +59,7 @@ pub fn open(config: &Config, asking: &App, places: Arc<Places>) -> Result<Option
             documents: jobs.task_documents,
         },
         patience: jobs.patience.get(),
+        retention: jobs.retention.get(),
         ..Options::default()
     };
     let runner = Runner::start(

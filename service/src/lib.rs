@@ -32,6 +32,7 @@ pub mod readings;
 pub mod ready;
 pub mod rest;
 pub mod s3;
+mod scoring;
 pub mod sentiments;
 pub mod server;
 #[cfg(feature = "sql")]

@@ -133,9 +133,9 @@ fn stream_routes() -> Router<Arc<App>> {
 }
 
 fn job_routes() -> Router<Arc<App>> {
-    use jobs::{cancel, describe, events, list};
+    use jobs::{cancel, create, describe, events, list};
     Router::new()
-        .route("/v1/jobs", get(list))
+        .route("/v1/jobs", get(list).post(create))
         .route("/v1/jobs/{id}", get(describe))
         .route("/v1/jobs/{id}/events", get(events))
         .route("/v1/jobs/{id}/cancel", post(cancel))

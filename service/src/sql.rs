@@ -3,6 +3,8 @@
 //! A function asks the same app as the doors, after whoever waits for an answer, and answers what the REST door answers,
 //! in Arrow's types.
 
+mod tables;
+
 use crate::app::App;
 use crate::asked::{self, What};
 use crate::config::Config;
@@ -10,6 +12,7 @@ use crate::failure::Failure;
 use crate::rest::analyze::Outcome;
 use crate::rest::call::predict_list;
 use crate::rest::redact::{How, RedactAnswer};
+use crate::s3::places::Places as Objects;
 use async_trait::async_trait;
 use axum::http::StatusCode;
 use bytes::Bytes;
@@ -20,6 +23,7 @@ use escala_sql::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Arra
 use escala_sql::arrow::compute::{concat, take};
 use escala_sql::arrow::datatypes::{DataType, SchemaRef};
 use escala_sql::arrow::error::ArrowError;
+use escala_sql::buckets::Buckets;
 use escala_sql::engine::{DataFusionError, Rights};
 use escala_sql::functions::{FUNCTIONS, Function};
 use escala_sql::places::Places;
@@ -98,15 +102,15 @@ pub enum Piece {
 }
 
 impl Queries {
-    /// Queries that ask this app.
+    /// Queries that ask the app `asking`, and may read all objects and what the server has ([`tables`]).
     ///
     /// # Errors
     /// What is wrong with the configuration or the machine.
-    pub fn open(app: App) -> Result<Self, String> {
-        let config = app.config.clone();
+    pub fn open(asking: App, objects: Arc<Objects>, server: &App) -> Result<Self, String> {
+        let config = asking.config.clone();
         let engine = escala_sql::Engine::new(
-            models(&Arc::new(app)),
-            places(&config)?,
+            models(&Arc::new(asking)),
+            places(&config)?.and_buckets(Buckets::new(objects)),
             Rights::Read,
             config.sql.memory.as_usize(),
         );
@@ -116,7 +120,9 @@ impl Queries {
             .build()
             .map_err(|error| error.to_string())?;
         Ok(Self {
-            engine: engine.map_err(|error| error.strip_backtrace())?,
+            engine: engine
+                .map_err(|error| error.strip_backtrace())?
+                .with_sources(tables::of(server)),
             places: Arc::new(Semaphore::new(config.sql.queries)),
             runtime: Some(runtime),
         })

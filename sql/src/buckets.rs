@@ -66,7 +66,6 @@ impl fmt::Debug for Buckets {
     }
 }
 
-
 /// A bucket.
 #[derive(Clone)]
 struct Bucket {
@@ -210,7 +209,9 @@ impl ObjectStore for Bucket {
                 Some(GetRange::Bounded(range)) if !head => range,
                 Some(range) if !head => {
                     let length = store.open(&name)?.length;
-                    range.as_range(length).map_err(|_| Error::Range { length })?
+                    range
+                        .as_range(length)
+                        .map_err(|_| Error::Range { length })?
                 }
                 _ => {
                     let object = store.open(&name)?;
@@ -267,7 +268,9 @@ impl ObjectStore for Bucket {
 
     fn list(&self, prefix: Option<&Key>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
         let listed = self.pages(prefix);
-        listed.try_filter_map(|listed| async { Ok(meta(listed)) }).boxed()
+        listed
+            .try_filter_map(|listed| async { Ok(meta(listed)) })
+            .boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Key>) -> object_store::Result<ListResult> {
@@ -358,10 +361,12 @@ impl MultipartUpload for Upload {
                 Ok::<_, std::io::Error>(object)
             });
             // Of one that cannot be written nothing stays.
-            let object = written.await?.map_err(|error| object_store::Error::Generic {
-                store: "objects",
-                source: error.into(),
-            })?;
+            let object = written
+                .await?
+                .map_err(|error| object_store::Error::Generic {
+                    store: "objects",
+                    source: error.into(),
+                })?;
             state.object = Some(object);
             Ok(())
         })

@@ -8,6 +8,7 @@ use crate::places::{Places, Stores};
 use crate::predict::exec::{Planner, PredictExec};
 use crate::predict::hoist::Hoist;
 use crate::predict::settle::Settle;
+use crate::sources::{Opener, Sources};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::DynamicFileCatalog;
@@ -116,6 +117,7 @@ pub struct Engine {
     models: Vec<Arc<dyn Model>>,
     rights: Rights,
     places: Arc<Places>,
+    sources: Vec<Arc<dyn Sources>>,
     runtime: Arc<RuntimeEnv>,
 }
 
@@ -140,8 +142,15 @@ impl Engine {
             models,
             rights,
             places,
+            sources: Vec::new(),
             runtime,
         })
+    }
+
+    /// Adds tables that are no files.
+    pub fn with_sources(mut self, sources: impl IntoIterator<Item = Arc<dyn Sources>>) -> Self {
+        self.sources.extend(sources);
+        self
     }
 
     /// A session of its own: settings, and tables that it creates.
@@ -186,6 +195,9 @@ impl Engine {
             context.register_udf(function.as_ref().clone());
         }
         context.register_udtf("images", Arc::new(Images::new(self.places.clone())));
+        for sources in &self.sources {
+            context.register_udtf(sources.name(), Arc::new(Opener(sources.clone())));
+        }
         Ok(Session {
             context,
             rights: self.rights,

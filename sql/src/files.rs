@@ -124,8 +124,9 @@ impl UrlTableFactory for Files {
         let Some(address) = self.places.address(name)? else {
             return Ok(None);
         };
-        let table = table(&self.state()?, name, address, Typing::Inferred);
-        table.await.map(Some)
+        let state = self.state()?;
+        let table = table(&state, name, address, Typing::Inferred).await?;
+        Ok(Some(table))
     }
 }
 
@@ -193,7 +194,8 @@ pub(crate) async fn table(
         .parse()
         .map_err(|error: NoFormat| DataFusionError::Plan(error.to_string()))?;
     let ending = first.rsplit('.').next().unwrap_or_default();
-    let options = ListingOptions::new(format.reader(typing)).with_file_extension(format!(".{ending}"));
+    let options =
+        ListingOptions::new(format.reader(typing)).with_file_extension(format!(".{ending}"));
     let explained = |error: DataFusionError| error.context(format!("{name} cannot be read"));
     let schema = options
         .infer_schema(state, &listing)

@@ -4,7 +4,7 @@
 //! models are taken out of every part of a query into nodes of their own, which ask about each distinct input once, in
 //! pieces, behind the cheaper filters. [`functions`] is the table of what can be called and what it answers,
 //! [`model::Model`] what a model is to this crate, [`Engine`] a query from text to batches, [`places`] which files a
-//! query may name, [`score`] the scoring of files piece by piece.
+//! query may name, [`sources`] tables that are no files, [`score`] the scoring of files piece by piece.
 
 pub mod answers;
 pub mod buckets;
@@ -17,7 +17,9 @@ pub mod output;
 pub mod places;
 pub mod predict;
 pub mod score;
+pub mod sources;
 
 pub use datafusion::arrow;
 pub use engine::{Engine, Query, Settings};
 pub use model::{Error, Model, Scores};
+pub use object_store::Error as ObjectStoreError;

@@ -8,9 +8,9 @@ use escala_sql::arrow::datatypes::{Int32Type, Int64Type};
 use escala_sql::arrow::util::display::{ArrayFormatter, FormatOptions};
 use escala_sql::arrow::util::pretty::pretty_format_batches;
 use escala_sql::engine::Rights;
+use escala_sql::files::Format;
 use escala_sql::output::write;
 use escala_sql::places::Places;
-use escala_sql::files::Format;
 use escala_sql::score::cut::{Size, cut};
 use escala_sql::score::{Part, Scoring, Split, query};
 use escala_sql::{Engine, Query};
@@ -393,17 +393,24 @@ async fn parts_are_the_rows_of_the_whole() {
             _ => format!("\r\n{id}\n"),
         };
         let end = if id % 3 == 0 { "\r\n" } else { "\n" };
-        csv.push_str(&format!("{id},007{id},\"{}\"{end}", text.replace('"', "\"\"")));
+        csv.push_str(&format!(
+            "{id},007{id},\"{}\"{end}",
+            text.replace('"', "\"\"")
+        ));
         json.push_str(&serde_json::json!({"id": id, "zip": "007", "text": text}).to_string());
         json.push_str(if id % 5 == 0 { "\n\n" } else { "\n" });
     }
-    let tables = [("t.csv", csv.clone()), ("t.tsv", csv.replace(',', "\t")), ("t.jsonl", json)];
+    let tables = [
+        ("t.csv", csv.clone()),
+        ("t.tsv", csv.replace(',', "\t")),
+        ("t.jsonl", json),
+    ];
     for (name, content) in &tables {
         fs::write(folder.path().join(name), content).expect("file");
     }
-    let source = session.query(&format!("SELECT * FROM '{}/t.jsonl'", folder.path().display()));
-    let source = source.await.expect("plan");
+    let all = format!("SELECT * FROM '{}/t.jsonl'", folder.path().display());
     for name in ["t.parquet", "t.arrow"] {
+        let source = session.query(&all).await.expect("plan");
         let written = write(&source, &folder.path().join(name), |_| {}).await;
         assert_eq!(written.expect("written"), 100);
     }
@@ -415,21 +422,41 @@ async fn parts_are_the_rows_of_the_whole() {
         ("t.arrow", Format::Arrow),
     ] {
         let file = folder.path().join(name).display().to_string();
-        let scoring = Scoring { format, ..scoring() };
-        let whole = Split { file: file.clone(), part: Part::All };
+        let scoring = Scoring {
+            format,
+            ..scoring()
+        };
+        let whole = Split {
+            file: file.clone(),
+            part: Part::All,
+        };
         let whole = query(&session, &whole, &scoring).await.expect(name);
         let whole = texts(&whole.collect().await.expect(name));
         assert_eq!(whole.len(), 100, "{name}");
         for rows in [1, 2, 7, 1000] {
-            let size = Size { bytes: 1 << 20, rows };
+            let size = Size {
+                bytes: 1 << 20,
+                rows,
+            };
             let pieces = cut(&session, &file, format, size).await.expect(name);
-            assert_eq!(pieces.last().map(|piece| piece.rows.end), Some(100), "{name}");
+            assert_eq!(
+                pieces.last().map(|piece| piece.rows.end),
+                Some(100),
+                "{name}"
+            );
             let mut parts = Vec::new();
             for piece in &pieces {
-                let split = Split { file: file.clone(), part: piece.part(format) };
+                let split = Split {
+                    file: file.clone(),
+                    part: piece.part(format),
+                };
                 let part = query(&session, &split, &scoring).await.expect(name);
                 let part = texts(&part.collect().await.expect(name));
-                assert_eq!(part.len() as u64, piece.rows.end - piece.rows.start, "{name} {piece:?}");
+                assert_eq!(
+                    part.len() as u64,
+                    piece.rows.end - piece.rows.start,
+                    "{name} {piece:?}"
+                );
                 parts.extend(part);
             }
             assert_eq!(parts, whole, "{name} by {rows}");
@@ -437,7 +464,11 @@ async fn parts_are_the_rows_of_the_whole() {
             assert_eq!(pieces.len() == 1, single, "{name} by {rows}");
         }
         if matches!(format, Format::Csv | Format::Tsv) {
-            assert!(whole[1].contains("0071"), "what looks like a number stays what it is: {}", whole[1]);
+            assert!(
+                whole[1].contains("0071"),
+                "what looks like a number stays what it is: {}",
+                whole[1]
+            );
         }
     }
 }

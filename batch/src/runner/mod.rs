@@ -59,6 +59,10 @@ const TRIES: u32 = 10;
 /// Ended jobs whose parts are looked for at the start: those that ended in the moment of a crash are among the last.
 const LATE: usize = 100;
 
+/// How often old jobs are looked for, and how many are forgotten at a time.
+const FORGET: Duration = Duration::from_secs(3600);
+const MOST_FORGOTTEN: usize = 100;
+
 /// How inputs are cut into tasks: a task is done again when it is interrupted, and its part is one commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
@@ -85,6 +89,8 @@ pub struct Options {
     pub patience: Duration,
     /// How long a lease lasts without being renewed.
     pub lease: Duration,
+    /// How long jobs that have ended are kept; their output stays.
+    pub retention: Duration,
     /// Told what is reached, by tests that end the process there.
     pub reached: Option<Arc<dyn Fn(Point) + Send + Sync>>,
 }
@@ -102,6 +108,7 @@ impl Default for Options {
             attempts: 3,
             patience: Duration::from_secs(600),
             lease: Duration::from_secs(60),
+            retention: Duration::from_secs(90 * 24 * 3600),
             reached: None,
         }
     }
@@ -191,7 +198,10 @@ fn file_of<'a>(source: &Source, key: &'a str) -> &'a str {
 }
 
 fn no_tables(spec: &Spec) -> Trouble {
-    Trouble::Fails(format!("jobs of the kind {} read no tables here", spec.kind))
+    Trouble::Fails(format!(
+        "jobs of the kind {} read no tables here",
+        spec.kind
+    ))
 }
 
 /// Milliseconds since 1970.
@@ -323,6 +333,7 @@ impl Runner {
             tries: BTreeMap::new(),
             ended: late.into_iter().map(|job| (job.id.clone(), job)).collect(),
             renewed: Instant::now(),
+            forgot: None,
             turn: 0,
         };
         let thread = std::thread::Builder::new()
@@ -472,6 +483,8 @@ struct Supervisor {
     /// Jobs that have ended and whose parts may still be there.
     ended: BTreeMap<String, Job>,
     renewed: Instant,
+    /// When there was nothing to forget.
+    forgot: Option<Instant>,
     /// Whose turn it is among jobs of one priority.
     turn: usize,
 }
@@ -574,6 +587,7 @@ impl Supervisor {
             }
         }
         self.tasks(running)?;
+        self.forget()?;
         self.clear();
         self.sample();
         Ok(())
@@ -591,6 +605,22 @@ impl Supervisor {
         if lost > 0 {
             tracing::warn!(tasks = lost, "leases have ended before their tasks");
         }
+        Ok(())
+    }
+
+    /// Forgets jobs that ended long ago, some at a time.
+    fn forget(&mut self) -> store::Result<()> {
+        if self.forgot.is_some_and(|at| at.elapsed() < FORGET) {
+            return Ok(());
+        }
+        let kept = self.shared.options.retention.as_millis();
+        let before = now().saturating_sub(i64::try_from(kept).unwrap_or(i64::MAX));
+        let gone = self.shared.store.forget(before, MOST_FORGOTTEN)?;
+        if gone > 0 {
+            tracing::info!(jobs = gone, "jobs that ended long ago are forgotten");
+        }
+        // Where there may be more, the next look has them.
+        self.forgot = (gone < MOST_FORGOTTEN as u64).then(Instant::now);
         Ok(())
     }
 

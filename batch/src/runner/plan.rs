@@ -336,7 +336,16 @@ mod tests {
         let why = said(planned(&[("in/a", long.as_bytes())], Split::Files).expect_err("long"));
         assert!(why.contains("1000 bytes"), "{why}");
         let objects = Memory::default();
-        let planned = || plan(&objects, &spec(Split::Lines), BOUNDS, CUT, &NO_TABLES, &|| true);
+        let planned = || {
+            plan(
+                &objects,
+                &spec(Split::Lines),
+                BOUNDS,
+                CUT,
+                &NO_TABLES,
+                &|| true,
+            )
+        };
         let no_output = planned();
         let why = said(no_output.expect_err("no bucket"));
         assert!(why.contains("there is no bucket answers"), "{why}");

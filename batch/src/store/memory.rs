@@ -342,6 +342,20 @@ impl Store for Memory {
         Ok(self.0.lock().kept(id)?.usage)
     }
 
+    fn forget(&self, before: i64, most: usize) -> Result<u64> {
+        let mut inside = self.0.lock();
+        let jobs = inside.jobs.values();
+        let ended = jobs.filter_map(|kept| Some((kept.job.ended?, kept.job.id.clone())));
+        let mut old: Vec<(i64, String)> = ended.filter(|(ended, _)| *ended < before).collect();
+        old.sort();
+        old.truncate(most);
+        for (_, id) in &old {
+            inside.jobs.remove(id);
+            inside.tokens.retain(|_, (job, _)| job != id);
+        }
+        Ok(old.len() as u64)
+    }
+
     fn note(&self, id: &str, text: &str, now: i64) -> Result<()> {
         self.0.lock().kept(id)?.event(now, "note", text.to_owned());
         Ok(())

@@ -132,6 +132,12 @@ pub trait Store: Send + Sync + 'static {
     /// [`Error::NotFound`].
     fn usage(&self, id: &str) -> Result<Usage>;
 
+    /// Forgets jobs that ended before a time, with all that is kept of them, at most so many, the oldest first; how many.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    fn forget(&self, before: i64, most: usize) -> Result<u64>;
+
     /// Notes something in the log of a job.
     ///
     /// # Errors

@@ -782,6 +782,24 @@ impl Store for Sqlite {
         })
     }
 
+    fn forget(&self, before: i64, most: usize) -> Result<u64> {
+        let most = kept(most as u64)?;
+        self.write(move |transaction| {
+            let old = "SELECT id FROM job WHERE ended < ?1 ORDER BY ended, id LIMIT ?2";
+            for table in ["idempotency", "event", "usage", "task", "input"] {
+                let delete = format!("DELETE FROM {table} WHERE job IN ({old})");
+                transaction
+                    .prepare_cached(&delete)?
+                    .execute(params![before, most])?;
+            }
+            let delete = format!("DELETE FROM job WHERE id IN ({old})");
+            let gone = transaction
+                .prepare_cached(&delete)?
+                .execute(params![before, most])?;
+            Ok(gone as u64)
+        })
+    }
+
     fn note(&self, id: &str, text: &str, now: i64) -> Result<()> {
         let (id, text) = (id.to_owned(), text.to_owned());
         self.write(move |at| {

@@ -12,7 +12,7 @@ type Made = (Box<dyn Store>, Option<TempDir>);
 
 /// Everything, each on a store of its own.
 pub fn all(make: &dyn Fn() -> Made) {
-    let tests: [fn(&dyn Store); 10] = [
+    let tests: [fn(&dyn Store); 11] = [
         jobs_are_submitted_within_quotas,
         tokens_make_asking_again_harmless,
         jobs_change_only_as_they_may,
@@ -22,6 +22,7 @@ pub fn all(make: &dyn Fn() -> Made) {
         usage_counts_once,
         samples_of_errors_are_bounded,
         events_are_a_log,
+        what_ended_long_ago_is_forgotten,
         what_is_not_there_is_not_found,
     ];
     for test in tests {
@@ -165,6 +166,34 @@ fn tokens_make_asking_again_harmless(store: &dyn Store) {
     };
     let other = store.submit(other).expect("of another kind");
     assert!(matches!(other, Submitted::New(_)));
+}
+
+fn what_ended_long_ago_is_forgotten(store: &dyn Store) {
+    // Ended in this order; the last runs.
+    for (id, at) in [("2", 20), ("1", 10), ("3", 30)] {
+        running(store, id, 2);
+        store.advance(id, State::Failed, None, at).expect("failed");
+    }
+    running(store, "4", 2);
+    let token = |id: &str| New {
+        token: Some(("token".to_owned(), "digest".to_owned())),
+        ..new(id, 1)
+    };
+    let tokened = store.submit(token("5")).expect("kept").job().id;
+    store
+        .advance(&tokened, State::Failed, None, 5)
+        .expect("failed");
+    assert_eq!(store.forget(5, 10).expect("forgets"), 0, "not before then");
+    assert_eq!(store.forget(30, 2).expect("forgets"), 2, "the oldest first");
+    assert!(matches!(store.job("5"), Err(Error::NotFound(_))));
+    assert!(matches!(store.job("1"), Err(Error::NotFound(_))));
+    assert!(matches!(store.events("1", 0, 10), Err(Error::NotFound(_))));
+    assert!(store.job("2").is_ok());
+    assert_eq!(store.forget(i64::MAX, 10).expect("forgets"), 2);
+    assert_eq!(store.states().expect("states"), [(State::Running, 1)]);
+    assert_eq!(store.tasks("4").expect("tasks").len(), 2);
+    // Its token is nobody's now.
+    assert!(matches!(store.submit(token("6")), Ok(Submitted::New(_))));
 }
 
 fn jobs_change_only_as_they_may(store: &dyn Store) {

@@ -4,7 +4,8 @@ use super::output::{self, table};
 use super::remote::{Remote, Server, part, with_query};
 use super::{Output, Stop};
 use crate::config::Config;
-use crate::rest::jobs::{EventView, EventsView, JobView, JobsView};
+use crate::rest::jobs::{EventView, EventsView, JobView, JobsView, ScoreRequest};
+use crate::scoring::{FORMATS, tasks};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -18,6 +19,8 @@ const PAGE: usize = 1000;
 
 #[derive(Debug, Subcommand)]
 pub enum Jobs {
+    /// Score a dataset: tables with answers beside their rows, or images.
+    Score(ScoreArgs),
     /// List jobs, the youngest first.
     List(ListArgs),
     /// Say what a job is, how far it is and what it took.
@@ -35,7 +38,8 @@ pub enum Jobs {
   escala jobs list --state running
   escala jobs watch 7f0c5d2e9a1b4c3d8e6f5a4b3c2d1e0f
 
-Jobs are started by the operations of AWS: Comprehend's Start…DetectionJob. The server must be running.")]
+Jobs are started by `escala jobs score` and by the operations of AWS: Comprehend's Start…DetectionJob. The server must be
+running.")]
 pub struct ListArgs {
     /// Of this kind, such as comprehend.sentiment.
     #[arg(long)]
@@ -46,6 +50,47 @@ pub struct ListArgs {
     /// With this name.
     #[arg(long)]
     name: Option<String>,
+    #[command(flatten)]
+    server: Server,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  escala jobs score s3://lake/reviews/ --task sentiment --text-column review -o s3://lake/scored/ --watch
+  escala jobs score s3://lake/photos/ --task moderation -o s3://lake/moderated/
+
+The rows are as they were and in their order, with the columns TASK and TASK_error; of images there is one TASK.jsonl. The job
+goes on where it was when the server is started again. The server must be running; without one: `escala score`.")]
+pub struct ScoreArgs {
+    /// Every object that begins with this: tables (.parquet, .csv, .tsv, .jsonl, .arrow) or images.
+    #[arg(value_name = "s3://BUCKET/PREFIX")]
+    input: String,
+    /// What is asked about each row or image.
+    #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(tasks()))]
+    task: String,
+    /// The column that it is about: texts, or the bytes of images. Without one the objects are images.
+    #[arg(long, visible_alias = "column", value_name = "COLUMN")]
+    text_column: Option<String>,
+    /// The folder that is written.
+    #[arg(short, long, value_name = "s3://BUCKET/FOLDER")]
+    output_folder: String,
+    /// What is written; as the input when left out.
+    #[arg(long, value_parser = FORMATS)]
+    format: Option<String>,
+    /// The texts' language; `auto` detects it for each.
+    #[arg(long)]
+    language: Option<String>,
+    /// A name for the job.
+    #[arg(long)]
+    name: Option<String>,
+    /// Jobs of higher priority go first.
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    priority: i32,
+    /// Show how far it is until it ends.
+    #[arg(long)]
+    watch: bool,
     #[command(flatten)]
     server: Server,
     #[command(flatten)]
@@ -80,12 +125,13 @@ fn path(id: &str) -> String {
 
 pub fn run(config: &Config, command: Jobs) -> Result<(), Stop> {
     match command {
+        Jobs::Score(args) => score(config, args),
         Jobs::List(args) => list(config, args),
         Jobs::Show(args) => {
             let job: JobView = args.server.remote(config)?.get(&path(&args.id))?;
             shown(&job, args.output)
         }
-        Jobs::Watch(args) => watch(config, args),
+        Jobs::Watch(args) => watch(&args.server.remote(config)?, &args.id, args.output),
         Jobs::Logs(args) => {
             let remote = args.server.remote(config)?;
             let mut after = 0;
@@ -123,6 +169,27 @@ fn logged(event: &EventView, output: Output) -> Result<(), Stop> {
         "{:.3} {}{space}{}\n",
         event.at, event.kind, event.text
     ))
+}
+
+fn score(config: &Config, args: ScoreArgs) -> Result<(), Stop> {
+    let remote = args.server.remote(config)?;
+    let request = ScoreRequest {
+        task: args.task,
+        column: args.text_column,
+        input: args.input,
+        output: args.output_folder,
+        format: args.format,
+        language: args.language,
+        name: args.name,
+        priority: args.priority,
+        token: None,
+    };
+    let job: JobView = remote.send("POST", PATH, &request)?;
+    match (args.watch, args.output.json) {
+        (true, _) => watch(&remote, &job.id, args.output),
+        (false, true) => output::json(&job),
+        (false, false) => output::print(&format!("{}\n", job.id)),
+    }
 }
 
 fn list(config: &Config, args: ListArgs) -> Result<(), Stop> {
@@ -227,9 +294,8 @@ fn shown(job: &JobView, output: Output) -> Result<(), Stop> {
 }
 
 /// Shows a bar, or a line of JSON for each change, until the job ends; one that failed is an error.
-fn watch(config: &Config, args: JobArgs) -> Result<(), Stop> {
-    let remote = args.server.remote(config)?;
-    let bar = match args.output.json {
+fn watch(remote: &Remote, id: &str, output: Output) -> Result<(), Stop> {
+    let bar = match output.json {
         true => ProgressBar::hidden(),
         false => ProgressBar::new(0),
     };
@@ -238,7 +304,7 @@ fn watch(config: &Config, args: JobArgs) -> Result<(), Stop> {
     bar.set_style(style.map_err(|error| Stop::failed(&error))?);
     let mut last = json!(null);
     loop {
-        let job: JobView = remote.get(&path(&args.id))?;
+        let job: JobView = remote.get(&path(id))?;
         bar.set_length(job.documents);
         bar.set_position(job.done);
         let left = job.seconds_left.map(|left| format!(", {left:.0} s left"));
@@ -249,16 +315,16 @@ fn watch(config: &Config, args: JobArgs) -> Result<(), Stop> {
             left.unwrap_or_default()
         ));
         let line = json!({"state": job.state, "done": job.done, "documents": job.documents, "errors": job.errors});
-        if args.output.json && line != last {
+        if output.json && line != last {
             output::json(&line)?;
             last = line;
         }
         match job.state.as_str() {
             "completed" | "stopped" => {
                 bar.finish_and_clear();
-                return match args.output.json {
+                return match output.json {
                     true => Ok(()),
-                    false => shown(&job, args.output),
+                    false => shown(&job, output),
                 };
             }
             "failed" => {

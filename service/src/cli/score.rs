@@ -4,8 +4,8 @@ use super::Stop;
 use super::sql::{Desk, complain, failed};
 use crate::config::Config;
 use clap::Args;
-use escala_sql::functions::FUNCTIONS;
 use escala_sql::files::NoFormat;
+use escala_sql::functions::FUNCTIONS;
 use escala_sql::score::{Part, Scoring, Split, query};
 use std::path::PathBuf;
 

@@ -146,6 +146,7 @@ async fn serve(config: Config) -> Result<(), Stop> {
         app.kafka_metrics = Some(kafka.metrics().clone());
     }
     let (settings, asking) = (config.clone(), machine.app(config.clone(), ready.clone()));
+    let asking = Arc::new(asking);
     let places = machine.places.clone();
     let jobs = tokio::task::spawn_blocking(move || jobs::open(&settings, &asking, places));
     let jobs = jobs.await.unwrap_or_else(|error| Err(error.to_string()));
@@ -154,7 +155,8 @@ async fn serve(config: Config) -> Result<(), Stop> {
     #[cfg(feature = "sql")]
     {
         let asking = machine.app(config.clone(), ready.clone());
-        let queries = crate::sql::Queries::open(asking).map_err(Stop::Usage)?;
+        let queries =
+            crate::sql::Queries::open(asking, machine.places.clone(), &app).map_err(Stop::Usage)?;
         app.sql = Some(Arc::new(queries));
     }
     let app = Arc::new(app);

@@ -8,6 +8,7 @@ use crate::machine::Machine;
 use crate::ready::Readiness;
 use crate::sql::{models, task_of};
 use clap::{Args, ValueEnum};
+use escala_sql::buckets::Buckets;
 use escala_sql::engine::{Query, Rights, Session, statements};
 use escala_sql::files::Format;
 use escala_sql::output::{Buffer, Writer, shown, write};
@@ -129,7 +130,8 @@ impl Desk {
         let app = machine.app(config.clone(), Arc::new(Readiness::new([])));
         let memory = config.sql.memory.as_usize();
         let models = models(&Arc::new(app));
-        let engine = escala_sql::Engine::new(models, Places::anywhere(), Rights::All, memory);
+        let places = Places::anywhere().and_buckets(Buckets::writable(machine.places.clone()));
+        let engine = escala_sql::Engine::new(models, places, Rights::All, memory);
         let session = engine.and_then(|engine| engine.session()).map_err(failed)?;
         Ok(Self {
             machine,

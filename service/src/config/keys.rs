@@ -33,7 +33,7 @@ const fn key(name: &'static str, kind: Kind) -> Key {
 }
 
 /// Every setting.
-pub const KEYS: [Key; 64] = [
+pub const KEYS: [Key; 65] = [
     key("listen", Kind::Text),
     key("models.dir", Kind::Text),
     key("models.local_dir", Kind::Text),
@@ -62,6 +62,7 @@ pub const KEYS: [Key; 64] = [
     key("jobs.task_bytes", Kind::Text),
     key("jobs.task_documents", Kind::Number),
     key("jobs.patience", Kind::Text),
+    key("jobs.retention", Kind::Text),
     key("collections.collections", Kind::Number),
     key("collections.faces", Kind::Number),
     key("collections.users", Kind::Number),

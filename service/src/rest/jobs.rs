@@ -2,15 +2,17 @@
 
 use super::call::Call;
 use super::collections::part;
-use super::error::StoredErrors;
+use super::error::{StoredBodyErrors, StoredErrors};
 use crate::app::App;
 use crate::failure::Failure;
+use crate::scoring::Wanted;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use escala_batch::job::{Event, Form, Job, Sample, State as Stand};
 use escala_batch::prices;
-use escala_batch::runner::Runner;
+use escala_batch::runner::{Runner, Token};
 use escala_batch::store::{Filter, Place};
 use escala_pipelines::Kind;
 use serde::{Deserialize, Serialize};
@@ -127,12 +129,15 @@ fn rounded(number: f64) -> f64 {
     (number * 100.0).round() / 100.0
 }
 
-fn view(jobs: &Runner, job: Job) -> Result<JobView, Failure> {
+/// A job as it is shown.
+pub(crate) fn view(jobs: &Runner, job: Job) -> Result<JobView, Failure> {
     let (usage, progress) = jobs.progress(&job)?;
     let (input, output) = (&job.spec.input, &job.spec.output);
     let file = match &output.form {
-        Form::Archive { name, .. } | Form::Collected { name, .. } => name.as_str(),
-        Form::Files { .. } => "",
+        Form::Archive { name, .. } | Form::Collected { name, .. } | Form::Joined { name } => {
+            name.as_str()
+        }
+        Form::Files { .. } | Form::Tables { .. } => "",
     };
     let bill = prices::bill(&job.spec.kind, &usage);
     Ok(JobView {
@@ -280,6 +285,102 @@ async fn asked<T: Send + 'static>(
     let failed =
         |error: tokio::task::JoinError| Err(Failure::of_kind(Kind::Internal, error.to_string()));
     answer.unwrap_or_else(failed).map(Json)
+}
+
+/// A dataset that is to be scored.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScoreRequest {
+    /// What is asked. About rows of tables: `sentiment`, `language`, `entities`, `key_phrases`, `pii`, `redact`, `embed`,
+    /// `labels`, `faces`. About images: `labels`, `faces`, `image-text`, `moderation`, `bodies`, `classify-image`.
+    #[schema(example = "sentiment")]
+    pub task: String,
+    /// The column of texts, or of the bytes of images; without one the objects are images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "review")]
+    pub column: Option<String>,
+    /// Every object whose name begins with this: tables (.parquet, .csv, .tsv, .jsonl, .arrow) or images. What begins with a
+    /// dot or an underscore is no table of a dataset.
+    #[schema(example = "s3://lake/reviews/")]
+    pub input: String,
+    /// The folder that is written. A table in lines has its name again; others are parts whose names end in the number of their
+    /// first row. Of images there is one `TASK.jsonl`.
+    #[schema(example = "s3://lake/scored/")]
+    pub output: String,
+    /// `parquet`, `csv`, `tsv`, `jsonl` or `arrow`; as the input where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    /// The texts' language; `auto` detects it for each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    /// A name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Jobs of higher priority go first.
+    #[serde(default)]
+    pub priority: i32,
+    /// The same request with the same token is one job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+}
+
+/// Most characters of a name or a token.
+const LONGEST_NAME: usize = 256;
+
+/// Score a dataset.
+///
+/// The rows as they were, with a column of answers named like the task and one of errors (`TASK_error`). The job goes on
+/// where it was when the server is started again, and its output appears when all of it is there.
+///
+/// # Errors
+/// Those of [`crate::failure`].
+#[utoipa::path(
+    post,
+    path = "/v1/jobs",
+    operation_id = "create_job",
+    tag = "jobs",
+    request_body(content((ScoreRequest = "application/json"))),
+    responses(
+        StoredBodyErrors,
+        (status = 201, description = "The job, which has not begun.", body = JobView),
+        (status = 409, description = "There are too many jobs of the kind, or the token is another request's.", body = super::error::ErrorBody),
+    )
+)]
+pub async fn create(
+    State(app): State<Arc<App>>,
+    call: Call,
+) -> Result<(StatusCode, Json<JobView>), Failure> {
+    let request: ScoreRequest = call.json_only().await?;
+    let said = format!("{request:?}");
+    for (member, text) in [("name", &request.name), ("token", &request.token)] {
+        let fits = |text: &String| (1..=LONGEST_NAME).contains(&text.chars().count());
+        if !text.as_ref().is_none_or(fits) {
+            let message = format!("`{member}` has 1 to {LONGEST_NAME} characters");
+            return Err(Failure::invalid(message).at(member));
+        }
+    }
+    let token = request.token;
+    let wanted = Wanted {
+        task: request.task,
+        column: request.column,
+        language: request.language,
+        format: request.format,
+        input: request.input,
+        output: request.output,
+        name: request.name,
+        priority: request.priority,
+    };
+    let spec = wanted.spec()?;
+    let job = asked(&app, move |runner| {
+        let token = token.as_ref().map(|token| Token {
+            token,
+            request: &said,
+        });
+        let submitted = runner.submit(Runner::new_id(), spec, token)?;
+        view(runner, submitted.job())
+    })
+    .await?;
+    Ok((StatusCode::CREATED, job))
 }
 
 /// List jobs.

@@ -78,6 +78,7 @@ use utoipa::OpenApi;
         super::streams::resume,
         super::streams::reset,
         super::jobs::list,
+        super::jobs::create,
         super::jobs::describe,
         super::jobs::events,
         super::jobs::cancel,

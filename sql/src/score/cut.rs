@@ -7,13 +7,15 @@
 use super::Part;
 use crate::engine::Session;
 use crate::files::Format;
-use datafusion::catalog::Session as _;
+use bytes::Bytes;
 use datafusion::common::{DataFusionError, Result, exec_err, plan_err};
 use datafusion::datasource::physical_plan::parquet::ParquetAccessPlan;
 use datafusion::parquet::arrow::arrow_reader::{RowSelection, RowSelector};
-use datafusion::parquet::arrow::async_reader::{AsyncFileReader, ParquetObjectReader};
-use datafusion::parquet::file::metadata::ParquetMetaData;
+use datafusion::parquet::arrow::async_reader::MetadataFetch;
+use datafusion::parquet::errors::ParquetError;
+use datafusion::parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use futures_util::TryStreamExt;
+use futures_util::future::BoxFuture;
 use object_store::path::Path as Key;
 use object_store::{ObjectStore, ObjectStoreExt};
 use std::ops::Range;
@@ -121,10 +123,22 @@ async fn opened(session: &Session, file: &str) -> Result<(Arc<dyn ObjectStore>, 
     Ok((store, key, length))
 }
 
-async fn metadata(session: &Session, file: &str) -> Result<(Arc<ParquetMetaData>, u64)> {
+/// Reads ranges of an object.
+struct Ranges(Arc<dyn ObjectStore>, Key);
+
+impl MetadataFetch for Ranges {
+    fn fetch(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
+        Box::pin(async move {
+            let read = self.0.get_range(&self.1, range).await;
+            read.map_err(|error| ParquetError::External(error.into()))
+        })
+    }
+}
+
+async fn metadata(session: &Session, file: &str) -> Result<(ParquetMetaData, u64)> {
     let (store, key, length) = opened(session, file).await?;
-    let mut reader = ParquetObjectReader::new(store, key).with_file_size(length);
-    let metadata = reader.get_metadata(None).await;
+    let reader = ParquetMetaDataReader::new();
+    let metadata = reader.load_and_finish(Ranges(store, key), length).await;
     let unread = |error| DataFusionError::from(error).context(format!("{file} cannot be read"));
     Ok((metadata.map_err(unread)?, length))
 }
@@ -152,12 +166,7 @@ pub(super) async fn selection(
     )
 }
 
-async fn lines(
-    session: &Session,
-    file: &str,
-    format: Format,
-    size: Size,
-) -> Result<Vec<Piece>> {
+async fn lines(session: &Session, file: &str, format: Format, size: Size) -> Result<Vec<Piece>> {
     let (store, key, length) = opened(session, file).await?;
     let mut chunks = store.get(&key).await?.into_stream();
     let mut cutter = Cutter {
@@ -360,7 +369,10 @@ mod tests {
             let pieces = evenly(rows, 1000, most).into_iter();
             pieces.map(|piece| (piece.bytes, piece.rows)).collect()
         };
-        assert_eq!(of(10, 4), [(0..400, 0..4), (400..800, 4..8), (800..1000, 8..10)]);
+        assert_eq!(
+            of(10, 4),
+            [(0..400, 0..4), (400..800, 4..8), (800..1000, 8..10)]
+        );
         assert_eq!(of(0, 4), [(0..1000, 0..0)]);
         assert_eq!(of(3, 4), [(0..1000, 0..3)]);
     }

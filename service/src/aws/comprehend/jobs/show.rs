@@ -43,7 +43,7 @@ pub fn properties(kind: &Kind, job: &Job) -> Value {
     let output = &job.spec.output;
     let file = match &output.form {
         Form::Archive { name, .. } | Form::Collected { name, .. } => name.as_str(),
-        Form::Files { .. } => "",
+        Form::Files { .. } | Form::Joined { .. } | Form::Tables { .. } => "",
     };
     let mut shown = job.spec.details.clone();
     shown["JobId"] = job.id.clone().into();

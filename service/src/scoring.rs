@@ -1,0 +1,385 @@
+//! Jobs that score datasets: tables with answers beside their rows, and folders of images with a line for each.
+//!
+//! The kind of a job is `score.` and a task. Of tables the tasks are the functions of SQL, and a piece of a table is a query
+//! ([`escala_sql::score`]); of images they are those of the command line. What is asked is asked as everywhere, after
+//! whoever waits for an answer.
+
+use crate::app::App;
+use crate::asked::{self, What};
+use crate::failure::Failure;
+use axum::body::Bytes;
+use escala_batch::job::{Form, Source, Spec, Split, Target};
+#[cfg(feature = "sql")]
+use escala_batch::work::Tables;
+use escala_batch::work::{Answer, Bounds, Failed, Fault, Found, Place, Work};
+use escala_pipelines::{Options, Priority};
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+#[cfg(feature = "sql")]
+mod tables;
+
+/// What the kinds begin with.
+const KIND: &str = "score.";
+/// How long an image may wait for its turn.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Tasks about the rows of tables, and whether they take a language.
+const OF_ROWS: [(&str, bool); 9] = [
+    ("sentiment", true),
+    ("language", false),
+    ("entities", true),
+    ("key_phrases", true),
+    ("pii", true),
+    ("redact", true),
+    ("embed", false),
+    ("labels", false),
+    ("faces", false),
+];
+
+/// Tasks about images.
+const OF_IMAGES: [(&str, What); 6] = [
+    ("labels", What::Labels),
+    ("faces", What::Faces),
+    ("image-text", What::Text),
+    ("moderation", What::Moderation),
+    ("bodies", What::Bodies),
+    ("classify-image", What::ImageClasses),
+];
+
+/// Formats that tables are written in.
+pub const FORMATS: [&str; 5] = ["parquet", "csv", "tsv", "jsonl", "arrow"];
+
+/// The names of all tasks.
+pub fn tasks() -> Vec<&'static str> {
+    let images = OF_IMAGES.iter().map(|(name, _)| *name);
+    let images = images.filter(|name| OF_ROWS.iter().all(|(row, _)| row != name));
+    OF_ROWS
+        .iter()
+        .map(|(name, _)| *name)
+        .chain(images)
+        .collect()
+}
+
+/// What somebody wants scored.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The task.
+    pub task: String,
+    /// The column of texts or images; without one the inputs are images.
+    pub column: Option<String>,
+    /// The texts' language.
+    pub language: Option<String>,
+    /// What is written, where it is not what is read.
+    pub format: Option<String>,
+    /// `s3://bucket/prefix`.
+    pub input: String,
+    /// `s3://bucket/folder`.
+    pub output: String,
+    /// A name.
+    pub name: Option<String>,
+    /// Higher ones first.
+    pub priority: i32,
+}
+
+/// A question, as it is kept with the job.
+#[derive(Debug, Serialize, Deserialize)]
+struct Question {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    column: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    language: Option<String>,
+}
+
+impl Wanted {
+    /// The job that it is.
+    ///
+    /// # Errors
+    /// 400 with what is wrong with it.
+    pub fn spec(self) -> Result<Spec, Failure> {
+        let failure =
+            |at: &'static str, why: &str| Failure::invalid(format!("`{at}`: {why}")).at(at);
+        let invalid = |at, why: String| Err(failure(at, &why));
+        let rows = OF_ROWS.iter().find(|(name, _)| *name == self.task);
+        let images = OF_IMAGES.iter().any(|(name, _)| *name == self.task);
+        let bucket = |at, text: &str| match text.strip_prefix("s3://") {
+            Some(rest) if !rest.is_empty() && !rest.starts_with('/') => {
+                let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
+                Ok((bucket.to_owned(), key.to_owned()))
+            }
+            _ => Err(failure(at, "this is not s3://BUCKET/KEY")),
+        };
+        let (input, prefix) = bucket("input", &self.input)?;
+        let (output, mut folder) = bucket("output", &self.output)?;
+        if !folder.is_empty() && !folder.ends_with('/') {
+            folder.push('/');
+        }
+        if output == input && folder.starts_with(&prefix) {
+            return invalid("output", "the output lies in the input".to_owned());
+        }
+        if let Some(format) = &self.format
+            && !FORMATS.contains(&format.as_str())
+        {
+            let why = format!("there is no such format; there are {}", FORMATS.join(", "));
+            return invalid("format", why);
+        }
+        let (split, form) = match (&self.column, rows) {
+            (Some(_), Some((_, takes))) => {
+                if self.language.is_some() && !takes {
+                    return invalid("language", format!("{} takes none", self.task));
+                }
+                let ending = self.format;
+                (Split::Rows, Form::Tables { ending })
+            }
+            (None, _) if images => {
+                if self.language.is_some() {
+                    return invalid("language", "images have none".to_owned());
+                }
+                if self.format.is_some_and(|format| format != "jsonl") {
+                    let why = "of images there are lines of JSON".to_owned();
+                    return invalid("format", why);
+                }
+                let name = format!("{}.jsonl", self.task);
+                (Split::Files, Form::Joined { name })
+            }
+            (None, Some(_)) => {
+                return invalid("column", "tables need the name of a column".to_owned());
+            }
+            (Some(_), None) if images => {
+                let why = "there are no tables for this task, only images".to_owned();
+                return invalid("column", why);
+            }
+            _ => {
+                let known = tasks().join(", ");
+                return invalid("task", format!("there is no such task; there are {known}"));
+            }
+        };
+        let question = Question {
+            column: self.column,
+            language: self.language,
+        };
+        let Ok(question) = serde_json::to_value(question) else {
+            return invalid("column", "it cannot be kept".to_owned());
+        };
+        Ok(Spec {
+            kind: format!("{KIND}{}", self.task),
+            name: self.name,
+            priority: self.priority,
+            input: Source {
+                bucket: input,
+                prefix,
+                split,
+            },
+            output: Target {
+                bucket: output,
+                folder,
+                form,
+            },
+            question,
+            details: Value::Null,
+        })
+    }
+}
+
+/// Scores what jobs of a kind read.
+pub struct Score {
+    app: Arc<App>,
+    task: &'static str,
+    #[cfg(feature = "sql")]
+    tables: Option<tables::Scorer>,
+}
+
+impl Score {
+    /// One for each kind, by its full name.
+    ///
+    /// # Errors
+    /// The machine cannot score tables.
+    pub fn all(
+        app: &Arc<App>,
+        #[cfg(feature = "sql")] places: &Arc<crate::s3::places::Places>,
+    ) -> Result<Vec<(String, Arc<dyn Work>)>, String> {
+        #[cfg(feature = "sql")]
+        let engine = tables::engine(app, places)?;
+        let of = |task: &'static str| -> (String, Arc<dyn Work>) {
+            let work = Self {
+                app: app.clone(),
+                task,
+                #[cfg(feature = "sql")]
+                tables: OF_ROWS
+                    .iter()
+                    .any(|(name, _)| *name == task)
+                    .then(|| tables::Scorer::new(engine.clone(), task)),
+            };
+            (format!("{KIND}{task}"), Arc::new(work))
+        };
+        Ok(tasks().into_iter().map(of).collect())
+    }
+
+    async fn answer(&self, what: What, images: Vec<Vec<u8>>) -> Vec<Answer> {
+        let options = Options {
+            priority: Priority::Batch,
+            deadline: Some(Instant::now() + PATIENCE),
+        };
+        let images = images.into_iter().map(Bytes::from).collect();
+        let outcomes = asked::of_images(&self.app, what, images, options).await;
+        let answer = |outcome: Result<Box<RawValue>, Failure>| match outcome {
+            Ok(answer) => Ok(Found {
+                answer: answer.get().as_bytes().to_vec(),
+                characters: 0,
+                units: 1,
+            }),
+            Err(failure) => Err(failed(&failure)),
+        };
+        outcomes.into_iter().map(answer).collect()
+    }
+}
+
+fn failed(failure: &Failure) -> Failed {
+    let fault = match failure.code {
+        "overloaded" | "deadline" | "unavailable" => Fault::Now,
+        _ if failure.status.is_server_error() => Fault::Defect,
+        _ => Fault::Document,
+    };
+    Failed {
+        fault,
+        code: failure.code.to_owned(),
+        message: failure.message.clone(),
+    }
+}
+
+/// A line of the output for an image.
+#[derive(Serialize)]
+struct Line<'a> {
+    path: &'a str,
+    answer: Option<&'a RawValue>,
+    error: Option<&'a str>,
+}
+
+impl Work for Score {
+    fn bounds(&self, _: &Spec) -> Bounds {
+        // A dataset is as large as it is; only one image has a limit.
+        Bounds {
+            document: self.app.config.limits.image.get(),
+            documents: u64::MAX,
+            bytes: u64::MAX,
+        }
+    }
+
+    fn predict<'a>(&'a self, _: &'a Spec, documents: Vec<Vec<u8>>) -> BoxFuture<'a, Vec<Answer>> {
+        Box::pin(async move {
+            match OF_IMAGES.iter().find(|(name, _)| *name == self.task) {
+                Some((_, what)) => self.answer(*what, documents).await,
+                None => {
+                    let why = || Failure::invalid("this task is about rows of tables");
+                    documents.iter().map(|_| Err(failed(&why()))).collect()
+                }
+            }
+        })
+    }
+
+    fn too_large(&self, spec: &Spec, bytes: u64) -> Failed {
+        let most = self.bounds(spec).document;
+        Failed {
+            fault: Fault::Document,
+            code: "too_large".to_owned(),
+            message: format!("the image has {bytes} bytes; at most {most} are taken"),
+        }
+    }
+
+    #[cfg(feature = "sql")]
+    fn tables(&self) -> Option<&dyn Tables> {
+        self.tables.as_ref().map(|tables| tables as &dyn Tables)
+    }
+
+    fn render(&self, _: &Spec, place: Place<'_>, answer: Result<&[u8], &Failed>, to: &mut Vec<u8>) {
+        let read = answer.map(|bytes| serde_json::from_slice::<&RawValue>(bytes));
+        let line = Line {
+            path: place.file,
+            answer: read
+                .as_ref()
+                .ok()
+                .and_then(|read| read.as_ref().ok().copied()),
+            error: match &read {
+                Ok(Ok(_)) => None,
+                Ok(Err(_)) => Some("the answer cannot be read"),
+                Err(failed) => Some(&failed.message),
+            },
+        };
+        // Texts and JSON that was read can be written.
+        if serde_json::to_writer(&mut *to, &line).is_ok() {
+            to.push(b'\n');
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted() -> Wanted {
+        Wanted {
+            task: "sentiment".to_owned(),
+            column: Some("review".to_owned()),
+            language: None,
+            format: None,
+            input: "s3://lake/reviews/".to_owned(),
+            output: "s3://lake/scored".to_owned(),
+            name: None,
+            priority: 0,
+        }
+    }
+
+    #[test]
+    fn what_is_wanted_is_a_job_or_refused() {
+        let spec = wanted().spec().map_err(|failure| failure.message);
+        let spec = spec.expect("a job");
+        assert_eq!(spec.kind, "score.sentiment");
+        assert_eq!(
+            (spec.input.bucket.as_str(), spec.input.prefix.as_str()),
+            ("lake", "reviews/")
+        );
+        assert_eq!(
+            (spec.input.split, spec.output.folder.as_str()),
+            (Split::Rows, "scored/")
+        );
+        let images = Wanted {
+            task: "moderation".to_owned(),
+            column: None,
+            ..wanted()
+        };
+        let spec = images.spec().map_err(|failure| failure.message);
+        let spec = spec.expect("a job");
+        assert_eq!(spec.input.split, Split::Files);
+        let name = "moderation.jsonl".to_owned();
+        assert_eq!(spec.output.form, Form::Joined { name });
+        let refused: [(&str, fn(&mut Wanted)); 9] = [
+            ("task", |wanted| wanted.task = "mood".to_owned()),
+            ("column", |wanted| wanted.column = None),
+            ("column", |wanted| wanted.task = "moderation".to_owned()),
+            ("input", |wanted| wanted.input = "reviews/".to_owned()),
+            ("output", |wanted| wanted.output = "s3:///x".to_owned()),
+            ("output", |wanted| {
+                wanted.output = "s3://lake/reviews/scored/".to_owned()
+            }),
+            ("format", |wanted| wanted.format = Some("xml".to_owned())),
+            ("language", |wanted| {
+                (wanted.task, wanted.language) = ("embed".to_owned(), Some("en".to_owned()));
+            }),
+            ("format", |wanted| {
+                (wanted.task, wanted.column) = ("labels".to_owned(), None);
+                wanted.format = Some("parquet".to_owned());
+            }),
+        ];
+        for (at, change) in refused {
+            let mut wanted = wanted();
+            change(&mut wanted);
+            let failure = wanted.clone().spec().err();
+            let failure = failure.unwrap_or_else(|| panic!("{wanted:?} is a job"));
+            assert_eq!(failure.member, Some(at), "{wanted:?}: {}", failure.message);
+        }
+    }
+}

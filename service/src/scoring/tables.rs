@@ -1,0 +1,237 @@
+//! Pieces of tables as queries: their rows, with a column of answers and one of errors.
+
+use super::Question;
+use crate::app::App;
+use crate::s3::places::Places;
+use crate::sql::models;
+use escala_batch::job::{Form, Piece, Spec, table_name};
+use escala_batch::runner::{Cut, Trouble};
+use escala_batch::work::{Collected, Failed, Fault, Scored, Scoring, Tables};
+use escala_sql::arrow::array::{Array, AsArray, RecordBatch};
+use escala_sql::arrow::datatypes::DataType;
+use escala_sql::buckets::Buckets;
+use escala_sql::engine::{DataFusionError, Rights, Session};
+use escala_sql::files::{Format, NoFormat};
+use escala_sql::output::{Buffer, Writer};
+use escala_sql::score::cut::{Size, cut};
+use escala_sql::score::{Scoring as Asking, Split, query};
+use escala_sql::{Engine, Error};
+use futures_util::TryStreamExt;
+use futures_util::future::BoxFuture;
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// Characters of a unit, and the fewest units of a document, as AWS bills texts.
+const UNIT: u64 = 100;
+const FEWEST_UNITS: u64 = 3;
+
+/// What queries of jobs are made with: they name objects and nothing else.
+pub fn engine(app: &Arc<App>, places: &Arc<Places>) -> Result<Arc<Engine>, String> {
+    let buckets = escala_sql::places::Places::default().and_buckets(Buckets::new(places.clone()));
+    let memory = app.config.sql.memory.as_usize();
+    let engine = Engine::new(models(app), buckets, Rights::Read, memory);
+    engine
+        .map(Arc::new)
+        .map_err(|error| error.strip_backtrace())
+}
+
+/// Scores tables with a function.
+pub struct Scorer {
+    engine: Arc<Engine>,
+    function: &'static str,
+}
+
+impl Scorer {
+    pub fn new(engine: Arc<Engine>, function: &'static str) -> Self {
+        Self { engine, function }
+    }
+
+    fn session(&self) -> Result<Session, Trouble> {
+        self.engine
+            .session()
+            .map_err(|error| Trouble::Fails(error.strip_backtrace()))
+    }
+
+    /// What a table is asked, and in which form it is.
+    fn asking(&self, spec: &Spec, key: &str) -> Result<(Asking, Format), Trouble> {
+        let question = Question::deserialize(&spec.question);
+        let question = question.map_err(|error| {
+            Trouble::Fails(format!("the question of the job cannot be read: {error}"))
+        })?;
+        let Some(column) = question.column else {
+            return Err(Trouble::Fails("the job names no column".to_owned()));
+        };
+        let Form::Tables { ending } = &spec.output.form else {
+            return Err(Trouble::Fails("the job writes no tables".to_owned()));
+        };
+        let format = format_of(key)?;
+        let (_, ending) = table_name(key, ending.as_deref());
+        let asking = Asking {
+            function: self.function.to_owned(),
+            column,
+            language: question.language,
+            answers: self.function.to_owned(),
+            format: format_of(&format!("x.{ending}"))?,
+        };
+        Ok((asking, format))
+    }
+}
+
+fn format_of(name: &str) -> Result<Format, Trouble> {
+    name.parse()
+        .map_err(|error: NoFormat| Trouble::Fails(error.to_string()))
+}
+
+/// The name of an object in queries.
+fn address(spec: &Spec, key: &str) -> Result<String, Trouble> {
+    // Queries take them for patterns.
+    if key.contains(['*', '?', '[']) {
+        let why = format!("`{key}` cannot be scored: its key has a `*`, `?` or `[`");
+        return Err(Trouble::Fails(why));
+    }
+    Ok(format!("s3://{}/{key}", spec.input.bucket))
+}
+
+fn trouble(key: &str, piece: Option<&Piece>, error: &DataFusionError) -> Trouble {
+    let why = error.strip_backtrace();
+    let why = match piece {
+        // Lines are counted from where it begins.
+        Some(piece) => format!("`{key}`, from row {} on: {why}", piece.first),
+        None => format!("`{key}`: {why}"),
+    };
+    match error.find_root() {
+        DataFusionError::IoError(_) | DataFusionError::ResourcesExhausted(_) => Trouble::Now(why),
+        DataFusionError::ObjectStore(error) => match **error {
+            escala_sql::ObjectStoreError::NotFound { .. } => Trouble::Fails(why),
+            _ => Trouble::Now(why),
+        },
+        DataFusionError::External(error)
+            if matches!(error.downcast_ref(), Some(Error::Unavailable(_))) =>
+        {
+            Trouble::Now(why)
+        }
+        _ => Trouble::Fails(why),
+    }
+}
+
+impl Tables for Scorer {
+    /// Files that Hive, Spark and others leave beside tables begin with a dot or an underscore, as do their folders.
+    fn passes_over(&self, key: &str) -> bool {
+        let hidden = |part: &str| part.starts_with(['_', '.']) && !part.contains('=');
+        key.split('/').any(hidden)
+    }
+
+    fn cut<'a>(
+        &'a self,
+        spec: &'a Spec,
+        input: u64,
+        key: &'a str,
+        size: Cut,
+    ) -> BoxFuture<'a, Result<Vec<Piece>, Trouble>> {
+        Box::pin(async move {
+            let (_, format) = self.asking(spec, key)?;
+            let size = Size {
+                bytes: size.bytes,
+                rows: size.documents,
+            };
+            let pieces = cut(&self.session()?, &address(spec, key)?, format, size).await;
+            let pieces = pieces
+                .map_err(|error| trouble(key, None, &error))?
+                .into_iter();
+            let piece = |piece: escala_sql::score::cut::Piece| Piece {
+                input,
+                from: piece.bytes.start,
+                to: piece.bytes.end,
+                first: piece.rows.start,
+                documents: piece.rows.end - piece.rows.start,
+            };
+            Ok(pieces.map(piece).collect())
+        })
+    }
+
+    fn score<'a>(
+        &'a self,
+        spec: &'a Spec,
+        key: &'a str,
+        piece: Piece,
+        write: &'a mut Scoring<'a>,
+    ) -> BoxFuture<'a, Result<(), Trouble>> {
+        Box::pin(async move {
+            let (asking, format) = self.asking(spec, key)?;
+            let told = |error: DataFusionError| trouble(key, Some(&piece), &error);
+            let session = self.session()?;
+            let part = escala_sql::score::cut::Piece {
+                bytes: piece.from..piece.to,
+                rows: piece.first..piece.first + piece.documents,
+            };
+            let split = Split {
+                file: address(spec, key)?,
+                part: part.part(format),
+            };
+            let query = query(&session, &split, &asking).await.map_err(told)?;
+            let written = Buffer::default();
+            let first = piece.first == 0;
+            let writer = Writer::with_header(asking.format, query.schema(), written.clone(), first);
+            let mut writer = writer.map_err(told)?;
+            let mut rows = query.rows().map_err(told)?;
+            let mut row = piece.first;
+            while let Some(batch) = rows.try_next().await.map_err(told)? {
+                writer.write(&batch).map_err(told)?;
+                let (failed, counted) = looked_at(&batch, &asking, row);
+                let count = batch.num_rows() as u64;
+                row += count;
+                write(Scored {
+                    bytes: written.take(),
+                    rows: count,
+                    failed,
+                    counted,
+                })?;
+            }
+            let rest = writer.end().map_err(told)?;
+            write(Scored {
+                bytes: rest.take(),
+                ..Scored::default()
+            })
+        })
+    }
+}
+
+/// The rows without an answer, from this number on, and what is counted of the others.
+fn looked_at(batch: &RecordBatch, asking: &Asking, first: u64) -> (Vec<(u64, Failed)>, Collected) {
+    let mut failed = Vec::new();
+    let mut counted = Collected::default();
+    let errors = batch
+        .column_by_name(&asking.errors())
+        .and_then(|column| column.as_string_opt::<i32>());
+    let about = batch.column_by_name(&asking.column);
+    for row in 0..batch.num_rows() {
+        if let Some(errors) = errors
+            && !errors.is_null(row)
+        {
+            let why = Failed {
+                fault: Fault::Document,
+                code: "unanswered".to_owned(),
+                message: errors.value(row).to_owned(),
+            };
+            failed.push((first + row as u64, why));
+            continue;
+        }
+        let Some(about) = about.filter(|about| !about.is_null(row)) else {
+            continue;
+        };
+        let text = match about.data_type() {
+            DataType::Utf8 => about.as_string::<i32>().value(row),
+            DataType::LargeUtf8 => about.as_string::<i64>().value(row),
+            DataType::Utf8View => about.as_string_view().value(row),
+            // An image.
+            _ => {
+                counted.units += 1;
+                continue;
+            }
+        };
+        let characters = text.chars().count() as u64;
+        counted.characters += characters;
+        counted.units += characters.div_ceil(UNIT).max(FEWEST_UNITS);
+    }
+    (failed, counted)
+}
