@@ -4,8 +4,7 @@
 //! whoever waits for an answer. Their state is in `jobs` of the data folder, which one server at a time has.
 
 use crate::app::App;
-use crate::aws::Aws;
-use crate::aws::comprehend::jobs::work::Asker;
+use crate::aws::{self, Aws};
 use crate::config::Config;
 use crate::failure::{Failure, chain};
 use crate::machine::data_folder;
@@ -38,7 +37,7 @@ pub fn open(config: &Config, asking: &App, places: Arc<Places>) -> Result<Option
         }
         Err(error) => return Err(chain(&error)),
     };
-    let works = Asker::all(&Aws::of(asking)).collect();
+    let works = aws::jobs::works(&Aws::of(asking));
     let jobs = &config.jobs;
     let options = Options {
         jobs: jobs.running,
@@ -51,13 +50,7 @@ pub fn open(config: &Config, asking: &App, places: Arc<Places>) -> Result<Option
         patience: jobs.patience.get(),
         ..Options::default()
     };
-    let runner = Runner::start(
-        Arc::new(store),
-        places,
-        Arc::new(works),
-        options,
-        Handle::current(),
-    );
+    let runner = Runner::start(Arc::new(store), places, works, options, Handle::current());
     Ok(Some(runner.map_err(|error| chain(&error))?))
 }
 

@@ -55,7 +55,7 @@ pub struct CostView {
     pub compute_seconds: f64,
     /// Characters (code points) of documents with an answer.
     pub characters: u64,
-    /// Units of 100 characters as AWS bills them.
+    /// Units as AWS bills them: 100 characters, or an image.
     pub units: u64,
     /// Bytes that were read and written.
     pub bytes_read: u64,
@@ -132,7 +132,8 @@ fn view(jobs: &Runner, job: Job) -> Result<JobView, Failure> {
     let (input, output) = (&job.spec.input, &job.spec.output);
     let file = match &output.form {
         Form::Archive { name, .. } | Form::Collected { name, .. } => name.as_str(),
-        Form::Files { .. } => "",
+        // A folder of files.
+        Form::Files { .. } | Form::Summed { .. } => "",
     };
     let bill = prices::bill(&job.spec.kind, &usage);
     Ok(JobView {
