@@ -37,7 +37,7 @@ pub fn open(config: &Config, asking: &App, places: Arc<Places>) -> Result<Option
         }
         Err(error) => return Err(chain(&error)),
     };
-    let works = aws::jobs::works(&Aws::of(asking));
+    let works = aws::jobs::works(&Aws::of(asking)).collect();
     let jobs = &config.jobs;
     let options = Options {
         jobs: jobs.running,
@@ -50,7 +50,13 @@ pub fn open(config: &Config, asking: &App, places: Arc<Places>) -> Result<Option
         patience: jobs.patience.get(),
         ..Options::default()
     };
-    let runner = Runner::start(Arc::new(store), places, works, options, Handle::current());
+    let runner = Runner::start(
+        Arc::new(store),
+        places,
+        Arc::new(works),
+        options,
+        Handle::current(),
+    );
     Ok(Some(runner.map_err(|error| chain(&error))?))
 }
 

@@ -6,7 +6,7 @@ use super::{Aws, rekognition};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use escala_batch::job::Job;
-use escala_batch::runner::{self, Runner, Works};
+use escala_batch::runner::{self, Runner};
 use escala_batch::store::{Filter, Place};
 use escala_batch::work::Work;
 use escala_pipelines::{Options, Priority};
@@ -16,11 +16,11 @@ use std::time::{Duration, Instant};
 /// How long a document may wait for its turn: others come first, and nobody is waiting for it.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Who answers for the jobs of all kinds.
-pub fn works(aws: &Aws) -> Works {
+/// Who answers for the jobs of each kind, by its name.
+pub fn works(aws: &Aws) -> impl Iterator<Item = (String, Arc<dyn Work>)> {
     let moderation: Arc<dyn Work> = Arc::new(Moderation::new(aws.clone()));
     let moderation = (rekognition::media::KIND.to_owned(), moderation);
-    Arc::new(Asker::all(aws).chain([moderation]).collect())
+    Asker::all(aws).chain([moderation])
 }
 
 /// How the engine is asked about a document of a job, now.

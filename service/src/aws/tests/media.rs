@@ -63,7 +63,7 @@ fn ground(images: &[(&str, &str)]) -> Ground {
     let runner = Runner::start(
         Arc::new(Kept::default()),
         Arc::new(objects.clone()),
-        crate::aws::jobs::works(&client.aws),
+        Arc::new(crate::aws::jobs::works(&client.aws).collect()),
         options,
         tokio::runtime::Handle::current(),
     );
