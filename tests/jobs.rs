@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Server, Setup, escala, python, wait_for};
+use common::{Server, Setup, escala, golden_image, python, wait_for};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Output;
@@ -25,6 +25,18 @@ fn comprehend() {
     let data = tempfile::tempdir().expect("a folder");
     let server = serve(data.path());
     python::script("comprehend_jobs.py", &server);
+    server.assert_sound("all jobs");
+}
+
+#[test]
+fn rekognition() {
+    let data = tempfile::tempdir().expect("a folder");
+    // A folder can be a bucket, to be read and not written.
+    let shelf = data.path().join("objects/shelf");
+    std::fs::create_dir_all(&shelf).expect("made");
+    std::fs::write(shelf.join("coffee.png"), golden_image("coffee.png")).expect("written");
+    let server = serve(data.path());
+    python::script("rekognition_jobs.py", &server);
     server.assert_sound("all jobs");
 }
 

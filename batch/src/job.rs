@@ -53,6 +53,8 @@ pub struct Source {
 pub enum Split {
     /// A line, ended by LF, CR, CRLF or the end of the file.
     Lines,
+    /// A line of the one object whose key is the prefix.
+    Manifest,
     /// A file.
     Files,
     /// A row of a table; a work that knows tables cuts them.
@@ -103,6 +105,14 @@ pub enum Form {
     Tables {
         /// What the names end in; what the input's name does where there is none.
         ending: Option<String>,
+    },
+    /// One file that has the answers in the order of the inputs, and one that sums the job up and has the errors
+    /// ([`Work::summary`](crate::work::Work::summary)).
+    Summed {
+        /// The name of the file of answers.
+        name: String,
+        /// The name of the other.
+        summary: String,
     },
 }
 

@@ -1,4 +1,4 @@
-//! What AWS would have billed for a job, by its list prices of a day (`prices.json`).
+//! What AWS would have billed for a job, by its list prices (`prices.json`, which says of which day each list is).
 //!
 //! A comparison and no bill: free tiers, discounts for more than the first tier and the prices of storage are left out. Kinds
 //! whose price is not in the list have none.
@@ -9,13 +9,19 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 #[derive(Deserialize)]
+struct Prices {
+    lists: Vec<List>,
+}
+
+/// What somebody saw on a day.
+#[derive(Deserialize)]
 struct List {
     seen: String,
     kinds: BTreeMap<String, f64>,
 }
 
-static LIST: LazyLock<List> = LazyLock::new(|| {
-    serde_json::from_str(include_str!("prices.json")).expect("the list of prices is JSON")
+static PRICES: LazyLock<Prices> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("prices.json")).expect("the lists of prices are JSON")
 });
 
 /// What AWS would have billed.
@@ -29,10 +35,11 @@ pub struct Bill {
 
 /// What AWS would have billed for so much of a kind.
 pub fn bill(kind: &str, usage: &Usage) -> Option<Bill> {
-    let price = LIST.kinds.get(kind)?;
+    let priced = |list: &'static List| Some((list, list.kinds.get(kind)?));
+    let (list, price) = PRICES.lists.iter().find_map(priced)?;
     Some(Bill {
         dollars: usage.units as f64 * price,
-        seen: &LIST.seen,
+        seen: &list.seen,
     })
 }
 
@@ -50,6 +57,13 @@ mod tests {
         let bill = bill("comprehend.sentiment", &usage).expect("a price");
         assert!((bill.dollars - 6.0).abs() < 1e-9);
         assert_eq!(bill.seen.len(), 10);
+        // A thousand images of its group 2 are a dollar.
+        let images = Usage {
+            units: 1000,
+            ..Usage::default()
+        };
+        let bill = super::bill("rekognition.moderation", &images).expect("a price");
+        assert!((bill.dollars - 1.0).abs() < 1e-9);
         assert_eq!(super::bill("comprehend.unheard-of", &usage), None);
     }
 }

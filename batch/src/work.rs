@@ -1,6 +1,6 @@
 //! What a kind of job does with documents: ask a model, and say what is written of the answer.
 
-use crate::job::{Piece, Spec};
+use crate::job::{Piece, Spec, Usage};
 use crate::runner::{Cut, Trouble};
 use futures_util::future::BoxFuture;
 use std::ops::ControlFlow;
@@ -32,7 +32,7 @@ pub trait Work: Send + Sync + 'static {
         None
     }
 
-    /// Writes what stands in the output for a document.
+    /// Writes what stands in the output for a document: in the summary, where there is one and the document has no answer.
     fn render(
         &self,
         spec: &Spec,
@@ -40,6 +40,23 @@ pub trait Work: Send + Sync + 'static {
         answer: Result<&[u8], &Failed>,
         to: &mut Vec<u8>,
     );
+
+    /// What stands around the errors in the summary of a job whose output is [`Form::Summed`](crate::job::Form::Summed) and
+    /// that took so much. What is between errors may not depend on that.
+    fn summary(&self, _: &Spec, _: &Usage) -> Summary {
+        Summary::default()
+    }
+}
+
+/// What a summary has beside the errors.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Before the first.
+    pub head: Vec<u8>,
+    /// Between two of them.
+    pub between: Vec<u8>,
+    /// Behind the last.
+    pub tail: Vec<u8>,
 }
 
 /// What is done with all documents of a job together.
@@ -179,6 +196,8 @@ pub struct Failed {
     pub code: String,
     /// A sentence for people.
     pub message: String,
+    /// What the document names, where it names something and was understood so far.
+    pub subject: Option<String>,
 }
 
 /// Whose fault it is that there is no answer.

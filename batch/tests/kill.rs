@@ -10,7 +10,7 @@
 mod common;
 
 use common::folder::Folder;
-use common::{Words, archive, completed, spec, unpacked, works};
+use common::{Words, archive, completed, spec, summed, unpacked, works};
 use escala_batch::job::{Split, TaskState};
 use escala_batch::runner::{Cut, Options, Point, Runner, Token};
 use escala_batch::store::sqlite::Sqlite;
@@ -26,6 +26,8 @@ use std::time::{Duration, Instant};
 
 const FOLDER: &str = "ESCALA_JOBS_FOLDER";
 const POINT: &str = "ESCALA_JOBS_POINT";
+/// A file that is there where the output is one of answers and one of errors, and not an archive.
+const SUMMED: &str = "summed";
 /// Lines of each input.
 const FILES: [(&str, u64); 3] = [("a.txt", 12_000), ("b.txt", 7_985), ("c.txt", 15)];
 
@@ -39,7 +41,10 @@ const POINTS: [Point; 7] = [
     Point::BeforeCompleted,
 ];
 
-fn inputs(folder: &Path) {
+fn inputs(folder: &Path, summed: bool) {
+    if summed {
+        File::create(folder.join(SUMMED)).unwrap();
+    }
     let texts = folder.join("objects/texts/in");
     std::fs::create_dir_all(&texts).unwrap();
     std::fs::create_dir_all(folder.join("objects/answers")).unwrap();
@@ -113,7 +118,11 @@ fn work(folder: &Path) {
         token: "once",
         request: "the same",
     };
-    let spec = spec(Split::Lines, archive());
+    let form = match folder.join(SUMMED).exists() {
+        true => summed(),
+        false => archive(),
+    };
+    let spec = spec(Split::Lines, form);
     let job = runner.submit(Runner::new_id(), spec, Some(token)).unwrap();
     completed(&runner, &job.job().id);
 }
@@ -195,21 +204,31 @@ fn run(folder: &Path, kill: Option<Duration>, point: &str) -> ExitStatus {
     status
 }
 
+/// The bytes of the output, of all its files one after the other.
 fn output(folder: &Path) -> Option<Vec<u8>> {
-    std::fs::read(folder.join("objects/answers/out/job/output.tar.gz")).ok()
+    let files: &[&str] = match folder.join(SUMMED).exists() {
+        true => &["answers.jsonl", "summary.json"],
+        false => &["output.tar.gz"],
+    };
+    let read = |file: &&str| std::fs::read(folder.join("objects/answers/out/job").join(file)).ok();
+    let files: Option<Vec<Vec<u8>>> = files.iter().map(read).collect();
+    files.map(|files| files.concat())
 }
 
 /// What a job that nobody disturbs comes to.
-fn undisturbed() -> (Vec<u8>, Duration) {
+fn undisturbed(summed: bool) -> (Vec<u8>, Duration) {
     let folder = tempfile::tempdir().unwrap();
-    inputs(folder.path());
+    inputs(folder.path(), summed);
     let began = Instant::now();
     assert!(run(folder.path(), None, "").success());
     let took = began.elapsed();
     let bytes = output(folder.path()).unwrap();
-    let text = unpacked(&bytes);
+    let text = match summed {
+        true => String::from_utf8(bytes.clone()).unwrap(),
+        false => unpacked(&bytes),
+    };
     let all: u64 = FILES.iter().map(|(_, lines)| lines).sum();
-    assert_eq!(text.lines().count() as u64, all);
+    assert_eq!(text.matches("\"File\"").count() as u64, all);
     let bad: u64 = FILES
         .iter()
         .map(|(_, lines)| (lines - 5).div_ceil(997))
@@ -253,12 +272,12 @@ fn a_killed_job_is_done_once() {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     };
-    let (expected, took) = undisturbed();
+    let (expected, took) = undisturbed(false);
     let (mut killed, mut jobs, mut unfinished) = (0, 0, 0);
     while killed < kills {
         jobs += 1;
         let folder = tempfile::tempdir().unwrap();
-        inputs(folder.path());
+        inputs(folder.path(), false);
         loop {
             let kill = (killed < kills).then(|| took.mul_f64((random() % 1000) as f64 / 1000.0));
             let status = run(folder.path(), kill, "");
@@ -280,15 +299,17 @@ fn a_job_killed_at_any_step_is_done_once() {
     if std::env::var_os(FOLDER).is_some() {
         return;
     }
-    let (expected, _) = undisturbed();
-    for point in POINTS {
-        let folder = tempfile::tempdir().unwrap();
-        inputs(folder.path());
-        let status = run(folder.path(), None, &format!("{point:?}"));
-        assert_eq!(status.signal(), Some(9), "{point:?} was reached");
-        let is_late = point == Point::BeforeCompleted;
-        assert_eq!(output(folder.path()).is_some(), is_late, "{point:?}");
-        assert!(run(folder.path(), None, "").success(), "{point:?}");
-        whole(folder.path(), &expected);
+    for summed in [false, true] {
+        let (expected, _) = undisturbed(summed);
+        for point in POINTS {
+            let folder = tempfile::tempdir().unwrap();
+            inputs(folder.path(), summed);
+            let status = run(folder.path(), None, &format!("{point:?}"));
+            assert_eq!(status.signal(), Some(9), "{point:?} was reached");
+            let is_late = point == Point::BeforeCompleted;
+            assert_eq!(output(folder.path()).is_some(), is_late, "{point:?}");
+            assert!(run(folder.path(), None, "").success(), "{point:?}");
+            whole(folder.path(), &expected);
+        }
     }
 }

@@ -3,9 +3,9 @@
 
 mod common;
 
-use common::{KIND, Words, archive, completed, ended, failed, spec, unpacked, wait, works};
+use common::{KIND, Words, archive, completed, ended, failed, spec, summed, unpacked, wait, works};
 use escala_batch::job::{Form, Plan, Spec, Split, State, TaskState};
-use escala_batch::runner::{Cut, Error, Options, Runner, Token};
+use escala_batch::runner::{Cut, Error, OF_INPUT, OF_INPUTS, OF_OUTPUT, Options, Runner, Token};
 use escala_batch::store::memory::Memory as Jobs;
 use escala_batch::store::{self, New, Store, Submitted};
 use escala_batch::work::Fault;
@@ -223,6 +223,81 @@ fn files_have_answers_of_their_own() {
     ground.left(&keys.each_ref().map(String::as_str));
     let lines = |key: &str| String::from_utf8(ground.read(key)).unwrap().lines().count();
     assert_eq!(keys.each_ref().map(|key| lines(key)), [7, 1, 0, 2]);
+}
+
+/// A job on the lines of one object.
+fn manifest(key: &str) -> Spec {
+    let mut spec = spec(Split::Manifest, summed());
+    spec.input.prefix = key.to_owned();
+    spec
+}
+
+#[test]
+fn a_manifest_has_a_file_of_answers_and_one_that_sums_it_up() {
+    let text = |line: u64| match line {
+        2 | 5 | 6 | 10 => b"\xff".to_vec(),
+        _ => line.to_string().into_bytes(),
+    };
+    let ground = Ground::new(&[
+        (
+            "in/list",
+            &(0..11).map(text).collect::<Vec<_>>().join(&b'\n'),
+        ),
+        ("in/list.old", b"not this"),
+        ("in/lis", b"nor this"),
+        ("in/none", b"\xff"),
+        ("in/all", b"1\n2\n3\n4\n5"),
+    ]);
+    let runner = ground.runner(Words::default(), options());
+    let mut outputs = Vec::new();
+    for key in ["in/list", "in/none", "in/all"] {
+        let job = completed(&runner, &submit(&runner, manifest(key)));
+        assert_eq!(job.planned.inputs, 1, "one object and no other");
+        ground.left(&["out/job/answers.jsonl", "out/job/summary.json"]);
+        let lines = String::from_utf8(ground.read("out/job/answers.jsonl")).unwrap();
+        let lines: Vec<u64> = lines
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap())
+            .inspect(|line| assert!(line["Answer"].is_object(), "{line}"))
+            .map(|line| line["Line"].as_u64().unwrap())
+            .collect();
+        let summary: Value = serde_json::from_slice(&ground.read("out/job/summary.json")).unwrap();
+        let errors = codes(summary["errors"].as_array().unwrap());
+        assert!(
+            errors
+                .iter()
+                .all(|(.., code)| code == "UNSUPPORTED_ENCODING")
+        );
+        let errors: Vec<u64> = errors.into_iter().map(|(_, line, _)| line).collect();
+        let (usage, _) = runner.progress(&job).unwrap();
+        let written = ground.read("out/job/answers.jsonl").len() as u64;
+        assert!(usage.written >= written, "errors are written, too");
+        outputs.push((lines, errors, summary["counts"].clone()));
+    }
+    let counts = |documents: u64, errors: u64| serde_json::json!([documents, errors]);
+    let answered = vec![0, 1, 3, 4, 7, 8, 9];
+    assert_eq!(outputs[0], (answered, vec![2, 5, 6, 10], counts(11, 4)));
+    assert_eq!(outputs[1], (vec![], vec![0], counts(1, 1)));
+    assert_eq!(outputs[2], ((0..5).collect(), vec![], counts(5, 0)));
+}
+
+#[test]
+fn reasons_say_who_is_to_blame() {
+    let many = "\n".repeat(100_001);
+    let ground = Ground::new(&[("in/list", b"1"), ("in/many", many.as_bytes())]);
+    let runner = ground.runner(Words::default(), options());
+    let mut elsewhere = manifest("in/list");
+    elsewhere.output.bucket = "nowhere".to_owned();
+    for (spec, of) in [
+        (manifest("in/lis"), OF_INPUT),
+        (manifest("in/many"), OF_INPUTS),
+        (elsewhere, OF_OUTPUT),
+    ] {
+        let job = ended(&runner, &submit(&runner, spec));
+        let why = job.why.unwrap();
+        assert!(job.state == State::Failed && why.starts_with(of), "{why}");
+    }
+    ground.left(&[]);
 }
 
 #[test]
@@ -519,11 +594,25 @@ fn what_rests_goes_on_where_it_was() {
 
 #[test]
 fn a_task_that_nobody_comes_back_from_becomes_errors() {
+    let (ground, usage) = lost(archive());
+    let lines = ground.lines();
+    let errors = lines.iter().map(|line| line.get("ErrorCode").is_some());
+    assert_eq!(errors.collect::<Vec<_>>(), [true, true, true, true, false]);
+    assert_eq!(usage, (5, 4));
+    let (ground, usage) = lost(summed());
+    let summary: Value = serde_json::from_slice(&ground.read("out/job/summary.json")).unwrap();
+    let errors = codes(summary["errors"].as_array().unwrap());
+    let lines: Vec<u64> = errors.iter().map(|(_, line, _)| *line).collect();
+    assert_eq!(lines, [0, 1, 2, 3]);
+    assert_eq!(usage, (5, 4));
+}
+
+/// What is left of a job of five documents, four of them of a task that somebody else began and is gone; documents and errors.
+fn lost(form: Form) -> (Ground, (u64, u64)) {
     let ground = Ground::new(&[("in/a.txt", b"1\n2\n3\n4\n5")]);
-    // Somebody else began it, and is gone.
     let new = New {
         id: "1".to_owned(),
-        spec: spec(Split::Lines, archive()),
+        spec: spec(Split::Lines, form),
         token: None,
         most_live: 10,
         now: 1,
@@ -548,11 +637,8 @@ fn a_task_that_nobody_comes_back_from_becomes_errors() {
     options.attempts = 1;
     let runner = ground.runner(Words::default(), options);
     let job = completed(&runner, "1");
-    let lines = ground.lines();
-    let errors = lines.iter().map(|line| line.get("ErrorCode").is_some());
-    assert_eq!(errors.collect::<Vec<_>>(), [true, true, true, true, false]);
     let (usage, _) = runner.progress(&job).unwrap();
-    assert_eq!((usage.documents, usage.errors), (5, 4));
+    (ground, (usage.documents, usage.errors))
 }
 
 #[test]

@@ -4,8 +4,7 @@
 //! whoever waits for an answer. Their state is in `jobs` of the data folder, which one server at a time has.
 
 use crate::app::App;
-use crate::aws::Aws;
-use crate::aws::comprehend::jobs::work::Asker;
+use crate::aws::{self, Aws};
 use crate::config::Config;
 use crate::failure::{Failure, chain};
 use crate::machine::data_folder;
@@ -48,7 +47,7 @@ pub fn open(
         #[cfg(feature = "sql")]
         &places,
     )?;
-    let works = Asker::all(&Aws::of(asking)).chain(scoring).collect();
+    let works = aws::jobs::works(&Aws::of(asking)).chain(scoring).collect();
     let jobs = &config.jobs;
     let options = Options {
         jobs: jobs.running,

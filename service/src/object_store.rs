@@ -80,14 +80,16 @@ impl Objects {
     /// Those of the store; [`Error::TooLarge`], [`Error::Busy`], [`Error::Deadline`].
     pub async fn read(&self, name: ObjectName, options: Options) -> Result<Bytes, Error> {
         let objects = self.clone();
-        let read = tokio::task::spawn_blocking(move || objects.read_now(&name));
-        let read = match options.deadline {
-            Some(deadline) => tokio::time::timeout_at(deadline.into(), read)
-                .await
-                .map_err(|_| Error::Deadline)?,
-            None => read.await,
-        };
-        read.unwrap_or_else(|error| Err(Error::Broken(std::io::Error::other(error))))
+        away(options, move || objects.read_now(&name)).await
+    }
+
+    /// How many bytes an object has, whatever is taken of it.
+    ///
+    /// # Errors
+    /// Those of the store; [`Error::Deadline`].
+    pub async fn length(&self, name: ObjectName, options: Options) -> Result<u64, Error> {
+        let store = self.store.clone();
+        away(options, move || Ok(store.open(&name)?.length)).await
     }
 
     fn read_now(&self, name: &ObjectName) -> Result<Bytes, Error> {
@@ -109,6 +111,21 @@ impl Objects {
             _share: share,
         }))
     }
+}
+
+/// Does what may wait for a disk, until the deadline.
+async fn away<T: Send + 'static>(
+    options: Options,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let work = tokio::task::spawn_blocking(work);
+    let done = match options.deadline {
+        Some(deadline) => tokio::time::timeout_at(deadline.into(), work)
+            .await
+            .map_err(|_| Error::Deadline)?,
+        None => work.await,
+    };
+    done.unwrap_or_else(|error| Err(Error::Broken(std::io::Error::other(error))))
 }
 
 #[cfg(test)]
@@ -146,6 +163,8 @@ mod tests {
         assert_eq!(first, &b"12345"[..]);
         let part = first.slice(1..2);
         drop(first);
+        let length = objects.length(five(), Options::default()).await;
+        assert_eq!(length.expect("there"), 5, "which takes no memory");
         let second = objects.read(five(), Options::default()).await;
         assert!(matches!(second, Err(Error::Busy)), "a part is still held");
         drop(part);

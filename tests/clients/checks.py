@@ -23,6 +23,22 @@ def near(got: float, want: float, tolerance: float, what: str = "") -> None:
     assert abs(got - want) <= tolerance, f"{what}: {got} is not {want} within {tolerance}"
 
 
+def same(got, want, where: str = "", tolerance: float = 1e-5) -> None:
+    """Equal, scores within what another batch may change."""
+    if isinstance(want, float):
+        near(got, want, tolerance, where)
+    elif isinstance(want, dict):
+        assert got.keys() == want.keys(), f"{where}: {got} is not {want}"
+        for name in want:
+            same(got[name], want[name], f"{where}.{name}", tolerance)
+    elif isinstance(want, list):
+        assert len(got) == len(want), f"{where}: {got} is not {want}"
+        for number, (one, other) in enumerate(zip(got, want)):
+            same(one, other, f"{where}[{number}]", tolerance)
+    else:
+        assert got == want, f"{where}: {got} is not {want}"
+
+
 @contextmanager
 def raises(kind, code: str | None = None, status: int | None = None):
     """The block must raise this exception, for AWS clients with this code and HTTP status."""

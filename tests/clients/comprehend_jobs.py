@@ -11,7 +11,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from checks import URL, raises, run
+from checks import URL, raises, run, same
 
 ROLE = "arn:aws:iam::000000000000:role/jobs"
 config = Config(retries={"total_max_attempts": 1})
@@ -101,22 +101,6 @@ def lines(shown):
     with tarfile.open(fileobj=io.BytesIO(read(shown["OutputDataConfig"]["S3Uri"])), mode="r:gz") as tar:
         assert tar.getnames() == ["output"], tar.getnames()
         return [json.loads(line) for line in tar.extractfile("output").read().decode().splitlines()]
-
-
-def same(got, want, where=""):
-    """Equal, scores within what another batch may change."""
-    if isinstance(want, float):
-        assert abs(got - want) < 1e-5, f"{where}: {got} is not {want}"
-    elif isinstance(want, dict):
-        assert got.keys() == want.keys(), f"{where}: {got} is not {want}"
-        for name in want:
-            same(got[name], want[name], f"{where}.{name}")
-    elif isinstance(want, list):
-        assert len(got) == len(want), f"{where}: {got} is not {want}"
-        for number, (one, other) in enumerate(zip(got, want)):
-            same(one, other, f"{where}[{number}]")
-    else:
-        assert got == want, f"{where}: {got} is not {want}"
 
 
 def alone(kind, text):

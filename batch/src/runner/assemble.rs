@@ -5,7 +5,7 @@
 
 use super::task::Tools;
 use super::{Point, Trouble, file_of, output_name, part_name};
-use crate::job::{Form, Input, Job, Part, Task, is_joined, table_name};
+use crate::job::{Form, Input, Job, Part, Task, Usage, is_joined, table_name};
 use escala_objects::NewObject;
 use flate2::{Compression, GzBuilder};
 use std::io::{Read, Write};
@@ -72,6 +72,7 @@ pub fn assemble(
             tools.reach(Point::OutputWritten);
             assembly.commit(new)
         }
+        Form::Summed { name, summary } => assembly.summed(name, summary, &done),
     }
 }
 
@@ -204,6 +205,44 @@ impl Assembly<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A file of the answers and one of the errors, both whole before one of them appears.
+    fn summed(&self, name: &str, summary: &str, done: &[(&Task, &Part)]) -> Result<(), Trouble> {
+        let kind = &self.job.spec.kind;
+        let work = self.tools.works.get(kind);
+        let work = work.ok_or_else(|| Trouble::unknown(kind))?;
+        // The last piece of a part is its errors.
+        let answered =
+            |part: &Part| part.length() - part.pieces.last().copied().unwrap_or_default();
+        let mut usage = Usage::default();
+        let mut answers = self.create(name)?;
+        for (at, (task, part)) in done.iter().enumerate() {
+            if at == done.len() / 2 {
+                self.tools.reach(Point::MidAssembly);
+            }
+            usage += part.usage;
+            self.copy(task, 0..answered(part), part, &mut answers)?;
+        }
+        let unwritten = |error| self.unwritten(error);
+        let around = work.summary(&self.job.spec, &usage);
+        let mut errors = self.create(summary)?;
+        errors.write_all(&around.head).map_err(unwritten)?;
+        let mut first = true;
+        for (task, part) in done {
+            let range = answered(part)..part.length();
+            if range.is_empty() {
+                continue;
+            }
+            if !std::mem::take(&mut first) {
+                errors.write_all(&around.between).map_err(unwritten)?;
+            }
+            self.copy(task, range, part, &mut errors)?;
+        }
+        errors.write_all(&around.tail).map_err(unwritten)?;
+        self.tools.reach(Point::OutputWritten);
+        self.commit(answers)?;
+        self.commit(errors)
     }
 
     /// Copies some of a part.

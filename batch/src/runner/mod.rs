@@ -63,6 +63,14 @@ const LATE: usize = 100;
 const FORGET: Duration = Duration::from_secs(3600);
 const MOST_FORGOTTEN: usize = 100;
 
+/// How the reason of a failed job begins where one of its inputs is to blame, where all of them together are, and where its
+/// output is: for doors that have words of their own for it.
+pub const OF_INPUT: &str = "the input ";
+/// All inputs together.
+pub const OF_INPUTS: &str = "the inputs ";
+/// The output.
+pub const OF_OUTPUT: &str = "the output ";
+
 /// How inputs are cut into tasks: a task is done again when it is interrupted, and its part is one commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
@@ -154,7 +162,7 @@ impl Trouble {
 
     fn input(bucket: &str, key: &str, error: &ObjectError) -> Self {
         Self::of(
-            format!("the input s3://{bucket}/{key} cannot be read"),
+            format!("{OF_INPUT}s3://{bucket}/{key} cannot be read"),
             error,
         )
     }
@@ -162,15 +170,19 @@ impl Trouble {
     fn output(output: &Target, error: &ObjectError) -> Self {
         let (bucket, folder) = (&output.bucket, &output.folder);
         Self::of(
-            format!("the output s3://{bucket}/{folder} cannot be written"),
+            format!("{OF_OUTPUT}s3://{bucket}/{folder} cannot be written"),
             error,
         )
     }
 
     fn changed(key: &str) -> Self {
         Self::Fails(format!(
-            "the input `{key}` has changed since the job was planned"
+            "{OF_INPUT}`{key}` has changed since the job was planned"
         ))
+    }
+
+    fn unknown(kind: &str) -> Self {
+        Self::Fails(format!("nothing here does jobs of the kind {kind}"))
     }
 }
 
@@ -823,9 +835,7 @@ impl Supervisor {
         self.on_the_side(&id, move |shared, go_on| {
             let tools = &shared.tools;
             let Some(work) = tools.works.get(&job.spec.kind) else {
-                let kind = &job.spec.kind;
-                let why = format!("nothing here does jobs of the kind {kind}");
-                return Aside::Planned(Err(Trouble::Fails(why)));
+                return Aside::Planned(Err(Trouble::unknown(&job.spec.kind)));
             };
             let bounds = work.bounds(&job.spec);
             let cut = match work.whole() {

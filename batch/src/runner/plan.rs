@@ -1,10 +1,10 @@
 //! A plan: which objects are the inputs, as they are now, and how they are cut into tasks.
 
-use super::{Cut, Trouble, input_name, output_name};
+use super::{Cut, OF_INPUTS, Trouble, input_name, output_name};
 use crate::job::{Input, Piece, Plan, Spec, Split};
 use crate::lines::read_line;
 use crate::work::Bounds;
-use escala_objects::{Listed, WritableStore};
+use escala_objects::{Error as ObjectError, Listed, WritableStore};
 use std::io::BufReader;
 
 /// Objects that are asked for at a time.
@@ -77,7 +77,11 @@ pub fn plan(
     loop {
         let (bucket, prefix) = (&spec.input.bucket, &spec.input.prefix);
         let page = objects.list(bucket, prefix, &after, PAGE);
-        let page = page.map_err(|error| Trouble::input(bucket, prefix, &error))?;
+        let mut page = page.map_err(|error| Trouble::input(bucket, prefix, &error))?;
+        if spec.input.split == Split::Manifest {
+            // It is the first of all keys that begin with its own.
+            page.retain(|listed| listed.key == *prefix);
+        }
         let Some(last) = page.last() else { break };
         after.clone_from(&last.key);
         for listed in page {
@@ -92,7 +96,7 @@ pub fn plan(
             if bytes > bounds.bytes {
                 let most = bounds.bytes;
                 return Err(Trouble::Fails(format!(
-                    "the inputs have more than {most} bytes, which a job may have"
+                    "{OF_INPUTS}have more than {most} bytes, which a job may have"
                 )));
             }
             let found = match spec.input.split {
@@ -113,13 +117,15 @@ pub fn plan(
                     }
                 }
                 Split::Files => file(&mut cutter, &listed),
-                Split::Lines => lines(objects, spec, &mut cutter, &listed, go_on)?,
+                Split::Lines | Split::Manifest => {
+                    lines(objects, spec, &mut cutter, &listed, go_on)?
+                }
             };
             documents += found.documents;
             if documents > bounds.documents {
                 let most = bounds.documents;
                 return Err(Trouble::Fails(format!(
-                    "the inputs have more than {most} documents, which a job may have"
+                    "{OF_INPUTS}have more than {most} documents, which a job may have"
                 )));
             }
             cutter.plan.inputs.push(found);
@@ -128,6 +134,10 @@ pub fn plan(
     cutter.end();
     if cutter.plan.inputs.is_empty() {
         let (bucket, prefix) = (&spec.input.bucket, &spec.input.prefix);
+        if spec.input.split == Split::Manifest {
+            let absent = ObjectError::NoKey(bucket.clone(), prefix.clone());
+            return Err(Trouble::input(bucket, prefix, &absent));
+        }
         return Err(Trouble::Fails(format!(
             "no object in the bucket {bucket} has a key that begins with `{prefix}`"
         )));

@@ -2,7 +2,7 @@
 
 use super::{Point, Trouble, Works, file_of, input_name, no_tables, part_name, tables, whole};
 use crate::cluster::Live;
-use crate::job::{Fence, Input, Part, Piece, SAMPLES, Sample, Spec, Split, Usage};
+use crate::job::{Fence, Form, Input, Part, Piece, SAMPLES, Sample, Spec, Split, Usage};
 use crate::lines::read_line;
 use crate::work::{Answer, Failed, Fault, Found, Place, Work};
 use escala_objects::{NewObject, ObjectStore, WritableStore};
@@ -105,7 +105,7 @@ pub fn documents(
     let mut read = 0;
     for number in 0..piece.documents {
         let (line, text, length) = match spec.input.split {
-            Split::Lines => {
+            Split::Lines | Split::Manifest => {
                 let line = read_line(&mut from, most).map_err(unread)?;
                 // As many lines as were there when it was planned, or it is not what it was.
                 let line = line.ok_or_else(|| Trouble::changed(key))?;
@@ -213,6 +213,8 @@ pub fn execute(tools: &Tools, mut order: Order) -> Ended {
             },
             digest: Sha256::new(),
             text: Vec::new(),
+            aside: None,
+            errors: Vec::new(),
             compute: Duration::ZERO,
             asked: 0,
         };
@@ -280,6 +282,10 @@ struct Doing<'a> {
     part: Part,
     digest: Sha256,
     text: Vec<u8>,
+    /// What stands between errors, where they have a file of their own.
+    aside: Option<Vec<u8>>,
+    /// Those so far: they are the end of the part.
+    errors: Vec<u8>,
     compute: Duration,
     asked: u64,
 }
@@ -293,10 +299,19 @@ impl Doing<'_> {
         let mut new = new.map_err(|error| Trouble::output(&spec.output, &error))?;
         let pieces = self.order.pieces.clone();
         self.part.pieces = vec![0; pieces.len()];
+        if matches!(spec.output.form, Form::Summed { .. }) {
+            self.aside = Some(self.work.summary(&spec, &Usage::default()).between);
+        }
         for (at, piece) in pieces.into_iter().enumerate() {
             self.piece(at, piece, &mut *new)?;
         }
         self.flush(&mut *new)?;
+        if self.aside.is_some() {
+            self.digest.update(&self.errors);
+            let written = new.write_all(&self.errors);
+            written.map_err(|error| Trouble::output(&spec.output, &error.into()))?;
+            self.part.pieces.push(self.errors.len() as u64);
+        }
         self.tools.reach(Point::PartWritten);
         let kept = new.commit();
         kept.map_err(|error| Trouble::output(&spec.output, &error))?;
@@ -434,7 +449,15 @@ impl Doing<'_> {
                 Err(failed)
             }
         };
-        self.work.render(spec, place, said, &mut self.text);
+        match (&self.aside, said) {
+            (Some(between), Err(_)) => {
+                if !self.errors.is_empty() {
+                    self.errors.extend_from_slice(between);
+                }
+                self.work.render(spec, place, said, &mut self.errors);
+            }
+            _ => self.work.render(spec, place, said, &mut self.text),
+        }
         self.part.pieces[piece] += (self.text.len() - before) as u64;
     }
 
@@ -500,6 +523,7 @@ fn unanswered() -> Failed {
         fault: Fault::Defect,
         code: "INTERNAL_SERVER_ERROR".to_owned(),
         message: "The prediction has no answer.".to_owned(),
+        subject: None,
     }
 }
 
@@ -509,5 +533,6 @@ fn poisoned() -> Failed {
         code: "INTERNAL_SERVER_ERROR".to_owned(),
         message: "Whoever worked on this part of the input did not come back, too often."
             .to_owned(),
+        subject: None,
     }
 }

@@ -3,9 +3,9 @@
 
 pub mod folder;
 
-use escala_batch::job::{Form, Job, Source, Spec, Split, State, Target};
+use escala_batch::job::{Form, Job, Source, Spec, Split, State, Target, Usage};
 use escala_batch::runner::Runner;
-use escala_batch::work::{Answer, Bounds, Failed, Fault, Found, Place, Work};
+use escala_batch::work::{Answer, Bounds, Failed, Fault, Found, Place, Summary, Work};
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use std::io::Read;
@@ -33,6 +33,7 @@ pub fn failed(fault: Fault, code: &str) -> Failed {
         fault,
         code: code.to_owned(),
         message: format!("this is {code}"),
+        subject: None,
     }
 }
 
@@ -100,6 +101,15 @@ impl Work for Words {
         to.extend_from_slice(line.to_string().as_bytes());
         to.push(b'\n');
     }
+
+    fn summary(&self, _: &Spec, usage: &Usage) -> Summary {
+        let (documents, errors) = (usage.documents, usage.errors);
+        Summary {
+            head: format!("{{\"counts\":[{documents},{errors}],\"errors\":[\n").into_bytes(),
+            between: b",".to_vec(),
+            tail: b"]}".to_vec(),
+        }
+    }
 }
 
 pub fn spec(split: Split, form: Form) -> Spec {
@@ -126,6 +136,13 @@ pub fn archive() -> Form {
     Form::Archive {
         name: "output.tar.gz".to_owned(),
         member: "output".to_owned(),
+    }
+}
+
+pub fn summed() -> Form {
+    Form::Summed {
+        name: "answers.jsonl".to_owned(),
+        summary: "summary.json".to_owned(),
     }
 }
 

@@ -3,7 +3,8 @@
 //! They are driven by the public service models in `service/aws-models`: [`model`] loads them, [`validate`]
 //! checks every request against them with the messages AWS gives (and in tests every answer), [`errors`]
 //! holds the one table from the engine's errors to AWS's. [`json11`] is the protocol, [`dispatch`] knows the
-//! operations and no protocol, [`comprehend`] and [`rekognition`] hold a file for each group of operations.
+//! operations and no protocol, [`comprehend`] and [`rekognition`] hold a file for each group of operations; [`jobs`] is what
+//! the operations on jobs share.
 //!
 //! Operations of the models without a handler answer `NotImplementedException` (501). Every answer carries
 //! `x-amzn-RequestId`. Signatures are not verified: any key is accepted.
@@ -11,6 +12,7 @@
 pub mod comprehend;
 pub mod dispatch;
 pub mod errors;
+pub mod jobs;
 pub mod json11;
 pub mod model;
 pub mod rekognition;

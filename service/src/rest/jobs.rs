@@ -57,7 +57,7 @@ pub struct CostView {
     pub compute_seconds: f64,
     /// Characters (code points) of documents with an answer.
     pub characters: u64,
-    /// Units of 100 characters as AWS bills them.
+    /// Units as AWS bills them: 100 characters, or an image.
     pub units: u64,
     /// Bytes that were read and written.
     pub bytes_read: u64,
@@ -137,7 +137,8 @@ pub(crate) fn view(jobs: &Runner, job: Job) -> Result<JobView, Failure> {
         Form::Archive { name, .. } | Form::Collected { name, .. } | Form::Joined { name } => {
             name.as_str()
         }
-        Form::Files { .. } | Form::Tables { .. } => "",
+        // A folder of files.
+        Form::Files { .. } | Form::Summed { .. } | Form::Tables { .. } => "",
     };
     let bill = prices::bill(&job.spec.kind, &usage);
     Ok(JobView {

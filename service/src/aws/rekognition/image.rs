@@ -23,10 +23,27 @@ pub struct Image {
 /// `S3Object`.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct S3Object {
+pub struct S3Object {
     bucket: Option<String>,
     name: Option<String>,
     version: Option<String>,
+}
+
+impl S3Object {
+    /// Its name among objects.
+    ///
+    /// # Errors
+    /// It is not named, or no object can have the name.
+    pub fn named(&self, call: Call) -> Result<ObjectName, Failure> {
+        let (Some(bucket), Some(key)) = (&self.bucket, &self.name) else {
+            return Err(Failure::declared(
+                "InvalidS3ObjectException",
+                "Request has invalid S3 object: it must have Bucket and Name.",
+            ));
+        };
+        let name = ObjectName::new(bucket, key, self.version.as_deref());
+        name.map_err(|error| failure(call, error.into()))
+    }
 }
 
 impl Image {
@@ -38,16 +55,9 @@ impl Image {
         match (self.bytes, self.s3_object) {
             (Some(Blob(bytes)), None) => Ok(bytes),
             (None, Some(object)) => {
-                let (Some(bucket), Some(key)) = (object.bucket, object.name) else {
-                    return Err(Failure::declared(
-                        "InvalidS3ObjectException",
-                        "Request has invalid S3 object: it must have Bucket and Name.",
-                    ));
-                };
-                let fail = |error| failure(call, error);
-                let name = ObjectName::new(&bucket, &key, object.version.as_deref());
-                let name = name.map_err(|error| fail(error.into()))?;
-                aws.images.stored.read(name, options).await.map_err(fail)
+                let stored = &aws.images.stored;
+                let read = stored.read(object.named(call)?, options).await;
+                read.map_err(|error| failure(call, error))
             }
             (None, None) => Err(invalid("Image has neither Bytes nor S3Object.")),
             (Some(_), Some(_)) => Err(invalid("Image has both Bytes and S3Object.")),
@@ -56,7 +66,7 @@ impl Image {
 }
 
 /// What is answered instead of an object's image. AWS's sentences come first, then what is the matter here.
-fn failure(call: Call, error: object_store::Error) -> Failure {
+pub fn failure(call: Call, error: object_store::Error) -> Failure {
     use escala_objects::Error as S;
     use object_store::Error as E;
     let of_kind = |kind: Kind| {
@@ -80,7 +90,7 @@ fn failure(call: Call, error: object_store::Error) -> Failure {
 }
 
 /// `InvalidParameterException`: AWS's sentence, and what is wrong.
-fn invalid(detail: &str) -> Failure {
+pub fn invalid(detail: &str) -> Failure {
     Failure::declared(
         "InvalidParameterException",
         format!("Request has invalid parameters. {detail}"),

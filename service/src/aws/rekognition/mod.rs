@@ -6,6 +6,7 @@ mod detect_labels;
 mod equipment;
 mod faces;
 mod image;
+pub mod media;
 mod moderation;
 mod words;
 
@@ -44,6 +45,9 @@ pub const OPERATIONS: &[&str] = &[
     "TagResource",
     "UntagResource",
     "ListTagsForResource",
+    "StartMediaAnalysisJob",
+    "GetMediaAnalysisJob",
+    "ListMediaAnalysisJobs",
 ];
 
 /// A typed request.
@@ -64,6 +68,8 @@ pub enum Request {
     RecognizeCelebrities(Box<celebrities::RecognizeCelebrities>),
     /// `GetCelebrityInfo`.
     GetCelebrityInfo(Box<celebrities::GetCelebrityInfo>),
+    /// One of the operations on jobs.
+    Media(media::Request),
     /// One of the operations on collections.
     Collections(Box<collections::Input>),
 }
@@ -71,8 +77,11 @@ pub enum Request {
 /// Makes a typed request of a validated input.
 ///
 /// # Errors
-/// The operation has no handler.
+/// The operation has no handler, or what it is asked is not part of this version of Escala.
 pub fn read(call: Call, input: Value) -> Result<Request, Failure> {
+    if let Some(request) = media::read(call, &input)? {
+        return Ok(Request::Media(request));
+    }
     Ok(match call.operation.name.as_str() {
         "DetectLabels" => Request::DetectLabels(typed(input)?),
         "DetectFaces" => Request::DetectFaces(typed(input)?),
@@ -113,6 +122,7 @@ pub async fn run(
             celebrities::recognise(aws, call, *input, options).await
         }
         Request::GetCelebrityInfo(input) => celebrities::info(aws, call, *input).await,
+        Request::Media(request) => media::run(aws, call, request, options).await,
         Request::Collections(input) => collections::run(aws, call, *input, options).await,
     }
 }

@@ -9,8 +9,8 @@ use crate::app::one;
 use crate::aws::dispatch::Call;
 use crate::aws::errors::Failure;
 use crate::aws::{Aws, number};
-use escala_pipelines::moderation::ModerationInput;
 use escala_pipelines::moderation::labels::ModerationLabel;
+use escala_pipelines::moderation::{Moderated, ModerationInput};
 use escala_pipelines::{Error, Kind, Options};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 const LEAST: f32 = 50.0;
 
 /// The model version whose taxonomy the names are of.
-const VERSION: &str = "7.0";
+pub const VERSION: &str = "7.0";
 
 /// `DetectModerationLabelsRequest`.
 #[derive(Deserialize)]
@@ -47,8 +47,13 @@ pub async fn detect(
     }
     let image = input.image.encoded(aws, call, options).await?.into();
     let found = one(&*aws.images.moderation, ModerationInput { image }, options).await;
-    let found = found.map_err(fail)?;
-    let least = input.min_confidence.unwrap_or(LEAST);
+    let answer = found.and_then(|found| answer(&found, input.min_confidence));
+    answer.map_err(fail)
+}
+
+/// What is answered of what was found, from a confidence on.
+pub fn answer(found: &Moderated, least: Option<f32>) -> Result<Value, Error> {
+    let least = least.unwrap_or(LEAST);
     let view = |label: &ModerationLabel| {
         Ok(json!({
             "Name": label.name,
@@ -63,8 +68,8 @@ pub async fn detect(
     };
     let kinds: Result<Vec<Value>, Error> = found.content_types(least).iter().map(kind).collect();
     Ok(json!({
-        "ModerationLabels": labels.map_err(fail)?,
-        "ContentTypes": kinds.map_err(fail)?,
+        "ModerationLabels": labels?,
+        "ContentTypes": kinds?,
         "ModerationModelVersion": VERSION,
     }))
 }

@@ -1,7 +1,6 @@
 //! Comprehend's jobs, on objects and jobs in memory.
 
 use super::*;
-use crate::aws::comprehend::jobs::work::Asker;
 use escala_batch::runner::Options as RunnerOptions;
 use escala_batch::store::memory::Memory as Kept;
 use escala_objects::memory::Memory as Objects;
@@ -30,7 +29,7 @@ fn ground(files: &[(&str, &[u8])]) -> Ground {
     let runner = Runner::start(
         Arc::new(Kept::default()),
         Arc::new(objects.clone()),
-        Arc::new(Asker::all(&client.aws).collect()),
+        Arc::new(crate::aws::jobs::works(&client.aws).collect()),
         options,
         tokio::runtime::Handle::current(),
     );

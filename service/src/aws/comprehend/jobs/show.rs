@@ -4,11 +4,10 @@ use super::start::ACCOUNT;
 use super::{Kind, failure, invalid};
 use crate::aws::dispatch::Call;
 use crate::aws::errors::Failure;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use crate::aws::jobs::{page, place, seconds};
 use escala_batch::job::{Form, Job, State};
 use escala_batch::runner::Runner;
-use escala_batch::store::{Filter, Place};
+use escala_batch::store::Filter;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -39,11 +38,10 @@ pub fn status(state: State) -> &'static str {
 
 /// `…DetectionJobProperties`.
 pub fn properties(kind: &Kind, job: &Job) -> Value {
-    let seconds = |millis: i64| millis as f64 / 1000.0;
     let output = &job.spec.output;
     let file = match &output.form {
         Form::Archive { name, .. } | Form::Collected { name, .. } => name.as_str(),
-        Form::Files { .. } | Form::Joined { .. } | Form::Tables { .. } => "",
+        Form::Files { .. } | Form::Joined { .. } | Form::Summed { .. } | Form::Tables { .. } => "",
     };
     let mut shown = job.spec.details.clone();
     shown["JobId"] = job.id.clone().into();
@@ -120,9 +118,11 @@ impl List {
             let is_it = |state: &State| status(*state) == wanted;
             State::ALL.into_iter().filter(is_it).collect()
         });
-        let most = self.max_results.unwrap_or(PAGE);
         let millis = |seconds: f64| (seconds * 1000.0) as i64;
-        let behind = self.next_token.as_deref().map(place).transpose()?;
+        let read = |token: &str| {
+            place(token).ok_or_else(|| invalid("The NextToken is not one of this server's."))
+        };
+        let behind = self.next_token.as_deref().map(read).transpose()?;
         let filter = Filter {
             kind: Some(kind.full_name()),
             states: states.unwrap_or_default(),
@@ -130,29 +130,8 @@ impl List {
             before: filters.submit_time_before.map(millis),
             after: filters.submit_time_after.map(millis),
             behind,
-            // One more says whether there is another page.
-            most: most + 1,
+            most: self.max_results.unwrap_or(PAGE),
         };
-        let mut found = jobs.jobs(&filter).map_err(|error| failure(call, &error))?;
-        let more = found.len() > most;
-        found.truncate(most);
-        let next = found.last().filter(|_| more).map(token);
-        Ok((found, next))
+        page(jobs, filter).map_err(|error| failure(call, &error))
     }
-}
-
-fn token(job: &Job) -> String {
-    URL_SAFE_NO_PAD.encode(format!("{} {}", job.submitted, job.id))
-}
-
-fn place(token: &str) -> Result<Place, Failure> {
-    let read = || {
-        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(token).ok()?).ok()?;
-        let (submitted, id) = text.split_once(' ')?;
-        Some(Place {
-            submitted: submitted.parse().ok()?,
-            id: id.to_owned(),
-        })
-    };
-    read().ok_or_else(|| invalid("The NextToken is not one of this server's."))
 }

@@ -179,6 +179,7 @@ impl Work for Topics {
             fault: Fault::Defect,
             code: "INTERNAL_SERVER_ERROR".to_owned(),
             message: "Topics are found in all documents together.".to_owned(),
+            subject: None,
         };
         let answers = documents.iter().map(|_| Err(alone())).collect();
         Box::pin(std::future::ready(answers))

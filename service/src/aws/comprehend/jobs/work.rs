@@ -6,22 +6,20 @@ use super::topics::Topics;
 use super::{KINDS, Kind};
 use crate::aws::Aws;
 use crate::aws::comprehend::{View, document, dominant_language, pii, sentiment, syntax, targeted};
+use crate::aws::jobs;
 use escala_batch::job::Spec;
 use escala_batch::work::{Answer, Bounds, Failed, Fault, Found, Place, Work};
 use escala_pipelines::pii::redact::{Mode, Redaction};
 use escala_pipelines::pii::{PiiInput, PiiKind};
-use escala_pipelines::{Error, Kind as ErrorKind, Options, Priority};
+use escala_pipelines::{Error, Kind as ErrorKind, Options};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 /// Bytes of a job's inputs and their number, as at AWS.
 pub(super) const MOST_BYTES: u64 = 5 << 30;
 pub(super) const MOST_DOCUMENTS: u64 = 1_000_000;
-/// How long a document may wait for its turn: others come first, and nobody is waiting for it.
-const PATIENCE: Duration = Duration::from_secs(600);
 /// Characters of a unit, and the fewest units of a document, as AWS bills.
 const UNIT: u64 = 100;
 const FEWEST_UNITS: u64 = 3;
@@ -125,10 +123,7 @@ impl Asker {
         question: &Question,
         texts: Vec<Arc<str>>,
     ) -> Vec<Result<Vec<u8>, Error>> {
-        let options = Options {
-            priority: Priority::Batch,
-            deadline: Some(Instant::now() + PATIENCE),
-        };
+        let options = jobs::options();
         let (aws, language) = (&self.aws, question.language.as_str());
         let most = usize::try_from(self.kind.document).unwrap_or(usize::MAX);
         if let Some(kept) = &question.redaction {
@@ -300,6 +295,7 @@ pub(super) fn too_large(most: u64) -> Failed {
         fault: Fault::Document,
         code: "DOCUMENT_SIZE_EXCEEDED".to_owned(),
         message: format!("Document size is exceeded maximum size limit {most} bytes."),
+        subject: None,
     }
 }
 
@@ -308,6 +304,7 @@ fn encoding() -> Failed {
         fault: Fault::Document,
         code: "UNSUPPORTED_ENCODING".to_owned(),
         message: "The document is not encoded in UTF-8.".to_owned(),
+        subject: None,
     }
 }
 
@@ -335,5 +332,6 @@ fn failed(error: &Error) -> Failed {
         fault,
         code: code.to_owned(),
         message,
+        subject: None,
     }
 }
