@@ -47,7 +47,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
 use std::time::{Duration, SystemTime};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::JoinHandle;
 
 /// Threads that make the requests of all buckets.
 const THREADS: usize = 2;
@@ -62,7 +63,11 @@ trait Service: object_store::ObjectStore + PaginatedListStore {}
 impl<T: object_store::ObjectStore + PaginatedListStore> Service for T {}
 
 /// The threads that make requests.
-struct Requests(Option<Runtime>);
+struct Requests {
+    handle: Handle,
+    /// None while it is dropped.
+    runtime: Option<Runtime>,
+}
 
 impl Requests {
     fn new() -> io::Result<Self> {
@@ -71,23 +76,19 @@ impl Requests {
             .max_blocking_threads(WAITING_THREADS)
             .thread_name("remote")
             .enable_all()
-            .build();
-        Ok(Self(Some(runtime?)))
+            .build()?;
+        Ok(Self {
+            handle: runtime.handle().clone(),
+            runtime: Some(runtime),
+        })
     }
 
     /// Lets them do something without waiting for it.
     fn begin<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
-    ) -> mpsc::Receiver<T> {
-        let (done, waiting) = mpsc::sync_channel(1);
-        if let Some(runtime) = &self.0 {
-            runtime.spawn(async move {
-                // There is room for it, or nobody waits any more.
-                let _ = done.try_send(work.await);
-            });
-        }
-        waiting
+    ) -> JoinHandle<T> {
+        self.handle.spawn(work)
     }
 
     /// Waits for what they do.
@@ -95,16 +96,22 @@ impl Requests {
         &self,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
+        let (done, waiting) = mpsc::sync_channel(1);
+        drop(self.begin(async move {
+            // There is room for it, or nobody waits any more.
+            let _ = done.try_send(work.await);
+        }));
         let ended = || io::Error::other("the request ended without an answer");
-        let done = self.begin(work).recv();
-        done.unwrap_or_else(|_| Err(Error::Unavailable(ended())))
+        waiting
+            .recv()
+            .unwrap_or_else(|_| Err(Error::Unavailable(ended())))
     }
 }
 
 impl Drop for Requests {
     fn drop(&mut self) {
         // It may be dropped by a thread that may not wait.
-        if let Some(runtime) = self.0.take() {
+        if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }

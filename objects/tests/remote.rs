@@ -2,36 +2,25 @@
 //! and look at what Escala gets and puts.
 #![cfg(feature = "remote")]
 
+#[path = "../../tests/common/cloud.rs"]
+mod cloud;
 #[allow(dead_code)] // other tests use the rest
 #[path = "../../tests/common/venv.rs"]
 mod venv;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use cloud::{AZURITE, Cloud};
 use escala_objects::local::About;
 use escala_objects::remote::{Remote, Settings};
 use escala_objects::{Described, Error, ObjectName, ObjectStore, WritableStore, suite};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// For a server to begin, and for what comes about by itself.
+/// For what comes about by itself.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// The account that Azurite has, published with it.
-const AZURITE: (&str, &str) = (
-    "devstoreaccount1",
-    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==",
-);
-
-fn here(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/clients")
-        .join(name)
-}
 
 fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
@@ -44,119 +33,7 @@ fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// A cloud on this machine.
-struct Cloud {
-    child: Child,
-    /// `s3` or `azure`.
-    kind: &'static str,
-    url: String,
-    python: PathBuf,
-}
-
-impl Drop for Cloud {
-    fn drop(&mut self) {
-        // It may have ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("its address").port()
-}
-
 impl Cloud {
-    fn start(kind: &'static str, port: u16, path: &str, command: &mut Command) -> Self {
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the cloud starts");
-        let mut cloud = Self {
-            child,
-            kind,
-            url: format!("http://127.0.0.1:{port}{path}"),
-            python: python(),
-        };
-        wait_for("a cloud", || {
-            let ended = cloud.child.try_wait().expect("can be waited for");
-            assert!(ended.is_none(), "the cloud ended: {ended:?}");
-            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
-        });
-        cloud
-    }
-
-    /// moto.
-    fn s3() -> Self {
-        let port = free_port();
-        let mut moto = Command::new(python());
-        // What it decides by its settings must not be the caller's.
-        moto.args(["-m", "moto.server", "-H", "127.0.0.1", "-p"])
-            .arg(port.to_string())
-            .env_remove("INITIAL_NO_AUTH_ACTION_COUNT");
-        Self::start("s3", port, "", &mut moto)
-    }
-
-    /// Azurite; none where npm is missing.
-    fn azure() -> Option<Self> {
-        if Command::new("npm").arg("--version").output().is_err() {
-            eprintln!("WARNING: npm is missing: nothing was checked with Azurite");
-            return None;
-        }
-        let package = std::fs::read_to_string(here("package.json")).expect("package.json");
-        let folder = venv::cached("azurite", &package, |folder| {
-            std::fs::create_dir_all(folder).expect("the folder can be made");
-            std::fs::write(folder.join("package.json"), &package).expect("it can be written");
-            venv::run(
-                Command::new("npm")
-                    .args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
-                    .arg(folder),
-            );
-        });
-        let port = free_port();
-        let mut azurite = Command::new("node");
-        azurite
-            .arg(folder.join("node_modules/azurite/dist/src/blob/main.js"))
-            .args(["--inMemoryPersistence", "--silent", "--skipApiVersionCheck"])
-            .args([
-                "--disableTelemetry",
-                "--blobHost",
-                "127.0.0.1",
-                "--blobPort",
-            ])
-            .arg(port.to_string());
-        let path = format!("/{}", AZURITE.0);
-        Some(Self::start("azure", port, &path, &mut azurite))
-    }
-
-    /// What the cloud's own client does.
-    fn does(&self, commands: &[Value]) -> Vec<Value> {
-        let mut child = Command::new(&self.python)
-            .arg(here("cloud.py"))
-            .args([self.kind, &self.url])
-            .env("AWS_EC2_METADATA_DISABLED", "true")
-            .env("PYTHONDONTWRITEBYTECODE", "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("python starts");
-        let mut input = child.stdin.take().expect("it is piped");
-        input
-            .write_all(json!(commands).to_string().as_bytes())
-            .expect("written");
-        drop(input);
-        let output = child.wait_with_output().expect("ends");
-        assert!(output.status.success(), "{commands:?}: {}", output.status);
-        serde_json::from_slice(&output.stdout).expect("JSON")
-    }
-
-    fn buckets(&self, names: &[String]) {
-        let commands: Vec<Value> = names.iter().map(|name| json!(["bucket", name])).collect();
-        self.does(&commands);
-    }
-
     fn settings(&self, bucket: &str, folder: &str) -> Settings {
         let scheme = match self.kind {
             "s3" => "s3",
@@ -317,10 +194,6 @@ impl Cloud {
     }
 }
 
-fn python() -> PathBuf {
-    venv::interpreter("clouds-venv", &here("requirements.txt"))
-}
-
 fn credentials(name: &str) -> Option<String> {
     let value = match name {
         "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => "anything",
@@ -346,7 +219,6 @@ fn azure() {
     let Some(cloud) = Cloud::azure() else {
         return;
     };
-    cloud.reads("reads", "");
     cloud.reads("reads-deep", "/in/a folder");
     cloud.writes("writes");
     cloud.uploads("uploads");

@@ -12,8 +12,8 @@ use object_store::{
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
 use std::time::{Duration, SystemTime};
+use tokio::task::JoinHandle;
 
 /// Bytes of a part of an upload.
 pub const PART: usize = 8 << 20;
@@ -91,7 +91,7 @@ struct Upload {
     name: ObjectName,
     /// None when it is over.
     upload: Option<Box<dyn MultipartUpload>>,
-    under_way: VecDeque<Receiver<Result<(), Error>>>,
+    under_way: VecDeque<JoinHandle<Result<(), Error>>>,
     parts: usize,
 }
 
@@ -164,8 +164,10 @@ impl Upload {
             let Some(part) = self.under_way.pop_front() else {
                 break;
             };
-            let ended = || Error::Unavailable(io::Error::other("a part ended without an answer"));
-            part.recv().unwrap_or_else(|_| Err(ended()))?;
+            self.bucket.requests.wait(async move {
+                part.await
+                    .unwrap_or_else(|error| Err(Error::Unavailable(io::Error::other(error))))
+            })?;
         }
         Ok(())
     }
@@ -211,16 +213,13 @@ impl Drop for Upload {
         let (bucket, name) = (self.bucket.clone(), self.name.clone());
         let under_way = std::mem::take(&mut self.under_way);
         let aborted = async move {
-            // A part that comes after the end of its upload would stay.
-            let ended = tokio::task::spawn_blocking(move || {
-                under_way.into_iter().for_each(|part| drop(part.recv()));
-            });
-            let ended = ended.await.map_err(|error| error.to_string());
-            let aborted = bucket.ask(Some(&name), upload.abort()).await;
-            let aborted = aborted.map_err(|error| error.to_string());
-            if let Err(error) = ended.and(aborted) {
+            // A part that came after the end of its upload would stay. What became of it does not matter now.
+            for part in under_way {
+                drop(part.await);
+            }
+            if let Err(error) = bucket.ask(Some(&name), upload.abort()).await {
                 let (bucket, key) = (&bucket.name, name.key());
-                tracing::warn!(bucket, key, error, "an upload elsewhere was not aborted");
+                tracing::warn!(bucket, key, %error, "an upload elsewhere was not aborted");
             }
         };
         drop(self.bucket.requests.begin(aborted));

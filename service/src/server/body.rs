@@ -482,12 +482,12 @@ mod tests {
         assert_eq!((sent.len(), buffers.used.load(Relaxed)), (size, 0));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_stalled_body_times_out() {
         let buffers = Arc::new(Buffers::new(100));
         let stalled = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
         let limits = Limits {
-            body_pause: Span::seconds(2),
+            body_pause: "20ms".parse::<Span>().expect("a time"),
             ..Limits::default()
         };
         let refused = collect(&HeaderMap::new(), stalled, &limits, soon(), &buffers).await;
