@@ -97,12 +97,12 @@ fn boto3() {
     assert_eq!(refused.json()["__type"], "ServiceUnavailableException");
     let nowhere = server.s3("GET", "/texts/in/one.txt", b"");
     assert_eq!(nowhere.status, 500, "{nowhere:?}");
-    assert_eq!(server.s3("PUT", "/own", b"").status, 200);
-    assert_eq!(server.s3("PUT", "/own/key", b"bytes").status, 200);
+    assert_eq!(server.s3("PUT", "/after", b"").status, 200);
+    assert_eq!(server.s3("PUT", "/after/key", b"bytes").status, 200);
     drop(server);
     let server = serve(data.path(), "http://127.0.0.1:9");
     assert_eq!(ask(&server).status, 503);
-    assert_eq!(server.s3("GET", "/own/key", b"").body, b"bytes");
+    assert_eq!(server.s3("GET", "/after/key", b"").body, b"bytes");
 }
 
 #[test]

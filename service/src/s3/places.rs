@@ -205,6 +205,7 @@ impl WritableStore for Places {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use escala_objects::memory::Memory;
     use escala_objects::suite;
     use std::io::Write;
 
@@ -242,6 +243,112 @@ mod tests {
             ));
             places
         });
+    }
+
+    /// A cloud that is memory.
+    struct Cloud(Memory);
+
+    impl ObjectStore for Cloud {
+        fn open(&self, name: &ObjectName) -> Result<Object, Error> {
+            self.0.open(name)
+        }
+
+        fn open_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Object, Error> {
+            self.0.open_range(name, range)
+        }
+
+        fn list(
+            &self,
+            bucket: &str,
+            prefix: &str,
+            after: &str,
+            most: usize,
+        ) -> Result<Vec<Listed>, Error> {
+            self.0.list(bucket, prefix, after, most)
+        }
+    }
+
+    impl WritableStore for Cloud {
+        fn create(&self, name: &ObjectName) -> Result<Box<dyn NewObject>, Error> {
+            self.0.create(name)
+        }
+
+        fn delete(&self, name: &ObjectName) -> Result<(), Error> {
+            self.0.delete(name)
+        }
+    }
+
+    impl Described for Cloud {
+        fn describe(&self, name: &ObjectName) -> Result<local::Info, Error> {
+            self.0.open(name).map(|object| local::Info {
+                length: object.length,
+                etag: object.etag,
+                modified: object.modified,
+                about: local::About::default(),
+                checksum: None,
+                parts: 0,
+                tags: Vec::new(),
+            })
+        }
+
+        fn create_described(
+            &self,
+            name: &ObjectName,
+            _: &local::About,
+        ) -> Result<Box<dyn NewObject>, Error> {
+            self.0.create(name)
+        }
+
+        fn delete_all(&self, bucket: &str, keys: &[String]) -> Result<(), Error> {
+            keys.iter().try_for_each(|key| {
+                let name = ObjectName::new(bucket, key, None)?;
+                self.0.delete(&name)
+            })
+        }
+    }
+
+    #[test]
+    fn buckets_elsewhere_hide_those_of_their_names() {
+        let data = tempfile::tempdir().expect("a temporary folder");
+        let folder = data.path().join("objects");
+        std::fs::create_dir_all(folder.join("photos")).expect("made");
+        let places = Places::new(Ok(data.path().join("s3")), Folder::new(Ok(folder)));
+        let local = places.local().expect("opens");
+        for bucket in ["photos", "own"] {
+            local.create_bucket(bucket).expect("made");
+        }
+        let cloud = Memory::default();
+        cloud.put("photos", "there", b"bytes");
+        let names = ["photos".to_owned(), "texts".to_owned()];
+        places.connect(Arc::new(Cloud(cloud.clone())), names);
+
+        let keys = |store: &dyn ObjectStore, bucket: &str| -> Vec<String> {
+            let listed = store.list(bucket, "", "", 10).expect("listed");
+            listed.into_iter().map(|one| one.key).collect()
+        };
+        assert_eq!(keys(&places, "photos"), ["there"]);
+        let buckets = places.buckets().expect("known");
+        let buckets: Vec<&str> = buckets.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(buckets, ["own", "photos", "texts"]);
+        assert!(matches!(
+            places.writable("photos").err(),
+            Some(local::Error::Elsewhere(_))
+        ));
+        let name = |bucket, key| ObjectName::new(bucket, key, None).expect("a name");
+        for bucket in ["photos", "own"] {
+            let mut new = places.create(&name(bucket, "new")).expect("begun");
+            new.write_all(b"more bytes").expect("written");
+            new.commit().expect("committed");
+        }
+        assert_eq!(keys(&cloud, "photos"), ["new", "there"]);
+        assert_eq!(keys(&local, "own"), ["new"]);
+        places.delete(&name("photos", "there")).expect("deleted");
+        assert_eq!(keys(&places, "photos"), ["new"]);
+        assert!(keys(&local, "photos").is_empty());
+        // Known by its name, whether it is there or not.
+        assert!(matches!(places.of("texts"), Ok(Place::Elsewhere(_))));
+        let none = places.list("texts", "", "", 1);
+        assert!(matches!(none, Err(Error::NoBucket(_))));
     }
 
     #[test]
