@@ -201,7 +201,7 @@ impl Door {
         then: impl FnOnce(Local, Written) -> Result<T, local::Error> + Send + 'static,
     ) -> S3Result<T> {
         let begun = local.clone();
-        let begin = move |computed: &[Algorithm]| Ok(begun.write(computed)?);
+        let begin = move |computed: &[Algorithm]| begun.write(computed);
         self.take(begin, 0, body, sums, move |writing, expected, keep| {
             let written = writing.finish(expected, keep)?;
             then(local, written)
