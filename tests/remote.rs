@@ -1,4 +1,5 @@
 //! Buckets that are elsewhere, in the real server: S3 is played by moto.
+#![cfg(feature = "remote")]
 
 mod common;
 
