@@ -19,7 +19,7 @@
 //! * An object that is replaced or deleted while it is read is read to its end if the service gives it; else reading fails.
 //!   It never goes on with the bytes of another: whatever is asked for after the first request is asked for by ETag.
 //! * Times are whole seconds. An ETag is the service's.
-//! * An object of more than [`write::PART`] bytes is an upload in parts, which is aborted when it is dropped. One whose process
+//! * An object of more than 8 MiB is an upload in parts, which is aborted when it is dropped. One whose process
 //!   is killed stays where it is, unseen, until a rule of the bucket removes it (S3 and Google: abort incomplete uploads;
 //!   Azure does after a week).
 //! * That a bucket is not there is said by the first request that needs it.
