@@ -8,6 +8,7 @@
 //! | `name.rs` | the names that buckets and objects may have |
 //! | `folder.rs` | folders whose files are objects, read only |
 //! | `local.rs` | a store of our own on the disk, with all that S3 says of objects |
+//! | `remote.rs` | buckets of S3, Google Cloud Storage and Azure; the feature `remote` |
 //! | `memory.rs` | objects in memory, for tests |
 //! | `listing.rs` | pages of a bucket with common prefixes |
 //! | `suite.rs` | the contract as tests |
@@ -36,6 +37,8 @@ pub mod listing;
 pub mod local;
 pub mod memory;
 mod name;
+#[cfg(feature = "remote")]
+pub mod remote;
 pub mod suite;
 
 pub use name::{LONGEST_KEY, ONLY_VERSION, ObjectName, after_all_with, bucket_rules};
@@ -102,6 +105,32 @@ pub trait WritableStore: ObjectStore {
     /// # Errors
     /// [`Error::NoBucket`], [`Error::NoVersion`]; [`Error::Denied`], [`Error::Unavailable`].
     fn delete(&self, name: &ObjectName) -> Result<(), Error>;
+}
+
+/// A place that keeps what objects' writers say about them, too.
+pub trait Described: WritableStore {
+    /// What is known of an object.
+    ///
+    /// # Errors
+    /// Those of [`ObjectStore::open`].
+    fn describe(&self, name: &ObjectName) -> Result<local::Info, Error>;
+
+    /// Begins an object of which this is said.
+    ///
+    /// # Errors
+    /// Those of [`WritableStore::create`]; [`Error::Unavailable`] with [`std::io::ErrorKind::Unsupported`] where the place
+    /// cannot say it.
+    fn create_described(
+        &self,
+        name: &ObjectName,
+        about: &local::About,
+    ) -> Result<Box<dyn NewObject>, Error>;
+
+    /// Deletes objects. Those that are not there are deleted. After an error some may be.
+    ///
+    /// # Errors
+    /// Those of [`WritableStore::delete`].
+    fn delete_all(&self, bucket: &str, keys: &[String]) -> Result<(), Error>;
 }
 
 /// An object that is being made. Dropped without [`NewObject::commit`], it never was.

@@ -81,6 +81,11 @@ pub enum Error {
     /// The store is open in another process.
     #[error("the objects in {0} are in use by another process")]
     InUse(PathBuf),
+    /// The bucket is in no store of this kind.
+    #[error(
+        "the bucket {0} is elsewhere, where objects are read, listed, put whole and deleted, and nothing else is done"
+    )]
+    Elsewhere(String),
     /// The store has a format that this program does not know.
     #[error("the objects have the format {0}, which this version cannot read")]
     Version(i64),
@@ -129,7 +134,11 @@ pub struct Expected {
 }
 
 impl Expected {
-    fn check(&self, length: u64, summed: &Summed) -> Result<(), Error> {
+    /// Whether bytes are what was expected.
+    ///
+    /// # Errors
+    /// [`Error::Length`], [`Error::Digest`].
+    pub fn check(&self, length: u64, summed: &Summed) -> Result<(), Error> {
         if let Some(announced) = self.length.filter(|announced| *announced != length) {
             let got = length;
             return Err(Error::Length { got, announced });

@@ -220,6 +220,11 @@ fn lists(store: &dyn ObjectStore, kept: &[(&str, &str, &[u8])]) {
 
 /// Checks the contract of writing for the store that `make` makes with buckets in it.
 pub fn writes<S: WritableStore>(make: impl FnOnce(&[&str]) -> S) {
+    writes_keys(make, |_| true);
+}
+
+/// [`writes`] for a store that has no objects of some keys: those must be refused, and not be there.
+pub fn writes_keys<S: WritableStore>(make: impl FnOnce(&[&str]) -> S, has: impl Fn(&str) -> bool) {
     let store = make(&["photos", "bare"]);
     let put = |key: &str, pieces: &[&[u8]]| {
         let mut new = store.create(&name("photos", key)).expect("begun");
@@ -260,6 +265,13 @@ pub fn writes<S: WritableStore>(make: impl FnOnce(&[&str]) -> S) {
         "\u{10ffff}",
         &longest,
     ];
+    let none: Vec<&str> = all.iter().copied().filter(|key| !has(key)).collect();
+    all.retain(|key| has(key));
+    for key in none {
+        let refused = store.create(&name("photos", key)).err();
+        assert!(matches!(refused, Some(Error::Name(_))), "{key:?}");
+        assert!(matches!(read(key), Err(Error::NoKey(..))), "{key:?}");
+    }
     for key in &all {
         let kept = put(key, &[b"the bytes of ", key.as_bytes()]);
         assert_eq!(

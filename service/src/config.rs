@@ -3,7 +3,7 @@
 //! Sources, later wins: the defaults here; a file (`--config`, else `ESCALA_CONFIG`, else `escala.toml`
 //! in the current folder, else `escala/escala.toml` in the user's configuration folder); environment
 //! variables `ESCALA_<SECTION>_<KEY>`; command line flags. Nothing else in the program reads the
-//! environment. Promises: an unknown key is refused by name, whichever source it comes from; settings
+//! environment, but for the credentials of buckets elsewhere (`objects.remote`), which are in no settings. Promises: an unknown key is refused by name, whichever source it comes from; settings
 //! that contradict each other are refused with the names of the keys; `escala config` prints the value
 //! in force and where each part of it came from.
 
@@ -14,6 +14,7 @@ pub mod units;
 
 use escala_models::DeviceChoice;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use units::{Listen, Secret, Size, Span};
@@ -61,6 +62,8 @@ pub struct Config {
     pub data: Data,
     /// The objects of S3's clients.
     pub s3: S3,
+    /// Buckets that are elsewhere.
+    pub objects: Objects,
     /// The event log and its port.
     pub kafka: Kafka,
     /// What jobs may have.
@@ -126,6 +129,105 @@ pub struct S3 {
     /// Folder of the store; `s3` in the data folder when absent. One server at a time uses it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dir: Option<PathBuf>,
+}
+
+/// Buckets that are neither in the store nor in folders.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Objects {
+    /// By their names here: buckets of S3, Google Cloud Storage and Azure.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub remote: BTreeMap<String, RemoteBucket>,
+}
+
+/// A bucket that is elsewhere. What lets in there is in variables of the environment, never here.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RemoteBucket {
+    /// `s3://bucket`, `gs://bucket` or `az://container`, and behind a slash the folder that all keys are in.
+    pub url: String,
+    /// The address of a service that is like S3, or of a stand-in for Google's or Azure's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// S3's region; that of the environment or `us-east-1` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Azure's storage account; that of the environment when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// What the variables with the credentials have before their names.
+    pub env_prefix: String,
+    /// Ask without credentials.
+    pub anonymous: bool,
+    /// Ask without TLS.
+    pub allow_http: bool,
+    /// Whether the bucket is in the path of addresses, not in their host; where an endpoint is named it is when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path_style: Option<bool>,
+    /// Refuse to write.
+    pub read_only: bool,
+    /// Longest time for one request, which is made up to three times.
+    pub timeout: Span,
+}
+
+impl Default for RemoteBucket {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            endpoint: None,
+            region: None,
+            account: None,
+            env_prefix: String::new(),
+            anonymous: false,
+            allow_http: false,
+            path_style: None,
+            read_only: false,
+            timeout: Span::seconds(30),
+        }
+    }
+}
+
+#[cfg(feature = "remote")]
+impl From<&RemoteBucket> for escala_objects::remote::Settings {
+    fn from(bucket: &RemoteBucket) -> Self {
+        Self {
+            url: bucket.url.clone(),
+            endpoint: bucket.endpoint.clone(),
+            region: bucket.region.clone(),
+            account: bucket.account.clone(),
+            env_prefix: bucket.env_prefix.clone(),
+            anonymous: bucket.anonymous,
+            allow_http: bucket.allow_http,
+            path_style: bucket.path_style,
+            read_only: bucket.read_only,
+            timeout: bucket.timeout.get(),
+        }
+    }
+}
+
+impl Objects {
+    /// What can be wrong with them without looking at the environment.
+    ///
+    /// # Errors
+    /// What is wrong first.
+    #[cfg(feature = "remote")]
+    fn check(&self) -> Result<(), String> {
+        for (name, bucket) in &self.remote {
+            let settings = escala_objects::remote::Settings::from(bucket);
+            settings.check(name).map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    #[cfg(not(feature = "remote"))]
+    fn check(&self) -> Result<(), String> {
+        match self.remote.is_empty() {
+            true => Ok(()),
+            false => {
+                Err("this build has no clients of other places (its feature `remote`)".to_owned())
+            }
+        }
+    }
 }
 
 /// The event log, in `log` of the data folder, and the port for Kafka's clients.
@@ -427,6 +529,7 @@ impl Default for Config {
             models: Models::default(),
             data: Data::default(),
             s3: S3::default(),
+            objects: Objects::default(),
             kafka: Kafka::default(),
             jobs: Jobs::default(),
             collections: Collections::default(),
@@ -673,6 +776,9 @@ impl Config {
                 TASKS.join(", ")
             )));
         }
+        if let Err(why) = self.objects.check() {
+            return Err(Error::Conflict(format!("`objects.remote`: {why}")));
+        }
         let preloads = |task: &str| self.models.preload.iter().any(|name| name == task);
         if preloads("classify") && self.checkpoints.classify.is_none() {
             return Err(Error::Conflict(
@@ -721,6 +827,12 @@ mod tests {
             message.contains("`models.preload`") && message.contains("moods"),
             "{message}"
         );
+
+        let mut config = Config::default();
+        let bucket = RemoteBucket::default();
+        config.objects.remote.insert("photos".to_owned(), bucket);
+        let message = config.check().expect_err("no address").to_string();
+        assert!(message.contains("`objects.remote`"), "{message}");
 
         let mut config = Config::default();
         config.collections.faces_of_user = 0;

@@ -6,6 +6,7 @@
 #![allow(dead_code)] // each test file uses a part
 
 pub mod checkpoints;
+pub mod cloud;
 pub mod hostile;
 pub mod image_models;
 pub mod images;

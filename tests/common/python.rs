@@ -13,15 +13,26 @@ fn clients() -> PathBuf {
 
 /// Runs a script of `tests/clients` against a server; it must succeed and say that it checked something.
 pub fn script(name: &str, server: &super::Server) {
-    run("test-venv", "requirements.txt", name, server);
+    script_with(name, server, &[]);
+}
+
+/// [`script`] with variables of the environment.
+pub fn script_with(name: &str, server: &super::Server, variables: &[(&str, &str)]) {
+    run("test-venv", "requirements.txt", name, server, variables);
 }
 
 /// [`script`] with what people use objects with.
 pub fn s3_script(name: &str, server: &super::Server) {
-    run("s3-venv", "s3-requirements.txt", name, server);
+    run("s3-venv", "s3-requirements.txt", name, server, &[]);
 }
 
-fn run(venv: &str, requirements: &str, name: &str, server: &super::Server) {
+fn run(
+    venv: &str,
+    requirements: &str,
+    name: &str,
+    server: &super::Server,
+    variables: &[(&str, &str)],
+) {
     let python = venv::interpreter(venv, &clients().join(requirements));
     let mut command = Command::new(python);
     command
@@ -40,6 +51,7 @@ fn run(venv: &str, requirements: &str, name: &str, server: &super::Server) {
     venv::checks(
         command
             .env("AWS_EC2_METADATA_DISABLED", "true")
-            .env("PYTHONDONTWRITEBYTECODE", "1"),
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .envs(variables.iter().copied()),
     );
 }

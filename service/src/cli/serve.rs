@@ -35,6 +35,8 @@ const MOST_IO_THREADS: usize = 4;
 /// Threads that read large bodies (JSON, base64) and old records of the event log, and look after jobs, beside one for each model that is being
 /// pulled and one for the end. Without a bound, as many large bodies would be read at once as there are connections.
 const BLOCKING_THREADS: usize = 16 + TASKS.len() + 1;
+/// More of them where there are buckets elsewhere, whose answers may take long.
+const REMOTE_THREADS: usize = 32;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -71,7 +73,10 @@ pub fn run(loaded: &Loaded) -> Result<(), Stop> {
         .clamp(1, MOST_IO_THREADS);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
-        .max_blocking_threads(BLOCKING_THREADS)
+        .max_blocking_threads(match loaded.config.objects.remote.is_empty() {
+            true => BLOCKING_THREADS,
+            false => BLOCKING_THREADS + REMOTE_THREADS,
+        })
         .thread_name("http")
         .enable_all()
         .build()
@@ -136,6 +141,10 @@ async fn serve(config: Config) -> Result<(), Stop> {
         .collect();
     let ready = Arc::new(Readiness::new(preload.iter().copied()));
     let machine = Arc::new(Machine::start(&config).map_err(|error| Stop::failed(&error))?);
+    #[cfg(feature = "remote")]
+    for (name, url) in connect(&config, &machine).map_err(Stop::Usage)? {
+        voice.say(&format!("the bucket {name} is {url}"));
+    }
     let mut app = machine.app(config.clone(), ready.clone());
     if let Some(kafka) = &kafka {
         let asking = machine.app(config.clone(), ready.clone());
@@ -265,6 +274,28 @@ async fn serve(config: Config) -> Result<(), Stop> {
                 .to_owned(),
         ))
     }
+}
+
+/// Makes the clients of buckets elsewhere; their names and addresses. Nothing is asked of them.
+#[cfg(feature = "remote")]
+fn connect<'a>(
+    config: &'a Config,
+    machine: &Machine,
+) -> Result<impl Iterator<Item = (&'a str, &'a str)> + use<'a>, String> {
+    use escala_objects::remote::{Remote, Settings};
+    let buckets = config.objects.remote.iter();
+    let settings: Vec<(&str, Settings)> = buckets
+        .clone()
+        .map(|(name, bucket)| (name.as_str(), bucket.into()))
+        .collect();
+    if !settings.is_empty() {
+        let settings = settings.iter().map(|(name, settings)| (*name, settings));
+        let remote = Remote::new(settings, &|variable| std::env::var(variable).ok());
+        let remote = remote.map_err(|error| format!("`objects.remote`: {error}"))?;
+        let names: Vec<String> = remote.names().map(str::to_owned).collect();
+        machine.places.connect(Arc::new(remote), names);
+    }
+    Ok(buckets.map(|(name, bucket)| (name.as_str(), bucket.url.as_str())))
 }
 
 /// Pulls and loads one model, again and again until it is warm or the server stops.

@@ -11,6 +11,8 @@ pub enum Kind {
     Switch,
     /// Texts, separated by commas.
     List,
+    /// A table of tables, as text one of TOML's inline tables.
+    Table,
 }
 
 /// One setting.
@@ -48,6 +50,7 @@ pub const KEYS: [Key; 65] = [
     key("data.dir", Kind::Text),
     key("data.objects", Kind::Text),
     key("s3.dir", Kind::Text),
+    key("objects.remote", Kind::Table),
     key("kafka.listen", Kind::Text),
     key("kafka.auto_create", Kind::Switch),
     key("kafka.partitions", Kind::Number),
@@ -136,6 +139,15 @@ impl Key {
                 "false" | "0" | "no" | "off" => Ok(toml::Value::Boolean(false)),
                 _ => Err(format!("`{text}` is neither true nor false")),
             },
+            Kind::Table => {
+                let table = format!("table = {text}").parse::<toml::Table>();
+                let table = table.ok().and_then(|mut table| table.remove("table"));
+                let table = table.filter(toml::Value::is_table);
+                table.ok_or_else(|| {
+                    "write an inline table of TOML, such as { photos = { url = \"s3://bucket\" } }"
+                        .to_owned()
+                })
+            }
             Kind::List => Ok(toml::Value::Array(
                 text.split(',')
                     .map(str::trim)

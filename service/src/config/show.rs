@@ -107,11 +107,19 @@ mod tests {
     #[test]
     fn what_is_shown_loads_back() {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let flags = [Flag {
-            key: "limits.text".into(),
-            value: "7KB".into(),
+        let set = |key: &str, value: &str| Flag {
+            key: key.into(),
+            value: value.into(),
             flag: "--set",
-        }];
+        };
+        let flags = [
+            set("limits.text", "7KB"),
+            #[cfg(feature = "remote")]
+            set(
+                "objects.remote",
+                r#"{ photos = { url = "s3://there/in a folder", timeout = "5s" }, "b.c" = { url = "gs://d", anonymous = true } }"#,
+            ),
+        ];
         let loaded = load(None, [], &flags, folder.path()).expect("loads");
         std::fs::write(folder.path().join("escala.toml"), show(&loaded)).expect("file");
         let again = load(None, [], &[], folder.path()).expect("loads back");

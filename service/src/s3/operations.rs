@@ -9,9 +9,9 @@ use axum::http::StatusCode;
 use escala_objects::listing::{self, Listing, Page};
 use escala_objects::local::checksum::Algorithm;
 use escala_objects::local::{
-    self, About, Copy, Expected, Given, Info, Local, NewUpload, Part as ObjectsPart, Put,
+    self, About, Condition, Copy, Expected, Given, Info, Local, NewUpload, Part as ObjectsPart, Put,
 };
-use escala_objects::{ObjectName, ObjectStore};
+use escala_objects::{Described, ObjectName, ObjectStore};
 use s3s::dto::*;
 use s3s::{S3, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use std::io::{Read, Write};
@@ -79,6 +79,27 @@ fn find(places: &Places, name: ObjectName) -> Result<Found, local::Error> {
                 open: Box::new(move |range| Ok(Box::new(found.read(range)))),
             })
         }
+        Place::Elsewhere(store) => {
+            let info = store.describe(&name)?;
+            let etag = info.etag.clone();
+            Ok(Found {
+                info,
+                parts: Vec::new(),
+                open: Box::new(move |range| {
+                    if range.is_empty() {
+                        return Ok(Box::new(std::io::empty()));
+                    }
+                    let object = store.open_range(&name, range)?;
+                    match object.etag == etag {
+                        true => Ok(object.bytes),
+                        false => {
+                            let changed = "the object changed while it was read";
+                            Err(local::Error::Disk(std::io::Error::other(changed)))
+                        }
+                    }
+                }),
+            })
+        }
         Place::Folder(folder) => {
             let object = folder.open(&name)?;
             let mut bytes = object.bytes;
@@ -109,8 +130,51 @@ fn find(places: &Places, name: ObjectName) -> Result<Found, local::Error> {
 fn info(places: &Places, name: &ObjectName) -> Result<Info, local::Error> {
     match places.of(name.bucket())? {
         Place::Local(local) => local.info(name),
+        Place::Elsewhere(store) => Ok(store.describe(name)?),
         Place::Folder(_) => find(places, name.clone()).map(|found| found.info),
     }
+}
+
+/// What is said with an object that is put elsewhere can be said there.
+fn can_be_elsewhere(put: &Put) -> S3Result<()> {
+    let unsaid = put.about.expires.is_none() && put.about.redirect.is_none();
+    match unsaid && put.tags.is_empty() && put.condition == Condition::Always {
+        true => Ok(()),
+        false => Err(s3_error!(
+            NotImplemented,
+            "objects of a bucket that is elsewhere are put without tags, conditions, Expires and redirections"
+        )),
+    }
+}
+
+/// A copy into a bucket that is elsewhere: the bytes are read and written.
+fn copy_elsewhere(
+    places: &Places,
+    store: &dyn Described,
+    from: ObjectName,
+    to: &ObjectName,
+    copy: Copy,
+) -> Result<Info, local::Error> {
+    let found = find(places, from)?;
+    if copy.source.is_some_and(|source| source != found.info.etag) {
+        return Err(local::Error::Precondition);
+    }
+    let about = copy.about.unwrap_or(found.info.about);
+    let length = found.info.length;
+    let mut new = store.create_described(to, &about)?;
+    if std::io::copy(&mut (found.open)(0..length)?, &mut new)? != length {
+        return Err(local::Error::Disk(std::io::ErrorKind::UnexpectedEof.into()));
+    }
+    let kept = new.commit()?;
+    Ok(Info {
+        length: kept.length,
+        etag: kept.etag,
+        modified: kept.modified,
+        about,
+        checksum: None,
+        parts: 0,
+        tags: Vec::new(),
+    })
 }
 
 /// A copy's source.
@@ -213,16 +277,7 @@ impl S3 for Door {
         let after = request.input.continuation_token.as_deref();
         let after = after.map(words::of_token).transpose()?.unwrap_or_default();
         let most = request.input.max_buckets.unwrap_or(10_000).clamp(1, 10_000) as usize;
-        let buckets = self.at(|places| {
-            let mut buckets: Vec<(String, SystemTime)> = places.folder.buckets()?;
-            for bucket in places.local()?.buckets()? {
-                buckets.retain(|(name, _)| *name != bucket.name);
-                buckets.push((bucket.name, bucket.created));
-            }
-            buckets.sort();
-            Ok(buckets)
-        });
-        let mut buckets = buckets.await?;
+        let mut buckets = self.at(Places::buckets).await?;
         buckets.retain(|(name, _)| name.starts_with(&prefix) && *name > after);
         let more = buckets.len() > most;
         buckets.truncate(most);
@@ -264,7 +319,11 @@ impl S3 for Door {
 
     async fn head_bucket(&self, request: S3Request<HeadBucketInput>) -> Answer<HeadBucketOutput> {
         let bucket = request.input.bucket;
-        self.at(move |places| places.of(&bucket).map(drop)).await?;
+        self.at(move |places| match places.of(&bucket)? {
+            Place::Elsewhere(store) => Ok(store.list(&bucket, "", "", 0).map(drop)?),
+            Place::Local(_) | Place::Folder(_) => Ok(()),
+        })
+        .await?;
         answer(HeadBucketOutput::default())
     }
 
@@ -305,6 +364,7 @@ impl S3 for Door {
         let tags = self.at(move |places| match places.of(&bucket)? {
             Place::Local(local) => local.bucket_tags(&bucket),
             Place::Folder(_) => Ok(Vec::new()),
+            Place::Elsewhere(_) => Err(local::Error::Elsewhere(bucket)),
         });
         let tags = tags.await?;
         if tags.is_empty() {
@@ -414,8 +474,16 @@ impl S3 for Door {
             condition: conditions::of_write(input.if_match.as_ref(), input.if_none_match.as_ref())?,
         };
         let name = name(&input.bucket, &input.key, None)?;
-        let local = self.writable(name.bucket()).await?;
         let body = request.input.body;
+        if let Some(store) = self.places.elsewhere(name.bucket()).cloned() {
+            can_be_elsewhere(&put)?;
+            let kept = self.receive_elsewhere(store, name, put.about, body, sums);
+            return answer(PutObjectOutput {
+                e_tag: etag(&kept.await?.etag),
+                ..PutObjectOutput::default()
+            });
+        }
+        let local = self.writable(name.bucket()).await?;
         let put = self.receive(local, body, sums, move |local, written| {
             local.put(&name, written, put)
         });
@@ -619,6 +687,9 @@ impl S3 for Door {
         }
         let name = name(&input.bucket, &input.key, input.version_id.as_deref())?;
         self.at(move |places| {
+            if let Some(store) = places.elsewhere(name.bucket()) {
+                return Ok(store.delete(&name)?);
+            }
             let local = places.writable(name.bucket())?;
             name.only_version()?;
             local.delete_all(name.bucket(), vec![name.key().to_owned()])
@@ -661,8 +732,11 @@ impl S3 for Door {
             }
         }
         let (bucket, deleted) = (input.bucket, keys.clone());
-        self.at(move |places| places.writable(&bucket)?.delete_all(&bucket, deleted))
-            .await?;
+        self.at(move |places| match places.elsewhere(&bucket) {
+            Some(store) => Ok(store.delete_all(&bucket, &deleted)?),
+            None => places.writable(&bucket)?.delete_all(&bucket, deleted),
+        })
+        .await?;
         let deleted = |key| DeletedObject {
             key: Some(key),
             ..DeletedObject::default()
@@ -681,7 +755,11 @@ impl S3 for Door {
             source(&input.copy_source)?,
             name(&input.bucket, &input.key, None)?,
         );
-        let local = self.writable(to.bucket()).await?;
+        let to_elsewhere = self.places.elsewhere(to.bucket()).cloned();
+        let local = match &to_elsewhere {
+            Some(_) => None,
+            None => Some(self.writable(to.bucket()).await?),
+        };
         let asked = from.clone();
         let there = self.at(move |places| info(places, &asked)).await?;
         let conditions = Conditions {
@@ -719,6 +797,11 @@ impl S3 for Door {
         let algorithm = input.checksum_algorithm.as_ref();
         let algorithm = algorithm.and_then(|named| Algorithm::named(named.as_str()));
         let info = self.at(move |places| {
+            let Some(local) = local else {
+                let store =
+                    to_elsewhere.ok_or_else(|| local::Error::Elsewhere(to.bucket().to_owned()))?;
+                return copy_elsewhere(places, &*store, from, &to, copy);
+            };
             let known = there.checksum.as_ref().map(|sum| sum.algorithm);
             let same = algorithm.is_none() || algorithm == known;
             if same && matches!(places.of(from.bucket())?, Place::Local(_)) {
@@ -764,7 +847,11 @@ impl S3 for Door {
     ) -> Answer<GetObjectTaggingOutput> {
         let input = request.input;
         let name = name(&input.bucket, &input.key, input.version_id.as_deref())?;
-        let info = self.at(move |places| info(places, &name)).await?;
+        let info = self.at(move |places| match places.of(name.bucket())? {
+            Place::Elsewhere(_) => Err(local::Error::Elsewhere(name.bucket().to_owned())),
+            Place::Local(_) | Place::Folder(_) => info(places, &name),
+        });
+        let info = info.await?;
         answer(GetObjectTaggingOutput {
             tag_set: words::tag_set(info.tags),
             version_id: None,
@@ -1022,6 +1109,7 @@ impl S3 for Door {
         let uploads = self.at(move |places| match places.of(&bucket)? {
             Place::Local(local) => local.uploads(&bucket, &prefix, (&after.0, &after.1), most + 1),
             Place::Folder(_) => Ok(Vec::new()),
+            Place::Elsewhere(_) => Err(local::Error::Elsewhere(bucket)),
         });
         let mut uploads = uploads.await?;
         let more = uploads.len() > most;

@@ -1,11 +1,17 @@
-//! Where the buckets are: in a store of ours, which can be written, and in folders that somebody put there, which cannot.
+//! Where the buckets are: in a store of ours, which can be written; in folders that somebody put there, which cannot; elsewhere,
+//! where the settings say (`objects.remote`).
 
 use escala_objects::folder::Folder;
 use escala_objects::local::{self, Local};
-use escala_objects::{Error, Listed, NewObject, Object, ObjectName, ObjectStore, WritableStore};
+use escala_objects::{
+    Described, Error, Listed, NewObject, Object, ObjectName, ObjectStore, WritableStore,
+};
 use parking_lot::Mutex;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 /// All buckets. The store is opened when it is first needed, and made when it is first written.
 pub struct Places {
@@ -13,6 +19,14 @@ pub struct Places {
     local: Mutex<Option<Local>>,
     /// Existing folders as buckets.
     pub folder: Folder,
+    elsewhere: OnceLock<Elsewhere>,
+}
+
+/// The buckets that are elsewhere.
+struct Elsewhere {
+    store: Arc<dyn Described>,
+    names: BTreeSet<String>,
+    since: SystemTime,
 }
 
 /// Where a bucket is.
@@ -21,6 +35,8 @@ pub enum Place {
     Local(Local),
     /// In a folder: only to be read.
     Folder(Folder),
+    /// In another place.
+    Elsewhere(Arc<dyn Described>),
 }
 
 impl Place {
@@ -29,6 +45,7 @@ impl Place {
         match self {
             Self::Local(local) => local,
             Self::Folder(folder) => folder,
+            Self::Elsewhere(store) => &**store,
         }
     }
 }
@@ -40,7 +57,47 @@ impl Places {
             store,
             local: Mutex::new(None),
             folder,
+            elsewhere: OnceLock::new(),
         }
+    }
+
+    /// Says once which buckets are in another place. They hide those of their names in the store and in folders.
+    pub fn connect(&self, store: Arc<dyn Described>, names: impl IntoIterator<Item = String>) {
+        let elsewhere = Elsewhere {
+            store,
+            names: names.into_iter().collect(),
+            since: SystemTime::now(),
+        };
+        if self.elsewhere.set(elsewhere).is_err() {
+            tracing::error!("buckets elsewhere were named twice; the first names count");
+        }
+    }
+
+    /// Where a bucket is that is elsewhere.
+    pub fn elsewhere(&self, bucket: &str) -> Option<&Arc<dyn Described>> {
+        let elsewhere = self.elsewhere.get()?;
+        elsewhere.names.contains(bucket).then_some(&elsewhere.store)
+    }
+
+    /// All buckets and since when they are there, those elsewhere since they are known here.
+    ///
+    /// # Errors
+    /// Those of the places. Nobody elsewhere is asked.
+    pub fn buckets(&self) -> Result<Vec<(String, SystemTime)>, local::Error> {
+        let mut buckets = self.folder.buckets()?;
+        let mut put = |name: String, since: SystemTime| {
+            buckets.retain(|(other, _)| *other != name);
+            buckets.push((name, since));
+        };
+        for bucket in self.local()?.buckets()? {
+            put(bucket.name, bucket.created);
+        }
+        if let Some(elsewhere) = self.elsewhere.get() {
+            let names = elsewhere.names.iter();
+            names.for_each(|name| put(name.clone(), elsewhere.since));
+        }
+        buckets.sort();
+        Ok(buckets)
     }
 
     /// The store, which is made if there is none.
@@ -67,11 +124,15 @@ impl Places {
         }
     }
 
-    /// Where a bucket is. One of the store hides a folder of its name; of a store that another process has, nothing is known.
+    /// Where a bucket is. One of the store hides a folder of its name; of a store that another process has, nothing is known. Of
+    /// one that is elsewhere it is not asked whether it is there.
     ///
     /// # Errors
     /// [`Error::NoBucket`]; those of the places.
     pub fn of(&self, bucket: &str) -> Result<Place, local::Error> {
+        if let Some(store) = self.elsewhere(bucket) {
+            return Ok(Place::Elsewhere(store.clone()));
+        }
         let existing = match self.existing() {
             Err(error @ local::Error::InUse(_)) => {
                 return match self.folder.list(bucket, "", "", 0) {
@@ -95,11 +156,12 @@ impl Places {
     /// The store, where the bucket is one of its.
     ///
     /// # Errors
-    /// [`Error::NoBucket`]; [`Error::Denied`] where the bucket is a folder; those of the places.
+    /// [`Error::NoBucket`]; [`Error::Denied`] where the bucket is a folder; [`local::Error::Elsewhere`]; those of the places.
     pub fn writable(&self, bucket: &str) -> Result<Local, local::Error> {
         match self.of(bucket)? {
             Place::Local(local) => Ok(local),
             Place::Folder(_) => Err(Error::Denied.into()),
+            Place::Elsewhere(_) => Err(local::Error::Elsewhere(bucket.to_owned())),
         }
     }
 }
@@ -126,17 +188,24 @@ impl ObjectStore for Places {
 
 impl WritableStore for Places {
     fn create(&self, name: &ObjectName) -> Result<Box<dyn NewObject>, Error> {
-        self.writable(name.bucket())?.create(name)
+        match self.elsewhere(name.bucket()) {
+            Some(store) => store.create(name),
+            None => self.writable(name.bucket())?.create(name),
+        }
     }
 
     fn delete(&self, name: &ObjectName) -> Result<(), Error> {
-        self.writable(name.bucket())?.delete(name)
+        match self.elsewhere(name.bucket()) {
+            Some(store) => store.delete(name),
+            None => self.writable(name.bucket())?.delete(name),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use escala_objects::memory::Memory;
     use escala_objects::suite;
     use std::io::Write;
 
@@ -174,6 +243,112 @@ mod tests {
             ));
             places
         });
+    }
+
+    /// A cloud that is memory.
+    struct Cloud(Memory);
+
+    impl ObjectStore for Cloud {
+        fn open(&self, name: &ObjectName) -> Result<Object, Error> {
+            self.0.open(name)
+        }
+
+        fn open_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Object, Error> {
+            self.0.open_range(name, range)
+        }
+
+        fn list(
+            &self,
+            bucket: &str,
+            prefix: &str,
+            after: &str,
+            most: usize,
+        ) -> Result<Vec<Listed>, Error> {
+            self.0.list(bucket, prefix, after, most)
+        }
+    }
+
+    impl WritableStore for Cloud {
+        fn create(&self, name: &ObjectName) -> Result<Box<dyn NewObject>, Error> {
+            self.0.create(name)
+        }
+
+        fn delete(&self, name: &ObjectName) -> Result<(), Error> {
+            self.0.delete(name)
+        }
+    }
+
+    impl Described for Cloud {
+        fn describe(&self, name: &ObjectName) -> Result<local::Info, Error> {
+            self.0.open(name).map(|object| local::Info {
+                length: object.length,
+                etag: object.etag,
+                modified: object.modified,
+                about: local::About::default(),
+                checksum: None,
+                parts: 0,
+                tags: Vec::new(),
+            })
+        }
+
+        fn create_described(
+            &self,
+            name: &ObjectName,
+            _: &local::About,
+        ) -> Result<Box<dyn NewObject>, Error> {
+            self.0.create(name)
+        }
+
+        fn delete_all(&self, bucket: &str, keys: &[String]) -> Result<(), Error> {
+            keys.iter().try_for_each(|key| {
+                let name = ObjectName::new(bucket, key, None)?;
+                self.0.delete(&name)
+            })
+        }
+    }
+
+    #[test]
+    fn buckets_elsewhere_hide_those_of_their_names() {
+        let data = tempfile::tempdir().expect("a temporary folder");
+        let folder = data.path().join("objects");
+        std::fs::create_dir_all(folder.join("photos")).expect("made");
+        let places = Places::new(Ok(data.path().join("s3")), Folder::new(Ok(folder)));
+        let local = places.local().expect("opens");
+        for bucket in ["photos", "own"] {
+            local.create_bucket(bucket).expect("made");
+        }
+        let cloud = Memory::default();
+        cloud.put("photos", "there", b"bytes");
+        let names = ["photos".to_owned(), "texts".to_owned()];
+        places.connect(Arc::new(Cloud(cloud.clone())), names);
+
+        let keys = |store: &dyn ObjectStore, bucket: &str| -> Vec<String> {
+            let listed = store.list(bucket, "", "", 10).expect("listed");
+            listed.into_iter().map(|one| one.key).collect()
+        };
+        assert_eq!(keys(&places, "photos"), ["there"]);
+        let buckets = places.buckets().expect("known");
+        let buckets: Vec<&str> = buckets.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(buckets, ["own", "photos", "texts"]);
+        assert!(matches!(
+            places.writable("photos").err(),
+            Some(local::Error::Elsewhere(_))
+        ));
+        let name = |bucket, key| ObjectName::new(bucket, key, None).expect("a name");
+        for bucket in ["photos", "own"] {
+            let mut new = places.create(&name(bucket, "new")).expect("begun");
+            new.write_all(b"more bytes").expect("written");
+            new.commit().expect("committed");
+        }
+        assert_eq!(keys(&cloud, "photos"), ["new", "there"]);
+        assert_eq!(keys(&local, "own"), ["new"]);
+        places.delete(&name("photos", "there")).expect("deleted");
+        assert_eq!(keys(&places, "photos"), ["new"]);
+        assert!(keys(&local, "photos").is_empty());
+        // Known by its name, whether it is there or not.
+        assert!(matches!(places.of("texts"), Ok(Place::Elsewhere(_))));
+        let none = places.list("texts", "", "", 1);
+        assert!(matches!(none, Err(Error::NoBucket(_))));
     }
 
     #[test]

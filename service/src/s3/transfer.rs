@@ -9,17 +9,21 @@ use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use escala_objects::local::checksum::Algorithm;
-use escala_objects::local::{self, Expected, Local, Writing, Written};
+use escala_objects::local::checksum::{Algorithm, Digests};
+use escala_objects::local::{self, About, Expected, Local, Written};
+use escala_objects::{Described, Listed, NewObject, ObjectName};
 use futures_util::{StreamExt, stream};
 use s3s::dto::StreamingBlob;
 use s3s::{S3ErrorCode, S3Request, S3Result, s3_error};
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 
 /// Bytes that are written or read at once.
 pub const PIECE: u64 = 1 << 20;
 /// Most bytes of an object or part that comes with one request.
 const LARGEST: u64 = 5 << 30;
+/// Bytes of an object that are held while it leaves for a bucket elsewhere: three parts, each copied once while it grows.
+const LEAVING: u64 = 32 << 20;
 
 /// Runs something on a thread that may wait.
 pub async fn waiting<T: Send + 'static>(
@@ -143,15 +147,43 @@ fn broken(error: &(dyn std::error::Error + 'static)) -> s3s::S3Error {
     s3_error!(IncompleteBody, "the body broke off")
 }
 
-fn write(
-    local: &Local,
-    writing: Option<Writing>,
+/// Bytes that leave for a bucket elsewhere, and their checksums. Dropped, there is nothing of them.
+struct Leaving {
+    new: Box<dyn NewObject>,
+    digests: Digests,
+    length: u64,
+}
+
+impl Write for Leaving {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.new.write(bytes)?;
+        self.digests.update(&bytes[..written]);
+        self.length += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.new.flush()
+    }
+}
+
+impl Leaving {
+    /// Makes them the object if they are what was expected.
+    fn finish(self, expected: &Expected) -> Result<Listed, local::Error> {
+        expected.check(self.length, &self.digests.finish())?;
+        Ok(self.new.commit()?)
+    }
+}
+
+fn write<W: Write>(
+    begin: &impl Fn(&[Algorithm]) -> Result<W, local::Error>,
+    writing: Option<W>,
     computed: &[Algorithm],
     pieces: &[Bytes],
-) -> Result<Writing, local::Error> {
+) -> Result<W, local::Error> {
     let mut writing = match writing {
         Some(writing) => writing,
-        None => local.write(computed)?,
+        None => begin(computed)?,
     };
     for piece in pieces {
         writing.write_all(piece)?;
@@ -168,7 +200,50 @@ impl Door {
         sums: Sums,
         then: impl FnOnce(Local, Written) -> Result<T, local::Error> + Send + 'static,
     ) -> S3Result<T> {
-        let Some(_share) = self.buffers.share(2 * PIECE) else {
+        let begun = local.clone();
+        let begin = move |computed: &[Algorithm]| begun.write(computed);
+        self.take(begin, 0, body, sums, move |writing, expected, keep| {
+            let written = writing.finish(expected, keep)?;
+            then(local, written)
+        })
+        .await
+    }
+
+    /// Hands a body on to a bucket elsewhere; when all of it is there and is what was expected, it is the object.
+    pub async fn receive_elsewhere(
+        &self,
+        store: Arc<dyn Described>,
+        name: ObjectName,
+        about: About,
+        body: Option<StreamingBlob>,
+        sums: Sums,
+    ) -> S3Result<Listed> {
+        let held = sums.expected.length.unwrap_or(LEAVING).min(LEAVING);
+        let begin = move |computed: &[Algorithm]| match store.create_described(&name, &about) {
+            Ok(new) => Ok(Leaving {
+                new,
+                digests: Digests::new(computed),
+                length: 0,
+            }),
+            Err(escala_objects::Error::Name(_)) => {
+                Err(local::Error::Elsewhere(name.bucket().to_owned()))
+            }
+            Err(error) => Err(error.into()),
+        };
+        let finish = |leaving: Leaving, expected: &Expected, _| leaving.finish(expected);
+        self.take(begin, held, body, sums, finish).await
+    }
+
+    /// Writes a body to what `begin` gives, and `held` bytes are in memory meanwhile.
+    async fn take<W: Write + Send + 'static, T: Send + 'static>(
+        &self,
+        begin: impl Fn(&[Algorithm]) -> Result<W, local::Error> + Clone + Send + 'static,
+        held: u64,
+        body: Option<StreamingBlob>,
+        sums: Sums,
+        then: impl FnOnce(W, &Expected, Option<Algorithm>) -> Result<T, local::Error> + Send + 'static,
+    ) -> S3Result<T> {
+        let Some(_share) = self.buffers.share(held + 2 * PIECE) else {
             return Err(words::slow_down());
         };
         let (computed, keep) = (sums.computed(), sums.keep);
@@ -187,19 +262,18 @@ impl Door {
                 return Err(S3ErrorCode::EntityTooLarge.into());
             }
             if held >= PIECE {
-                let (local, computed) = (local.clone(), computed.clone());
+                let (begin, computed) = (begin.clone(), computed.clone());
                 let pieces = std::mem::take(&mut pieces);
                 held = 0;
                 let begun = writing.take();
-                let written = waiting(move || write(&local, begun, &computed, &pieces));
+                let written = waiting(move || write(&begin, begun, &computed, &pieces));
                 writing = Some(written.await?);
             }
         }
         let expected = sums.expected()?;
         waiting(move || {
-            let writing = write(&local, writing, &computed, &pieces)?;
-            let written = writing.finish(&expected, keep)?;
-            then(local, written)
+            let writing = write(&begin, writing, &computed, &pieces)?;
+            then(writing, &expected, keep)
         })
         .await
     }

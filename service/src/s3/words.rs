@@ -51,6 +51,7 @@ pub fn failure(error: Error) -> S3Error {
             return other(code, StatusCode::BAD_REQUEST, error.to_string());
         }
         Error::Digest(_) => S3ErrorCode::BadDigest,
+        Error::Elsewhere(_) => S3ErrorCode::NotImplemented,
         Error::InUse(_)
         | Error::Version(_)
         | Error::Closed
