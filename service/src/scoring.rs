@@ -248,6 +248,7 @@ fn failed(failure: &Failure) -> Failed {
         fault,
         code: failure.code.to_owned(),
         message: failure.message.clone(),
+        subject: None,
     }
 }
 
@@ -287,6 +288,7 @@ impl Work for Score {
             fault: Fault::Document,
             code: "too_large".to_owned(),
             message: format!("the image has {bytes} bytes; at most {most} are taken"),
+            subject: None,
         }
     }
 

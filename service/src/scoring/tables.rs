@@ -212,6 +212,7 @@ fn looked_at(batch: &RecordBatch, asking: &Asking, first: u64) -> (Vec<(u64, Fai
                 fault: Fault::Document,
                 code: "unanswered".to_owned(),
                 message: errors.value(row).to_owned(),
+                subject: None,
             };
             failed.push((first + row as u64, why));
             continue;

@@ -11,7 +11,7 @@
 //! The input is a manifest, one object of lines like `{"source-ref":"s3://bucket/key.jpg"}`. The output is a file of results and
 //! one that sums the manifest up and has its errors; both are where `GetMediaAnalysisJob` says. AWS documents the form of all
 //! three (Rekognition developer guide, "Bulk analysis") and not where the output lies below `S3KeyPrefix`: here it is
-//! `<prefix>/<job>/results.jsonl`, which is the file's name at AWS, too, and `<prefix>/<job>/manifest-summary.json`.
+//! `<prefix>/<job>/results.jsonl`, as public code that reads such output calls it, and `<prefix>/<job>/manifest-summary.json`.
 
 mod show;
 mod start;
