@@ -185,6 +185,9 @@ impl Wanted {
     }
 }
 
+/// The full name of a kind, and its work.
+type Named = (String, Arc<dyn Work>);
+
 /// Scores what jobs of a kind read.
 pub struct Score {
     app: Arc<App>,
@@ -201,10 +204,10 @@ impl Score {
     pub fn all(
         app: &Arc<App>,
         #[cfg(feature = "sql")] places: &Arc<crate::s3::places::Places>,
-    ) -> Result<Vec<(String, Arc<dyn Work>)>, String> {
+    ) -> Result<Vec<Named>, String> {
         #[cfg(feature = "sql")]
         let engine = tables::engine(app, places)?;
-        let of = |task: &'static str| -> (String, Arc<dyn Work>) {
+        let of = |task: &'static str| -> Named {
             let work = Self {
                 app: app.clone(),
                 task,
@@ -298,7 +301,7 @@ impl Work for Score {
     }
 
     fn render(&self, _: &Spec, place: Place<'_>, answer: Result<&[u8], &Failed>, to: &mut Vec<u8>) {
-        let read = answer.map(|bytes| serde_json::from_slice::<&RawValue>(bytes));
+        let read = answer.map(serde_json::from_slice::<&RawValue>);
         let line = Line {
             path: place.file,
             answer: read
@@ -358,7 +361,8 @@ mod tests {
         assert_eq!(spec.input.split, Split::Files);
         let name = "moderation.jsonl".to_owned();
         assert_eq!(spec.output.form, Form::Joined { name });
-        let refused: [(&str, fn(&mut Wanted)); 9] = [
+        type Change = fn(&mut Wanted);
+        let refused: [(&str, Change); 9] = [
             ("task", |wanted| wanted.task = "mood".to_owned()),
             ("column", |wanted| wanted.column = None),
             ("column", |wanted| wanted.task = "moderation".to_owned()),

@@ -90,7 +90,8 @@ async fn fill(log: &Log, mut number: usize) -> usize {
 /// Takes every byte that is free, behind those that were taken before.
 fn take_all(filler: &Path) {
     let mut options = std::fs::OpenOptions::new();
-    let mut file = options.create(true).append(true).open(filler).unwrap();
+    let file = options.create(true).append(true).open(filler);
+    let mut file = file.expect("it can be written");
     let some = vec![1; 1 << 20];
     let error = loop {
         if let Err(error) = file.write_all(&some) {

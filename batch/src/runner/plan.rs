@@ -260,7 +260,9 @@ mod tests {
         documents: 4,
     };
 
-    const NO_TABLES: fn(u64, &str) -> Result<Option<Vec<Piece>>, Trouble> = |_, _| Ok(None);
+    fn no_tables(_: u64, _: &str) -> Result<Option<Vec<Piece>>, Trouble> {
+        Ok(None)
+    }
 
     fn planned(files: &[(&str, &[u8])], split: Split) -> Result<Plan, Trouble> {
         let objects = Memory::default();
@@ -268,7 +270,7 @@ mod tests {
         for (key, bytes) in files {
             objects.put("texts", key, bytes);
         }
-        plan(&objects, &spec(split), BOUNDS, CUT, &NO_TABLES, &|| true)
+        plan(&objects, &spec(split), BOUNDS, CUT, &no_tables, &|| true)
     }
 
     fn said(trouble: Trouble) -> String {
@@ -352,7 +354,7 @@ mod tests {
                 &spec(Split::Lines),
                 BOUNDS,
                 CUT,
-                &NO_TABLES,
+                &no_tables,
                 &|| true,
             )
         };
