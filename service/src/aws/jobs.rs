@@ -10,6 +10,7 @@ use escala_batch::runner::{self, Runner};
 use escala_batch::store::{Filter, Place};
 use escala_batch::work::Work;
 use escala_pipelines::{Options, Priority};
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,19 @@ pub fn options() -> Options {
     Options {
         priority: Priority::Batch,
         deadline: Some(Instant::now() + PATIENCE),
+    }
+}
+
+/// A request as it is shown again: members that are null were not given, wherever they stand.
+pub fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(members) => members
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| (name, without_nulls(value)))
+            .collect(),
+        Value::Array(items) => items.into_iter().map(without_nulls).collect(),
+        value => value,
     }
 }
 

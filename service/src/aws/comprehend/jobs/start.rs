@@ -4,6 +4,7 @@ use super::{Kind, invalid, topics, work};
 use crate::aws::comprehend::View;
 use crate::aws::dispatch::typed;
 use crate::aws::errors::Failure;
+use crate::aws::jobs;
 use escala_batch::job::{Form, Job, Source, Spec, Split, Target};
 use escala_batch::runner::{Error, Runner, Token};
 use escala_objects::ObjectName;
@@ -74,6 +75,7 @@ impl Start {
     /// # Errors
     /// What the operation answers instead.
     pub fn read(kind: &'static Kind, input: Value) -> Result<Self, Failure> {
+        let input = jobs::without_nulls(input);
         let asked: Asked = typed(input.clone())?;
         if asked.entity_recognizer_arn.is_some() || asked.flywheel_arn.is_some() {
             return Err(Failure::declared(
@@ -126,7 +128,7 @@ impl Start {
         };
         let mut shown = json!({});
         for member in SHOWN {
-            if let Some(value) = input.get(member).filter(|value| !value.is_null()) {
+            if let Some(value) = input.get(member) {
                 shown[member] = value.clone();
             }
         }

@@ -1,10 +1,10 @@
 //! `StartMediaAnalysisJob`: a request becomes a job.
 
 use super::{KIND, work};
-use crate::aws::Aws;
 use crate::aws::dispatch::{Call, typed};
 use crate::aws::errors::Failure;
 use crate::aws::rekognition::image::{self, S3Object, invalid};
+use crate::aws::{Aws, jobs};
 use crate::object_store::ObjectName;
 use escala_batch::job::{Form, Job, Source, Spec, Split, Target};
 use escala_batch::runner::{Error, Runner, Token};
@@ -71,6 +71,7 @@ impl Start {
     /// # Errors
     /// What the operation answers instead.
     pub fn read(call: Call, input: Value) -> Result<Self, Failure> {
+        let input = jobs::without_nulls(input);
         let asked: Asked = typed(input.clone())?;
         let Some(moderation) = asked.operations_config.detect_moderation_labels else {
             return Err(invalid("OperationsConfig has no operation."));
