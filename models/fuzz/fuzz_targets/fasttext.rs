@@ -1,7 +1,7 @@
 //! Fuzzes fastText's reading of words and character n-grams.
 #![no_main]
 
-#[path = "../../tests/tokenizers/properties.rs"]
+#[path = "../../tests/tokenizing/properties.rs"]
 #[allow(dead_code)]
 mod properties;
 

@@ -1,7 +1,7 @@
 //! Fuzzes the tokenizer of Keras, the toxicity model's.
 #![no_main]
 
-#[path = "../../tests/tokenizers/properties.rs"]
+#[path = "../../tests/tokenizing/properties.rs"]
 #[allow(dead_code)]
 mod properties;
 

@@ -1,7 +1,7 @@
 //! Fuzzes spaCy's English tokenizer (pulls `en-core-web-sm`).
 #![no_main]
 
-#[path = "../../tests/tokenizers/properties.rs"]
+#[path = "../../tests/tokenizing/properties.rs"]
 #[allow(dead_code)]
 mod properties;
 

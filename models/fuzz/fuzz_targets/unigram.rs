@@ -1,7 +1,7 @@
 //! Fuzzes our unigram model over tables, multilingual-e5's tokenizer.
 #![no_main]
 
-#[path = "../../tests/tokenizers/properties.rs"]
+#[path = "../../tests/tokenizing/properties.rs"]
 #[allow(dead_code)]
 mod properties;
 

@@ -1,7 +1,7 @@
 //! Fuzzes the unigram model of `tokenizer.json`, XLM-RoBERTa's tokenizer.
 #![no_main]
 
-#[path = "../../tests/tokenizers/properties.rs"]
+#[path = "../../tests/tokenizing/properties.rs"]
 #[allow(dead_code)]
 mod properties;
 
