@@ -1,5 +1,6 @@
 //! Files as tables: `FROM 'reviews/*.parquet'`.
 
+use crate::csv;
 use crate::places::{Address, Places};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider, UrlTableFactory};
@@ -61,16 +62,20 @@ impl Format {
         matches!(self, Self::Csv | Self::Tsv | Self::JsonLines)
     }
 
-    fn reader(self, typing: Typing) -> Arc<dyn FileFormat> {
+    /// What is between the values of a row.
+    pub(crate) fn separator(self) -> u8 {
+        match self {
+            Self::Tsv => b'\t',
+            _ => b',',
+        }
+    }
+
+    fn reader(self) -> Arc<dyn FileFormat> {
         // Texts have line ends; a file is then read from its beginning, and not by several at once.
         let csv = || {
-            let csv = CsvFormat::default()
+            CsvFormat::default()
                 .with_has_header(true)
-                .with_newlines_in_values(true);
-            match typing {
-                Typing::Inferred => csv,
-                Typing::Texts => csv.with_schema_infer_max_rec(0),
-            }
+                .with_newlines_in_values(true)
         };
         match self {
             Self::Parquet => Arc::new(ParquetFormat::default()),
@@ -194,15 +199,45 @@ pub(crate) async fn table(
         .parse()
         .map_err(|error: NoFormat| DataFusionError::Plan(error.to_string()))?;
     let ending = first.rsplit('.').next().unwrap_or_default();
-    let options =
-        ListingOptions::new(format.reader(typing)).with_file_extension(format!(".{ending}"));
+    let options = ListingOptions::new(format.reader()).with_file_extension(format!(".{ending}"));
     let explained = |error: DataFusionError| error.context(format!("{name} cannot be read"));
-    let schema = options
-        .infer_schema(state, &listing)
-        .await
-        .map_err(explained)?;
+    let schema = match format {
+        Format::Csv | Format::Tsv => {
+            csv::schema(
+                &*store,
+                &files_of(&store, &address, ending).await?,
+                format.separator(),
+                typing,
+            )
+            .await
+        }
+        _ => options.infer_schema(state, &listing).await,
+    };
+    let schema = schema.map_err(explained)?;
     let config = ListingTableConfig::new(listing)
         .with_listing_options(options)
         .with_schema(schema);
     Ok(Arc::new(ListingTable::try_new(config)?))
+}
+
+/// The files of an address with an ending, in the order of their names.
+async fn files_of(
+    store: &Arc<dyn ObjectStore>,
+    address: &Address,
+    ending: &str,
+) -> Result<Vec<Key>> {
+    let listing = address.listing()?;
+    if !address.is_folder() {
+        return Ok(vec![listing.prefix().clone()]);
+    }
+    let mut files = store.list(Some(listing.prefix()));
+    let mut keys = Vec::new();
+    while let Some(file) = files.try_next().await? {
+        let key = file.location;
+        if key.extension() == Some(ending) && listing.contains(&key, false) {
+            keys.push(key);
+        }
+    }
+    keys.sort();
+    Ok(keys)
 }

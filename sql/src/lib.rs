@@ -8,6 +8,7 @@
 
 pub mod answers;
 pub mod buckets;
+mod csv;
 pub mod engine;
 pub mod files;
 pub mod functions;

@@ -473,6 +473,53 @@ async fn parts_are_the_rows_of_the_whole() {
     }
 }
 
+/// Types are guessed of whole records, however many line ends their values have and wherever a sample would end.
+#[tokio::test]
+async fn the_columns_of_csv_are_guessed_of_whole_records() {
+    let fake = Fake::default();
+    let engine = engine(&fake);
+    let folder = tempfile::tempdir().expect("folder");
+    let text = |id: usize| format!("line {id}\nof \"\"some\"\",\r\nlines").repeat(1 + id % 7);
+    let mut csv = "id,price,text,none\n".to_owned();
+    for id in 0..20_000 {
+        csv.push_str(&format!("{id},{}.5,\"{}\",\n", id % 9, text(id)));
+    }
+    assert!(csv.len() > 1 << 20, "more than a sample");
+    let path = folder.path().join("lines.csv");
+    fs::write(&path, &csv).expect("file");
+    let sql = format!(
+        "SELECT count(*) AS n, sum(id) AS s, sum(price) AS p, max(character_length(text)) AS l, count(none) AS o FROM '{}'",
+        path.display()
+    );
+    let batches = rows(&engine, &sql).await.expect("rows");
+    let expected: f64 = (0..20_000).map(|id| (id % 9) as f64 + 0.5).sum();
+    let longest = (0..20_000).map(|id| text(id).replace("\"\"", "\"").len());
+    let longest = longest.max().expect("rows");
+    assert_eq!(
+        texts(&batches),
+        [format!(
+            "20000|{}|{expected:?}|{longest}|0",
+            (0..20_000).sum::<usize>()
+        )]
+    );
+    // Of several files: whole numbers and others are numbers, and what fits nothing is a text.
+    let several = folder.path().join("several");
+    fs::create_dir(&several).expect("folder");
+    for (name, content) in [("a.csv", "a,b,c\n1,1,\n"), ("b.csv", "a,b,c\n2.5,x,7\n")] {
+        fs::write(several.join(name), content).expect("file");
+    }
+    let sql = format!(
+        "SELECT sum(a) AS a, max(b) AS b, sum(c) AS c FROM '{}'",
+        several.display()
+    );
+    let batches = rows(&engine, &sql).await.expect("rows");
+    assert_eq!(texts(&batches), ["3.5|x|7"]);
+    let ragged = folder.path().join("ragged.csv");
+    fs::write(&ragged, "a,b\n1,2\n1,2,3\n").expect("file");
+    let error = refused(&engine, &format!("SELECT * FROM '{}'", ragged.display())).await;
+    assert!(error.contains("ragged.csv"), "{error}");
+}
+
 fn texts(batches: &[RecordBatch]) -> Vec<String> {
     let mut rows = Vec::new();
     for batch in batches {

@@ -5,6 +5,7 @@
 //! its beginning only, so parts of it are larger than those of lines.
 
 use super::Part;
+use crate::csv::Records;
 use crate::engine::Session;
 use crate::files::Format;
 use bytes::Bytes;
@@ -194,7 +195,7 @@ async fn lines(session: &Session, file: &str, format: Format, size: Size) -> Res
             cutter.finish(at, !blank);
         }
         _ => {
-            let mut records = Records::new(if format == Format::Tsv { b'\t' } else { b',' });
+            let mut records = Records::new(format.separator());
             // The first row has the names.
             let mut names = true;
             while let Some(chunk) = chunks.try_next().await? {
@@ -245,123 +246,9 @@ impl Cutter {
     }
 }
 
-/// Finds the ends of CSV's records, in a few bytes of memory however long a record is.
-struct Records {
-    reader: csv_core::Reader,
-    output: Vec<u8>,
-    ends: Vec<usize>,
-    /// Bytes that were read.
-    at: u64,
-    /// Something of a record was read.
-    open: bool,
-}
-
-impl Records {
-    fn new(separator: u8) -> Self {
-        // Ended by LF alone: the CR before it is taken for a part of the last value, and a record ends behind both.
-        let reader = csv_core::ReaderBuilder::new()
-            .delimiter(separator)
-            .terminator(csv_core::Terminator::Any(b'\n'))
-            .build();
-        Self {
-            reader,
-            output: vec![0; 4096],
-            ends: vec![0; 256],
-            at: 0,
-            open: false,
-        }
-    }
-
-    /// Reads some more, and tells where records end.
-    fn read(&mut self, mut bytes: &[u8], ended: &mut impl FnMut(u64)) {
-        use csv_core::ReadRecordResult as Read;
-        while !bytes.is_empty() {
-            let (read, taken, _, _) =
-                self.reader
-                    .read_record(bytes, &mut self.output, &mut self.ends);
-            self.at += taken as u64;
-            let some = &bytes[..taken];
-            bytes = &bytes[taken..];
-            // Line ends between records are read and are none.
-            self.open |= some.iter().any(|byte| !matches!(byte, b'\n' | b'\r'));
-            match read {
-                Read::Record => {
-                    if std::mem::take(&mut self.open) {
-                        ended(self.at);
-                    }
-                }
-                Read::InputEmpty | Read::OutputFull | Read::OutputEndsFull => {}
-                Read::End => break,
-            }
-        }
-    }
-
-    /// Whether a record without a line end was at the end.
-    fn end(self) -> bool {
-        self.open
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn ends(text: &[u8], chunk: usize) -> Vec<u64> {
-        let mut records = Records::new(b',');
-        let mut ends = Vec::new();
-        for some in text.chunks(chunk) {
-            records.read(some, &mut |at| ends.push(at));
-        }
-        assert_eq!(records.at, text.len() as u64, "every byte is read");
-        let at = records.at;
-        if records.end() {
-            ends.push(at);
-        }
-        ends
-    }
-
-    #[test]
-    fn records_end_where_they_do_for_a_reader_of_csv() {
-        for text in [
-            &b"a,b\n1,2\n3,4\n"[..],
-            b"a,b\r\n1,2\r\n3,4",
-            b"a,b\n\"x\ny\",2\n\"say \"\"hi\"\"\n\",\"\"\n\n\nlast,1",
-            b"a,b\n5\" disk,\"2\"\nx,y\n",
-            b"\"only\"",
-            b"",
-        ] {
-            let mut reader = csv::ReaderBuilder::new()
-                .has_headers(false)
-                .flexible(true)
-                .from_reader(text);
-            let records = reader.byte_records().filter_map(Result::ok).count();
-            for chunk in [1, 2, 3, 7, 1000] {
-                let ends = ends(text, chunk);
-                assert_eq!(ends.len(), records, "{}", String::from_utf8_lossy(text));
-                // Cut there, each part has the records that the whole has.
-                let mut from = 0;
-                for end in ends {
-                    let part = &text[from..end as usize];
-                    let mut reader = csv::ReaderBuilder::new()
-                        .has_headers(false)
-                        .flexible(true)
-                        .from_reader(part);
-                    let count = reader.byte_records().filter_map(Result::ok).count();
-                    assert_eq!(count, 1, "{}", String::from_utf8_lossy(part));
-                    from = end as usize;
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_record_longer_than_any_buffer_is_one() {
-        let long = format!("a,\"{}\"\nb,c\n", "x\n".repeat(100_000));
-        let all = long.len() as u64;
-        assert_eq!(ends(long.as_bytes(), 4096), [all - 4, all]);
-        let wide = format!("{}\nb\n", ",".repeat(10_000));
-        assert_eq!(ends(wide.as_bytes(), 100), [10_001, 10_003]);
-    }
 
     #[test]
     fn rows_are_cut_evenly() {
