@@ -144,6 +144,7 @@ def test_csv_stays_what_it_was():
     s3.put_object(Bucket="lake", Key="csv/_SUCCESS", Body=b"")
     s3.put_object(Bucket="lake", Key="csv/.hidden.csv", Body=b"no table")
     s3.put_object(Bucket="lake", Key="csv/empty.csv", Body=b"")
+    s3.put_object(Bucket="lake", Key="csv/empty.parquet", Body=b"")
     completed(task="sentiment", column="review", input="s3://lake/csv/", output="s3://scored/csv/")
     assert keys("csv/") == ["csv/2026/reviews.csv"]
     rows = list(csv.DictReader(io.StringIO(got("csv/2026/reviews.csv"), newline="")))

@@ -102,8 +102,12 @@ pub fn plan(
             let found = match spec.input.split {
                 Split::Rows => {
                     let number = cutter.plan.inputs.len() as u64;
-                    let pieces = tables(number, &listed.key)?;
-                    let Some(pieces) = pieces.filter(|_| listed.length > 0) else {
+                    // What has no bytes has no rows, whatever its name says.
+                    let pieces = match listed.length {
+                        0 => None,
+                        _ => tables(number, &listed.key)?,
+                    };
+                    let Some(pieces) = pieces else {
                         bytes -= listed.length;
                         continue;
                     };
