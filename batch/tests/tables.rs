@@ -198,6 +198,13 @@ fn submit(runner: &Runner, form: Form) -> String {
     submitted.job().id
 }
 
+/// Waits for the first piece.
+fn first_piece(runner: &Runner, id: &str) {
+    wait(runner, id, |job| {
+        runner.progress(job).unwrap().1.documents >= 2
+    });
+}
+
 const FILES: [(&str, &str); 4] = [
     ("in/_SUCCESS", "x\n"),
     ("in/a.csv", "a\nbad\nc\nd\ne\n"),
@@ -262,9 +269,7 @@ fn what_is_done_is_not_done_again_and_a_stopped_job_has_the_first_rows() {
     let held = Arc::new(AtomicBool::new(false));
     let runner = ground.runner(Some(held.clone()));
     let id = submit(&runner, Form::Tables { ending: None });
-    wait(&runner, &id, |job| {
-        runner.progress(job).unwrap().1.documents >= 2
-    });
+    first_piece(&runner, &id);
     // The runner rests, and another goes on.
     drop(runner);
     held.store(true, Ordering::SeqCst);
@@ -277,9 +282,7 @@ fn what_is_done_is_not_done_again_and_a_stopped_job_has_the_first_rows() {
     drop(runner);
     let runner = ground.runner(Some(held));
     let id = submit(&runner, Form::Tables { ending: None });
-    wait(&runner, &id, |job| {
-        runner.progress(job).unwrap().1.documents >= 2
-    });
+    first_piece(&runner, &id);
     runner.stop(&id).unwrap();
     let job = ended(&runner, &id);
     assert_eq!(job.state, State::Stopped);
@@ -292,9 +295,7 @@ fn a_table_that_changes_fails_the_job() {
     let held = Arc::new(AtomicBool::new(false));
     let runner = ground.runner(Some(held.clone()));
     let id = submit(&runner, Form::Tables { ending: None });
-    wait(&runner, &id, |job| {
-        runner.progress(job).unwrap().1.documents >= 2
-    });
+    first_piece(&runner, &id);
     ground
         .objects
         .put("texts", "in/a.csv", b"a\nbad\nc\nD\ne\n");

@@ -57,11 +57,6 @@ impl FromStr for Format {
 }
 
 impl Format {
-    /// Whether rows may be put behind rows: it has lines.
-    pub fn has_lines(self) -> bool {
-        matches!(self, Self::Csv | Self::Tsv | Self::JsonLines)
-    }
-
     /// What is between the values of a row.
     pub(crate) fn separator(self) -> u8 {
         match self {

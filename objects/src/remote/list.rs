@@ -8,7 +8,7 @@
 use super::{Bucket, etag, modified};
 use crate::{Error, Listed};
 use object_store::ObjectMeta;
-use object_store::list::{PaginatedListOptions, PaginatedListResult};
+use object_store::list::PaginatedListOptions;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::Ordering;
@@ -17,6 +17,15 @@ use std::sync::atomic::Ordering;
 const BATCH: usize = 1000;
 /// Most answers in a row that list nothing and say that there is more.
 const BARREN: usize = 1000;
+
+/// What a service lists at once.
+struct Page {
+    listed: Vec<Listed>,
+    /// Whether it has anything, listed or not.
+    any: bool,
+    /// What the next is asked for with.
+    token: Option<String>,
+}
 
 impl Bucket {
     fn listed(&self, about: &ObjectMeta) -> Option<Listed> {
@@ -30,16 +39,17 @@ impl Bucket {
         })
     }
 
-    async fn some(
-        &self,
-        prefix: &str,
-        options: PaginatedListOptions,
-    ) -> Result<PaginatedListResult, Error> {
+    async fn some(&self, prefix: &str, options: PaginatedListOptions) -> Result<Page, Error> {
         let prefix = Some(prefix).filter(|prefix| !prefix.is_empty());
         let page = self.ask(None, self.service.list_paginated(prefix, options));
         let page = page.await?;
         self.seen.store(true, Ordering::Relaxed);
-        Ok(page)
+        let objects = &page.result.objects;
+        Ok(Page {
+            listed: objects.iter().filter_map(|one| self.listed(one)).collect(),
+            any: !objects.is_empty(),
+            token: page.page_token,
+        })
     }
 
     /// See [`crate::ObjectStore::list`].
@@ -87,13 +97,7 @@ impl Bucket {
                 ..PaginatedListOptions::default()
             };
             let page = self.some(asked, options).await?;
-            let any = !page.result.objects.is_empty();
-            for listed in page
-                .result
-                .objects
-                .iter()
-                .filter_map(|one| self.listed(one))
-            {
+            for listed in page.listed {
                 if !last.is_empty() && listed.key <= last {
                     return Ok(None);
                 }
@@ -102,11 +106,11 @@ impl Bucket {
                     found.push(listed);
                 }
             }
-            token = page.page_token;
+            token = page.token;
             if token.is_none() || found.len() == most {
                 return Ok(Some(found));
             }
-            barren = self.barren(barren, any)?;
+            barren = self.barren(barren, page.any)?;
         }
     }
 
@@ -126,13 +130,7 @@ impl Bucket {
                 ..PaginatedListOptions::default()
             };
             let page = self.some(asked, options).await?;
-            let any = !page.result.objects.is_empty();
-            for listed in page
-                .result
-                .objects
-                .iter()
-                .filter_map(|one| self.listed(one))
-            {
+            for listed in page.listed {
                 if listed.key.starts_with(prefix) && *listed.key > *after {
                     smallest.insert(listed.key.clone(), listed);
                     if smallest.len() > most {
@@ -140,11 +138,11 @@ impl Bucket {
                     }
                 }
             }
-            token = page.page_token;
+            token = page.token;
             if token.is_none() || most == 0 {
                 return Ok(smallest.into_values().collect());
             }
-            barren = self.barren(barren, any)?;
+            barren = self.barren(barren, page.any)?;
         }
     }
 

@@ -195,8 +195,11 @@ impl Extent {
         let read = read.map_err(said)?;
         let mut rows = Writing::default();
         let mut bytes = 0;
-        let all = read.batches.iter().flat_map(records::split);
-        let last = all.filter_map(|batch| Some(extent(&batch.ok()?)?.1)).max();
+        let mut last = None;
+        for batch in read.batches.iter().flat_map(records::split) {
+            let ends = extent(&batch.map_err(said)?).map(|(_, last)| last);
+            last = last.max(ends);
+        }
         // Also behind what is not shown.
         let mut next = last.map_or(self.end, |last| last + 1);
         'read: for batch in &read.visible() {

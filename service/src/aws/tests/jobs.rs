@@ -14,13 +14,8 @@ struct Ground {
     objects: Objects,
 }
 
-fn ground(files: &[(&str, &[u8])]) -> Ground {
-    let mut client = client();
-    let objects = Objects::default();
-    objects.bucket("answers");
-    for (key, bytes) in files {
-        objects.put("texts", key, bytes);
-    }
+/// Lets a client's jobs be worked on, with objects.
+pub(super) fn begin_jobs(client: &mut Client, objects: &Objects) {
     let options = RunnerOptions {
         live: 3,
         patience: Duration::ZERO,
@@ -34,6 +29,16 @@ fn ground(files: &[(&str, &[u8])]) -> Ground {
         tokio::runtime::Handle::current(),
     );
     client.aws.jobs = Some(Arc::new(runner.expect("starts")));
+}
+
+fn ground(files: &[(&str, &[u8])]) -> Ground {
+    let mut client = client();
+    let objects = Objects::default();
+    objects.bucket("answers");
+    for (key, bytes) in files {
+        objects.put("texts", key, bytes);
+    }
+    begin_jobs(&mut client, &objects);
     Ground { client, objects }
 }
 

@@ -1,9 +1,8 @@
 //! Bulk analysis of images, on objects and jobs in memory.
 
+use super::jobs::begin_jobs;
 use super::*;
 use crate::aws::rekognition::media::KIND;
-use escala_batch::runner::Options as RunnerOptions;
-use escala_batch::store::memory::Memory as Kept;
 use escala_objects::{ObjectName, ObjectStore};
 use escala_pipelines::moderation::{Moderated, ModerationInput, Opinions};
 use std::io::Read;
@@ -55,19 +54,7 @@ fn ground(images: &[(&str, &str)]) -> Ground {
     let buffers = Arc::new(Buffers::new(1 << 20));
     client.aws.images.stored = Objects::new(Arc::new(objects.clone()), LARGEST, buffers);
     client.aws.images.moderation = client.double.clone();
-    let options = RunnerOptions {
-        live: 3,
-        patience: Duration::ZERO,
-        ..RunnerOptions::default()
-    };
-    let runner = Runner::start(
-        Arc::new(Kept::default()),
-        Arc::new(objects.clone()),
-        Arc::new(crate::aws::jobs::works(&client.aws).collect()),
-        options,
-        tokio::runtime::Handle::current(),
-    );
-    client.aws.jobs = Some(Arc::new(runner.expect("starts")));
+    begin_jobs(&mut client, &objects);
     Ground { client, objects }
 }
 
