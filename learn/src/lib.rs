@@ -1,0 +1,18 @@
+//! Algorithms that learn from tables of numbers, under the names, hyperparameters, inputs and answers of SageMaker's built-in
+//! algorithms.
+//!
+//! Begin with [`algorithm`]: what an algorithm is, what it is given and what it leaves. [`parameters`] says what may be set,
+//! [`table`] what is learned from, [`answers`] what is said of rows. Each algorithm is a module of its own that knows
+//! nothing of files in buckets, jobs or doors.
+
+pub mod algorithm;
+pub mod answers;
+pub mod error;
+pub mod parameters;
+pub mod table;
+
+pub use algorithm::{Algorithm, Channels, Model, Watch};
+pub use answers::{Answers, Field, Values};
+pub use error::{Error, Result};
+pub use parameters::{Parameter, Parameters};
+pub use table::{Csr, Features, Table};

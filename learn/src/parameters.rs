@@ -1,0 +1,253 @@
+//! Hyperparameters: text with names, as SageMaker sends them, read by what an algorithm declares.
+
+use crate::{Error, Result};
+use std::collections::BTreeMap;
+
+/// What values a hyperparameter may have.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// A whole number between two, both included.
+    Integer(i64, i64),
+    /// A number between two; each says whether it is included.
+    Real(Bound, Bound),
+    /// One of some words.
+    Choice(&'static [&'static str]),
+    /// `true` or `false`; `1` and `0` and any case are understood.
+    Flag,
+    /// Any text, which the algorithm reads itself.
+    Text,
+}
+
+/// The end of a range.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Bound {
+    /// There is none.
+    None,
+    /// It may be reached.
+    Included(f64),
+    /// It may not be reached.
+    Excluded(f64),
+}
+
+/// What may be set.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameter {
+    /// Its name.
+    pub name: &'static str,
+    /// What it may be.
+    pub kind: Kind,
+    /// What it is where nothing is said; none where the algorithm decides, or where it must be said.
+    pub default: Option<&'static str>,
+    /// Whether it must be said.
+    pub required: bool,
+    /// What it does, in a line.
+    pub help: &'static str,
+}
+
+/// Values that were checked against what an algorithm declares.
+#[derive(Clone, Debug)]
+pub struct Parameters {
+    declared: &'static [Parameter],
+    values: BTreeMap<&'static str, String>,
+}
+
+impl Parameters {
+    /// Checks names and values.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Input`] with all that is wrong, a sentence each: unknown names, values
+    /// that are none of the kind or out of bounds, what must be said and was not.
+    pub fn read<'a>(
+        declared: &'static [Parameter],
+        given: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self> {
+        let mut values = BTreeMap::new();
+        let mut wrong = Vec::new();
+        for (name, text) in given {
+            let text = text.trim();
+            match declared.iter().find(|parameter| parameter.name == name) {
+                None => wrong.push(format!("there is no hyperparameter {name:?}")),
+                Some(parameter) => match parameter.check(text) {
+                    Ok(()) => {
+                        values.insert(parameter.name, text.to_owned());
+                    }
+                    Err(why) => wrong.push(format!("hyperparameter {name} is {text:?}: {why}")),
+                },
+            }
+        }
+        for parameter in declared {
+            if parameter.required && !values.contains_key(parameter.name) {
+                wrong.push(format!("hyperparameter {} must be set", parameter.name));
+            }
+        }
+        if !wrong.is_empty() {
+            return Err(Error::Input(wrong.join("; ")));
+        }
+        Ok(Self { declared, values })
+    }
+
+    /// What was set, or the default; none where neither is.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        let declared = self.declared.iter().find(|one| one.name == name);
+        debug_assert!(declared.is_some(), "{name} is not declared");
+        self.values
+            .get(name)
+            .map(String::as_str)
+            .or_else(|| declared.and_then(|one| one.default))
+    }
+
+    /// Whether it was set.
+    pub fn is_set(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
+    /// A whole number.
+    pub fn integer(&self, name: &str) -> Option<i64> {
+        self.text(name).and_then(integer)
+    }
+
+    /// A number.
+    pub fn real(&self, name: &str) -> Option<f64> {
+        self.text(name).and_then(|text| text.parse().ok())
+    }
+
+    /// `true` or `false`.
+    pub fn flag(&self, name: &str) -> Option<bool> {
+        self.text(name).and_then(flag)
+    }
+}
+
+/// SDKs write whole numbers as `10` or `10.0`.
+fn integer(text: &str) -> Option<i64> {
+    let whole = |number: f64| {
+        (number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0).then_some(number as i64)
+    };
+    text.parse()
+        .ok()
+        .or_else(|| text.parse::<f64>().ok().and_then(whole))
+}
+
+fn flag(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" => Some(true),
+        "false" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+impl Parameter {
+    /// Why a text is no value of it.
+    fn check(&self, text: &str) -> std::result::Result<(), String> {
+        match self.kind {
+            Kind::Integer(least, most) => match integer(text) {
+                Some(number) if (least..=most).contains(&number) => Ok(()),
+                _ if most == i64::MAX => Err(format!("it is a whole number of at least {least}")),
+                _ => Err(format!("it is a whole number from {least} to {most}")),
+            },
+            Kind::Real(least, most) => {
+                let above = |number: f64| match least {
+                    Bound::None => true,
+                    Bound::Included(bound) => number >= bound,
+                    Bound::Excluded(bound) => number > bound,
+                };
+                let below = |number: f64| match most {
+                    Bound::None => true,
+                    Bound::Included(bound) => number <= bound,
+                    Bound::Excluded(bound) => number < bound,
+                };
+                let number = text.parse::<f64>().ok().filter(|one| one.is_finite());
+                if number.is_some_and(|number| above(number) && below(number)) {
+                    return Ok(());
+                }
+                let mut said = "it is a number".to_owned();
+                match least {
+                    Bound::None => {}
+                    Bound::Included(bound) => said += &format!(" of at least {bound}"),
+                    Bound::Excluded(bound) => said += &format!(" above {bound}"),
+                }
+                match most {
+                    Bound::None => {}
+                    Bound::Included(bound) => said += &format!(" of at most {bound}"),
+                    Bound::Excluded(bound) => said += &format!(" below {bound}"),
+                }
+                Err(said)
+            }
+            Kind::Choice(words) if words.contains(&text) => Ok(()),
+            Kind::Choice(words) => Err(format!("it is one of {}", words.join(", "))),
+            Kind::Flag if flag(text).is_some() => Ok(()),
+            Kind::Flag => Err("it is true or false".to_owned()),
+            Kind::Text => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DECLARED: &[Parameter] = &[
+        Parameter {
+            name: "k",
+            kind: Kind::Integer(2, i64::MAX),
+            default: None,
+            required: true,
+            help: "clusters",
+        },
+        Parameter {
+            name: "eta",
+            kind: Kind::Real(Bound::Excluded(0.0), Bound::Included(1.0)),
+            default: Some("0.3"),
+            required: false,
+            help: "step",
+        },
+        Parameter {
+            name: "mode",
+            kind: Kind::Choice(&["a", "b"]),
+            default: Some("a"),
+            required: false,
+            help: "mode",
+        },
+        Parameter {
+            name: "normalize",
+            kind: Kind::Flag,
+            default: None,
+            required: false,
+            help: "flag",
+        },
+    ];
+
+    #[test]
+    fn text_becomes_values_and_defaults_fill_in() {
+        let given = [("k", "10.0"), ("normalize", "True")];
+        let parameters = Parameters::read(DECLARED, given).unwrap();
+        assert_eq!(parameters.integer("k"), Some(10));
+        assert_eq!(parameters.real("eta"), Some(0.3));
+        assert!(!parameters.is_set("eta"));
+        assert_eq!(parameters.text("mode"), Some("a"));
+        assert_eq!(parameters.flag("normalize"), Some(true));
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_said_at_once() {
+        let given = [
+            ("eta", "0"),
+            ("mode", "c"),
+            ("normalize", "maybe"),
+            ("depth", "3"),
+        ];
+        let error = Parameters::read(DECLARED, given).unwrap_err().to_string();
+        for part in [
+            "eta is \"0\": it is a number above 0 of at most 1",
+            "mode is \"c\": it is one of a, b",
+            "normalize is \"maybe\": it is true or false",
+            "no hyperparameter \"depth\"",
+            "k must be set",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+        for bad in ["1", "2.5", "NaN", "1e300", ""] {
+            assert!(Parameters::read(DECLARED, [("k", bad)]).is_err(), "{bad}");
+        }
+    }
+}
