@@ -4,7 +4,7 @@
 //! twice (its lease was lost), and writes the same bytes under the same name, so that it does not matter which of the two
 //! comes back; the fence of each says whose word counts. [`Local`] is this machine.
 
-use crate::job::{Fence, Input, Part, Piece, Spec};
+use crate::job::{Fence, Input, Part, Spec, Task};
 use crate::runner::task::{Ended, Order, Tools, execute};
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
@@ -42,7 +42,7 @@ pub struct Group {
     /// Its inputs.
     pub inputs: Arc<Vec<Input>>,
     /// Its tasks, and the right to say what became of each.
-    pub tasks: Vec<(Fence, Vec<Piece>)>,
+    pub tasks: Vec<(Fence, Task)>,
 }
 
 /// What became of a task.
@@ -185,13 +185,14 @@ impl Cluster for Local {
 
     fn submit(&self, group: Group) {
         let mut inside = self.shared.inside.lock();
-        for (fence, pieces) in group.tasks {
+        for (fence, task) in group.tasks {
             let (cancel, cancelled) = watch::channel(false);
             let live = Arc::new(Live::default());
             inside.working.push((fence.clone(), live.clone(), cancel));
             inside.waiting.push_back(Order {
                 fence,
-                pieces,
+                pieces: task.pieces,
+                suspect: task.losses.times > 0,
                 spec: group.spec.clone(),
                 inputs: group.inputs.clone(),
                 live,

@@ -59,6 +59,9 @@ pub enum Split {
     Files,
     /// A row of a table; a work that knows tables cuts them.
     Rows,
+    /// The question itself: a work on the whole ([`Work::whole`](crate::work::Work::whole)) reads what it names. There is no
+    /// bucket.
+    Question,
 }
 
 /// Where answers go.
@@ -357,8 +360,37 @@ pub struct Task {
     pub state: TaskState,
     /// How often it was begun.
     pub attempt: u32,
+    /// What is known of attempts that nobody came back from.
+    pub losses: Losses,
     /// What it came to, where it is done (or poisoned, and its errors are written).
     pub part: Option<Part>,
+}
+
+/// Attempts that nobody came back from: a process was killed, or a document killed it.
+///
+/// The two look alike, but a document does it again at the same place. So whoever works on a task that was lost says how far
+/// it is, and only losses at one place in a row count; of the first one nothing is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// How many, in a row and at the same place.
+    pub times: u32,
+    /// The documents that were done with before it.
+    pub place: Option<u64>,
+}
+
+impl Losses {
+    /// With one more, of an attempt that said it was at a place; without one, it had not begun.
+    pub fn and(self, place: Option<u64>) -> Self {
+        match place {
+            _ if self.times == 0 => Self { times: 1, place },
+            None => self,
+            Some(_) if place == self.place => Self {
+                times: self.times + 1,
+                place,
+            },
+            Some(_) => Self { times: 1, place },
+        }
+    }
 }
 
 /// The right to say what became of a task: only the attempt that holds the lease has it.

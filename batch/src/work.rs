@@ -21,7 +21,8 @@ pub trait Work: Send + Sync + 'static {
     fn too_large(&self, spec: &Spec, bytes: u64) -> Failed;
 
     /// Who answers for all documents together, where the output is not an answer a document. Its jobs have one task, and
-    /// their output is [`Form::Collected`](crate::job::Form::Collected); nothing is predicted or rendered then.
+    /// their output is [`Form::Collected`](crate::job::Form::Collected), or [`Form::Joined`](crate::job::Form::Joined) with one
+    /// file; nothing is predicted or rendered then.
     fn whole(&self) -> Option<&dyn Whole> {
         None
     }
@@ -104,10 +105,21 @@ pub trait Tables: Send + Sync {
     fn score<'a>(
         &'a self,
         spec: &'a Spec,
-        key: &'a str,
-        piece: Piece,
+        asked: Asked<'a>,
         write: &'a mut Scoring<'a>,
     ) -> BoxFuture<'a, Result<(), Trouble>>;
+}
+
+/// Which rows are asked about.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The input.
+    pub key: &'a str,
+    /// The rows of it.
+    pub piece: Piece,
+    /// Whether models are asked about one group of rows after the other, and those that have an answer are written before more
+    /// are asked about: it is looked for the one that ends the process.
+    pub one_by_one: bool,
 }
 
 /// Takes some rows of the output.

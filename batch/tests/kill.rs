@@ -26,6 +26,10 @@ use std::time::{Duration, Instant};
 
 const FOLDER: &str = "ESCALA_JOBS_FOLDER";
 const POINT: &str = "ESCALA_JOBS_POINT";
+/// A file that is there where one document kills whoever asks about it.
+const DEADLY: &str = "deadly";
+/// That document.
+const DEADLY_LINE: (&str, u64) = ("b.txt", 3000);
 /// A file that is there where the output is one of answers and one of errors, and not an archive.
 const SUMMED: &str = "summed";
 /// Lines of each input.
@@ -91,7 +95,24 @@ fn work(folder: &Path) {
         // One write, so that a kill leaves whole lines.
         (&asked).write_all(&text).unwrap();
     };
+    let die = || {
+        let me = rustix::process::getpid();
+        rustix::process::kill_process(me, rustix::process::Signal::KILL).unwrap();
+    };
+    let deadly = folder.join(DEADLY).exists().then(|| {
+        let (file, line) = DEADLY_LINE;
+        format!("{file} {line} ")
+    });
     let words = Words {
+        instead: Some(Box::new(move |text| {
+            if deadly
+                .as_ref()
+                .is_some_and(|deadly| text.starts_with(deadly))
+            {
+                die();
+            }
+            None
+        })),
         asked: Some(Box::new(note)),
         takes: (Duration::from_millis(1), Duration::from_micros(30)),
         ..Words::default()
@@ -102,12 +123,9 @@ fn work(folder: &Path) {
             bytes: 1 << 20,
             documents: 500,
         },
-        // Kills are no fault of the task here.
-        attempts: u32::MAX,
         reached: Some(Arc::new(move |reached| {
             if format!("{reached:?}") == point {
-                let me = rustix::process::getpid();
-                rustix::process::kill_process(me, rustix::process::Signal::KILL).unwrap();
+                die();
             }
         })),
         ..Options::default()
@@ -292,6 +310,39 @@ fn a_killed_job_is_done_once() {
     }
     println!("{killed} kills of {jobs} jobs, {unfinished} before there was an output");
     assert!(unfinished > 0, "the kills came in the middle of the work");
+}
+
+/// A document that kills the process is told from kills by others: its task ends as errors, and nothing else does.
+#[test]
+fn a_document_that_kills_is_given_up() {
+    if std::env::var_os(FOLDER).is_some() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    inputs(folder.path(), false);
+    File::create(folder.path().join(DEADLY)).unwrap();
+    let mut deaths = 0;
+    while !run(folder.path(), None, "").success() {
+        deaths += 1;
+        assert!(deaths <= 10, "it kills for ever");
+    }
+    // Of the first nothing is known.
+    assert_eq!(deaths, Options::default().attempts + 1);
+    let text = unpacked(&output(folder.path()).unwrap());
+    let lines: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let all: u64 = FILES.iter().map(|(_, lines)| lines).sum();
+    assert_eq!(lines.len() as u64, all);
+    let given_up = |line: &&serde_json::Value| line["ErrorCode"] == "INTERNAL_SERVER_ERROR";
+    let given_up: Vec<_> = lines.iter().filter(given_up).collect();
+    assert_eq!(given_up.len(), 500, "its task");
+    assert!(
+        given_up
+            .iter()
+            .any(|line| { line["File"] == DEADLY_LINE.0 && line["Line"] == DEADLY_LINE.1 })
+    );
 }
 
 #[test]

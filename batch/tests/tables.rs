@@ -8,7 +8,7 @@ use escala_batch::job::{Form, Piece, Spec, Split, State};
 use escala_batch::runner::{Cut, Options, Runner, Trouble, Works};
 use escala_batch::store::memory::Memory as Jobs;
 use escala_batch::work::{
-    Answer, Bounds, Collected, Failed, Fault, Place, Scored, Scoring, Tables, Work,
+    Answer, Asked, Bounds, Collected, Failed, Fault, Place, Scored, Scoring, Tables, Work,
 };
 use escala_objects::memory::Memory;
 use escala_objects::{ObjectName, ObjectStore};
@@ -75,11 +75,11 @@ impl Tables for Capitals {
     fn score<'a>(
         &'a self,
         _: &'a Spec,
-        key: &'a str,
-        piece: Piece,
+        asked: Asked<'a>,
         write: &'a mut Scoring<'a>,
     ) -> BoxFuture<'a, Result<(), Trouble>> {
         Box::pin(async move {
+            let Asked { key, piece, .. } = asked;
             while piece.first > 0
                 && let Some(held) = &self.held
                 && !held.load(Ordering::SeqCst)

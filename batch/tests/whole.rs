@@ -34,12 +34,27 @@ fn count(text: &[u8]) -> usize {
 impl Whole for Shares {
     fn collect(
         &self,
-        _: &Spec,
+        spec: &Spec,
         documents: &mut dyn Documents,
         progress: &Telling<'_>,
         write: &mut Writing<'_>,
     ) -> Result<Collected, Trouble> {
         self.begun.fetch_add(1, Ordering::SeqCst);
+        if let Some(answer) = spec.question["answer"].as_str() {
+            let held = || {
+                self.held
+                    .as_ref()
+                    .is_some_and(|held| !held.load(Ordering::SeqCst))
+            };
+            while held() {
+                if progress(0.0).is_break() {
+                    return Err(Trouble::Rest);
+                }
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            write(0, answer.as_bytes())?;
+            return Ok(Collected::default());
+        }
         let (mut all, mut characters) = (0, 0);
         documents.read(&mut |_, document| {
             let text = document.unwrap_or_default();
@@ -223,6 +238,52 @@ fn what_is_wrong_with_the_documents_fails_the_job_and_leaves_nothing() {
         let name = ObjectName::new("answers", "out/job/output.tar.gz", None).unwrap();
         assert!(ground.objects.open(&name).is_err());
     }
+}
+
+/// A question that no documents belong to.
+#[test]
+fn a_question_is_answered_into_one_object() {
+    let ground = Ground::new(&[]);
+    let held = Arc::new(AtomicBool::new(false));
+    let begun = Arc::new(AtomicU32::new(0));
+    let runner = ground.runner(Shares {
+        held: Some(held.clone()),
+        begun: begun.clone(),
+    });
+    let submit = |answer: &str| {
+        let form = Form::Joined {
+            name: "answer.txt".to_owned(),
+        };
+        let mut spec = spec(Split::Question, form);
+        spec.input.bucket.clear();
+        spec.input.prefix.clear();
+        spec.question = serde_json::json!({"answer": answer});
+        let submitted = runner.submit(Runner::new_id(), spec, None).unwrap();
+        submitted.job().id
+    };
+    let written = || {
+        let name = ObjectName::new("answers", "out/job/answer.txt", None).unwrap();
+        let mut text = String::new();
+        let object = ground.objects.open(&name);
+        object.ok()?.bytes.read_to_string(&mut text).unwrap();
+        Some(text)
+    };
+    // Stopped before there is an answer, it leaves nothing.
+    let id = submit("never");
+    wait(&runner, &id, |_| begun.load(Ordering::SeqCst) == 1);
+    runner.stop(&id).unwrap();
+    assert_eq!(ended(&runner, &id).state, State::Stopped);
+    assert_eq!(written(), None);
+    held.store(true, Ordering::SeqCst);
+    let id = submit("forty-two");
+    let job = completed(&runner, &id);
+    assert_eq!(written().as_deref(), Some("forty-two"));
+    assert_eq!((job.planned.inputs, job.planned.documents), (1, 1));
+    let (usage, progress) = runner.progress(&job).unwrap();
+    assert_eq!(
+        (usage.documents, usage.written, progress.documents),
+        (1, 9, 1)
+    );
 }
 
 #[test]

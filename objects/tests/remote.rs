@@ -4,6 +4,8 @@
 
 #[path = "../../tests/common/cloud.rs"]
 mod cloud;
+#[path = "../../tests/common/port.rs"]
+mod port;
 #[allow(dead_code)] // other tests use the rest
 #[path = "../../tests/common/venv.rs"]
 mod venv;

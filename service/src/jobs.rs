@@ -10,15 +10,19 @@ use crate::failure::{Failure, chain};
 use crate::machine::data_folder;
 use crate::s3::places::Places;
 use crate::scoring::Score;
+#[cfg(feature = "sql")]
+use crate::sql::copying;
 use axum::http::StatusCode;
 use escala_batch::runner::{Cut, Error, Options, Runner};
 use escala_batch::store::{self, sqlite::Sqlite};
+#[cfg(feature = "sql")]
+use escala_batch::work::Work;
 use escala_pipelines::Kind;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
 /// The jobs of a server, at work; none where there is no folder for them or another server has it: the log says why. The app is
-/// the one that is asked; inputs and outputs are in the places.
+/// the one that is asked; inputs and outputs are in the places, and queries may read the sources, too.
 ///
 /// # Errors
 /// A sentence when what is in the folder cannot be used.
@@ -26,6 +30,7 @@ pub fn open(
     config: &Config,
     asking: &Arc<App>,
     places: Arc<Places>,
+    #[cfg(feature = "sql")] sources: Vec<Arc<dyn escala_sql::sources::Sources>>,
 ) -> Result<Option<Runner>, String> {
     let none = |why: String| {
         tracing::warn!(why, "this server keeps no jobs");
@@ -47,7 +52,15 @@ pub fn open(
         #[cfg(feature = "sql")]
         &places,
     )?;
-    let works = aws::jobs::works(&Aws::of(asking)).chain(scoring).collect();
+    let aws = Aws::of(asking);
+    let works = aws::jobs::works(&aws).chain(scoring);
+    #[cfg(feature = "sql")]
+    let works = works.chain([{
+        let copies = copying::Copies::open(asking, places.clone(), sources)?;
+        let work: Arc<dyn Work> = Arc::new(copies);
+        (copying::KIND.to_owned(), work)
+    }]);
+    let works = works.collect();
     let jobs = &config.jobs;
     let options = Options {
         jobs: jobs.running,

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 #[cfg(feature = "sql")]
-mod tables;
+pub(crate) mod tables;
 
 /// What the kinds begin with.
 const KIND: &str = "score.";

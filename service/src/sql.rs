@@ -3,7 +3,8 @@
 //! A function asks the same app as the doors, after whoever waits for an answer, and answers what the REST door answers,
 //! in Arrow's types.
 
-mod tables;
+pub mod copying;
+pub mod tables;
 
 use crate::app::App;
 use crate::asked::{self, What};
@@ -24,7 +25,7 @@ use escala_sql::arrow::compute::{concat, take};
 use escala_sql::arrow::datatypes::{DataType, SchemaRef};
 use escala_sql::arrow::error::ArrowError;
 use escala_sql::buckets::Buckets;
-use escala_sql::engine::{DataFusionError, Rights};
+use escala_sql::engine::{DataFusionError, Query, Rights};
 use escala_sql::functions::{FUNCTIONS, Function};
 use escala_sql::places::Places;
 use escala_sql::{Error, Model, Scores, answers};
@@ -89,8 +90,33 @@ pub fn places(config: &Config) -> Result<Places, String> {
 pub struct Queries {
     engine: escala_sql::Engine,
     places: Arc<Semaphore>,
-    /// Threads of their own, so that a large sort holds up no request at another door.
-    runtime: Option<Runtime>,
+    threads: Threads,
+}
+
+/// Threads of queries' own, so that a large sort holds up no request at another door. They may be dropped anywhere.
+struct Threads(Option<Runtime>);
+
+impl Threads {
+    fn start(name: &'static str) -> Result<Self, String> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .thread_name(name)
+            .enable_all()
+            .build();
+        Ok(Self(Some(runtime.map_err(|error| error.to_string())?)))
+    }
+
+    /// None while they end.
+    fn get(&self) -> Option<&Runtime> {
+        self.0.as_ref()
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// A part of a query's answer: first the columns, then rows.
@@ -114,17 +140,12 @@ impl Queries {
             Rights::Read,
             config.sql.memory.as_usize(),
         );
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .thread_name("sql")
-            .enable_all()
-            .build()
-            .map_err(|error| error.to_string())?;
         Ok(Self {
             engine: engine
                 .map_err(|error| error.strip_backtrace())?
                 .with_sources(tables::of(server)),
             places: Arc::new(Semaphore::new(config.sql.queries)),
-            runtime: Some(runtime),
+            threads: Threads::start("sql")?,
         })
     }
 
@@ -142,9 +163,8 @@ impl Queries {
             Failure::of_kind(Kind::Overloaded, message).retry_after(PAUSE)
         })?;
         let (sender, receiver) = mpsc::channel(AHEAD);
-        let Some(runtime) = &queries.runtime else {
-            return Err(Failure::of_kind(Kind::Unavailable, "the server stops"));
-        };
+        let stops = || Failure::of_kind(Kind::Unavailable, "the server stops");
+        let runtime = queries.threads.get().ok_or_else(stops)?.handle().clone();
         let queries = queries.clone();
         runtime.spawn(async move {
             let _place = place;
@@ -162,19 +182,31 @@ impl Queries {
         Ok(receiver)
     }
 
-    async fn answer(
-        &self,
-        text: &str,
-        on_error: Option<&str>,
-        to: &Sender<Result<Piece, Failure>>,
-    ) -> Result<(), Failure> {
+    /// Plans a query that runs later.
+    ///
+    /// # Errors
+    /// 400 with what is wrong with it.
+    pub async fn check(&self, text: &str, on_error: Option<&str>) -> Result<(), Failure> {
+        self.planned(text, on_error).await.map(drop)
+    }
+
+    async fn planned(&self, text: &str, on_error: Option<&str>) -> Result<Query, Failure> {
         let refused = |error: DataFusionError| Failure::invalid(error.strip_backtrace());
         let session = self.engine.session().map_err(refused)?;
         if let Some(on_error) = on_error {
             let set = session.set("escala.on_error", on_error);
             set.map_err(|_| Failure::invalid("`on_error` is `null` or `error`").at("on_error"))?;
         }
-        let query = session.query(text).await.map_err(refused)?;
+        session.query(text).await.map_err(refused)
+    }
+
+    async fn answer(
+        &self,
+        text: &str,
+        on_error: Option<&str>,
+        to: &Sender<Result<Piece, Failure>>,
+    ) -> Result<(), Failure> {
+        let query = self.planned(text, on_error).await?;
         let mut rows = query.rows().map_err(broken)?;
         // Whoever went away ends this future.
         let _ = to.send(Ok(Piece::Columns(query.schema()))).await;
@@ -182,14 +214,6 @@ impl Queries {
             let _ = to.send(Ok(Piece::Rows(batch))).await;
         }
         Ok(())
-    }
-}
-
-impl Drop for Queries {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 

@@ -16,15 +16,25 @@ const MOST: u64 = 64 << 20;
 /// Records of all files that are looked at.
 const RECORDS: usize = 1000;
 
+/// What records are that are not as long as the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Uneven {
+    /// An error.
+    Refused,
+    /// Nothing that tells of columns.
+    PassedOver,
+}
+
 /// The columns of files, in the order of these.
 ///
 /// # Errors
-/// One cannot be read, or its records are not as long as the first.
+/// One cannot be read, or its records are not as long as the first and this is refused.
 pub(crate) async fn schema(
     store: &dyn ObjectStore,
     files: &[Key],
     separator: u8,
     typing: Typing,
+    uneven: Uneven,
 ) -> Result<SchemaRef> {
     let format = Format::default()
         .with_header(true)
@@ -32,7 +42,10 @@ pub(crate) async fn schema(
     let mut columns: Vec<(String, DataType)> = Vec::new();
     let mut left = RECORDS;
     for file in files {
-        let sample = sample(store, file, separator).await?;
+        let mut sample = sample(store, file, separator).await?;
+        if uneven == Uneven::PassedOver {
+            sample = even(&sample, separator)?;
+        }
         let (found, records) = format
             .infer_schema(&*sample, Some(left))
             .map_err(|error| DataFusionError::from(error).context(format!("{file} is no table")))?;
@@ -65,6 +78,31 @@ pub(crate) async fn schema(
     Ok(Arc::new(Schema::new(
         columns.into_iter().map(field).collect::<Vec<_>>(),
     )))
+}
+
+/// The records that are as long as the first and are UTF-8.
+fn even(sample: &[u8], separator: u8) -> Result<Vec<u8>> {
+    let unread = |error: ::csv::Error| DataFusionError::External(error.into());
+    let mut records = ::csv::ReaderBuilder::new()
+        .delimiter(separator)
+        .has_headers(false)
+        .flexible(true)
+        .from_reader(sample);
+    let mut kept = ::csv::WriterBuilder::new()
+        .delimiter(separator)
+        .from_writer(Vec::with_capacity(sample.len()));
+    let mut width = None;
+    for record in records.byte_records() {
+        let record = record.map_err(unread)?;
+        let whole = record
+            .iter()
+            .all(|value| std::str::from_utf8(value).is_ok());
+        if *width.get_or_insert(record.len()) == record.len() && whole {
+            kept.write_byte_record(&record).map_err(unread)?;
+        }
+    }
+    let kept = kept.into_inner();
+    kept.map_err(|error| DataFusionError::IoError(error.into_error()))
 }
 
 /// What holds values of both kinds.
@@ -110,6 +148,11 @@ async fn sample(store: &dyn ObjectStore, file: &Key, separator: u8) -> Result<Ve
     }
 }
 
+/// What knows values and ends of records: LF, CR, or both.
+pub(crate) fn reader(separator: u8) -> csv_core::Reader {
+    csv_core::ReaderBuilder::new().delimiter(separator).build()
+}
+
 /// Finds the ends of CSV's records, in a few bytes of memory however long a record is.
 pub(crate) struct Records {
     reader: csv_core::Reader,
@@ -123,13 +166,8 @@ pub(crate) struct Records {
 
 impl Records {
     pub(crate) fn new(separator: u8) -> Self {
-        // Ended by LF alone: the CR before it is taken for a part of the last value, and a record ends behind both.
-        let reader = csv_core::ReaderBuilder::new()
-            .delimiter(separator)
-            .terminator(csv_core::Terminator::Any(b'\n'))
-            .build();
         Self {
-            reader,
+            reader: reader(separator),
             output: vec![0; 4096],
             ends: vec![0; 256],
             at: 0,

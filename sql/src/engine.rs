@@ -8,6 +8,7 @@ use crate::places::{Places, Stores};
 use crate::predict::exec::{Planner, PredictExec};
 use crate::predict::hoist::Hoist;
 use crate::predict::settle::Settle;
+use crate::score::rows::Wrong;
 use crate::sources::{Opener, Sources};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
@@ -268,6 +269,26 @@ impl Session {
         Ok(Query {
             plan: state.create_physical_plan(&plan).await?,
             context: self.context.task_ctx(),
+            wrong: None,
+        })
+    }
+
+    /// Plans it so that rows stay in the order in which they are read: one after the other, with as many asked about at the
+    /// same time as several partitions would.
+    pub(crate) async fn in_order(&self, plan: LogicalPlan) -> Result<Query> {
+        let mut state = self.context.state();
+        let options = state.config_mut().options_mut();
+        let partitions = std::mem::replace(&mut options.execution.target_partitions, 1);
+        // Somebody may want one after the other.
+        if let Some(settings) = options.extensions.get_mut::<Settings>()
+            && settings.pieces > 1
+        {
+            settings.pieces = settings.pieces.max(partitions + 1);
+        }
+        Ok(Query {
+            plan: state.create_physical_plan(&plan).await?,
+            context: state.task_ctx(),
+            wrong: None,
         })
     }
 
@@ -284,6 +305,8 @@ impl Session {
 pub struct Query {
     pub(crate) plan: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
+    /// Rows that are none.
+    pub(crate) wrong: Option<Arc<Wrong>>,
 }
 
 /// How far a query is.
@@ -291,7 +314,7 @@ pub struct Query {
 pub struct Counts {
     /// Inputs that models were asked about.
     pub asked: usize,
-    /// Answers that rows lack because a model could not give them.
+    /// Answers that rows lack because a model could not give them, or because the row is none.
     pub failed: usize,
     /// A few reasons.
     pub examples: Vec<String>,
@@ -351,6 +374,11 @@ impl Query {
                 counts.examples = predict.examples();
             }
         });
+        if let Some(wrong) = &self.wrong {
+            let (failed, examples) = wrong.counted();
+            counts.failed += failed;
+            counts.examples.extend(examples);
+        }
         counts
     }
 

@@ -1,6 +1,6 @@
 //! Files as tables: `FROM 'reviews/*.parquet'`.
 
-use crate::csv;
+use crate::csv::{self, Uneven};
 use crate::places::{Address, Places};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider, UrlTableFactory};
@@ -125,7 +125,7 @@ impl UrlTableFactory for Files {
             return Ok(None);
         };
         let state = self.state()?;
-        let table = table(&state, name, address, Typing::Inferred).await?;
+        let table = table(&state, name, address).await?;
         Ok(Some(table))
     }
 }
@@ -158,81 +158,114 @@ pub(crate) async fn found(
     }
 }
 
+/// Files that are a table together.
+pub(crate) struct Found {
+    address: Address,
+    pub(crate) store: Arc<dyn ObjectStore>,
+    pub(crate) format: Format,
+    /// How their names end.
+    ending: String,
+}
+
+impl Found {
+    /// What is at an address.
+    pub(crate) async fn at(state: &SessionState, name: &str, address: Address) -> Result<Self> {
+        let (address, store) = found(state, name, address).await?;
+        let listing = address.listing()?;
+        let first = match address.is_folder() {
+            false => address.url.path().to_owned(),
+            true => {
+                let mut files = store.list(Some(listing.prefix()));
+                let mut first: Option<Key> = None;
+                while let Some(file) = files.try_next().await? {
+                    let key = file.location;
+                    let format = Format::from_str(key.as_ref());
+                    let fits = format.is_ok() && listing.contains(&key, false);
+                    if fits && first.as_ref().is_none_or(|first| key < *first) {
+                        first = Some(key);
+                    }
+                }
+                match first {
+                    Some(first) => first.to_string(),
+                    None => {
+                        return plan_err!(
+                            "{name}: there is no table (.parquet, .csv, .tsv, .jsonl, .arrow)"
+                        );
+                    }
+                }
+            }
+        };
+        let format: Format = first
+            .parse()
+            .map_err(|error: NoFormat| DataFusionError::Plan(error.to_string()))?;
+        let ending = first.rsplit('.').next().unwrap_or_default();
+        Ok(Self {
+            ending: ending.to_owned(),
+            address,
+            store,
+            format,
+        })
+    }
+
+    /// Their names, in order.
+    pub(crate) async fn files(&self) -> Result<Vec<Key>> {
+        let listing = self.address.listing()?;
+        if !self.address.is_folder() {
+            return Ok(vec![listing.prefix().clone()]);
+        }
+        let mut files = self.store.list(Some(listing.prefix()));
+        let mut keys = Vec::new();
+        while let Some(file) = files.try_next().await? {
+            let key = file.location;
+            if key.extension() == Some(&self.ending) && listing.contains(&key, false) {
+                keys.push(key);
+            }
+        }
+        keys.sort();
+        Ok(keys)
+    }
+
+    /// They as a table.
+    pub(crate) async fn table(&self, state: &SessionState) -> Result<Arc<dyn TableProvider>> {
+        let listing = self.address.listing()?;
+        let options = ListingOptions::new(self.format.reader())
+            .with_file_extension(format!(".{}", self.ending));
+        let schema = match self.format {
+            Format::Csv | Format::Tsv => {
+                let files = self.files().await?;
+                let separator = self.format.separator();
+                csv::schema(
+                    &*self.store,
+                    &files,
+                    separator,
+                    Typing::Inferred,
+                    Uneven::Refused,
+                )
+                .await?
+            }
+            _ => options.infer_schema(state, &listing).await?,
+        };
+        let config = ListingTableConfig::new(listing)
+            .with_listing_options(options)
+            .with_schema(schema);
+        Ok(Arc::new(ListingTable::try_new(config)?))
+    }
+}
+
 /// The table that an address is.
 pub(crate) async fn table(
     state: &SessionState,
     name: &str,
     address: Address,
-    typing: Typing,
 ) -> Result<Arc<dyn TableProvider>> {
-    let (address, store) = found(state, name, address).await?;
-    let listing = address.listing()?;
-    let first = match address.is_folder() {
-        false => address.url.path().to_owned(),
-        true => {
-            let mut files = store.list(Some(listing.prefix()));
-            let mut first: Option<Key> = None;
-            while let Some(file) = files.try_next().await? {
-                let key = file.location;
-                let format = Format::from_str(key.as_ref());
-                let fits = format.is_ok() && listing.contains(&key, false);
-                if fits && first.as_ref().is_none_or(|first| key < *first) {
-                    first = Some(key);
-                }
-            }
-            match first {
-                Some(first) => first.to_string(),
-                None => {
-                    return plan_err!(
-                        "{name}: there is no table (.parquet, .csv, .tsv, .jsonl, .arrow)"
-                    );
-                }
-            }
-        }
-    };
-    let format: Format = first
-        .parse()
-        .map_err(|error: NoFormat| DataFusionError::Plan(error.to_string()))?;
-    let ending = first.rsplit('.').next().unwrap_or_default();
-    let options = ListingOptions::new(format.reader()).with_file_extension(format!(".{ending}"));
-    let explained = |error: DataFusionError| error.context(format!("{name} cannot be read"));
-    let schema = match format {
-        Format::Csv | Format::Tsv => {
-            csv::schema(
-                &*store,
-                &files_of(&store, &address, ending).await?,
-                format.separator(),
-                typing,
-            )
-            .await
-        }
-        _ => options.infer_schema(state, &listing).await,
-    };
-    let schema = schema.map_err(explained)?;
-    let config = ListingTableConfig::new(listing)
-        .with_listing_options(options)
-        .with_schema(schema);
-    Ok(Arc::new(ListingTable::try_new(config)?))
+    let found = Found::at(state, name, address).await?;
+    found
+        .table(state)
+        .await
+        .map_err(|error| unread(name, error))
 }
 
-/// The files of an address with an ending, in the order of their names.
-async fn files_of(
-    store: &Arc<dyn ObjectStore>,
-    address: &Address,
-    ending: &str,
-) -> Result<Vec<Key>> {
-    let listing = address.listing()?;
-    if !address.is_folder() {
-        return Ok(vec![listing.prefix().clone()]);
-    }
-    let mut files = store.list(Some(listing.prefix()));
-    let mut keys = Vec::new();
-    while let Some(file) = files.try_next().await? {
-        let key = file.location;
-        if key.extension() == Some(ending) && listing.contains(&key, false) {
-            keys.push(key);
-        }
-    }
-    keys.sort();
-    Ok(keys)
+/// An error with the name of the table.
+pub(crate) fn unread(name: &str, error: DataFusionError) -> DataFusionError {
+    error.context(format!("{name} cannot be read"))
 }

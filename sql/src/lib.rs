@@ -8,6 +8,7 @@
 
 pub mod answers;
 pub mod buckets;
+pub mod copy;
 mod csv;
 pub mod engine;
 pub mod files;

@@ -4,9 +4,10 @@
 //! them anywhere, in any order, and again. [`cut`] says where a file can be parted.
 
 pub mod cut;
+pub(crate) mod rows;
 
 use crate::engine::{Query, Session};
-use crate::files::{Format, Typing, table};
+use crate::files::{Format, Found, Typing, unread};
 use cut::selection;
 use datafusion::catalog::memory::DataSourceExec;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -15,7 +16,7 @@ use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder};
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::prelude::{get_field, lit};
+use datafusion::prelude::{coalesce, get_field, lit, when};
 use std::any::Any;
 use std::ops::Range;
 use std::sync::Arc;
@@ -73,11 +74,29 @@ pub async fn query(session: &Session, split: &Split, scoring: &Scoring) -> Resul
     let Some(address) = session.places().address(&split.file)? else {
         return plan_err!("{}: no path of a table", split.file);
     };
-    let typing = match scoring.format {
-        Format::Csv | Format::Tsv => Typing::Texts,
-        _ => Typing::Inferred,
+    let found = Found::at(&state, &split.file, address).await?;
+    let text = matches!(found.format, Format::Csv | Format::Tsv | Format::JsonLines);
+    let (table, counted) = match text {
+        true => {
+            let typing = match scoring.format {
+                Format::Csv | Format::Tsv => Typing::Texts,
+                _ => Typing::Inferred,
+            };
+            let files = found.files().await?;
+            let range = match &split.part {
+                Part::Bytes(range) if files.len() == 1 => Some(range.clone()),
+                Part::All => None,
+                _ => return plan_err!("a part is one of the bytes of one file"),
+            };
+            let table = rows::table(found.store.clone(), files, found.format, typing, range);
+            let (table, counted) = table.await.map_err(|error| unread(&split.file, error))?;
+            (table, Some(counted))
+        }
+        false => {
+            let table = found.table(&state).await;
+            (table.map_err(|error| unread(&split.file, error))?, None)
+        }
     };
-    let table = table(&state, &split.file, address, typing).await?;
     let frame = context.read_table(table)?;
     let Some(function) = state
         .scalar_functions()
@@ -85,24 +104,40 @@ pub async fn query(session: &Session, split: &Split, scoring: &Scoring) -> Resul
     else {
         return plan_err!("there is no function {}()", scoring.function);
     };
-    let about = column(frame.schema(), &scoring.column)?;
+    let mut about = column(frame.schema(), &scoring.column)?;
     let errors = scoring.errors();
+    let mut wrong = None;
     let mut columns: Vec<Expr> = Vec::new();
     for (table, field) in frame.schema().iter() {
+        if text && field.name() == rows::WRONG {
+            wrong = Some(Expr::Column(Column::new(table.cloned(), field.name())));
+            continue;
+        }
         if [&scoring.answers, &errors].contains(&field.name()) {
             return plan_err!("there is a column `{}` already", field.name());
         }
         columns.push(Expr::Column(Column::new(table.cloned(), field.name())));
     }
+    if let Some(wrong) = &wrong {
+        // Nothing is asked about it.
+        about = when(wrong.clone().is_null(), about).end()?;
+    }
     let mut arguments = vec![about];
     arguments.extend(scoring.language.as_deref().map(lit));
     let call = function.call(arguments);
     columns.push(get_field(call.clone(), "value").alias(&scoring.answers));
-    columns.push(get_field(call, "error").alias(errors));
+    let mut error = get_field(call, "error");
+    if let Some(wrong) = wrong {
+        error = coalesce(vec![wrong, error]);
+    }
+    columns.push(error.alias(errors));
     let frame = frame.select(columns)?;
-    let mut query = session.of(frame.logical_plan().clone()).await?;
+    let mut query = session.in_order(frame.logical_plan().clone()).await?;
+    query.wrong = counted;
     match &split.part {
         Part::All => {}
+        // The table has no other rows.
+        Part::Bytes(_) if text => {}
         Part::Bytes(range) => {
             let outside = |_| DataFusionError::Plan("the range is no range of a file".to_owned());
             let begin = i64::try_from(range.start).map_err(outside)?;
@@ -123,7 +158,7 @@ fn column(schema: &DFSchema, name: &str) -> Result<Expr> {
         Some(column) => Ok(Expr::Column(column)),
         None => {
             let names = schema.fields().iter().map(|field| field.name().as_str());
-            let names: Vec<&str> = names.collect();
+            let names: Vec<&str> = names.filter(|name| *name != rows::WRONG).collect();
             plan_err!(
                 "there is no column `{name}`; there are {}",
                 names.join(", ")

@@ -349,30 +349,31 @@ async fn splits_of_a_file_are_all_of_it_once() {
         (lines.display().to_string(), 5000),
     ] {
         let bytes = fs::metadata(&file).expect("file").len();
+        let of = async |part| {
+            let split = Split {
+                file: file.clone(),
+                part,
+            };
+            let part = query(&session, &split, &scoring()).await.expect("plan");
+            let mut ids: Vec<i64> = Vec::new();
+            for batch in part.collect().await.expect("rows") {
+                assert_eq!(batch.num_columns(), 4);
+                ids.extend(batch.column(0).as_primitive::<Int64Type>().values());
+            }
+            ids
+        };
         let mut ids = Vec::new();
         for third in 0..3 {
             let range = bytes * third / 3..bytes * (third + 1) / 3;
-            let split = Split {
-                file: file.clone(),
-                part: Part::Bytes(range),
-            };
-            let part = query(&session, &split, &scoring()).await.expect("plan");
-            let before = ids.len();
-            for batch in part.collect().await.expect("rows") {
-                assert_eq!(batch.num_columns(), 4);
-                ids.extend(
-                    batch
-                        .column(0)
-                        .as_primitive::<Int64Type>()
-                        .values()
-                        .iter()
-                        .copied(),
-                );
-            }
-            assert!(ids.len() - before < rows, "{file}");
+            let some = of(Part::Bytes(range)).await;
+            assert!(some.len() < rows, "{file}");
+            ids.extend(some);
         }
         ids.sort_unstable();
-        assert_eq!(ids, (0..rows as i64).collect::<Vec<_>>(), "{file}");
+        let all: Vec<i64> = (0..rows as i64).collect();
+        assert!(ids == all, "{file}");
+        // Also of a file that several could read at the same time.
+        assert!(of(Part::All).await == all, "{file}: not in their order");
     }
 }
 
@@ -547,4 +548,132 @@ async fn columns_without_models_need_none() {
     );
     let error = refused(&engine, "SELECT similarity('a', 'b')").await;
     assert!(error.contains("needs embed()"), "{error}");
+}
+
+/// A row that is not as the others is kept, with what is wrong with it, and nothing is asked about it; the others are scored.
+#[tokio::test]
+async fn a_row_that_is_no_row_spoils_nobody() {
+    let fake = Fake::default();
+    let engine = engine(&fake);
+    let session = session(&engine);
+    let folder = tempfile::tempdir().expect("folder");
+    let csv = b"\xef\xbb\xbfid,text,n\n1,x1,10\n2,too,many,values\n3\n4,\"x\n4\",nine\n5,\xff,50\n\n6,x6,60\r\n";
+    let json = "{\"id\":1,\"text\":\"x1\",\"n\":10}\n{\"id\":2,\n[3]\n{\"id\":4,\"text\":\"x4\",\"n\":\"nine\"} \n{\"id\":5}{}\n\n{\"id\":6,\"text\":\"x6\",\"n\":60}";
+    let (csv_path, json_path) = (folder.path().join("t.csv"), folder.path().join("t.jsonl"));
+    fs::write(&csv_path, csv).expect("file");
+    // The types are guessed of what can be read; these say that `n` is a number.
+    let first = format!("{}\n", "{\"id\":0,\"text\":\"x0\",\"n\":1}");
+    fs::write(&json_path, format!("{}{json}", first.repeat(1000))).expect("file");
+    let scored = async |path: &Path, format, part| {
+        let split = Split {
+            file: path.display().to_string(),
+            part,
+        };
+        let scoring = Scoring {
+            format,
+            ..scoring()
+        };
+        let query = query(&session, &split, &scoring).await.expect("plan");
+        let batches = query.collect().await.expect("rows");
+        let asked = query.counts().asked;
+        let rows: Vec<String> = texts(&batches);
+        (rows, asked)
+    };
+    // Texts into texts: nothing has a type that could be wrong.
+    let (rows, asked) = scored(&csv_path, Format::Csv, Part::All).await;
+    let wrong = |row: &str| {
+        ["values", "value,", "UTF-8", "no row", "which is no"]
+            .iter()
+            .any(|said| row.contains(said))
+    };
+    assert_eq!((rows.len(), asked), (6, 3), "{rows:#?}");
+    let spoiled: Vec<usize> = (0..rows.len()).filter(|row| wrong(&rows[*row])).collect();
+    assert_eq!(spoiled, [1, 2, 4], "{rows:#?}");
+    for (row, said) in [
+        (1, "the row has 4 values, the table 3 columns"),
+        (1, "too"),
+        (2, "the row has 1 value, the table 3 columns"),
+        (4, "`text` is no UTF-8"),
+        (3, "x\n4"),
+    ] {
+        assert!(rows[row].contains(said), "{}", rows[row]);
+    }
+    let split = Split {
+        file: csv_path.display().to_string(),
+        part: Part::All,
+    };
+    let other = Scoring {
+        column: "review".to_owned(),
+        ..scoring()
+    };
+    let error = query(&session, &split, &other).await.err();
+    let error = error.expect("no such column").to_string();
+    assert!(error.ends_with("there are id, text, n"), "{error}");
+    // The same in parts.
+    let name = csv_path.display().to_string();
+    let size = Size {
+        bytes: 1 << 20,
+        rows: 1,
+    };
+    let pieces = cut(&session, &name, Format::Csv, size).await.expect("cut");
+    assert_eq!(pieces.len(), 6);
+    let mut parts = Vec::new();
+    for piece in &pieces {
+        let (some, _) = scored(&csv_path, Format::Csv, piece.part(Format::Csv)).await;
+        assert_eq!(some.len(), 1, "{piece:?}");
+        parts.extend(some);
+    }
+    assert_eq!(parts, rows);
+    // With types, a value may be none of its column.
+    fs::write(
+        &csv_path,
+        [
+            b"id,text,n\n".as_slice(),
+            &b"0,x0,1\n".repeat(1000),
+            b"4,x4,nine\n6,x6,60\n",
+        ]
+        .concat(),
+    )
+    .expect("file");
+    let (rows, _) = scored(&csv_path, Format::Parquet, Part::All).await;
+    assert_eq!(rows.len(), 1002);
+    let last = &rows[1000..];
+    assert!(
+        last[0].contains("`n` is \"nine\", which is no Int64"),
+        "{last:#?}"
+    );
+    assert!(!wrong(&last[1]) && last[1].contains("60"), "{last:#?}");
+    let (rows, _) = scored(&json_path, Format::Parquet, Part::All).await;
+    assert_eq!(rows.len(), 1006, "{:#?}", &rows[1000..]);
+    let spoiled: Vec<usize> = (0..rows.len()).filter(|row| wrong(&rows[*row])).collect();
+    assert_eq!(spoiled, [1001, 1002, 1003, 1004], "{:#?}", &rows[1000..]);
+    let whole = fs::read(&json_path).expect("bytes").len() as u64;
+    let mut parts = Vec::new();
+    let mut from = 0;
+    while from < whole {
+        let to = whole.min(from + 1777);
+        parts.extend(
+            scored(&json_path, Format::Parquet, Part::Bytes(from..to))
+                .await
+                .0,
+        );
+        from = to;
+    }
+    assert_eq!(parts, rows, "lines are those of the part they begin in");
+    // Files of one table have the same columns.
+    let second = folder.path().join("u.csv");
+    fs::write(&second, "id,n,text\n1,2,x\n").expect("file");
+    let split = Split {
+        file: folder.path().join("*.csv").display().to_string(),
+        part: Part::All,
+    };
+    let error = match query(&session, &split, &scoring()).await {
+        Ok(query) => query.collect().await.err(),
+        Err(error) => Some(error),
+    };
+    let error = error.expect("other columns").to_string();
+    assert!(
+        error.contains("u.csv") && error.contains("not those of the files before"),
+        "{error}"
+    );
 }

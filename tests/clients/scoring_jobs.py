@@ -7,6 +7,7 @@ import json
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import boto3
 import pyarrow
@@ -175,6 +176,21 @@ def test_a_bad_row_keeps_the_others():
     assert [row["labels_error"] is not None for row in rows] == [False, True, False, False]
 
 
+def test_a_row_that_is_no_row_spoils_nobody():
+    for name, body, good, why in (
+        ("ragged.csv", b"id,review\n1,It is fine\n2,too,many,values\n3\n4,It is fine\n", [0, 3], "the row has 4 values"),
+        ("broken.jsonl", b'{"review": "It is fine"}\n{"review": \n{"review": "It is fine"}\n', [0, 2], "the line is no row"),
+    ):
+        s3.put_object(Bucket="lake", Key=f"uneven/{name}", Body=body)
+        job = completed(task="language", column="review", input=f"s3://lake/uneven/{name}", output="s3://scored/uneven/", format="jsonl")
+        rows = [json.loads(line) for line in got(f"uneven/{Path(name).stem}.jsonl").splitlines()]
+        assert [row["language"]["code"] for row in rows if row.get("language")] == ["en", "en"], rows
+        assert [at for at, row in enumerate(rows) if not row.get("language_error")] == good, rows
+        assert job["documents"] == len(rows) and job["errors"] == len(rows) - 2, job
+        assert why in job["samples"][0]["message"] and job["samples"][0]["line"] == 1, job
+        assert why in rows[1]["language_error"], rows
+
+
 def test_what_is_no_table_fails_the_job_and_leaves_nothing():
     whole = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), whole)
@@ -184,8 +200,7 @@ def test_what_is_no_table_fails_the_job_and_leaves_nothing():
     for name, body, column, why in (
         ("cut.parquet", whole[: len(whole) // 2], "review", "cut.parquet"),
         ("rotten.parquet", rotten, "review", "rotten.parquet"),
-        ("ragged.csv", b"id,review\n1,fine\n2,too,many,values\n", "review", "ragged.csv"),
-        ("broken.jsonl", b'{"review": "fine"}\n{"review": \n', "review", "broken.jsonl"),
+        ("empty.csv", b"", "review", "empty.csv"),
         ("other.csv", b"id,text\n1,fine\n", "review", "there is no column `review`; there are id, text"),
         ("notes.docx", b"PK", "review", "notes.docx"),
     ):
@@ -196,6 +211,49 @@ def test_what_is_no_table_fails_the_job_and_leaves_nothing():
         assert keys("wrong/") == [], name
     job = ended(task="language", column="review", input="s3://lake/nothing/", output="s3://scored/wrong/")
     assert job["state"] == "failed" and "nothing/" in job["reason"], job
+
+
+def copied(statement):
+    request = urllib.request.Request(URL + "/v1/sql", statement.encode(), {"Content-Type": "application/sql"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        assert answer.status == 202, answer.status
+        job = json.load(answer)
+        assert answer.headers["Location"] == f"/v1/jobs/{job['id']}"
+    until = time.monotonic() + 300
+    while job["state"] not in ("completed", "failed", "stopped"):
+        assert time.monotonic() < until, job
+        time.sleep(0.05)
+        job = shown(job["id"])
+    return job
+
+
+def test_a_copy_is_a_job_whose_object_appears_whole():
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), "lake/copied/reviews.parquet", filesystem=fs)
+    query = "SELECT review, sentiment(review)['sentiment'] AS mood, count(*) AS n FROM 's3://lake/copied/*.parquet' GROUP BY review ORDER BY review"
+    job = copied(f"COPY ({query}) TO 's3://scored/copied/moods.parquet'")
+    assert (job["state"], job["kind"], job["documents"], job["done"]) == ("completed", "sql.copy", 1, 1), job
+    assert job["output"] == "s3://scored/copied/moods.parquet" and "GROUP BY review" in job["input"], job
+    rows = pyarrow.parquet.read_table("scored/copied/moods.parquet", filesystem=fs).to_pylist()
+    assert rows == [{"review": text, "mood": WANT[text], "n": 60} for text in sorted(WANT)], rows
+    job = copied("COPY 's3://scored/copied/moods.parquet' TO 's3://scored/copied/moods' STORED AS CSV")
+    assert job["state"] == "completed", job
+    assert list(csv.DictReader(io.StringIO(got("copied/moods"))))[0]["review"] == min(WANT)
+    # What goes wrong with the rows fails the job and leaves nothing; what is wrong with the query is said at once.
+    job = copied("COPY (SELECT 1 / (n - 60) AS q FROM 's3://scored/copied/moods.parquet') TO 's3://scored/copied/none.csv'")
+    assert job["state"] == "failed" and "ivide by zero" in job["reason"], job
+    assert keys("copied/none") == []
+    for statement, why in (
+        ("COPY (SELECT 1) TO 'data/x.csv'", "s3://BUCKET/KEY"),
+        ("COPY (SELECT nothing FROM 's3://lake/copied/*.parquet') TO 's3://scored/x.csv'", "nothing"),
+        ("COPY (SELECT 1) TO 's3://scored/x'", "the name must end in"),
+        ("COPY (SELECT", "SQL"),
+    ):
+        try:
+            copied(statement)
+        except urllib.error.HTTPError as error:
+            assert error.code == 400 and why in json.load(error)["error"]["message"], statement
+        else:
+            raise AssertionError(f"{statement} is a job")
 
 
 def test_images_have_a_line_each():

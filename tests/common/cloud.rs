@@ -1,10 +1,11 @@
 //! Clouds on this machine, which others wrote: moto plays S3, Azurite (Microsoft's) plays Azure. Their own clients, in Python, put
 //! things there and look at what is there.
 
+use super::port::free_port;
 use super::venv;
 use serde_json::{Value, json};
 use std::io::Write;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -41,11 +42,6 @@ impl Drop for Cloud {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("its address").port()
 }
 
 fn python() -> PathBuf {

@@ -10,12 +10,15 @@ pub mod cloud;
 pub mod hostile;
 pub mod image_models;
 pub mod images;
+pub mod port;
 pub mod python;
 pub mod venv;
 
+pub use port::free_port;
+
 use serde_json::Value;
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
@@ -77,12 +80,6 @@ pub fn escala(folder: &Path) -> Command {
         .env("ESCALA_KAFKA_LISTEN", "off")
         .stdin(Stdio::null());
     command
-}
-
-/// A port that was free a moment ago.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("its address").port()
 }
 
 /// How a server is started.

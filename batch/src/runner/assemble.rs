@@ -5,7 +5,7 @@
 
 use super::task::Tools;
 use super::{Point, Trouble, file_of, output_name, part_name};
-use crate::job::{Form, Input, Job, Part, Task, Usage, is_joined, table_name};
+use crate::job::{Form, Input, Job, Part, Split, Task, Usage, is_joined, table_name};
 use escala_objects::NewObject;
 use flate2::{Compression, GzBuilder};
 use std::io::{Read, Write};
@@ -63,6 +63,8 @@ pub fn assemble(
                 false => Named::Pieces(stem.to_owned(), ending.to_owned()),
             }
         }),
+        // It was stopped.
+        Form::Joined { .. } if done.is_empty() && job.spec.input.split == Split::Question => Ok(()),
         Form::Joined { name } => {
             let mut new = assembly.create(name)?;
             tools.reach(Point::MidAssembly);

@@ -91,7 +91,7 @@ pub struct Options {
     pub live: u64,
     /// How inputs are cut.
     pub cut: Cut,
-    /// How often a task is begun before its documents become errors, when nobody came back from it.
+    /// How often nobody comes back from the same place of a task before its documents become errors.
     pub attempts: u32,
     /// How long the machine may have no answers before a job fails.
     pub patience: Duration,
@@ -113,7 +113,7 @@ impl Default for Options {
                 bytes: 1 << 20,
                 documents: 1000,
             },
-            attempts: 3,
+            attempts: 5,
             patience: Duration::from_secs(600),
             lease: Duration::from_secs(60),
             retention: Duration::from_secs(90 * 24 * 3600),
@@ -306,7 +306,15 @@ impl Runner {
             tracing::info!(tasks = lost, "tasks that were interrupted are begun again");
         }
         let (tell, told) = channel();
+        let marks = store.clone();
+        let mark = move |fence: &Fence, place: u64| {
+            // It is a hint for later; whether the task is still this process's is found at its end.
+            if let Err(error) = marks.mark(fence, place) {
+                tracing::debug!(error = chain(&error), "where a task is was not kept");
+            }
+        };
         let tools = Tools {
+            mark: Arc::new(mark),
             objects,
             works,
             runtime,
@@ -708,10 +716,7 @@ impl Supervisor {
         self.shared.cluster.submit(Group {
             spec,
             inputs,
-            tasks: leased
-                .into_iter()
-                .map(|(fence, task)| (fence, task.pieces))
-                .collect(),
+            tasks: leased,
         });
         Ok(true)
     }
@@ -981,6 +986,7 @@ fn assembled(shared: &Shared, job: &Job, go_on: &dyn Fn() -> bool) -> Result<(),
                 owner: String::new(),
             },
             pieces: task.pieces.clone(),
+            suspect: false,
             spec: spec.clone(),
             inputs: inputs.clone(),
             live: Arc::default(),

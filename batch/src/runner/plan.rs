@@ -65,6 +65,9 @@ pub fn plan(
     let probe = output_name(&spec.output, ".parts/probe")?;
     let probe = objects.create(&probe);
     drop(probe.map_err(|error| Trouble::output(&spec.output, &error))?);
+    if spec.input.split == Split::Question {
+        return Ok(question());
+    }
     let mut cutter = Cutter {
         cut,
         plan: Plan::default(),
@@ -121,6 +124,7 @@ pub fn plan(
                     }
                 }
                 Split::Files => file(&mut cutter, &listed),
+                Split::Question => continue,
                 Split::Lines | Split::Manifest => {
                     lines(objects, spec, &mut cutter, &listed, go_on)?
                 }
@@ -147,6 +151,27 @@ pub fn plan(
         )));
     }
     Ok(cutter.plan)
+}
+
+/// One document, which is no object.
+fn question() -> Plan {
+    let input = Input {
+        key: String::new(),
+        length: 0,
+        etag: String::new(),
+        documents: 1,
+    };
+    let piece = Piece {
+        input: 0,
+        from: 0,
+        to: 0,
+        first: 0,
+        documents: 1,
+    };
+    Plan {
+        inputs: vec![input],
+        tasks: vec![vec![piece]],
+    }
 }
 
 fn file(cutter: &mut Cutter, listed: &Listed) -> Input {

@@ -3,7 +3,7 @@
 use super::task::{Order, Tools, open};
 use super::{Point, Trouble, file_of, part_name};
 use crate::job::{Part, Piece, SAMPLES, Sample, Usage};
-use crate::work::{Scored, Tables};
+use crate::work::{Asked, Scored, Tables};
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::sync::atomic::Ordering;
@@ -30,9 +30,10 @@ pub fn execute(tools: &Tools, tables: &dyn Tables, order: &mut Order) -> Result<
         samples: Vec::new(),
     };
     let mut digest = Sha256::new();
+    let mut before = 0;
     for piece in order.pieces.clone() {
         let mut written = 0;
-        one(tools, tables, order, piece, &mut |key, scored| {
+        one(tools, tables, order, piece, before, &mut |key, scored| {
             let file = file_of(&spec.input, key);
             written += scored.bytes.len() as u64;
             digest.update(&scored.bytes);
@@ -41,6 +42,7 @@ pub fn execute(tools: &Tools, tables: &dyn Tables, order: &mut Order) -> Result<
             note(&mut part, file, scored);
             Ok(())
         })?;
+        before += piece.documents;
         part.pieces.push(written);
         part.usage.read += piece.to - piece.from;
         order
@@ -61,12 +63,13 @@ pub fn execute(tools: &Tools, tables: &dyn Tables, order: &mut Order) -> Result<
     Ok(part)
 }
 
-/// Scores a piece, of a table that is the same before and after.
+/// Scores a piece, of a table that is the same before and after; there were so many rows before it.
 fn one(
     tools: &Tools,
     tables: &dyn Tables,
     order: &Order,
     piece: Piece,
+    before: u64,
     write: &mut (dyn FnMut(&str, Scored) -> Result<(), Trouble> + Send),
 ) -> Result<(), Trouble> {
     let input = usize::try_from(piece.input)
@@ -81,6 +84,7 @@ fn one(
     let is_same = || open(tools, &order.spec, input, whole).map(drop);
     is_same()?;
     let mut rows = 0;
+    order.mark(tools, before);
     let mut mid = 0;
     let mut told = |scored: Scored| {
         rows += scored.rows;
@@ -89,6 +93,7 @@ fn one(
         let failed = scored.failed.len() as u64;
         live.errors.fetch_add(failed, Ordering::Relaxed);
         write(&input.key, scored)?;
+        order.mark(tools, before + rows);
         mid += 1;
         if mid == 1 {
             tools.reach(Point::MidBatch);
@@ -96,7 +101,12 @@ fn one(
         Ok(())
     };
     let mut cancelled = order.cancelled.clone();
-    let scoring = tables.score(&order.spec, &input.key, piece, &mut told);
+    let asked = Asked {
+        key: &input.key,
+        piece,
+        one_by_one: order.suspect,
+    };
+    let scoring = tables.score(&order.spec, asked, &mut told);
     tools.runtime.block_on(async {
         tokio::select! {
             biased;

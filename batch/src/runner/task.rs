@@ -40,6 +40,8 @@ pub struct Tools {
     pub runtime: tokio::runtime::Handle,
     /// How long the machine may have no answers before a job fails.
     pub patience: Duration,
+    /// Keeps how far a task is that was lost before.
+    pub mark: Arc<dyn Fn(&Fence, u64) + Send + Sync>,
     /// Told what is reached, by tests that end the process there.
     pub reached: Option<Arc<dyn Fn(Point) + Send + Sync>>,
 }
@@ -67,8 +69,19 @@ pub struct Order {
     pub live: Arc<Live>,
     /// Whether it is to be put down.
     pub cancelled: watch::Receiver<bool>,
+    /// Whether it was lost before. It is worked on in the same small steps then, whatever else there is, and each is marked.
+    pub suspect: bool,
     /// Whether nothing is asked: each of its documents becomes an error.
     pub poison: bool,
+}
+
+impl Order {
+    /// Says that so many documents are done with, where somebody wants to know.
+    pub fn mark(&self, tools: &Tools, place: u64) {
+        if self.suspect {
+            (tools.mark)(&self.fence, place);
+        }
+    }
 }
 
 /// How a task ended.
@@ -125,6 +138,11 @@ pub fn documents(
                 (None, text, length)
             }
             Split::Rows => return Err(no_tables(spec)),
+            Split::Question => {
+                let kind = &spec.kind;
+                let why = format!("jobs of the kind {kind} read documents here");
+                return Err(Trouble::Fails(why));
+            }
         };
         let document = match length > most {
             true => Err(work.too_large(spec, length)),
@@ -336,6 +354,7 @@ impl Doing<'_> {
             inputs: self.order.inputs.clone(),
             fence: self.order.fence.clone(),
             pieces: Vec::new(),
+            suspect: self.order.suspect,
             poison: self.order.poison,
         };
         let read = documents(tools, work, &order, piece, |line, document| {
@@ -365,6 +384,7 @@ impl Doing<'_> {
         if batch.is_empty() {
             return Ok(());
         }
+        self.order.mark(self.tools, self.part.usage.documents);
         let full = batch.len() >= self.most;
         let began = Instant::now();
         let count = batch.len() as u64;
@@ -391,7 +411,9 @@ impl Doing<'_> {
         }
         let took = began.elapsed();
         self.compute += took;
-        if full && took < PACE / 2 {
+        if self.order.suspect {
+            // The same steps as the last time.
+        } else if full && took < PACE / 2 {
             self.most = (self.most * 2).min(MOST);
         } else if took > PACE {
             self.most = (self.most / 2).max(1);

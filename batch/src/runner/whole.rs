@@ -10,6 +10,9 @@ use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+/// Bytes of the output from one mark to the next.
+const STEP: u64 = 256 << 10;
+
 /// Does a task: its part has the files of the output one after the other, as its pieces.
 ///
 /// # Errors
@@ -41,6 +44,9 @@ pub fn execute(
         live.documents.store(done, Ordering::Relaxed);
         go_on(!*cancelled.borrow())
     };
+    order.mark(tools, 0);
+    let suspect = order.suspect.then(|| order.fence.clone());
+    let (mut written, mut marked) = (0, 0);
     let mut reading = Reading {
         tools,
         work,
@@ -52,10 +58,27 @@ pub fn execute(
     let counted = whole.collect(&spec, &mut reading, &progress, &mut |file, bytes| {
         pieces.resize(pieces.len().max(file + 1), 0);
         pieces[file] += bytes.len() as u64;
+        written += bytes.len() as u64;
+        // The same steps as the last time.
+        if let Some(fence) = &suspect
+            && written / STEP > marked
+        {
+            marked = written / STEP;
+            (tools.mark)(fence, marked);
+        }
         digest.update(bytes);
         new.write_all(bytes).map_err(unwritten)
     })?;
-    let Reading { usage, samples, .. } = reading;
+    let Reading {
+        mut usage,
+        samples,
+        read,
+        ..
+    } = reading;
+    if !read {
+        // It did without them: it is the question that is done.
+        usage.documents = all;
+    }
     tools.reach(Point::PartWritten);
     let kept = new.commit();
     kept.map_err(|error| Trouble::output(&spec.output, &error))?;

@@ -2,7 +2,7 @@
 
 use super::{Error, Filter, Gone, New, Result, Store, Submitted, planned_text};
 use crate::job::{
-    Event, Fence, Input, Job, Part, Plan, Planned, SAMPLES, State, Task, TaskState, Usage,
+    Event, Fence, Input, Job, Losses, Part, Plan, Planned, SAMPLES, State, Task, TaskState, Usage,
 };
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -29,6 +29,7 @@ struct Kept {
 struct Lease {
     owner: String,
     until: i64,
+    place: Option<u64>,
 }
 
 impl Kept {
@@ -63,16 +64,20 @@ impl Kept {
     }
 
     fn held(&mut self, fence: &Fence) -> Result<&mut Task> {
+        self.leased(fence).map(|(task, _)| task)
+    }
+
+    fn leased(&mut self, fence: &Fence) -> Result<&mut (Task, Lease)> {
         let task = usize::try_from(fence.task)
             .ok()
             .and_then(|at| self.tasks.get_mut(at));
         match task {
-            Some((task, lease))
-                if task.state == TaskState::Leased
-                    && task.attempt == fence.attempt
-                    && lease.owner == fence.owner =>
+            Some(kept)
+                if kept.0.state == TaskState::Leased
+                    && kept.0.attempt == fence.attempt
+                    && kept.1.owner == fence.owner =>
             {
-                Ok(task)
+                Ok(kept)
             }
             _ => Err(Error::Fenced {
                 job: fence.job.clone(),
@@ -188,6 +193,7 @@ impl Store for Memory {
             pieces: pieces.clone(),
             state: TaskState::Pending,
             attempt: 0,
+            losses: Losses::default(),
             part: None,
         };
         let tasks = plan.tasks.iter().enumerate().map(task);
@@ -235,6 +241,7 @@ impl Store for Memory {
             *lease = Lease {
                 owner: owner.to_owned(),
                 until,
+                place: None,
             };
             let fence = Fence {
                 job: id.to_owned(),
@@ -271,6 +278,12 @@ impl Store for Memory {
         Ok(())
     }
 
+    fn mark(&self, fence: &Fence, place: u64) -> Result<()> {
+        let mut inside = self.0.lock();
+        inside.kept(&fence.job)?.leased(fence)?.1.place = Some(place);
+        Ok(())
+    }
+
     fn put_down(&self, fence: &Fence, now: i64) -> Result<()> {
         let mut inside = self.0.lock();
         let kept = inside.kept(&fence.job)?;
@@ -302,7 +315,8 @@ impl Store for Memory {
                 if task.state != TaskState::Leased || !is_gone {
                     continue;
                 }
-                task.state = match task.attempt >= attempts {
+                task.losses = task.losses.and(lease.place);
+                task.state = match task.losses.times >= attempts {
                     true => TaskState::Poisoned,
                     false => TaskState::Pending,
                 };

@@ -102,6 +102,12 @@ pub trait Store: Send + Sync + 'static {
     /// [`Error::Fenced`].
     fn done(&self, fence: &Fence, part: &Part, now: i64) -> Result<()>;
 
+    /// An attempt at a task that was lost before has come to a place: so many of its documents are done with.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`].
+    fn mark(&self, fence: &Fence, place: u64) -> Result<()>;
+
     /// A leased task was put down before it was done, by its owner's will: the attempt does not count.
     ///
     /// # Errors
@@ -114,7 +120,8 @@ pub trait Store: Send + Sync + 'static {
     /// [`Error::Fenced`].
     fn fail(&self, fence: &Fence, why: &str, now: i64) -> Result<()>;
 
-    /// Takes tasks from owners that are gone: back to pending, or poisoned after so many attempts. Answers how many.
+    /// Takes tasks from owners that are gone: back to pending, or poisoned after so many [`Losses`](crate::job::Losses) at one
+    /// place. Answers how many.
     ///
     /// # Errors
     /// The store cannot be written.

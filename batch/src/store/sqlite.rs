@@ -6,7 +6,8 @@
 
 use super::{Error, Filter, Gone, New, Result, Store, Submitted, planned_text};
 use crate::job::{
-    Event, Fence, Input, Job, Part, Plan, Planned, SAMPLES, Sample, State, Task, TaskState, Usage,
+    Event, Fence, Input, Job, Losses, Part, Plan, Planned, SAMPLES, Sample, State, Task, TaskState,
+    Usage,
 };
 use parking_lot::Mutex;
 use rusqlite::types::Value;
@@ -23,7 +24,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// The format that is written.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 /// Tells the file from other databases: "EscJ".
 const APPLICATION: i64 = 0x4573_634a;
 /// Changes that may wait for the writer.
@@ -67,6 +68,9 @@ CREATE TABLE task (
     until INTEGER,
     pieces TEXT NOT NULL,
     part TEXT,
+    place INTEGER,
+    lost INTEGER NOT NULL DEFAULT 0,
+    lost_at INTEGER,
     PRIMARY KEY (job, number)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX task_by_state ON task (job, state, number);
@@ -201,6 +205,13 @@ impl Drop for Sqlite {
     }
 }
 
+/// What has come to files of the first format.
+const SINCE_1: &str = "
+ALTER TABLE task ADD COLUMN place INTEGER;
+ALTER TABLE task ADD COLUMN lost INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE task ADD COLUMN lost_at INTEGER;
+";
+
 /// Makes the tables, or checks that the file's format is known.
 fn begin(connection: &mut Connection, path: &Path) -> Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -219,8 +230,10 @@ fn begin(connection: &mut Connection, path: &Path) -> Result<()> {
     if is_empty {
         transaction.execute_batch(TABLES)?;
         transaction.pragma_update(None, "application_id", APPLICATION)?;
-        transaction.pragma_update(None, "user_version", FORMAT)?;
+    } else if found == 1 {
+        transaction.execute_batch(SINCE_1)?;
     }
+    transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()?;
     Ok(())
 }
@@ -265,6 +278,9 @@ fn job_of(row: &Row<'_>) -> Result<Job> {
     })
 }
 
+/// What [`task_of`] reads.
+const TASK: &str = "number, state, attempt, pieces, part, lost, lost_at";
+
 fn task_of(row: &Row<'_>) -> Result<Task> {
     let part: Option<String> = row.get(4)?;
     Ok(Task {
@@ -272,6 +288,10 @@ fn task_of(row: &Row<'_>) -> Result<Task> {
         state: task_state(&row.get::<_, String>(1)?)?,
         attempt: row.get(2)?,
         pieces: read(&row.get::<_, String>(3)?)?,
+        losses: Losses {
+            times: row.get(5)?,
+            place: row.get::<_, Option<i64>>(6)?.map(number).transpose()?,
+        },
         part: part.as_deref().map(read).transpose()?,
     })
 }
@@ -478,10 +498,9 @@ fn lease(
     }
     let mut pending = Vec::new();
     {
-        let mut statement = at.prepare_cached(
-            "SELECT number, state, attempt, pieces, part FROM task
-             WHERE job = ?1 AND state = 'pending' ORDER BY number LIMIT ?2",
-        )?;
+        let mut statement = at.prepare_cached(&format!(
+            "SELECT {TASK} FROM task WHERE job = ?1 AND state = 'pending' ORDER BY number LIMIT ?2"
+        ))?;
         let mut rows = statement.query(params![id, kept(most as u64)?])?;
         while let Some(row) = rows.next()? {
             pending.push(task_of(row)?);
@@ -492,7 +511,7 @@ fn lease(
         task.state = TaskState::Leased;
         task.attempt += 1;
         at.prepare_cached(
-            "UPDATE task SET state = 'leased', attempt = ?3, owner = ?4, until = ?5
+            "UPDATE task SET state = 'leased', attempt = ?3, owner = ?4, until = ?5, place = NULL
              WHERE job = ?1 AND number = ?2",
         )?
         .execute(params![id, kept(task.number)?, task.attempt, owner, until])?;
@@ -514,25 +533,40 @@ fn reclaim(at: &Transaction<'_>, gone: &Gone, attempts: u32, now: i64) -> Result
         Gone::Expired => ("until <= ?1", Value::Integer(now)),
         Gone::AllBut(owner) => ("owner <> ?1", Value::Text(owner.clone())),
     };
-    let query =
-        format!("SELECT job, number, attempt FROM task WHERE state = 'leased' AND {condition}");
-    let mut lost: Vec<(String, i64, u32)> = Vec::new();
+    let query = format!(
+        "SELECT job, number, place, lost, lost_at FROM task WHERE state = 'leased' AND {condition}"
+    );
+    let mut lost: Vec<(String, i64, Losses)> = Vec::new();
     {
         let mut statement = at.prepare_cached(&query)?;
         let mut rows = statement.query([value])?;
         while let Some(row) = rows.next()? {
-            lost.push((row.get(0)?, row.get(1)?, row.get(2)?));
+            let place = |column| -> Result<Option<u64>> {
+                row.get::<_, Option<i64>>(column)?.map(number).transpose()
+            };
+            let before = Losses {
+                times: row.get(3)?,
+                place: place(4)?,
+            };
+            lost.push((row.get(0)?, row.get(1)?, before.and(place(2)?)));
         }
     }
-    for (id, task, attempt) in &lost {
-        let state = match *attempt >= attempts {
+    for (id, task, losses) in &lost {
+        let state = match losses.times >= attempts {
             true => TaskState::Poisoned,
             false => TaskState::Pending,
         };
         at.prepare_cached(
-            "UPDATE task SET state = ?3, owner = NULL, until = NULL WHERE job = ?1 AND number = ?2",
+            "UPDATE task SET state = ?3, owner = NULL, until = NULL, place = NULL, lost = ?4, lost_at = ?5
+             WHERE job = ?1 AND number = ?2",
         )?
-        .execute(params![id, task, state.name()])?;
+        .execute(params![
+            id,
+            task,
+            state.name(),
+            losses.times,
+            losses.place.map(kept).transpose()?
+        ])?;
         let text = format!("task {task} was lost and is {}", state.name());
         event(at, id, now, "task", &text)?;
     }
@@ -667,9 +701,9 @@ impl Store for Sqlite {
     fn tasks(&self, id: &str) -> Result<Vec<Task>> {
         let reader = self.reader.lock();
         known(&reader, id)?;
-        let mut statement = reader.prepare_cached(
-            "SELECT number, state, attempt, pieces, part FROM task WHERE job = ?1 ORDER BY number",
-        )?;
+        let mut statement = reader.prepare_cached(&format!(
+            "SELECT {TASK} FROM task WHERE job = ?1 ORDER BY number"
+        ))?;
         let mut rows = statement.query([id])?;
         let mut tasks = Vec::new();
         while let Some(row) = rows.next()? {
@@ -723,6 +757,31 @@ impl Store for Sqlite {
             count(at, &fence.job, fence.task, &part)?;
             let text = format!("task {} is done", fence.task);
             event(at, &fence.job, now, "task", &text)
+        })
+    }
+
+    fn mark(&self, fence: &Fence, place: u64) -> Result<()> {
+        let fence = fence.clone();
+        self.write(move |at| {
+            let marked = at
+                .prepare_cached(
+                    "UPDATE task SET place = ?5
+                     WHERE job = ?1 AND number = ?2 AND state = 'leased' AND attempt = ?3 AND owner = ?4",
+                )?
+                .execute(params![
+                    fence.job,
+                    kept(fence.task)?,
+                    fence.attempt,
+                    fence.owner,
+                    kept(place)?
+                ])?;
+            match marked {
+                0 => Err(Error::Fenced {
+                    job: fence.job.clone(),
+                    task: fence.task,
+                }),
+                _ => Ok(()),
+            }
         })
     }
 

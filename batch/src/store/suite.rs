@@ -383,20 +383,40 @@ fn leases_that_are_lost_come_back_until_they_are_poison(store: &dyn Store) {
     assert_eq!(store.reclaim(&Gone::Expired, 3, 200).expect("one"), 1);
     let late = store.done(&first, &part(7, 0), 201);
     assert!(matches!(late, Err(Error::Fenced { .. })));
+    let losses = || store.tasks("1").expect("tasks")[0].losses;
+    assert_eq!(
+        (losses().times, losses().place),
+        (1, None),
+        "of the first nothing is known"
+    );
     let second = lease("me", 300).expect("again");
     assert_eq!(second.attempt, 2);
+    let stale = store.mark(&first, 5);
+    assert!(matches!(stale, Err(Error::Fenced { .. })));
     let still = store.done(&first, &part(7, 0), 201);
     assert!(matches!(still, Err(Error::Fenced { .. })));
     let all_but = |owner: &str| Gone::AllBut(owner.to_owned());
     assert_eq!(store.reclaim(&all_but("me"), 3, 210).expect("none"), 0);
     assert_eq!(store.reclaim(&all_but("new"), 3, 210).expect("one"), 1);
+    assert_eq!(losses().times, 1, "it had not begun");
     let third = lease("new", 300).expect("again");
     assert_eq!(third.attempt, 3);
+    // Lost at other places, it is not the task that does it.
+    let mut held = third;
+    for (place, times) in [(0, 1), (40, 1), (20, 1), (20, 2)] {
+        store.mark(&held, 0).expect("marked");
+        store.mark(&held, place).expect("marked");
+        assert_eq!(store.reclaim(&all_but("x"), 3, 215).expect("one"), 1);
+        assert_eq!((losses().times, losses().place), (times, Some(place)));
+        held = lease("new", 300).expect("again");
+    }
+    assert_eq!(held.attempt, 7);
     let early = store.bury("1", 0, &part(7, 7), 211);
     assert!(
         matches!(early, Err(Error::Fenced { .. })),
         "it is not poisoned"
     );
+    store.mark(&held, 20).expect("marked");
     assert_eq!(store.reclaim(&all_but("x"), 3, 220).expect("one"), 1);
     let states = store.task_states("1").expect("states");
     assert_eq!(states, [(TaskState::Poisoned, 1)]);

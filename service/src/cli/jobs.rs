@@ -21,6 +21,9 @@ const PAGE: usize = 1000;
 pub enum Jobs {
     /// Score a dataset: tables with answers beside their rows, or images.
     Score(ScoreArgs),
+    /// Write the rows of a query into an object.
+    #[cfg(feature = "sql")]
+    Copy(CopyArgs),
     /// List jobs, the youngest first.
     List(ListArgs),
     /// Say what a job is, how far it is and what it took.
@@ -38,8 +41,8 @@ pub enum Jobs {
   escala jobs list --state running
   escala jobs watch 7f0c5d2e9a1b4c3d8e6f5a4b3c2d1e0f
 
-Jobs are started by `escala jobs score` and by the operations of AWS: Comprehend's Start…DetectionJob. The server must be
-running.")]
+Jobs are started by `escala jobs score` and `escala jobs copy`, and by the operations of AWS: Comprehend's
+Start…DetectionJob. The server must be running.")]
 pub struct ListArgs {
     /// Of this kind, such as comprehend.sentiment.
     #[arg(long)]
@@ -97,6 +100,27 @@ pub struct ScoreArgs {
     output: Output,
 }
 
+#[cfg(feature = "sql")]
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  escala jobs copy \"COPY (SELECT id, sentiment(review) AS mood FROM 's3://lake/reviews/*.parquet')
+      TO 's3://lake/moods.parquet'\" --watch
+
+The object appears when all rows are in it. A job that the end of the server cut off runs its query again. The server must be
+running; without one: `escala sql`.")]
+pub struct CopyArgs {
+    /// COPY (SELECT …) TO 's3://BUCKET/KEY' [STORED AS FORMAT].
+    #[arg(value_name = "STATEMENT")]
+    statement: String,
+    /// Show how far it is until it ends.
+    #[arg(long)]
+    watch: bool,
+    #[command(flatten)]
+    server: Server,
+    #[command(flatten)]
+    output: Output,
+}
+
 #[derive(Debug, Args)]
 pub struct JobArgs {
     /// The job.
@@ -126,6 +150,19 @@ fn path(id: &str) -> String {
 pub fn run(config: &Config, command: Jobs) -> Result<(), Stop> {
     match command {
         Jobs::Score(args) => score(config, args),
+        #[cfg(feature = "sql")]
+        Jobs::Copy(args) => {
+            let remote = args.server.remote(config)?;
+            // Anything else would not answer with a job.
+            let copies = escala_sql::copy::copying(&args.statement);
+            let copies = copies.map_err(|error| Stop::Usage(error.strip_backtrace()))?;
+            if copies.is_none() {
+                let why = "this is not COPY (SELECT …) TO 's3://BUCKET/KEY'";
+                return Err(Stop::Usage(why.to_owned()));
+            }
+            let job: JobView = remote.send("POST", "/v1/sql", &json!({"query": args.statement}))?;
+            begun(&remote, &job, args.watch, args.output)
+        }
         Jobs::List(args) => list(config, args),
         Jobs::Show(args) => {
             let job: JobView = args.server.remote(config)?.get(&path(&args.id))?;
@@ -185,9 +222,14 @@ fn score(config: &Config, args: ScoreArgs) -> Result<(), Stop> {
         token: None,
     };
     let job: JobView = remote.send("POST", PATH, &request)?;
-    match (args.watch, args.output.json) {
-        (true, _) => watch(&remote, &job.id, args.output),
-        (false, true) => output::json(&job),
+    begun(&remote, &job, args.watch, args.output)
+}
+
+/// Names a new job, or watches it.
+fn begun(remote: &Remote, job: &JobView, watched: bool, output: Output) -> Result<(), Stop> {
+    match (watched, output.json) {
+        (true, _) => watch(remote, &job.id, output),
+        (false, true) => output::json(job),
         (false, false) => output::print(&format!("{}\n", job.id)),
     }
 }

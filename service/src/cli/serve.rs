@@ -157,7 +157,17 @@ async fn serve(config: Config) -> Result<(), Stop> {
     let (settings, asking) = (config.clone(), machine.app(config.clone(), ready.clone()));
     let asking = Arc::new(asking);
     let places = machine.places.clone();
-    let jobs = tokio::task::spawn_blocking(move || jobs::open(&settings, &asking, places));
+    #[cfg(feature = "sql")]
+    let sources = crate::sql::tables::of(&app);
+    let jobs = tokio::task::spawn_blocking(move || {
+        jobs::open(
+            &settings,
+            &asking,
+            places,
+            #[cfg(feature = "sql")]
+            sources,
+        )
+    });
     let jobs = jobs.await.unwrap_or_else(|error| Err(error.to_string()));
     let jobs = jobs.map_err(|why| Stop::Failed(format!("cannot open the jobs: {why}")))?;
     app.jobs = jobs.map(Arc::new);

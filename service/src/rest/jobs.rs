@@ -10,7 +10,7 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use escala_batch::job::{Event, Form, Job, Sample, State as Stand};
+use escala_batch::job::{Event, Form, Job, Sample, Spec, Split, State as Stand};
 use escala_batch::prices;
 use escala_batch::runner::{Runner, Token};
 use escala_batch::store::{Filter, Place};
@@ -88,7 +88,7 @@ pub struct JobView {
     /// Why it failed, or what is to be known of its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What it reads: every object whose name begins with this.
+    /// What it reads: every object whose name begins with this; or a query.
     pub input: String,
     /// What it writes.
     pub output: String,
@@ -142,7 +142,13 @@ pub(crate) fn view(jobs: &Runner, job: Job) -> Result<JobView, Failure> {
     };
     let bill = prices::bill(&job.spec.kind, &usage);
     Ok(JobView {
-        input: format!("s3://{}/{}", input.bucket, input.prefix),
+        input: match input.split {
+            Split::Question => job.spec.question["query"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
+            _ => format!("s3://{}/{}", input.bucket, input.prefix),
+        },
         output: format!("s3://{}/{}{file}", output.bucket, output.folder),
         id: job.id,
         kind: job.spec.kind,
@@ -372,16 +378,24 @@ pub async fn create(
         priority: request.priority,
     };
     let spec = wanted.spec()?;
-    let job = asked(&app, move |runner| {
-        let token = token.as_ref().map(|token| Token {
-            token,
-            request: &said,
-        });
+    let job = submit(&app, spec, token.map(|token| (token, said))).await?;
+    Ok((StatusCode::CREATED, job))
+}
+
+/// Keeps a job; a token is given with what was asked with it.
+pub(super) async fn submit(
+    app: &App,
+    spec: Spec,
+    token: Option<(String, String)>,
+) -> Result<Json<JobView>, Failure> {
+    asked(app, move |runner| {
+        let token = token
+            .as_ref()
+            .map(|(token, request)| Token { token, request });
         let submitted = runner.submit(Runner::new_id(), spec, token)?;
         view(runner, submitted.job())
     })
-    .await?;
-    Ok((StatusCode::CREATED, job))
+    .await
 }
 
 /// List jobs.

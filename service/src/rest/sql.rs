@@ -7,17 +7,19 @@
 
 use super::call::{Call, Media};
 use super::error::ErrorBody;
+use super::jobs::{self, JobView};
 use crate::app::App;
 use crate::failure::Failure;
-use crate::sql::{Piece, Queries};
+use crate::sql::{Piece, Queries, copying};
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
+use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use escala_pipelines::Kind;
 use escala_sql::arrow::array::RecordBatch;
+use escala_sql::copy::Copying;
 use escala_sql::files::Format;
 use escala_sql::output::{Buffer, Writer};
 use serde::Deserialize;
@@ -43,7 +45,7 @@ const NO_BUFFERING: (HeaderName, HeaderValue) = (
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SqlRequest {
-    /// One statement that reads: `SELECT`, `EXPLAIN`, `SHOW`, `DESCRIBE`.
+    /// One statement that reads: `SELECT`, `EXPLAIN`, `SHOW`, `DESCRIBE`; or `COPY (SELECT …) TO 's3://BUCKET/KEY'`.
     #[schema(
         example = "SELECT text, sentiment(text)['sentiment'] AS mood FROM 'reviews/*.parquet' LIMIT 10"
     )]
@@ -59,7 +61,7 @@ pub struct SqlRequest {
 /// A body of type `text/plain` or `application/sql` is the query. Tables are files of the folders that `sql.folders` of the
 /// configuration names: `FROM 'NAME/part-*.parquet'` (Parquet, CSV, TSV, lines of JSON, Arrow), `images('NAME/folder')`.
 /// Rows are sent as they come. An error after the first rows is the last line of JSON Lines, `{"error": {"code", "message"}}`,
-/// and breaks the other formats off.
+/// and breaks the other formats off. `COPY` becomes a job, whose object is there when all rows are in it.
 ///
 /// # Errors
 /// Those of [`crate::failure`].
@@ -78,6 +80,7 @@ pub struct SqlRequest {
             (String = "text/csv"),
             (String = "application/vnd.apache.arrow.stream"),
         )),
+        (status = 202, description = "The job that copies; `Location` is its address.", body = JobView),
         (status = 400, description = "The query cannot be planned, or is not allowed.", body = ErrorBody),
         (status = 406, description = "No format that is asked for is known.", body = ErrorBody),
         (status = 415, description = "The content type is not taken here.", body = ErrorBody),
@@ -91,7 +94,6 @@ pub async fn sql(
     headers: HeaderMap,
     call: Call,
 ) -> Result<Response, Failure> {
-    let (media, format) = preferred(&headers)?;
     let request = match &call.media {
         Media::Json => call.json().await?,
         Media::Text => SqlRequest {
@@ -110,6 +112,12 @@ pub async fn sql(
             "queries are not answered here",
         ));
     };
+    if let Some(copying) = escala_sql::copy::copying(&request.query)
+        .map_err(|error| Failure::invalid(error.strip_backtrace()).at("query"))?
+    {
+        return copied(&app, queries, copying, request.on_error).await;
+    }
+    let (media, format) = preferred(&headers)?;
     let mut pieces = Queries::start(queries, request.query, request.on_error)?;
     let failed = || Failure::of_kind(Kind::Internal, "the query ended without an answer");
     let schema = match pieces.recv().await.ok_or_else(failed)?? {
@@ -143,6 +151,20 @@ pub async fn sql(
         NO_BUFFERING,
     ];
     Ok((headers, Body::from_stream(body)).into_response())
+}
+
+/// Keeps a job that copies.
+async fn copied(
+    app: &App,
+    queries: &Queries,
+    copying: Copying,
+    on_error: Option<String>,
+) -> Result<Response, Failure> {
+    queries.check(&copying.query, on_error.as_deref()).await?;
+    let job = jobs::submit(app, copying::spec(copying, on_error)?, None).await?;
+    let place = HeaderValue::from_str(&format!("/v1/jobs/{}", job.id));
+    let place = place.map_err(|error| Failure::of_kind(Kind::Internal, error.to_string()))?;
+    Ok((StatusCode::ACCEPTED, [(LOCATION, place)], job).into_response())
 }
 
 /// The format that `Accept` likes best; among equals the first that is named.

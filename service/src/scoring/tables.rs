@@ -6,7 +6,7 @@ use crate::s3::places::Places;
 use crate::sql::models;
 use escala_batch::job::{Form, Piece, Spec, table_name};
 use escala_batch::runner::{Cut, Trouble};
-use escala_batch::work::{Collected, Failed, Fault, Scored, Scoring, Tables};
+use escala_batch::work::{Asked, Collected, Failed, Fault, Scored, Scoring, Tables};
 use escala_sql::arrow::array::{Array, AsArray, RecordBatch};
 use escala_sql::arrow::datatypes::DataType;
 use escala_sql::buckets::Buckets;
@@ -92,13 +92,9 @@ fn address(spec: &Spec, key: &str) -> Result<String, Trouble> {
     Ok(format!("s3://{}/{key}", spec.input.bucket))
 }
 
-fn trouble(key: &str, piece: Option<&Piece>, error: &DataFusionError) -> Trouble {
-    let why = error.strip_backtrace();
-    let why = match piece {
-        // Lines are counted from where it begins.
-        Some(piece) => format!("`{key}`, from row {} on: {why}", piece.first),
-        None => format!("`{key}`: {why}"),
-    };
+/// An error of a query as one of a job, with what was read.
+pub fn trouble(what: &str, error: &DataFusionError) -> Trouble {
+    let why = format!("{what}: {}", error.strip_backtrace());
     match error.find_root() {
         DataFusionError::IoError(_) | DataFusionError::ResourcesExhausted(_) => Trouble::Now(why),
         DataFusionError::ObjectStore(error) => match **error {
@@ -136,7 +132,7 @@ impl Tables for Scorer {
             };
             let pieces = cut(&self.session()?, &address(spec, key)?, format, size).await;
             let pieces = pieces
-                .map_err(|error| trouble(key, None, &error))?
+                .map_err(|error| trouble(&format!("`{key}`"), &error))?
                 .into_iter();
             let piece = |piece: escala_sql::score::cut::Piece| Piece {
                 input,
@@ -152,14 +148,19 @@ impl Tables for Scorer {
     fn score<'a>(
         &'a self,
         spec: &'a Spec,
-        key: &'a str,
-        piece: Piece,
+        asked: Asked<'a>,
         write: &'a mut Scoring<'a>,
     ) -> BoxFuture<'a, Result<(), Trouble>> {
         Box::pin(async move {
+            let Asked { key, piece, .. } = asked;
             let (asking, format) = self.asking(spec, key)?;
-            let told = |error: DataFusionError| trouble(key, Some(&piece), &error);
+            // Lines are counted from where it begins.
+            let what = format!("`{key}`, from row {} on", piece.first);
+            let told = |error: DataFusionError| trouble(&what, &error);
             let session = self.session()?;
+            if asked.one_by_one {
+                session.set("escala.pieces", "1").map_err(told)?;
+            }
             let part = escala_sql::score::cut::Piece {
                 bytes: piece.from..piece.to,
                 rows: piece.first..piece.first + piece.documents,

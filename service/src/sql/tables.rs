@@ -197,7 +197,7 @@ impl Extent {
         let mut bytes = 0;
         let mut last = None;
         for batch in read.batches.iter().flat_map(records::split) {
-            let ends = extent(&batch.map_err(said)?).map(|(_, last)| last);
+            let ends = extent(&batch.map_err(said)?).map(|(_, last, _)| last);
             last = last.max(ends);
         }
         // Also behind what is not shown.

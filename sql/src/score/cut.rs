@@ -72,8 +72,7 @@ pub async fn cut(session: &Session, file: &str, format: Format, size: Size) -> R
                 return plan_err!("{file}: no path of a table");
             };
             let state = session.context().state();
-            let typing = crate::files::Typing::Inferred;
-            let table = crate::files::table(&state, file, table, typing).await?;
+            let table = crate::files::table(&state, file, table).await?;
             let rows = session.context().read_table(table)?.count().await?;
             Ok(vec![Piece {
                 bytes: 0..length,

@@ -6,6 +6,9 @@ mod external;
 mod ground;
 #[cfg(feature = "kafka")]
 mod other;
+#[cfg(feature = "kafka")]
+#[path = "../../../tests/common/port.rs"]
+mod port;
 
 use super::*;
 use crate::log::Acks;

@@ -5,6 +5,7 @@
 //! how often.
 
 use super::other::{Broker, Other};
+use super::port::free_port;
 use super::*;
 use crate::flow::tests::ground::Ground;
 use std::collections::BTreeSet;
@@ -164,9 +165,7 @@ async fn a_kafka_that_goes_away_is_waited_for() {
 async fn a_kafka_that_is_not_there_is_said() {
     let folder = TempDir::new().unwrap();
     let echo = Arc::new(Echo::default());
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let brokers = listener.local_addr().unwrap().to_string();
-    drop(listener);
+    let brokers = format!("127.0.0.1:{}", free_port());
     let ground = Ground::other(Other::at(&brokers), "");
     let flows = ground.flows(&echo);
     let error = flows.create(ground.wanted()).await.unwrap_err();
@@ -411,10 +410,8 @@ impl Apache {
             return None;
         }
         let libs = String::from_utf8(jars.stdout).unwrap().trim().to_owned();
-        let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let listeners = [free(), free(), free()];
         let [address, controller, secret] =
-            listeners.map(|listener| listener.local_addr().unwrap());
+            [(); 3].map(|()| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
         let folder = TempDir::new().unwrap();
         let data = folder.path().join("data");
         let keys = Keys::make(folder.path());
