@@ -199,8 +199,11 @@ impl Sketch {
                 bounds.push(entry.value);
             }
         }
-        bounds.push(last.value + (last.value.abs() + 1e-5));
-        (bounds, first.value - first.value.abs() - 1e-5)
+        // These two are computed in 64 bits there, too.
+        let (lowest, highest) = (f64::from(first.value), f64::from(last.value));
+        let little = f64::from(1e-5f32);
+        bounds.push((highest + (highest.abs() + little)) as f32);
+        (bounds, (lowest - lowest.abs() - little) as f32)
     }
 }
 
@@ -322,7 +325,7 @@ mod tests {
     #[test]
     fn few_distinct_values_are_cut_at_each() {
         let (bounds, least) = cut(&[3.0, 1.0, 2.0, 1.0, -0.0, 0.0, 3.0], 256);
-        assert_eq!(bounds, [1.0, 2.0, 3.0, 3.0 + (3.0 + 1e-5)]);
+        assert_eq!(bounds, [1.0, 2.0, 3.0, 6.00001]);
         assert!(least < 0.0);
         assert_eq!(
             [-1.0, 0.5, 1.0, 2.5, 3.0, 9.0].map(|value| bin(&bounds, value)),

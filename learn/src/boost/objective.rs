@@ -340,7 +340,7 @@ fn priors(classes: usize, targets: &Targets<'_>) -> Vec<f32> {
     let sum: f64 = counts.iter().sum();
     let logs: Vec<f32> = counts
         .iter()
-        .map(|count| ((count / sum) as f32).max(EPSILON).ln())
+        .map(|count| ((count / sum) as f32 + EPSILON).ln())
         .collect();
     let mean = logs.iter().map(|log| log / classes as f32).sum::<f32>();
     logs.iter().map(|log| log - mean).collect()
