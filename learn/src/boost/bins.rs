@@ -7,12 +7,16 @@
 use super::cuts::{Cuts, Sketch, bin};
 use crate::{Csr, Error, Features, Result};
 use rayon::prelude::*;
+use std::hint::select_unpredictable;
 
 /// The most columns of a block.
 pub const BLOCK: usize = 16;
 
 /// Columns that are read at once while bins are made: the values of one line of the cache.
 const LINE: usize = 16;
+
+/// Rows of a column whose bins are looked for together.
+const AT_ONCE: usize = 512;
 
 /// Rows with their values as numbers of bins.
 pub struct Bins {
@@ -108,20 +112,24 @@ impl Bins {
                     .map(|column| (slots[column] - slots[span.start]) as u32)
                     .collect();
                 let narrow = own.iter().all(|needed| *needed <= 256);
-                let mut block = Codes::with_capacity(narrow, rows * own.len());
+                let mut block = Codes::zero(narrow, rows * own.len());
                 let mut columns: Vec<Codes> = own
                     .iter()
-                    .map(|needed| Codes::with_capacity(*needed <= 256, rows))
+                    .map(|needed| Codes::zero(*needed <= 256, rows))
                     .collect();
-                for row in values.chunks_exact(width) {
-                    for (place, value) in row[span.clone()].iter().enumerate() {
-                        let code = cuts[place].code(*value);
-                        columns[place].push(code);
-                        block.push(if narrow {
-                            code
-                        } else {
-                            code + offsets[place] as usize
-                        });
+                let mut found = [0u16; AT_ONCE];
+                for (piece, rows) in values.chunks(width * AT_ONCE).enumerate() {
+                    let first = piece * AT_ONCE;
+                    for (place, column) in span.clone().enumerate() {
+                        let own_values = rows.iter().skip(column).step_by(width);
+                        let count = own_values.len();
+                        for (code, value) in found.iter_mut().zip(own_values) {
+                            *code = cuts[place].code(*value) as u16;
+                        }
+                        let found = &found[..count];
+                        columns[place].put(first, 1, 0, found);
+                        let offset = if narrow { 0 } else { offsets[place] as u16 };
+                        block.put(first * own.len() + place, own.len(), offset, found);
                     }
                 }
                 (
@@ -217,17 +225,28 @@ impl Bins {
 }
 
 impl Codes {
-    fn with_capacity(narrow: bool, size: usize) -> Self {
+    fn zero(narrow: bool, size: usize) -> Self {
         match narrow {
-            true => Self::Narrow(Vec::with_capacity(size)),
-            false => Self::Wide(Vec::with_capacity(size)),
+            true => Self::Narrow(vec![0; size]),
+            false => Self::Wide(vec![0; size]),
         }
     }
 
-    fn push(&mut self, code: usize) {
+    /// Writes codes, more by an offset, at every `step`th place.
+    fn put(&mut self, first: usize, step: usize, offset: u16, found: &[u16]) {
         match self {
-            Self::Narrow(codes) => codes.push(code as u8),
-            Self::Wide(codes) => codes.push(code as u16),
+            Self::Narrow(codes) => {
+                let places = codes[first..].iter_mut().step_by(step);
+                places
+                    .zip(found)
+                    .for_each(|(place, code)| *place = (code + offset) as u8);
+            }
+            Self::Wide(codes) => {
+                let places = codes[first..].iter_mut().step_by(step);
+                places
+                    .zip(found)
+                    .for_each(|(place, code)| *place = code + offset);
+            }
         }
     }
 }
@@ -251,15 +270,15 @@ impl Bounds {
 
     /// The bin of a value, or the number of bins where it is missing.
     fn code(&self, value: f32) -> usize {
-        if value.is_nan() {
-            return self.bins;
-        }
         let (mut at, mut step) = (0, self.values.len() / 2);
         while step > 0 {
-            at += step * usize::from(self.values[at + step - 1] <= value);
+            at = select_unpredictable(self.values[at + step - 1] <= value, at + step, at);
             step /= 2;
         }
-        at.min(self.bins - 1)
+        match value.is_nan() {
+            true => self.bins,
+            false => at.min(self.bins - 1),
+        }
     }
 }
 

@@ -147,10 +147,14 @@ impl<'a> Grower<'a> {
             key: draw.next(),
         };
         let bounds = [f32::MIN, f32::MAX];
-        let total = gradients
-            .pairs
-            .iter()
-            .fold([0; 2], |sum, pair| split::plus(sum, *pair));
+        let parts = gradients.pairs.par_chunks(CHUNK);
+        let total = parts
+            .map(|pairs| {
+                pairs
+                    .iter()
+                    .fold([0; 2], |sum, pair| split::plus(sum, *pair))
+            })
+            .reduce(|| [0; 2], split::plus);
         let sums = gradients.scale.sum(total);
         let weight = self.rules.weight(sums, bounds);
         let mut tree = Tree {

@@ -1,41 +1,58 @@
 //! Sums of gradients by bins.
 //!
-//! Sums are whole numbers: gradients are scaled by a power of two so that the sum of all of them still fits, which leaves the
-//! largest more bits than it came with. Whole numbers add up to the same in any order, so neither threads nor the way rows are
-//! cut between them change a model, and a sum less a part of it is exactly the rest.
+//! Sums are whole numbers: gradients are scaled by a power of two so that the sum of all of them has at most 51 bits. Whole
+//! numbers add up to the same in any order, so neither threads nor the way rows are cut between them change a model, and a sum
+//! less a part of it is exactly the rest; nothing is lost either where such sums become numbers of 64 bits with a point.
 
 use super::bins::{Bins, Block, Codes, Layout};
 
 /// A gradient and a hessian, scaled.
 pub type Pair = [i64; 2];
 
-/// What scaled sums are multiplied by to be sums of gradients and of hessians.
+/// Bits of a sum.
+const BITS: i32 = 51;
+
+/// What is added to a number of fewer bits to have it, rounded, in the lowest ones.
+const ROUND: f64 = 6_755_399_441_055_744.0;
+
+/// How gradients and hessians are scaled.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Scale(pub [f64; 2]);
+pub struct Scale {
+    /// What they are multiplied by.
+    to: [f64; 2],
+    /// What sums are multiplied by to be those of gradients and hessians.
+    back: [f64; 2],
+}
 
 impl Scale {
     /// For as many pairs, of which none is larger than this.
     pub fn new(rows: usize, largest: [f32; 2]) -> Self {
-        Self(largest.map(|largest| {
+        let exponents = largest.map(|largest| {
             let sum = f64::from(largest) * rows.max(1) as f64;
             // Where all are zero, any will do.
-            let exponent = if sum > 0.0 {
-                sum.log2().ceil() as i32
+            if sum > 0.0 {
+                BITS - sum.log2().ceil() as i32
             } else {
                 0
-            };
-            2f64.powi(exponent - 62)
-        }))
+            }
+        });
+        Self {
+            to: exponents.map(|exponent| 2f64.powi(exponent)),
+            back: exponents.map(|exponent| 2f64.powi(-exponent)),
+        }
     }
 
     /// A pair as whole numbers.
     pub fn whole(&self, pair: [f32; 2]) -> Pair {
-        [0, 1].map(|part| (f64::from(pair[part]) / self.0[part]).round() as i64)
+        [0, 1].map(|part| {
+            let rounded = f64::from(pair[part]) * self.to[part] + ROUND;
+            rounded.to_bits() as i64 - ROUND.to_bits() as i64
+        })
     }
 
     /// A sum of pairs as it would be without a scale.
     pub fn sum(&self, pair: Pair) -> [f64; 2] {
-        [0, 1].map(|part| pair[part] as f64 * self.0[part])
+        [0, 1].map(|part| pair[part] as f64 * self.back[part])
     }
 }
 
@@ -162,7 +179,7 @@ mod tests {
         for value in [0.75f32, -0.75, 0.1, 1e-9, 0.0] {
             let back = scale.sum(scale.whole([value, 1.0]));
             assert!(
-                (back[0] - f64::from(value)).abs() <= scale.0[0],
+                (back[0] - f64::from(value)).abs() <= scale.back[0],
                 "{value} {back:?}"
             );
             assert_eq!(back[1], 1.0);

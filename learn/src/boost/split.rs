@@ -153,6 +153,103 @@ impl Split {
     }
 }
 
+/// Bins that are looked at together.
+const LANES: usize = 64;
+
+/// Sums of what is on one side of some splits, and what they gain.
+struct Lanes {
+    gradients: [f64; LANES],
+    hessians: [f64; LANES],
+    gains: [f32; LANES],
+}
+
+impl Lanes {
+    /// Gains of splits with these sums on the left, or on the right; minus infinity where there is none.
+    fn gain(&mut self, rules: &Rules, column: usize, node: &Sums, total: [f64; 2], on_left: bool) {
+        let least = f64::from(rules.min_child_weight);
+        let none = f32::NEG_INFINITY;
+        if rules.plain() {
+            let (alpha, lambda) = (f64::from(rules.alpha), f64::from(rules.lambda));
+            let half = |gradient: f64, hessian: f64| {
+                let shrunk = (gradient.abs() - alpha).max(0.0);
+                let gain = (shrunk * shrunk) as f32 / (hessian + lambda) as f32;
+                if hessian <= 0.0 { 0.0 } else { gain }
+            };
+            for lane in 0..LANES {
+                let (gradient, hessian) = (self.gradients[lane], self.hessians[lane]);
+                let rest = total[1] - hessian;
+                let gain = half(gradient, hessian) + half(total[0] - gradient, rest) - node.gain;
+                let fits = (hessian >= least) & (rest >= least) & (gain < f32::INFINITY);
+                self.gains[lane] = if fits { gain } else { none };
+            }
+            return;
+        }
+        for lane in 0..LANES {
+            let one = [self.gradients[lane], self.hessians[lane]];
+            let other = [total[0] - one[0], total[1] - one[1]];
+            self.gains[lane] = none;
+            if one[1] >= least && other[1] >= least {
+                let (left, right) = if on_left { (one, other) } else { (other, one) };
+                let gain = rules.split_gain(column, left, right, node.bounds) - node.gain;
+                self.gains[lane] = if gain.is_finite() { gain } else { none };
+            }
+        }
+    }
+
+    /// The first lane that gains most, if that is more than `least`.
+    fn best(&self, least: f32) -> Option<usize> {
+        let most = self.gains.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        match most > least {
+            true => self.gains.iter().position(|gain| *gain == most),
+            false => None,
+        }
+    }
+}
+
+/// The search for a column's best split.
+struct Search<'a> {
+    rules: &'a Rules,
+    scale: Scale,
+    column: usize,
+    node: &'a Sums,
+    total: [f64; 2],
+    lanes: Lanes,
+    /// What the best one gains.
+    reach: f32,
+    /// How many bins before the last one of its side, and whether that is the right one.
+    found: Option<(usize, bool)>,
+}
+
+impl Search<'_> {
+    /// Adds bins to a side one after another; what it is in the end.
+    fn look(&mut self, mut sums: impl Iterator<Item = Pair>, from_above: bool) -> Pair {
+        let mut side = [0i64; 2];
+        let mut first = 0;
+        loop {
+            let mut count = 0;
+            for sum in sums.by_ref().take(LANES) {
+                side = plus(side, sum);
+                let [gradient, hessian] = self.scale.sum(side);
+                self.lanes.gradients[count] = gradient;
+                self.lanes.hessians[count] = hessian;
+                count += 1;
+            }
+            if count == 0 {
+                return side;
+            }
+            // Lanes that are left over are no sides.
+            self.lanes.hessians[count..].fill(-1.0);
+            self.lanes
+                .gain(self.rules, self.column, self.node, self.total, !from_above);
+            if let Some(lane) = self.lanes.best(self.reach) {
+                self.reach = self.lanes.gains[lane];
+                self.found = Some((first + lane, from_above));
+            }
+            first += count;
+        }
+    }
+}
+
 /// The best split of a node by one column, if it is better than `best`.
 pub fn by_column(
     rules: &Rules,
@@ -163,51 +260,54 @@ pub fn by_column(
     sums: &[Pair],
     best: &mut Split,
 ) {
-    let bounds = cuts.of(column);
-    let least = f64::from(rules.min_child_weight);
-    let mut found = Split::NONE;
-    let mut left = [0i64; 2];
-    let mut consider = |bin: i32, missing_left: bool, left: Pair, right: Pair| {
-        let (below, above) = (scale.sum(left), scale.sum(right));
-        if below[1] < least || above[1] < least {
-            return;
+    let total = scale.sum(node.total);
+    let mut search = Search {
+        rules,
+        scale,
+        column,
+        node,
+        total,
+        lanes: Lanes {
+            gradients: [0.0; LANES],
+            hessians: [0.0; LANES],
+            gains: [0.0; LANES],
+        },
+        reach: best.gain,
+        found: None,
+    };
+    // The left side grows from below, and then, if values are missing, the right one from above.
+    let side = search.look(sums.iter().copied(), false);
+    if side != node.total {
+        search.look(sums.iter().rev().copied(), true);
+    }
+    let gain = search.reach;
+    let Some((at, from_above)) = search.found else {
+        return;
+    };
+    let add = |bins: &[Pair]| bins.iter().fold([0; 2], |sum, one| plus(sum, *one));
+    let (bin, left, right) = match from_above {
+        false => {
+            let left = add(&sums[..=at]);
+            (at as i32, left, minus(node.total, left))
         }
-        let gain = rules.split_gain(column, below, above, node.bounds) - node.gain;
-        if gain > found.gain && gain.is_finite() {
-            found = Split {
-                gain,
-                column: column as u32,
-                value: 0.0,
-                bin,
-                missing_left,
-                left,
-                right,
-            };
+        true => {
+            let lowest = sums.len() - 1 - at;
+            let right = add(&sums[lowest..]);
+            (lowest as i32 - 1, minus(node.total, right), right)
         }
     };
-    // Bins that nothing is in part rows as the bin before does.
-    for (bin, sum) in sums.iter().enumerate() {
-        if *sum != [0; 2] {
-            left = plus(left, *sum);
-            consider(bin as i32, false, left, minus(node.total, left));
-        }
-    }
-    if left != node.total {
-        let mut right = [0i64; 2];
-        for (bin, sum) in sums.iter().enumerate().rev() {
-            if *sum != [0; 2] {
-                right = plus(right, *sum);
-                consider(bin as i32 - 1, true, minus(node.total, right), right);
-            }
-        }
-    }
-    if found.gain > best.gain {
-        found.value = match usize::try_from(found.bin) {
-            Ok(bin) => bounds[bin],
+    *best = Split {
+        gain,
+        column: column as u32,
+        value: match usize::try_from(bin) {
+            Ok(bin) => cuts.of(column)[bin],
             Err(_) => cuts.least[column],
-        };
-        *best = found;
-    }
+        },
+        bin,
+        missing_left: from_above,
+        left,
+        right,
+    };
 }
 
 pub fn plus(one: Pair, other: Pair) -> Pair {
