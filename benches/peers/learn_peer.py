@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import scipy.sparse
 
 THREADS = 2
 
@@ -29,23 +30,39 @@ def sums(rows, columns, random):
     return x, y.astype(np.float32)
 
 
+def words(rows, columns, random):
+    """Sparse rows: some of many words, frequent ones first, of which a hundred matter."""
+    per_row = random.integers(10, 60, rows)
+    starts = np.concatenate([[0], np.cumsum(per_row)])
+    drawn = (columns * random.random(starts[-1]) ** 3).astype(np.int32)
+    values = random.integers(1, 6, len(drawn)).astype(np.float32)
+    x = scipy.sparse.csr_matrix((values, drawn, starts), shape=(rows, columns))
+    x.sum_duplicates()
+    weights = np.zeros(columns)
+    weights[random.permutation(columns // 10)[:100]] = random.standard_normal(100)
+    y = x @ weights + 0.5 * random.standard_normal(rows)
+    return x, y.astype(np.float32)
+
+
 class Xgboost:
     """Trees of depth 6 on histograms, 100 rounds, the metric of the training rows told each round on both sides."""
 
     name = "xgboost"
 
-    def __init__(self, objective, missing):
+    def __init__(self, objective, kind):
         self.objective = objective
-        self.missing = missing
-        self.title = f"xgboost {objective}" + (" with missing values" if missing else "")
+        self.kind = kind
+        self.title = f"xgboost {objective}, {kind}"
         self.metric = "rmse" if objective == "reg:squarederror" else "logloss"
         self.parameters = {"objective": objective, "max_depth": "6", "eta": "0.3", "tree_method": "hist"}
 
     def tables(self, rows, columns, random):
+        if self.kind == "sparse":
+            return words(rows, columns * 40, random)
         x, y = sums(rows, columns, random)
         if self.objective == "binary:logistic":
             y = (y > 1).astype(np.float32)
-        if self.missing:
+        if self.kind == "missing values":
             x[random.random(x.shape) < 0.2] = np.nan
         return x, y
 
@@ -72,19 +89,37 @@ class Xgboost:
 
 
 BENCHES = [
-    Xgboost("reg:squarederror", missing=False),
-    Xgboost("binary:logistic", missing=True),
+    Xgboost("reg:squarederror", "dense"),
+    Xgboost("binary:logistic", "missing values"),
+    Xgboost("reg:squarederror", "sparse"),
 ]
 
 
-def numbers(folder, name):
-    return np.fromfile(folder / name, dtype=np.float32)
+def numbers(folder, name, kind=np.float32):
+    return np.fromfile(folder / name, dtype=kind)
+
+
+def write(folder, name, x, y):
+    if scipy.sparse.issparse(x):
+        x.indptr.astype(np.int32).tofile(folder / f"{name}.starts")
+        x.indices.astype(np.int32).tofile(folder / f"{name}.indices")
+        x = x.data
+    x.tofile(folder / f"{name}.x")
+    y.tofile(folder / f"{name}.y")
+
+
+def rows(folder, name, columns):
+    x = numbers(folder, f"{name}.x")
+    if not (folder / f"{name}.indices").exists():
+        return x.reshape(-1, columns)
+    starts, indices = (numbers(folder, f"{name}.{part}", np.int32) for part in ("starts", "indices"))
+    return scipy.sparse.csr_matrix((x, indices, starts), shape=(len(starts) - 1, columns))
 
 
 def peer(bench, folder, rounds):
     """One training of the peer, in a process of its own."""
     columns = json.loads((folder / "about.json").read_text())["columns"]
-    x, test = (numbers(folder, f"{name}.x").reshape(-1, columns) for name in ("train", "test"))
+    x, test = (rows(folder, name, columns) for name in ("train", "test"))
     seconds, predicting, predicted = bench.learn(x, numbers(folder, "train.y"), test, rounds)
     predicted.astype(np.float32).tofile(folder / "predicted")
     print(json.dumps({"seconds": seconds, "predicting": predicting}))
@@ -104,9 +139,8 @@ def compare(bench, binary, arguments, folder):
     random = np.random.default_rng(7)
     x, y = bench.tables(arguments.rows + arguments.rows // 4, arguments.columns, random)
     for name, part in (("train", slice(arguments.rows)), ("test", slice(arguments.rows, None))):
-        x[part].tofile(folder / f"{name}.x")
-        y[part].tofile(folder / f"{name}.y")
-    (folder / "about.json").write_text(json.dumps({"columns": arguments.columns}))
+        write(folder, name, x[part], y[part])
+    (folder / "about.json").write_text(json.dumps({"columns": x.shape[1]}))
     given = json.dumps(bench.hyperparameters(arguments.learn_rounds))
     own = [binary, bench.name, str(folder), given]
     other = [sys.executable, __file__, binary, "--peer", str(BENCHES.index(bench)), "--folder", str(folder)]
@@ -118,7 +152,7 @@ def compare(bench, binary, arguments, folder):
     middle = {
         side: {name: statistics.median(run[name] for run in told) for name in told[0]} for side, told in runs.items()
     }
-    print(f"{bench.title}: {arguments.rows} x {arguments.columns}, {arguments.learn_rounds} rounds")
+    print(f"{bench.title}: {arguments.rows} x {x.shape[1]}, {arguments.learn_rounds} rounds")
     for side, told in middle.items():
         print(
             f"  {side:6}  training {told['seconds']:7.2f} s  ({told['cpu']:7.2f} s of processors, start included)"

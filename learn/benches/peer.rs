@@ -2,11 +2,12 @@
 //!
 //!     cargo bench -p escala-learn --bench peer -- xgboost FOLDER '{"num_round": "100"}'
 //!
-//! FOLDER has `about.json` (`columns`) and, of `train` and `test`, the values and labels as 32-bit numbers: `.x`, `.y`.
+//! FOLDER has `about.json` (`columns`) and, of `train` and `test`, the values and labels as 32-bit numbers: `.x`, `.y`; where rows
+//! are sparse, `.starts` and `.indices` are whole numbers of 32 bits, too.
 //! What is timed begins with a table in memory and ends with a model. What the model says of `test` is left in `predicted`.
 
 use escala_learn::boost::Xgboost;
-use escala_learn::{Algorithm, Channels, Parameters, Table, Values, Watch};
+use escala_learn::{Algorithm, Channels, Csr, Features, Parameters, Table, Values, Watch};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -33,16 +34,34 @@ impl Watch for Alone {
     }
 }
 
-fn numbers(path: &Path) -> Vec<f32> {
+fn words(path: &Path) -> Vec<[u8; 4]> {
     let bytes = std::fs::read(path).expect("a file of the peer");
-    let numbers = bytes.as_chunks().0.iter();
-    numbers.map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    bytes.as_chunks().0.to_vec()
 }
 
 fn table(folder: &Path, name: &str, columns: usize) -> Table {
-    let part = |ending: &str| numbers(&folder.join(format!("{name}.{ending}")));
-    let table = Table::dense(columns, part("x")).and_then(|table| table.labelled(part("y")));
-    table.expect("as many labels as rows")
+    let file = |ending: &str| folder.join(format!("{name}.{ending}"));
+    let reals = |ending: &str| -> Vec<f32> {
+        words(&file(ending))
+            .into_iter()
+            .map(f32::from_le_bytes)
+            .collect()
+    };
+    let table = match file("indices").exists() {
+        false => Table::dense(columns, reals("x")),
+        true => {
+            let whole = |ending: &str| words(&file(ending)).into_iter().map(u32::from_le_bytes);
+            Ok(Table::new(Features::Sparse(Csr {
+                columns,
+                starts: whole("starts").map(|start| start as usize).collect(),
+                indices: whole("indices").collect(),
+                values: reals("x"),
+            })))
+        }
+    };
+    table
+        .and_then(|table| table.labelled(reals("y")))
+        .expect("as many labels as rows")
 }
 
 fn algorithm(name: &str) -> &'static dyn Algorithm {

@@ -15,6 +15,9 @@ pub const BLOCK: usize = 16;
 /// Columns that are read at once while bins are made: the values of one line of the cache.
 const LINE: usize = 16;
 
+/// A column with values in one of so many rows, or in more, has a place for each.
+const FULL: usize = 5;
+
 /// Rows of a column whose bins are looked for together.
 const AT_ONCE: usize = 512;
 
@@ -41,7 +44,16 @@ pub enum Layout {
         starts: Vec<usize>,
         /// The slot in the histogram of each value, ascending in a row.
         slots: Vec<u32>,
+        columns: Vec<Column>,
     },
+}
+
+/// A column of sparse rows.
+pub enum Column {
+    /// Of so many values that it has a place for each row.
+    Full(Codes),
+    /// Rows with values, ascending, and their bins.
+    Sparse { rows: Vec<u32>, bins: Vec<u16> },
 }
 
 /// Numbers in as many bits as they need.
@@ -180,14 +192,38 @@ impl Bins {
             )));
         }
         let slots = cuts.starts.clone();
+        let mut columns: Vec<Column> = sizes
+            .iter()
+            .enumerate()
+            .map(|(column, size)| match size * FULL >= rows {
+                true => {
+                    let bins = cuts.bins(column);
+                    let mut codes = Codes::zero(bins < 256, rows);
+                    codes.fill(bins);
+                    Column::Full(codes)
+                }
+                false => Column::Sparse {
+                    rows: Vec::with_capacity(*size),
+                    bins: Vec::with_capacity(*size),
+                },
+            })
+            .collect();
         let mut starts = vec![0];
         let mut found = Vec::with_capacity(csr.values.len());
         for row in 0..rows {
-            let (columns, values) = csr.row(row);
-            for (column, value) in columns.iter().zip(values) {
+            let (indices, values) = csr.row(row);
+            for (column, value) in indices.iter().zip(values) {
                 if !value.is_nan() {
                     let column = *column as usize;
-                    found.push((slots[column] + bin(cuts.of(column), *value)) as u32);
+                    let code = bin(cuts.of(column), *value);
+                    found.push((slots[column] + code) as u32);
+                    match &mut columns[column] {
+                        Column::Full(codes) => codes.put(row, 1, 0, &[code as u16]),
+                        Column::Sparse { rows, bins } => {
+                            rows.push(row as u32);
+                            bins.push(code as u16);
+                        }
+                    }
                 }
             }
             starts.push(found.len());
@@ -203,6 +239,7 @@ impl Bins {
             layout: Layout::Sparse {
                 starts,
                 slots: found,
+                columns,
             },
             cuts,
         })
@@ -229,6 +266,13 @@ impl Codes {
         match narrow {
             true => Self::Narrow(vec![0; size]),
             false => Self::Wide(vec![0; size]),
+        }
+    }
+
+    fn fill(&mut self, code: usize) {
+        match self {
+            Self::Narrow(codes) => codes.fill(code as u8),
+            Self::Wide(codes) => codes.fill(code as u16),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Growing a tree: which leaf is split next, which rows go where, and what the children's histograms are.
 
-use super::bins::{Bins, Codes, Layout};
+use super::bins::{Bins, Codes, Column, Layout};
 use super::draw::Draw;
 use super::histogram::{self, Pair, Scale};
 use super::split::{self, NOTHING, Rules, Split, Sums};
@@ -378,31 +378,33 @@ impl<'a> Grower<'a> {
                     rights,
                     ..
                 } = piece;
+                let column = split.column as usize;
+                let full = |codes: &Codes, lefts: &mut [u32], rights: &mut [u32]| match codes {
+                    Codes::Narrow(codes) => {
+                        let goes = decisions(bins, split);
+                        divide(rows, lefts, rights, |row| goes(usize::from(codes[row])))
+                    }
+                    Codes::Wide(codes) => {
+                        let goes = decisions(bins, split);
+                        divide(rows, lefts, rights, |row| goes(usize::from(codes[row])))
+                    }
+                };
                 let count = match &bins.layout {
-                    Layout::Dense { columns, .. } => match &columns[split.column as usize] {
-                        Codes::Narrow(codes) => {
-                            let goes = decisions(bins, split);
-                            divide(rows, lefts, rights, |row| goes(usize::from(codes[row])))
-                        }
-                        Codes::Wide(codes) => {
-                            let goes = decisions(bins, split);
-                            divide(rows, lefts, rights, |row| goes(usize::from(codes[row])))
+                    Layout::Dense { columns, .. } => full(&columns[column], lefts, rights),
+                    Layout::Sparse { columns, .. } => match &columns[column] {
+                        Column::Full(codes) => full(codes, lefts, rights),
+                        Column::Sparse { rows: there, bins } => {
+                            // Both are ascending.
+                            let mut at = 0;
+                            divide(rows, lefts, rights, |row| {
+                                at = seek(there, at, row as u32);
+                                match there.get(at) == Some(&(row as u32)) {
+                                    true => i32::from(bins[at]) <= split.bin,
+                                    false => split.missing_left,
+                                }
+                            })
                         }
                     },
-                    Layout::Sparse { starts, slots } => {
-                        let column = split.column as usize;
-                        let (first, end) = (bins.slots[column], bins.slots[column + 1]);
-                        divide(rows, lefts, rights, |row| {
-                            let own = &slots[starts[row]..starts[row + 1]];
-                            let at = own.partition_point(|slot| (*slot as usize) < first);
-                            match own.get(at) {
-                                Some(slot) if (*slot as usize) < end => {
-                                    (*slot as usize - first) as i32 <= split.bin
-                                }
-                                _ => split.missing_left,
-                            }
-                        })
-                    }
                 };
                 let others = rows.len() - count;
                 (piece.node, &lefts[..count], &rights[..others])
@@ -627,7 +629,7 @@ impl<'a> Grower<'a> {
 
     /// Fills histograms of sparse rows, each from its rows.
     fn add_sparse(&self, parts: &mut [(&[u32], &mut Vec<Pair>)], gradients: &Gradients<'_>) {
-        let Layout::Sparse { starts, slots } = &self.bins.layout else {
+        let Layout::Sparse { starts, slots, .. } = &self.bins.layout else {
             return;
         };
         let threads = rayon::current_num_threads();
@@ -716,7 +718,7 @@ fn divide(
     rows: &[u32],
     lefts: &mut [u32],
     rights: &mut [u32],
-    goes: impl Fn(usize) -> bool,
+    mut goes: impl FnMut(usize) -> bool,
 ) -> usize {
     let (mut left, mut right) = (0, 0);
     for row in rows {
@@ -727,6 +729,17 @@ fn divide(
         right += usize::from(!to_left);
     }
     left
+}
+
+/// The first place from `at` on that is not below `row`, in steps that grow.
+fn seek(rows: &[u32], mut at: usize, row: u32) -> usize {
+    let mut step = 1;
+    while rows.get(at + step - 1).is_some_and(|one| *one < row) {
+        at += step;
+        step *= 2;
+    }
+    let end = (at + step - 1).min(rows.len());
+    at + rows[at..end].partition_point(|one| *one < row)
 }
 
 /// A histogram by spans of columns.

@@ -90,7 +90,16 @@ pub fn add_sparse(
     pairs: &[Pair],
     sums: &mut [Pair],
 ) {
-    for row in rows {
+    for (at, row) in rows.iter().enumerate() {
+        if let Some(later) = rows.get(at + AHEAD) {
+            soon(starts, *later as usize);
+            soon(pairs, *later as usize);
+        }
+        if let Some(later) = rows.get(at + AHEAD / 2) {
+            let start = starts[*later as usize];
+            soon(slots, start);
+            soon(slots, start + 16);
+        }
         let row = *row as usize;
         let [gradient, hessian] = pairs[row];
         for slot in &slots[starts[row]..starts[row + 1]] {

@@ -154,7 +154,7 @@ impl Split {
 }
 
 /// Bins that are looked at together.
-const LANES: usize = 64;
+const LANES: usize = 8;
 
 /// Sums of what is on one side of some splits, and what they gain.
 struct Lanes {
@@ -165,6 +165,7 @@ struct Lanes {
 
 impl Lanes {
     /// Gains of splits with these sums on the left, or on the right; minus infinity where there is none.
+    #[inline(always)]
     fn gain(&mut self, rules: &Rules, column: usize, node: &Sums, total: [f64; 2], on_left: bool) {
         let least = f64::from(rules.min_child_weight);
         let none = f32::NEG_INFINITY;
@@ -260,6 +261,9 @@ pub fn by_column(
     sums: &[Pair],
     best: &mut Split,
 ) {
+    if sums.iter().all(|sum| *sum == [0; 2]) {
+        return;
+    }
     let total = scale.sum(node.total);
     let mut search = Search {
         rules,
