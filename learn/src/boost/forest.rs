@@ -158,24 +158,30 @@ impl Walk {
             .map_or(features.columns(), Vec::len)
             .max(1);
         let rows = (SPREAD / width).clamp(1, ROWS);
+        let block = |spread: &mut Vec<f32>, block: usize, sums: &mut [f32]| {
+            let first = block * rows;
+            let count = sums.len() / groups;
+            match features {
+                Features::Dense { values, .. } => {
+                    let own = &values[first * width..(first + count) * width];
+                    self.add_block(own, width, groups, sums);
+                }
+                Features::Sparse(csr) => {
+                    spread.resize(rows * width, f32::NAN);
+                    self.lay(csr, first..first + count, width, spread, |value| value);
+                    self.add_block(&spread[..count * width], width, groups, sums);
+                    self.lay(csr, first..first + count, width, spread, |_| f32::NAN);
+                }
+            }
+        };
+        // A few rows are answered sooner than other threads wake up.
+        if sums.len() <= groups * rows {
+            block(&mut Vec::new(), 0, sums);
+            return;
+        }
         sums.par_chunks_mut(groups * rows)
             .enumerate()
-            .for_each_init(Vec::new, |spread, (block, sums)| {
-                let first = block * rows;
-                let count = sums.len() / groups;
-                match features {
-                    Features::Dense { values, .. } => {
-                        let own = &values[first * width..(first + count) * width];
-                        self.add_block(own, width, groups, sums);
-                    }
-                    Features::Sparse(csr) => {
-                        spread.resize(rows * width, f32::NAN);
-                        self.lay(csr, first..first + count, width, spread, |value| value);
-                        self.add_block(&spread[..count * width], width, groups, sums);
-                        self.lay(csr, first..first + count, width, spread, |_| f32::NAN);
-                    }
-                }
-            });
+            .for_each_init(Vec::new, |spread, (at, sums)| block(spread, at, sums));
     }
 
     /// Puts something where sparse rows have values that trees ask for.
@@ -250,10 +256,15 @@ impl Forest {
                 Values::Numbers(classes.collect())
             }
             _ => {
-                sums.par_chunks_mut(self.groups * ROWS).for_each(|some| {
-                    some.chunks_exact_mut(self.groups)
+                let groups = self.groups;
+                let transform = |some: &mut [f32]| {
+                    some.chunks_exact_mut(groups)
                         .for_each(|own| self.objective.transform(own));
-                });
+                };
+                match sums.len() <= groups * ROWS {
+                    true => transform(&mut sums),
+                    false => sums.par_chunks_mut(groups * ROWS).for_each(transform),
+                }
                 match self.groups {
                     1 => Values::Numbers(sums),
                     width => Values::Vectors {

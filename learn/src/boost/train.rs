@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 /// Rows whose gradients one thread computes at once.
 const CHUNK: usize = 1 << 13;
 
+/// Sums of rows and classes that are kept; twelve bytes each.
+const MOST: usize = 1 << 31;
+
 /// A channel whose metrics are told each round.
 struct Watched<'a> {
     name: &'static str,
@@ -71,6 +74,11 @@ pub fn train(settings: &Settings, channels: &Channels, watch: &mut dyn Watch) ->
     if u32::try_from(rows).is_err() {
         return Err(Error::input(format!(
             "{rows} rows are more than can be counted"
+        )));
+    }
+    if rows.checked_mul(groups).is_none_or(|sums| sums > MOST) {
+        return Err(Error::input(format!(
+            "{rows} rows with num_class {groups} have more sums than the {MOST} that are kept"
         )));
     }
     let targets = targets(table, "train", settings)?;
