@@ -1,4 +1,5 @@
-//! How good predictions are: XGBoost's `src/metric` at 3.2.0.
+//! How good predictions are: XGBoost's `src/metric` at 3.2.0, and the scores that SageMaker's container takes from
+//! scikit-learn, which count all rows the same.
 
 use super::objective::Targets;
 use rayon::prelude::*;
@@ -28,18 +29,62 @@ pub enum Metric {
     PseudoHuber {
         slope: f32,
     },
+    Mse,
+    R2,
+    /// Of classes; with two, what is above is class 1.
+    Score {
+        name: &'static str,
+        score: Score,
+        above: f32,
+    },
 }
+
+/// How often classes are right.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Score {
+    Accuracy,
+    BalancedAccuracy,
+    F1(Mean),
+    Precision(Mean),
+    Recall(Mean),
+}
+
+/// What is scored of several classes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Mean {
+    /// Class 1 of two.
+    One,
+    /// The mean of classes.
+    Classes,
+    /// The mean of rows.
+    Rows,
+}
+
+/// Scores by the names that SageMaker's container has for them. `f1` is another name of the mean of classes.
+const SCORES: [(&str, Score); 11] = [
+    ("accuracy", Score::Accuracy),
+    ("balanced_accuracy", Score::BalancedAccuracy),
+    ("f1_macro", Score::F1(Mean::Classes)),
+    ("f1_binary", Score::F1(Mean::One)),
+    ("precision", Score::Precision(Mean::One)),
+    ("precision_macro", Score::Precision(Mean::Classes)),
+    ("precision_micro", Score::Precision(Mean::Rows)),
+    ("recall", Score::Recall(Mean::One)),
+    ("recall_macro", Score::Recall(Mean::Classes)),
+    ("recall_micro", Score::Recall(Mean::Rows)),
+    ("f1", Score::F1(Mean::Classes)),
+];
 
 /// Rows whose losses are added up one after another.
 const CHUNK: usize = 4096;
 
 impl Metric {
-    /// Reads a name. `power` and `slope` are hyperparameters that some need.
+    /// Reads a name. `power` and `slope` are hyperparameters that some need; what is `above` is class 1 of two.
     ///
     /// # Errors
     ///
     /// A sentence, if it is none that is measured here.
-    pub fn read(name: &str, power: f32, slope: f32) -> Result<Self, String> {
+    pub fn read(name: &str, power: f32, slope: f32, above: f32) -> Result<Self, String> {
         let (plain, at) = match name.split_once('@') {
             Some((plain, at)) => {
                 let number = at
@@ -75,7 +120,16 @@ impl Metric {
                 }
             },
             ("mphe", None) => Self::PseudoHuber { slope },
-            _ => return Err(format!("eval_metric {name} is not measured here")),
+            ("mse", None) => Self::Mse,
+            ("r2", None) => Self::R2,
+            _ => match SCORES.iter().find(|(known, _)| *known == name) {
+                Some((name, score)) => Self::Score {
+                    name,
+                    score: *score,
+                    above,
+                },
+                None => return Err(format!("eval_metric {name} is not measured here")),
+            },
         })
     }
 
@@ -98,12 +152,18 @@ impl Metric {
             Self::GammaDeviance => "gamma-deviance".to_owned(),
             Self::TweedieLikelihood { power } => format!("tweedie-nloglik@{power}"),
             Self::PseudoHuber { .. } => "mphe".to_owned(),
+            Self::Mse => "mse".to_owned(),
+            Self::R2 => "r2".to_owned(),
+            Self::Score { name, .. } => (*name).to_owned(),
         }
     }
 
     /// Whether more is better.
     pub fn is_better_high(&self) -> bool {
-        matches!(self, Self::Auc | Self::AucPr)
+        matches!(
+            self,
+            Self::Auc | Self::AucPr | Self::R2 | Self::Score { .. }
+        )
     }
 
     /// Whether it looks at the probabilities of several classes.
@@ -116,6 +176,8 @@ impl Metric {
         let name = self.name();
         match (self, groups) {
             (Self::Auc | Self::AucPr, _) => None,
+            (Self::Score { score, .. }, _) => (groups > 1 && score.is_of_one())
+                .then(|| format!("{name} is of one class of two, and there are {groups}")),
             (_, 1) if self.is_of_classes() => Some(format!(
                 "{name} is for several classes; logloss and error are for two"
             )),
@@ -136,6 +198,25 @@ impl Metric {
                     self.class_loss(own, targets.labels[row] as usize)
                 });
                 return sum / weights;
+            }
+            Self::Score { score, above, .. } => {
+                return score.of(predictions, groups, targets.labels, *above);
+            }
+            Self::Mse | Self::R2 => {
+                let alike = Targets {
+                    weights: None,
+                    ..*targets
+                };
+                let labels = targets.labels;
+                let [sum, rows] = totals(&alike, |row| self.loss(labels[row], predictions[row]));
+                if *self == Self::Mse {
+                    return sum / rows;
+                }
+                let mean = labels.iter().copied().map(f64::from).sum::<f64>() / rows;
+                let spread = labels
+                    .iter()
+                    .map(|label| (f64::from(*label) - mean).powi(2));
+                return 1.0 - sum / spread.sum::<f64>();
             }
             _ => {}
         }
@@ -282,6 +363,57 @@ impl Metric {
     }
 }
 
+impl Score {
+    /// Whether it looks at class 1 alone.
+    fn is_of_one(&self) -> bool {
+        matches!(
+            self,
+            Self::F1(Mean::One) | Self::Precision(Mean::One) | Self::Recall(Mean::One)
+        )
+    }
+
+    fn of(&self, predictions: &[f32], groups: usize, labels: &[f32], above: f32) -> f64 {
+        // Of each class: rows that are and were said to be it, that were said to be it, that are it.
+        let mut counts = vec![[0f64; 3]; groups.max(2)];
+        for (own, label) in predictions.chunks_exact(groups).zip(labels) {
+            let said = match own {
+                [one] => usize::from(*one > above),
+                several => likeliest(several),
+            };
+            let is = (*label as usize).min(counts.len() - 1);
+            counts[said][1] += 1.0;
+            counts[is][2] += 1.0;
+            counts[is][0] += f64::from(u8::from(said == is));
+        }
+        let rows: f64 = labels.len() as f64;
+        let right: f64 = counts.iter().map(|count| count[0]).sum();
+        let part = |of: f64, all: f64| if all == 0.0 { 0.0 } else { of / all };
+        let of_class = |[both, said, is]: [f64; 3]| match self {
+            Self::F1(_) => part(2.0 * both, said + is),
+            Self::Precision(_) => part(both, said),
+            _ => part(both, is),
+        };
+        let mean = |classes: &mut dyn Iterator<Item = [f64; 3]>| {
+            let found: Vec<f64> = classes.map(of_class).collect();
+            found.iter().sum::<f64>() / found.len() as f64
+        };
+        let mut classes = counts.iter().copied();
+        match self {
+            Self::Accuracy | Self::F1(Mean::Rows) => part(right, rows),
+            Self::Precision(Mean::Rows) | Self::Recall(Mean::Rows) => part(right, rows),
+            Self::BalancedAccuracy => mean(&mut classes.filter(|count| count[2] > 0.0)),
+            Self::F1(Mean::Classes)
+            | Self::Precision(Mean::Classes)
+            | Self::Recall(Mean::Classes) => {
+                mean(&mut classes.filter(|count| count[1] + count[2] > 0.0))
+            }
+            Self::F1(Mean::One) | Self::Precision(Mean::One) | Self::Recall(Mean::One) => {
+                classes.nth(1).map_or(0.0, of_class)
+            }
+        }
+    }
+}
+
 /// What a step adds under the curve of precision by recall (Keilwacker, Grosse and Grau, 2014).
 fn step(
     (right_before, wrong_before): (f64, f64),
@@ -400,15 +532,21 @@ mod tests {
             "gamma-deviance",
             "tweedie-nloglik@1.5",
             "mphe",
+            "mse",
+            "r2",
+            "f1",
+            "recall_micro",
         ] {
-            assert_eq!(Metric::read(name, 1.2, 1.0).unwrap().name(), name);
+            assert_eq!(Metric::read(name, 1.2, 1.0, 0.5).unwrap().name(), name);
         }
         assert_eq!(
-            Metric::read("tweedie-nloglik", 1.2, 1.0).unwrap().name(),
+            Metric::read("tweedie-nloglik", 1.2, 1.0, 0.5)
+                .unwrap()
+                .name(),
             "tweedie-nloglik@1.2"
         );
         for bad in ["ndcg", "rmse@3", "error@x", "tweedie-nloglik@2.5", ""] {
-            assert!(Metric::read(bad, 1.2, 1.0).is_err(), "{bad}");
+            assert!(Metric::read(bad, 1.2, 1.0, 0.5).is_err(), "{bad}");
         }
     }
 }

@@ -361,13 +361,18 @@ impl Settings {
         let power = real("tweedie_variance_power");
         let slope = real("huber_slope");
         let objective = objective(parameters, power, slope)?;
+        let above = match objective {
+            Objective::Logistic(Logistic::Raw) => 0.0,
+            _ => 0.5,
+        };
         let metrics = match parameters.text("eval_metric") {
             None => vec![objective.metric()],
             Some(names) => {
                 let names = names.trim_matches(['[', ']']).split(',');
                 let names = names.map(|name| name.trim().trim_matches(['"', '\'']));
-                let metrics: std::result::Result<Vec<Metric>, String> =
-                    names.map(|name| Metric::read(name, power, slope)).collect();
+                let metrics: std::result::Result<Vec<Metric>, String> = names
+                    .map(|name| Metric::read(name, power, slope, above))
+                    .collect();
                 metrics.map_err(|why| Error::input(format!("hyperparameter eval_metric: {why}")))?
             }
         };

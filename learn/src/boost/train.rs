@@ -71,6 +71,7 @@ pub fn train(settings: &Settings, channels: &Channels, watch: &mut dyn Watch) ->
     if rows == 0 || columns == 0 {
         return Err(Error::input("the train channel has no rows"));
     }
+    fit(&table.features, columns)?;
     if u32::try_from(rows).is_err() {
         return Err(Error::input(format!(
             "{rows} rows are more than can be counted"

@@ -3,7 +3,8 @@ were trained. Run with the versions of requirements.txt:
 
     python learn/tests/golden/boost.py
 
-`*.f32` are rows of scikit-learn's data sets (of the UCI repository, CC BY 4.0; diabetes: of Efron and others) as 32-bit numbers, `*.ubj` and `*.json` the models, and `cases.json` the rest.
+`*.f32` are rows of scikit-learn's data sets (of the UCI repository, CC BY 4.0; diabetes: of Efron and others) as 32-bit
+numbers, `*.ubj` and `*.json` the models, and `cases.json` the rest.
 Of each four rows, the first is held out. In cases with `missing`, the value of row r and column c is none where
 (7 r + 3 c) mod 11 is 0. `weighted` row r counts 0.5 + r mod 5. `sparse` rows are without zeros. Value i of the table
 `formula`, counted over rows and columns, is i * 2654435761 mod 2**32, shifted by 8; its file has the labels. Predictions are
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse
 import xgboost
+from sklearn import metrics
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
 
 FOLDER = Path(__file__).parent / "boost"
@@ -150,6 +152,27 @@ def matrix(x, y, weights, how):
     return made
 
 
+def scores(name, test, predicted):
+    """What SageMaker's container measures with scikit-learn."""
+    y = test.get_label()
+    if name == "squared":
+        return {"mse": metrics.mean_squared_error(y, predicted), "r2": metrics.r2_score(y, predicted)}
+    several = name == "softprob"
+    classes = predicted.argmax(axis=1) if several else predicted > (0 if name == "raw" else 0.5)
+    found = {
+        "accuracy": metrics.accuracy_score(y, classes),
+        "balanced_accuracy": metrics.balanced_accuracy_score(y, classes),
+        "f1": metrics.f1_score(y, classes, average="macro"),
+    }
+    for label, score in (("f1", metrics.f1_score), ("precision", metrics.precision_score), ("recall", metrics.recall_score)):
+        found[f"{label}_macro"] = score(y, classes, average="macro")
+        if label != "f1":
+            found[f"{label}_micro"] = score(y, classes, average="micro")
+        if not several:
+            found["f1_binary" if label == "f1" else label] = score(y, classes)
+    return {key: float(value) for key, value in found.items()}
+
+
 def losses(peer, train, test, rounds):
     """How good models of 40 seeds are."""
     last = []
@@ -183,10 +206,10 @@ def main():
         train = matrix(x[~held], y[~held], own(~held), given)
         test = matrix(x[held], y[held], own(held), given)
         parameters = SMALL | {key: value for key, value in given.items() if key not in OURS}
-        metrics = parameters.pop("eval_metric", None)
+        measured = parameters.pop("eval_metric", None)
         peer = parameters | {"tree_method": "hist", "nthread": 1}
-        if metrics:
-            peer["eval_metric"] = metrics.split(",")
+        if measured:
+            peer["eval_metric"] = measured.split(",")
         seen = {}
         model = xgboost.train(
             peer, train, rounds, evals=[(train, "train"), (test, "validation")], evals_result=seen, verbose_eval=False
@@ -194,8 +217,8 @@ def main():
         model.save_model(FOLDER / f"{name}.ubj")
         if name in ("squared", "softprob", "binary_missing", "categories"):
             model.save_model(FOLDER / f"{name}.json")
-        if metrics:
-            parameters["eval_metric"] = metrics
+        if measured:
+            parameters["eval_metric"] = measured
         case = {
             "name": name,
             "table": table,
@@ -206,6 +229,8 @@ def main():
                 f"{channel}:{metric}": values for channel, of in seen.items() for metric, values in of.items()
             },
         }
+        if name in ("squared", "softprob", "binary_missing", "raw"):
+            case["scores"] = scores(name, test, model.predict(test))
         if given.get("drawn"):
             case["losses"] = losses(peer, train, test, rounds)
         if table != "formula":
