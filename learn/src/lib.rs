@@ -7,6 +7,7 @@
 
 pub mod algorithm;
 pub mod answers;
+pub mod boost;
 pub mod error;
 pub mod parameters;
 pub mod table;

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Training of Escala's algorithms beside the libraries that SageMaker runs for them, on the same generated tables and two
+# threads, interleaved: seconds from a table in memory to a model, medians, their ratios, and how good both models are on
+# rows that were held out.
+#
+#     benches/learn.sh                        # 200,000 rows of 50 columns, 100 rounds, three times: minutes on two cores
+#     benches/learn.sh --only binary --rounds 5
+#     benches/learn.sh --rows 20000
+#
+# The first run makes a virtual environment under ${XDG_CACHE_HOME:-~/.cache}/escala.
+set -euo pipefail
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+peers=learn
+. "$here/vision_env.sh"
+cd "$here/.."
+binary="$(cargo bench -p escala-learn --bench peer --no-run --message-format=json-render-diagnostics |
+    "$python" -c 'import json, sys
+print([m["executable"] for m in map(json.loads, sys.stdin) if m.get("executable")][-1])')"
+exec "$python" "$here/peers/learn_peer.py" "$binary" "$@"
