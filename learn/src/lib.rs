@@ -8,6 +8,7 @@
 pub mod algorithm;
 pub mod answers;
 pub mod error;
+pub mod formats;
 pub mod parameters;
 pub mod table;
 
