@@ -7,9 +7,14 @@
 
 pub mod algorithm;
 pub mod answers;
+mod check;
 pub mod error;
 pub mod formats;
+mod kernel;
+pub mod kmeans;
+pub mod linear;
 pub mod parameters;
+mod store;
 pub mod table;
 
 pub use algorithm::{Algorithm, Channels, Model, Watch};
