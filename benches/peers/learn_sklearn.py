@@ -18,7 +18,7 @@ import numpy as np
 from sagemaker.amazon.common import write_numpy_to_dense_tensor
 from sklearn import cluster, datasets, linear_model, metrics, preprocessing
 
-ROUNDS = 5
+ROUNDS = 3
 
 
 def kmeans_table():

@@ -79,6 +79,15 @@ pub trait Model: Send + Sync {
     /// [`Error::Input`](crate::Error::Input) if the rows are not as those that were learned from.
     fn predict(&self, table: &Table) -> Result<Answers>;
 
+    /// The same with all that can be said, as callers ask for with `verbose=true`. Most models have no more to say.
+    ///
+    /// # Errors
+    ///
+    /// As [`predict`](Self::predict).
+    fn predict_verbose(&self, table: &Table) -> Result<Answers> {
+        self.predict(table)
+    }
+
     /// Writes files into a folder that is there and empty.
     ///
     /// # Errors

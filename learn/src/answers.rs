@@ -61,3 +61,12 @@ impl Answers {
         self.fields.first().map_or(0, |field| field.values.rows())
     }
 }
+
+/// The numbers of the first field, for models that measure themselves by it.
+pub(crate) fn numbers(answers: &Answers) -> Vec<f32> {
+    match answers.fields.first().map(|field| &field.values) {
+        Some(Values::Numbers(values) | Values::Vectors { values, .. }) => values.clone(),
+        Some(Values::Whole(values)) => values.iter().map(|one| *one as f32).collect(),
+        None => Vec::new(),
+    }
+}

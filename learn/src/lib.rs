@@ -12,8 +12,10 @@ pub mod error;
 pub mod formats;
 mod kernel;
 pub mod kmeans;
+pub mod knn;
 pub mod linear;
 pub mod parameters;
+pub mod pca;
 mod store;
 pub mod table;
 

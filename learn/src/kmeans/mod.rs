@@ -8,8 +8,8 @@
 //! 3. An addition: Lloyd's method goes on over all rows, for up to `local_lloyd_max_iter` passes or until a pass
 //!    gains less than `local_lloyd_tol` of the sum of squares. So centers are means of their rows, as elsewhere.
 //!
-//! `extra_center_factor=auto` is 4, `local_lloyd_num_trials=auto` at most 10, fewer where there are many centers. `seed` is an
-//! addition. The distances that are answered are Euclidean.
+//! `extra_center_factor=auto` makes four times `k` centers, and at least 256; `local_lloyd_num_trials=auto` is 10, and 3 where
+//! there are more than 2000 centers. `seed` is an addition. The distances that are answered are Euclidean.
 
 mod lloyd;
 
@@ -369,10 +369,13 @@ fn first_stages(
 ) -> Result<Vec<f32>> {
     let whole = |name| parameters.integer(name).unwrap_or_default() as usize;
     let plus = |name| parameters.text(name) == Some("kmeans++");
-    let factor = check::count(parameters, "extra_center_factor")?.unwrap_or(EXTRA);
+    let factor = check::count(parameters, "extra_center_factor")?;
     let trials = check::count(parameters, "local_lloyd_num_trials")?;
     let mut random = StdRng::seed_from_u64(whole("seed") as u64);
-    let many = k.saturating_mul(factor);
+    let many = match factor {
+        Some(factor) => k.saturating_mul(factor),
+        None => k.saturating_mul(4).max(256),
+    };
     let rows = points.len();
     let batch = whole("mini_batch_size").min(rows);
 
@@ -431,9 +434,7 @@ fn first_stages(
         return Ok(centers);
     }
 
-    // As many trials as take about as long as a few passes over all rows.
-    let work = extra.len() as f64 * 30.0;
-    let trials = trials.unwrap_or((rows as f64 * 2.0 / work).clamp(1.0, 10.0) as usize);
+    let trials = trials.unwrap_or(if extra.len() > 2000 { 3 } else { 10 });
     let tolerance = parameters.real("local_lloyd_tol").unwrap_or_default();
     let mut best: Option<(f64, Vec<f32>)> = None;
     for _ in 0..trials {
@@ -461,9 +462,6 @@ fn first_stages(
     }
     best.map(|best| best.1).ok_or(Error::Stopped)
 }
-
-/// How many times as many centers the first stage has.
-const EXTRA: usize = 4;
 
 #[cfg(test)]
 mod tests {
