@@ -9,6 +9,7 @@ pub mod algorithm;
 pub mod answers;
 mod check;
 pub mod error;
+pub mod forest;
 pub mod formats;
 mod kernel;
 pub mod kmeans;

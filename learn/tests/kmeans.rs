@@ -1,5 +1,7 @@
 //! kmeans against scikit-learn's, of `golden/kmeans.py`.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use escala_learn::kmeans::{Clusters, KMeans};

@@ -1,5 +1,7 @@
 //! knn against scikit-learn's, of `golden/knn.py`.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use escala_learn::knn::{Knn, Neighbors};

@@ -1,5 +1,7 @@
 //! linear-learner against scikit-learn's linear models, of `golden/linear.py`.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use escala_learn::linear::LinearLearner;
