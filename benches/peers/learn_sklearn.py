@@ -1,4 +1,4 @@
-"""linear-learner and kmeans beside scikit-learn, on the same tables, interleaved, on two threads.
+"""linear-learner, kmeans and pca beside scikit-learn, on the same tables, interleaved, on two threads.
 
     cargo build --release -p escala-learn --example linear_kmeans_bench
     OMP_NUM_THREADS=2 OPENBLAS_NUM_THREADS=2 python benches/peers/learn_sklearn.py <the example's binary> [what ...]
@@ -16,7 +16,7 @@ import time
 
 import numpy as np
 from sagemaker.amazon.common import write_numpy_to_dense_tensor
-from sklearn import cluster, datasets, linear_model, metrics, preprocessing
+from sklearn import cluster, datasets, decomposition, linear_model, metrics, preprocessing
 
 ROUNDS = 3
 
@@ -55,11 +55,22 @@ def ridge(rows, labels, seed):
     return lambda: {"train:objective_loss": float(np.mean((model.predict(rows) - labels) ** 2) / np.var(labels))}
 
 
+def wide():
+    rows, labels = datasets.make_blobs(20_000, 500, centers=30, cluster_std=6.0, random_state=1)
+    return rows, labels
+
+
+def pca(rows, labels, seed):
+    decomposition.PCA(20, svd_solver="covariance_eigh").fit(rows)
+    return {}
+
+
 WHAT = {
     "kmeans": (kmeans_table, kmeans),
     "logistic": (two_classes, logistic),
     "softmax": (ten_classes, logistic),
     "ridge": (numbers, ridge),
+    "pca": (wide, pca),
 }
 
 
@@ -89,6 +100,8 @@ def main():
                 reached["scikit-learn"].append(got() if callable(got) else got)
         a, b = statistics.median(ours), statistics.median(theirs)
         print(f"{name}: ours {a:.3f} s, scikit-learn {b:.3f} s, ratio {a / b:.2f}")
+        if name == "pca":
+            continue
         key = "train:ssd" if name == "kmeans" else "train:objective_loss"
         means = {who: statistics.mean(one[key] for one in list) for who, list in reached.items()}
         print(f"  {key}: {means}")

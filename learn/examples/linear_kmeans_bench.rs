@@ -1,10 +1,11 @@
-//! Times linear-learner and kmeans on tables that `benches/peers/learn_sklearn.py` wrote, one line of JSON each.
+//! Times linear-learner, kmeans and pca on tables that `benches/peers/learn_sklearn.py` wrote, one line of JSON each.
 //!
-//! `cargo run --release -p escala-learn --example linear_kmeans_bench -- <what> <train.csv|.pbr> <threads> <seed>`
+//! `cargo run --release -p escala-learn --example linear_kmeans_bench -- <what> <train.pbr> <threads> <seed>`
 
 use escala_learn::formats::{self, Format};
 use escala_learn::kmeans::KMeans;
 use escala_learn::linear::LinearLearner;
+use escala_learn::pca::Pca;
 use escala_learn::{Algorithm, Channels, Parameters, Watch};
 use std::time::Instant;
 
@@ -58,7 +59,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             given.push(("predictor_type", "regressor"));
             &LinearLearner
         }
-        other => return Err(format!("{other} is none of kmeans, logistic, softmax, ridge").into()),
+        "pca" => {
+            given.push(("num_components", "20"));
+            &Pca
+        }
+        other => {
+            return Err(format!("{other} is none of kmeans, logistic, softmax, ridge, pca").into());
+        }
     };
     let parameters = Parameters::read(algorithm.parameters(), given)?;
     let channels = Channels {

@@ -2,8 +2,9 @@
 //! algorithms.
 //!
 //! Begin with [`algorithm`]: what an algorithm is, what it is given and what it leaves. [`parameters`] says what may be set,
-//! [`table`] what is learned from, [`answers`] what is said of rows. Each algorithm is a module of its own that knows
-//! nothing of files in buckets, jobs or doors.
+//! [`table`] what is learned from, [`answers`] what is said of rows, [`formats`] as which bytes both come and go. Each
+//! algorithm is a module of its own that knows nothing of files in buckets, jobs or doors: [`linear`], [`kmeans`],
+//! [`pca`], [`knn`], [`forest`].
 
 pub mod algorithm;
 pub mod answers;

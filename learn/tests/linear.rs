@@ -457,6 +457,21 @@ fn a_stop_leaves_what_was_learned() {
 }
 
 #[test]
+fn a_stop_before_the_first_pass_leaves_nothing() {
+    let (train, _) = split("cancer");
+    let mut looker = Looker {
+        patience: Some(0),
+        ..Looker::default()
+    };
+    let stopped = LinearLearner.fit(
+        &parameters(&LinearLearner, &[BINARY]),
+        &channels(&train),
+        &mut looker,
+    );
+    assert!(matches!(stopped, Err(Error::Stopped)));
+}
+
+#[test]
 fn threads_change_nothing() {
     let (train, _) = split("digits");
     let given = [
@@ -548,6 +563,11 @@ fn what_cannot_be_learned_is_said() {
             vec![BINARY, ("wd", "-1")],
             &good,
             "wd is \"-1\": it is auto or a number of at least 0",
+        ),
+        (
+            vec![BINARY, ("num_models", "1000000")],
+            &good,
+            "num_models is 1000000: it is auto or at most 128",
         ),
         (
             vec![BINARY, ("num_models", "1.5")],

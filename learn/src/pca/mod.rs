@@ -26,8 +26,8 @@ const NAME: &str = "pca";
 const VERSION: u32 = 1;
 /// Rows that are worked on at once.
 const BLOCK: usize = 256;
-/// The most columns whose covariance is taken whole: half a gigabyte.
-const WHOLE: usize = 8192;
+/// The most columns whose covariance is taken whole; time grows with their cube.
+const WHOLE: usize = 4096;
 /// How often random directions are turned.
 const TURNS: usize = 7;
 /// How much memory sums may take, over all shares of rows.
