@@ -41,6 +41,11 @@ pub trait Algorithm: Send + Sync {
     /// Its name, as repositories of images have it: `linear-learner`.
     fn name(&self) -> &'static str;
 
+    /// Whether it learns labels: files of CSV to learn from have them in their first column then.
+    fn labelled(&self) -> bool {
+        false
+    }
+
     /// All that may be set, with its bounds and defaults.
     fn parameters(&self) -> &'static [Parameter];
 
@@ -78,6 +83,15 @@ pub trait Model: Send + Sync {
     ///
     /// [`Error::Input`](crate::Error::Input) if the rows are not as those that were learned from.
     fn predict(&self, table: &Table) -> Result<Answers>;
+
+    /// The same with all that can be said, as callers ask for with `verbose=true`. Most models have no more to say.
+    ///
+    /// # Errors
+    ///
+    /// As [`predict`](Self::predict).
+    fn predict_verbose(&self, table: &Table) -> Result<Answers> {
+        self.predict(table)
+    }
 
     /// Writes files into a folder that is there and empty.
     ///

@@ -5,6 +5,8 @@
 pub enum Values {
     /// One for each row.
     Numbers(Vec<f32>),
+    /// A whole number for each row, such as that of a class.
+    Whole(Vec<u32>),
     /// As many for each row as `width` says, row by row.
     Vectors {
         /// Numbers of a row.
@@ -32,4 +34,39 @@ pub struct Answers {
     pub list: &'static str,
     /// What each object has, in order.
     pub fields: Vec<Field>,
+}
+
+impl Values {
+    /// How many numbers each row has.
+    pub fn width(&self) -> usize {
+        match self {
+            Self::Numbers(_) | Self::Whole(_) => 1,
+            Self::Vectors { width, .. } => (*width).max(1),
+        }
+    }
+
+    /// Of how many rows they are.
+    pub fn rows(&self) -> usize {
+        match self {
+            Self::Numbers(values) => values.len(),
+            Self::Whole(values) => values.len(),
+            Self::Vectors { values, .. } => values.len() / self.width(),
+        }
+    }
+}
+
+impl Answers {
+    /// Of how many rows something is said. Every field is of as many.
+    pub fn rows(&self) -> usize {
+        self.fields.first().map_or(0, |field| field.values.rows())
+    }
+}
+
+/// The numbers of the first field, for models that measure themselves by it.
+pub(crate) fn numbers(answers: &Answers) -> Vec<f32> {
+    match answers.fields.first().map(|field| &field.values) {
+        Some(Values::Numbers(values) | Values::Vectors { values, .. }) => values.clone(),
+        Some(Values::Whole(values)) => values.iter().map(|one| *one as f32).collect(),
+        None => Vec::new(),
+    }
 }

@@ -2,14 +2,25 @@
 //! algorithms.
 //!
 //! Begin with [`algorithm`]: what an algorithm is, what it is given and what it leaves. [`parameters`] says what may be set,
-//! [`table`] what is learned from, [`answers`] what is said of rows. Each algorithm is a module of its own that knows
-//! nothing of files in buckets, jobs or doors.
+//! [`table`] what is learned from, [`answers`] what is said of rows, [`formats`] as which bytes both come and go. Each
+//! algorithm is a module of its own that knows nothing of files in buckets, jobs or doors: [`linear`], [`kmeans`],
+//! [`pca`], [`knn`], [`forest`].
 
 pub mod algorithm;
 pub mod answers;
 pub mod boost;
+mod check;
 pub mod error;
+pub mod forest;
+pub mod formats;
+mod kernel;
+pub mod kmeans;
+pub mod knn;
+pub mod linear;
 pub mod parameters;
+pub mod pca;
+pub mod registry;
+mod store;
 pub mod table;
 
 pub use algorithm::{Algorithm, Channels, Model, Watch};

@@ -137,6 +137,36 @@ fn flag(text: &str) -> Option<bool> {
 }
 
 impl Parameter {
+    /// What it may be, for people: `0 to 1`, `above 0`, `gbtree, dart`.
+    pub fn values(&self) -> String {
+        match self.kind {
+            Kind::Integer(i64::MIN, i64::MAX) => "a whole number".to_owned(),
+            Kind::Integer(least, i64::MAX) => format!("{least} or more"),
+            Kind::Integer(least, most) => format!("{least} to {most}"),
+            Kind::Real(Bound::None, Bound::None) => "a number".to_owned(),
+            Kind::Real(Bound::Included(least), Bound::Included(most)) => {
+                format!("{least} to {most}")
+            }
+            Kind::Real(least, most) => {
+                let least = match least {
+                    Bound::None => None,
+                    Bound::Included(bound) => Some(format!("{bound} or more")),
+                    Bound::Excluded(bound) => Some(format!("above {bound}")),
+                };
+                let most = match most {
+                    Bound::None => None,
+                    Bound::Included(bound) => Some(format!("{bound} at most")),
+                    Bound::Excluded(bound) => Some(format!("below {bound}")),
+                };
+                let both: Vec<String> = least.into_iter().chain(most).collect();
+                both.join(", ")
+            }
+            Kind::Choice(words) => words.join(", "),
+            Kind::Flag => "true, false".to_owned(),
+            Kind::Text => "text".to_owned(),
+        }
+    }
+
     /// Why a text is no value of it.
     fn check(&self, text: &str) -> std::result::Result<(), String> {
         match self.kind {

@@ -10,6 +10,7 @@ mod celebrities;
 mod collections;
 mod embed;
 mod jobs;
+mod learn;
 mod models;
 mod output;
 mod predict;

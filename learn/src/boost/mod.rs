@@ -50,6 +50,10 @@ impl Algorithm for Xgboost {
         "xgboost"
     }
 
+    fn labelled(&self) -> bool {
+        true
+    }
+
     fn parameters(&self) -> &'static [Parameter] {
         settings::PARAMETERS
     }

@@ -5,6 +5,7 @@ mod images;
 
 pub use images::{images_in, percent, read_image};
 
+use super::learn;
 use super::output::{self, for_each_group, short, table};
 use super::{Output, Stop};
 use crate::app::App;
@@ -59,6 +60,8 @@ pub enum Predict {
     Analyze(AnalyzeArgs),
     /// A text without its personal data.
     Redact(RedactArgs),
+    /// Each row of numbers, by a model of `escala train table`.
+    Rows(learn::RowsArgs),
     /// What each image shows.
     Labels(images::LabelsArgs),
     /// The faces of each image, and what they look like.
@@ -234,6 +237,7 @@ pub fn run(config: &Config, predict: Predict) -> Result<(), Stop> {
         Predict::Classify(args) => classify(config, args),
         Predict::Analyze(args) => analyze(config, args),
         Predict::Redact(args) => redact(config, args),
+        Predict::Rows(args) => learn::predict(&args),
         Predict::Labels(args) => images::labels(config, args),
         Predict::Faces(args) => images::faces(config, args),
         Predict::Compare(args) => images::compare(config, args),

@@ -1,6 +1,6 @@
-//! `escala train …`: fine-tuning on the user's own labelled texts.
+//! `escala train …`: fine-tuning on the user's own labelled texts; what learns from tables is in [`super::learn`].
 
-use super::{Stop, output};
+use super::{Stop, learn, output};
 use crate::config::Config;
 use crate::machine;
 use clap::{Args, Subcommand, ValueEnum};
@@ -35,6 +35,10 @@ const RATINGS: &str = "vader-ratings";
 pub enum Train {
     /// Fine-tune a sentence encoder as a classifier of texts.
     TextClassifier(Box<TextClassifierArgs>),
+    /// Learn from a table of numbers: xgboost, linear-learner, kmeans, pca, knn, randomcutforest.
+    Table(learn::TableArgs),
+    /// List what may be set of an algorithm that learns from tables.
+    Parameters(learn::ParametersArgs),
     /// Write the rated sentences that the sentiment model is trained on, split and composed.
     SentimentData(SentimentDataArgs),
 }
@@ -139,6 +143,8 @@ pub struct SentimentDataArgs {
 pub fn run(config: &Config, train: Train) -> Result<(), Stop> {
     match train {
         Train::TextClassifier(args) => text_classifier(config, &args),
+        Train::Table(args) => learn::train(&args),
+        Train::Parameters(args) => learn::parameters(&args),
         Train::SentimentData(args) => sentiment_data(config, &args),
     }
 }
