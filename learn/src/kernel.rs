@@ -30,6 +30,8 @@ macro_rules! dispatch {
     };
 }
 
+pub(crate) use dispatch;
+
 #[inline(always)]
 fn fma<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FMA { a.mul_add(b, c) } else { a * b + c }

@@ -246,6 +246,7 @@ impl Accept {
 /// # Errors
 ///
 /// [`Error::Diverged`] if a number is not finite: none of the forms of JSON has such numbers, and no caller expects them.
+/// [`Error::Input`] if a row is longer than a record can be.
 pub fn render(answers: &Answers, accept: Accept) -> Result<Vec<u8>> {
     for field in &answers.fields {
         let numbers = match &field.values {
@@ -265,7 +266,7 @@ pub fn render(answers: &Answers, accept: Accept) -> Result<Vec<u8>> {
         Accept::Json => Ok(json::render(answers)),
         Accept::JsonLines => Ok(json::render_lines(answers)),
         Accept::Csv => Ok(csv::render(answers)),
-        Accept::RecordIo => Ok(recordio::render(answers)),
+        Accept::RecordIo => recordio::render(answers).map_err(|why| Error::input(why.to_string())),
     }
 }
 

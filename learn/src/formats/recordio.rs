@@ -156,7 +156,7 @@ pub fn write_table(table: &Table, out: &mut impl Write) -> std::io::Result<()> {
     Ok(())
 }
 
-pub(super) fn render(answers: &Answers) -> Vec<u8> {
+pub(super) fn render(answers: &Answers) -> std::io::Result<Vec<u8>> {
     let mut out = Vec::new();
     for row in 0..answers.rows() {
         let label = answers.fields.iter().map(|field| {
@@ -175,10 +175,9 @@ pub(super) fn render(answers: &Answers) -> Vec<u8> {
             features: Vec::new(),
             label: label.collect(),
         };
-        // Writing to memory fails only for rows beyond what a length can say; no answer has half a gigabyte a row.
-        let _ = frame(&mut out, &record.encode());
+        frame(&mut out, &record.encode())?;
     }
-    out
+    Ok(out)
 }
 
 #[cfg(test)]

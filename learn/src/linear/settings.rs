@@ -1,88 +1,65 @@
 //! What may be set of linear-learner, and what that means together.
 
 use super::loss::Loss;
-use crate::check::{auto, count};
+use crate::check::{COUNT, FEATURE_DIM, SEED, auto, count, optional, required};
 use crate::parameters::{Bound, Kind};
 use crate::{Error, Parameter, Parameters, Result};
 
-const fn one(
-    name: &'static str,
-    kind: Kind,
-    default: Option<&'static str>,
-    help: &'static str,
-) -> Parameter {
-    Parameter {
-        name,
-        kind,
-        default,
-        required: false,
-        help,
-    }
-}
-
-const COUNT: Kind = Kind::Integer(1, i64::MAX);
 const POSITIVE: Kind = Kind::Real(Bound::Excluded(0.0), Bound::None);
 const SHARE: Kind = Kind::Real(Bound::Excluded(0.0), Bound::Excluded(1.0));
 const TRISTATE: Kind = Kind::Choice(&["auto", "true", "false", "True", "False", "1", "0"]);
 
 /// Names, bounds and defaults of SageMaker's developer guide; `seed` is ours.
 pub(super) const DECLARED: &[Parameter] = &[
-    Parameter {
-        name: "predictor_type",
-        kind: Kind::Choice(&["binary_classifier", "multiclass_classifier", "regressor"]),
-        default: None,
-        required: true,
-        help: "what is learned: one of two classes, one of more, or a number",
-    },
-    one(
-        "feature_dim",
-        Kind::Text,
-        Some("auto"),
-        "columns without the label; looked at to find tables that are not as expected",
+    required(
+        "predictor_type",
+        Kind::Choice(&["binary_classifier", "multiclass_classifier", "regressor"]),
+        "what is learned: one of two classes, one of more, or a number",
     ),
-    one(
+    FEATURE_DIM,
+    optional(
         "num_classes",
         Kind::Integer(3, 1_000_000),
         None,
         "classes of a multiclass_classifier, labelled from 0",
     ),
-    one(
+    optional(
         "accuracy_top_k",
         Kind::Integer(1, 1_000_000),
         Some("3"),
         "of how many best classes one must be right for the top-k accuracy",
     ),
-    one(
+    optional(
         "balance_multiclass_weights",
         Kind::Flag,
         Some("false"),
         "whether every class counts as much as every other",
     ),
-    one(
+    optional(
         "beta_1",
         Kind::Text,
         Some("auto"),
         "how much of the mean slope adam keeps a step",
     ),
-    one(
+    optional(
         "beta_2",
         Kind::Text,
         Some("auto"),
         "how much of the mean squared slope adam keeps a step",
     ),
-    one(
+    optional(
         "bias_lr_mult",
         Kind::Text,
         Some("auto"),
         "how much faster than weights the bias moves, of sgd, adam and rmsprop",
     ),
-    one(
+    optional(
         "bias_wd_mult",
         Kind::Text,
         Some("auto"),
         "how much of wd the bias is drawn to zero by",
     ),
-    one(
+    optional(
         "binary_classifier_model_selection_criteria",
         Kind::Choice(&[
             "accuracy",
@@ -96,73 +73,73 @@ pub(super) const DECLARED: &[Parameter] = &[
         Some("accuracy"),
         "what is best of models and thresholds",
     ),
-    one(
+    optional(
         "early_stopping_patience",
         COUNT,
         Some("3"),
         "epochs without improvement before training ends",
     ),
-    one(
+    optional(
         "early_stopping_tolerance",
         POSITIVE,
         Some("0.001"),
         "what share of the loss an improvement must be to count",
     ),
-    one(
+    optional(
         "epochs",
         COUNT,
         Some("15"),
         "most passes over the table; with optimizer auto, most tens of passes",
     ),
-    one(
+    optional(
         "f_beta",
         POSITIVE,
         Some("1.0"),
         "how much recall counts beside precision in F scores",
     ),
-    one(
+    optional(
         "huber_delta",
         Kind::Real(Bound::Included(0.0), Bound::None),
         Some("1.0"),
         "the error from which huber_loss is linear",
     ),
-    one(
+    optional(
         "init_bias",
         Kind::Real(Bound::None, Bound::None),
         Some("0"),
         "the bias before the first step",
     ),
-    one(
+    optional(
         "init_method",
         Kind::Choice(&["uniform", "normal"]),
         Some("uniform"),
         "how weights are drawn before the first step of sgd, adam and rmsprop",
     ),
-    one(
+    optional(
         "init_scale",
         POSITIVE,
         Some("0.07"),
         "the greatest weight that uniform draws",
     ),
-    one(
+    optional(
         "init_sigma",
         POSITIVE,
         Some("0.01"),
         "the deviation of the weights that normal draws",
     ),
-    one(
+    optional(
         "l1",
         Kind::Text,
         Some("auto"),
         "how strongly weights are drawn to exactly zero; auto is not at all",
     ),
-    one(
+    optional(
         "learning_rate",
         Kind::Text,
         Some("auto"),
         "the step of sgd, adam and rmsprop",
     ),
-    one(
+    optional(
         "loss",
         Kind::Choice(&[
             "auto",
@@ -179,144 +156,139 @@ pub(super) const DECLARED: &[Parameter] = &[
         Some("auto"),
         "what is made small",
     ),
-    one(
+    optional(
         "loss_insensitivity",
         POSITIVE,
         Some("0.01"),
         "errors that eps_insensitive losses do not count",
     ),
-    one(
+    optional(
         "lr_scheduler_factor",
         Kind::Text,
         Some("auto"),
         "what the step is multiplied by now and then",
     ),
-    one(
+    optional(
         "lr_scheduler_minimum_lr",
         Kind::Text,
         Some("auto"),
         "the least step",
     ),
-    one(
+    optional(
         "lr_scheduler_step",
         Kind::Text,
         Some("auto"),
         "batches after which the step becomes smaller",
     ),
-    one(
+    optional(
         "margin",
         Kind::Real(Bound::Included(0.0), Bound::None),
         Some("1.0"),
         "the margin of hinge_loss",
     ),
-    one(
+    optional(
         "mini_batch_size",
         COUNT,
         Some("1000"),
         "rows of a step of sgd, adam and rmsprop",
     ),
-    one(
+    optional(
         "momentum",
         Kind::Text,
         Some("auto"),
         "how much of its last step sgd repeats",
     ),
-    one(
+    optional(
         "normalize_data",
         TRISTATE,
         Some("true"),
         "whether columns are scaled to a deviation of one",
     ),
-    one(
+    optional(
         "normalize_label",
         TRISTATE,
         Some("auto"),
         "whether labels of a regressor are scaled to a deviation of one",
     ),
-    one(
+    optional(
         "num_calibration_samples",
         Kind::Text,
         Some("auto"),
         "rows that the threshold is chosen by",
     ),
-    one(
+    optional(
         "num_models",
         Kind::Text,
         Some("auto"),
         "models with different wd, of which the best is kept",
     ),
-    one(
+    optional(
         "num_point_for_scaler",
         COUNT,
         Some("10000"),
         "rows that means and deviations are taken of",
     ),
-    one(
+    optional(
         "optimizer",
         Kind::Choice(&["auto", "sgd", "adam", "rmsprop"]),
         Some("auto"),
         "how the loss is made small; auto goes to the very least",
     ),
-    one(
+    optional(
         "positive_example_weight_mult",
         Kind::Text,
         Some("1.0"),
         "how much rows of class 1 count; balanced, or auto",
     ),
-    one(
+    optional(
         "quantile",
         SHARE,
         Some("0.5"),
         "the share of labels that quantile_loss wants below the score",
     ),
-    one(
+    optional(
         "target_precision",
         SHARE,
         Some("0.8"),
         "of recall_at_target_precision",
     ),
-    one(
+    optional(
         "target_recall",
         SHARE,
         Some("0.8"),
         "of precision_at_target_recall",
     ),
-    one(
+    optional(
         "unbias_data",
         TRISTATE,
         Some("auto"),
         "whether columns are shifted to a mean of zero",
     ),
-    one(
+    optional(
         "unbias_label",
         TRISTATE,
         Some("auto"),
         "whether labels of a regressor are shifted to a mean of zero",
     ),
-    one(
+    optional(
         "use_bias",
         Kind::Flag,
         Some("true"),
         "whether the model has a bias",
     ),
-    one(
+    optional(
         "use_lr_scheduler",
         Kind::Flag,
         Some("true"),
         "whether the step becomes smaller",
     ),
-    one(
+    optional(
         "wd",
         Kind::Text,
         Some("auto"),
         "how strongly squares of weights are drawn to zero; auto is one by the number of rows",
     ),
-    one(
-        "seed",
-        Kind::Integer(0, i64::MAX),
-        Some("0"),
-        "of what is drawn at random",
-    ),
+    SEED,
 ];
 
 /// What is learned.

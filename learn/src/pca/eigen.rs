@@ -1,9 +1,56 @@
 //! Eigenvectors of symmetric matrices: Householder's reflections to three diagonals, then QL steps with implicit shifts
 //! (Golub and Van Loan, chapter 8).
 
-/// Values in descending order, and their vectors, one row each. The matrix is row-major and symmetric; none if the steps do not
-/// settle, as with numbers that are not finite.
-pub(super) fn symmetric(matrix: &[f64], size: usize) -> Option<(Vec<f64>, Vec<f64>)> {
+use crate::kernel::dispatch;
+
+/// Values in descending order, and the vectors of the first `wanted`, one row each. The matrix is row-major and symmetric;
+/// none if the steps do not settle, as with numbers that are not finite.
+pub(super) fn symmetric(
+    matrix: &[f64],
+    size: usize,
+    wanted: usize,
+) -> Option<(Vec<f64>, Vec<f64>)> {
+    let mut found = None;
+    decompose(matrix, size, wanted, &mut found);
+    found
+}
+
+dispatch! {
+    fn decompose(
+        matrix: &[f64],
+        size: usize,
+        wanted: usize,
+        found: &mut Option<(Vec<f64>, Vec<f64>)>,
+    ) = decompose_body
+}
+
+#[inline(always)]
+fn decompose_body<const R: usize, const FMA: bool>(
+    matrix: &[f64],
+    size: usize,
+    wanted: usize,
+    found: &mut Option<(Vec<f64>, Vec<f64>)>,
+) {
+    *found = eigen(matrix, size, wanted);
+}
+
+/// A sum in eight parts, which processors add at once.
+#[inline(always)]
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let mut sums = [0.0_f64; 8];
+    let (wide_a, rest_a) = a.as_chunks::<8>();
+    let (wide_b, rest_b) = b.as_chunks::<8>();
+    for (a, b) in wide_a.iter().zip(wide_b) {
+        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+            *sum += a * b;
+        }
+    }
+    let rest: f64 = rest_a.iter().zip(rest_b).map(|(a, b)| a * b).sum();
+    sums.iter().sum::<f64>() + rest
+}
+
+#[inline(always)]
+fn eigen(matrix: &[f64], size: usize, wanted: usize) -> Option<(Vec<f64>, Vec<f64>)> {
     let mut work = matrix.to_vec();
     let mut diagonal = vec![0.0; size];
     let mut beside = vec![0.0; size];
@@ -30,10 +77,10 @@ pub(super) fn symmetric(matrix: &[f64], size: usize) -> Option<(Vec<f64>, Vec<f6
         let mut product: Vec<f64> = (0..rest)
             .map(|row| {
                 let row = &work[(step + 1 + row) * size + step + 1..][..rest];
-                factor * row.iter().zip(&vector).map(|(a, b)| a * b).sum::<f64>()
+                factor * dot(row, &vector)
             })
             .collect();
-        let inner = product.iter().zip(&vector).map(|(a, b)| a * b).sum::<f64>();
+        let inner = dot(&product, &vector);
         for (one, value) in product.iter_mut().zip(&vector) {
             *one -= 0.5 * factor * inner * value;
         }
@@ -107,26 +154,25 @@ pub(super) fn symmetric(matrix: &[f64], size: usize) -> Option<(Vec<f64>, Vec<f6
             beside[high] = 0.0;
         }
     }
-    for (step, (vector, factor)) in reflections.iter().enumerate().rev() {
-        for row in vectors.chunks_exact_mut(size) {
-            let rest = &mut row[step + 1..];
-            let product = factor * rest.iter().zip(vector).map(|(a, b)| a * b).sum::<f64>();
-            for (one, value) in rest.iter_mut().zip(vector) {
-                *one -= product * value;
-            }
-        }
-    }
     if diagonal.iter().any(|one| !one.is_finite()) {
         return None;
     }
     let mut order: Vec<usize> = (0..size).collect();
     order.sort_by(|a, b| diagonal[*b].total_cmp(&diagonal[*a]));
     let values = order.iter().map(|at| diagonal[*at]).collect();
-    let sorted = order
-        .iter()
-        .flat_map(|at| &vectors[at * size..][..size])
-        .copied()
-        .collect();
+    let mut sorted = Vec::with_capacity(wanted * size);
+    for at in order.into_iter().take(wanted) {
+        sorted.extend_from_slice(&vectors[at * size..][..size]);
+    }
+    for (step, (vector, factor)) in reflections.iter().enumerate().rev() {
+        for row in sorted.chunks_exact_mut(size) {
+            let rest = &mut row[step + 1..];
+            let product = factor * dot(rest, vector);
+            for (one, value) in rest.iter_mut().zip(vector) {
+                *one -= product * value;
+            }
+        }
+    }
     Some((values, sorted))
 }
 
@@ -145,7 +191,7 @@ mod tests {
                     matrix[column * size + row] = value;
                 }
             }
-            let (values, vectors) = symmetric(&matrix, size).unwrap();
+            let (values, vectors) = symmetric(&matrix, size, size).unwrap();
             assert!(values.windows(2).all(|pair| pair[0] >= pair[1]));
             for row in 0..size {
                 for column in 0..size {
@@ -166,7 +212,7 @@ mod tests {
 
     #[test]
     fn zeros_and_what_is_no_number_end() {
-        assert_eq!(symmetric(&[0.0; 9], 3).unwrap().0, [0.0; 3]);
-        assert!(symmetric(&[f64::NAN; 9], 3).is_none());
+        assert_eq!(symmetric(&[0.0; 9], 3, 3).unwrap().0, [0.0; 3]);
+        assert!(symmetric(&[f64::NAN; 9], 3, 3).is_none());
     }
 }

@@ -344,7 +344,7 @@ impl Pca {
                     small[column * count + row] = both;
                 }
             }
-            let (squares, small) = eigen::symmetric(&small, count).ok_or_else(settle)?;
+            let (squares, small) = eigen::symmetric(&small, count, kept).ok_or_else(settle)?;
             let mut vectors = vec![0.0; kept * columns];
             for (vector, shares) in vectors
                 .chunks_exact_mut(columns)
@@ -367,7 +367,7 @@ impl Pca {
             if watch.stopped() {
                 return Err(Error::Stopped);
             }
-            eigen::symmetric(&around.gram(), columns).ok_or_else(settle)?
+            eigen::symmetric(&around.gram(), columns, kept).ok_or_else(settle)?
         };
         watch.progress(1, 1);
         let mut model = Components {
