@@ -280,6 +280,26 @@ fn models_of_xgboost_predict_what_it_predicts() {
 }
 
 #[test]
+fn models_of_older_versions_are_read_too() {
+    let told = std::fs::read(golden().join("older.json")).unwrap();
+    let told: Value = serde_json::from_slice(&told).unwrap();
+    let models = told["models"].as_array().unwrap();
+    assert_eq!(models.len(), 3);
+    for model in models {
+        let case = case(model["case"].as_str().unwrap());
+        let file = model["file"].as_str().unwrap();
+        let read = Boosted::read(&std::fs::read(golden().join(file)).unwrap()).unwrap();
+        let found = predicted(&read, &case.held);
+        let expected = model["predictions"].as_array().unwrap();
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(expected) {
+            let expected = expected.as_f64().unwrap() as f32;
+            assert!(close(*found, expected, CLOSE), "{file}: {found} {expected}");
+        }
+    }
+}
+
+#[test]
 fn dense_and_sparse_rows_alone_and_together_have_the_same_answers() {
     let case = case("softmax_sparse");
     let model = case.model("ubj");

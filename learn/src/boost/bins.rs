@@ -12,8 +12,8 @@ use std::hint::select_unpredictable;
 /// The most columns of a block.
 pub const BLOCK: usize = 16;
 
-/// Columns that are read at once while bins are made: the values of one line of the cache.
-const LINE: usize = 16;
+/// Columns that are cut at once: half a line of the cache of each row, and few enough for threads to have as many.
+const LINE: usize = 8;
 
 /// A column with values in one of so many rows, or in more, has a place for each.
 const FULL: usize = 5;
@@ -173,17 +173,20 @@ impl Bins {
             finite(*value, *column as usize)?;
             sizes[*column as usize] += usize::from(!value.is_nan());
         }
-        let mut sketches: Vec<Sketch> = sizes.iter().map(|size| Sketch::new(*size, most)).collect();
-        for row in 0..rows {
-            let weight = weights.map_or(1.0, |weights| weights[row]);
-            let (columns, values) = csr.row(row);
-            for (column, value) in columns.iter().zip(values) {
-                if !value.is_nan() {
-                    sketches[*column as usize].push(*value, weight);
+        let (places, entries) = by_columns(csr, &sizes);
+        let column = |column: usize| &entries[places[column]..places[column + 1]];
+        let cut: Vec<(Vec<f32>, f32)> = sizes
+            .par_iter()
+            .enumerate()
+            .map(|(at, size)| {
+                let mut sketch = Sketch::new(*size, most);
+                for (row, value) in column(at) {
+                    let weight = weights.map_or(1.0, |weights| weights[*row as usize]);
+                    sketch.push(*value, weight);
                 }
-            }
-        }
-        let cut: Vec<(Vec<f32>, f32)> = sketches.into_par_iter().map(Sketch::cuts).collect();
+                sketch.cuts()
+            })
+            .collect();
         let cuts = Cuts::join(cut);
         if u32::try_from(cuts.values.len()).is_err() {
             return Err(Error::input(format!(
@@ -191,42 +194,38 @@ impl Bins {
                 csr.columns
             )));
         }
+        let columns: Vec<Column> = (0..csr.columns)
+            .into_par_iter()
+            .map(|at| Column::new(column(at), cuts.of(at), rows))
+            .collect();
         let slots = cuts.starts.clone();
-        let mut columns: Vec<Column> = sizes
-            .iter()
-            .enumerate()
-            .map(|(column, size)| match size * FULL >= rows {
-                true => {
-                    let bins = cuts.bins(column);
-                    let mut codes = Codes::zero(bins < 256, rows);
-                    codes.fill(bins);
-                    Column::Full(codes)
+        let rows_at_once: Vec<usize> = (0..rows).step_by(AT_ONCE).collect();
+        let found: Vec<(Vec<u32>, Vec<usize>)> = rows_at_once
+            .into_par_iter()
+            .map(|first| {
+                let (mut found, mut counts) = (Vec::new(), Vec::new());
+                for row in first..(first + AT_ONCE).min(rows) {
+                    let (indices, values) = csr.row(row);
+                    let before = found.len();
+                    for (column, value) in indices.iter().zip(values) {
+                        if !value.is_nan() {
+                            let column = *column as usize;
+                            let code = bin(cuts.of(column), *value);
+                            found.push((slots[column] + code) as u32);
+                        }
+                    }
+                    counts.push(found.len() - before);
                 }
-                false => Column::Sparse {
-                    rows: Vec::with_capacity(*size),
-                    bins: Vec::with_capacity(*size),
-                },
+                (found, counts)
             })
             .collect();
         let mut starts = vec![0];
-        let mut found = Vec::with_capacity(csr.values.len());
-        for row in 0..rows {
-            let (indices, values) = csr.row(row);
-            for (column, value) in indices.iter().zip(values) {
-                if !value.is_nan() {
-                    let column = *column as usize;
-                    let code = bin(cuts.of(column), *value);
-                    found.push((slots[column] + code) as u32);
-                    match &mut columns[column] {
-                        Column::Full(codes) => codes.put(row, 1, 0, &[code as u16]),
-                        Column::Sparse { rows, bins } => {
-                            rows.push(row as u32);
-                            bins.push(code as u16);
-                        }
-                    }
-                }
+        let mut all = Vec::with_capacity(entries.len());
+        for (found, counts) in found {
+            all.extend(found);
+            for count in counts {
+                starts.push(starts[starts.len() - 1] + count);
             }
-            starts.push(found.len());
         }
         let width = csr.columns.div_ceil(64).max(64);
         Ok(Self {
@@ -238,7 +237,7 @@ impl Bins {
                 .collect(),
             layout: Layout::Sparse {
                 starts,
-                slots: found,
+                slots: all,
                 columns,
             },
             cuts,
@@ -259,6 +258,48 @@ impl Bins {
     pub fn slots_of(&self, span: &std::ops::Range<usize>) -> std::ops::Range<usize> {
         self.slots[span.start]..self.slots[span.end]
     }
+}
+
+impl Column {
+    /// Of rows with values, ascending.
+    fn new(entries: &[(u32, f32)], bounds: &[f32], rows: usize) -> Self {
+        if entries.len() * FULL >= rows {
+            let mut codes = Codes::zero(bounds.len() < 256, rows);
+            codes.fill(bounds.len());
+            for (row, value) in entries {
+                codes.put(*row as usize, 1, 0, &[bin(bounds, *value) as u16]);
+            }
+            return Self::Full(codes);
+        }
+        Self::Sparse {
+            rows: entries.iter().map(|(row, _)| *row).collect(),
+            bins: entries
+                .iter()
+                .map(|(_, value)| bin(bounds, *value) as u16)
+                .collect(),
+        }
+    }
+}
+
+/// Rows and values by columns, and where columns begin: columns + 1 numbers.
+fn by_columns(csr: &Csr, sizes: &[usize]) -> (Vec<usize>, Vec<(u32, f32)>) {
+    let mut places = vec![0];
+    for size in sizes {
+        places.push(places[places.len() - 1] + size);
+    }
+    let mut next = places.clone();
+    let mut entries = vec![(0, 0.0); places[sizes.len()]];
+    for row in 0..csr.starts.len().saturating_sub(1) {
+        let (indices, values) = csr.row(row);
+        for (column, value) in indices.iter().zip(values) {
+            if !value.is_nan() {
+                let next = &mut next[*column as usize];
+                entries[*next] = (row as u32, *value);
+                *next += 1;
+            }
+        }
+    }
+    (places, entries)
 }
 
 impl Codes {
@@ -349,9 +390,9 @@ fn filled(csr: &Csr) -> Features {
 
 /// Even spans of columns, each with no more slots than 16 bits can name.
 fn spans(width: usize, needed: &[usize]) -> Vec<std::ops::Range<usize>> {
-    let count = width
-        .div_ceil(BLOCK)
-        .max(rayon::current_num_threads().min(width));
+    // As many for each thread.
+    let threads = rayon::current_num_threads().min(width.max(1));
+    let count = width.div_ceil(BLOCK).next_multiple_of(threads);
     let even = width.div_ceil(count.max(1)).max(1);
     let mut spans = Vec::new();
     let mut first = 0;

@@ -1,4 +1,4 @@
-//! XGBoost's own model files: JSON and Universal Binary JSON, as XGBoost 1.3 to 3.x write them.
+//! XGBoost's own model files: JSON and Universal Binary JSON, as XGBoost 1.7 to 3.x write them.
 //!
 //! The names are those of `LearnerIO::SaveModel`, `GBTreeModel::SaveModel` and `RegTree::SaveModel` at 3.2.0. What is written
 //! is what 3.2 writes, except that a single base score is written as a number, which older ones read too.
@@ -284,20 +284,9 @@ fn forest(document: &Value) -> Result<Forest, String> {
             .ok_or("base_score is no text")?,
         groups,
     )?;
-    let version = document
-        .get("version")
-        .and_then(Value::integers)
-        .unwrap_or_default();
     let begin: Result<Vec<f32>, String> = base
         .iter()
-        .map(|base| match objective {
-            // Until 2.1, this one's base score was a probability, too.
-            Objective::Logistic(Logistic::Raw) if version < vec![2, 1] => {
-                Objective::Logistic(Logistic::Binary).sum_of(*base)
-            }
-            _ => objective.sum_of(*base),
-        })
-        .map(|sum| sum.map_err(|error| error.to_string()))
+        .map(|base| objective.sum_of(*base).map_err(|error| error.to_string()))
         .collect();
     let listed = model.part("trees")?.list().ok_or("trees is no list")?;
     let group_of = model

@@ -18,6 +18,9 @@ const CHUNK: usize = 1 << 13;
 /// Sums of rows and classes that are kept; twelve bytes each.
 const MOST: usize = 1 << 31;
 
+/// Columns that are learned from at most: each has a bin at least, in the histograms of many nodes.
+const WIDEST: usize = 1 << 22;
+
 /// A channel whose metrics are told each round.
 struct Watched<'a> {
     name: &'static str,
@@ -72,6 +75,11 @@ pub fn train(settings: &Settings, channels: &Channels, watch: &mut dyn Watch) ->
         return Err(Error::input("the train channel has no rows"));
     }
     fit(&table.features, columns)?;
+    if columns > WIDEST {
+        return Err(Error::input(format!(
+            "rows have {columns} columns, and at most {WIDEST} are learned from"
+        )));
+    }
     if u32::try_from(rows).is_err() {
         return Err(Error::input(format!(
             "{rows} rows are more than can be counted"

@@ -186,8 +186,10 @@ def losses(peer, train, test, rounds):
 
 def main():
     FOLDER.mkdir(exist_ok=True)
-    for old in FOLDER.iterdir():
-        old.unlink()
+    for file in FOLDER.iterdir():
+        # Those are boost_older.py's.
+        if not file.name.startswith("older."):
+            file.unlink()
     data = {name: (x, y) for name, x, y in tables()}
     about = {}
     for name, (x, y) in data.items():
