@@ -6,13 +6,25 @@
 #     benches/learn.sh                        # 200,000 rows of 50 columns, 100 rounds, three times: minutes on two cores
 #     benches/learn.sh --only binary --rounds 5
 #     benches/learn.sh --rows 20000
+#     benches/learn.sh sklearn [what ...]     # linear-learner, kmeans and pca beside scikit-learn instead of xgboost
 #
 # The first run makes a virtual environment under ${XDG_CACHE_HOME:-~/.cache}/escala.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 peers=learn
+if [ "${1:-}" = sklearn ]; then
+    peers=learn_sklearn
+    shift
+fi
 . "$here/vision_env.sh"
 cd "$here/.."
+if [ "$peers" = learn_sklearn ]; then
+    binary="$(cargo build --release -p escala-learn --example linear_kmeans_bench --message-format=json-render-diagnostics |
+        "$python" -c 'import json, sys
+print([m["executable"] for m in map(json.loads, sys.stdin) if m.get("executable")][-1])')"
+    export OMP_NUM_THREADS=2 OPENBLAS_NUM_THREADS=2
+    exec "$python" "$here/peers/learn_sklearn.py" "$binary" "$@"
+fi
 binary="$(cargo bench -p escala-learn --bench peer --no-run --message-format=json-render-diagnostics |
     "$python" -c 'import json, sys
 print([m["executable"] for m in map(json.loads, sys.stdin) if m.get("executable")][-1])')"

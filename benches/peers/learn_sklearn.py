@@ -1,9 +1,8 @@
 """linear-learner, kmeans and pca beside scikit-learn, on the same tables, interleaved, on two threads.
 
-    cargo build --release -p escala-learn --example linear_kmeans_bench
-    OMP_NUM_THREADS=2 OPENBLAS_NUM_THREADS=2 python benches/peers/learn_sklearn.py <the example's binary> [what ...]
+    benches/learn.sh sklearn [what ...]
 
-Needs scikit-learn and sagemaker<3, which writes the tables. Tables are float32 on both sides; columns are scaled within both
+sagemaker<3 writes the tables. Tables are float32 on both sides; columns are scaled within both
 times. Prints medians, their ratio, and what both reached.
 """
 

@@ -3,8 +3,8 @@
 //!
 //! Begin with [`algorithm`]: what an algorithm is, what it is given and what it leaves. [`parameters`] says what may be set,
 //! [`table`] what is learned from, [`answers`] what is said of rows, [`formats`] as which bytes both come and go. Each
-//! algorithm is a module of its own that knows nothing of files in buckets, jobs or doors: [`linear`], [`kmeans`],
-//! [`pca`], [`knn`], [`forest`].
+//! algorithm is a module of its own that knows nothing of files in buckets, jobs or doors: [`boost`], [`linear`],
+//! [`kmeans`], [`pca`], [`knn`], [`forest`]; [`registry`] has them all.
 
 pub mod algorithm;
 pub mod answers;
