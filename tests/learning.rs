@@ -78,7 +78,7 @@ fn learn(folder: &Path, algorithm: &str, set: &[&str], output: &str) {
         }
         _ => arguments.extend(["--train", "bare.csv"]),
     }
-    arguments.extend(set.iter().flat_map(|one| ["--set", one]));
+    arguments.extend(set.iter().flat_map(|one| ["-p", one]));
     let (out, _) = said(folder, 0, &arguments);
     assert!(out.contains("learned in"), "{out}");
 }
@@ -194,6 +194,7 @@ fn what_is_wrong_is_said_and_leaves_nothing() {
     let folder = place.path();
     tables(folder);
     fs::write(folder.join("words.csv"), "1,2,3\n0,five,6\n").expect("written");
+    fs::write(folder.join("train.txt"), "1,2,3\n").expect("written");
     let train = |more: &[&str]| {
         let mut arguments = vec![
             "train",
@@ -210,24 +211,24 @@ fn what_is_wrong_is_said_and_leaves_nothing() {
     };
     for (arguments, why) in [
         (
-            &["--train", "train.csv", "--set", "eta=2", "--set", "depth=3"][..],
+            &["--train", "train.csv", "-p", "eta=2", "-p", "depth=3"][..],
             "eta is \"2\"",
         ),
         (
-            &["--train", "train.csv", "--set", "eta=2", "--set", "depth=3"],
+            &["--train", "train.csv", "-p", "eta=2", "-p", "depth=3"],
             "no hyperparameter \"depth\"",
         ),
         (&["--train", "train.csv"], "num_round must be set"),
         (
-            &["--train", "train.csv", "--set", "num_round"],
+            &["--train", "train.csv", "-p", "num_round"],
             "not NAME=VALUE",
         ),
         (
-            &["--train", "words.csv", "--set", "num_round=3"],
+            &["--train", "words.csv", "-p", "num_round=3"],
             "words.csv: row 2",
         ),
         (
-            &["--train", "train.txt", "--set", "num_round=3"],
+            &["--train", "train.txt", "-p", "num_round=3"],
             "--content-type",
         ),
     ] {
@@ -245,7 +246,7 @@ fn what_is_wrong_is_said_and_leaves_nothing() {
             "xgboost",
             "--train",
             "train.csv",
-            "--set",
+            "-p",
             "num_round=2",
             "--output",
             "model",

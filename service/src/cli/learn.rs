@@ -26,7 +26,7 @@ same command is given again.
 
 Examples:
   escala train table --algorithm xgboost --train train.csv --validation held-out.csv \\
-      --set objective=binary:logistic --set num_round=100 --output model
+      -p objective=binary:logistic -p num_round=100 --output model
   escala predict rows --model model new.csv"
 )]
 pub struct TableArgs {
@@ -47,8 +47,8 @@ pub struct TableArgs {
     #[arg(long, value_name = "TYPE")]
     content_type: Option<String>,
     /// A hyperparameter, under SageMaker's name.
-    #[arg(short, long, value_name = "NAME=VALUE")]
-    set: Vec<String>,
+    #[arg(short = 'p', long = "hyperparameter", value_name = "NAME=VALUE")]
+    hyperparameters: Vec<String>,
     /// The folder that the model is written to; it must not be there.
     #[arg(short, long, value_name = "FOLDER")]
     output: PathBuf,
@@ -140,7 +140,7 @@ fn table(files: &[PathBuf], content_type: Option<&str>, labelled: bool) -> Resul
 /// What a run is: its algorithm, settings and files.
 fn identity(args: &TableArgs) -> Result<[u8; 32], Stop> {
     let mut all = Sha256::new();
-    let mut set: Vec<&String> = args.set.iter().collect();
+    let mut set: Vec<&String> = args.hyperparameters.iter().collect();
     set.sort();
     all.update(format!(
         "{} {set:?} {:?}",
@@ -214,10 +214,14 @@ impl Watch for Run {
 pub fn train(args: &TableArgs) -> Result<(), Stop> {
     let algorithm = algorithm(&args.algorithm)?;
     let mut given = Vec::new();
-    for setting in &args.set {
+    for setting in &args.hyperparameters {
         match setting.split_once('=') {
             Some(pair) => given.push(pair),
-            None => return Err(Stop::Usage(format!("--set {setting} is not NAME=VALUE"))),
+            None => {
+                return Err(Stop::Usage(format!(
+                    "--hyperparameter {setting} is not NAME=VALUE"
+                )));
+            }
         }
     }
     let parameters = Parameters::read(algorithm.parameters(), given).map_err(stop)?;
