@@ -115,7 +115,6 @@ fn work(folder: &Path) {
         })),
         asked: Some(Box::new(note)),
         takes: (Duration::from_millis(1), Duration::from_micros(30)),
-        ..Words::default()
     };
     let point = std::env::var(POINT).unwrap_or_default();
     let options = Options {

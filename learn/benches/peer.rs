@@ -107,7 +107,7 @@ fn main() {
     let predicting = start.elapsed().as_secs_f64();
     let numbers = answers.fields.iter().find_map(|field| match &field.values {
         Values::Numbers(numbers) => Some(numbers),
-        Values::Vectors { .. } => None,
+        Values::Whole(_) | Values::Vectors { .. } => None,
     });
     let numbers = numbers.expect("a number for each row");
     let bytes: Vec<u8> = numbers.iter().flat_map(|one| one.to_le_bytes()).collect();

@@ -247,6 +247,7 @@ fn predicted(model: &dyn Model, table: &Table) -> Vec<f32> {
             assert_eq!(values.len(), table.rows() * width);
             values.clone()
         }
+        Values::Whole(_) => panic!("{answers:?}"),
     }
 }
 

@@ -29,6 +29,9 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 /// How often a task is begun again where objects cannot be reached.
 const TRIES: u32 = 3;
 
+/// Told that so many documents of a task are done with.
+pub type Mark = Arc<dyn Fn(&Fence, u64) + Send + Sync>;
+
 /// What tasks are done with.
 #[derive(Clone)]
 pub struct Tools {
@@ -41,7 +44,7 @@ pub struct Tools {
     /// How long the machine may have no answers before a job fails.
     pub patience: Duration,
     /// Keeps how far a task is that was lost before.
-    pub mark: Arc<dyn Fn(&Fence, u64) + Send + Sync>,
+    pub mark: Mark,
     /// Told what is reached, by tests that end the process there.
     pub reached: Option<Arc<dyn Fn(Point) + Send + Sync>>,
 }

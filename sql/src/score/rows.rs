@@ -180,7 +180,7 @@ struct Reading {
 type Batch = (Vec<ArrayRef>, Vec<Option<String>>);
 
 enum File {
-    Csv(Records),
+    Csv(Box<Records>),
     Json(Lines),
 }
 
@@ -198,7 +198,8 @@ impl Reading {
                     format => {
                         let separator = format.separator();
                         let range = self.range.clone();
-                        File::Csv(Records::new(&*self.store, &key, separator, range).await?)
+                        let records = Records::new(&*self.store, &key, separator, range);
+                        File::Csv(Box::new(records.await?))
                     }
                 };
                 self.file = Some((key, file));
