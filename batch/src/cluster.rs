@@ -104,6 +104,10 @@ struct Shared {
 #[derive(Default)]
 struct Inside {
     waiting: VecDeque<Order>,
+    /// Threads that work on a task.
+    busy: usize,
+    /// One of them, and nobody may join it.
+    alone: bool,
     /// What is worked on, with what cancels it.
     working: Vec<(Fence, Arc<Live>, watch::Sender<bool>)>,
     ended: Vec<Receipt>,
@@ -145,7 +149,14 @@ impl Shared {
             if inside.closed {
                 return None;
             }
-            if let Some(order) = inside.waiting.pop_front() {
+            let may_begin = match inside.waiting.front() {
+                Some(order) if order.alone => inside.busy == 0,
+                Some(_) => !inside.alone,
+                None => false,
+            };
+            if may_begin && let Some(order) = inside.waiting.pop_front() {
+                inside.busy += 1;
+                inside.alone = order.alone;
                 return Some(order);
             }
             self.changed.wait(&mut inside);
@@ -172,7 +183,10 @@ impl Shared {
         let mut inside = self.inside.lock();
         inside.working.retain(|(other, ..)| *other != fence);
         inside.ended.push(Receipt { fence, outcome });
+        inside.busy -= 1;
+        inside.alone = false;
         drop(inside);
+        self.changed.notify_all();
         (self.wake)();
     }
 }
@@ -193,6 +207,7 @@ impl Cluster for Local {
                 fence,
                 pieces: task.pieces,
                 suspect: task.losses.times > 0,
+                alone: task.losses.times > 1,
                 spec: group.spec.clone(),
                 inputs: group.inputs.clone(),
                 live,

@@ -74,6 +74,9 @@ pub struct Order {
     pub cancelled: watch::Receiver<bool>,
     /// Whether it was lost before. It is worked on in the same small steps then, whatever else there is, and each is marked.
     pub suspect: bool,
+    /// Whether nothing else may be worked on beside it: whoever worked on it did not come back twice from the same place, and
+    /// what is beside it when that happens again would be suspected, too.
+    pub alone: bool,
     /// Whether nothing is asked: each of its documents becomes an error.
     pub poison: bool,
 }
@@ -358,6 +361,7 @@ impl Doing<'_> {
             fence: self.order.fence.clone(),
             pieces: Vec::new(),
             suspect: self.order.suspect,
+            alone: self.order.alone,
             poison: self.order.poison,
         };
         let read = documents(tools, work, &order, piece, |line, document| {
