@@ -139,6 +139,16 @@ const tests = {
       const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
       return topics[0].partitions.length === 3;
     });
+    // Apache Kafka names partitions before they have a leader.
+    await until("each has a leader", () =>
+      admin.fetchTopicOffsets(topic).then(
+        () => true,
+        (error) => {
+          if (!error.retriable) throw error;
+          return false;
+        },
+      ),
+    );
     const { brokers, controller } = await admin.describeCluster();
     assert.deepEqual([brokers.length, controller], [1, 1]);
     await produce(topic, [{ value: "1", partition: 0 }, { value: "2", partition: 0 }]);
