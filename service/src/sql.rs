@@ -36,8 +36,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
-use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How long a piece of rows may wait for its turn before it is asked again.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -158,10 +158,7 @@ impl Queries {
         text: String,
         on_error: Option<String>,
     ) -> Result<Receiver<Result<Piece, Failure>>, Failure> {
-        let place = queries.places.clone().try_acquire_owned().map_err(|_| {
-            let message = "as many queries run as `sql.queries` allows";
-            Failure::of_kind(Kind::Overloaded, message).retry_after(PAUSE)
-        })?;
+        let place = queries.place()?;
         let (sender, receiver) = mpsc::channel(AHEAD);
         let stops = || Failure::of_kind(Kind::Unavailable, "the server stops");
         let runtime = queries.threads.get().ok_or_else(stops)?.handle().clone();
@@ -185,9 +182,19 @@ impl Queries {
     /// Plans a query that runs later.
     ///
     /// # Errors
-    /// 400 with what is wrong with it.
+    /// 400 with what is wrong with it; 429 when too many run.
     pub async fn check(&self, text: &str, on_error: Option<&str>) -> Result<(), Failure> {
+        // What is read of its tables takes memory, too.
+        let _place = self.place()?;
         self.planned(text, on_error).await.map(drop)
+    }
+
+    /// A place among the queries that run.
+    fn place(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        self.places.clone().try_acquire_owned().map_err(|_| {
+            let message = "as many queries run as `sql.queries` allows";
+            Failure::of_kind(Kind::Overloaded, message).retry_after(PAUSE)
+        })
     }
 
     async fn planned(&self, text: &str, on_error: Option<&str>) -> Result<Query, Failure> {

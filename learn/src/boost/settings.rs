@@ -3,23 +3,9 @@
 use super::metric::Metric;
 use super::objective::{Logistic, Objective};
 use super::split::Rules;
+use crate::check::optional;
 use crate::parameters::{Bound, Kind};
 use crate::{Error, Parameter, Parameters, Result};
-
-const fn parameter(
-    name: &'static str,
-    kind: Kind,
-    default: Option<&'static str>,
-    help: &'static str,
-) -> Parameter {
-    Parameter {
-        name,
-        kind,
-        default,
-        required: false,
-        help,
-    }
-}
 
 const SHARE: Kind = Kind::Real(Bound::Excluded(0.0), Bound::Included(1.0));
 const PART: Kind = Kind::Real(Bound::Included(0.0), Bound::Included(1.0));
@@ -36,13 +22,13 @@ pub const PARAMETERS: &[Parameter] = &[
         required: true,
         help: "rounds of boosting",
     },
-    parameter(
+    optional(
         "num_class",
         Kind::Integer(2, 1 << 20),
         None,
         "classes of multi:softmax and multi:softprob",
     ),
-    parameter(
+    optional(
         "objective",
         Kind::Choice(&[
             "reg:squarederror",
@@ -68,251 +54,251 @@ pub const PARAMETERS: &[Parameter] = &[
         Some("reg:squarederror"),
         "what is made small; rank: and survival: are not learned here",
     ),
-    parameter(
+    optional(
         "eval_metric",
         Kind::Text,
         None,
         "what is measured, separated by commas; the objective's own if nothing is said",
     ),
-    parameter(
+    optional(
         "early_stopping_rounds",
         Kind::Integer(1, i64::MAX),
         None,
         "stop after so many rounds without a better last metric of the validation channel",
     ),
-    parameter("eta", PART, Some("0.3"), "how much of each tree is taken"),
-    parameter("learning_rate", PART, None, "another name of eta"),
-    parameter("gamma", NOT_NEGATIVE, Some("0"), "least gain of a split"),
-    parameter(
+    optional("eta", PART, Some("0.3"), "how much of each tree is taken"),
+    optional("learning_rate", PART, None, "another name of eta"),
+    optional("gamma", NOT_NEGATIVE, Some("0"), "least gain of a split"),
+    optional(
         "min_split_loss",
         NOT_NEGATIVE,
         None,
         "another name of gamma",
     ),
-    parameter(
+    optional(
         "max_depth",
         Kind::Integer(0, 1 << 20),
         Some("6"),
         "depth of trees; 0 for no limit",
     ),
-    parameter(
+    optional(
         "min_child_weight",
         NOT_NEGATIVE,
         Some("1"),
         "least sum of hessians of a child",
     ),
-    parameter(
+    optional(
         "max_delta_step",
         NOT_NEGATIVE,
         None,
         "most that a leaf may answer; 0 for no limit, and 0.7 for count:poisson if nothing is said",
     ),
-    parameter(
+    optional(
         "subsample",
         SHARE,
         Some("1"),
         "share of rows that each tree learns from",
     ),
-    parameter(
+    optional(
         "colsample_bytree",
         SHARE,
         Some("1"),
         "share of columns for each tree",
     ),
-    parameter(
+    optional(
         "colsample_bylevel",
         SHARE,
         Some("1"),
         "share of those for each depth",
     ),
-    parameter(
+    optional(
         "colsample_bynode",
         SHARE,
         Some("1"),
         "share of those for each node",
     ),
-    parameter(
+    optional(
         "lambda",
         NOT_NEGATIVE,
         Some("1"),
         "squared weight of leaves that counts as loss",
     ),
-    parameter("reg_lambda", NOT_NEGATIVE, None, "another name of lambda"),
-    parameter(
+    optional("reg_lambda", NOT_NEGATIVE, None, "another name of lambda"),
+    optional(
         "alpha",
         NOT_NEGATIVE,
         Some("0"),
         "weight of leaves that counts as loss",
     ),
-    parameter("reg_alpha", NOT_NEGATIVE, None, "another name of alpha"),
-    parameter(
+    optional("reg_alpha", NOT_NEGATIVE, None, "another name of alpha"),
+    optional(
         "scale_pos_weight",
         Kind::Real(Bound::Excluded(0.0), Bound::None),
         Some("1"),
         "how much more rows with label 1 count",
     ),
-    parameter(
+    optional(
         "base_score",
         ANY,
         None,
         "the answer before the first tree; estimated of the labels if nothing is said",
     ),
-    parameter(
+    optional(
         "tree_method",
         Kind::Choice(&["auto", "hist", "approx", "exact", "gpu_hist"]),
         Some("auto"),
         "histograms are what all but gpu_hist come to",
     ),
-    parameter(
+    optional(
         "max_bin",
         Kind::Integer(2, 65535),
         Some("256"),
         "most bins of a column",
     ),
-    parameter(
+    optional(
         "grow_policy",
         Kind::Choice(&["depthwise", "lossguide"]),
         Some("depthwise"),
         "which leaf is split next",
     ),
-    parameter(
+    optional(
         "max_leaves",
         Kind::Integer(0, 1 << 30),
         Some("0"),
         "most leaves of a tree; 0 for no limit",
     ),
-    parameter(
+    optional(
         "num_parallel_tree",
         Kind::Integer(1, 1 << 20),
         Some("1"),
         "trees of a round",
     ),
-    parameter(
+    optional(
         "monotone_constraints",
         Kind::Text,
         None,
         "(1,0,-1): how answers may depend on columns",
     ),
-    parameter(
+    optional(
         "interaction_constraints",
         Kind::Text,
         None,
         "[[0,1],[2,3]]: columns that may decide together",
     ),
-    parameter(
+    optional(
         "tweedie_variance_power",
         Kind::Real(Bound::Excluded(1.0), Bound::Excluded(2.0)),
         Some("1.5"),
         "of reg:tweedie",
     ),
-    parameter(
+    optional(
         "huber_slope",
         Kind::Real(Bound::Excluded(0.0), Bound::None),
         Some("1"),
         "of reg:pseudohubererror",
     ),
-    parameter(
+    optional(
         "seed",
         Kind::Integer(-(1 << 31), (1 << 31) - 1),
         Some("0"),
         "of what is drawn",
     ),
-    parameter(
+    optional(
         "nthread",
         Kind::Integer(1, 1 << 16),
         None,
         "threads; all if nothing is said",
     ),
-    parameter(
+    optional(
         "verbosity",
         Kind::Integer(0, 3),
         Some("1"),
         "taken and without effect",
     ),
-    parameter(
+    optional(
         "csv_weights",
         BIT,
         Some("0"),
         "whether the second column of CSV is what rows count",
     ),
-    parameter(
+    optional(
         "booster",
         Kind::Choice(&["gbtree", "gblinear", "dart"]),
         Some("gbtree"),
         "only gbtree is learned here",
     ),
-    parameter(
+    optional(
         "sampling_method",
         Kind::Choice(&["uniform", "gradient_based"]),
         Some("uniform"),
         "only uniform is learned with here",
     ),
-    parameter(
+    optional(
         "process_type",
         Kind::Choice(&["default", "update"]),
         Some("default"),
         "only default is done here",
     ),
-    parameter(
+    optional(
         "predictor",
         Kind::Choice(&["auto", "cpu_predictor", "gpu_predictor"]),
         Some("auto"),
         "taken and without effect",
     ),
-    parameter(
+    optional(
         "dsplit",
         Kind::Choice(&["row", "col"]),
         None,
         "taken and without effect on one machine",
     ),
-    parameter(
+    optional(
         "deterministic_histogram",
         Kind::Flag,
         Some("true"),
         "they always are",
     ),
-    parameter(
+    optional(
         "save_model_on_termination",
         Kind::Flag,
         Some("false"),
         "a stopped training always leaves its model",
     ),
-    parameter(
+    optional(
         "sketch_eps",
         Kind::Real(Bound::Excluded(0.0), Bound::Excluded(1.0)),
         None,
         "not in XGBoost any more: refused, max_bin is what it was for",
     ),
-    parameter(
+    optional(
         "updater",
         Kind::Text,
         None,
         "only grow_quantile_histmaker, which is what is done",
     ),
-    parameter("refresh_leaf", BIT, None, "of process_type update: refused"),
-    parameter(
+    optional("refresh_leaf", BIT, None, "of process_type update: refused"),
+    optional(
         "sample_type",
         Kind::Choice(&["uniform", "weighted"]),
         None,
         "of booster dart: refused",
     ),
-    parameter(
+    optional(
         "normalize_type",
         Kind::Choice(&["tree", "forest"]),
         None,
         "of booster dart: refused",
     ),
-    parameter("rate_drop", PART, None, "of booster dart: refused"),
-    parameter("one_drop", BIT, None, "of booster dart: refused"),
-    parameter("skip_drop", PART, None, "of booster dart: refused"),
-    parameter("lambda_bias", PART, None, "of booster gblinear: refused"),
-    parameter(
+    optional("rate_drop", PART, None, "of booster dart: refused"),
+    optional("one_drop", BIT, None, "of booster dart: refused"),
+    optional("skip_drop", PART, None, "of booster dart: refused"),
+    optional("lambda_bias", PART, None, "of booster gblinear: refused"),
+    optional(
         "aft_loss_distribution",
         Kind::Choice(&["normal", "logistic", "extreme"]),
         None,
         "of survival:aft: refused",
     ),
-    parameter(
+    optional(
         "aft_loss_distribution_scale",
         NOT_NEGATIVE,
         None,

@@ -202,7 +202,16 @@ impl Watch for Run {
     }
 
     fn resume(&mut self) -> Option<Vec<u8>> {
-        let kept = std::fs::read(&self.path).ok()?;
+        let kept = match std::fs::read(&self.path) {
+            Ok(kept) => kept,
+            Err(error) => {
+                if error.kind() != std::io::ErrorKind::NotFound {
+                    let path = self.path.display();
+                    eprintln!("warning: begins anew: {path}: {error}");
+                }
+                return None;
+            }
+        };
         // That of another run is nothing to go on from.
         let kept = kept.strip_prefix(&self.identity)?.to_vec();
         eprintln!("goes on from {}", self.path.display());
