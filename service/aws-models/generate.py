@@ -18,7 +18,19 @@ import sys
 import botocore
 
 PINNED = "1.44.5"
-SERVICES = {"comprehend": "2017-11-27", "rekognition": "2016-06-27"}
+SERVICES = {"comprehend": "2017-11-27", "rekognition": "2016-06-27", "sagemaker": "2017-07-24", "logs": "2014-03-28"}
+# Of services with hundreds of operations only these have their shapes; of the others there is the name.
+CHOSEN = {
+    "sagemaker": """
+        CreateTrainingJob DescribeTrainingJob ListTrainingJobs StopTrainingJob DeleteTrainingJob
+        CreateModel DescribeModel ListModels DeleteModel
+        CreateEndpointConfig DescribeEndpointConfig ListEndpointConfigs DeleteEndpointConfig
+        CreateEndpoint DescribeEndpoint ListEndpoints UpdateEndpoint UpdateEndpointWeightsAndCapacities DeleteEndpoint
+        CreateTransformJob DescribeTransformJob ListTransformJobs StopTransformJob
+        AddTags ListTags DeleteTags
+    """,
+    "logs": "DescribeLogGroups DescribeLogStreams GetLogEvents FilterLogEvents DeleteLogGroup DeleteLogStream",
+}
 HERE = pathlib.Path(__file__).resolve().parent
 # Facts of a shape that are kept as they are.
 KEPT = ("type", "required", "min", "max", "pattern", "enum", "sensitive")
@@ -41,9 +53,9 @@ def shape_facts(shape):
     return facts
 
 
-def reachable(model):
+def reachable(model, names):
     todo, seen = [], set()
-    for operation in model["operations"].values():
+    for operation in (model["operations"][name] for name in names):
         todo += [operation[side]["shape"] for side in ("input", "output") if side in operation]
         todo += [error["shape"] for error in operation.get("errors", [])]
     while todo:
@@ -71,15 +83,18 @@ def render(service, version):
         "targetPrefix": metadata["targetPrefix"],
         "signingName": metadata.get("signingName", metadata["endpointPrefix"]),
     }
+    chosen = CHOSEN[service].split() if service in CHOSEN else list(model["operations"])
     operations = {}
-    for name, operation in sorted(model["operations"].items()):
+    for name in sorted(chosen):
+        operation = model["operations"][name]
         assert operation["http"] == {"method": "POST", "requestUri": "/"}, name
         operations[name] = {
             "input": operation["input"]["shape"],
-            "output": operation["output"]["shape"],
+            # Where nothing is answered there is no shape.
+            "output": operation["output"]["shape"] if "output" in operation else None,
             "errors": [error["shape"] for error in operation.get("errors", [])],
         }
-    shapes = {name: shape_facts(model["shapes"][name]) for name in reachable(model)}
+    shapes = {name: shape_facts(model["shapes"][name]) for name in reachable(model, chosen)}
 
     def compact(value):
         return json.dumps(value, ensure_ascii=True, separators=(",", ":"))
@@ -88,6 +103,9 @@ def render(service, version):
         return "{\n" + ",\n".join(f"{compact(name)}:{compact(row)}" for name, row in rows.items()) + "\n}"
 
     parts = [f"{compact(key)}:{compact(value)}" for key, value in head.items()]
+    others = sorted(set(model["operations"]) - set(chosen))
+    if others:
+        parts.append(f'"others":{compact(others)}')
     parts += [f'"operations":{table(operations)}', f'"shapes":{table(shapes)}']
     return "{\n" + ",\n".join(parts) + "\n}\n"
 

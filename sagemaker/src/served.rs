@@ -1,0 +1,72 @@
+//! Models that are open and answer, whatever they are made of.
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A question as it came.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// What the body is; `application/octet-stream` where nothing is said.
+    pub content_type: Option<String>,
+    /// What is wanted; the model's own default where nothing is said.
+    pub accept: Option<String>,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// What it is.
+    pub content_type: String,
+    /// It.
+    pub body: Bytes,
+}
+
+/// Why a model does not answer: what a container would have answered with a status of its own.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Unanswered {
+    /// The status that a container would have: 400 for what cannot be read, 415 for a type that it does not know, 406 for one
+    /// that it does not write, 500 for what broke, 503 for too much at a time.
+    pub status: u16,
+    /// A sentence for the caller.
+    pub message: String,
+}
+
+/// A model that is open.
+pub trait Served: Send + Sync {
+    /// Answers a question. Dropping the future gives it up.
+    fn invoke(&self, asked: Asked) -> BoxFuture<'_, Result<Said, Unanswered>>;
+
+    /// Bytes of memory that it holds, about.
+    fn memory(&self) -> u64;
+}
+
+/// What a model is made of: a container's image by its repository, its environment, and its files.
+#[derive(Clone, Debug)]
+pub struct Container<'a> {
+    /// The repository that the image names.
+    pub repository: &'a str,
+    /// Its environment.
+    pub environment: &'a BTreeMap<String, String>,
+    /// The folder of its files, which were unpacked; none where the model has none.
+    pub folder: Option<&'a Path>,
+}
+
+/// Who opens models: each knows some containers.
+///
+/// Opening may take long and is done on a thread that may wait.
+pub trait Opener: Send + Sync {
+    /// The model; none where it is not one of this opener's.
+    ///
+    /// # Errors
+    /// A sentence for the person who made the model.
+    fn open(&self, container: &Container<'_>) -> Option<Result<Arc<dyn Served>, String>>;
+
+    /// What it opens, for the sentence that says what is accepted.
+    fn accepts(&self) -> String;
+}
