@@ -12,12 +12,15 @@
 //! It knows the operations and no protocol: requests are JSON values that were checked against the service model, answers are
 //! JSON values again.
 
+pub mod archive;
 pub mod lists;
 pub mod logs;
 pub mod names;
 pub mod refusal;
 pub mod served;
 pub mod store;
+pub mod tags;
+pub mod training;
 
 pub use names::{Caller, Kind};
 pub use refusal::Refusal;

@@ -1,0 +1,558 @@
+use super::*;
+use crate::served::Container;
+use escala_batch::runner::{Options as RunnerOptions, Works};
+use escala_batch::store::memory::Memory as Jobs;
+use escala_learn::Watch;
+use escala_learn::formats::{Format, read};
+use escala_objects::memory::Memory;
+use escala_objects::{ObjectName, ObjectStore};
+use std::io::{Read, Write};
+use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// Longer than anything takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A process that trains: dropped, it rests.
+struct Process {
+    runner: Arc<Runner>,
+    trainings: Trainings,
+}
+
+/// What stays when a process ends.
+struct Machine {
+    folder: TempDir,
+    objects: Memory,
+    jobs: Arc<Jobs>,
+    runtime: tokio::runtime::Runtime,
+    patient: Arc<AtomicUsize>,
+}
+
+/// Trains until it is asked to stop; counts its steps, and goes on from where it was.
+struct Patient(Arc<AtomicUsize>);
+
+impl Trainer for Patient {
+    fn repositories(&self) -> Vec<&'static str> {
+        vec!["patient"]
+    }
+
+    fn train(
+        &self,
+        _: &Container<'_>,
+        lesson: &Lesson<'_>,
+        watch: &mut dyn Watch,
+    ) -> std::result::Result<(), Failure> {
+        lesson.train_channel(&["train"])?;
+        lesson.learning();
+        let read = |bytes: Vec<u8>| String::from_utf8(bytes).ok()?.parse().ok();
+        let mut steps: usize = watch.resume().and_then(read).unwrap_or(0);
+        let most = lesson.hyperparameters.get("steps");
+        let most = most
+            .and_then(|most| most.parse().ok())
+            .unwrap_or(usize::MAX);
+        while steps < most {
+            steps += 1;
+            self.0.store(steps, Ordering::SeqCst);
+            watch.log(&format!("step {steps} loss={}", 1.0 / steps as f64));
+            watch.checkpoint(&mut || steps.to_string().into_bytes());
+            if watch.stopped() {
+                watch.checkpoint(&mut || steps.to_string().into_bytes());
+                break;
+            }
+            std::thread::yield_now();
+        }
+        std::fs::write(lesson.folder.join("steps"), steps.to_string())
+            .map_err(|error| Failure::Algorithm(error.to_string()))
+    }
+}
+
+impl Machine {
+    fn new() -> Self {
+        let objects = Memory::default();
+        objects.bucket("bucket");
+        let machine = Self {
+            folder: tempfile::tempdir().unwrap(),
+            objects,
+            jobs: Arc::new(Jobs::default()),
+            runtime: tokio::runtime::Runtime::new().unwrap(),
+            patient: Arc::new(AtomicUsize::new(0)),
+        };
+        let rows: String = (0..200)
+            .map(|row| format!("{},{},{}\n", u8::from(row % 7 > 3), row % 7, row % 3))
+            .collect();
+        machine.put("data/train/part-1.csv", &rows[..rows.len() / 2]);
+        machine.put("data/train/part-2.csv", &rows[rows.len() / 2..]);
+        machine.put("data/held/held.csv", &rows);
+        machine.put("data/words.csv", "yes,1,2\nno,2,3\n");
+        machine
+    }
+
+    fn put(&self, key: &str, text: &str) {
+        let name = ObjectName::new("bucket", key, None).unwrap();
+        let mut new = self.objects.create(&name).unwrap();
+        new.write_all(text.as_bytes()).unwrap();
+        new.commit().unwrap();
+    }
+
+    fn start(&self) -> Process {
+        let options = Options {
+            most_bytes: 1 << 20,
+            threads: 2,
+        };
+        let trainings = Trainings::new(
+            Arc::new(Store::open(self.folder.path()).unwrap()),
+            Arc::new(Logs::open(self.folder.path()).unwrap()),
+            Arc::new(self.objects.clone()),
+            self.folder.path(),
+            vec![Box::new(Tables), Box::new(Patient(self.patient.clone()))],
+            options,
+        );
+        let trainings = trainings.unwrap();
+        let works: Works = Arc::new(BTreeMap::from([trainings.work()]));
+        let options = RunnerOptions {
+            live: 3,
+            ..RunnerOptions::default()
+        };
+        let runner = Runner::start(
+            self.jobs.clone(),
+            Arc::new(self.objects.clone()),
+            works,
+            options,
+            self.runtime.handle().clone(),
+        );
+        let runner = Arc::new(runner.unwrap());
+        trainings.attach(&runner).unwrap();
+        Process { runner, trainings }
+    }
+}
+
+fn caller() -> Caller {
+    Caller {
+        account: "123456789012".to_owned(),
+        region: "us-east-1".to_owned(),
+    }
+}
+
+fn request(name: &str, image: &str, channels: &[(&str, &str)], given: Value) -> Value {
+    let channels: Vec<Value> = channels
+        .iter()
+        .map(|(name, key)| {
+            json!({"ChannelName": name, "DataSource": {"S3DataSource": {
+                "S3DataType": "S3Prefix", "S3Uri": format!("s3://bucket/{key}")}}})
+        })
+        .collect();
+    json!({
+        "TrainingJobName": name,
+        "AlgorithmSpecification": {"TrainingImage": image, "TrainingInputMode": "File"},
+        "RoleArn": "arn:aws:iam::123456789012:role/r",
+        "InputDataConfig": channels,
+        "OutputDataConfig": {"S3OutputPath": "s3://bucket/models/"},
+        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
+        "HyperParameters": given,
+    })
+}
+
+impl Process {
+    fn call(&self, operation: &str, input: Value) -> Result<Value> {
+        assert!(OPERATIONS.contains(&operation));
+        self.trainings.call(&caller(), operation, input)
+    }
+
+    fn create(&self, request: Value) {
+        let name = request["TrainingJobName"].clone();
+        let made = self.call("CreateTrainingJob", request).unwrap();
+        let arn = made["TrainingJobArn"].as_str().unwrap();
+        assert!(arn.ends_with(&format!("training-job/{}", name.as_str().unwrap())));
+    }
+
+    fn describe(&self, name: &str) -> Value {
+        self.call("DescribeTrainingJob", json!({"TrainingJobName": name}))
+            .unwrap()
+    }
+
+    fn until(&self, name: &str, what: impl Fn(&Value) -> bool) -> Value {
+        let began = Instant::now();
+        loop {
+            let described = self.describe(name);
+            if what(&described) {
+                return described;
+            }
+            assert!(began.elapsed() < PATIENCE, "{described}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn ended(&self, name: &str) -> Value {
+        self.until(name, |job| {
+            ![IN_PROGRESS, STOPPING].contains(&text(job, "TrainingJobStatus"))
+        })
+    }
+
+    fn log(&self, name: &str) -> Vec<String> {
+        let logs = &self.trainings.0.logs;
+        let group = json!({"logGroupName": TRAINING, "logStreamNamePrefix": format!("{name}/")});
+        let found = logs.call(&caller(), "FilterLogEvents", &group).unwrap();
+        let events = found["events"].as_array().unwrap();
+        events
+            .iter()
+            .map(|event| text(event, "message").to_owned())
+            .collect()
+    }
+}
+
+fn statuses(job: &Value) -> Vec<&str> {
+    let all = job["SecondaryStatusTransitions"].as_array().unwrap();
+    all.iter().map(|one| text(one, "Status")).collect()
+}
+
+fn artefact_of(machine: &Machine, job: &Value) -> Vec<u8> {
+    let address = text(&job["ModelArtifacts"], "S3ModelArtifacts");
+    let (bucket, key) = s3(address).unwrap();
+    let name = ObjectName::new(bucket, key, None).unwrap();
+    let mut bytes = Vec::new();
+    let mut object = machine.objects.open(&name).unwrap();
+    object.bytes.read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+fn unpacked(bytes: &[u8]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(bytes));
+    archive.unpack(folder.path()).unwrap();
+    folder
+}
+
+#[test]
+fn a_job_trains_and_leaves_a_model_where_sagemaker_puts_it() {
+    let machine = Machine::new();
+    let process = machine.start();
+    let image = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1";
+    let given =
+        json!({"num_round": "5", "objective": "binary:logistic", "_tuning_objective_metric": "x"});
+    let channels = [("train", "data/train/"), ("validation", "data/held/")];
+    let mut asked = request("first", image, &channels, given.clone());
+    asked["Tags"] = json!([{"Key": "team", "Value": "a"}]);
+    process.create(asked);
+    let job = process.ended("first");
+    assert_eq!(text(&job, "TrainingJobStatus"), COMPLETED, "{job}");
+    assert_eq!(
+        statuses(&job),
+        [
+            "Starting",
+            "Downloading",
+            "Training",
+            "Uploading",
+            "Completed"
+        ]
+    );
+    assert_eq!(
+        job["ModelArtifacts"]["S3ModelArtifacts"],
+        "s3://bucket/models/first/output/model.tar.gz"
+    );
+    assert_eq!(job["HyperParameters"], given);
+    assert!(job["TrainingTimeInSeconds"].as_u64().unwrap() >= 1);
+    let metrics = job["FinalMetricDataList"].as_array().unwrap();
+    let named: Vec<&str> = metrics.iter().map(|one| text(one, "MetricName")).collect();
+    assert!(named.contains(&"validation:logloss"), "{named:?}");
+    let folder = unpacked(&artefact_of(&machine, &job));
+    let (algorithm, model) = escala_learn::registry::open(folder.path()).unwrap();
+    assert_eq!(algorithm.name(), "xgboost");
+    let format = Format::of("text/csv", false).unwrap();
+    let rows = read(format, "rows", &b"6,1\n0,1\n"[..]).unwrap();
+    let said = format!("{:?}", model.predict(&rows).unwrap());
+    assert_eq!(model.predict(&rows).unwrap().rows(), 2, "{said}");
+    assert!(
+        process
+            .log("first")
+            .iter()
+            .any(|line| line.contains("200 rows of 2 columns"))
+    );
+    let store = &process.trainings.0.store;
+    assert_eq!(store.tags(text(&job, "TrainingJobArn")).unwrap().len(), 1);
+    // What was there beside is gone.
+    let folder = machine.folder.path().join("trainings");
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0);
+
+    let again = request("first", image, &channels, json!({}));
+    let refused = process.call("CreateTrainingJob", again).unwrap_err();
+    assert_eq!(refused.code, IN_USE);
+    assert!(refused.message.contains("already exists"), "{refused}");
+    let list = process
+        .call("ListTrainingJobs", json!({"StatusEquals": "Completed"}))
+        .unwrap();
+    assert_eq!(list["TrainingJobSummaries"][0]["TrainingJobName"], "first");
+    let stopped = process.call("StopTrainingJob", json!({"TrainingJobName": "first"}));
+    assert!(
+        stopped
+            .unwrap_err()
+            .message
+            .contains("is in status Completed")
+    );
+    process
+        .call("DeleteTrainingJob", json!({"TrainingJobName": "first"}))
+        .unwrap();
+    let gone = process.call("DescribeTrainingJob", json!({"TrainingJobName": "first"}));
+    assert_eq!(gone.unwrap_err().message, "Requested resource not found.");
+}
+
+#[test]
+fn what_cannot_be_trained_fails_with_a_reason() {
+    let machine = Machine::new();
+    machine.put(
+        "data/list.manifest",
+        r#"[{"prefix": "s3://bucket/data/"}, "train/part-1.csv", "none.csv"]"#,
+    );
+    let process = machine.start();
+    let train = [("train", "data/train/")];
+    let xgboost = json!({"num_round": "3", "objective": "binary:logistic"});
+    let typed = |content_type: &str| {
+        let mut asked = request("x", "xgboost", &train, xgboost.clone());
+        asked["InputDataConfig"][0]["ContentType"] = json!(content_type);
+        asked
+    };
+    let mut manifest = request(
+        "x",
+        "xgboost",
+        &[("train", "data/list.manifest")],
+        xgboost.clone(),
+    );
+    manifest["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3DataType"] =
+        json!("ManifestFile");
+    let mut nowhere = request("x", "xgboost", &train, xgboost.clone());
+    nowhere["OutputDataConfig"]["S3OutputPath"] = json!("s3://nowhere/x");
+    let mut none = request("x", "xgboost", &train, xgboost.clone());
+    none["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"] = json!("s3://nowhere/x");
+    let scripted = json!({"sagemaker_program": "\"train.py\""});
+    let cases = [
+        (
+            request("x", "my-image:1", &train, json!({})),
+            "ClientError",
+            "nothing here trains the image",
+        ),
+        (
+            request("x", "xgboost", &[], xgboost.clone()),
+            "ClientError",
+            "channel \"train\" is missing",
+        ),
+        (
+            request("x", "xgboost", &[("training", "data/")], xgboost.clone()),
+            "ClientError",
+            "no use for the channel",
+        ),
+        (
+            request("x", "xgboost", &[("train", "data/none/")], xgboost.clone()),
+            "ClientError",
+            "no object under s3://bucket/data/none/",
+        ),
+        (none, "ClientError", "no bucket nowhere"),
+        (nowhere, "ClientError", "nowhere"),
+        (manifest, "ClientError", "s3://bucket/data/none.csv"),
+        (typed("image/png"), "ClientError", "image/png"),
+        (typed("application/jsonlines"), "ClientError", "part-1.csv"),
+        (
+            request("x", "xgboost", &[("train", "data/words.csv")], xgboost),
+            "ClientError",
+            "yes",
+        ),
+        (
+            request("x", "xgboost", &train, json!({"num_round": "-1"})),
+            "ClientError",
+            "num_round",
+        ),
+        (
+            request("x", "xgboost", &train, scripted),
+            "ClientError",
+            "script",
+        ),
+    ];
+    for (number, (mut asked, whose, why)) in cases.into_iter().enumerate() {
+        let name = format!("bad-{number}");
+        asked["TrainingJobName"] = json!(name);
+        process.create(asked);
+        let job = process.ended(&name);
+        assert_eq!(text(&job, "TrainingJobStatus"), FAILED, "{job}");
+        let reason = text(&job, "FailureReason");
+        assert!(
+            reason.starts_with(whose) && reason.contains(why),
+            "{name}: {reason}"
+        );
+        assert_eq!(statuses(&job).last(), Some(&"Failed"));
+    }
+}
+
+#[test]
+fn requests_that_cannot_be_are_refused() {
+    let machine = Machine::new();
+    let process = machine.start();
+    let asked = || request("x", "xgboost", &[("train", "data/train/")], json!({}));
+    let mut both = asked();
+    both["AlgorithmSpecification"]["AlgorithmName"] = json!("xgboost");
+    let mut regex = asked();
+    regex["AlgorithmSpecification"]["MetricDefinitions"] = json!([{"Name": "m", "Regex": "("}]);
+    let mut twice = asked();
+    let channel = twice["InputDataConfig"][0].clone();
+    twice["InputDataConfig"]
+        .as_array_mut()
+        .unwrap()
+        .push(channel);
+    let mut plain = asked();
+    plain["OutputDataConfig"]["CompressionType"] = json!("NONE");
+    for (asked, why) in [
+        (both, "either"),
+        (regex, "metric definition"),
+        (twice, "only once"),
+        (plain, "GZIP"),
+    ] {
+        let refused = process.call("CreateTrainingJob", asked).unwrap_err();
+        assert_eq!(refused.code, crate::refusal::VALIDATION);
+        assert!(refused.message.contains(why), "{refused}");
+    }
+    // Three may be live.
+    for number in 0..3 {
+        process.create(request(
+            &format!("long-{number}"),
+            "patient",
+            &[("train", "data/train/")],
+            json!({}),
+        ));
+    }
+    let fourth = request("long-4", "patient", &[("train", "data/train/")], json!({}));
+    let refused = process.call("CreateTrainingJob", fourth).unwrap_err();
+    assert_eq!(refused.code, LIMIT);
+    let list = process
+        .call("ListTrainingJobs", json!({"NameContains": "long"}))
+        .unwrap();
+    assert_eq!(list["TrainingJobSummaries"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn what_is_stopped_leaves_what_it_learned() {
+    let machine = Machine::new();
+    let process = machine.start();
+    let mut asked = request("long", "patient", &[("train", "data/train/")], json!({}));
+    asked["AlgorithmSpecification"]["MetricDefinitions"] =
+        json!([{"Name": "loss", "Regex": "loss=([0-9.]+)"}]);
+    process.create(asked);
+    process.until("long", |job| text(job, "SecondaryStatus") == "Training");
+    process
+        .call("StopTrainingJob", json!({"TrainingJobName": "long"}))
+        .unwrap();
+    let job = process.ended("long");
+    assert_eq!(text(&job, "TrainingJobStatus"), STOPPED, "{job}");
+    assert_eq!(statuses(&job).last(), Some(&"Stopped"));
+    assert_eq!(job["FinalMetricDataList"][0]["MetricName"], "loss");
+    assert!(
+        unpacked(&artefact_of(&machine, &job))
+            .path()
+            .join("steps")
+            .exists()
+    );
+    // One that has no turn yet.
+    for number in 0..3 {
+        process.create(request(
+            &format!("many-{number}"),
+            "patient",
+            &[("train", "data/train/")],
+            json!({}),
+        ));
+    }
+    for number in 0..3 {
+        let name = format!("many-{number}");
+        process
+            .call("StopTrainingJob", json!({"TrainingJobName": name}))
+            .unwrap();
+        assert_eq!(text(&process.ended(&name), "TrainingJobStatus"), STOPPED);
+    }
+}
+
+#[test]
+fn a_training_has_so_much_time_and_no_more() {
+    let machine = Machine::new();
+    let process = machine.start();
+    let mut asked = request("long", "patient", &[("train", "data/train/")], json!({}));
+    asked["StoppingCondition"]["MaxRuntimeInSeconds"] = json!(1);
+    process.create(asked);
+    let job = process.ended("long");
+    assert_eq!(text(&job, "TrainingJobStatus"), STOPPED, "{job}");
+    assert_eq!(text(&job, "SecondaryStatus"), "MaxRuntimeExceeded");
+    assert!(!artefact_of(&machine, &job).is_empty());
+}
+
+#[test]
+fn a_training_goes_on_in_the_next_process() {
+    let machine = Machine::new();
+    let process = machine.start();
+    process.create(request(
+        "long",
+        "patient",
+        &[("train", "data/train/")],
+        json!({}),
+    ));
+    let began = Instant::now();
+    while machine.patient.load(Ordering::SeqCst) < 10 {
+        assert!(began.elapsed() < PATIENCE);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    process.runner.rest();
+    assert_eq!(
+        text(&process.describe("long"), "TrainingJobStatus"),
+        IN_PROGRESS
+    );
+    drop(process);
+    let before = machine.patient.load(Ordering::SeqCst);
+    let process = machine.start();
+    process.until("long", |job| {
+        statuses(job)
+            .iter()
+            .filter(|one| **one == "Training")
+            .count()
+            == 2
+    });
+    assert!(
+        process
+            .log("long")
+            .iter()
+            .any(|line| line.contains("last checkpoint"))
+    );
+    process
+        .call("StopTrainingJob", json!({"TrainingJobName": "long"}))
+        .unwrap();
+    let job = process.ended("long");
+    assert!(statuses(&job).contains(&"Restarting"), "{job}");
+    let folder = unpacked(&artefact_of(&machine, &job));
+    let steps = std::fs::read_to_string(folder.path().join("steps")).unwrap();
+    assert!(
+        steps.parse::<usize>().unwrap() > before,
+        "{steps} after {before}"
+    );
+    assert!(!machine.folder.path().join("checkpoints/long").exists());
+}
+
+#[test]
+fn a_job_that_was_made_in_the_moment_of_a_crash_is_handed_on() {
+    let machine = Machine::new();
+    let process = machine.start();
+    process.create(request(
+        "long",
+        "patient",
+        &[("train", "data/train/")],
+        json!({"steps": "2"}),
+    ));
+    process.ended("long");
+    let store = process.trainings.0.store.clone();
+    // The moment before the runner knew.
+    let made = store.get(Kind::TrainingJob, "long").unwrap().unwrap();
+    let mut lost = made.clone();
+    lost.name = "lost".to_owned();
+    lost.arn = caller().arn(Kind::TrainingJob, "lost");
+    lost.status = IN_PROGRESS.to_owned();
+    lost.body = json!({"request": made.body["request"], "transitions": []});
+    lost.body["request"]["TrainingJobName"] = json!("lost");
+    store.create(&lost, &[]).unwrap();
+    drop((process, store));
+    let process = machine.start();
+    let job = process.ended("lost");
+    assert_eq!(text(&job, "TrainingJobStatus"), COMPLETED, "{job}");
+}

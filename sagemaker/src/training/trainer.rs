@@ -1,0 +1,120 @@
+//! What trains: the contract, and what a training is given.
+
+use super::channels::{Channel, File};
+use crate::served::Container;
+use escala_learn::Watch;
+use escala_objects::{Error as ObjectError, ObjectName, WritableStore};
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+
+/// Why nothing was learned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// What the caller gave is wrong; the sentence is for them.
+    Client(String),
+    /// The algorithm broke.
+    Algorithm(String),
+    /// It was asked to stop before there was anything to keep.
+    Stopped,
+    /// The machine cannot, for now; it is tried again.
+    Now(String),
+}
+
+/// What a training is given.
+pub struct Lesson<'a> {
+    /// Hyperparameters by name; those that are SageMaker's own are not among them.
+    pub hyperparameters: &'a BTreeMap<String, String>,
+    /// The channels, in the order of the request.
+    pub channels: &'a [Channel],
+    /// Where the model is written: a folder that is there and empty.
+    pub folder: &'a Path,
+    /// Where what is learned from may lie meanwhile: a folder that is there and empty.
+    pub scratch: &'a Path,
+    /// Most bytes that channels may have together, before they are unpacked.
+    pub most_bytes: u64,
+    pub(super) objects: &'a dyn WritableStore,
+    /// Told that all was read and learning begins.
+    pub(super) learning: &'a (dyn Fn() + Sync),
+}
+
+/// An algorithm, or a family of them, as training jobs know it.
+pub trait Trainer: Send + Sync {
+    /// The repositories of images that stand for it.
+    fn repositories(&self) -> Vec<&'static str>;
+
+    /// Learns, and writes the model.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    fn train(
+        &self,
+        container: &Container<'_>,
+        lesson: &Lesson<'_>,
+        watch: &mut dyn Watch,
+    ) -> Result<(), Failure>;
+}
+
+impl Lesson<'_> {
+    /// All was read: the job trains from here on.
+    pub fn learning(&self) {
+        (self.learning)();
+    }
+
+    /// The channel of a name.
+    pub fn channel(&self, name: &str) -> Option<&Channel> {
+        self.channels.iter().find(|one| one.name == name)
+    }
+
+    /// The channel to learn from, none but those of some names being there.
+    ///
+    /// # Errors
+    /// [`Failure::Client`] where it is missing, or another is there.
+    pub fn train_channel(&self, known: &[&str]) -> Result<&Channel, Failure> {
+        let names = || known.join(", ");
+        if let Some(other) = self
+            .channels
+            .iter()
+            .find(|one| !known.contains(&&*one.name))
+        {
+            return Err(Failure::Client(format!(
+                "there is no use for the channel {:?}: the algorithm knows {}",
+                other.name,
+                names()
+            )));
+        }
+        self.channel("train").ok_or_else(|| {
+            Failure::Client(format!(
+                "the channel \"train\" is missing; the algorithm knows {}",
+                names()
+            ))
+        })
+    }
+
+    /// The bytes of a file, unpacked where the channel says that it is packed.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn open(&self, channel: &Channel, file: &File) -> Result<Box<dyn Read + Send>, Failure> {
+        let name = ObjectName::new(&file.bucket, &file.key, None);
+        let object = name.and_then(|name| self.objects.open(&name));
+        let object = object.map_err(|error| unread(&file.to_string(), &error))?;
+        if object.length != file.length || object.etag != file.etag {
+            return Err(Failure::Client(format!(
+                "{file} has changed while it was learned from"
+            )));
+        }
+        Ok(match channel.gzip {
+            true => Box::new(flate2::read::MultiGzDecoder::new(object.bytes)),
+            false => object.bytes,
+        })
+    }
+}
+
+/// Why an object cannot be read, as a failure.
+pub(super) fn unread(what: &str, error: &ObjectError) -> Failure {
+    match error {
+        ObjectError::Unavailable(_) => Failure::Now(format!("{what} cannot be read: {error}")),
+        _ => Failure::Client(format!("Data download failed: {what}: {error}")),
+    }
+}

@@ -1,0 +1,537 @@
+//! Training jobs at work: the runner's job reads the resource, trains, and leaves the archive of the model.
+//!
+//! A training has threads of its own, which go behind those that answer requests. The thread of the runner looks after it
+//! meanwhile: whether the job is to rest, whether it was asked to stop, and whether its time is over.
+
+use super::channels;
+use super::trainer::{Failure, Lesson};
+use super::{Inner, Request};
+use crate::archive;
+use crate::names::{Kind, now, repository};
+use crate::served::Container;
+use crate::store::Resource;
+use escala_batch::job::Spec;
+use escala_batch::runner::Trouble;
+use escala_batch::work::{
+    Answer, Bounds, Collected, Documents, Failed, Fault, Place, Telling, Whole, Work, Writing,
+};
+use escala_learn::Watch;
+use escala_objects::ObjectName;
+use fancy_regex::Regex;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+/// How often the runner's thread looks after a training.
+const LOOK: Duration = Duration::from_millis(100);
+/// The least time between two checkpoints.
+const APART: Duration = Duration::from_secs(10);
+/// Most bytes of a checkpoint that is read.
+const CHECKPOINT: u64 = 8 << 30;
+/// Bytes that are copied at a time.
+const PIECE: usize = 256 << 10;
+/// Most metrics of a job, as at AWS.
+const METRICS: usize = 40;
+/// How often a training is taken up where the machine cannot.
+const TRIES: u32 = 3;
+
+/// What is shared between a training and who looks after it.
+#[derive(Default)]
+pub(super) struct Control {
+    /// Ends with what was learned so far.
+    pub stop: AtomicBool,
+    /// Why: its time was over.
+    pub overdue: AtomicBool,
+    /// Ends at once and is taken up again later.
+    rest: AtomicBool,
+    /// The part that is done, in parts of [`WHOLE`].
+    done: AtomicU32,
+}
+
+const WHOLE: u32 = 1_000_000;
+
+impl Work for Inner {
+    fn bounds(&self, _: &Spec) -> Bounds {
+        Bounds {
+            document: u64::MAX,
+            documents: 1,
+            bytes: u64::MAX,
+        }
+    }
+
+    fn predict<'a>(&'a self, _: &'a Spec, documents: Vec<Vec<u8>>) -> BoxFuture<'a, Vec<Answer>> {
+        let answers = documents.iter().map(|_| Err(no_document())).collect();
+        Box::pin(std::future::ready(answers))
+    }
+
+    fn too_large(&self, _: &Spec, _: u64) -> Failed {
+        no_document()
+    }
+
+    fn whole(&self) -> Option<&dyn Whole> {
+        Some(self)
+    }
+
+    fn render(&self, _: &Spec, _: Place<'_>, _: Result<&[u8], &Failed>, _: &mut Vec<u8>) {}
+}
+
+/// Its jobs are asked as a whole ([`Work::whole`]).
+fn no_document() -> Failed {
+    Failed {
+        fault: Fault::Document,
+        code: "no_document".to_owned(),
+        message: "a training job has no documents".to_owned(),
+        subject: None,
+    }
+}
+
+impl Whole for Inner {
+    fn collect(
+        &self,
+        spec: &Spec,
+        _: &mut dyn Documents,
+        progress: &Telling<'_>,
+        write: &mut Writing<'_>,
+    ) -> Result<Collected, Trouble> {
+        let name = spec.question["name"].as_str().unwrap_or_default();
+        let stored = |error| Trouble::Now(format!("the training job cannot be read: {error}"));
+        let resource = self.store.get(Kind::TrainingJob, name).map_err(stored)?;
+        let Some(resource) = resource.filter(|found| spec.question["arn"] == *found.arn) else {
+            return Err(Trouble::Fails("the training job was deleted".to_owned()));
+        };
+        if resource.status != super::IN_PROGRESS {
+            return Err(Trouble::Fails("the training job was stopped".to_owned()));
+        }
+        let control = Arc::new(Control::default());
+        self.running.lock().insert(name.to_owned(), control.clone());
+        let mut tries = 0;
+        let outcome = loop {
+            tries += 1;
+            match self.run(&resource, &control, progress, write) {
+                Err(Failure::Now(why)) if tries < TRIES => {
+                    tracing::warn!(job = name, why, "a training job is begun again");
+                }
+                outcome => break outcome,
+            }
+        };
+        self.running.lock().remove(name);
+        let failed = |why: String| {
+            self.note_failure(name, &why);
+            self.say(&resource, [why.as_str()]);
+            Trouble::Fails(why)
+        };
+        match outcome {
+            Ok(()) => Ok(Collected::default()),
+            Err(_) if control.rest.load(Ordering::SeqCst) => Err(Trouble::Rest),
+            Err(Failure::Client(why)) => Err(failed(format!("ClientError: {why}"))),
+            Err(Failure::Algorithm(why)) => Err(failed(format!("AlgorithmError: {why}"))),
+            Err(Failure::Now(why)) => Err(failed(format!("InternalServerError: {why}"))),
+            Err(Failure::Stopped) => Err(Trouble::Fails("the training job was stopped".to_owned())),
+        }
+    }
+}
+
+/// Folders of a training, removed with it.
+struct Folders(PathBuf);
+
+impl Folders {
+    fn new(root: &Path, job: &str) -> std::io::Result<Self> {
+        let own = Self(root.join(job));
+        // What a process that was killed left.
+        own.clear();
+        std::fs::create_dir_all(own.model())?;
+        std::fs::create_dir_all(own.scratch())?;
+        Ok(own)
+    }
+
+    fn model(&self) -> PathBuf {
+        self.0.join("model")
+    }
+
+    fn scratch(&self) -> PathBuf {
+        self.0.join("scratch")
+    }
+
+    fn archive(&self) -> PathBuf {
+        self.0.join("model.tar.gz")
+    }
+
+    fn clear(&self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, folder = %self.0.display(), "a folder of a training stays");
+        }
+    }
+}
+
+impl Drop for Folders {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+impl Inner {
+    fn run(
+        &self,
+        resource: &Resource,
+        control: &Control,
+        progress: &Telling<'_>,
+        write: &mut Writing<'_>,
+    ) -> Result<(), Failure> {
+        let name = &resource.name;
+        let disk = |error: std::io::Error| {
+            Failure::Now(format!(
+                "the folder of the training cannot be used: {error}"
+            ))
+        };
+        let request = Request::of(resource)
+            .map_err(|why| Failure::Algorithm(format!("the request cannot be read: {why}")))?;
+        let again = self.enter(name, "Downloading", "Downloading input data");
+        if again {
+            self.say(resource, ["the training was interrupted and goes on"]);
+        }
+        let began = Instant::now();
+        let spent = Duration::from_millis(resource.body["spent"].as_u64().unwrap_or(0));
+        let limit = request.stopping_condition.max_runtime_in_seconds;
+        let folders = Folders::new(&self.folder.join("trainings"), name).map_err(disk)?;
+        let mut notes = Notes {
+            inner: self,
+            resource,
+            patterns: request.patterns(),
+            metrics: BTreeMap::new(),
+        };
+        std::thread::scope(|scope| {
+            let (tell, told) = channel();
+            let (notes, folders, request) = (&mut notes, &folders, &request);
+            let thread = std::thread::Builder::new().name("training".to_owned());
+            let thread = thread.spawn_scoped(scope, move || {
+                behind();
+                let learned = self.learn(resource, request, folders, control, notes);
+                // Whoever looks after it waits for nothing else.
+                let _ = tell.send(());
+                learned
+            });
+            let thread = thread.map_err(disk)?;
+            let mut saved = Instant::now();
+            while let Err(RecvTimeoutError::Timeout) = told.recv_timeout(LOOK) {
+                let done = control.done.load(Ordering::Relaxed);
+                if progress(f64::from(done) / f64::from(WHOLE)).is_break() {
+                    control.rest.store(true, Ordering::SeqCst);
+                }
+                let taken = spent + began.elapsed();
+                if limit.is_some_and(|limit| taken > Duration::from_secs(limit))
+                    && !control.stop.load(Ordering::SeqCst)
+                {
+                    control.overdue.store(true, Ordering::SeqCst);
+                    control.stop.store(true, Ordering::SeqCst);
+                }
+                // So that a process that is killed again and again does not train for ever.
+                if limit.is_some() && saved.elapsed() > APART {
+                    saved = Instant::now();
+                    self.change(name, |body| body["spent"] = json!(taken.as_millis() as u64));
+                }
+            }
+            match thread.join() {
+                Ok(learned) => learned,
+                Err(_) => Err(Failure::Algorithm(
+                    "the algorithm broke off; the server's log says where".to_owned(),
+                )),
+            }
+        })?;
+        if control.rest.load(Ordering::SeqCst) {
+            return Err(Failure::Stopped);
+        }
+        let metrics: Vec<Value> = notes
+            .metrics
+            .iter()
+            .map(|(name, (value, at))| {
+                json!({"MetricName": name, "Value": value, "Timestamp": crate::names::seconds(*at)})
+            })
+            .collect();
+        let overdue = control.overdue.load(Ordering::SeqCst);
+        self.change(name, |body| {
+            if !metrics.is_empty() {
+                body["metrics"] = Value::from(metrics);
+            }
+            body["overdue"] = json!(overdue);
+        });
+        self.enter(name, "Uploading", "Uploading generated training model");
+        let path = folders.archive();
+        let packed = File::create(&path).map_err(disk)?;
+        archive::pack(&folders.model(), packed)
+            .map_err(|error| Failure::Now(format!("the model cannot be packed: {error}")))?;
+        let mut file = File::open(&path).map_err(disk)?;
+        let mut piece = vec![0; PIECE];
+        loop {
+            let read = file.read(&mut piece).map_err(disk)?;
+            if read == 0 {
+                break;
+            }
+            write(0, &piece[..read]).map_err(|trouble| match trouble {
+                Trouble::Now(why) => Failure::Now(why),
+                Trouble::Fails(why) => Failure::Client(why),
+                Trouble::Rest => {
+                    control.rest.store(true, Ordering::SeqCst);
+                    Failure::Stopped
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    fn learn(
+        &self,
+        resource: &Resource,
+        request: &Request,
+        folders: &Folders,
+        control: &Control,
+        notes: &mut Notes<'_>,
+    ) -> Result<(), Failure> {
+        let image = request.image();
+        let repository = repository(image);
+        let trainer = self.trainer(repository).ok_or_else(|| {
+            Failure::Client(format!(
+                "nothing here trains the image {image:?}; what is trained: {}",
+                self.repositories().join(", ")
+            ))
+        })?;
+        let script = |name: &&String| name.starts_with("sagemaker_");
+        if let Some(name) = request.hyper_parameters.keys().find(script) {
+            return Err(Failure::Client(format!(
+                "the hyperparameter {name} asks for a script to be run; only the algorithms of the server are trained"
+            )));
+        }
+        let mut given = request.hyper_parameters.clone();
+        // What SageMaker's own parts tell each other.
+        given.retain(|name, _| !name.starts_with('_'));
+        let mut channels = Vec::new();
+        for asked in &request.input_data_config {
+            let found = channels::find(&*self.objects, asked)?;
+            let (files, bytes) = (found.files.len(), found.bytes());
+            notes.line(&format!(
+                "channel {}: {files} objects, {bytes} bytes",
+                found.name
+            ));
+            channels.push(found);
+        }
+        let learning = || {
+            self.enter(
+                &resource.name,
+                "Training",
+                "Training image download completed. Training in progress.",
+            );
+        };
+        let (model, scratch) = (folders.model(), folders.scratch());
+        let lesson = Lesson {
+            hyperparameters: &given,
+            channels: &channels,
+            folder: &model,
+            scratch: &scratch,
+            most_bytes: self.options.most_bytes,
+            objects: &*self.objects,
+            learning: &learning,
+        };
+        let container = Container {
+            repository,
+            environment: &request.environment,
+            folder: None,
+        };
+        let mut checkpoints = Checkpoints {
+            inner: self,
+            path: self.checkpoint_path(&resource.name),
+            remote: request
+                .checkpoint_config
+                .as_ref()
+                .map(|one| one.s3_uri.clone()),
+            identity: identity(resource, image, &given, &channels),
+            kept: Instant::now(),
+        };
+        let mut onlooker = Onlooker {
+            notes,
+            control,
+            checkpoints: &mut checkpoints,
+        };
+        self.pool
+            .install(|| trainer.train(&container, &lesson, &mut onlooker))
+    }
+}
+
+/// This thread goes behind others from now on.
+pub(super) fn behind() {
+    if let Err(error) = rustix::process::nice(10) {
+        tracing::debug!(%error, "a training's thread keeps its place among others");
+    }
+}
+
+/// What a training is: that of another is nothing to go on from.
+fn identity(
+    resource: &Resource,
+    image: &str,
+    given: &BTreeMap<String, String>,
+    channels: &[super::channels::Channel],
+) -> [u8; 32] {
+    let mut all = Sha256::new();
+    let remote = resource.body["request"].get("CheckpointConfig").is_some();
+    // Checkpoints in a bucket are for later jobs, too.
+    if !remote {
+        all.update(&resource.arn);
+        all.update(resource.created.to_be_bytes());
+    }
+    all.update(format!("{} {given:?} {channels:?}", repository(image)));
+    all.finalize().into()
+}
+
+/// The last state of a training, on the disk or in a bucket.
+struct Checkpoints<'a> {
+    inner: &'a Inner,
+    path: PathBuf,
+    /// `CheckpointConfig.S3Uri`.
+    remote: Option<String>,
+    identity: [u8; 32],
+    kept: Instant,
+}
+
+impl Checkpoints<'_> {
+    fn object(&self) -> Option<Result<ObjectName, escala_objects::Error>> {
+        let (bucket, folder) = crate::names::s3(self.remote.as_deref()?)?;
+        let slash = if folder.is_empty() || folder.ends_with('/') {
+            ""
+        } else {
+            "/"
+        };
+        Some(ObjectName::new(
+            bucket,
+            &format!("{folder}{slash}escala.checkpoint"),
+            None,
+        ))
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Result<(), String> {
+        if let Some(name) = self.object() {
+            let put = || {
+                let mut new = self.inner.objects.create(&name?)?;
+                new.write_all(&self.identity)?;
+                new.write_all(bytes)?;
+                new.commit()
+            };
+            return put()
+                .map(|_| ())
+                .map_err(|error: escala_objects::Error| error.to_string());
+        }
+        let new = self.path.with_extension("new");
+        let kept =
+            std::fs::create_dir_all(self.path.parent().unwrap_or(&self.path)).and_then(|()| {
+                let mut file = File::create(&new)?;
+                file.write_all(&self.identity)?;
+                file.write_all(bytes)?;
+                file.sync_all()?;
+                std::fs::rename(&new, &self.path)
+            });
+        kept.map_err(|error| error.to_string())
+    }
+
+    fn read(&self) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let read = match self.object() {
+            Some(name) => match name.and_then(|name| self.inner.objects.open(&name)) {
+                Ok(object) => object.bytes.take(CHECKPOINT).read_to_end(&mut bytes),
+                Err(escala_objects::Error::NoKey(..)) => return None,
+                Err(error) => Err(std::io::Error::other(error.to_string())),
+            },
+            None => match File::open(&self.path) {
+                Ok(file) => file.take(CHECKPOINT).read_to_end(&mut bytes),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+                Err(error) => Err(error),
+            },
+        };
+        if let Err(error) = read {
+            tracing::warn!(%error, "a checkpoint cannot be read; the training begins anew");
+            return None;
+        }
+        bytes.strip_prefix(&self.identity).map(<[u8]>::to_vec)
+    }
+}
+
+/// What a training says.
+struct Notes<'a> {
+    inner: &'a Inner,
+    resource: &'a Resource,
+    /// `MetricDefinitions`.
+    patterns: Vec<(String, Regex)>,
+    /// The last value of each metric, and when.
+    metrics: BTreeMap<String, (f64, i64)>,
+}
+
+impl Notes<'_> {
+    fn line(&mut self, line: &str) {
+        self.inner.say(self.resource, line.lines());
+        for (name, pattern) in &self.patterns {
+            // One that gives up has found nothing.
+            let found = pattern.captures(line).ok().flatten();
+            let value = found.and_then(|found| found.get(1)?.as_str().parse::<f64>().ok());
+            if let Some(value) = value.filter(|value| value.is_finite()) {
+                self.metrics.insert(name.clone(), (value, now()));
+            }
+        }
+    }
+}
+
+/// Looks on while a trainer learns.
+struct Onlooker<'a, 'b, 'c> {
+    notes: &'a mut Notes<'b>,
+    control: &'a Control,
+    checkpoints: &'a mut Checkpoints<'c>,
+}
+
+impl Watch for Onlooker<'_, '_, '_> {
+    fn log(&mut self, line: &str) {
+        self.notes.line(line);
+    }
+
+    fn metric(&mut self, name: &str, value: f64) {
+        let metrics = &mut self.notes.metrics;
+        if value.is_finite() && (metrics.len() < METRICS || metrics.contains_key(name)) {
+            metrics.insert(name.to_owned(), (value, now()));
+        }
+    }
+
+    fn progress(&mut self, done: u64, total: u64) {
+        let part = done as f64 / total.max(1) as f64;
+        let part = (part.clamp(0.0, 1.0) * f64::from(WHOLE)) as u32;
+        self.control.done.store(part, Ordering::Relaxed);
+    }
+
+    fn stopped(&mut self) -> bool {
+        self.control.stop.load(Ordering::SeqCst) || self.control.rest.load(Ordering::SeqCst)
+    }
+
+    fn checkpoint(&mut self, bytes: &mut dyn FnMut() -> Vec<u8>) {
+        if self.checkpoints.kept.elapsed() < APART && !self.control.rest.load(Ordering::SeqCst) {
+            return;
+        }
+        if let Err(why) = self.checkpoints.keep(&bytes()) {
+            self.notes
+                .line(&format!("the checkpoint was not kept: {why}"));
+        }
+        self.checkpoints.kept = Instant::now();
+    }
+
+    fn resume(&mut self) -> Option<Vec<u8>> {
+        let kept = self.checkpoints.read()?;
+        self.notes.line("goes on from the last checkpoint");
+        Some(kept)
+    }
+}
+
+/// Trainings that are at work, by the names of their jobs.
+pub(super) type Running = Mutex<BTreeMap<String, Arc<Control>>>;
