@@ -24,3 +24,109 @@ pub mod training;
 
 pub use names::{Caller, Kind};
 pub use refusal::Refusal;
+
+use escala_batch::runner::Runner;
+use escala_batch::work::Work;
+use escala_objects::WritableStore;
+use logs::Logs;
+use serde_json::Value;
+use std::path::Path;
+use std::sync::Arc;
+use store::Store;
+use tokio::runtime::Handle;
+use training::{Tables, Trainings};
+
+/// How long lines of logs are kept that nothing was added to.
+const LOGS_KEPT: i64 = 90 * 24 * 3600 * 1000;
+
+/// What jobs and models may take.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Training jobs.
+    pub training: training::Options,
+}
+
+/// All of it.
+pub struct SageMaker {
+    store: Arc<Store>,
+    logs: Arc<Logs>,
+    trainings: Trainings,
+}
+
+impl SageMaker {
+    /// What is kept in a folder, or a beginning there; one process at a time may have it open. Its jobs are those of a runner
+    /// that is told of [`SageMaker::works`] and comes later ([`SageMaker::attach`]).
+    ///
+    /// # Errors
+    /// A sentence: what is in the folder cannot be used, or the machine gives no threads.
+    pub fn open(
+        folder: &Path,
+        objects: Arc<dyn WritableStore>,
+        _runtime: &Handle,
+        settings: Settings,
+    ) -> Result<Self, String> {
+        let opened = |error: store::Error| match std::error::Error::source(&error) {
+            Some(cause) => format!("{error}: {cause}"),
+            None => error.to_string(),
+        };
+        let store = Arc::new(Store::open(folder).map_err(opened)?);
+        let logs = Arc::new(Logs::open(folder).map_err(opened)?);
+        logs.forget(names::now() - LOGS_KEPT).map_err(opened)?;
+        let trainings = Trainings::new(
+            store.clone(),
+            logs.clone(),
+            objects,
+            folder,
+            vec![Box::new(Tables)],
+            settings.training,
+        )?;
+        Ok(Self {
+            store,
+            logs,
+            trainings,
+        })
+    }
+
+    /// What a runner does for its jobs, by their kinds.
+    pub fn works(&self) -> Vec<(String, Arc<dyn Work>)> {
+        vec![self.trainings.work()]
+    }
+
+    /// Hands jobs to a runner from now on, and those that it does not know yet.
+    ///
+    /// # Errors
+    /// What is kept cannot be used.
+    pub fn attach(&self, runner: &Arc<Runner>) -> refusal::Result<()> {
+        self.trainings.attach(runner)
+    }
+
+    /// Sees to it that jobs that have ended are known to have ended.
+    ///
+    /// # Errors
+    /// What is kept cannot be used.
+    pub fn settle(&self) -> refusal::Result<()> {
+        self.trainings.settle()
+    }
+
+    /// What jobs say.
+    pub fn logs(&self) -> &Logs {
+        &self.logs
+    }
+
+    /// Answers an operation, whose input was checked against the service model. It waits for the disk.
+    ///
+    /// # Errors
+    /// What is answered instead.
+    pub fn call(&self, caller: &Caller, operation: &str, input: Value) -> refusal::Result<Value> {
+        if training::OPERATIONS.contains(&operation) {
+            return self.trainings.call(caller, operation, input);
+        }
+        match tags::call(&self.store, operation, &input) {
+            Some(answer) => answer,
+            None => Err(Refusal::new(
+                refusal::INTERNAL,
+                format!("{operation} has no handler"),
+            )),
+        }
+    }
+}

@@ -32,6 +32,8 @@ CHOSEN = {
     "logs": "DescribeLogGroups DescribeLogStreams GetLogEvents FilterLogEvents DeleteLogGroup DeleteLogStream",
 }
 HERE = pathlib.Path(__file__).resolve().parent
+# The output of operations that have none.
+NOTHING = "Nothing"
 # Facts of a shape that are kept as they are.
 KEPT = ("type", "required", "min", "max", "pattern", "enum", "sensitive")
 
@@ -90,11 +92,12 @@ def render(service, version):
         assert operation["http"] == {"method": "POST", "requestUri": "/"}, name
         operations[name] = {
             "input": operation["input"]["shape"],
-            # Where nothing is answered there is no shape.
-            "output": operation["output"]["shape"] if "output" in operation else None,
+            "output": operation["output"]["shape"] if "output" in operation else NOTHING,
             "errors": [error["shape"] for error in operation.get("errors", [])],
         }
     shapes = {name: shape_facts(model["shapes"][name]) for name in reachable(model, chosen)}
+    if any(operation["output"] == NOTHING for operation in operations.values()):
+        shapes[NOTHING] = {"type": "structure", "members": {}}
 
     def compact(value):
         return json.dumps(value, ensure_ascii=True, separators=(",", ":"))

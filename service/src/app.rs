@@ -27,6 +27,7 @@ use escala_pipelines::syntax::{Syntax, SyntaxInput};
 use escala_pipelines::targeted::Targeted;
 use escala_pipelines::toxicity::Toxicity;
 use escala_pipelines::{Error, Kind, Options, Result};
+use escala_sagemaker::SageMaker;
 use escala_stream_ingest::broker;
 use escala_stream_ingest::flow::Flows;
 use escala_stream_ingest::log::Log;
@@ -175,6 +176,8 @@ pub struct App {
     pub flows: Option<Arc<Flows>>,
     /// Jobs at work. A server sets it when it has opened them.
     pub jobs: Option<Arc<Runner>>,
+    /// What is trained and hosted. A server sets it with the jobs.
+    pub sagemaker: Option<Arc<SageMaker>>,
     /// Queries in SQL, in a server.
     #[cfg(feature = "sql")]
     pub sql: Option<Arc<crate::sql::Queries>>,

@@ -68,6 +68,8 @@ pub struct Config {
     pub kafka: Kafka,
     /// What jobs may have.
     pub jobs: Jobs,
+    /// What is trained and hosted.
+    pub sagemaker: SageMaker,
     /// How much collections of faces may hold.
     pub collections: Collections,
     /// Checkpoints that take the place of tasks' own models.
@@ -78,7 +80,7 @@ pub struct Config {
     pub engine: Engine,
     /// What a request may cost.
     pub limits: Limits,
-    /// Where the AWS door goes beyond AWS.
+    /// Who the AWS doors say their caller is, and where they go beyond AWS.
     pub aws: Aws,
     /// What is logged.
     pub log: Log,
@@ -304,6 +306,28 @@ impl Default for Jobs {
     }
 }
 
+/// What SageMaker's training jobs and models may take; what is kept of them is in `sagemaker` of the data folder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SageMaker {
+    /// Most bytes that the channels of a training job may have together; tables are in memory while they are learned from.
+    pub training_bytes: Size,
+    /// Threads that train, all jobs together; 0 is as many as there are processors.
+    pub training_threads: usize,
+    /// Most memory of hosted models; those that were not asked for longest are put away.
+    pub memory: Size,
+}
+
+impl Default for SageMaker {
+    fn default() -> Self {
+        Self {
+            training_bytes: Size::mib(2048),
+            training_threads: 0,
+            memory: Size::mib(2048),
+        }
+    }
+}
+
 /// How much collections of faces may hold; the celebrities are one of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -482,15 +506,28 @@ pub struct Limits {
     pub streams: usize,
 }
 
-/// Where the AWS door goes beyond AWS. Nothing here is on unless it is asked for: programs written against AWS
-/// may rely on what AWS refuses.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// Who the AWS doors say their caller is, and where they go beyond AWS. Nothing of the latter is on unless it is asked for:
+/// programs written against AWS may rely on what AWS refuses.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Aws {
+    /// The account that every caller is in, twelve digits: it is in the ARNs of all that is made.
+    pub account: String,
     /// Take texts of up to `limits.rest_text` instead of refusing those that AWS refuses as too long.
     pub long_texts: bool,
     /// Report personal data of kinds that AWS does not know (`ES_DNI`, `ES_NIE`, `ES_CIF`).
     pub pii_extensions: bool,
+}
+
+impl Default for Aws {
+    fn default() -> Self {
+        Self {
+            // That of AWS's own examples.
+            account: "123456789012".to_owned(),
+            long_texts: false,
+            pii_extensions: false,
+        }
+    }
 }
 
 /// What is logged.
@@ -532,6 +569,7 @@ impl Default for Config {
             objects: Objects::default(),
             kafka: Kafka::default(),
             jobs: Jobs::default(),
+            sagemaker: SageMaker::default(),
             collections: Collections::default(),
             checkpoints: Checkpoints::default(),
             sql: Sql::default(),
@@ -741,6 +779,14 @@ impl Config {
                     && !self.jobs.retention.get().is_zero(),
                 "`jobs.running` and `jobs.tasks` must be between 1 and 1000, `jobs.live`, `jobs.task_bytes`, `jobs.task_documents` and `jobs.retention` more than 0"
                     .to_owned(),
+            ),
+            (
+                self.aws.account.len() == 12 && self.aws.account.bytes().all(|one| one.is_ascii_digit()),
+                format!("`aws.account` is not twelve digits: `{}`", self.aws.account),
+            ),
+            (
+                self.sagemaker.training_threads <= 1000 && self.sagemaker.memory.get() > 0,
+                "`sagemaker.training_threads` must be at most 1000, `sagemaker.memory` more than 0".to_owned(),
             ),
             (
                 (1..=10_000).contains(&self.kafka.partitions),

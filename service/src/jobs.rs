@@ -1,4 +1,5 @@
-//! Jobs of a server: where they are kept, who answers for them, and what is counted.
+//! Jobs of a server: where they are kept, who answers for them, and what is counted; and what is kept of SageMaker, whose
+//! trainings and transforms are jobs.
 //!
 //! [`escala_batch`] plans, resumes and assembles; each kind of job is a work that asks the same engine as every door, after
 //! whoever waits for an answer. Their state is in `jobs` of the data folder, which one server at a time has.
@@ -18,8 +19,21 @@ use escala_batch::store::{self, sqlite::Sqlite};
 #[cfg(feature = "sql")]
 use escala_batch::work::Work;
 use escala_pipelines::Kind;
+use escala_sagemaker::{SageMaker, Settings, training};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::Handle;
+
+/// How often what SageMaker's jobs came to is put down without being asked for.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Jobs at work, and what is trained and hosted.
+pub struct Opened {
+    /// The jobs.
+    pub runner: Arc<Runner>,
+    /// The others.
+    pub sagemaker: Arc<SageMaker>,
+}
 
 /// The jobs of a server, at work; none where there is no folder for them or another server has it: the log says why. The app is
 /// the one that is asked; inputs and outputs are in the places, and queries may read the sources, too.
@@ -31,7 +45,7 @@ pub fn open(
     asking: &Arc<App>,
     places: Arc<Places>,
     #[cfg(feature = "sql")] sources: Vec<Arc<dyn escala_sql::sources::Sources>>,
-) -> Result<Option<Runner>, String> {
+) -> Result<Option<Opened>, String> {
     let none = |why: String| {
         tracing::warn!(why, "this server keeps no jobs");
         Ok(None)
@@ -60,7 +74,13 @@ pub fn open(
         let work: Arc<dyn Work> = Arc::new(copies);
         (copying::KIND.to_owned(), work)
     }]);
-    let works = works.collect();
+    let sagemaker = SageMaker::open(
+        &data.join("sagemaker"),
+        places.clone(),
+        &Handle::current(),
+        settings(config),
+    )?;
+    let works = works.chain(sagemaker.works()).collect();
     let jobs = &config.jobs;
     let options = Options {
         jobs: jobs.running,
@@ -81,7 +101,39 @@ pub fn open(
         options,
         Handle::current(),
     );
-    Ok(Some(runner.map_err(|error| chain(&error))?))
+    let runner = Arc::new(runner.map_err(|error| chain(&error))?);
+    let refused = |refusal: escala_sagemaker::Refusal| refusal.message;
+    sagemaker.attach(&runner).map_err(refused)?;
+    let sagemaker = Arc::new(sagemaker);
+    let looking = Arc::downgrade(&sagemaker);
+    Handle::current().spawn(async move {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let Some(sagemaker) = looking.upgrade() else {
+                return;
+            };
+            let looked = tokio::task::spawn_blocking(move || sagemaker.settle()).await;
+            if let Ok(Err(error)) = looked {
+                tracing::warn!(%error, "what SageMaker's jobs came to is not known");
+            }
+        }
+    });
+    Ok(Some(Opened { runner, sagemaker }))
+}
+
+/// What SageMaker's jobs and models may take.
+fn settings(config: &Config) -> Settings {
+    let settings = &config.sagemaker;
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    Settings {
+        training: training::Options {
+            most_bytes: settings.training_bytes.get(),
+            threads: match settings.training_threads {
+                0 => processors,
+                threads => threads,
+            },
+        },
+    }
 }
 
 /// What is counted of jobs, in the text format of Prometheus.

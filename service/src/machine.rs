@@ -466,6 +466,7 @@ impl Machine {
             }),
             flows: None,
             jobs: None,
+            sagemaker: None,
             #[cfg(feature = "sql")]
             sql: None,
             metrics: Arc::new(Metrics::default()),

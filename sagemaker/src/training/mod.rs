@@ -341,8 +341,8 @@ impl Inner {
     }
 
     fn trainer(&self, repository: &str) -> Option<&dyn Trainer> {
-        let knows = |one: &&Box<dyn Trainer>| one.repositories().contains(&repository);
-        self.trainers.iter().find(knows).map(|one| &**one)
+        let mut trainers = self.trainers.iter().map(|one| &**one);
+        trainers.find(|one| one.repositories().contains(&repository))
     }
 
     fn runner(&self) -> Option<Arc<Runner>> {

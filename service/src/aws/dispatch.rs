@@ -4,9 +4,11 @@
 //! first by now) has to bring the name and a value, and render what comes back.
 
 use super::errors::Failure;
+use super::model::Id;
 use super::model::{Models, Operation, Service};
-use super::{Aws, comprehend, rekognition, validate};
+use super::{Aws, comprehend, rekognition, sagemaker, validate};
 use escala_pipelines::Options;
+use escala_sagemaker::Caller;
 use serde_json::Value;
 
 /// An operation that a request asks for.
@@ -24,6 +26,8 @@ pub enum Request {
     Comprehend(comprehend::Request),
     /// One of Rekognition's.
     Rekognition(rekognition::Request),
+    /// One of SageMaker's or of CloudWatch Logs', as it came.
+    SageMaker(Value),
 }
 
 /// The service of a target prefix.
@@ -45,6 +49,9 @@ pub fn service(prefix: &str) -> Result<&'static Service, Failure> {
 /// # Errors
 /// The service has no such operation.
 pub fn find(service: &'static Service, operation: &str) -> Result<Call, Failure> {
+    if let Some(other) = service.other(operation) {
+        return Err(Failure::not_implemented(service.id, other));
+    }
     let unknown =
         || Failure::unknown_operation(format!("{} has no such operation.", service.id.name()));
     service
@@ -56,11 +63,13 @@ pub fn find(service: &'static Service, operation: &str) -> Result<Call, Failure>
 impl Call {
     /// Whether Escala has a handler for it.
     pub fn is_implemented(self) -> bool {
-        let operations = match self.service.id {
-            super::model::Id::Comprehend => comprehend::OPERATIONS,
-            super::model::Id::Rekognition => rekognition::OPERATIONS,
-        };
-        operations.contains(&self.operation.name.as_str())
+        let name = self.operation.name.as_str();
+        match self.service.id {
+            Id::Comprehend => comprehend::OPERATIONS.contains(&name),
+            Id::Rekognition => rekognition::OPERATIONS.contains(&name),
+            // Their models have the shapes of those that have handlers.
+            Id::SageMaker | Id::Logs => true,
+        }
     }
 }
 
@@ -76,8 +85,9 @@ pub fn read(call: Call, input: Value) -> Result<Request, Failure> {
         },
     )?;
     match call.service.id {
-        super::model::Id::Comprehend => comprehend::read(call, input).map(Request::Comprehend),
-        super::model::Id::Rekognition => rekognition::read(call, input).map(Request::Rekognition),
+        Id::Comprehend => comprehend::read(call, input).map(Request::Comprehend),
+        Id::Rekognition => rekognition::read(call, input).map(Request::Rekognition),
+        Id::SageMaker | Id::Logs => Ok(Request::SageMaker(input)),
     }
 }
 
@@ -87,6 +97,7 @@ pub fn read(call: Call, input: Value) -> Result<Request, Failure> {
 /// What the operation answers instead of its output.
 pub async fn run(
     aws: &Aws,
+    caller: Caller,
     call: Call,
     request: Request,
     options: Options,
@@ -94,6 +105,7 @@ pub async fn run(
     match request {
         Request::Comprehend(request) => comprehend::run(aws, call, request, options).await,
         Request::Rekognition(request) => rekognition::run(aws, call, request, options).await,
+        Request::SageMaker(input) => sagemaker::run(aws, caller, call, input).await,
     }
 }
 

@@ -26,6 +26,7 @@
 use super::model::{Id, Operation};
 use axum::http::StatusCode;
 use escala_pipelines::{Error, Kind};
+use escala_sagemaker::Refusal;
 use std::time::Duration;
 
 /// Codes that any operation may answer without declaring them.
@@ -110,6 +111,8 @@ impl Failure {
         let service = match service {
             Id::Comprehend => "Comprehend",
             Id::Rekognition => "Rekognition",
+            Id::SageMaker => "SageMaker",
+            Id::Logs => "CloudWatch Logs",
         };
         let message = format!(
             "The {service} operation {operation} is known but not part of this version of Escala."
@@ -134,12 +137,24 @@ impl Failure {
         failure
     }
 
+    /// What SageMaker's operations answer instead.
+    pub fn refused(refusal: Refusal) -> Self {
+        let internal = refusal.code == escala_sagemaker::refusal::INTERNAL;
+        let status = match internal {
+            true => StatusCode::INTERNAL_SERVER_ERROR,
+            false => StatusCode::BAD_REQUEST,
+        };
+        let modeled = !COMMON.contains(&refusal.code);
+        Self::new(refusal.code, status, refusal.message, modeled)
+    }
+
     /// What `operation` of `service` answers when the engine says `error`: the table above.
     pub fn of(service: Id, operation: &Operation, error: Error) -> Self {
-        use Id::{Comprehend, Rekognition};
+        use Id::{Comprehend, Logs, Rekognition, SageMaker};
         let invalid = match service {
             Comprehend => "InvalidRequestException",
-            Rekognition => "InvalidParameterException",
+            Rekognition | Logs => "InvalidParameterException",
+            SageMaker => VALIDATION,
         };
         let said = || error.message().to_owned();
         // Clients compare these two texts with AWS's word for word.
@@ -148,6 +163,11 @@ impl Failure {
         // AWS leaves it at the sentence; what is wrong follows it here.
         let because = |sentence: &str| format!("{sentence}: {}", error.message());
         let (code, message) = match (error.kind(), service) {
+            // They ask no engine; what they refuse has words of its own ([`Failure::refused`]).
+            (Kind::Overloaded, SageMaker | Logs) => ("ThrottlingException", SLOW_DOWN.to_owned()),
+            (Kind::Deadline | Kind::Unavailable, _) => ("ServiceUnavailableException", said()),
+            (Kind::Internal, SageMaker | Logs) => ("InternalFailure", SERVER_FAILED.to_owned()),
+            (_, SageMaker | Logs) => (invalid, said()),
             (Kind::InvalidInput, Comprehend) => (invalid, said()),
             (Kind::InvalidInput, Rekognition) => {
                 (invalid, because("Request has invalid parameters"))
@@ -165,7 +185,6 @@ impl Failure {
             (Kind::NotFound, _) => ("ResourceNotFoundException", said()),
             (Kind::Overloaded, Comprehend) => ("ThrottlingException", "Rate exceeded".to_owned()),
             (Kind::Overloaded, Rekognition) => ("ThrottlingException", SLOW_DOWN.to_owned()),
-            (Kind::Deadline | Kind::Unavailable, _) => ("ServiceUnavailableException", said()),
             (Kind::Internal, Comprehend) => ("InternalServerException", SERVER_FAILED.to_owned()),
             (Kind::Internal, Rekognition) => ("InternalServerError", SERVER_FAILED.to_owned()),
         };
@@ -219,11 +238,13 @@ mod tests {
 
     #[test]
     fn every_synchronous_operation_answers_codes_it_may_answer_with_the_status_of_the_model() {
-        for service in Models::get().expect("models are well-formed").services() {
+        // The others ask no engine.
+        let services = Models::get().expect("models are well-formed").services();
+        for service in &services[..2] {
             // Operations whose errors have the synchronous ones among them.
             let synchronous = |operation: &&Operation| match service.id {
                 Id::Comprehend => operation.declares("TextSizeLimitExceededException"),
-                Id::Rekognition => operation.declares("InvalidImageFormatException"),
+                _ => operation.declares("InvalidImageFormatException"),
             };
             let mut seen = 0;
             for operation in service.operations().filter(synchronous) {

@@ -79,11 +79,21 @@ pub fn target(headers: &HeaderMap) -> Result<Target<'_>, Failure> {
 /// The service that a request is signed for: the fourth part of its credential scope. Signatures
 /// themselves are not verified; any key is accepted.
 pub fn signing_name(headers: &HeaderMap) -> Option<String> {
+    scope(headers, 1)
+}
+
+/// The region that a request is signed for: the third part of its credential scope.
+pub fn region(headers: &HeaderMap) -> Option<String> {
+    scope(headers, 2)
+}
+
+/// A part of a request's credential scope, counted from its end.
+fn scope(headers: &HeaderMap, part: usize) -> Option<String> {
     let authorization = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (_, after) = authorization.split_once("Credential=")?;
     let scope = after.split([',', ' ']).next()?;
     // key/date/region/service/aws4_request, where the key may hold slashes.
-    let name = scope.rsplit('/').nth(1)?;
+    let name = scope.rsplit('/').nth(part)?;
     let harmless = (1..=40).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     harmless.then(|| name.to_owned())
@@ -234,6 +244,8 @@ mod tests {
         let scope = |value: &str| signing_name(&headers(&[("authorization", value)]));
         let real = "AWS4-HMAC-SHA256 Credential=AKID/20260101/us-east-1/rekognition/aws4_request, SignedHeaders=host, Signature=00";
         assert_eq!(scope(real).as_deref(), Some("rekognition"));
+        let signed = headers(&[("authorization", real)]);
+        assert_eq!(region(&signed).as_deref(), Some("us-east-1"));
         assert_eq!(
             scope("AWS4-HMAC-SHA256 Credential=a/b/c/d/s3/aws4_request").as_deref(),
             Some("s3")

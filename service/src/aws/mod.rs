@@ -1,10 +1,11 @@
-//! The AWS doors: Comprehend and Rekognition over AWS JSON 1.1 (`POST /` with `X-Amz-Target`).
+//! The AWS doors: Comprehend, Rekognition, SageMaker and CloudWatch Logs over AWS JSON 1.1 (`POST /` with `X-Amz-Target`), and
+//! what of STS and IAM their clients ask on the way, over AWS's query protocol ([`query`]).
 //!
 //! They are driven by the public service models in `service/aws-models`: [`model`] loads them, [`validate`]
 //! checks every request against them with the messages AWS gives (and in tests every answer), [`errors`]
 //! holds the one table from the engine's errors to AWS's. [`json11`] is the protocol, [`dispatch`] knows the
 //! operations and no protocol, [`comprehend`] and [`rekognition`] hold a file for each group of operations; [`jobs`] is what
-//! the operations on jobs share.
+//! the operations on jobs share. [`sagemaker`] hands its operations to the crate of that name.
 //!
 //! Operations of the models without a handler answer `NotImplementedException` (501). Every answer carries
 //! `x-amzn-RequestId`. Signatures are not verified: any key is accepted.
@@ -15,7 +16,9 @@ pub mod errors;
 pub mod jobs;
 pub mod json11;
 pub mod model;
+pub mod query;
 pub mod rekognition;
+pub mod sagemaker;
 pub mod validate;
 
 use crate::app::{App, Images, Predict};
@@ -23,8 +26,8 @@ use crate::server::observe::{Deadline, Operation, RequestId};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request, State};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::post;
 use errors::Failure;
@@ -37,6 +40,7 @@ use escala_pipelines::syntax::{Syntax, SyntaxInput};
 use escala_pipelines::targeted::Targeted;
 use escala_pipelines::toxicity::Toxicity;
 use escala_pipelines::{Error, Kind, Options, Priority};
+use escala_sagemaker::{Caller, SageMaker};
 use std::sync::Arc;
 use tracing::Instrument;
 
@@ -61,6 +65,10 @@ pub struct Aws {
     pub images: Images,
     /// Jobs; none where nothing keeps them.
     pub jobs: Option<Arc<Runner>>,
+    /// What is trained and hosted; none where nothing keeps it.
+    pub sagemaker: Option<Arc<SageMaker>>,
+    /// The account that every caller is in.
+    pub account: Arc<str>,
     /// Most bytes of a text where the settings allow more than AWS does.
     pub long_texts: Option<usize>,
     /// Whether to report personal data of kinds that AWS does not know.
@@ -80,8 +88,20 @@ impl Aws {
             labels: app.labels.clone(),
             images: app.images.clone(),
             jobs: app.jobs.clone(),
+            sagemaker: app.sagemaker.clone(),
+            account: app.config.aws.account.as_str().into(),
             long_texts: (app.config.aws.long_texts).then(|| app.config.limits.rest_text.as_usize()),
             pii_extensions: app.config.aws.pii_extensions,
+        }
+    }
+}
+
+impl Aws {
+    /// Who asks: the account of all, in the region that the request is signed for.
+    pub fn caller(&self, headers: &HeaderMap) -> Caller {
+        Caller {
+            account: self.account.to_string(),
+            region: json11::region(headers).unwrap_or_else(|| "us-east-1".to_owned()),
         }
     }
 }
@@ -90,7 +110,7 @@ impl Aws {
 /// come here, so that it may become a label in metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OperationName {
-    /// `comprehend` or `rekognition`; `aws` when the request named no service that is known.
+    /// `comprehend`, `rekognition`, …; `aws` when the request named no service that is known.
     pub service: &'static str,
     /// Name in the service model; `unknown` when the request named none of it.
     pub operation: &'static str,
@@ -127,16 +147,17 @@ pub async fn handle(aws: &Aws, parts: &Parts, body: Bytes) -> Response {
         service: "aws",
         operation: "unknown",
     };
-    let outcome = answer(aws, parts, body, &id, &mut name).await;
-    let mut response = match outcome {
-        Ok(value) => json11::answer(&value, &id),
-        Err(failure) => {
-            let service = [model::Id::Comprehend, model::Id::Rekognition]
-                .into_iter()
-                .find(|id| id.name() == name.service);
-            report(&failure, &id, name);
-            json11::error(service, &failure, &id)
-        }
+    let mut response = match query::is_query(&parts.headers) {
+        true => query::answer(&aws.caller(&parts.headers), &body, &id, &mut name),
+        false => match answer(aws, parts, body, &id, &mut name).await {
+            Ok(value) => json11::answer(&value, &id),
+            Err(failure) => {
+                let service = (name.service == model::Id::Rekognition.name())
+                    .then_some(model::Id::Rekognition);
+                report(&failure, &id, name);
+                json11::error(service, &failure, &id)
+            }
+        },
     };
     if let Some(place) = parts.extensions.get::<Operation>() {
         place.set(format!("{}.{}", name.service, name.operation));
@@ -192,7 +213,7 @@ async fn answer(
         let large = body.len() > READ_INLINE;
         let read = move || dispatch::read(call, json11::decode(&body)?);
         let request = if large { away(read).await? } else { read()? };
-        dispatch::run(aws, call, request, options).await
+        dispatch::run(aws, aws.caller(&parts.headers), call, request, options).await
     }
     .instrument(span)
     .await

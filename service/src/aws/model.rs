@@ -1,4 +1,4 @@
-//! The public service models of Comprehend and Rekognition, as typed data.
+//! The public service models of Comprehend, Rekognition, SageMaker and CloudWatch Logs, as typed data.
 //!
 //! `service/aws-models/*.json` holds the facts (written by `generate.py` there). They are embedded in the
 //! binary and read once; [`Models::get`] either answers all of them, every reference resolved, or says what
@@ -45,6 +45,10 @@ pub enum Id {
     Comprehend,
     /// Amazon Rekognition.
     Rekognition,
+    /// Amazon SageMaker: what makes, describes and removes its resources.
+    SageMaker,
+    /// Amazon CloudWatch Logs.
+    Logs,
 }
 
 impl Id {
@@ -53,6 +57,8 @@ impl Id {
         match self {
             Self::Comprehend => "comprehend",
             Self::Rekognition => "rekognition",
+            Self::SageMaker => "sagemaker",
+            Self::Logs => "logs",
         }
     }
 }
@@ -60,7 +66,7 @@ impl Id {
 /// All models of the door.
 #[derive(Debug)]
 pub struct Models {
-    services: [Service; 2],
+    services: [Service; 4],
 }
 
 static MODELS: LazyLock<Result<Models, Error>> = LazyLock::new(|| {
@@ -74,6 +80,11 @@ static MODELS: LazyLock<Result<Models, Error>> = LazyLock::new(|| {
                 Id::Rekognition,
                 include_str!("../../aws-models/rekognition.json"),
             )?,
+            Service::parse(
+                Id::SageMaker,
+                include_str!("../../aws-models/sagemaker.json"),
+            )?,
+            Service::parse(Id::Logs, include_str!("../../aws-models/logs.json"))?,
         ],
     })
 });
@@ -121,6 +132,8 @@ pub struct Service {
     /// Name in credential scopes.
     pub signing_name: String,
     operations: BTreeMap<String, Operation>,
+    /// Names of operations whose shapes are not here.
+    others: Vec<String>,
     shapes: Vec<Shape>,
 }
 
@@ -284,6 +297,7 @@ impl Service {
             target_prefix: raw.target_prefix,
             signing_name: raw.signing_name,
             operations,
+            others: raw.others,
             shapes,
         })
     }
@@ -301,6 +315,12 @@ impl Service {
     /// The operation of that name; names are case-sensitive, as at AWS.
     pub fn operation(&self, name: &str) -> Option<&Operation> {
         self.operations.get(name)
+    }
+
+    /// The name, where AWS has an operation of it whose shapes are not here.
+    pub fn other(&self, name: &str) -> Option<&str> {
+        let mut others = self.others.iter().map(String::as_str);
+        others.find(|other| *other == name)
     }
 
     /// All operations by name.
@@ -471,6 +491,8 @@ mod raw {
         pub protocols: Vec<String>,
         pub target_prefix: String,
         pub signing_name: String,
+        #[serde(default)]
+        pub others: Vec<String>,
         pub operations: BTreeMap<String, Operation>,
         pub shapes: BTreeMap<String, Shape>,
     }
@@ -523,6 +545,12 @@ mod tests {
         };
         assert_eq!(count("Comprehend_20171127"), Some(85));
         assert_eq!(count("RekognitionService"), Some(75));
+        let sagemaker = models.by_target_prefix("SageMaker").expect("known");
+        assert_eq!(sagemaker.operations().count() + sagemaker.others.len(), 425);
+        assert!(
+            sagemaker.other("CreatePipeline").is_some() && sagemaker.other("CreateModel").is_none()
+        );
+        assert!(models.by_target_prefix("Logs_20140328").is_some());
         assert!(
             models
                 .by_signing_name("comprehend")

@@ -283,6 +283,8 @@ fn client() -> Client {
             labels: double.clone(),
             images: crate::app::Images::unavailable(),
             jobs: None,
+            sagemaker: None,
+            account: "123456789012".into(),
             long_texts: None,
             pii_extensions: false,
         },

@@ -170,7 +170,10 @@ async fn serve(config: Config) -> Result<(), Stop> {
     });
     let jobs = jobs.await.unwrap_or_else(|error| Err(error.to_string()));
     let jobs = jobs.map_err(|why| Stop::Failed(format!("cannot open the jobs: {why}")))?;
-    app.jobs = jobs.map(Arc::new);
+    if let Some(jobs) = jobs {
+        app.jobs = Some(jobs.runner);
+        app.sagemaker = Some(jobs.sagemaker);
+    }
     #[cfg(feature = "sql")]
     {
         let asking = machine.app(config.clone(), ready.clone());

@@ -35,7 +35,7 @@ const fn key(name: &'static str, kind: Kind) -> Key {
 }
 
 /// Every setting.
-pub const KEYS: [Key; 66] = [
+pub const KEYS: [Key; 70] = [
     key("listen", Kind::Text),
     key("models.dir", Kind::Text),
     key("models.local_dir", Kind::Text),
@@ -101,6 +101,10 @@ pub const KEYS: [Key; 66] = [
     key("limits.idle", Kind::Text),
     key("limits.connections", Kind::Number),
     key("limits.streams", Kind::Number),
+    key("sagemaker.training_bytes", Kind::Text),
+    key("sagemaker.training_threads", Kind::Number),
+    key("sagemaker.memory", Kind::Text),
+    key("aws.account", Kind::Text),
     key("aws.long_texts", Kind::Switch),
     key("aws.pii_extensions", Kind::Switch),
     key("log.level", Kind::Text),
