@@ -8,19 +8,25 @@
 //! | `lists.rs` | filters, order and pages of lists |
 //! | `logs.rs` | what jobs say, as CloudWatch Logs shows it |
 //! | `served.rs` | the contract of models that answer, and of who opens them |
+//! | `archive.rs` | models as they are kept: gzipped tars |
+//! | `learned.rs` | models of algorithms on tables, behind their images |
+//! | `models.rs` | models: what is kept of them, and those that are open |
+//! | `tags.rs` | tags of all of it |
 //!
 //! It knows the operations and no protocol: requests are JSON values that were checked against the service model, answers are
 //! JSON values again.
 
 pub mod archive;
+pub mod learned;
 pub mod lists;
-pub mod logs;
+pub mod models;
 pub mod names;
 pub mod refusal;
 pub mod served;
 pub mod store;
 pub mod tags;
-pub mod training;
+#[cfg(test)]
+mod testing;
 
 pub use names::{Caller, Kind};
 pub use refusal::Refusal;

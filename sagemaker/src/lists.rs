@@ -37,10 +37,10 @@ pub fn page(store: &Store, kind: Kind, input: &Value, status: &str) -> refusal::
         Some("Status") => Order::Status,
         _ => Order::Created,
     };
-    // Endpoints and their configurations come the youngest first, as the API reference says; so do models.
+    // The youngest come first, except of training jobs: so the service model says it of each list.
     let descending = match text(input, "SortOrder") {
         Some(way) => way == "Descending",
-        None => !matches!(kind, Kind::TrainingJob | Kind::TransformJob),
+        None => kind != Kind::TrainingJob,
     };
     let most = input.get("MaxResults").and_then(Value::as_u64);
     let most = most.map_or(PAGE, |most| most.clamp(1, 100) as usize);

@@ -1,0 +1,452 @@
+//! Models of the algorithms on tables, behind the images that SageMaker has for them.
+//!
+//! An image answers under the content types that the algorithm's documentation lists. XGBoost's container has habits of its own,
+//! which clients count on: it answers CSV where nothing is asked for, all rows on one line, and a row a line where
+//! `SAGEMAKER_BATCH` is set, as transform jobs set it (aws/sagemaker-xgboost-container, `algorithm_mode/serve.py`).
+
+use crate::served::{Asked, Container, Opener, Said, Served, Unanswered};
+use escala_learn::formats::{self, Accept, Format};
+use escala_learn::registry::{self, ALGORITHMS};
+use escala_learn::{Answers, Error, Model, Values};
+use futures_util::future::BoxFuture;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::Semaphore;
+
+/// How many questions may wait for a thread, for each that works.
+const WAITING: usize = 256;
+
+/// Opens what `train` wrote, and XGBoost's own files.
+///
+/// All models of one opener share its threads: they work on so many questions at a time.
+pub struct Learned {
+    threads: Arc<Threads>,
+}
+
+struct Threads {
+    free: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    most: usize,
+}
+
+impl Learned {
+    /// An opener whose models work on so many threads.
+    pub fn new(threads: usize) -> Self {
+        let threads = threads.max(1);
+        Self {
+            threads: Arc::new(Threads {
+                free: Arc::new(Semaphore::new(threads)),
+                waiting: AtomicUsize::new(0),
+                most: threads * WAITING,
+            }),
+        }
+    }
+}
+
+/// The algorithm that an image runs.
+fn algorithm(repository: &str) -> Option<&'static str> {
+    match repository {
+        "sagemaker-xgboost" => Some("xgboost"),
+        name => registry::of_name(name).map(|algorithm| algorithm.name()),
+    }
+}
+
+impl Opener for Learned {
+    fn open(&self, container: &Container<'_>) -> Option<Result<Arc<dyn Served>, String>> {
+        let algorithm = algorithm(container.repository)?;
+        let Some(folder) = container.folder else {
+            return Some(Err(format!(
+                "a model of {algorithm} has no answers without model data"
+            )));
+        };
+        Some(open(algorithm, folder).map(|(model, memory)| {
+            let batch = container.environment.get("SAGEMAKER_BATCH");
+            let tabular = Tabular {
+                inner: Arc::new(Inner {
+                    algorithm,
+                    model,
+                    batch: batch.is_some_and(|said| !said.is_empty()),
+                }),
+                memory,
+                threads: Arc::clone(&self.threads),
+            };
+            Arc::new(tabular) as Arc<dyn Served>
+        }))
+    }
+
+    fn accepts(&self) -> String {
+        let names = ALGORITHMS.map(|algorithm| algorithm.name());
+        format!(
+            "the algorithms {} with what training left, or XGBoost's own files",
+            names.join(", ")
+        )
+    }
+}
+
+fn open(algorithm: &'static str, folder: &Path) -> Result<(Box<dyn Model>, u64), String> {
+    // The folder's own name says nothing to whoever made the model.
+    let told = |why: String| why.replace(&folder.display().to_string(), "the model data");
+    let files = crate::archive::files(folder).map_err(|error| told(error.to_string()))?;
+    let (found, model) = registry::open(folder).map_err(|error| told(error.to_string()))?;
+    if found.name() != algorithm {
+        return Err(format!(
+            "the image is of {algorithm}, and the model data are of {}",
+            found.name()
+        ));
+    }
+    let memory = files.iter().map(|(_, _, length)| length).sum();
+    Ok((model, memory))
+}
+
+struct Tabular {
+    inner: Arc<Inner>,
+    memory: u64,
+    threads: Arc<Threads>,
+}
+
+struct Inner {
+    algorithm: &'static str,
+    model: Box<dyn Model>,
+    batch: bool,
+}
+
+/// Counts one that waits.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Served for Tabular {
+    fn invoke(&self, asked: Asked) -> BoxFuture<'_, Result<Said, Unanswered>> {
+        Box::pin(async move {
+            let threads = &self.threads;
+            let before = threads.waiting.fetch_add(1, Ordering::Relaxed);
+            let waiting = Waiting(&threads.waiting);
+            if before >= threads.most {
+                return Err(unanswered(503, "too many questions wait already"));
+            }
+            let free = Arc::clone(&threads.free).acquire_owned().await;
+            let free = free.map_err(|_| unanswered(503, "the server ends"))?;
+            drop(waiting);
+            let inner = Arc::clone(&self.inner);
+            let work = tokio::task::spawn_blocking(move || {
+                let _working = free;
+                inner.answer(&asked)
+            });
+            work.await
+                .map_err(|error| unanswered(500, format!("the model broke: {error}")))?
+        })
+    }
+
+    fn memory(&self) -> u64 {
+        self.memory
+    }
+}
+
+fn unanswered(status: u16, message: impl Into<String>) -> Unanswered {
+    Unanswered {
+        status,
+        message: message.into(),
+    }
+}
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// As the formats have it.
+    Plain(Accept),
+    /// XGBoost's: rows with this between them.
+    Rows(&'static str),
+}
+
+impl Inner {
+    fn answer(&self, asked: &Asked) -> Result<Said, Unanswered> {
+        let xgboost = self.algorithm == "xgboost";
+        let format = self.format(asked)?;
+        let (form, verbose) = self.form(asked.accept.as_deref())?;
+        let table = formats::read(format, "the body", &asked.body[..]);
+        let table = table.map_err(|error| told(&error))?;
+        let answers = match verbose {
+            true => self.model.predict_verbose(&table),
+            false => self.model.predict(&table),
+        };
+        let answers = answers.map_err(|error| match (&error, xgboost) {
+            // In the words that the container has for it.
+            (Error::Input(why), true) => {
+                unanswered(400, format!("Unable to evaluate payload provided: {why}"))
+            }
+            _ => told(&error),
+        })?;
+        let (content_type, body) = match form {
+            Form::Plain(accept) => {
+                let body = formats::render(&answers, accept).map_err(|error| told(&error))?;
+                (accept.content_type(), body)
+            }
+            Form::Rows(between) => ("text/csv; charset=utf-8", rows(&answers, between)?),
+        };
+        Ok(Said {
+            content_type: content_type.to_owned(),
+            body: body.into(),
+        })
+    }
+
+    fn format(&self, asked: &Asked) -> Result<Format, Unanswered> {
+        let said = asked.content_type.as_deref();
+        let said = said.unwrap_or("application/octet-stream");
+        let kind = said.split(';').next().unwrap_or_default().trim();
+        let xgboost = self.algorithm == "xgboost";
+        let known = match xgboost {
+            true => {
+                "text/csv, text/libsvm, text/x-libsvm, application/x-recordio-protobuf".to_owned()
+            }
+            false => {
+                "text/csv, application/json, application/jsonlines, application/x-recordio-protobuf"
+                    .to_owned()
+            }
+        };
+        if !known
+            .split(", ")
+            .any(|known| kind.eq_ignore_ascii_case(known))
+        {
+            return Err(unanswered(
+                415,
+                format!(
+                    "Content-Type {said} is not supported. {} reads {known}.",
+                    self.algorithm
+                ),
+            ));
+        }
+        Format::of(said, false).map_err(|error| told(&error))
+    }
+
+    fn form(&self, accept: Option<&str>) -> Result<(Form, bool), Unanswered> {
+        let rows = Form::Rows(match self.batch {
+            true => "\n",
+            false => ",",
+        });
+        let xgboost = self.algorithm == "xgboost";
+        let asked = accept.map(str::trim).filter(|accept| !accept.is_empty());
+        match asked {
+            None | Some("*/*") if xgboost => Ok((rows, false)),
+            None => Ok((Form::Plain(Accept::Json), false)),
+            Some(accept) => match Accept::of(accept) {
+                Ok((Accept::Csv, false)) if xgboost => Ok((rows, false)),
+                Ok((accept, verbose)) => Ok((Form::Plain(accept), verbose)),
+                Err(_) => Err(unanswered(
+                    406,
+                    format!(
+                        "Accept type {accept} is not supported. {} writes text/csv, application/json, \
+                         application/jsonlines, application/x-recordio-protobuf.",
+                        self.algorithm
+                    ),
+                )),
+            },
+        }
+    }
+}
+
+fn told(error: &Error) -> Unanswered {
+    let status = match error {
+        Error::Input(_) => 400,
+        _ => 500,
+    };
+    unanswered(status, error.to_string())
+}
+
+/// Answers as XGBoost's container writes them: the first field of each row, and brackets around rows of many numbers.
+fn rows(answers: &Answers, between: &str) -> Result<Vec<u8>, Unanswered> {
+    let mut out = Vec::new();
+    let Some(field) = answers.fields.first() else {
+        return Ok(out);
+    };
+    let number = |out: &mut Vec<u8>, number: f32| {
+        if !number.is_finite() {
+            return Err(unanswered(500, format!("an answer is {number}")));
+        }
+        // Writing to memory cannot fail.
+        let _ = write!(out, "{number:?}");
+        Ok(())
+    };
+    for row in 0..field.values.rows() {
+        if row > 0 {
+            out.extend_from_slice(between.as_bytes());
+        }
+        match &field.values {
+            Values::Numbers(values) => number(&mut out, values[row])?,
+            Values::Whole(values) => out.extend_from_slice(values[row].to_string().as_bytes()),
+            Values::Vectors { width, values } => {
+                out.push(b'[');
+                for (at, value) in values[row * width..][..*width].iter().enumerate() {
+                    if at > 0 {
+                        out.extend_from_slice(b", ");
+                    }
+                    number(&mut out, *value)?;
+                }
+                out.push(b']');
+            }
+        }
+    }
+    if between == "\n" {
+        out.push(b'\n');
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+    use std::collections::BTreeMap;
+
+    const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../learn/tests/golden/boost");
+
+    fn opened(repository: &str, folder: &Path, batch: bool) -> Result<Arc<dyn Served>, String> {
+        let mut environment = BTreeMap::new();
+        if batch {
+            environment.insert("SAGEMAKER_BATCH".to_owned(), "true".to_owned());
+        }
+        let container = Container {
+            repository,
+            environment: &environment,
+            folder: Some(folder),
+        };
+        Learned::new(1).open(&container).unwrap()
+    }
+
+    async fn ask(
+        served: &Arc<dyn Served>,
+        content_type: &str,
+        accept: Option<&str>,
+        body: &str,
+    ) -> Result<(String, String), (u16, String)> {
+        let asked = Asked {
+            content_type: Some(content_type.to_owned()),
+            accept: accept.map(str::to_owned),
+            body: body.to_owned().into(),
+        };
+        match served.invoke(asked).await {
+            Ok(said) => Ok((
+                said.content_type,
+                String::from_utf8(said.body.to_vec()).unwrap(),
+            )),
+            Err(error) => Err((error.status, error.message)),
+        }
+    }
+
+    #[tokio::test]
+    async fn every_algorithm_answers_json_where_nothing_is_asked_for() {
+        for (name, list) in [
+            ("linear-learner", "predictions"),
+            ("kmeans", "predictions"),
+            ("pca", "projections"),
+            ("knn", "predictions"),
+            ("randomcutforest", "scores"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            testing::learn(name, folder.path());
+            let served = opened(name, folder.path(), false).unwrap();
+            assert!(served.memory() > 0);
+            let (kind, body) = ask(&served, "text/csv", None, "60,1\n2,3").await.unwrap();
+            assert_eq!(kind, "application/json");
+            let said: serde_json::Value = serde_json::from_str(&body).unwrap();
+            assert_eq!(said[list].as_array().unwrap().len(), 2, "{name}: {body}");
+            let json = r#"{"instances":[{"features":[60,1]},{"features":[2,3]}]}"#;
+            let again = ask(&served, "application/json", Some("*/*"), json).await;
+            assert_eq!(again.unwrap().1, body, "{name}");
+            let (kind, lines) = ask(&served, "text/csv", Some("application/jsonlines"), "60,1")
+                .await
+                .unwrap();
+            assert_eq!(kind, "application/jsonlines");
+            assert!(lines.starts_with('{'), "{lines}");
+            let refused = ask(&served, "image/png", None, "60,1").await.unwrap_err();
+            assert_eq!(refused.0, 415);
+            assert!(refused.1.contains("application/x-recordio-protobuf"));
+            let refused = ask(&served, "text/csv", Some("image/png"), "60,1").await;
+            assert_eq!(refused.unwrap_err().0, 406);
+            let refused = ask(&served, "text/csv", None, "60,x").await.unwrap_err();
+            assert_eq!(refused.0, 400);
+            assert!(refused.1.contains("row 1: column 2"), "{}", refused.1);
+            let refused = ask(&served, "text/csv", None, "1,2,3,4,5").await;
+            assert_eq!(refused.unwrap_err().0, 400);
+        }
+    }
+
+    #[tokio::test]
+    async fn xgboost_answers_as_its_container_does() {
+        let folder = tempfile::tempdir().unwrap();
+        // XGBoost itself wrote this one, and what it says of every fourth row of the table.
+        let golden = Path::new(GOLDEN);
+        std::fs::copy(golden.join("softprob.json"), folder.path().join("a.json")).unwrap();
+        let cases = std::fs::read(golden.join("cases.json")).unwrap();
+        let cases: serde_json::Value = serde_json::from_slice(&cases).unwrap();
+        let mut cases = cases["cases"].as_array().unwrap().iter();
+        let case = cases.find(|case| case["name"] == "softprob").unwrap();
+        let expected = case["predictions"].as_array().unwrap().iter();
+        let expected: Vec<f64> = expected.map(|one| one.as_f64().unwrap()).collect();
+        let table = std::fs::read(golden.join("wine.f32")).unwrap();
+        let (numbers, _) = table.as_chunks::<4>();
+        let body: String = numbers
+            .chunks(13)
+            .step_by(4)
+            .map(|row| {
+                let row = row.iter().map(|one| f32::from_le_bytes(*one).to_string());
+                row.collect::<Vec<_>>().join(",") + "\n"
+            })
+            .collect();
+        let served = opened("sagemaker-xgboost", folder.path(), false).unwrap();
+        let (kind, said) = ask(&served, "text/csv", None, &body).await.unwrap();
+        assert_eq!(kind, "text/csv; charset=utf-8");
+        let read: Vec<Vec<f64>> = serde_json::from_str(&format!("[{said}]")).unwrap();
+        assert_eq!((read.len(), read[0].len()), (45, 3));
+        for (found, expected) in read.concat().iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+        }
+        let batch = opened("xgboost", folder.path(), true).unwrap();
+        let (_, lines) = ask(&batch, "text/csv", Some("text/csv"), &body)
+            .await
+            .unwrap();
+        assert_eq!(lines.lines().count(), 45);
+        assert_eq!(lines.trim().replace('\n', ","), said);
+        let refused = ask(&served, "application/json", None, "{}").await;
+        assert_eq!(refused.unwrap_err().0, 415);
+        let folder = tempfile::tempdir().unwrap();
+        testing::learn("xgboost", folder.path());
+        let served = opened("xgboost", folder.path(), false).unwrap();
+        let (_, said) = ask(&served, "text/csv", None, "90,1\n2,3").await.unwrap();
+        let numbers: Vec<f32> = said.split(',').map(|one| one.parse().unwrap()).collect();
+        assert!(numbers[0] > 0.5 && numbers[1] < 0.5, "{said}");
+        let refused = ask(&served, "text/csv", None, "1,2,3").await.unwrap_err();
+        assert!(
+            refused
+                .1
+                .starts_with("Unable to evaluate payload provided: "),
+            "{}",
+            refused.1
+        );
+    }
+
+    #[test]
+    fn what_is_another_algorithms_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        testing::learn("kmeans", folder.path());
+        let error = opened("pca", folder.path(), false).err().unwrap();
+        assert_eq!(
+            error,
+            "the image is of pca, and the model data are of kmeans"
+        );
+        let empty = tempfile::tempdir().unwrap();
+        let error = opened("xgboost", empty.path(), false).err().unwrap();
+        assert!(error.starts_with("the model data"), "{error}");
+        let container = Container {
+            repository: "pytorch-inference",
+            environment: &BTreeMap::new(),
+            folder: None,
+        };
+        assert!(Learned::new(1).open(&container).is_none());
+    }
+}
