@@ -10,6 +10,7 @@
 //! | `served.rs` | the contract of models that answer, and of who opens them |
 //! | `archive.rs` | models as they are kept: gzipped tars |
 //! | `learned.rs` | models of algorithms on tables, behind their images |
+//! | `training/` | training jobs |
 //! | `models.rs` | models: what is kept of them, and those that are open |
 //! | `tags.rs` | tags of all of it |
 //!
@@ -19,6 +20,7 @@
 pub mod archive;
 pub mod learned;
 pub mod lists;
+pub mod logs;
 pub mod models;
 pub mod names;
 pub mod refusal;
@@ -27,6 +29,7 @@ pub mod store;
 pub mod tags;
 #[cfg(test)]
 mod testing;
+pub mod training;
 
 pub use names::{Caller, Kind};
 pub use refusal::Refusal;
