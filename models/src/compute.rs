@@ -1,7 +1,7 @@
 //! What a network runs on: a device and, for the CPU, the team of threads.
 
 use crate::team::Team;
-use candle_core::Device;
+pub use candle_core::Device;
 
 /// Where to compute, as the user says it: `auto`, `cpu`, `cuda` or `cuda:N`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -42,8 +42,7 @@ use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
 use store::Store;
-use tokio::runtime::Handle;
-use training::{Tables, Trainings};
+use training::{Tables, Trainer, Trainings};
 
 /// How long lines of logs are kept that nothing was added to.
 const LOGS_KEPT: i64 = 90 * 24 * 3600 * 1000;
@@ -63,7 +62,8 @@ pub struct SageMaker {
 }
 
 impl SageMaker {
-    /// What is kept in a folder, or a beginning there; one process at a time may have it open. Its jobs are those of a runner
+    /// What is kept in a folder, or a beginning there; one process at a time may have it open. The trainers are beside those of
+    /// tables. Its jobs are those of a runner
     /// that is told of [`SageMaker::works`] and comes later ([`SageMaker::attach`]).
     ///
     /// # Errors
@@ -71,7 +71,7 @@ impl SageMaker {
     pub fn open(
         folder: &Path,
         objects: Arc<dyn WritableStore>,
-        _runtime: &Handle,
+        trainers: Vec<Box<dyn Trainer>>,
         settings: Settings,
     ) -> Result<Self, String> {
         let opened = |error: store::Error| match std::error::Error::source(&error) {
@@ -81,12 +81,14 @@ impl SageMaker {
         let store = Arc::new(Store::open(folder).map_err(opened)?);
         let logs = Arc::new(Logs::open(folder).map_err(opened)?);
         logs.forget(names::now() - LOGS_KEPT).map_err(opened)?;
+        let tables: Box<dyn Trainer> = Box::new(Tables);
+        let trainers = std::iter::once(tables).chain(trainers).collect();
         let trainings = Trainings::new(
             store.clone(),
             logs.clone(),
             objects,
             folder,
-            vec![Box::new(Tables)],
+            trainers,
             settings.training,
         )?;
         Ok(Self {

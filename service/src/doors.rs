@@ -3,7 +3,7 @@
 //! | path | door |
 //! | --- | --- |
 //! | any, signed for S3 or to a host of S3's (`s3.…`) | S3 |
-//! | `POST /` | AWS wire (JSON 1.1) |
+//! | `POST /`, `/endpoints/…` | AWS wire (JSON 1.1; SageMaker Runtime) |
 //! | `/v1/text/…`, `/v1/images/…`, `/v1/topics/…`, `/v1/groups/…`, `/v1/streams/…`, `/v1/jobs/…`, `/v1/sql` | REST |
 //! | `/v1/embeddings`, `/v1/models` | OpenAI |
 //! | `/healthz`, `/readyz`, `/metrics`, `/openapi.json`, `/docs`, `GET /` | operations |
@@ -41,6 +41,7 @@ impl Door {
         match path {
             _ if s3::is_s3(headers, uri) => Self::S3,
             "/" if *method == Method::POST => Self::Aws,
+            _ if path.starts_with("/endpoints/") => Self::Aws,
             "/" | "/healthz" | "/readyz" | "/metrics" | "/openapi.json" | "/docs" => Self::Ops,
             "/v1/embeddings" | "/v1/models" => Self::OpenAi,
             _ if path.starts_with("/v1/models/") => Self::OpenAi,

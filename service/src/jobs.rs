@@ -8,18 +8,22 @@ use crate::app::App;
 use crate::aws::{self, Aws};
 use crate::config::Config;
 use crate::failure::{Failure, chain};
-use crate::machine::data_folder;
+use crate::hosted::{Classifiers, Tasks};
+use crate::machine::{Machine, data_folder};
 use crate::s3::places::Places;
 use crate::scoring::Score;
 #[cfg(feature = "sql")]
 use crate::sql::copying;
+use crate::text_classifier::TextClassification;
 use axum::http::StatusCode;
 use escala_batch::runner::{Cut, Error, Options, Runner};
 use escala_batch::store::{self, sqlite::Sqlite};
 #[cfg(feature = "sql")]
 use escala_batch::work::Work;
 use escala_pipelines::Kind;
-use escala_sagemaker::{SageMaker, Settings, training};
+use escala_sagemaker::served::Opener;
+use escala_sagemaker::training::{self, Trainer};
+use escala_sagemaker::{SageMaker, Settings};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -35,6 +39,38 @@ pub struct Opened {
     pub sagemaker: Arc<SageMaker>,
 }
 
+/// Who trains and opens models, beside those that know tables.
+pub struct Hosts {
+    /// Who trains.
+    pub trainers: Vec<Box<dyn Trainer>>,
+    /// Who opens.
+    pub openers: Vec<Arc<dyn Opener>>,
+}
+
+impl Hosts {
+    /// The app is the one that hosted tasks ask.
+    pub fn of(machine: &Machine, asking: Arc<App>) -> Self {
+        let engine = machine.engine.config();
+        let (weights, device) = (machine.store.clone(), engine.device.clone());
+        let threads = engine.threads_per_lane;
+        Self {
+            trainers: vec![Box::new(TextClassification {
+                weights: weights.clone(),
+                device: device.clone(),
+                threads,
+            })],
+            openers: vec![
+                Arc::new(Tasks(asking)),
+                Arc::new(Classifiers {
+                    weights,
+                    device,
+                    threads,
+                }),
+            ],
+        }
+    }
+}
+
 /// The jobs of a server, at work; none where there is no folder for them or another server has it: the log says why. The app is
 /// the one that is asked; inputs and outputs are in the places, and queries may read the sources, too.
 ///
@@ -44,6 +80,7 @@ pub fn open(
     config: &Config,
     asking: &Arc<App>,
     places: Arc<Places>,
+    hosts: Hosts,
     #[cfg(feature = "sql")] sources: Vec<Arc<dyn escala_sql::sources::Sources>>,
 ) -> Result<Option<Opened>, String> {
     let none = |why: String| {
@@ -77,7 +114,7 @@ pub fn open(
     let sagemaker = SageMaker::open(
         &data.join("sagemaker"),
         places.clone(),
-        &Handle::current(),
+        hosts.trainers,
         settings(config),
     )?;
     let works = works.chain(sagemaker.works()).collect();

@@ -17,6 +17,7 @@ pub mod dressed;
 pub mod failure;
 pub mod flows;
 pub mod gallery;
+pub mod hosted;
 pub mod jobs;
 pub mod kafka;
 pub mod located;
@@ -37,4 +38,5 @@ pub mod sentiments;
 pub mod server;
 #[cfg(feature = "sql")]
 pub mod sql;
+pub mod text_classifier;
 pub mod topics;

@@ -547,7 +547,7 @@ impl Inner {
             })?;
         let path = self.checkpoint_path(&resource.name);
         // One in a bucket stays, as at AWS.
-        if let Err(error) = std::fs::remove_file(&path)
+        if let Err(error) = std::fs::remove_dir_all(&path)
             && error.kind() != std::io::ErrorKind::NotFound
         {
             tracing::warn!(%error, path = %path.display(), "a checkpoint stays");

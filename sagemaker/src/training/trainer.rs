@@ -31,6 +31,9 @@ pub struct Lesson<'a> {
     pub folder: &'a Path,
     /// Where what is learned from may lie meanwhile: a folder that is there and empty.
     pub scratch: &'a Path,
+    /// Where a trainer that keeps files while it learns may put them, so that it goes on from them in another process: a folder
+    /// that is there and stays until the job has ended. [`Watch::checkpoint`] is for those that keep bytes.
+    pub checkpoint: &'a Path,
     /// Most bytes that channels may have together, before they are unpacked.
     pub most_bytes: u64,
     pub(super) objects: &'a dyn WritableStore,

@@ -332,11 +332,18 @@ impl Inner {
             );
         };
         let (model, scratch) = (folders.model(), folders.scratch());
+        let kept = self.checkpoint_path(&resource.name);
+        std::fs::create_dir_all(&kept).map_err(|error| {
+            Failure::Now(format!(
+                "the folder of the checkpoint cannot be made: {error}"
+            ))
+        })?;
         let lesson = Lesson {
             hyperparameters: &given,
             channels: &channels,
             folder: &model,
             scratch: &scratch,
+            checkpoint: &kept,
             most_bytes: self.options.most_bytes,
             objects: &*self.objects,
             learning: &learning,
@@ -348,7 +355,7 @@ impl Inner {
         };
         let mut checkpoints = Checkpoints {
             inner: self,
-            path: self.checkpoint_path(&resource.name),
+            path: kept.join("state"),
             remote: request
                 .checkpoint_config
                 .as_ref()
@@ -429,14 +436,12 @@ impl Checkpoints<'_> {
                 .map_err(|error: escala_objects::Error| error.to_string());
         }
         let new = self.path.with_extension("new");
-        let kept =
-            std::fs::create_dir_all(self.path.parent().unwrap_or(&self.path)).and_then(|()| {
-                let mut file = File::create(&new)?;
-                file.write_all(&self.identity)?;
-                file.write_all(bytes)?;
-                file.sync_all()?;
-                std::fs::rename(&new, &self.path)
-            });
+        let kept = File::create(&new).and_then(|mut file| {
+            file.write_all(&self.identity)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            std::fs::rename(&new, &self.path)
+        });
         kept.map_err(|error| error.to_string())
     }
 

@@ -177,10 +177,15 @@ fn respond(status: StatusCode, body: String, request_id: &str) -> Response {
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    identify(&mut response, request_id);
+    response
+}
+
+/// Puts the request's id into an answer's headers.
+pub fn identify(response: &mut Response, request_id: &str) {
     if let Ok(id) = HeaderValue::from_str(request_id) {
         response.headers_mut().insert(ID, id);
     }
-    response
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! The AWS doors: Comprehend, Rekognition, SageMaker and CloudWatch Logs over AWS JSON 1.1 (`POST /` with `X-Amz-Target`), and
-//! what of STS and IAM their clients ask on the way, over AWS's query protocol ([`query`]).
+//! what of STS and IAM their clients ask on the way, over AWS's query protocol ([`query`]); [`runtime`] is what endpoints are asked.
 //!
 //! They are driven by the public service models in `service/aws-models`: [`model`] loads them, [`validate`]
 //! checks every request against them with the messages AWS gives (and in tests every answer), [`errors`]

@@ -157,6 +157,7 @@ async fn serve(config: Config) -> Result<(), Stop> {
     let (settings, asking) = (config.clone(), machine.app(config.clone(), ready.clone()));
     let asking = Arc::new(asking);
     let places = machine.places.clone();
+    let hosts = jobs::Hosts::of(&machine, asking.clone());
     #[cfg(feature = "sql")]
     let sources = crate::sql::tables::of(&app);
     let jobs = tokio::task::spawn_blocking(move || {
@@ -164,6 +165,7 @@ async fn serve(config: Config) -> Result<(), Stop> {
             &settings,
             &asking,
             places,
+            hosts,
             #[cfg(feature = "sql")]
             sources,
         )

@@ -3,24 +3,15 @@
 use super::{Stop, learn, output};
 use crate::config::Config;
 use crate::machine;
+use crate::text_classifier::trainer::{self, Machine, Method, Onlooker, Wanted};
 use clap::{Args, Subcommand, ValueEnum};
-use escala_models::Compute;
-use escala_models::bert::{Config as Encoder, SentenceEncoder, Tokenizer};
-use escala_models::team::Team;
-use escala_models::train::adapter::{self, AdapterConfig};
-use escala_models::train::calibrate;
-use escala_models::train::classifier::{
-    Ended, Example, HEAD, Observer, Progress, Settings, Trainer, softmax,
-};
+use escala_models::train::classifier::{Observer, Progress, Settings};
 use escala_models::train::dataset::{self, Labelled};
-use escala_models::train::encoder::Method;
-use escala_models::train::head;
 use escala_models::train::metrics::Metrics;
 use escala_models::train::ratings::{self, Rated};
-use escala_weights::{ModelFiles, Tensors, Terminal};
+use escala_weights::Terminal;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -52,6 +43,16 @@ enum MethodChoice {
     Full,
     /// Nothing: only a linear layer on top learns. Minutes instead of hours, and several points worse.
     Head,
+}
+
+impl From<MethodChoice> for Method {
+    fn from(choice: MethodChoice) -> Self {
+        match choice {
+            MethodChoice::Lora => Self::Lora,
+            MethodChoice::Full => Self::Full,
+            MethodChoice::Head => Self::Head,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -195,249 +196,69 @@ fn write_rated(path: &Path, part: &[Rated]) -> std::io::Result<()> {
 
 fn text_classifier(config: &Config, args: &TextClassifierArgs) -> Result<(), Stop> {
     let [train, dev, test] = parts(args)?;
-    let names: BTreeSet<&String> = train.iter().flat_map(|e| e.target.keys()).collect();
-    let labels: Vec<String> = order_of(names);
-    let store = machine::store(config).map_err(stop)?;
-    let base = store.ensure(&args.base, &Terminal::new()).map_err(stop)?;
-    let path = |name: &str| base.path(name).map_err(stop);
-    let encoder = Encoder::open(&path("config.json")?).map_err(stop)?;
-    let max_tokens = args.max_tokens.min(encoder.max_tokens());
-    let tokenizer = Tokenizer::load(base.dir(), max_tokens).map_err(stop)?;
-    let examples = |part: &[Labelled]| -> Result<Vec<Example>, Stop> {
-        part.iter()
-            .map(|e| example(&tokenizer, &args.prompt, &labels, e))
-            .collect()
-    };
-    let parts = Parts {
-        train: examples(&train)?,
-        dev: examples(&dev)?,
-        test: examples(&test)?,
-    };
-    let settings = Settings {
-        epochs: args.epochs,
-        batch: args.batch,
-        rate: args.rate.unwrap_or(match args.method {
-            MethodChoice::Full => 5e-5,
-            MethodChoice::Lora | MethodChoice::Head => 1e-3,
-        }),
-        head_rate: args.head_rate,
-        warm_up: args.warm_up,
-        weight_decay: args.weight_decay,
-        dropout: args.dropout,
-        evaluations: args.evaluations,
-        patience: args.patience,
-        seed: args.seed,
-    };
-    std::fs::create_dir_all(&args.output).map_err(at(&args.output))?;
-    let mut description = AdapterConfig {
-        peft_type: adapter::LOW_RANK.to_owned(),
-        task_type: "SEQ_CLS".to_owned(),
-        base_model_name_or_path: args.base.clone(),
-        r: args.rank,
-        lora_alpha: args.alpha.unwrap_or(args.rank as f64),
-        target_modules: ["query", "key", "value", "dense"]
-            .map(str::to_owned)
-            .to_vec(),
-        modules_to_save: vec!["classifier".to_owned()],
-        labels,
-        max_tokens,
-        prompt: args.prompt.clone(),
-        temperature: 1.0,
-    };
-    let logits = match args.method {
-        MethodChoice::Head => head_only(config, &base, &parts, &settings, &mut description, args)?,
-        MethodChoice::Lora | MethodChoice::Full => {
-            fine_tuned(config, &base, &parts, &settings, &mut description, args)?
-        }
-    };
-    report(args, &parts, &settings, &description, &logits)
-}
-
-/// Examples as token ids and distributions.
-struct Parts {
-    train: Vec<Example>,
-    dev: Vec<Example>,
-    test: Vec<Example>,
-}
-
-/// Logits of the development and test examples.
-struct Logits {
-    dev: Vec<Vec<f32>>,
-    test: Vec<Vec<f32>>,
-}
-
-fn targets(examples: &[Example]) -> Vec<&[f32]> {
-    examples.iter().map(|e| e.target.as_slice()).collect()
-}
-
-/// Trains the encoder, or adapters beside it, and writes what was learned.
-fn fine_tuned(
-    config: &Config,
-    base: &ModelFiles,
-    parts: &Parts,
-    settings: &Settings,
-    description: &mut AdapterConfig,
-    args: &TextClassifierArgs,
-) -> Result<Logits, Stop> {
-    let path = |name: &str| base.path(name).map_err(stop);
-    let encoder = Encoder::open(&path("config.json")?).map_err(stop)?;
-    let tensors = Arc::new(Tensors::open(path("model.safetensors")?).map_err(stop)?);
-    let method = match args.method {
-        MethodChoice::Full => Method::Full,
-        MethodChoice::Lora | MethodChoice::Head => Method::Lora {
-            rank: description.r,
-            alpha: description.lora_alpha,
+    let wanted = Wanted {
+        train,
+        dev,
+        test,
+        base: args.base.clone(),
+        method: args.method.into(),
+        rank: args.rank,
+        alpha: args.alpha,
+        settings: Settings {
+            epochs: args.epochs,
+            batch: args.batch,
+            rate: args.rate.unwrap_or(match args.method {
+                MethodChoice::Full => 5e-5,
+                MethodChoice::Lora | MethodChoice::Head => 1e-3,
+            }),
+            head_rate: args.head_rate,
+            warm_up: args.warm_up,
+            weight_decay: args.weight_decay,
+            dropout: args.dropout,
+            evaluations: args.evaluations,
+            patience: args.patience,
+            seed: args.seed,
         },
+        max_tokens: args.max_tokens,
+        prompt: args.prompt.clone(),
     };
-    let device = config.engine.device.open().map_err(stop)?;
-    let team = Arc::new(Team::new(machine::threads(config)));
-    let labels = description.labels.clone();
-    let mut trainer = Trainer::new(
-        encoder,
-        tensors,
-        labels.len(),
-        method,
-        settings.clone(),
-        &device,
-        team,
-    )
-    .map_err(stop)?;
+    let store = machine::store(config).map_err(stop)?;
+    store.ensure(&args.base, &Terminal::new()).map_err(stop)?;
+    std::fs::create_dir_all(&args.output).map_err(at(&args.output))?;
     let checkpoint = args.output.join("checkpoint.safetensors");
     if args.fresh && checkpoint.exists() {
         std::fs::remove_file(&checkpoint).map_err(at(&checkpoint))?;
     }
-    eprintln!(
-        "{} examples, {} labels, {} numbers to learn",
-        parts.train.len(),
-        labels.len(),
-        trainer.parameters()
-    );
-    let mut watch = Watch::new(&labels)?;
-    let ended = trainer
-        .train(&parts.train, &parts.dev, Some(&checkpoint), &mut watch)
-        .map_err(stop)?;
+    let machine = Machine {
+        weights: &store,
+        device: config.engine.device.open().map_err(stop)?,
+        threads: machine::threads(config),
+    };
+    let mut watch = Watch::new()?;
+    let learned = trainer::train(&machine, &wanted, &args.output, &checkpoint, &mut watch);
     watch.bar.finish_and_clear();
-    if ended == Ended::Interrupted {
-        return Err(Stop::Failed(format!(
-            "stopped; the same command goes on from {}",
-            checkpoint.display()
-        )));
-    }
-    let logits = Logits {
-        dev: trainer.predict(&parts.dev).map_err(stop)?,
-        test: trainer.predict(&parts.test).map_err(stop)?,
-    };
-    description.temperature = calibrate::temperature(&logits.dev, &targets(&parts.dev));
-    adapter::save(&trainer, description, method, base.dir(), &args.output).map_err(stop)?;
-    match std::fs::remove_file(&checkpoint) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(at(&checkpoint)(error)),
-        _ => Ok(logits),
-    }
-}
-
-/// Trains a linear layer on the encoder as it is, and writes it.
-fn head_only(
-    config: &Config,
-    base: &ModelFiles,
-    parts: &Parts,
-    settings: &Settings,
-    description: &mut AdapterConfig,
-    args: &TextClassifierArgs,
-) -> Result<Logits, Stop> {
-    let device = config.engine.device.open().map_err(stop)?;
-    let compute = Compute::new(device, machine::threads(config));
-    let encoder = SentenceEncoder::load(base.dir(), &compute.device).map_err(stop)?;
-    let total = parts.train.len() + parts.dev.len() + parts.test.len();
-    let bar = bar("texts");
-    bar.set_length(total as u64);
-    let vectors = |examples: &[Example]| -> Result<Vec<Vec<f32>>, Stop> {
-        // Texts of one length together.
-        let mut order: Vec<usize> = (0..examples.len()).collect();
-        order.sort_by_key(|&index| examples[index].ids.len());
-        let mut all = vec![Vec::new(); examples.len()];
-        for chunk in order.chunks(64) {
-            let ids: Vec<&[u32]> = chunk.iter().map(|&i| examples[i].ids.as_slice()).collect();
-            let pooled = encoder.pool(&compute, &ids).map_err(stop)?;
-            for (&index, vector) in chunk.iter().zip(pooled) {
-                all[index] = vector;
-            }
-            bar.inc(chunk.len() as u64);
+    let learned = match learned {
+        Err(trainer::Error::Interrupted) => {
+            return Err(Stop::Failed(format!(
+                "stopped; the same command goes on from {}",
+                checkpoint.display()
+            )));
         }
-        Ok(all)
+        learned => learned.map_err(stop)?,
     };
-    let (train, dev, test) = (
-        vectors(&parts.train)?,
-        vectors(&parts.dev)?,
-        vectors(&parts.test)?,
-    );
-    bar.finish_and_clear();
-    let wanted = |examples: &[Example]| -> Vec<Vec<f32>> {
-        examples.iter().map(|e| e.target.clone()).collect()
-    };
-    let labels = description.labels.len();
-    let head = head::train(
-        &train,
-        &wanted(&parts.train),
-        (&dev, &wanted(&parts.dev)),
-        labels,
-        settings,
-    )
-    .map_err(stop)?;
-    let logits = Logits {
-        dev: dev.iter().map(|x| head.apply(x)).collect(),
-        test: test.iter().map(|x| head.apply(x)).collect(),
-    };
-    description.peft_type = adapter::HEAD_ONLY.to_owned();
-    description.target_modules.clear();
-    description.r = 1;
-    description.lora_alpha = 1.0;
-    description.temperature = calibrate::temperature(&logits.dev, &targets(&parts.dev));
-    let width = encoder.config().hidden_size;
-    let learned = vec![
-        (HEAD[0].to_owned(), vec![labels, width], head.weight),
-        (HEAD[1].to_owned(), vec![labels], head.bias),
-    ];
-    adapter::write(description, learned, &args.output).map_err(stop)?;
-    Ok(logits)
-}
-
-/// Writes `metrics.json` and says the most important of it.
-fn report(
-    args: &TextClassifierArgs,
-    parts: &Parts,
-    settings: &Settings,
-    description: &AdapterConfig,
-    logits: &Logits,
-) -> Result<(), Stop> {
-    let labels = description.labels.len();
-    let figures = |logits: &[Vec<f32>], examples: &[Example]| -> Metrics {
-        let predicted: Vec<Vec<f32>> = logits
-            .iter()
-            .map(|row| {
-                let scaled: Vec<f32> = row.iter().map(|x| x / description.temperature).collect();
-                softmax(&scaled)
-            })
-            .collect();
-        Metrics::of(&predicted, &targets(examples), labels)
-    };
-    let mut report = json!({
-        "base": args.base, "labels": description.labels, "settings": settings,
-        "temperature": description.temperature, "examples": parts.train.len(),
-        "dev": figures(&logits.dev, &parts.dev),
-    });
-    if !parts.test.is_empty() {
-        report["test"] = json!(figures(&logits.test, &parts.test));
+    match std::fs::remove_file(&checkpoint) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(at(&checkpoint)(error));
+        }
+        _ => {}
     }
-    let text = serde_json::to_string_pretty(&report).map_err(stop)?;
-    let path = args.output.join("metrics.json");
-    std::fs::write(&path, text + "\n").map_err(at(&path))?;
-    let part = if parts.test.is_empty() { "dev" } else { "test" };
     output::print(&format!(
-        "{}: accuracy {:.4}, macro F1 {:.3} on {part} ({} examples)\n",
+        "{}: accuracy {:.4}, macro F1 {:.3} on {} ({} examples)\n",
         args.output.display(),
-        report[part]["accuracy"].as_f64().unwrap_or_default(),
-        report[part]["macro_f1"].as_f64().unwrap_or_default(),
-        report[part]["count"],
+        learned.metrics.accuracy,
+        learned.metrics.macro_f1,
+        learned.part,
+        learned.metrics.count,
     ))
 }
 
@@ -447,19 +268,7 @@ fn parts(args: &TextClassifierArgs) -> Result<[Vec<Labelled>; 3], Stop> {
     let mut train = read(&args.train)?;
     let dev = match &args.dev {
         Some(path) => read(path)?,
-        // Every tenth, so that sorted files give all labels to both parts.
-        None => {
-            let mut dev = Vec::new();
-            let mut index = 0;
-            train.retain(|example| {
-                index += 1;
-                if index % 10 == 0 {
-                    dev.push(example.clone());
-                }
-                index % 10 != 0
-            });
-            dev
-        }
+        None => trainer::set_aside(&mut train),
     };
     let test = args
         .test
@@ -468,34 +277,6 @@ fn parts(args: &TextClassifierArgs) -> Result<[Vec<Labelled>; 3], Stop> {
         .transpose()?
         .unwrap_or_default();
     Ok([train, dev, test])
-}
-
-/// Sentiment's labels in Comprehend's order; any others by name.
-fn order_of(names: BTreeSet<&String>) -> Vec<String> {
-    let known: Vec<String> = ratings::LABELS.map(str::to_owned).to_vec();
-    if names.len() == known.len() && known.iter().all(|name| names.contains(name)) {
-        return known;
-    }
-    names.into_iter().cloned().collect()
-}
-
-fn example(
-    tokenizer: &Tokenizer,
-    prompt: &str,
-    labels: &[String],
-    labelled: &Labelled,
-) -> Result<Example, Stop> {
-    if let Some(unknown) = labelled.target.keys().find(|name| !labels.contains(name)) {
-        return Err(Stop::Failed(format!(
-            "the label {unknown} does not occur among the training examples"
-        )));
-    }
-    let target = |label: &String| labelled.target.get(label).copied().unwrap_or(0.0);
-    let text = format!("{prompt}{}", labelled.text);
-    Ok(Example {
-        ids: tokenizer.encode(&text).map_err(stop)?.ids,
-        target: labels.iter().map(target).collect(),
-    })
 }
 
 fn bar(of: &str) -> ProgressBar {
@@ -517,7 +298,7 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(labels: &[String]) -> Result<Self, Stop> {
+    fn new() -> Result<Self, Stop> {
         let interrupted = Arc::new(AtomicBool::new(false));
         let flag = interrupted.clone();
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -535,10 +316,25 @@ impl Watch {
         Ok(Self {
             bar: bar("steps"),
             interrupted,
-            labels: labels.to_vec(),
+            labels: Vec::new(),
             started: Instant::now(),
             loss: 0.0,
         })
+    }
+}
+
+impl Onlooker for Watch {
+    fn say(&mut self, line: &str) {
+        self.bar.suspend(|| eprintln!("{line}"));
+    }
+
+    fn labels(&mut self, labels: &[String]) {
+        self.labels = labels.to_vec();
+    }
+
+    fn seen(&mut self, texts: u64, of: u64) {
+        self.bar.set_length(of);
+        self.bar.set_position(texts);
     }
 }
 
