@@ -12,12 +12,22 @@
 //! | `learned.rs` | models of algorithms on tables, behind their images |
 //! | `training/` | training jobs |
 //! | `models.rs` | models: what is kept of them, and those that are open |
+//! | `endpoints/` | endpoints: what is kept of them, and the threads that deploy them |
+//! | `invoke.rs` | invocations: which model answers |
+//! | `capture.rs` | questions and answers that are kept |
+//! | `asynchronous.rs` | questions that are answered later |
+//! | `hosting.rs` | models and endpoints, all together |
 //! | `tags.rs` | tags of all of it |
 //!
 //! It knows the operations and no protocol: requests are JSON values that were checked against the service model, answers are
 //! JSON values again.
 
 pub mod archive;
+pub mod asynchronous;
+pub mod capture;
+pub mod endpoints;
+pub mod hosting;
+pub mod invoke;
 pub mod learned;
 pub mod lists;
 pub mod logs;
@@ -31,6 +41,7 @@ pub mod tags;
 mod testing;
 pub mod training;
 
+pub use hosting::Hosting;
 pub use names::{Caller, Kind};
 pub use refusal::Refusal;
 

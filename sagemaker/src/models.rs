@@ -207,6 +207,7 @@ impl Definition {
 
     /// What is the same for all that is opened alike.
     fn key(&self, target: Option<&str>) -> Key {
+        let target = target.map(|target| target.trim_start_matches('/'));
         let mut all = Sha256::new();
         all.update(json!([self, target]).to_string());
         all.finalize().into()
