@@ -417,6 +417,9 @@ pub struct Part {
     pub usage: Usage,
     /// The first errors of documents.
     pub samples: Vec<Sample>,
+    /// Which pieces have a document without an answer, where the output is to have all or none of an input.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<usize>,
 }
 
 impl Part {

@@ -1,6 +1,6 @@
 //! What a kind of job does with documents: ask a model, and say what is written of the answer.
 
-use crate::job::{Piece, Spec, Usage};
+use crate::job::{Input, Job, Piece, Spec, Usage};
 use crate::runner::{Cut, Trouble};
 use futures_util::future::BoxFuture;
 use std::ops::ControlFlow;
@@ -41,6 +41,9 @@ pub trait Work: Send + Sync + 'static {
         answer: Result<&[u8], &Failed>,
         to: &mut Vec<u8>,
     );
+
+    /// Told that a job has ended. After a crash it may not be told, and it must not wait for the runner.
+    fn ended(&self, _: &Job) {}
 
     /// What stands around the errors in the summary of a job whose output is [`Form::Summed`](crate::job::Form::Summed) and
     /// that took so much. What is between errors may not depend on that.
@@ -85,6 +88,31 @@ pub trait Whole: Send + Sync {
 pub trait Tables: Send + Sync {
     /// Whether an input is passed over: a file that is none of a dataset.
     fn passes_over(&self, key: &str) -> bool;
+
+    /// Whether an input without bytes has an output, which is empty then.
+    fn takes_empty(&self) -> bool {
+        false
+    }
+
+    /// Whether an input has an output only where all its rows have answers. The job does the other inputs then, and fails
+    /// when their output is there, with the first error's message; of a job that is stopped there is no output.
+    fn is_strict(&self) -> bool {
+        false
+    }
+
+    /// The keys of the inputs, where they are not all that begin with the job's prefix.
+    ///
+    /// # Errors
+    /// They are not known.
+    fn keys(&self, _: &Spec) -> Result<Option<Vec<String>>, Trouble> {
+        Ok(None)
+    }
+
+    /// How many bytes of the inputs' keys are left out of the names of the output; up to the prefix's last slash where
+    /// nothing is said.
+    fn root(&self, _: &Spec, _: &[Input]) -> Option<usize> {
+        None
+    }
 
     /// Where a table is cut, in its order: pieces of the input of this number. At least one, which may have no rows.
     ///

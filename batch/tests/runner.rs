@@ -626,6 +626,7 @@ fn lost(form: Form) -> (Ground, (u64, u64)) {
         &job.spec,
         bounds,
         options().cut,
+        None,
         &|_, _| Ok(None),
         &|| true,
     )

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{KIND, completed, ended, failed, spec, wait};
-use escala_batch::job::{Form, Piece, Spec, Split, State};
+use escala_batch::job::{Form, Input, Job, Piece, Spec, Split, State};
 use escala_batch::runner::{Cut, Options, Runner, Trouble, Works};
 use escala_batch::store::memory::Memory as Jobs;
 use escala_batch::work::{
@@ -14,8 +14,8 @@ use escala_objects::memory::Memory;
 use escala_objects::{ObjectName, ObjectStore};
 use futures_util::future::BoxFuture;
 use std::io::Read;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
@@ -25,6 +25,10 @@ struct Capitals {
     scored: Arc<AtomicU32>,
     /// From the second piece on waits until this is set.
     held: Option<Arc<AtomicBool>>,
+    /// Inputs have their output where all rows have answers; these are the inputs then.
+    strict: Option<Vec<String>>,
+    /// The jobs that it was told have ended.
+    ended: Arc<Mutex<Vec<State>>>,
 }
 
 impl Capitals {
@@ -44,6 +48,22 @@ impl Capitals {
 impl Tables for Capitals {
     fn passes_over(&self, key: &str) -> bool {
         key.starts_with('_')
+    }
+
+    fn takes_empty(&self) -> bool {
+        self.strict.is_some()
+    }
+
+    fn is_strict(&self) -> bool {
+        self.strict.is_some()
+    }
+
+    fn keys(&self, _: &Spec) -> Result<Option<Vec<String>>, Trouble> {
+        Ok(self.strict.clone())
+    }
+
+    fn root(&self, _: &Spec, _: &[Input]) -> Option<usize> {
+        self.strict.is_some().then_some(0)
     }
 
     fn cut<'a>(
@@ -131,6 +151,10 @@ impl Work for Capitals {
     fn render(&self, _: &Spec, _: Place<'_>, _: Result<&[u8], &Failed>, _: &mut Vec<u8>) {
         unreachable!("rows of tables are not rendered")
     }
+
+    fn ended(&self, job: &Job) {
+        self.ended.lock().unwrap().push(job.state);
+    }
 }
 
 struct Ground {
@@ -138,6 +162,8 @@ struct Ground {
     jobs: Arc<Jobs>,
     objects: Memory,
     scored: Arc<AtomicU32>,
+    strict: Option<Vec<String>>,
+    ended: Arc<Mutex<Vec<State>>>,
 }
 
 impl Ground {
@@ -153,6 +179,8 @@ impl Ground {
             jobs: Arc::default(),
             objects,
             scored: Arc::default(),
+            strict: None,
+            ended: Arc::default(),
         }
     }
 
@@ -161,6 +189,8 @@ impl Ground {
             objects: self.objects.clone(),
             scored: self.scored.clone(),
             held,
+            strict: self.strict.clone(),
+            ended: self.ended.clone(),
         });
         let works: Works = Arc::new([(KIND.to_owned(), work)].into());
         let options = Options {
@@ -287,6 +317,60 @@ fn what_is_done_is_not_done_again_and_a_stopped_job_has_the_first_rows() {
     let job = ended(&runner, &id);
     assert_eq!(job.state, State::Stopped);
     assert_eq!(ground.output(), named(&[("a.csv", "A\nBAD\n")]));
+}
+
+#[test]
+fn a_strict_work_leaves_inputs_with_errors_out() {
+    let files = [
+        FILES[1],
+        FILES[3],
+        ("in/empty.csv", ""),
+        ("in/z.csv", "z\n"),
+    ];
+    let mut ground = Ground::new(&files);
+    let keys = [
+        "in/z.csv",
+        "in/sub/c.jsonl",
+        "in/empty.csv",
+        "in/a.csv",
+        "in/z.csv",
+    ];
+    ground.strict = Some(keys.map(str::to_owned).to_vec());
+    let runner = ground.runner(None);
+    let suffix = ".out".to_owned();
+    let files = || Form::Files {
+        suffix: suffix.clone(),
+    };
+    let job = ended(&runner, &submit(&runner, files()));
+    assert_eq!(job.state, State::Failed);
+    assert_eq!(
+        job.why.as_deref(),
+        Some(failed(Fault::Document, "BAD").message.as_str())
+    );
+    assert_eq!(ground.scored.load(Ordering::SeqCst), 7, "all are asked");
+    let sound = [
+        ("in/empty.csv.out", ""),
+        ("in/sub/c.jsonl.out", "ONLY\n"),
+        ("in/z.csv.out", "Z\n"),
+    ];
+    assert_eq!(ground.output(), named(&sound));
+    // It is told on the runner's thread, after everybody can see it.
+    drop(runner);
+    assert_eq!(*ground.ended.lock().unwrap(), [State::Failed]);
+
+    let held = Arc::new(AtomicBool::new(false));
+    let stopped = Ground {
+        strict: ground.strict.clone(),
+        ..Ground::new(&FILES)
+    };
+    stopped.objects.put("texts", "in/empty.csv", b"");
+    stopped.objects.put("texts", "in/z.csv", b"z\n");
+    let runner = stopped.runner(Some(held));
+    let id = submit(&runner, files());
+    first_piece(&runner, &id);
+    runner.stop(&id).unwrap();
+    assert_eq!(ended(&runner, &id).state, State::Stopped);
+    assert_eq!(stopped.output(), [], "nothing is left of it");
 }
 
 #[test]

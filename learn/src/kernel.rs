@@ -33,7 +33,7 @@ macro_rules! dispatch {
 pub(crate) use dispatch;
 
 #[inline(always)]
-fn fma<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
+pub(crate) fn fma<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
@@ -255,7 +255,7 @@ fn products_body<const R: usize, const FMA: bool>(rows: &[f32], vector: &[f32], 
 }
 
 #[inline(always)]
-fn dot<const FMA: bool>(a: &[f32], b: &[f32]) -> f32 {
+pub(crate) fn dot<const FMA: bool>(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0.0_f32; 32];
     let (wide_a, rest_a) = a.as_chunks::<32>();
     let (wide_b, rest_b) = b.as_chunks::<32>();

@@ -6,7 +6,8 @@ use crate::kmeans::KMeans;
 use crate::knn::Knn;
 use crate::linear::LinearLearner;
 use crate::pca::Pca;
-use crate::{Algorithm, Model, Result, store};
+use crate::text::blazing::BlazingText;
+use crate::{Algorithm, Model, Result, TextAlgorithm, TextModel, store};
 use std::path::Path;
 
 /// They, in the order in which they are listed.
@@ -24,46 +25,59 @@ pub fn of_name(name: &str) -> Option<&'static dyn Algorithm> {
     ALGORITHMS.into_iter().find(|one| one.name() == name)
 }
 
-/// The model in a folder, whichever algorithm's it is: the files of most say so, and others are XGBoost's.
+/// Those that learn from lines of text.
+pub const TEXT_ALGORITHMS: [&dyn TextAlgorithm; 1] = [&BlazingText];
+
+/// The one of a name that learns from lines of text.
+pub fn text_of_name(name: &str) -> Option<&'static dyn TextAlgorithm> {
+    TEXT_ALGORITHMS.into_iter().find(|one| one.name() == name)
+}
+
+fn unknown(folder: &Path, name: &str) -> crate::Error {
+    let folder = folder.display();
+    crate::Error::Input(format!("{folder}: there is no algorithm {name:?}"))
+}
+
+/// The model in a folder, whichever algorithm's for tables it is: the files of most say so, and others are XGBoost's.
 ///
 /// # Errors
 ///
 /// As [`Algorithm::open`].
 pub fn open(folder: &Path) -> Result<(&'static dyn Algorithm, Box<dyn Model>)> {
     let algorithm: &'static dyn Algorithm = match store::algorithm(folder)? {
-        Some(name) => match of_name(&name) {
-            Some(algorithm) => algorithm,
-            None => {
-                return Err(crate::Error::Input(format!(
-                    "{}: there is no algorithm {name:?}",
-                    folder.display()
-                )));
-            }
-        },
+        Some(name) => of_name(&name).ok_or_else(|| unknown(folder, &name))?,
         None => &Xgboost,
     };
     Ok((algorithm, algorithm.open(folder)?))
 }
 
+/// A model that was read, with its algorithm.
+pub enum Opened {
+    /// Of rows of tables.
+    Table(&'static dyn Algorithm, Box<dyn Model>),
+    /// Of lines of text.
+    Text(&'static dyn TextAlgorithm, Box<dyn TextModel>),
+}
+
+/// The model in a folder, of tables or of text.
+///
+/// # Errors
+///
+/// As [`Algorithm::open`] and [`TextAlgorithm::open`].
+pub fn open_any(folder: &Path) -> Result<Opened> {
+    let name = store::algorithm(folder)?;
+    match name.as_deref().and_then(text_of_name) {
+        Some(algorithm) => Ok(Opened::Text(algorithm, algorithm.open(folder)?)),
+        None => open(folder).map(|(algorithm, model)| Opened::Table(algorithm, model)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Channels, Parameters, Table, Watch};
-
-    struct Nobody;
-
-    impl Watch for Nobody {
-        fn log(&mut self, _: &str) {}
-        fn metric(&mut self, _: &str, _: f64) {}
-        fn progress(&mut self, _: u64, _: u64) {}
-        fn stopped(&mut self) -> bool {
-            false
-        }
-        fn checkpoint(&mut self, _: &mut dyn FnMut() -> Vec<u8>) {}
-        fn resume(&mut self) -> Option<Vec<u8>> {
-            None
-        }
-    }
+    use crate::store::tests::Nobody;
+    use crate::text::Line;
+    use crate::{Channels, Parameters, Table, Texts};
 
     /// What an algorithm must be told here.
     fn given(name: &str) -> Vec<(&'static str, &'static str)> {
@@ -122,5 +136,50 @@ mod tests {
         assert!(open(folder.path()).is_err());
         std::fs::write(folder.path().join("model.safetensors"), b"nothing").unwrap();
         assert!(open(folder.path()).is_err());
+    }
+
+    #[test]
+    fn a_folder_says_whether_it_is_of_tables_or_of_text() {
+        let folder = tempfile::tempdir().unwrap();
+        for algorithm in TEXT_ALGORITHMS {
+            let name = algorithm.name();
+            assert_eq!(text_of_name(name).map(|one| one.name()), Some(name));
+            assert!(of_name(name).is_none());
+            let given = [
+                ("mode", "supervised"),
+                ("min_count", "1"),
+                ("vector_dim", "2"),
+            ];
+            let parameters = Parameters::read(algorithm.parameters(), given).unwrap();
+            let texts = Texts {
+                train: vec![Line {
+                    labels: vec!["__label__a".to_owned()],
+                    text: "some words".to_owned(),
+                }],
+                validation: None,
+            };
+            let model = algorithm.train(&parameters, &texts, &mut Nobody).unwrap();
+            model.write(folder.path()).unwrap();
+            match open_any(folder.path()).unwrap() {
+                Opened::Text(whose, again) => {
+                    assert_eq!(whose.name(), name);
+                    assert_eq!(again.classify("words", 1), [("__label__a", 1.0)]);
+                }
+                Opened::Table(..) => panic!("{name} is of text"),
+            }
+            let refused = open(folder.path()).err().unwrap().to_string();
+            assert!(refused.contains(name), "{refused}");
+        }
+        let table = tempfile::tempdir().unwrap();
+        let given = [("k", "1"), ("feature_dim", "1")];
+        let parameters = Parameters::read(KMeans.parameters(), given).unwrap();
+        let channels = Channels {
+            train: Table::dense(1, vec![1.0, 2.0]).unwrap(),
+            validation: None,
+            test: None,
+        };
+        let model = KMeans.train(&parameters, &channels, &mut Nobody).unwrap();
+        model.write(table.path()).unwrap();
+        assert!(matches!(open_any(table.path()), Ok(Opened::Table(..))));
     }
 }

@@ -220,12 +220,38 @@ pub(crate) fn read<T: DeserializeOwned, M>(
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::{Algorithm, Table};
+    use crate::{Algorithm, Table, Watch};
+
+    /// Nobody looks on.
+    pub struct Nobody;
+
+    impl Watch for Nobody {
+        fn log(&mut self, _: &str) {}
+        fn metric(&mut self, _: &str, _: f64) {}
+        fn progress(&mut self, _: u64, _: u64) {}
+        fn stopped(&mut self) -> bool {
+            false
+        }
+        fn checkpoint(&mut self, _: &mut dyn FnMut() -> Vec<u8>) {}
+        fn resume(&mut self) -> Option<Vec<u8>> {
+            None
+        }
+    }
 
     /// Opens a model's file after changes here and there: it may be refused, it may answer, it may not panic.
     pub fn mutated(algorithm: &dyn Algorithm, folder: &Path, table: &Table) {
-        let path = folder.join(FILE);
-        let whole = std::fs::read(&path).unwrap();
+        mutated_file(&folder.join(FILE), || match algorithm.open(folder) {
+            Ok(model) => {
+                drop(model.predict(table));
+                true
+            }
+            Err(_) => false,
+        });
+    }
+
+    /// The same with anything that opens a file, and says whether it could.
+    pub fn mutated_file(path: &Path, opens: impl Fn() -> bool) {
+        let whole = std::fs::read(path).unwrap();
         let mut refused = 0;
         let mut state = 7_u64;
         for round in 0..400 {
@@ -244,14 +270,11 @@ pub(crate) mod tests {
                 0 => bytes.truncate(at),
                 _ => bytes[at] ^= 1 << (state >> 20 & 7),
             }
-            std::fs::write(&path, bytes).unwrap();
-            match algorithm.open(folder) {
-                Ok(model) => drop(model.predict(table)),
-                Err(_) => refused += 1,
-            }
+            std::fs::write(path, bytes).unwrap();
+            refused += u32::from(!opens());
         }
-        std::fs::write(&path, whole).unwrap();
-        algorithm.open(folder).unwrap();
+        std::fs::write(path, whole).unwrap();
+        assert!(opens());
         assert!(refused > 100, "{refused} of 400 damaged files were refused");
     }
 

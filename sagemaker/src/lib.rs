@@ -18,6 +18,7 @@
 //! | `asynchronous.rs` | questions that are answered later |
 //! | `hosting.rs` | models and endpoints, all together |
 //! | `tags.rs` | tags of all of it |
+//! | `transform/` | transform jobs: whole objects are asked about, by the job runner |
 //!
 //! It knows the operations and no protocol: requests are JSON values that were checked against the service model, answers are
 //! JSON values again.
@@ -40,6 +41,7 @@ pub mod tags;
 #[cfg(test)]
 mod testing;
 pub mod training;
+pub mod transform;
 
 pub use hosting::Hosting;
 pub use names::{Caller, Kind};
@@ -48,33 +50,42 @@ pub use refusal::Refusal;
 use escala_batch::runner::Runner;
 use escala_batch::work::Work;
 use escala_objects::WritableStore;
+use learned::Learned;
 use logs::Logs;
 use serde_json::Value;
+use served::Opener;
 use std::path::Path;
 use std::sync::Arc;
 use store::Store;
+use tokio::runtime::Handle;
 use training::{Tables, Trainer, Trainings};
+use transform::Transforms;
 
 /// How long lines of logs are kept that nothing was added to.
 const LOGS_KEPT: i64 = 90 * 24 * 3600 * 1000;
 
 /// What jobs and models may take.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     /// Training jobs.
     pub training: training::Options,
+    /// Models and endpoints.
+    pub hosting: hosting::Options,
+    /// Threads that models of tables answer on, all together.
+    pub threads: usize,
 }
 
 /// All of it.
 pub struct SageMaker {
-    store: Arc<Store>,
     logs: Arc<Logs>,
     trainings: Trainings,
+    transforms: Arc<Transforms>,
+    hosting: Hosting,
 }
 
 impl SageMaker {
-    /// What is kept in a folder, or a beginning there; one process at a time may have it open. The trainers are beside those of
-    /// tables. Its jobs are those of a runner
+    /// What is kept in a folder, or a beginning there; one process at a time may have it open. Trainers and openers are beside those of
+    /// tables; endpoints answer on the runtime. Its jobs are those of a runner
     /// that is told of [`SageMaker::works`] and comes later ([`SageMaker::attach`]).
     ///
     /// # Errors
@@ -83,6 +94,8 @@ impl SageMaker {
         folder: &Path,
         objects: Arc<dyn WritableStore>,
         trainers: Vec<Box<dyn Trainer>>,
+        openers: Vec<Arc<dyn Opener>>,
+        runtime: Handle,
         settings: Settings,
     ) -> Result<Self, String> {
         let opened = |error: store::Error| match std::error::Error::source(&error) {
@@ -97,21 +110,37 @@ impl SageMaker {
         let trainings = Trainings::new(
             store.clone(),
             logs.clone(),
-            objects,
+            objects.clone(),
             folder,
             trainers,
             settings.training,
         )?;
+        let learned: Arc<dyn Opener> = Arc::new(Learned::new(settings.threads));
+        let openers = std::iter::once(learned).chain(openers).collect();
+        let hosting = Hosting::open(
+            store.clone(),
+            objects.clone(),
+            folder.join("hosting"),
+            openers,
+            settings.hosting,
+            runtime,
+        );
+        let hosting = hosting.map_err(|error| format!("{}: {error}", folder.display()))?;
+        let models = hosting.models().clone();
+        let open = move |name: &str| models.open(name).map_err(|error| error.to_string());
+        let transforms = Transforms::new(store, objects, Arc::new(open));
         Ok(Self {
-            store,
             logs,
             trainings,
+            transforms,
+            hosting,
         })
     }
 
     /// What a runner does for its jobs, by their kinds.
     pub fn works(&self) -> Vec<(String, Arc<dyn Work>)> {
-        vec![self.trainings.work()]
+        let transforms = (transform::KIND.to_owned(), self.transforms.work());
+        vec![self.trainings.work(), transforms]
     }
 
     /// Hands jobs to a runner from now on, and those that it does not know yet.
@@ -119,7 +148,8 @@ impl SageMaker {
     /// # Errors
     /// What is kept cannot be used.
     pub fn attach(&self, runner: &Arc<Runner>) -> refusal::Result<()> {
-        self.trainings.attach(runner)
+        self.trainings.attach(runner)?;
+        self.transforms.attach(runner)
     }
 
     /// Sees to it that jobs that have ended are known to have ended.
@@ -128,6 +158,11 @@ impl SageMaker {
     /// What is kept cannot be used.
     pub fn settle(&self) -> refusal::Result<()> {
         self.trainings.settle()
+    }
+
+    /// Models and endpoints.
+    pub fn hosting(&self) -> &Hosting {
+        &self.hosting
     }
 
     /// What jobs say.
@@ -143,7 +178,9 @@ impl SageMaker {
         if training::OPERATIONS.contains(&operation) {
             return self.trainings.call(caller, operation, input);
         }
-        match tags::call(&self.store, operation, &input) {
+        let transforms = || self.transforms.call(caller, operation, &input);
+        let hosting = || self.hosting.call(caller, operation, &input);
+        match transforms().or_else(hosting) {
             Some(answer) => answer,
             None => Err(Refusal::new(
                 refusal::INTERNAL,

@@ -23,7 +23,7 @@ use escala_batch::work::Work;
 use escala_pipelines::Kind;
 use escala_sagemaker::served::Opener;
 use escala_sagemaker::training::{self, Trainer};
-use escala_sagemaker::{SageMaker, Settings};
+use escala_sagemaker::{SageMaker, Settings, hosting, models};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -115,6 +115,8 @@ pub fn open(
         &data.join("sagemaker"),
         places.clone(),
         hosts.trainers,
+        hosts.openers,
+        Handle::current(),
         settings(config),
     )?;
     let works = works.chain(sagemaker.works()).collect();
@@ -170,6 +172,14 @@ fn settings(config: &Config) -> Settings {
                 threads => threads,
             },
         },
+        hosting: hosting::Options {
+            models: models::Options {
+                memory: settings.memory.get(),
+                ..models::Options::default()
+            },
+            ..hosting::Options::default()
+        },
+        threads: processors,
     }
 }
 

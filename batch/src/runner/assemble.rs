@@ -5,19 +5,22 @@
 
 use super::task::Tools;
 use super::{Point, Trouble, file_of, output_name, part_name};
-use crate::job::{Form, Input, Job, Part, Split, Task, Usage, is_joined, table_name};
+use crate::job::{Form, Input, Job, Part, Split, State, Task, Usage, is_joined, table_name};
+use crate::work::Tables;
 use escala_objects::NewObject;
 use flate2::{Compression, GzBuilder};
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::ops::Range;
 
 /// Bytes that are copied at a time.
 const BUFFER: usize = 256 << 10;
 
-/// Puts the parts of a job together, in the order of its tasks; tasks without a part are left out.
+/// Puts the parts of a job together, in the order of its tasks; tasks without a part are left out. Of a work that is strict
+/// ([`Tables::is_strict`]), the inputs with errors are left out.
 ///
 /// # Errors
-/// A part is not what it was, or the output cannot be written.
+/// A part is not what it was, or the output cannot be written; a strict work has errors.
 pub fn assemble(
     tools: &Tools,
     job: &Job,
@@ -29,7 +32,20 @@ pub fn assemble(
         .iter()
         .filter_map(|task| Some((task, task.part.as_ref()?)))
         .collect();
-    let assembly = Assembly { tools, job, go_on };
+    let tables = tools.works.get(&job.spec.kind);
+    let tables = tables.and_then(|work| work.tables());
+    let strict = tables.is_some_and(Tables::is_strict);
+    if strict && job.state == State::StopRequested {
+        return Ok(());
+    }
+    let root = tables.and_then(|tables| tables.root(&job.spec, inputs));
+    let assembly = Assembly {
+        tools,
+        job,
+        strict,
+        root,
+        go_on,
+    };
     match &job.spec.output.form {
         Form::Archive { name, member } => {
             let all = done
@@ -93,6 +109,10 @@ type Slice<'a> = (&'a Task, &'a Part, Range<u64>);
 struct Assembly<'a> {
     tools: &'a Tools,
     job: &'a Job,
+    /// Whether inputs with errors are left out, and the job fails after the others.
+    strict: bool,
+    /// Bytes of the inputs' keys that are left out of names, where it is not the prefix's folder.
+    root: Option<usize>,
     go_on: &'a dyn Fn() -> bool,
 }
 
@@ -160,6 +180,16 @@ impl Assembly<'_> {
                 from += length;
             }
         }
+        let mut bad = BTreeSet::new();
+        let mut why = None;
+        for (task, part) in done.iter().filter(|_| self.strict) {
+            let failed = part.failed.iter().filter_map(|at| task.pieces.get(*at));
+            bad.extend(failed.map(|piece| piece.input));
+            if !part.failed.is_empty() && why.is_none() {
+                let first = part.samples.first();
+                why = Some(first.map_or("a row has no answer", |sample| &sample.message));
+            }
+        }
         // In the order of the inputs already, and those of an input in its order.
         let mut pieces = pieces.into_iter().peekable();
         for (number, input) in inputs.iter().enumerate() {
@@ -172,7 +202,14 @@ impl Assembly<'_> {
             if number == inputs.len() as u64 / 2 {
                 self.tools.reach(Point::MidAssembly);
             }
-            let file = file_of(&self.job.spec.input, &input.key);
+            if bad.contains(&number) {
+                while pieces.next_if(is_its).is_some() {}
+                continue;
+            }
+            let file = match self.root {
+                Some(root) => input.key.get(root..).unwrap_or(&input.key),
+                None => file_of(&self.job.spec.input, &input.key),
+            };
             let last = || {
                 if number + 1 == inputs.len() as u64 {
                     self.tools.reach(Point::OutputWritten);
@@ -206,7 +243,10 @@ impl Assembly<'_> {
                 }
             }
         }
-        Ok(())
+        match why {
+            None => Ok(()),
+            Some(why) => Err(Trouble::Fails(why.to_owned())),
+        }
     }
 
     /// A file of the answers and one of the errors, both whole before one of them appears.

@@ -34,7 +34,7 @@ use crate::job::{
 };
 use crate::store::{self, Filter, Gone, New, Store, Submitted};
 use crate::work::Work;
-use escala_objects::{Error as ObjectError, ObjectName, WritableStore};
+use escala_objects::{Error as ObjectError, Listed, ObjectName, WritableStore};
 use parking_lot::Mutex;
 use progress::{Progress, Rates};
 use sha2::{Digest, Sha256};
@@ -780,6 +780,9 @@ impl Supervisor {
         self.tries.remove(&job.id);
         self.known.remove(&job.id);
         self.shared.rates.lock().forget(&job.id);
+        if let Some(work) = self.shared.tools.works.get(&job.spec.kind) {
+            work.ended(&job);
+        }
         self.ended.insert(job.id.clone(), job);
     }
 
@@ -850,15 +853,23 @@ impl Supervisor {
                     documents: u64::MAX,
                 },
             };
-            let tables = |number: u64, key: &str| {
+            let tables = |number: u64, listed: &Listed| {
                 let tables = work.tables().ok_or_else(|| no_tables(&job.spec))?;
-                if tables.passes_over(file_of(&job.spec.input, key)) {
+                if tables.passes_over(file_of(&job.spec.input, &listed.key)) {
                     return Ok(None);
                 }
-                let cutting = tables.cut(&job.spec, number, key, cut);
+                // What has no bytes has no rows, whatever its name says.
+                if listed.length == 0 {
+                    return Ok(tables.takes_empty().then(Vec::new));
+                }
+                let cutting = tables.cut(&job.spec, number, &listed.key, cut);
                 tools.runtime.block_on(cutting).map(Some)
             };
-            let plan = plan::plan(&*tools.objects, &job.spec, bounds, cut, &tables, go_on);
+            let keys = work.tables().map(|tables| tables.keys(&job.spec));
+            let plan = keys.unwrap_or(Ok(None)).and_then(|keys| {
+                let objects = &*tools.objects;
+                plan::plan(objects, &job.spec, bounds, cut, keys, &tables, go_on)
+            });
             tools.reach(Point::Planned);
             Aside::Planned(plan)
         });

@@ -1,10 +1,11 @@
 //! A plan: which objects are the inputs, as they are now, and how they are cut into tasks.
 
 use super::{Cut, OF_INPUTS, Trouble, input_name, output_name};
-use crate::job::{Input, Piece, Plan, Spec, Split};
+use crate::job::{Input, Piece, Plan, Source, Spec, Split};
 use crate::lines::read_line;
 use crate::work::Bounds;
 use escala_objects::{Error as ObjectError, Listed, WritableStore};
+use std::collections::BTreeSet;
 use std::io::BufReader;
 
 /// Objects that are asked for at a time.
@@ -47,9 +48,51 @@ impl Cutter {
 }
 
 /// Cuts the table of a key, the input of a number; `None` where it is passed over.
-pub type Tabling<'a> = dyn Fn(u64, &str) -> Result<Option<Vec<Piece>>, Trouble> + 'a;
+pub type Tabling<'a> = dyn Fn(u64, &Listed) -> Result<Option<Vec<Piece>>, Trouble> + 'a;
 
-/// Looks at the inputs of a job.
+/// The objects that are inputs, some at a time, by key.
+enum Listing {
+    /// Those with a prefix that are behind a key.
+    Prefix { after: String },
+    /// These.
+    Keys(std::collections::btree_set::IntoIter<String>),
+}
+
+impl Listing {
+    fn page(
+        &mut self,
+        objects: &dyn WritableStore,
+        source: &Source,
+    ) -> Result<Vec<Listed>, Trouble> {
+        let Source { bucket, prefix, .. } = source;
+        let list = |prefix: &str, after: &str, most| {
+            let page = objects.list(bucket, prefix, after, most);
+            page.map_err(|error| Trouble::input(bucket, prefix, &error))
+        };
+        match self {
+            Self::Prefix { after } => {
+                let page = list(prefix, after, PAGE)?;
+                if let Some(last) = page.last() {
+                    after.clone_from(&last.key);
+                }
+                Ok(page)
+            }
+            Self::Keys(keys) => {
+                let one = |key: String| {
+                    // It is the first of all keys that begin with its own.
+                    let found = list(&key, "", 1)?.pop().filter(|listed| listed.key == key);
+                    found.ok_or_else(|| {
+                        let absent = ObjectError::NoKey(bucket.clone(), key.clone());
+                        Trouble::input(bucket, &key, &absent)
+                    })
+                };
+                keys.by_ref().take(PAGE).map(one).collect()
+            }
+        }
+    }
+}
+
+/// Looks at the inputs of a job: those of these keys, or all that begin with its prefix.
 ///
 /// # Errors
 /// There are none, there is too much, they cannot be read, or the output cannot be written.
@@ -58,6 +101,7 @@ pub fn plan(
     spec: &Spec,
     bounds: Bounds,
     cut: Cut,
+    keys: Option<Vec<String>>,
     tables: &Tabling<'_>,
     go_on: &dyn Fn() -> bool,
 ) -> Result<Plan, Trouble> {
@@ -76,17 +120,22 @@ pub fn plan(
         documents: 0,
     };
     let (mut bytes, mut documents) = (0_u64, 0_u64);
-    let mut after = String::new();
+    let mut listing = match keys {
+        Some(keys) => Listing::Keys(BTreeSet::from_iter(keys).into_iter()),
+        None => Listing::Prefix {
+            after: String::new(),
+        },
+    };
     loop {
-        let (bucket, prefix) = (&spec.input.bucket, &spec.input.prefix);
-        let page = objects.list(bucket, prefix, &after, PAGE);
-        let mut page = page.map_err(|error| Trouble::input(bucket, prefix, &error))?;
+        let mut page = listing.page(objects, &spec.input)?;
+        let prefix = &spec.input.prefix;
         if spec.input.split == Split::Manifest {
             // It is the first of all keys that begin with its own.
             page.retain(|listed| listed.key == *prefix);
         }
-        let Some(last) = page.last() else { break };
-        after.clone_from(&last.key);
+        if page.is_empty() {
+            break;
+        }
         for listed in page {
             // A folder that somebody's console made.
             if listed.key.ends_with('/') && listed.length == 0 {
@@ -105,12 +154,7 @@ pub fn plan(
             let found = match spec.input.split {
                 Split::Rows => {
                     let number = cutter.plan.inputs.len() as u64;
-                    // What has no bytes has no rows, whatever its name says.
-                    let pieces = match listed.length {
-                        0 => None,
-                        _ => tables(number, &listed.key)?,
-                    };
-                    let Some(pieces) = pieces else {
+                    let Some(pieces) = tables(number, &listed)? else {
                         bytes -= listed.length;
                         continue;
                     };
@@ -289,7 +333,7 @@ mod tests {
         documents: 4,
     };
 
-    fn no_tables(_: u64, _: &str) -> Result<Option<Vec<Piece>>, Trouble> {
+    fn no_tables(_: u64, _: &Listed) -> Result<Option<Vec<Piece>>, Trouble> {
         Ok(None)
     }
 
@@ -299,7 +343,15 @@ mod tests {
         for (key, bytes) in files {
             objects.put("texts", key, bytes);
         }
-        plan(&objects, &spec(split), BOUNDS, CUT, &no_tables, &|| true)
+        plan(
+            &objects,
+            &spec(split),
+            BOUNDS,
+            CUT,
+            None,
+            &no_tables,
+            &|| true,
+        )
     }
 
     fn said(trouble: Trouble) -> String {
@@ -383,6 +435,7 @@ mod tests {
                 &spec(Split::Lines),
                 BOUNDS,
                 CUT,
+                None,
                 &no_tables,
                 &|| true,
             )

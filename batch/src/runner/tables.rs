@@ -28,10 +28,11 @@ pub fn execute(tools: &Tools, tables: &dyn Tables, order: &mut Order) -> Result<
         digest: String::new(),
         usage: Usage::default(),
         samples: Vec::new(),
+        failed: Vec::new(),
     };
     let mut digest = Sha256::new();
     let mut before = 0;
-    for piece in order.pieces.clone() {
+    for (at, piece) in order.pieces.clone().into_iter().enumerate() {
         let mut written = 0;
         one(tools, tables, order, piece, before, &mut |key, scored| {
             let file = file_of(&spec.input, key);
@@ -39,6 +40,9 @@ pub fn execute(tools: &Tools, tables: &dyn Tables, order: &mut Order) -> Result<
             digest.update(&scored.bytes);
             let kept = new.write_all(&scored.bytes);
             kept.map_err(|error| Trouble::output(&spec.output, &error.into()))?;
+            if tables.is_strict() && !scored.failed.is_empty() && !part.failed.contains(&at) {
+                part.failed.push(at);
+            }
             note(&mut part, file, scored);
             Ok(())
         })?;

@@ -234,6 +234,7 @@ pub fn execute(tools: &Tools, mut order: Order) -> Ended {
                 digest: String::new(),
                 usage: Usage::default(),
                 samples: Vec::new(),
+                failed: Vec::new(),
             },
             digest: Sha256::new(),
             text: Vec::new(),

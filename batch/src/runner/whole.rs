@@ -98,6 +98,7 @@ pub fn execute(
         digest: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
         usage,
         samples,
+        failed: Vec::new(),
     })
 }
 

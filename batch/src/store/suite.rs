@@ -105,6 +105,7 @@ fn part(documents: u64, samples: usize) -> Part {
             wall_ms: 12,
         },
         samples: (0..samples).map(sample).collect(),
+        failed: Vec::new(),
     }
 }
 

@@ -181,9 +181,14 @@ impl Transform {
         self.concurrent
     }
 
-    /// The requests of an object: the records of each.
-    pub fn requests<R: std::io::BufRead>(&self, object: R) -> record::Requests<R> {
-        record::Requests::new(object, self.split, self.strategy, self.payload)
+    /// The requests of an object: the records of each. `first` records of it are not in what is read.
+    pub fn requests<R: std::io::BufRead>(&self, object: R, first: u64) -> record::Requests<R> {
+        record::Requests::new(object, self.split, self.strategy, self.payload, first)
+    }
+
+    /// Whether an object has records that may be read apart from the others.
+    pub fn is_split(&self) -> bool {
+        self.split != Split::None
     }
 
     /// What a model is asked about the records of a request.
@@ -436,8 +441,9 @@ mod tests {
             ..lines_of("text/csv; charset=utf-8")
         };
         let transform = Transform::new(&options).expect("a transform");
-        let mut requests = transform.requests(&b"1,a\n2,b\n3,c"[..]);
-        let records = requests.next().expect("one").expect("a request");
+        let mut requests = transform.requests(&b"1,a\n2,b\n3,c"[..], 0);
+        let request = requests.next().expect("one").expect("a request");
+        let records = request.records;
         assert!(requests.next().is_none());
         assert_eq!(text(&transform.ask(&records).expect("asked")), "a\nb\nc");
         let written = transform

@@ -60,6 +60,26 @@ const MAGIC: [u8; 4] = 0xced7_230a_u32.to_le_bytes();
 /// Bits of the length in a RecordIO frame; the others say which part of a record it is.
 const LENGTH: u32 = (1 << 29) - 1;
 
+/// A record, and where it ends in its object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// What a model is asked about.
+    pub bytes: Vec<u8>,
+    /// The bytes that it takes in the object, counted: those of a line's end are among them.
+    pub whole: u64,
+}
+
+/// The records of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// They.
+    pub records: Vec<Vec<u8>>,
+    /// The number of the first one in its object, from 0.
+    pub first: u64,
+    /// The bytes that they take in the object, counted.
+    pub whole: u64,
+}
+
 /// The records of an object, read as they are asked for. After an error there are none.
 #[derive(Debug)]
 pub struct Records<R> {
@@ -89,13 +109,17 @@ impl<R: BufRead> Records<R> {
         }
     }
 
-    fn read(&mut self) -> Result<Option<Vec<u8>>, Error> {
-        match self.split {
+    fn read(&mut self) -> Result<Option<Record>, Error> {
+        let frame = match self.split {
             Split::None => self.whole(),
-            Split::Line => self.line(),
+            Split::Line => return self.line(),
             Split::RecordIo => self.recordio(),
             Split::TfRecord => self.tfrecord(),
-        }
+        };
+        Ok(frame?.map(|bytes| Record {
+            whole: bytes.len() as u64,
+            bytes,
+        }))
     }
 
     fn whole(&mut self) -> Result<Option<Vec<u8>>, Error> {
@@ -111,7 +135,7 @@ impl<R: BufRead> Records<R> {
         }
     }
 
-    fn line(&mut self) -> Result<Option<Vec<u8>>, Error> {
+    fn line(&mut self) -> Result<Option<Record>, Error> {
         let mut line = Vec::new();
         // Room for its end.
         let most = self.most as u64 + 2;
@@ -119,6 +143,7 @@ impl<R: BufRead> Records<R> {
         if line.is_empty() {
             return Ok(None);
         }
+        let whole = line.len() as u64;
         if line.last() == Some(&b'\n') {
             line.pop();
             if line.last() == Some(&b'\r') {
@@ -127,7 +152,7 @@ impl<R: BufRead> Records<R> {
         }
         match line.len() > self.most {
             true => Err(self.large()),
-            false => Ok(Some(line)),
+            false => Ok(Some(Record { bytes: line, whole })),
         }
     }
 
@@ -219,7 +244,7 @@ fn masked(bytes: &[u8]) -> u32 {
 }
 
 impl<R: BufRead> Iterator for Records<R> {
-    type Item = Result<Vec<u8>, Error>;
+    type Item = Result<Record, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.ended {
@@ -239,22 +264,26 @@ pub struct Requests<R: BufRead> {
     split: Split,
     strategy: Strategy,
     most: usize,
+    next: u64,
 }
 
 impl<R: BufRead> Requests<R> {
-    /// The requests of an object.
-    pub fn new(from: R, split: Split, strategy: Strategy, most: usize) -> Self {
+    /// The requests of an object, or of what is behind its first records: so many.
+    pub fn new(from: R, split: Split, strategy: Strategy, most: usize, first: u64) -> Self {
+        let mut records = Records::new(from, split, most);
+        records.number = first;
         Self {
-            records: Records::new(from, split, most).peekable(),
+            records: records.peekable(),
             split,
             strategy,
             most,
+            next: first,
         }
     }
 }
 
 impl<R: BufRead> Iterator for Requests<R> {
-    type Item = Result<Vec<Vec<u8>>, Error>;
+    type Item = Result<Request, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let first = match self.records.next()? {
@@ -262,22 +291,28 @@ impl<R: BufRead> Iterator for Requests<R> {
             Err(error) => return Some(Err(error)),
         };
         let end = usize::from(self.split == Split::Line);
-        let mut bytes = first.len() + end;
-        let mut request = vec![first];
+        let mut bytes = first.bytes.len() + end;
+        let mut request = Request {
+            records: vec![first.bytes],
+            first: self.next,
+            whole: first.whole,
+        };
         if self.strategy == Strategy::MultiRecord && self.split != Split::None {
             let most = self.most;
-            let fits = |record: &Result<Vec<u8>, Error>| {
+            let fits = |record: &Result<Record, Error>| {
                 let more = record
                     .as_ref()
-                    .map_or(usize::MAX, |record| record.len() + end);
+                    .map_or(usize::MAX, |record| record.bytes.len() + end);
                 bytes = bytes.saturating_add(more);
                 bytes <= most
             };
             let mut fits = fits;
             while let Some(Ok(record)) = self.records.next_if(&mut fits) {
-                request.push(record);
+                request.whole += record.whole;
+                request.records.push(record.bytes);
             }
         }
+        self.next += request.records.len() as u64;
         Some(Ok(request))
     }
 }
@@ -287,7 +322,8 @@ mod tests {
     use super::*;
 
     fn records(bytes: &[u8], split: Split, most: usize) -> Result<Vec<Vec<u8>>, String> {
-        let all: Result<Vec<_>, _> = Records::new(bytes, split, most).collect();
+        let all = Records::new(bytes, split, most).map(|record| record.map(|record| record.bytes));
+        let all: Result<Vec<_>, _> = all.collect();
         all.map_err(|error| error.to_string())
     }
 
@@ -375,9 +411,9 @@ mod tests {
     fn requests_are_filled() {
         let cut = |strategy, most| -> Vec<usize> {
             let bytes = &b"aa\nbb\ncc\ndd\nee\n"[..];
-            let requests = Requests::new(bytes, Split::Line, strategy, most);
+            let requests = Requests::new(bytes, Split::Line, strategy, most, 0);
             requests
-                .map(|request| request.expect("a request").len())
+                .map(|request| request.expect("a request").records.len())
                 .collect()
         };
         assert_eq!(cut(Strategy::SingleRecord, 100), [1; 5]);
@@ -385,19 +421,24 @@ mod tests {
         assert_eq!(cut(Strategy::MultiRecord, 8), [2, 2, 1]);
         assert_eq!(cut(Strategy::MultiRecord, 9), [3, 2]);
         assert_eq!(cut(Strategy::MultiRecord, 2), [1; 5]);
-        let mut requests =
-            Requests::new(&b"a\nb\nlong\nc"[..], Split::Line, Strategy::MultiRecord, 3);
-        assert_eq!(
-            requests.next().map(|request| request.expect("one").len()),
-            Some(1)
+        let mut requests = Requests::new(
+            &b"a\nb\r\nlong\nc"[..],
+            Split::Line,
+            Strategy::MultiRecord,
+            3,
+            7,
         );
-        assert_eq!(
-            requests.next().map(|request| request.expect("one").len()),
-            Some(1)
-        );
+        for (record, first, whole) in [(b"a", 7, 2), (b"b", 8, 3)] {
+            let request = Request {
+                records: vec![record.to_vec()],
+                first,
+                whole,
+            };
+            assert_eq!(requests.next().map(|got| got.expect("one")), Some(request));
+        }
         assert!(matches!(
             requests.next(),
-            Some(Err(Error::Large { number: 2, .. }))
+            Some(Err(Error::Large { number: 9, .. }))
         ));
         assert!(requests.next().is_none());
     }

@@ -537,11 +537,16 @@ impl Inner {
             self.hasten(&runner, &resource, id);
             return Ok(resource);
         }
+        self.finish(resource, job.as_ref())
+    }
+
+    /// Puts down how a job ended, which the runner knows of or not.
+    fn finish(&self, resource: Resource, job: Option<&Job>) -> Result<Resource> {
         let ended = self
             .store
             .update(Kind::TrainingJob, &resource.name, |found| {
                 if found.arn == resource.arn && found.created == resource.created {
-                    end(found, job.as_ref());
+                    end(found, job);
                 }
                 Ok::<_, store::Error>(found.clone())
             })?;

@@ -6,11 +6,12 @@
 use super::channels;
 use super::trainer::{Failure, Lesson};
 use super::{Inner, Request};
+use crate::Refusal;
 use crate::archive;
 use crate::names::{Kind, now, repository};
 use crate::served::Container;
 use crate::store::Resource;
-use escala_batch::job::Spec;
+use escala_batch::job::{Job, Spec};
 use escala_batch::runner::Trouble;
 use escala_batch::work::{
     Answer, Bounds, Collected, Documents, Failed, Fault, Place, Telling, Whole, Work, Writing,
@@ -82,6 +83,18 @@ impl Work for Inner {
     }
 
     fn render(&self, _: &Spec, _: Place<'_>, _: Result<&[u8], &Failed>, _: &mut Vec<u8>) {}
+
+    fn ended(&self, job: &Job) {
+        let name = job.spec.question["name"].as_str().unwrap_or_default();
+        let kept = self.store.get(Kind::TrainingJob, name);
+        let settled = kept.map_err(Refusal::from).and_then(|kept| match kept {
+            Some(kept) if kept.body["job"] == *job.id => self.finish(kept, Some(job)).map(drop),
+            _ => Ok(()),
+        });
+        if let Err(error) = settled {
+            tracing::warn!(%error, job = name, "how a training job ended is not known yet");
+        }
+    }
 }
 
 /// Its jobs are asked as a whole ([`Work::whole`]).

@@ -18,7 +18,8 @@ use serde_json::{Map, Value};
 const MEDIA_TYPE: &str = "application/x-amz-json-1.1";
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 const ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
-const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+/// Where SDKs look for an error's name.
+pub const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 /// Most values in one body. A parsed value takes many times its bytes, so that the limit on the body's
 /// size alone would not bound memory. The largest list in the service models has 4,096 elements.
 const MOST_VALUES: usize = 100_000;

@@ -18,6 +18,7 @@ pub mod json11;
 pub mod model;
 pub mod query;
 pub mod rekognition;
+pub mod runtime;
 pub mod sagemaker;
 pub mod validate;
 
@@ -121,7 +122,9 @@ const READ_INLINE: usize = 256 << 10;
 
 /// `POST /` for the server's router.
 pub fn router() -> Router<Arc<App>> {
-    Router::new().route("/", post(entry))
+    Router::new()
+        .route("/", post(entry))
+        .merge(runtime::router())
 }
 
 async fn entry(State(app): State<Arc<App>>, request: Request) -> Response {
