@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::gallery::Gallery;
 use crate::gallery::celebrities::Celebrities;
+use crate::hosted::Hosted;
 use crate::metrics::Metrics;
 use crate::object_store::{Objects as StoredObjects, memory::Memory};
 use crate::ready::Readiness;
@@ -27,7 +28,6 @@ use escala_pipelines::syntax::{Syntax, SyntaxInput};
 use escala_pipelines::targeted::Targeted;
 use escala_pipelines::toxicity::Toxicity;
 use escala_pipelines::{Error, Kind, Options, Result};
-use escala_sagemaker::SageMaker;
 use escala_stream_ingest::broker;
 use escala_stream_ingest::flow::Flows;
 use escala_stream_ingest::log::Log;
@@ -177,7 +177,7 @@ pub struct App {
     /// Jobs at work. A server sets it when it has opened them.
     pub jobs: Option<Arc<Runner>>,
     /// What is trained and hosted. A server sets it with the jobs.
-    pub sagemaker: Option<Arc<SageMaker>>,
+    pub sagemaker: Hosted,
     /// Queries in SQL, in a server.
     #[cfg(feature = "sql")]
     pub sql: Option<Arc<crate::sql::Queries>>,

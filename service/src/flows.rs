@@ -8,6 +8,7 @@ pub mod differences;
 use crate::app::App;
 use crate::asked::{self, Asked, DETECTED, LANGUAGE, What, feature_named, find};
 use crate::failure::{Failure, chain};
+use crate::hosted::rows;
 use crate::machine::{Machine, data_folder};
 use crate::rest::classify::NO_CLASSIFIER;
 use crate::rest::images::classify::NO_CLASSIFIER as NO_IMAGE_CLASSIFIER;
@@ -41,6 +42,26 @@ pub fn task_of(question: &Question) -> Result<&'static str, String> {
     })
 }
 
+/// What stands before the name of an endpoint in the name of a task: a hosted model answers then, and records are rows.
+const ENDPOINT: &str = "endpoint:";
+
+fn endpoint_of(task: &str) -> Option<&str> {
+    task.strip_prefix(ENDPOINT).filter(|name| !name.is_empty())
+}
+
+/// A task of the command line as flows take it: one of [`tasks`], or `endpoint:NAME`.
+///
+/// # Errors
+/// The tasks that there are.
+pub fn task(name: &str) -> Result<String, String> {
+    match endpoint_of(name) {
+        Some(_) => Ok(name.to_owned()),
+        None => find(name)
+            .map(|asked| asked.name.to_owned())
+            .map_err(|why| format!("{why}, and {ENDPOINT}NAME for a hosted model")),
+    }
+}
+
 /// Asks the engine for flows.
 pub struct Asker {
     app: App,
@@ -56,6 +77,31 @@ impl Asker {
             app,
             machine,
             models: Mutex::default(),
+        }
+    }
+
+    /// What an endpoint says of records, which are rows.
+    async fn hosted(&self, endpoint: &str, inputs: Vec<Input>) -> Vec<Answer> {
+        let count = inputs.len();
+        let rows = inputs.into_iter().map(|input| match input {
+            Input::Text(text) => text,
+            Input::Image(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        });
+        let account = &self.app.config.aws.account;
+        let asked = rows::of_rows(&self.app.sagemaker, account, endpoint, rows.collect());
+        match asked.await {
+            Ok(outcomes) => outcomes
+                .into_iter()
+                .map(|outcome| outcome.map_err(failed))
+                .collect(),
+            // An endpoint may come back: its records wait.
+            Err(failure) => {
+                let failed = Failed {
+                    fault: Fault::Now,
+                    ..failed(failure)
+                };
+                vec![Err(failed); count]
+            }
         }
     }
 
@@ -118,6 +164,12 @@ impl Asker {
 
 impl Predictor for Asker {
     fn takes(&self, question: &Question) -> Result<Takes, String> {
+        if endpoint_of(&question.task).is_some() {
+            return match question.language {
+                Some(_) => Err("an endpoint asks for no language".to_owned()),
+                None => Ok(Takes::Text),
+            };
+        }
         let asked = find(&question.task)?;
         let language = question.language.as_deref();
         match asked.what {
@@ -139,6 +191,12 @@ impl Predictor for Asker {
     }
 
     fn model(&self, question: &Question) -> Option<Model> {
+        if endpoint_of(&question.task).is_some() {
+            return Some(Model {
+                name: question.task.clone(),
+                digest: None,
+            });
+        }
         let task = task_of(question).ok()?;
         let known = self.models.lock().get(task).cloned();
         known.or_else(|| {
@@ -155,6 +213,9 @@ impl Predictor for Asker {
         inputs: Vec<Input>,
     ) -> BoxFuture<'a, Vec<Answer>> {
         Box::pin(async move {
+            if let Some(endpoint) = endpoint_of(&question.task) {
+                return self.hosted(endpoint, inputs).await;
+            }
             let asked = match find(&question.task) {
                 Ok(asked) => asked,
                 Err(message) => {

@@ -8,6 +8,7 @@ use crate::config::units::Size;
 use crate::dressed::Dressed;
 use crate::gallery::celebrities::{self, Celebrities};
 use crate::gallery::{Gallery, SearchTask};
+use crate::hosted::Hosted;
 use crate::long_texts::{InWindows, PersonalData};
 use crate::metrics::Metrics;
 use crate::moderator::Moderator;
@@ -62,6 +63,8 @@ pub struct Machine {
     pub embeddings: Handle<EmbeddingsTask>,
     /// Where objects are.
     pub places: Arc<Places>,
+    /// What is hosted, once a server has opened it.
+    pub hosted: Hosted,
     /// Labels of an image.
     pub labels: Handle<LabelsTask>,
     /// Sentiment of an English text.
@@ -298,6 +301,7 @@ impl Machine {
             engine,
             language,
             embeddings,
+            hosted: Hosted::default(),
             places: Arc::new(Places::new(
                 store_folder(config),
                 Folder::new(objects_folder(config)),
@@ -466,7 +470,7 @@ impl Machine {
             }),
             flows: None,
             jobs: None,
-            sagemaker: None,
+            sagemaker: self.hosted.clone(),
             #[cfg(feature = "sql")]
             sql: None,
             metrics: Arc::new(Metrics::default()),

@@ -10,6 +10,7 @@ pub mod celebrities;
 pub mod classify;
 pub mod collections;
 pub mod embeddings;
+pub mod endpoints;
 pub mod error;
 pub mod images;
 pub mod jobs;
@@ -67,6 +68,8 @@ pub fn router() -> Router<Arc<App>> {
         .merge(job_routes())
         .merge(topic_routes())
         .merge(query_routes())
+        .route("/v1/endpoints", get(endpoints::list))
+        .route("/v1/endpoints/{name}/predict", post(endpoints::predict))
 }
 
 #[cfg(feature = "sql")]

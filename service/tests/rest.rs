@@ -233,7 +233,7 @@ fn app(config: Config) -> Arc<App> {
         labels: Arc::new(By(labels)),
         flows: None,
         jobs: None,
-        sagemaker: None,
+        sagemaker: Default::default(),
         #[cfg(feature = "sql")]
         sql: None,
         metrics: Arc::new(Metrics::default()),

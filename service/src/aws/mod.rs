@@ -89,7 +89,7 @@ impl Aws {
             labels: app.labels.clone(),
             images: app.images.clone(),
             jobs: app.jobs.clone(),
-            sagemaker: app.sagemaker.clone(),
+            sagemaker: app.sagemaker.get().cloned(),
             account: app.config.aws.account.as_str().into(),
             long_texts: (app.config.aws.long_texts).then(|| app.config.limits.rest_text.as_usize()),
             pii_extensions: app.config.aws.pii_extensions,

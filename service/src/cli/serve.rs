@@ -12,6 +12,7 @@ use crate::config::{Config, Flag, Loaded, LogFormat, TASKS};
 use crate::doors;
 use crate::failure::chain;
 use crate::flows;
+use crate::hosted::Hosted;
 use crate::jobs;
 use crate::kafka::Kafka;
 use crate::machine::Machine;
@@ -157,7 +158,10 @@ async fn serve(config: Config) -> Result<(), Stop> {
     let (settings, asking) = (config.clone(), machine.app(config.clone(), ready.clone()));
     let asking = Arc::new(asking);
     let places = machine.places.clone();
-    let hosts = jobs::Hosts::of(&machine, asking.clone());
+    let mut hosted = machine.app(config.clone(), ready.clone());
+    // Who is hosted asks nobody who is.
+    hosted.sagemaker = Hosted::default();
+    let hosts = jobs::Hosts::of(&machine, Arc::new(hosted));
     #[cfg(feature = "sql")]
     let sources = crate::sql::tables::of(&app);
     let jobs = tokio::task::spawn_blocking(move || {
@@ -174,7 +178,9 @@ async fn serve(config: Config) -> Result<(), Stop> {
     let jobs = jobs.map_err(|why| Stop::Failed(format!("cannot open the jobs: {why}")))?;
     if let Some(jobs) = jobs {
         app.jobs = Some(jobs.runner);
-        app.sagemaker = Some(jobs.sagemaker);
+        if app.sagemaker.set(jobs.sagemaker).is_err() {
+            return Err(Stop::Failed("models were hosted twice".to_owned()));
+        }
     }
     #[cfg(feature = "sql")]
     {

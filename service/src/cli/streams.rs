@@ -57,8 +57,10 @@ pub struct CreateArgs {
     /// The topic that it writes.
     #[arg(long, value_name = "TOPIC")]
     to: String,
-    /// What it asks.
-    #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(flows::tasks()))]
+    /// What it asks: language, entities, key-phrases, syntax, pii, sentiment, targeted-sentiment, toxicity, classify, embeddings,
+    /// labels, faces, image-text, moderation, bodies, classify-image; or endpoint:NAME, a hosted model, of which records are rows
+    /// (a line of CSV or a JSON value).
+    #[arg(long, value_parser = flows::task)]
     task: String,
     /// Where in a record's JSON the text or the base64 image is: a member's name or a JSON pointer. The whole value is
     /// the text or the image when left out.
