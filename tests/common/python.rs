@@ -26,6 +26,13 @@ pub fn s3_script(name: &str, server: &super::Server) {
     run("s3-venv", "s3-requirements.txt", name, server, &[]);
 }
 
+/// [`script`] with a version of the SageMaker SDK.
+pub fn sagemaker_script(version: u8, name: &str, server: &super::Server) {
+    let requirements = format!("sagemaker-v{version}-requirements.txt");
+    let venv = format!("sagemaker-v{version}-venv");
+    run(&venv, &requirements, name, server, &[]);
+}
+
 fn run(
     venv: &str,
     requirements: &str,

@@ -1,0 +1,399 @@
+"""SageMaker by boto3: train, host, ask, transform, and what is refused."""
+
+import io
+import json
+import random
+import tarfile
+import threading
+import time
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError, WaiterError
+from checks import URL, raises, run
+
+KEYS = dict(endpoint_url=URL, aws_access_key_id="anybody", aws_secret_access_key="anything", region_name="eu-west-1")
+# Whoever is refused for a moment may try again, as SDKs do; an error of the model must not be.
+ONCE = Config(retries={"total_max_attempts": 1})
+s3 = boto3.client("s3", **KEYS)
+sagemaker = boto3.client("sagemaker", config=ONCE, **KEYS)
+runtime = boto3.client("sagemaker-runtime", config=ONCE, **KEYS)
+logs = boto3.client("logs", config=ONCE, **KEYS)
+ROLE = "arn:aws:iam::123456789012:role/r"
+XGBOOST = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"
+LINEAR = "382416733822.dkr.ecr.us-east-1.amazonaws.com/linear-learner:1"
+KMEANS = "382416733822.dkr.ecr.us-east-1.amazonaws.com/kmeans:1"
+PAUSE = 0.05
+
+
+def waited(waiter, **arguments):
+    sagemaker.get_waiter(waiter).wait(WaiterConfig={"Delay": PAUSE, "MaxAttempts": 2000}, **arguments)
+
+
+def rows(count, seed, labelled=True):
+    """Rows of two columns; the label is whether the first is larger, with a few that are not so."""
+    draw = random.Random(seed)
+    lines = []
+    for _ in range(count):
+        first, second = draw.random(), draw.random()
+        label = int(first > second) if draw.random() > 0.02 else int(first <= second)
+        lines.append(f"{label},{first:.4f},{second:.4f}" if labelled else f"{first:.4f},{second:.4f}")
+    return "\n".join(lines) + "\n"
+
+
+s3.create_bucket(Bucket="lake", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+s3.put_object(Bucket="lake", Key="train/rows.csv", Body=rows(400, 1))
+s3.put_object(Bucket="lake", Key="held/rows.csv", Body=rows(100, 2))
+s3.put_object(Bucket="lake", Key="bare/rows.csv", Body=rows(200, 3, labelled=False))
+
+
+def channel(name, prefix, content_type="text/csv"):
+    source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://lake/{prefix}/", "S3DataDistributionType": "FullyReplicated"}
+    return {"ChannelName": name, "DataSource": {"S3DataSource": source}, "ContentType": content_type}
+
+
+def train(name, image, parameters, channels, **more):
+    return sagemaker.create_training_job(
+        TrainingJobName=name,
+        AlgorithmSpecification={"TrainingImage": image, "TrainingInputMode": "File"},
+        RoleArn=ROLE,
+        HyperParameters=parameters,
+        InputDataConfig=channels,
+        OutputDataConfig={"S3OutputPath": "s3://lake/models"},
+        ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+        StoppingCondition={"MaxRuntimeInSeconds": 600},
+        **more,
+    )
+
+
+def trained(name, image, parameters, channels, **more):
+    train(name, image, parameters, channels, **more)
+    waited("training_job_completed_or_stopped", TrainingJobName=name)
+    return sagemaker.describe_training_job(TrainingJobName=name)
+
+
+def model(name, image, data=None, **more):
+    container = {"Image": image, **({"ModelDataUrl": data} if data else {}), **more}
+    return sagemaker.create_model(ModelName=name, PrimaryContainer=container, ExecutionRoleArn=ROLE)
+
+
+def variant(model, name="AllTraffic", weight=1.0, **more):
+    size = {} if "ServerlessConfig" in more else {"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    return {"VariantName": name, "ModelName": model, "InitialVariantWeight": weight, **size, **more}
+
+
+def hosted(name, *variants, **more):
+    sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=list(variants), **more)
+    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+    waited("endpoint_in_service", EndpointName=name)
+
+
+def ask(endpoint, body, content_type="text/csv", **more):
+    answer = runtime.invoke_endpoint(EndpointName=endpoint, Body=body, ContentType=content_type, **more)
+    return answer["Body"].read().decode(), answer
+
+
+def right(text):
+    """How many of the held rows an answer of probabilities has right."""
+    held = [line.split(",") for line in rows(100, 2).split()]
+    scores = [float(one) for one in text.replace("\n", ",").strip(",").split(",")]
+    assert len(scores) == len(held), text
+    return sum((score > 0.5) == (label == "1") for score, (label, *_) in zip(scores, held))
+
+
+def bare(text):
+    return "\n".join(line.split(",", 1)[1] for line in text.split()) + "\n"
+
+
+PARAMETERS = {"num_round": "20", "objective": "binary:logistic", "max_depth": "4"}
+first = trained("first", XGBOOST, PARAMETERS, [channel("train", "train"), channel("validation", "held")], Tags=[{"Key": "team", "Value": "a"}])
+DATA = first["ModelArtifacts"]["S3ModelArtifacts"]
+model("first", XGBOOST, DATA)
+
+
+def test_a_training_job_tells_all_of_itself():
+    assert first["TrainingJobStatus"] == "Completed", first
+    assert first["TrainingJobArn"] == "arn:aws:sagemaker:eu-west-1:123456789012:training-job/first"
+    assert DATA == "s3://lake/models/first/output/model.tar.gz"
+    metrics = {one["MetricName"]: one["Value"] for one in first["FinalMetricDataList"]}
+    assert metrics["validation:logloss"] < 0.4, metrics
+    seen = [one["Status"] for one in first["SecondaryStatusTransitions"]]
+    assert seen == ["Starting", "Downloading", "Training", "Uploading", "Completed"], seen
+    assert first["TrainingEndTime"] >= first["TrainingStartTime"] >= first["CreationTime"]
+    archive = s3.get_object(Bucket="lake", Key="models/first/output/model.tar.gz")["Body"].read()
+    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        assert files.getnames() == ["xgboost-model"], files.getnames()
+    group = "/aws/sagemaker/TrainingJobs"
+    streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix="first/")["logStreams"]
+    assert len(streams) == 1 and streams[0]["logStreamName"].startswith("first/algo-1-"), streams
+    events = logs.get_log_events(logGroupName=group, logStreamName=streams[0]["logStreamName"], startFromHead=True)["events"]
+    assert any("validation-logloss" in event["message"] for event in events), events
+    found = logs.filter_log_events(logGroupName=group, logStreamNamePrefix="first/", filterPattern='"[19]"')["events"]
+    assert len(found) == 1 and "[19]" in found[0]["message"], found
+    assert sagemaker.list_tags(ResourceArn=first["TrainingJobArn"])["Tags"] == [{"Key": "team", "Value": "a"}]
+    sagemaker.add_tags(ResourceArn=first["TrainingJobArn"], Tags=[{"Key": "stage", "Value": "b"}])
+    sagemaker.delete_tags(ResourceArn=first["TrainingJobArn"], TagKeys=["team"])
+    assert sagemaker.list_tags(ResourceArn=first["TrainingJobArn"])["Tags"] == [{"Key": "stage", "Value": "b"}]
+
+
+def test_what_cannot_be_trained_says_why():
+    for name, image, parameters, channels, why in [
+        ("bad-image", "123456789012.dkr.ecr.us-east-1.amazonaws.com/mine:1", {}, [channel("train", "train")], "nothing here trains the image"),
+        ("bad-channel", XGBOOST, PARAMETERS, [channel("training", "train")], "channel"),
+        ("bad-value", XGBOOST, {**PARAMETERS, "eta": "2"}, [channel("train", "train")], "eta"),
+        ("bad-prefix", XGBOOST, PARAMETERS, [channel("train", "nothing")], "no object under s3://lake/nothing/"),
+        ("bad-type", XGBOOST, PARAMETERS, [channel("train", "train", "image/png")], "image/png"),
+    ]:
+        with raises_waiter():
+            trained(name, image, parameters, channels)
+        job = sagemaker.describe_training_job(TrainingJobName=name)
+        assert job["TrainingJobStatus"] == "Failed", job
+        assert job["FailureReason"].startswith("ClientError") and why in job["FailureReason"], job["FailureReason"]
+    with raises(ClientError, "ResourceInUse", 400):
+        train("first", XGBOOST, PARAMETERS, [channel("train", "train")])
+    with raises(ClientError, "ValidationException", 400):
+        sagemaker.describe_training_job(TrainingJobName="nobody")
+    with raises(ClientError, "ValidationException", 400):
+        train("a b", XGBOOST, PARAMETERS, [channel("train", "train")])
+    with raises(ClientError, "NotImplementedException", 501):
+        sagemaker.list_pipelines()
+
+
+class raises_waiter:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, _):
+        assert kind is WaiterError, error
+        return True
+
+
+def test_a_job_is_stopped_and_keeps_what_it_learned():
+    train("long", XGBOOST, {**PARAMETERS, "num_round": "1000000"}, [channel("train", "train")])
+    while sagemaker.describe_training_job(TrainingJobName="long")["SecondaryStatus"] != "Training":
+        time.sleep(PAUSE)
+    sagemaker.stop_training_job(TrainingJobName="long")
+    waited("training_job_completed_or_stopped", TrainingJobName="long")
+    job = sagemaker.describe_training_job(TrainingJobName="long")
+    assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "Stopped"), job
+    s3.head_object(Bucket="lake", Key="models/long/output/model.tar.gz")
+    with raises(ClientError, "ValidationException", 400):
+        sagemaker.stop_training_job(TrainingJobName="long")
+
+
+def test_lists_have_filters_and_pages():
+    names = []
+    pages = sagemaker.get_paginator("list_training_jobs").paginate(StatusEquals="Completed", SortBy="Name", PaginationConfig={"PageSize": 1})
+    for page in pages:
+        names += [one["TrainingJobName"] for one in page["TrainingJobSummaries"]]
+    assert names == sorted(names) and "first" in names, names
+    assert sagemaker.list_training_jobs(NameContains="irs")["TrainingJobSummaries"][0]["TrainingJobName"] == "first"
+    assert sagemaker.list_models(NameContains="first")["Models"][0]["ModelName"] == "first"
+    with raises(ClientError, "ValidationException", 400):
+        sagemaker.list_models(NextToken="nothing")
+
+
+def test_an_endpoint_answers():
+    hosted("first", variant("first"))
+    described = sagemaker.describe_endpoint(EndpointName="first")
+    assert described["EndpointStatus"] == "InService" and described["ProductionVariants"][0]["CurrentInstanceCount"] == 1, described
+    text, answer = ask("first", bare(rows(100, 2)))
+    assert right(text) > 90, text
+    assert answer["InvokedProductionVariant"] == "AllTraffic" and answer["ContentType"].startswith("text/csv"), answer
+    text, answer = ask("first", "0.9,0.1", Accept="application/json", CustomAttributes="trace=1")
+    assert json.loads(text)["predictions"][0]["score"] > 0.5 and answer["CustomAttributes"] == "trace=1", text
+    parts = runtime.invoke_endpoint_with_response_stream(EndpointName="first", Body=bare(rows(100, 2)), ContentType="text/csv")
+    streamed = b"".join(event["PayloadPart"]["Bytes"] for event in parts["Body"])
+    assert right(streamed.decode()) > 90, streamed
+    for body, content_type, status in [("a,b", "text/csv", 400), ("1,2,3,4", "text/csv", 400), ("x", "image/png", 415)]:
+        try:
+            ask("first", body, content_type)
+        except ClientError as error:
+            assert error.response["Error"]["Code"] == "ModelError", error
+            assert error.response["OriginalStatusCode"] == status, error.response
+            assert error.response["OriginalMessage"] and error.response["ResponseMetadata"]["HTTPStatusCode"] == 424
+        else:
+            raise AssertionError(body)
+    with raises(ClientError, "ValidationError", 400):
+        ask("nobody", "1,2")
+    with raises(ClientError, "ValidationException", 400):
+        sagemaker.create_endpoint(EndpointName="first", EndpointConfigName="first")
+
+
+def test_traffic_goes_by_weights_and_an_update_loses_nothing():
+    second = trained("second", LINEAR, {"predictor_type": "binary_classifier", "epochs": "30", "mini_batch_size": "20"}, [channel("train", "train")])
+    model("second", LINEAR, second["ModelArtifacts"]["S3ModelArtifacts"])
+    hosted("both", variant("first", "a", 3), variant("second", "b", 1))
+    seen = [ask("both", "0.9,0.1", Accept="application/json")[1]["InvokedProductionVariant"] for _ in range(200)]
+    assert 100 < seen.count("a") < 190, seen.count("a")
+    _, answer = ask("both", "0.9,0.1", TargetVariant="b")
+    assert answer["InvokedProductionVariant"] == "b"
+    sagemaker.update_endpoint_weights_and_capacities(EndpointName="both", DesiredWeightsAndCapacities=[{"VariantName": "a", "DesiredWeight": 0}])
+    waited("endpoint_in_service", EndpointName="both")
+    assert {ask("both", "0.9,0.1")[1]["InvokedProductionVariant"] for _ in range(20)} == {"b"}
+
+    sagemaker.create_endpoint_config(EndpointConfigName="next", ProductionVariants=[variant("first", "c")])
+    done, failed, count = threading.Event(), [], [0]
+
+    def load():
+        while not done.is_set():
+            try:
+                ask("both", "0.9,0.1")
+                count[0] += 1
+            except Exception as error:  # Whatever it is, there must be none.
+                failed.append(error)
+
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    sagemaker.update_endpoint(EndpointName="both", EndpointConfigName="next")
+    waited("endpoint_in_service", EndpointName="both")
+    while "c" not in {ask("both", "0.9,0.1")[1]["InvokedProductionVariant"]}:
+        time.sleep(PAUSE)
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert not failed and count[0] > 10, (failed[:3], count)
+    assert sagemaker.describe_endpoint(EndpointName="both")["EndpointConfigName"] == "next"
+
+
+def test_questions_are_answered_later():
+    output = {"S3OutputPath": "s3://lake/later", "S3FailurePath": "s3://lake/failed"}
+    hosted("later", variant("first"), AsyncInferenceConfig={"OutputConfig": output})
+    s3.put_object(Bucket="lake", Key="ask/rows.csv", Body=bare(rows(100, 2)))
+    s3.put_object(Bucket="lake", Key="ask/words.csv", Body="a,b\n")
+
+    def later(key):
+        asked = runtime.invoke_endpoint_async(EndpointName="later", InputLocation=f"s3://lake/{key}", ContentType="text/csv")
+        assert asked["ResponseMetadata"]["HTTPStatusCode"] == 202 and asked["InferenceId"], asked
+        return asked
+
+    def read(address):
+        bucket, key = address.removeprefix("s3://").split("/", 1)
+        for _ in range(2000):
+            try:
+                return s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode()
+            except s3.exceptions.NoSuchKey:
+                time.sleep(PAUSE)
+        raise AssertionError(f"{address} does not come")
+
+    assert right(read(later("ask/rows.csv")["OutputLocation"])) > 90
+    assert read(later("ask/words.csv")["FailureLocation"])
+
+
+def test_models_are_many_and_asleep():
+    s3.copy_object(Bucket="lake", Key="many/one.tar.gz", CopySource="lake/models/first/output/model.tar.gz")
+    model("many", XGBOOST, "s3://lake/many/", Mode="MultiModel")
+    hosted("many", variant("many"))
+    text, _ = ask("many", bare(rows(100, 2)), TargetModel="one.tar.gz")
+    assert right(text) > 90
+    with raises(ClientError, "ValidationError"):
+        ask("many", "1,2", TargetModel="two.tar.gz")
+    hosted("asleep", variant("first", ServerlessConfig={"MemorySizeInMB": 1024, "MaxConcurrency": 5}))
+    text, _ = ask("asleep", "0.9,0.1")
+    assert float(text.strip()) > 0.5
+
+
+def test_questions_and_answers_are_captured():
+    capture = {
+        "EnableCapture": True,
+        "InitialSamplingPercentage": 100,
+        "DestinationS3Uri": "s3://lake/capture",
+        "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+        "CaptureContentTypeHeader": {"CsvContentTypes": ["text/csv"]},
+    }
+    hosted("captured", variant("first"), DataCaptureConfig=capture)
+    ask("captured", "0.9,0.1")
+    for _ in range(2000):
+        found = s3.list_objects_v2(Bucket="lake", Prefix="capture/captured/AllTraffic/").get("Contents", [])
+        if found:
+            break
+        time.sleep(PAUSE)
+    line = s3.get_object(Bucket="lake", Key=found[0]["Key"])["Body"].read().splitlines()[0]
+    record = json.loads(line)
+    assert record["captureData"]["endpointInput"]["data"] == "0.9,0.1", record
+    assert record["captureData"]["endpointOutput"]["mode"] == "OUTPUT" and record["eventMetadata"]["eventId"], record
+
+
+def test_tasks_are_hosted_by_name():
+    model("mood", "escala/language")
+    hosted("mood", variant("mood"))
+    body = json.dumps({"instances": [{"text": "Das ist ein schöner Tag."}, {"text": "What a nice day this is."}]})
+    text, _ = ask("mood", body, "application/json")
+    found = json.loads(text)["predictions"]
+    assert [one["languages"][0]["code"] for one in found] == ["de", "en"], found
+    with raises(ClientError, "ValidationException", 400):
+        model("none", "escala/nothing-of-that-kind")
+
+
+def test_a_folder_is_transformed():
+    sagemaker.create_transform_job(
+        TransformJobName="scored",
+        ModelName="first",
+        BatchStrategy="MultiRecord",
+        TransformInput={
+            "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://lake/held/"}},
+            "ContentType": "text/csv",
+            "SplitType": "Line",
+        },
+        TransformOutput={"S3OutputPath": "s3://lake/scored", "Accept": "text/csv", "AssembleWith": "Line"},
+        DataProcessing={"InputFilter": "$[1:]", "JoinSource": "Input", "OutputFilter": "$[0,-1]"},
+        TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 1},
+    )
+    waited("transform_job_completed_or_stopped", TransformJobName="scored")
+    job = sagemaker.describe_transform_job(TransformJobName="scored")
+    assert job["TransformJobStatus"] == "Completed", job
+    lines = s3.get_object(Bucket="lake", Key="scored/rows.csv.out")["Body"].read().decode().split()
+    assert len(lines) == 100
+    good = sum((float(line.split(",")[1]) > 0.5) == (line.split(",")[0] == "1") for line in lines)
+    assert good > 90, good
+    assert sagemaker.list_transform_jobs()["TransformJobSummaries"][0]["TransformJobName"] == "scored"
+
+
+def test_clusters_are_found():
+    job = trained("groups", KMEANS, {"k": "2", "feature_dim": "2"}, [channel("train", "bare", "text/csv;label_size=0")])
+    model("groups", KMEANS, job["ModelArtifacts"]["S3ModelArtifacts"])
+    hosted("groups", variant("groups"))
+    text, _ = ask("groups", "0.9,0.1\n0.1,0.9\n", Accept="application/jsonlines")
+    found = [json.loads(line) for line in text.splitlines()]
+    assert found[0]["closest_cluster"] != found[1]["closest_cluster"], found
+
+
+def test_what_is_deleted_is_gone():
+    model("gone", XGBOOST, DATA)
+    hosted("gone", variant("gone"))
+    ask("gone", "1,2")
+    sagemaker.delete_endpoint(EndpointName="gone")
+    waited("endpoint_deleted", EndpointName="gone")
+    with raises(ClientError, "ValidationError", 400):
+        ask("gone", "1,2")
+    sagemaker.delete_endpoint_config(EndpointConfigName="gone")
+    sagemaker.delete_model(ModelName="gone")
+    for describe in (
+        lambda: sagemaker.describe_endpoint(EndpointName="gone"),
+        lambda: sagemaker.describe_endpoint_config(EndpointConfigName="gone"),
+        lambda: sagemaker.describe_model(ModelName="gone"),
+    ):
+        with raises(ClientError, "ValidationException", 400):
+            describe()
+
+
+def test_archives_that_cannot_be_are_refused_with_a_reason():
+    hostile = io.BytesIO()
+    with tarfile.open(fileobj=hostile, mode="w:gz") as files:
+        entry = tarfile.TarInfo("../../outside")
+        entry.size = 1
+        files.addfile(entry, io.BytesIO(b"x"))
+    for name, body in [("traversal", hostile.getvalue()), ("corrupt", b"no archive"), ("absent", None)]:
+        if body is not None:
+            s3.put_object(Bucket="lake", Key=f"bad/{name}.tar.gz", Body=body)
+        model(name, XGBOOST, f"s3://lake/bad/{name}.tar.gz")
+        try:
+            hosted(name, variant(name))
+        except WaiterError:
+            pass
+        described = sagemaker.describe_endpoint(EndpointName=name)
+        assert described["EndpointStatus"] == "Failed" and name in described["FailureReason"], described
+
+
+run(globals())

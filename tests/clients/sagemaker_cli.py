@@ -1,0 +1,83 @@
+"""The AWS CLI: from rows to predictions without a line of Python."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from checks import URL, run
+
+FOLDER = Path(tempfile.mkdtemp())
+IMAGE = "811284229777.dkr.ecr.us-east-1.amazonaws.com/xgboost:1"
+ROLE = "arn:aws:iam::123456789012:role/r"
+
+
+def aws(*arguments, status=0):
+    environment = os.environ | {"AWS_ACCESS_KEY_ID": "anybody", "AWS_SECRET_ACCESS_KEY": "anything", "AWS_DEFAULT_REGION": "us-east-1"}
+    command = [str(Path(sys.prefix, "bin", "aws")), "--endpoint-url", URL, "--output", "json", *map(str, arguments)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == status, done.stdout + done.stderr
+    if status:
+        return done.stderr
+    return json.loads(done.stdout) if done.stdout.strip().startswith("{") else done.stdout
+
+
+def until(wanted, status, *arguments):
+    """Its own waiters look every half a minute."""
+    while True:
+        found = aws("sagemaker", *arguments)
+        if found[status] not in ("InProgress", "Creating", "Updating"):
+            assert found[status] == wanted, found
+            return found
+
+
+def test_train_host_ask_transform_delete():
+    rows = [(number % 97, number % 89) for number in range(400)]
+    (FOLDER / "train.csv").write_text("".join(f"{int(one > other)},{one},{other}\n" for one, other in rows))
+    (FOLDER / "ask.csv").write_text("90,10\n10,80\n")
+    aws("s3", "mb", "s3://shelf")
+    aws("s3", "cp", FOLDER / "train.csv", "s3://shelf/train/")
+    aws("s3", "cp", FOLDER / "ask.csv", "s3://shelf/ask/")
+    channel = {"ChannelName": "train", "ContentType": "text/csv", "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://shelf/train/"}}}
+    aws(
+        *("sagemaker", "create-training-job", "--training-job-name", "shelf", "--role-arn", ROLE),
+        *("--algorithm-specification", f"TrainingImage={IMAGE},TrainingInputMode=File"),
+        *("--input-data-config", json.dumps([channel])),
+        *("--output-data-config", "S3OutputPath=s3://shelf/models"),
+        *("--resource-config", "InstanceType=ml.m5.large,InstanceCount=1,VolumeSizeInGB=1"),
+        *("--stopping-condition", "MaxRuntimeInSeconds=600"),
+        *("--hyper-parameters", "num_round=10,objective=binary:logistic"),
+    )
+    job = until("Completed", "TrainingJobStatus", "describe-training-job", "--training-job-name", "shelf")
+    data = job["ModelArtifacts"]["S3ModelArtifacts"]
+    aws("sagemaker", "create-model", "--model-name", "shelf", "--execution-role-arn", ROLE, "--primary-container", f"Image={IMAGE},ModelDataUrl={data}")
+    variant = "VariantName=all,ModelName=shelf,InitialInstanceCount=1,InstanceType=ml.m5.large"
+    aws("sagemaker", "create-endpoint-config", "--endpoint-config-name", "shelf", "--production-variants", variant)
+    aws("sagemaker", "create-endpoint", "--endpoint-name", "shelf", "--endpoint-config-name", "shelf")
+    until("InService", "EndpointStatus", "describe-endpoint", "--endpoint-name", "shelf")
+    answer = FOLDER / "answer.csv"
+    ask = ("sagemaker-runtime", "invoke-endpoint", "--endpoint-name", "shelf", "--content-type", "text/csv")
+    said = aws(*ask, "--body", "90,10", answer)
+    assert said["InvokedProductionVariant"] == "all", said
+    assert float(answer.read_text()) > 0.5, answer.read_text()
+    source = {"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://shelf/ask/"}}, "ContentType": "text/csv", "SplitType": "Line"}
+    aws(
+        *("sagemaker", "create-transform-job", "--transform-job-name", "shelf", "--model-name", "shelf"),
+        *("--transform-input", json.dumps(source)),
+        *("--transform-output", "S3OutputPath=s3://shelf/scored,AssembleWith=Line,Accept=text/csv"),
+        *("--transform-resources", "InstanceType=ml.m5.large,InstanceCount=1"),
+    )
+    until("Completed", "TransformJobStatus", "describe-transform-job", "--transform-job-name", "shelf")
+    aws("s3", "cp", "s3://shelf/scored/ask.csv.out", answer)
+    high, low = map(float, answer.read_text().split())
+    assert high > 0.5 > low, (high, low)
+    aws("sagemaker", "delete-endpoint", "--endpoint-name", "shelf")
+    aws("sagemaker", "delete-endpoint-config", "--endpoint-config-name", "shelf")
+    aws("sagemaker", "delete-model", "--model-name", "shelf")
+    error = aws("sagemaker", "describe-model", "--model-name", "shelf", status=254)
+    assert "Could not find model" in error, error
+
+
+run(globals())

@@ -1,0 +1,93 @@
+"""The SageMaker SDK, version 3: ModelTrainer, ModelBuilder and the resources of sagemaker-core, unmodified."""
+
+from sagemaker_sdk import ROLE, Session as Reaching, bare, right, write
+
+from checks import run
+from sagemaker.core.helper.session_helper import Session
+from sagemaker.core.resources import Endpoint, EndpointConfig, Model, TrainingJob, TransformJob
+from sagemaker.core.shapes import (
+    ContainerDefinition,
+    ProductionVariant,
+    TransformDataSource,
+    TransformInput,
+    TransformOutput,
+    TransformResources,
+    TransformS3DataSource,
+)
+from sagemaker.train import ModelTrainer
+from sagemaker.train.configs import Compute, InputData
+
+IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"
+reaching = Reaching()
+session = Session(boto_session=reaching)
+bucket = session.default_bucket()
+s3 = reaching.client("s3")
+for name, count, seed in [("train", 400, 1), ("held", 100, 2)]:
+    s3.upload_file(write(f"{name}.csv", count, seed), bucket, f"{name}/{name}.csv")
+s3.put_object(Bucket=bucket, Key="bare/bare.csv", Body=bare(100, 2))
+trained = []
+
+
+def channel(name):
+    return InputData(channel_name=name[0], data_source=f"s3://{bucket}/{name[1]}/", content_type="text/csv")
+
+
+def test_a_model_is_trained():
+    trainer = ModelTrainer(
+        training_image=IMAGE,
+        role=ROLE,
+        sagemaker_session=session,
+        base_job_name="three",
+        compute=Compute(instance_type="ml.m5.large", instance_count=1, volume_size_in_gb=1),
+        hyperparameters={"num_round": "20", "objective": "binary:logistic", "max_depth": "4"},
+        input_data_config=[channel(("train", "train")), channel(("validation", "held"))],
+    )
+    trainer.train(wait=True, logs=True)
+    job = trainer._latest_training_job
+    assert job.training_job_status == "Completed", job
+    trained.append(job)
+    found = TrainingJob.get(job.training_job_name, session=reaching)
+    metrics = {one.metric_name: one.value for one in found.final_metric_data_list}
+    assert metrics["validation:logloss"] < 0.4, metrics
+    assert job.training_job_name in [one.training_job_name for one in TrainingJob.get_all(session=reaching)]
+
+
+def test_it_is_hosted_and_answers():
+    data = trained[0].model_artifacts.s3_model_artifacts
+    model = Model.create(
+        model_name="three",
+        primary_container=ContainerDefinition(image=IMAGE, model_data_url=data),
+        execution_role_arn=ROLE,
+        session=reaching,
+    )
+    variant = ProductionVariant(variant_name="all", model_name=model.model_name, initial_instance_count=1, instance_type="ml.m5.large")
+    EndpointConfig.create(endpoint_config_name="three", production_variants=[variant], session=reaching)
+    endpoint = Endpoint.create(endpoint_name="three", endpoint_config_name="three", session=reaching)
+    endpoint.wait_for_status("InService")
+    answer = endpoint.invoke(body=bare(100, 2), content_type="text/csv", accept="text/csv")
+    text = answer.body.read().decode()
+    assert right((float(one) for one in text.replace("\n", ",").strip(",").split(",")), 2) > 90, text
+
+
+def test_a_folder_is_transformed():
+    source = TransformDataSource(s3_data_source=TransformS3DataSource(s3_data_type="S3Prefix", s3_uri=f"s3://{bucket}/bare/"))
+    job = TransformJob.create(
+        transform_job_name="three",
+        model_name="three",
+        transform_input=TransformInput(data_source=source, content_type="text/csv", split_type="Line"),
+        transform_output=TransformOutput(s3_output_path=f"s3://{bucket}/scored", accept="text/csv", assemble_with="Line"),
+        transform_resources=TransformResources(instance_type="ml.m5.large", instance_count=1),
+        session=reaching,
+    )
+    job.wait()
+    text = s3.get_object(Bucket=bucket, Key="scored/bare.csv.out")["Body"].read().decode()
+    assert right((float(line) for line in text.split()), 2) > 90
+
+
+def test_all_of_it_is_deleted():
+    for kind in (Endpoint, EndpointConfig, Model):
+        kind.get("three", session=reaching).delete()
+    assert "three" not in [one.model_name for one in Model.get_all(session=reaching)]
+
+
+run(globals())

@@ -1,0 +1,294 @@
+//! SageMaker in the real server: its SDKs, boto3 and the AWS CLI, unmodified; a server that is killed at any time; and hosted
+//! models behind the other doors. What the clients check is in `tests/clients/sagemaker*.py`.
+
+mod common;
+
+use common::{Server, Setup, python, wait_for};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::time::Duration;
+
+/// For anything here.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn serve(data: &Path) -> Server {
+    let folder = data.to_str().expect("a plain path");
+    let setup = Setup::default()
+        .with("ESCALA_DATA_DIR", folder)
+        .with("ESCALA_MODELS_PRELOAD", "language");
+    Server::start(&setup)
+}
+
+#[test]
+fn boto3() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = serve(data.path());
+    python::script("sagemaker_boto3.py", &server);
+    server.assert_sound("all of it");
+    let metrics = server.get("/metrics").text;
+    let asked = "operation=\"sagemaker-runtime.InvokeEndpoint\"";
+    assert!(metrics.contains(asked), "{metrics}");
+}
+
+#[test]
+fn the_sdk_version_2() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = serve(data.path());
+    python::sagemaker_script(2, "sagemaker_v2.py", &server);
+    server.assert_sound("all of it");
+}
+
+#[test]
+fn the_sdk_version_3() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = serve(data.path());
+    python::sagemaker_script(3, "sagemaker_v3.py", &server);
+    server.assert_sound("all of it");
+}
+
+#[test]
+fn the_aws_cli() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = serve(data.path());
+    python::s3_script("sagemaker_cli.py", &server);
+    server.assert_sound("all of it");
+}
+
+fn call(server: &Server, operation: &str, input: &Value) -> common::Answer {
+    let target = format!("SageMaker.{operation}");
+    server.aws(&target, input.to_string().as_bytes())
+}
+
+/// Rows whose label is whether the first number is above the second.
+fn rows(count: u32) -> String {
+    let row = |number: u32| {
+        let (one, other) = (number * 37 % 101, number * 53 % 103);
+        format!("{},{one},{other}\n", u8::from(one > other))
+    };
+    (0..count).map(row).collect()
+}
+
+fn bucket(server: &Server) {
+    assert_eq!(server.s3("PUT", "/lake", b"").status, 200);
+    let put = server.s3("PUT", "/lake/train/rows.csv", rows(500).as_bytes());
+    assert_eq!(put.status, 200, "{put:?}");
+}
+
+fn training(name: &str, rounds: u32) -> Value {
+    json!({
+        "TrainingJobName": name,
+        "AlgorithmSpecification": {"TrainingImage": "xgboost", "TrainingInputMode": "File"},
+        "RoleArn": "arn:aws:iam::123456789012:role/r",
+        "InputDataConfig": [{"ChannelName": "train", "ContentType": "text/csv", "DataSource": {"S3DataSource": {
+            "S3DataType": "S3Prefix", "S3Uri": "s3://lake/train/"}}}],
+        "OutputDataConfig": {"S3OutputPath": "s3://lake/models"},
+        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
+        "HyperParameters": {"num_round": rounds.to_string(), "objective": "binary:logistic"},
+    })
+}
+
+fn status(server: &Server, kind: &str, name: &str) -> Option<String> {
+    let member = format!("{kind}Name");
+    let described = call(server, &format!("Describe{kind}"), &json!({member: name}));
+    match described.status {
+        200 => described.json()[format!("{kind}Status")]
+            .as_str()
+            .map(str::to_owned),
+        _ => None,
+    }
+}
+
+/// Trains a model and makes it a resource.
+fn model(server: &Server, name: &str) {
+    call(server, "CreateTrainingJob", &training(name, 10)).ok();
+    wait_for("the training", PATIENCE, || {
+        status(server, "TrainingJob", name).as_deref() == Some("Completed")
+    });
+    let data = format!("s3://lake/models/{name}/output/model.tar.gz");
+    let container = json!({"Image": "xgboost", "ModelDataUrl": data});
+    let role = "arn:aws:iam::123456789012:role/r";
+    call(
+        server,
+        "CreateModel",
+        &json!({"ModelName": name, "PrimaryContainer": container, "ExecutionRoleArn": role}),
+    )
+    .ok();
+}
+
+fn config(name: &str, model: &str) -> Value {
+    json!({"EndpointConfigName": name, "ProductionVariants": [{
+        "VariantName": "all", "ModelName": model, "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}]})
+}
+
+fn host(server: &Server, name: &str) {
+    call(server, "CreateEndpointConfig", &config(name, name)).ok();
+    let endpoint = json!({"EndpointName": name, "EndpointConfigName": name});
+    call(server, "CreateEndpoint", &endpoint).ok();
+    wait_for("the endpoint", PATIENCE, || {
+        status(server, "Endpoint", name).as_deref() == Some("InService")
+    });
+}
+
+/// Killed at instants that differ, in the middle of making, changing and removing each kind of resource.
+#[test]
+fn a_killed_server_takes_everything_up_again() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = serve(data.path());
+    bucket(&server);
+    model(&server, "model");
+    host(&server, "stays");
+    call(&server, "CreateEndpointConfig", &config("other", "model")).ok();
+    drop(server);
+    let ended = ["Completed", "Failed", "Stopped"];
+    for round in 0..12_u64 {
+        let server = serve(data.path());
+        let name = format!("round-{round}");
+        // What the server was told; any of it may be the last before it dies.
+        let transform = json!({
+            "TransformJobName": name, "ModelName": "model",
+            "TransformInput": {"ContentType": "text/csv", "SplitType": "Line", "DataSource": {"S3DataSource": {
+                "S3DataType": "S3Prefix", "S3Uri": "s3://lake/bare/"}}},
+            "TransformOutput": {"S3OutputPath": format!("s3://lake/scored/{name}"), "AssembleWith": "Line", "Accept": "text/csv"},
+            "TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": 1},
+        });
+        let bare: String = rows(2000)
+            .lines()
+            .map(|row| format!("{}\n", &row[2..]))
+            .collect();
+        assert_eq!(
+            server
+                .s3("PUT", "/lake/bare/rows.csv", bare.as_bytes())
+                .status,
+            200
+        );
+        let next = if round % 2 == 0 { "other" } else { "stays" };
+        let endpoint = json!({"EndpointName": name, "EndpointConfigName": "other"});
+        let update = json!({"EndpointName": "stays", "EndpointConfigName": next});
+        for (operation, input) in [
+            ("CreateTrainingJob", &training(&name, 400)),
+            ("CreateTransformJob", &transform),
+            ("CreateEndpoint", &endpoint),
+            ("UpdateEndpoint", &update),
+        ] {
+            call(&server, operation, input).ok();
+        }
+        if round % 3 == 0 {
+            // It may be made still, and then it may not be deleted.
+            let deleted = call(&server, "DeleteEndpoint", &json!({"EndpointName": name}));
+            assert!(matches!(deleted.status, 200 | 400), "{deleted:?}");
+        }
+        std::thread::sleep(Duration::from_millis(round * 17));
+        drop(server);
+
+        let server = serve(data.path());
+        wait_for("the training", PATIENCE, || {
+            let status = status(&server, "TrainingJob", &name).expect("it is kept");
+            ended.contains(&&*status)
+        });
+        assert_eq!(
+            status(&server, "TrainingJob", &name).as_deref(),
+            Some("Completed")
+        );
+        let artefact = server.s3(
+            "GET",
+            &format!("/lake/models/{name}/output/model.tar.gz"),
+            b"",
+        );
+        assert_eq!(artefact.status, 200, "{artefact:?}");
+        wait_for("the transform", PATIENCE, || {
+            let status = status(&server, "TransformJob", &name).expect("it is kept");
+            ended.contains(&&*status)
+        });
+        assert_eq!(
+            status(&server, "TransformJob", &name).as_deref(),
+            Some("Completed")
+        );
+        let scored = server.s3("GET", &format!("/lake/scored/{name}/rows.csv.out"), b"");
+        assert_eq!(String::from_utf8_lossy(&scored.body).lines().count(), 2000);
+        wait_for("the endpoints", PATIENCE, || {
+            let made = status(&server, "Endpoint", &name);
+            let updated = status(&server, "Endpoint", "stays");
+            updated.as_deref() == Some("InService")
+                && made.is_none_or(|status| status == "InService")
+        });
+        let described = call(
+            &server,
+            "DescribeEndpoint",
+            &json!({"EndpointName": "stays"}),
+        )
+        .ok();
+        assert_eq!(described["EndpointConfigName"], next, "{described}");
+        let answer = server.post("/endpoints/stays/invocations", "text/csv", b"90,10");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        // Nothing of it is in the way of the next.
+        if status(&server, "Endpoint", &name).is_some() {
+            call(&server, "DeleteEndpoint", &json!({"EndpointName": name})).ok();
+        }
+        drop(server);
+    }
+}
+
+#[test]
+fn hosted_models_are_behind_the_other_doors() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = serve(data.path());
+    bucket(&server);
+    model(&server, "first");
+    host(&server, "first");
+    let listed = server.get("/v1/endpoints").ok();
+    assert_eq!(
+        listed["endpoints"],
+        json!([{"name": "first", "status": "InService"}])
+    );
+    let path = "/v1/endpoints/first/predict";
+    let answer = server.post(path, "text/csv", b"90,10\n10,90\n");
+    let scores: Vec<f64> = answer
+        .text
+        .split([',', '\n'])
+        .filter_map(|score| score.trim().parse().ok())
+        .collect();
+    assert!(
+        scores.len() == 2 && scores[0] > 0.5 && scores[1] < 0.5,
+        "{answer:?}"
+    );
+    server
+        .post(path, "text/csv", b"a,b\n")
+        .assert_rest_error(400, "invalid_input", "words");
+    server
+        .post("/v1/endpoints/none/predict", "text/csv", b"1,2\n")
+        .assert_rest_error(404, "not_found", "no endpoint");
+
+    // Rows of a topic become predictions of another, and what is none goes where it does not disturb.
+    let topic = json!({"name": "rows"});
+    assert!(server.post_json("/v1/topics", &topic).status < 300);
+    let flow =
+        json!({"name": "scores", "from": "rows", "to": "rows.scores", "task": "endpoint:first"});
+    let made = server.post_json("/v1/streams", &flow);
+    assert!(made.status < 300, "{made:?}");
+    let records = json!({"records": [
+        {"key": "a", "value": "90,10"}, {"key": "b", "value": "not,numbers"}, {"key": "c", "value": "10,90"}]});
+    let sent = server.post_json("/v1/topics/rows/records", &records);
+    assert!(sent.status < 300, "{sent:?}");
+    let read = |topic: &str| {
+        let got = server.get(&format!("/v1/topics/{topic}/records?partition=0&offset=0"));
+        match got.status {
+            200 => got.json()["records"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default(),
+            _ => Vec::new(),
+        }
+    };
+    wait_for("the predictions", PATIENCE, || {
+        read("rows.scores").len() == 2 && read("rows.scores.dead-letters").len() == 1
+    });
+    let text = json!(read("rows.scores")).to_string();
+    assert!(text.contains("score"), "{text}");
+    let refused = json!({"name": "none", "from": "rows", "to": "x", "task": "endpoint:first", "language": "en"});
+    server.post_json("/v1/streams", &refused).assert_rest_error(
+        400,
+        "invalid_input",
+        "no language",
+    );
+}
