@@ -7,21 +7,31 @@
 #     benches/learn.sh --only binary --rounds 5
 #     benches/learn.sh --rows 20000
 #     benches/learn.sh sklearn [what ...]     # linear-learner, kmeans and pca beside scikit-learn instead of xgboost
+#     benches/learn.sh fasttext [rounds]      # blazingtext beside fastText, on sentences of reviews
 #
 # The first run makes a virtual environment under ${XDG_CACHE_HOME:-~/.cache}/escala.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 peers=learn
-if [ "${1:-}" = sklearn ]; then
-    peers=learn_sklearn
+case "${1:-}" in
+sklearn | fasttext)
+    peers="learn_$1"
     shift
-fi
+    ;;
+esac
 . "$here/vision_env.sh"
 cd "$here/.."
-if [ "$peers" = learn_sklearn ]; then
-    binary="$(cargo build --release -p escala-learn --example linear_kmeans_bench --message-format=json-render-diagnostics |
+example() {
+    cargo build --release -p escala-learn --example "$1" --message-format=json-render-diagnostics |
         "$python" -c 'import json, sys
-print([m["executable"] for m in map(json.loads, sys.stdin) if m.get("executable")][-1])')"
+print([m["executable"] for m in map(json.loads, sys.stdin) if m.get("executable")][-1])'
+}
+if [ "$peers" = learn_fasttext ]; then
+    binary="$(example text_bench)"
+    exec "$python" "$here/peers/learn_fasttext.py" "$binary" "$@"
+fi
+if [ "$peers" = learn_sklearn ]; then
+    binary="$(example linear_kmeans_bench)"
     export OMP_NUM_THREADS=2 OPENBLAS_NUM_THREADS=2
     exec "$python" "$here/peers/learn_sklearn.py" "$binary" "$@"
 fi
