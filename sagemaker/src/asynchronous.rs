@@ -14,7 +14,7 @@ use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -258,7 +258,12 @@ impl Queue {
                 + i64::try_from(later.ttl.unwrap_or(TTL)).unwrap_or(i64::MAX / 2000) * 1000,
             timeout: later.timeout.unwrap_or(TIMEOUT),
         };
-        self.shared.keep(endpoint, &kept, later.body.as_deref())?;
+        let id = self.shared.keep(endpoint, &kept, later.body.as_deref())?;
+        // One that is gone by now has forgotten its questions already, perhaps without this one.
+        if let Err(gone) = self.shared.invoker.live(account, endpoint) {
+            self.shared.forget(id).map_err(|error| broken(&error))?;
+            return Err(gone);
+        }
         self.shared.state.lock().look = true;
         self.shared.changed.notify_all();
         Ok(Accepted {
@@ -335,7 +340,7 @@ fn open(folder: &Path) -> rusqlite::Result<Connection> {
 }
 
 impl Shared {
-    fn keep(&self, endpoint: &str, kept: &Kept, inline: Option<&[u8]>) -> Result<(), InvokeError> {
+    fn keep(&self, endpoint: &str, kept: &Kept, inline: Option<&[u8]>) -> Result<i64, InvokeError> {
         // A structure of texts and numbers is always JSON.
         let body = serde_json::to_string(kept).unwrap_or_default();
         let connection = self.connection.lock();
@@ -353,7 +358,14 @@ impl Shared {
             "INSERT INTO request (endpoint, body, inline) VALUES (?1, ?2, ?3)",
             params![endpoint, body, inline],
         );
-        put.map(|_| ()).map_err(|error| broken(&error))
+        put.map_err(|error| broken(&error))?;
+        Ok(connection.last_insert_rowid())
+    }
+
+    fn forget(&self, id: i64) -> rusqlite::Result<()> {
+        let connection = self.connection.lock();
+        let gone = connection.execute("DELETE FROM request WHERE id = ?1", [id]);
+        gone.map(|_| ())
     }
 
     /// Hands questions out until somebody asks for rest.
@@ -391,15 +403,14 @@ impl Shared {
                     .map_or(1, |one| one.at_a_time),
                 Err(_) => continue,
             };
-            let (busy, running, later) = {
+            let (busy, not_now) = {
                 let mut state = self.state.lock();
                 let now = Instant::now();
                 state.later.retain(|_, when| *when > now);
                 let running = state.running.values();
                 let busy = running.filter(|(whose, _)| *whose == endpoint).count();
-                let running: Vec<i64> = state.running.keys().copied().collect();
-                let later: Vec<i64> = state.later.keys().copied().collect();
-                (busy, running, later)
+                let not_now = state.running.keys().chain(state.later.keys()).copied();
+                (busy, not_now.collect::<HashSet<i64>>())
             };
             let free = most.saturating_sub(busy);
             if free == 0 {
@@ -413,7 +424,7 @@ impl Shared {
                 let mut chosen = Vec::new();
                 for id in ids {
                     let id = id?;
-                    if !running.contains(&id) && !later.contains(&id) {
+                    if !not_now.contains(&id) {
                         chosen.push(id);
                         if chosen.len() == free {
                             break;
@@ -461,8 +472,7 @@ impl Shared {
                 Ended::Done => &shared.done,
                 Ended::Failed => &shared.failed,
             };
-            let connection = shared.connection.lock();
-            connection.execute("DELETE FROM request WHERE id = ?1", [id])?;
+            shared.forget(id)?;
             count.fetch_add(1, Ordering::Relaxed);
             Ok::<_, rusqlite::Error>(true)
         });

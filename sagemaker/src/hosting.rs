@@ -180,7 +180,9 @@ impl Hosting {
             return Some(said);
         }
         if let Some(said) = self.endpoints.call(caller, operation, input) {
-            self.deployer.wake();
+            if !operation.starts_with("Describe") && !operation.starts_with("List") {
+                self.deployer.wake();
+            }
             return Some(said);
         }
         tags::call(&self.store, operation, input)

@@ -5,7 +5,7 @@
 
 use crate::capture::{Captures, Record};
 use crate::endpoints::live::{Live, Set, Table, Variant};
-use crate::models::{Models, Unopened};
+use crate::models::{Keep, Models, Unopened};
 use crate::names::now;
 use crate::served::{Asked, Said, Served, Unanswered};
 use serde_json::{Value, json};
@@ -226,8 +226,7 @@ impl Invoker {
         invocation: &Invocation,
     ) -> Result<Answered, InvokeError> {
         let live = self.live(account, endpoint)?;
-        let (set, _) = route(&live, invocation)?;
-        if set.asynchronous.is_some() {
+        if live.current.asynchronous.is_some() {
             return Err(InvokeError::validation(format!(
                 "Endpoint {endpoint} of account {account} is asynchronous: InvokeEndpointAsync asks it."
             )));
@@ -344,7 +343,11 @@ impl Invoker {
         let target = target.map(str::to_owned);
         let opening = tokio::task::spawn_blocking(move || {
             let _place = place;
-            models.open_as(&model, target.as_deref(), !model.many)
+            let keep = match model.many {
+                true => Keep::Room,
+                false => Keep::Idle,
+            };
+            models.open_as(&model, target.as_deref(), keep)
         });
         // Whoever gives up leaves it being opened for the next one.
         match tokio::time::timeout(self.limits.patience, opening).await {

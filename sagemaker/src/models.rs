@@ -24,6 +24,8 @@ use std::time::{Duration, Instant};
 
 /// How many keys are asked for at a time.
 const PAGE: usize = 1000;
+/// How long a model stays open that nobody holds any more.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// What models may take.
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +91,9 @@ pub struct Definition {
     pub data: Option<Data>,
     /// Whether the data are a prefix of many archives, of which a request names one.
     pub many: bool,
+    /// Which data they were when they were taken up, as [`Models::pin`] found them: others may be put in their place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<String>,
 }
 
 /// Where the data of a model are.
@@ -202,6 +207,7 @@ impl Definition {
             environment,
             data,
             many,
+            pinned: None,
         })
     }
 
@@ -236,13 +242,51 @@ struct Open {
     /// Its files stay while it is open.
     _folder: Option<Arc<()>>,
     used: Instant,
-    /// Whether it is closed where nobody asks for a while.
-    idle: bool,
+    keep: Keep,
+}
+
+/// When a model that nobody holds is closed, beside that others need its memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Keep {
+    /// Soon: whoever opened it holds it while it answers.
+    Held,
+    /// Where nobody asks for a while.
+    Idle,
+    /// Never.
+    Room,
 }
 
 #[derive(Default)]
 struct Folders {
     known: HashMap<String, Folder>,
+}
+
+impl Folders {
+    /// Holds the one of a name.
+    fn find(&mut self, name: &str) -> Option<Arc<()>> {
+        let folder = self.known.get_mut(name)?;
+        folder.used = Instant::now();
+        Some(Arc::clone(&folder.held))
+    }
+}
+
+/// Where data are, and in which form.
+struct Place {
+    form: Form,
+    bucket: String,
+    key: String,
+}
+
+impl Place {
+    fn address(&self) -> String {
+        format!("s3://{}/{}", self.bucket, self.key)
+    }
+}
+
+/// What was found there.
+enum Found {
+    Object(escala_objects::Object),
+    Listed(Vec<escala_objects::Listed>),
 }
 
 struct Folder {
@@ -417,7 +461,7 @@ impl Models {
     /// # Errors
     /// [`Unopened`].
     pub fn open(&self, name: &str) -> std::result::Result<Arc<dyn Served>, Unopened> {
-        self.open_as(&self.definition(name)?, None, false)
+        self.open_as(&self.definition(name)?, None, Keep::Held)
     }
 
     /// One of the models whose archives begin with the prefix of a multi-model's data. May take long.
@@ -429,7 +473,7 @@ impl Models {
         name: &str,
         target: &str,
     ) -> std::result::Result<Arc<dyn Served>, Unopened> {
-        self.open_as(&self.definition(name)?, Some(target), false)
+        self.open_as(&self.definition(name)?, Some(target), Keep::Room)
     }
 
     /// What the model of a name is.
@@ -453,7 +497,7 @@ impl Models {
         Some(Arc::clone(&open.served))
     }
 
-    /// A model, open; `idle` says that it is closed again where nobody asks for a while. May take long.
+    /// A model, open. May take long.
     ///
     /// # Errors
     /// [`Unopened`].
@@ -461,7 +505,7 @@ impl Models {
         &self,
         what: &Definition,
         target: Option<&str>,
-        idle: bool,
+        keep: Keep,
     ) -> std::result::Result<Arc<dyn Served>, Unopened> {
         let key = what.key(target);
         let slot = Arc::clone(self.slots.lock().entry(key).or_default());
@@ -469,7 +513,7 @@ impl Models {
         let mut open = slot.open.lock();
         if let Some(open) = open.as_mut() {
             open.used = Instant::now();
-            open.idle &= idle;
+            open.keep = open.keep.max(keep);
             self.counts.hits.fetch_add(1, Ordering::Relaxed);
             return Ok(Arc::clone(&open.served));
         }
@@ -485,7 +529,7 @@ impl Models {
                 served,
                 _folder: folder,
                 used: Instant::now(),
-                idle,
+                keep,
             })
         });
         match opened {
@@ -555,7 +599,7 @@ impl Models {
         Ok(())
     }
 
-    /// Closes models that may be closed, that nobody holds and nobody asked for since.
+    /// Closes models that nobody holds: of those that are closed when idle, what nobody asked for since.
     pub fn sweep(&self, since: Duration) {
         let mut closed = Vec::new();
         let mut slots = self.slots.lock();
@@ -564,7 +608,12 @@ impl Models {
                 return true;
             };
             let stays = open.as_ref().is_none_or(|open| {
-                !open.idle || Arc::strong_count(&open.served) > 1 || open.used.elapsed() < since
+                let most = match open.keep {
+                    Keep::Held => GRACE.min(since),
+                    Keep::Idle => since,
+                    Keep::Room => return true,
+                };
+                Arc::strong_count(&open.served) > 1 || open.used.elapsed() < most
             });
             drop(open);
             if !stays {
@@ -581,7 +630,7 @@ impl Models {
         &self,
         what: &Definition,
         target: Option<&str>,
-    ) -> std::result::Result<Option<(Form, String, String)>, Unopened> {
+    ) -> std::result::Result<Option<Place>, Unopened> {
         let Some(data) = &what.data else {
             return Ok(None);
         };
@@ -610,7 +659,11 @@ impl Models {
                 )));
             }
         };
-        Ok(Some((data.form, bucket.to_owned(), key)))
+        Ok(Some(Place {
+            form: data.form,
+            bucket: bucket.to_owned(),
+            key,
+        }))
     }
 
     /// Whether the data of many models can be looked for.
@@ -637,7 +690,7 @@ impl Models {
         let repository = repository(&what.image);
         let fetched = match place {
             None => None,
-            Some((form, bucket, key)) => Some(self.fetch(form, &bucket, &key)?),
+            Some(place) => Some(self.fetch(&place, what.pinned.as_deref())?),
         };
         let container = Container {
             repository,
@@ -671,50 +724,48 @@ impl Models {
         Turn(self)
     }
 
-    /// The folder with a model's files.
-    fn fetch(
-        &self,
-        form: Form,
-        bucket: &str,
-        key: &str,
-    ) -> std::result::Result<(PathBuf, Arc<()>), Unopened> {
-        let address = format!("s3://{bucket}/{key}");
-        let wrong = |error: &escala_objects::Error| unfetched(&address, error);
-        let name = |key: &str| ObjectName::new(bucket, key, None).map_err(|error| wrong(&error));
+    /// Takes up the data of a model as they are now, so that it is the same model whenever it is opened again.
+    ///
+    /// # Errors
+    /// [`Unopened`].
+    pub fn pin(&self, what: &mut Definition) -> std::result::Result<(), Unopened> {
+        if what.many {
+            return Ok(());
+        }
+        if let Some(place) = self.place(what, None)? {
+            what.pinned = Some(self.survey(&place)?.0);
+        }
+        Ok(())
+    }
+
+    /// What there is at the place of some data: a name that no others have, and what they are fetched by.
+    fn survey(&self, place: &Place) -> std::result::Result<(String, Found), Unopened> {
+        let Place { form, bucket, key } = place;
+        let address = place.address();
+        let wrong = |error: escala_objects::Error| unfetched(&address, &error);
         let mut identity = Sha256::new();
         identity.update(json!([form, bucket, key]).to_string());
-        match form {
+        let found = match form {
             Form::Archive | Form::File => {
-                let object = self.objects.open(&name(key)?).map_err(|e| wrong(&e))?;
+                let name = ObjectName::new(bucket, key, None).map_err(wrong)?;
+                let object = self.objects.open(&name).map_err(wrong)?;
                 identity.update(&object.etag);
-                self.folder_of(&identity.finalize(), |folder| match form {
-                    Form::Archive => archive::unpack(object.bytes, folder, self.options.archive)
-                        .map(|_| ())
-                        .map_err(|why| Unopened::Failed(format!("{address}: {why}"))),
-                    _ => archive::whole(folder, |folder| {
-                        let last = key.rsplit('/').next().unwrap_or(key);
-                        let path = file_in(folder, last, &address)?;
-                        self.copy(object, &path, &address)
-                    })
-                    .map_err(Unopened::from),
-                })
+                Found::Object(object)
             }
             Form::Files => {
                 let mut listed = Vec::new();
                 let mut after = String::new();
                 loop {
                     let page = self.objects.list(bucket, key, &after, PAGE);
-                    let page = page.map_err(|error| wrong(&error))?;
+                    let page = page.map_err(wrong)?;
                     let last = page.len() < PAGE;
                     if let Some(one) = page.last() {
-                        after = one.key.clone();
+                        after.clone_from(&one.key);
                     }
                     listed.extend(page);
                     let bytes: u64 = listed.iter().map(|one| one.length).sum();
-                    if listed.len() as u64 > self.options.archive.entries
-                        || bytes > self.options.archive.bytes
-                    {
-                        let limits = self.options.archive;
+                    let limits = self.options.archive;
+                    if listed.len() as u64 > limits.entries || bytes > limits.bytes {
                         return Err(Unopened::Failed(format!(
                             "{address}: there are more than {} bytes or {} objects",
                             limits.bytes, limits.entries
@@ -734,27 +785,65 @@ impl Models {
                 for one in &listed {
                     identity.update(json!([one.key, one.etag]).to_string());
                 }
-                self.folder_of(&identity.finalize(), |folder| {
-                    archive::whole(folder, |folder| {
-                        for one in &listed {
-                            let rest = one.key.strip_prefix(key).unwrap_or(&one.key);
-                            let rest = rest.trim_start_matches('/');
-                            // A prefix that is a whole key is one file.
-                            let rest = match rest.is_empty() {
-                                true => one.key.rsplit('/').next().unwrap_or(&one.key),
-                                false => rest,
-                            };
-                            let path = file_in(folder, rest, &address)?;
-                            let object = self.objects.open(&name(&one.key)?);
-                            let object = object.map_err(|error| wrong(&error))?;
-                            self.copy(object, &path, &address)?;
-                        }
-                        Ok::<(), Stopped>(())
-                    })
-                    .map_err(Unopened::from)
-                })
+                Found::Listed(listed)
             }
+        };
+        let identity = identity.finalize();
+        let name = identity.iter().map(|byte| format!("{byte:02x}"));
+        Ok((name.collect(), found))
+    }
+
+    /// The folder with a model's files.
+    fn fetch(
+        &self,
+        place: &Place,
+        pinned: Option<&str>,
+    ) -> std::result::Result<(PathBuf, Arc<()>), Unopened> {
+        if let Some(pinned) = pinned
+            && let Some(held) = self.folders.lock().find(pinned)
+        {
+            return Ok((self.folder.join(pinned), held));
         }
+        let (name, found) = self.survey(place)?;
+        if pinned.is_some_and(|pinned| pinned != name) {
+            tracing::warn!(
+                address = place.address(),
+                "the data of a model are not those any more that an endpoint was deployed with"
+            );
+        }
+        let address = place.address();
+        let (form, key) = (place.form, place.key.as_str());
+        self.folder_of(name, |folder| match found {
+            Found::Object(object) if form == Form::Archive => {
+                archive::unpack(object.bytes, folder, self.options.archive)
+                    .map(|_| ())
+                    .map_err(|why| Unopened::Failed(format!("{address}: {why}")))
+            }
+            Found::Object(object) => archive::whole(folder, |folder| {
+                let last = key.rsplit('/').next().unwrap_or(key);
+                let path = file_in(folder, last, &address)?;
+                self.copy(object, &path, &address)
+            })
+            .map_err(Unopened::from),
+            Found::Listed(listed) => archive::whole(folder, |folder| {
+                for one in &listed {
+                    let rest = one.key.strip_prefix(key).unwrap_or(&one.key);
+                    let rest = rest.trim_start_matches('/');
+                    // A prefix that is a whole key is one file.
+                    let rest = match rest.is_empty() {
+                        true => one.key.rsplit('/').next().unwrap_or(&one.key),
+                        false => rest,
+                    };
+                    let path = file_in(folder, rest, &address)?;
+                    let object = ObjectName::new(&place.bucket, &one.key, None)
+                        .and_then(|name| self.objects.open(&name))
+                        .map_err(|error| unfetched(&address, &error))?;
+                    self.copy(object, &path, &address)?;
+                }
+                Ok::<(), Stopped>(())
+            })
+            .map_err(Unopened::from),
+        })
     }
 
     fn copy(
@@ -786,22 +875,16 @@ impl Models {
     /// The folder of some data, which `make` makes where it is not there.
     fn folder_of(
         &self,
-        identity: &[u8],
+        name: String,
         make: impl FnOnce(&Path) -> std::result::Result<(), Unopened>,
     ) -> std::result::Result<(PathBuf, Arc<()>), Unopened> {
-        let name: String = identity.iter().map(|byte| format!("{byte:02x}")).collect();
         let path = self.folder.join(&name);
-        let found = |folders: &mut Folders| {
-            let folder = folders.known.get_mut(&name)?;
-            folder.used = Instant::now();
-            Some(Arc::clone(&folder.held))
-        };
-        if let Some(held) = found(&mut self.folders.lock()) {
+        if let Some(held) = self.folders.lock().find(&name) {
             return Ok((path, held));
         }
         let made = make(&path);
         let mut folders = self.folders.lock();
-        if let Some(held) = found(&mut folders) {
+        if let Some(held) = folders.find(&name) {
             // Another model has the same data, and was first.
             return Ok((path, held));
         }

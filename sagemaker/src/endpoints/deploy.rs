@@ -10,7 +10,7 @@ use super::plan::{Endpoint, Pending, Plan, VariantPlan};
 use super::shift::Shift;
 use super::{CREATING, DELETING, FAILED, IN_SERVICE, ROLLBACK_FAILED, ROLLING_BACK, UPDATING};
 use crate::Refusal;
-use crate::models::{Models, Unopened};
+use crate::models::{Keep, Models, Unopened};
 use crate::names::{Kind, now};
 use crate::served::Served;
 use crate::store::{Resource, Store};
@@ -131,6 +131,7 @@ impl Deployer {
             reached,
             gone,
             signal: Mutex::new(Signal {
+                look: true,
                 owed,
                 ..Signal::default()
             }),
@@ -171,8 +172,11 @@ impl Shared {
     fn look(self: Arc<Self>) {
         loop {
             let mut signal = self.signal.lock();
-            if !signal.stopping && !signal.look {
-                self.changed.wait_for(&mut signal, LOOK);
+            let until = Instant::now() + LOOK;
+            while !signal.stopping && !signal.look {
+                if self.changed.wait_until(&mut signal, until).timed_out() {
+                    break;
+                }
             }
             if signal.stopping {
                 while !signal.busy.is_empty() {
@@ -279,6 +283,14 @@ impl Shared {
         Ok(())
     }
 
+    /// Takes up a plan's models as their data are now, and opens them.
+    fn open_new(&self, plan: &mut Plan, before: Option<&Set>) -> Result<Set, Unopened> {
+        for variant in plan.variants.iter_mut().chain(&mut plan.shadows) {
+            self.models.pin(&mut variant.model)?;
+        }
+        self.open(plan, before)
+    }
+
     fn open(&self, plan: &Plan, before: Option<&Set>) -> Result<Set, Unopened> {
         Set::open(plan, before, |variant| self.open_one(variant))
     }
@@ -289,7 +301,11 @@ impl Shared {
         }
         // One that does not stay is opened once, so that what is wrong with it is said now.
         let stays = variant.stays();
-        let served = self.models.open_as(&variant.model, None, !stays)?;
+        let keep = match stays {
+            true => Keep::Held,
+            false => Keep::Idle,
+        };
+        let served = self.models.open_as(&variant.model, None, keep)?;
         Ok(stays.then_some(served))
     }
 
@@ -304,12 +320,14 @@ impl Shared {
     }
 
     fn create(&self, kept: &Resource, endpoint: &Endpoint) -> Result<(), Stop> {
-        match self.open(&endpoint.current, None) {
+        let mut plan = endpoint.current.clone();
+        match self.open_new(&mut plan, None) {
             Ok(set) => {
                 self.reach(Point::Opened)?;
                 self.answer(kept, Arc::new(set), None);
                 self.reach(Point::Switched)?;
                 self.settle(&kept.name, IN_SERVICE, |endpoint| {
+                    endpoint.current = plan;
                     endpoint.deployed = Some(now());
                 })
             }
@@ -366,7 +384,8 @@ impl Shared {
         let current = self.serve(kept, endpoint)?;
         // What it was given was looked at when it was given.
         let shift = Shift::of(pending.deployment.as_ref(), pending.plan.instances())?;
-        let next = match self.open(&pending.plan, current.as_deref()) {
+        let mut plan = pending.plan.clone();
+        let next = match self.open_new(&mut plan, current.as_deref()) {
             Ok(set) => Arc::new(set),
             Err(why) => {
                 return self.settle(&kept.name, IN_SERVICE, |endpoint| {
@@ -396,7 +415,7 @@ impl Shared {
         self.signal.lock().owed.remove(&kept.name);
         self.settle(&kept.name, IN_SERVICE, |endpoint| {
             if let Some(pending) = endpoint.pending.take() {
-                endpoint.current = pending.plan;
+                endpoint.current = plan;
                 endpoint.deployment = pending.deployment;
                 endpoint.deployed = Some(now());
             }

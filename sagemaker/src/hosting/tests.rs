@@ -5,10 +5,11 @@ use crate::endpoints::deploy::Point;
 use crate::served::{Container, Said, Served, Unanswered};
 use crate::testing::{self, caller};
 use escala_objects::memory::Memory;
-use escala_objects::{ObjectName, ObjectStore};
+use escala_objects::{ObjectName, ObjectStore, WritableStore};
 use futures_util::future::BoxFuture;
 use serde_json::json;
 use std::io::Read;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Instant;
 use tokio::sync::Semaphore;
@@ -132,8 +133,58 @@ impl Place {
     }
 }
 
+/// Calls, and holds the answer to what AWS declares of it.
 fn call(hosting: &Hosting, operation: &str, input: Value) -> Result<Value> {
-    hosting.call(&caller(), operation, &input).unwrap()
+    let said = hosting.call(&caller(), operation, &input).unwrap()?;
+    match &MODEL["operations"][operation]["output"] {
+        Value::String(shape) => declared(&said, shape, operation),
+        _ => assert_eq!(said, Value::Null, "{operation} answers nothing"),
+    }
+    Ok(said)
+}
+
+/// The service model of AWS that requests are checked against, too.
+static MODEL: LazyLock<Value> = LazyLock::new(|| {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../service/aws-models/sagemaker.json"
+    );
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+});
+
+/// Whether a value is of a shape: all that is required, and nothing that is not there.
+fn declared(value: &Value, name: &str, at: &str) {
+    let shape = &MODEL["shapes"][name];
+    match shape["type"].as_str().unwrap() {
+        "structure" => {
+            let given = value.as_object().unwrap_or_else(|| panic!("{at}: {value}"));
+            for required in shape["required"].as_array().into_iter().flatten() {
+                let required = required.as_str().unwrap();
+                assert!(
+                    given.contains_key(required),
+                    "{at} needs {required}: {value}"
+                );
+            }
+            for (member, value) in given {
+                let of = shape["members"][member].as_str();
+                let of = of.unwrap_or_else(|| panic!("{at} has no {member}"));
+                assert_ne!(*value, json!({}), "{at}.{member}");
+                declared(value, of, &format!("{at}.{member}"));
+            }
+        }
+        "list" => {
+            let of = shape["member"].as_str().unwrap();
+            for one in value.as_array().unwrap() {
+                declared(one, of, at);
+            }
+        }
+        "map" => assert!(value.is_object(), "{at}"),
+        "string" => assert!(value.is_string(), "{at}: {value}"),
+        "boolean" => assert!(value.is_boolean(), "{at}: {value}"),
+        "integer" => assert!(value.is_u64(), "{at}: {value}"),
+        "float" | "timestamp" => assert!(value.is_number(), "{at}: {value}"),
+        other => panic!("{at}: {other}"),
+    }
 }
 
 fn parrot(hosting: &Hosting, name: &str, environment: Value) {
@@ -296,10 +347,19 @@ async fn a_model_that_was_learned_is_deployed_asked_and_deleted() {
     )
     .unwrap();
     drop(hosting);
-    let hosting = place.open();
+    // So may its data: what was deployed is what answers.
+    place
+        .objects
+        .delete(&ObjectName::new("box", "m/model.tar.gz", None).unwrap())
+        .unwrap();
+    let hosting = place.open_with(Options {
+        idle: Duration::ZERO,
+        ..Options::default()
+    });
     until("it answers again", || hosting.table.live("e")).await;
     let counts = hosting.counts();
     assert_eq!((counts.models_open, counts.model_loads), (1, 1));
+    assert_eq!(say(&hosting, "e").await.unwrap_err().code, "ModelError");
     call(&hosting, "DeleteEndpoint", json!({"EndpointName": "e"})).unwrap();
     gone(&hosting, "e").await;
     let absent = say(&hosting, "e").await.unwrap_err();
@@ -310,6 +370,36 @@ async fn a_model_that_was_learned_is_deployed_asked_and_deleted() {
             "Endpoint e of account 000000000000 not found."
         )
     );
+    until("its memory is free", || {
+        (hosting.counts().models_open == 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn data_that_were_replaced_answer_after_an_update() {
+    let place = Place::new();
+    let hosting = place.open();
+    place.objects.put("box", "m", &testing::archive("kmeans"));
+    let container = json!({"Image": "kmeans", "ModelDataUrl": "s3://box/m"});
+    let model = json!({"ModelName": "m", "PrimaryContainer": container});
+    call(&hosting, "CreateModel", model).unwrap();
+    config(&hosting, "c", json!([variant("A", "m", 1.0)]), json!({}));
+    create(&hosting, "e", "c");
+    status(&hosting, "e", "InService").await;
+    place.objects.put("box", "m", &testing::archive("pca"));
+    let update = json!({"EndpointName": "e", "EndpointConfigName": "c"});
+    call(&hosting, "UpdateEndpoint", update).unwrap();
+    let said = until("it failed", || {
+        let said = describe(&hosting, "e").unwrap();
+        said.get("FailureReason").is_some().then_some(said)
+    })
+    .await;
+    assert_eq!(
+        said["FailureReason"],
+        "the image is of kmeans, and the model data are of pca"
+    );
+    assert_eq!(said["EndpointStatus"], "InService");
 }
 
 #[tokio::test]
