@@ -1,22 +1,20 @@
-//! Models of the algorithms on tables, behind the images that SageMaker has for them.
+//! Models of the algorithms on tables and on lines of text, behind the images that SageMaker has for them.
 //!
 //! An image answers under the content types that the algorithm's documentation lists. XGBoost's container has habits of its own,
 //! which clients count on: it answers CSV where nothing is asked for, all rows on one line, and a row a line where
 //! `SAGEMAKER_BATCH` is set, as transform jobs set it (aws/sagemaker-xgboost-container, `algorithm_mode/serve.py`).
 
 use crate::served::{Asked, Container, Opener, Said, Served, Unanswered};
+use crate::threads::{Threads, unanswered};
 use escala_learn::formats::{self, Accept, Format};
-use escala_learn::registry::{self, ALGORITHMS};
+use escala_learn::registry::{self, ALGORITHMS, Opened, TEXT_ALGORITHMS};
+use escala_learn::text::formats::Wire;
+use escala_learn::text::{self, TextModel};
 use escala_learn::{Answers, Error, Model, Values};
 use futures_util::future::BoxFuture;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::sync::Semaphore;
-
-/// How many questions may wait for a thread, for each that works.
-const WAITING: usize = 256;
 
 /// Opens what `train` wrote, and XGBoost's own files.
 ///
@@ -25,22 +23,11 @@ pub struct Learned {
     threads: Arc<Threads>,
 }
 
-struct Threads {
-    free: Arc<Semaphore>,
-    waiting: AtomicUsize,
-    most: usize,
-}
-
 impl Learned {
     /// An opener whose models work on so many threads.
     pub fn new(threads: usize) -> Self {
-        let threads = threads.max(1);
         Self {
-            threads: Arc::new(Threads {
-                free: Arc::new(Semaphore::new(threads)),
-                waiting: AtomicUsize::new(0),
-                most: threads * WAITING,
-            }),
+            threads: Arc::new(Threads::new(threads)),
         }
     }
 }
@@ -55,12 +42,22 @@ fn algorithm(repository: &str) -> Option<&'static str> {
 
 impl Opener for Learned {
     fn open(&self, container: &Container<'_>) -> Option<Result<Arc<dyn Served>, String>> {
-        let algorithm = algorithm(container.repository)?;
+        let text = registry::text_of_name(container.repository).map(|one| one.name());
+        let algorithm = text.or_else(|| algorithm(container.repository))?;
         let Some(folder) = container.folder else {
             return Some(Err(format!(
                 "a model of {algorithm} has no answers without model data"
             )));
         };
+        if text.is_some() {
+            return Some(open_text(algorithm, folder).map(|model| {
+                let classifying = Classifying {
+                    model: Arc::from(model),
+                    threads: Arc::clone(&self.threads),
+                };
+                Arc::new(classifying) as Arc<dyn Served>
+            }));
+        }
         Some(open(algorithm, folder).map(|(model, memory)| {
             let batch = container.environment.get("SAGEMAKER_BATCH");
             let tabular = Tabular {
@@ -77,7 +74,9 @@ impl Opener for Learned {
     }
 
     fn accepts(&self) -> String {
-        let names = ALGORITHMS.map(|algorithm| algorithm.name());
+        let tables = ALGORITHMS.iter().map(|algorithm| algorithm.name());
+        let texts = TEXT_ALGORITHMS.iter().map(|algorithm| algorithm.name());
+        let names: Vec<&str> = tables.chain(texts).collect();
         format!(
             "the algorithms {} with what training left, or XGBoost's own files",
             names.join(", ")
@@ -91,13 +90,71 @@ fn open(algorithm: &'static str, folder: &Path) -> Result<(Box<dyn Model>, u64),
     let files = crate::archive::files(folder).map_err(|error| told(error.to_string()))?;
     let (found, model) = registry::open(folder).map_err(|error| told(error.to_string()))?;
     if found.name() != algorithm {
-        return Err(format!(
-            "the image is of {algorithm}, and the model data are of {}",
-            found.name()
-        ));
+        return Err(other(algorithm, found.name()));
     }
     let memory = files.iter().map(|(_, _, length)| length).sum();
     Ok((model, memory))
+}
+
+fn open_text(algorithm: &'static str, folder: &Path) -> Result<Box<dyn TextModel>, String> {
+    let told = |why: String| why.replace(&folder.display().to_string(), "the model data");
+    match registry::open_any(folder).map_err(|error| told(error.to_string()))? {
+        Opened::Text(found, model) if found.name() == algorithm => Ok(model),
+        Opened::Text(found, _) => Err(other(algorithm, found.name())),
+        Opened::Table(found, _) => Err(other(algorithm, found.name())),
+    }
+}
+
+fn other(algorithm: &str, found: &str) -> String {
+    format!("the image is of {algorithm}, and the model data are of {found}")
+}
+
+/// A model of texts.
+struct Classifying {
+    model: Arc<dyn TextModel>,
+    threads: Arc<Threads>,
+}
+
+impl Served for Classifying {
+    fn invoke(&self, asked: Asked) -> BoxFuture<'_, Result<Said, Unanswered>> {
+        let model = Arc::clone(&self.model);
+        Box::pin(self.threads.run(move || {
+            let said = asked.content_type.as_deref().unwrap_or("application/json");
+            let Some(wire) = Wire::of(said) else {
+                let known = "application/json and application/jsonlines";
+                return Err(unanswered(
+                    415,
+                    format!(
+                        "Content-Type {said} is not supported. A classifier of texts reads {known}."
+                    ),
+                ));
+            };
+            let accepted = asked.accept.as_deref().unwrap_or("*/*");
+            let accepted = accepted
+                .split(',')
+                .find_map(|one| match one.split(';').next() {
+                    Some("" | "*/*" | "application/*") => Some(wire),
+                    _ => Wire::of(one.trim()),
+                });
+            let Some(accepted) = accepted else {
+                let accept = asked.accept.as_deref().unwrap_or_default();
+                return Err(unanswered(
+                    406,
+                    format!("Accept type {accept} is not supported."),
+                ));
+            };
+            let questions =
+                text::formats::asked(wire, &asked.body).map_err(|error| told(&error))?;
+            Ok(Said {
+                content_type: accepted.content_type().to_owned(),
+                body: text::formats::answered(&*model, &questions, accepted).into(),
+            })
+        }))
+    }
+
+    fn memory(&self) -> u64 {
+        self.model.memory()
+    }
 }
 
 struct Tabular {
@@ -112,46 +169,14 @@ struct Inner {
     batch: bool,
 }
 
-/// Counts one that waits.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl Served for Tabular {
     fn invoke(&self, asked: Asked) -> BoxFuture<'_, Result<Said, Unanswered>> {
-        Box::pin(async move {
-            let threads = &self.threads;
-            let before = threads.waiting.fetch_add(1, Ordering::Relaxed);
-            let waiting = Waiting(&threads.waiting);
-            if before >= threads.most {
-                return Err(unanswered(503, "too many questions wait already"));
-            }
-            let free = Arc::clone(&threads.free).acquire_owned().await;
-            let free = free.map_err(|_| unanswered(503, "the server ends"))?;
-            drop(waiting);
-            let inner = Arc::clone(&self.inner);
-            let work = tokio::task::spawn_blocking(move || {
-                let _working = free;
-                inner.answer(&asked)
-            });
-            work.await
-                .map_err(|error| unanswered(500, format!("the model broke: {error}")))?
-        })
+        let inner = Arc::clone(&self.inner);
+        Box::pin(self.threads.run(move || inner.answer(&asked)))
     }
 
     fn memory(&self) -> u64 {
         self.memory
-    }
-}
-
-fn unanswered(status: u16, message: impl Into<String>) -> Unanswered {
-    Unanswered {
-        status,
-        message: message.into(),
     }
 }
 
@@ -202,7 +227,9 @@ impl Inner {
         let xgboost = self.algorithm == "xgboost";
         let known = match xgboost {
             true => {
-                "text/csv, text/libsvm, text/x-libsvm, application/x-recordio-protobuf".to_owned()
+                // JSON is more than its container reads: flows and other doors have rows in it.
+                "text/csv, text/libsvm, text/x-libsvm, application/x-recordio-protobuf, application/json, application/jsonlines"
+                    .to_owned()
             }
             false => {
                 "text/csv, application/json, application/jsonlines, application/x-recordio-protobuf"

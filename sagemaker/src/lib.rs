@@ -9,7 +9,7 @@
 //! | `logs.rs` | what jobs say, as CloudWatch Logs shows it |
 //! | `served.rs` | the contract of models that answer, and of who opens them |
 //! | `archive.rs` | models as they are kept: gzipped tars |
-//! | `learned.rs` | models of algorithms on tables, behind their images |
+//! | `learned.rs`, `threads.rs` | models of algorithms on tables and texts, behind their images |
 //! | `training/` | training jobs |
 //! | `models.rs` | models: what is kept of them, and those that are open |
 //! | `endpoints/` | endpoints: what is kept of them, and the threads that deploy them |
@@ -40,6 +40,7 @@ pub mod store;
 pub mod tags;
 #[cfg(test)]
 mod testing;
+mod threads;
 pub mod training;
 pub mod transform;
 
@@ -58,7 +59,7 @@ use std::path::Path;
 use std::sync::Arc;
 use store::Store;
 use tokio::runtime::Handle;
-use training::{Tables, Trainer, Trainings};
+use training::{Tables, Texts, Trainer, Trainings};
 use transform::Transforms;
 
 /// How long lines of logs are kept that nothing was added to.
@@ -105,8 +106,8 @@ impl SageMaker {
         let store = Arc::new(Store::open(folder).map_err(opened)?);
         let logs = Arc::new(Logs::open(folder).map_err(opened)?);
         logs.forget(names::now() - LOGS_KEPT).map_err(opened)?;
-        let tables: Box<dyn Trainer> = Box::new(Tables);
-        let trainers = std::iter::once(tables).chain(trainers).collect();
+        let own: [Box<dyn Trainer>; 2] = [Box::new(Tables), Box::new(Texts)];
+        let trainers = own.into_iter().chain(trainers).collect();
         let trainings = Trainings::new(
             store.clone(),
             logs.clone(),

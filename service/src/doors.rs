@@ -4,14 +4,15 @@
 //! | --- | --- |
 //! | any, signed for S3 or to a host of S3's (`s3.…`) | S3 |
 //! | `POST /`, `/endpoints/…` | AWS wire (JSON 1.1; SageMaker Runtime) |
-//! | `/v1/text/…`, `/v1/images/…`, `/v1/topics/…`, `/v1/groups/…`, `/v1/streams/…`, `/v1/jobs/…`, `/v1/sql` | REST |
+//! | `/v1/text/…`, `/v1/images/…`, `/v1/topics/…`, `/v1/groups/…`, `/v1/streams/…`, `/v1/jobs/…`, `/v1/sql`, `/v1/endpoints/…` | REST |
 //! | `/v1/embeddings`, `/v1/models` | OpenAI |
+//! | `/v2/…` | Open Inference Protocol |
 //! | `/healthz`, `/readyz`, `/metrics`, `/openapi.json`, `/docs`, `GET /` | operations |
 
 use crate::app::App;
 use crate::failure::Failure;
 use crate::server::observe::{Observer, RequestId, observe};
-use crate::{aws, openai, ops, rest, s3};
+use crate::{aws, open_inference, openai, ops, rest, s3};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
@@ -30,6 +31,8 @@ pub enum Door {
     Rest,
     /// OpenAI's embeddings.
     OpenAi,
+    /// The Open Inference Protocol.
+    OpenInference,
     /// Health, metrics, documentation.
     Ops,
 }
@@ -45,6 +48,8 @@ impl Door {
             "/" | "/healthz" | "/readyz" | "/metrics" | "/openapi.json" | "/docs" => Self::Ops,
             "/v1/embeddings" | "/v1/models" => Self::OpenAi,
             _ if path.starts_with("/v1/models/") => Self::OpenAi,
+            "/v2" => Self::OpenInference,
+            _ if path.starts_with("/v2/") => Self::OpenInference,
             _ => Self::Rest,
         }
     }
@@ -56,6 +61,7 @@ impl Door {
             Self::S3 => "s3",
             Self::Rest => "rest",
             Self::OpenAi => "openai",
+            Self::OpenInference => "open-inference",
             Self::Ops => "ops",
         }
     }
@@ -66,6 +72,7 @@ impl Door {
             Self::Aws => aws_failure(failure, request_id),
             Self::S3 => s3::failure(failure, request_id),
             Self::OpenAi => openai::error::render(failure, request_id),
+            Self::OpenInference => open_inference::render(failure, request_id),
             Self::Rest | Self::Ops => rest::error::render(failure, request_id),
         }
     }
@@ -100,6 +107,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(aws::router())
         .merge(rest::router())
         .merge(openai::router())
+        .merge(open_inference::router())
         .merge(ops::router())
         .with_state(app.clone())
         .fallback(nothing_here)

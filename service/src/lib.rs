@@ -27,6 +27,7 @@ pub mod machine;
 pub mod metrics;
 pub mod moderator;
 pub mod object_store;
+pub mod open_inference;
 pub mod openai;
 pub mod ops;
 pub mod readings;

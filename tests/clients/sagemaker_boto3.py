@@ -322,8 +322,12 @@ def test_tasks_are_hosted_by_name():
     text, _ = ask("mood", body, "application/json")
     found = json.loads(text)["predictions"]
     assert [one["languages"][0]["code"] for one in found] == ["de", "en"], found
-    with raises(ClientError, "ValidationException", 400):
-        model("none", "escala/nothing-of-that-kind")
+    for name, image, why in [("none", "escala/nothing", "there is no task"), ("other", "other:1", "what is run")]:
+        model(name, image)
+        with raises_waiter():
+            hosted(name, variant(name))
+        described = sagemaker.describe_endpoint(EndpointName=name)
+        assert described["EndpointStatus"] == "Failed" and why in described["FailureReason"], described
 
 
 def test_a_folder_is_transformed():

@@ -93,6 +93,12 @@ const DECLARED: &[Parameter] = &[
         Some("[\"msd\"]"),
         "msd and ssd, of the test channel",
     ),
+    optional(
+        "force_dense",
+        Kind::Flag,
+        Some("false"),
+        "the SageMaker SDK says it; rows with few numbers are made whole anyway",
+    ),
     SEED,
 ];
 

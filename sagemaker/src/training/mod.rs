@@ -5,7 +5,9 @@
 //! work.rs       the runner's job: read, train, pack
 //! channels.rs   which objects a channel has
 //! trainer.rs    the contract of what trains
-//! tables.rs     the algorithms of `learn/` as a trainer
+//! tables.rs     the algorithms of `learn/` on tables as a trainer
+//! texts.rs      those on lines of text
+//! parquet.rs    tables in Parquet files, with the feature `parquet`
 //! ```
 //!
 //! A training job is a resource here and a job of the runner there. The resource says what was asked and how far it came; the
@@ -17,12 +19,16 @@
 //! built-in algorithms.
 
 mod channels;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod tables;
+mod texts;
 mod trainer;
 mod work;
 
 pub use channels::{Channel, File};
 pub use tables::Tables;
+pub use texts::Texts;
 pub use trainer::{Failure, Lesson, Trainer};
 
 use crate::lists;

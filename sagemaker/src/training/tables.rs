@@ -1,6 +1,6 @@
 //! The algorithms of [`escala_learn`] as trainers: channels become tables.
 
-use super::channels::Channel;
+use super::channels::{Channel, File};
 use super::trainer::{Failure, Lesson, Trainer};
 use crate::served::Container;
 use escala_learn::formats::{Format, Reader};
@@ -38,10 +38,25 @@ fn told(key: &str, algorithm: &str) -> &'static str {
         Some("libsvm" | "svm") => "text/libsvm",
         Some("jsonl" | "ndjson") => "application/jsonlines",
         Some("json") => "application/json",
+        Some("parquet") => PARQUET,
         Some("recordio" | "rec" | "pbr") => "application/x-recordio-protobuf",
         _ if algorithm == "xgboost" => "text/libsvm",
         _ => "application/x-recordio-protobuf",
     }
+}
+
+/// The content type of Parquet files.
+const PARQUET: &str = "application/x-parquet";
+
+#[cfg(feature = "parquet")]
+use super::parquet::table as parquet;
+
+#[cfg(not(feature = "parquet"))]
+fn parquet(_: &Lesson<'_>, channel: &Channel, _: bool) -> Result<Table, Failure> {
+    Err(Failure::Client(format!(
+        "channel {:?}: this build reads no Parquet (it was made without the feature `sql`)",
+        channel.name
+    )))
 }
 
 fn table(
@@ -56,14 +71,25 @@ fn table(
             channel.name
         )));
     }
-    let mut reader: Option<Reader> = None;
-    for file in &channel.files {
-        let kind = channel.content_type.as_deref();
+    let kind_of = |file: &File| -> String {
         let key = match channel.gzip {
             true => file.key.trim_end_matches(".gz"),
             false => &file.key,
         };
-        let kind = kind.unwrap_or_else(|| told(key, algorithm.name()));
+        let kind = channel.content_type.as_deref();
+        kind.unwrap_or_else(|| told(key, algorithm.name()))
+            .to_owned()
+    };
+    if channel
+        .files
+        .first()
+        .is_some_and(|file| kind_of(file).starts_with(PARQUET))
+    {
+        return parquet(lesson, channel, algorithm.labelled());
+    }
+    let mut reader: Option<Reader> = None;
+    for file in &channel.files {
+        let kind = &kind_of(file);
         let mut format = Format::of(kind, algorithm.labelled())?;
         if let Format::Csv { weighted: has, .. } = &mut format {
             *has = weighted;
@@ -114,13 +140,7 @@ impl Trainer for Tables {
             .map(|(name, text)| (name.as_str(), text.as_str()));
         let parameters = Parameters::read(algorithm.parameters(), pairs)?;
         let train = lesson.train_channel(&["train", "validation", "test"])?;
-        let bytes: u64 = lesson.channels.iter().map(Channel::bytes).sum();
-        if bytes > lesson.most_bytes {
-            return Err(Failure::Client(format!(
-                "the channels have {bytes} bytes; this server learns from at most {} at a time",
-                lesson.most_bytes
-            )));
-        }
+        lesson.check_size()?;
         let read = |channel: &Channel| table(algorithm, lesson, channel, weighted);
         let other = |name: &str| lesson.channel(name).map(read).transpose();
         let channels = Channels {

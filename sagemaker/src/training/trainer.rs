@@ -64,6 +64,27 @@ impl Lesson<'_> {
         (self.learning)();
     }
 
+    /// The hyperparameters as pairs of texts.
+    pub fn given(&self) -> impl Iterator<Item = (&str, &str)> {
+        let pairs = self.hyperparameters.iter();
+        pairs.map(|(name, text)| (name.as_str(), text.as_str()))
+    }
+
+    /// That the channels together are not too much for this server.
+    ///
+    /// # Errors
+    /// [`Failure::Client`] where they are.
+    pub fn check_size(&self) -> Result<(), Failure> {
+        let bytes: u64 = self.channels.iter().map(Channel::bytes).sum();
+        match bytes > self.most_bytes {
+            false => Ok(()),
+            true => Err(Failure::Client(format!(
+                "the channels have {bytes} bytes; this server learns from at most {} at a time",
+                self.most_bytes
+            ))),
+        }
+    }
+
     /// The channel of a name.
     pub fn channel(&self, name: &str) -> Option<&Channel> {
         self.channels.iter().find(|one| one.name == name)

@@ -186,17 +186,9 @@ impl Trainer for TextClassification {
         lesson: &Lesson<'_>,
         watch: &mut dyn Watch,
     ) -> Result<(), Failure> {
-        let pairs = lesson.hyperparameters.iter();
-        let pairs = pairs.map(|(name, text)| (name.as_str(), text.as_str()));
-        let given = Parameters::read(PARAMETERS, pairs)?;
+        let given = Parameters::read(PARAMETERS, lesson.given())?;
         let channel = lesson.train_channel(&["train", "validation", "test"])?;
-        let bytes: u64 = lesson.channels.iter().map(Channel::bytes).sum();
-        if bytes > lesson.most_bytes {
-            return Err(client(format!(
-                "the channels have {bytes} bytes; this server learns from at most {} at a time",
-                lesson.most_bytes
-            )));
-        }
+        lesson.check_size()?;
         let mut train = labelled(lesson, channel)?;
         let other = |name: &str| {
             lesson

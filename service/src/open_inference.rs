@@ -1,0 +1,314 @@
+//! The Open Inference Protocol, version 2, by HTTP: endpoints as KServe's and Triton's clients ask them.
+//!
+//! A tensor of numbers has a row for each of its first dimension, which goes to the model as it would in CSV; one of `BYTES` has
+//! a text for each. What is said of rows comes back as a tensor for each field of the model's answer: `score`,
+//! `predicted_label`, …
+//!
+//! Source: the Open Inference Protocol's specification (`/v2/models/NAME/infer`, KServe).
+
+use crate::app::App;
+use crate::failure::Failure;
+use crate::hosted::rows;
+use crate::rest::endpoints::{caller, sagemaker};
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{Path, State};
+use axum::response::Response;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use escala_pipelines::Kind;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+/// Most numbers or texts of a request.
+const MOST: usize = 1_000_000;
+
+/// The paths, for the server's router.
+pub fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v2", get(about))
+        .route("/v2/health/live", get(live))
+        .route("/v2/health/ready", get(ready))
+        .route("/v2/models/{name}", get(model))
+        .route("/v2/models/{name}/ready", get(model_ready))
+        .route("/v2/models/{name}/infer", post(infer))
+}
+
+/// Failures in the protocol's form.
+pub fn render(failure: &Failure, id: &str) -> Response {
+    let mut response = crate::rest::error::render(failure, id);
+    *response.body_mut() = json!({"error": failure.message}).to_string().into();
+    response
+        .headers_mut()
+        .remove(axum::http::header::CONTENT_LENGTH);
+    response
+}
+
+async fn about() -> Json<Value> {
+    Json(json!({"name": "escala", "version": env!("CARGO_PKG_VERSION"), "extensions": []}))
+}
+
+async fn live() -> Json<Value> {
+    Json(json!({"live": true}))
+}
+
+async fn ready(State(app): State<Arc<App>>) -> Result<Json<Value>, Failure> {
+    sagemaker(&app)?;
+    Ok(Json(json!({"ready": true})))
+}
+
+type Name = Result<Path<String>, PathRejection>;
+
+/// The endpoint's state, in SageMaker's words.
+async fn status(app: &App, name: Name) -> Result<(String, String), Failure> {
+    let Path(name) = name.map_err(|error| Failure::invalid(error.body_text()))?;
+    let (sagemaker, caller, asked) = (sagemaker(app)?.clone(), caller(app), name.clone());
+    let described = tokio::task::spawn_blocking(move || {
+        sagemaker.call(&caller, "DescribeEndpoint", json!({"EndpointName": asked}))
+    });
+    let described = described
+        .await
+        .map_err(|error| Failure::of_kind(Kind::Internal, error.to_string()))?;
+    let described =
+        described.map_err(|refusal| Failure::of_kind(Kind::NotFound, refusal.message))?;
+    let status = described["EndpointStatus"].as_str().unwrap_or_default();
+    Ok((name, status.to_owned()))
+}
+
+async fn model(State(app): State<Arc<App>>, name: Name) -> Result<Json<Value>, Failure> {
+    let (name, _) = status(&app, name).await?;
+    let tensor =
+        |name: &str, datatype: &str| json!({"name": name, "datatype": datatype, "shape": [-1, -1]});
+    Ok(Json(json!({
+        "name": name, "platform": "escala", "inputs": [tensor("input", "FP32")], "outputs": [tensor("score", "FP32")],
+    })))
+}
+
+async fn model_ready(State(app): State<Arc<App>>, name: Name) -> Result<Json<Value>, Failure> {
+    let (name, status) = status(&app, name).await?;
+    match ["InService", "Updating", "RollingBack", "SystemUpdating"].contains(&&*status) {
+        true => Ok(Json(json!({"name": name, "ready": true}))),
+        false => Err(Failure::of_kind(
+            Kind::Unavailable,
+            format!("the endpoint {name} is {status}"),
+        )),
+    }
+}
+
+#[derive(Deserialize)]
+struct Request {
+    id: Option<String>,
+    inputs: Vec<Tensor>,
+}
+
+#[derive(Deserialize)]
+struct Tensor {
+    name: String,
+    shape: Vec<u64>,
+    datatype: String,
+    data: Value,
+}
+
+/// The values of a tensor one after the other, however they are nested.
+fn flat<'a>(value: &'a Value, to: &mut Vec<&'a Value>) -> Result<(), Failure> {
+    match value {
+        Value::Array(values) => values.iter().try_for_each(|value| flat(value, to)),
+        value => {
+            if to.len() == MOST {
+                return Err(Failure::invalid(format!(
+                    "a request has at most {MOST} values"
+                )));
+            }
+            to.push(value);
+            Ok(())
+        }
+    }
+}
+
+impl Tensor {
+    /// The rows of it, as lines of CSV or values of JSON.
+    fn rows(&self) -> Result<Vec<String>, Failure> {
+        let wrong = |why: &str| Failure::invalid(format!("the input {:?} {why}", self.name));
+        let mut values = Vec::new();
+        flat(&self.data, &mut values)?;
+        let count = self.shape.first().copied().unwrap_or(0);
+        let all = self
+            .shape
+            .iter()
+            .try_fold(1_u64, |all, one| all.checked_mul(*one));
+        if all != Some(values.len() as u64) || count == 0 {
+            return Err(wrong("has a shape that is not that of its data"));
+        }
+        let width = values.len() / count as usize;
+        let row = |row: &[&Value]| -> Result<String, Failure> {
+            if self.datatype == "BYTES" {
+                let texts = row.iter().map(|value| value.as_str());
+                let texts = texts.collect::<Option<Vec<_>>>();
+                return match texts.as_deref() {
+                    // A text that is asked about, as classifiers of texts take it.
+                    Some([text]) => Ok(json!({"text": text, "source": text}).to_string()),
+                    _ => Err(wrong("has more than one text in a row")),
+                };
+            }
+            let number = |value: &&Value| match value {
+                Value::Number(number) => Ok(number.to_string()),
+                Value::Bool(flag) => Ok(u8::from(*flag).to_string()),
+                Value::Null => Ok(String::new()),
+                _ => Err(wrong("has a value that is no number")),
+            };
+            Ok(row
+                .iter()
+                .map(number)
+                .collect::<Result<Vec<_>, _>>()?
+                .join(","))
+        };
+        values.chunks(width.max(1)).map(row).collect()
+    }
+}
+
+/// The tensors that answers make: one for each field.
+fn outputs(answers: &[Value]) -> Vec<Value> {
+    let mut fields: Map<String, Value> = Map::new();
+    for answer in answers {
+        let found = match answer {
+            Value::Object(members) => members.clone(),
+            other => Map::from_iter([("output".to_owned(), other.clone())]),
+        };
+        for (name, value) in found {
+            let column = fields.entry(name).or_insert_with(|| json!([]));
+            if let Some(column) = column.as_array_mut() {
+                column.push(value);
+            }
+        }
+    }
+    let whole = |(name, column): (String, Value)| {
+        let values = column.as_array().cloned().unwrap_or_default();
+        let rows = values.len();
+        let all = |is: fn(&Value) -> bool| values.iter().all(is);
+        let width = values.first().and_then(Value::as_array).map(Vec::len);
+        let vectors = width.filter(|width| {
+            let is_row = |value: &Value| {
+                value
+                    .as_array()
+                    .is_some_and(|row| row.len() == *width && row.iter().all(Value::is_number))
+            };
+            values.iter().all(is_row)
+        });
+        match vectors {
+            Some(width) => {
+                let flat = values
+                    .into_iter()
+                    .flat_map(|row| row.as_array().cloned().unwrap_or_default());
+                let flat: Vec<Value> = flat.collect();
+                json!({"name": name, "datatype": "FP32", "shape": [rows, width], "data": flat})
+            }
+            None if all(|value| value.is_i64() || value.is_u64()) => {
+                json!({"name": name, "datatype": "INT64", "shape": [rows], "data": values})
+            }
+            None if all(Value::is_number) => {
+                json!({"name": name, "datatype": "FP32", "shape": [rows], "data": values})
+            }
+            None => {
+                let texts = values.iter().map(|value| match value {
+                    Value::String(text) => text.clone(),
+                    other => other.to_string(),
+                });
+                let texts: Vec<String> = texts.collect();
+                json!({"name": name, "datatype": "BYTES", "shape": [rows], "data": texts})
+            }
+        }
+    };
+    fields.into_iter().map(whole).collect()
+}
+
+async fn infer(
+    State(app): State<Arc<App>>,
+    name: Name,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Value>, Failure> {
+    let Path(name) = name.map_err(|error| Failure::invalid(error.body_text()))?;
+    let body = body.map_err(|error| Failure::invalid(error.body_text()))?;
+    let request: Request = serde_json::from_slice(&body)
+        .map_err(|error| Failure::invalid(format!("this is no request for inference: {error}")))?;
+    let [tensor] = &request.inputs[..] else {
+        return Err(Failure::invalid("a model here has one input"));
+    };
+    let rows = tensor.rows()?;
+    let account = &app.config.aws.account;
+    let answers = rows::of_rows(&app.sagemaker, account, &name, rows).await?;
+    let answers: Vec<Value> = answers
+        .into_iter()
+        .map(|answer| {
+            let answer = serde_json::from_str(answer?.get());
+            answer.map_err(|error| Failure::of_kind(Kind::Internal, error.to_string()))
+        })
+        .collect::<Result<_, Failure>>()?;
+    let mut said = json!({"model_name": name, "outputs": outputs(&answers)});
+    if let Some(id) = request.id {
+        said["id"] = Value::from(id);
+    }
+    Ok(Json(said))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tensor(shape: &[u64], datatype: &str, data: Value) -> Result<Vec<String>, String> {
+        let tensor = Tensor {
+            name: "x".to_owned(),
+            shape: shape.to_vec(),
+            datatype: datatype.to_owned(),
+            data,
+        };
+        tensor.rows().map_err(|failure| failure.message)
+    }
+
+    #[test]
+    fn tensors_become_rows() {
+        let flat = tensor(&[2, 2], "FP32", json!([1, 2.5, 3, null]));
+        assert_eq!(
+            flat.as_deref(),
+            Ok(&["1,2.5".to_owned(), "3,".to_owned()][..])
+        );
+        let nested = tensor(&[2, 1, 2], "INT64", json!([[[1, 2]], [[3, true]]]));
+        assert_eq!(
+            nested.as_deref(),
+            Ok(&["1,2".to_owned(), "3,1".to_owned()][..])
+        );
+        let texts = tensor(&[1], "BYTES", json!(["a"])).expect("rows");
+        assert_eq!(texts, [r#"{"source":"a","text":"a"}"#]);
+        for (shape, datatype, data) in [
+            (&[2, 2][..], "FP32", json!([1, 2, 3])),
+            (&[0], "FP32", json!([])),
+            (&[], "FP32", json!([])),
+            (&[u64::MAX, u64::MAX], "FP32", json!([1])),
+            (&[1], "FP32", json!(["a"])),
+            (&[1, 2], "BYTES", json!(["a", "b"])),
+        ] {
+            assert!(tensor(shape, datatype, data).is_err(), "{shape:?}");
+        }
+    }
+
+    #[test]
+    fn answers_become_tensors() {
+        let answers = [
+            json!({"score": 0.5, "predicted_label": 1, "projection": [1.0, 2.0]}),
+            json!({"score": 1, "predicted_label": 0, "projection": [3.0, 4.0]}),
+        ];
+        assert_eq!(
+            outputs(&answers),
+            [
+                json!({"name": "predicted_label", "datatype": "INT64", "shape": [2], "data": [1, 0]}),
+                json!({"name": "projection", "datatype": "FP32", "shape": [2, 2], "data": [1.0, 2.0, 3.0, 4.0]}),
+                json!({"name": "score", "datatype": "FP32", "shape": [2], "data": [0.5, 1]}),
+            ]
+        );
+        let texts = outputs(&[json!({"label": ["a"], "prob": [0.5]}), json!("b")]);
+        assert_eq!(
+            texts[0],
+            json!({"name": "label", "datatype": "BYTES", "shape": [1], "data": ["[\"a\"]"]})
+        );
+    }
+}
