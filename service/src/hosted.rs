@@ -20,4 +20,5 @@ use std::sync::{Arc, OnceLock};
 pub type Hosted = Arc<OnceLock<Arc<SageMaker>>>;
 
 pub use classifiers::{Classifiers, TRAINED};
+pub use questions::refuse;
 pub use tasks::Tasks;

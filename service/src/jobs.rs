@@ -9,6 +9,7 @@ use crate::aws::{self, Aws};
 use crate::config::Config;
 use crate::failure::{Failure, chain};
 use crate::hosted::{Classifiers, Tasks};
+use crate::image_classifier::{ImageClassification, ImageClassifiers};
 use crate::machine::{Machine, data_folder};
 use crate::s3::places::Places;
 use crate::scoring::Score;
@@ -53,18 +54,33 @@ impl Hosts {
         let engine = machine.engine.config();
         let (weights, device) = (machine.store.clone(), engine.device.clone());
         let threads = engine.threads_per_lane;
+        let limits = crate::machine::image_limits(&asking.config);
         Self {
-            trainers: vec![Box::new(TextClassification {
-                weights: weights.clone(),
-                device: device.clone(),
-                threads,
-            })],
+            trainers: vec![
+                Box::new(TextClassification {
+                    weights: weights.clone(),
+                    device: device.clone(),
+                    threads,
+                }),
+                Box::new(ImageClassification {
+                    weights: weights.clone(),
+                    device: device.clone(),
+                    threads,
+                    limits,
+                }),
+            ],
             openers: vec![
                 Arc::new(Tasks(asking)),
                 Arc::new(Classifiers {
+                    weights: weights.clone(),
+                    device: device.clone(),
+                    threads,
+                }),
+                Arc::new(ImageClassifiers {
                     weights,
                     device,
                     threads,
+                    limits,
                 }),
             ],
         }

@@ -18,6 +18,7 @@ pub mod failure;
 pub mod flows;
 pub mod gallery;
 pub mod hosted;
+pub mod image_classifier;
 pub mod jobs;
 pub mod kafka;
 pub mod located;

@@ -205,6 +205,16 @@ pub fn threads(config: &Config) -> usize {
     }
 }
 
+/// What an image may have.
+pub fn image_limits(config: &Config) -> ImageLimits {
+    ImageLimits {
+        max_bytes: config.limits.image.as_usize(),
+        max_pixels: config.limits.image_pixels,
+        max_side: config.limits.image_side,
+        ..ImageLimits::default()
+    }
+}
+
 /// How the engine uses this machine, with what the configuration leaves open decided by its cores.
 fn engine_config(config: &Config) -> Result<EngineConfig, DeviceError> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -236,12 +246,7 @@ impl Machine {
     pub fn start(config: &Config) -> Result<Self, Error> {
         let store = Arc::new(store(config)?);
         let engine = Engine::start(engine_config(config)?, store.clone())?;
-        let images = ImageLimits {
-            max_bytes: config.limits.image.as_usize(),
-            max_pixels: config.limits.image_pixels,
-            max_side: config.limits.image_side,
-            ..ImageLimits::default()
-        };
+        let images = image_limits(config);
         let language = engine.register(LanguageTask)?;
         let named = &config.checkpoints;
         let embeddings = engine.register(EmbeddingsTask::new(named.embeddings.as_deref()))?;

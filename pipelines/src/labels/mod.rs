@@ -3,6 +3,7 @@
 //! The way of an item: [decoding](crate::image::File::decoded), centre crop and bicubic to 224 x 224, the network,
 //! [`postprocess`] (softmax, sums over the [`taxonomy`], filters). [`task`] ties it to the engine.
 
+pub mod features;
 mod network;
 pub mod postprocess;
 pub mod task;

@@ -289,7 +289,7 @@ impl Classifier for ImageClassifier {
 }
 
 /// The centre of the image as the network was trained to see it.
-fn network_input(image: &RgbImage) -> Vec<f32> {
+pub(super) fn network_input(image: &RgbImage) -> Vec<f32> {
     let crop = Crop::centre(image.width(), image.height(), SIDE);
     let small = bicubic(image, crop, SIDE, SIDE);
     small

@@ -174,7 +174,7 @@ fn under(
 }
 
 /// The object of a key.
-fn one(objects: &dyn WritableStore, bucket: &str, key: &str) -> Result<File, Failure> {
+pub(super) fn one(objects: &dyn WritableStore, bucket: &str, key: &str) -> Result<File, Failure> {
     let name = ObjectName::new(bucket, key, None);
     let object = name.and_then(|name| objects.open(&name));
     let object = object.map_err(|error| unread(&format!("s3://{bucket}/{key}"), &error))?;

@@ -115,6 +115,14 @@ impl Lesson<'_> {
         })
     }
 
+    /// An object that a file of a channel names.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be read.
+    pub fn file(&self, bucket: &str, key: &str) -> Result<File, Failure> {
+        super::channels::one(self.objects, bucket, key)
+    }
+
     /// The bytes of a file, unpacked where the channel says that it is packed.
     ///
     /// # Errors

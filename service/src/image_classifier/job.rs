@@ -1,0 +1,488 @@
+//! Training jobs of the image `image-classification`: transfer learning on the network of labels.
+//!
+//! A channel has images and what they are, in one of three ways: with a list (`train_lst` beside `train`, lines of
+//! `number<TAB>class<TAB>path`, as SageMaker's own algorithm takes it); in a folder for each class; or as an augmented manifest
+//! (`{"source-ref": "s3://…", "class": 1}`). Hyperparameters are SageMaker's where they mean something to a layer that learns on a
+//! network that stays: `num_classes`, `num_training_samples`, `epochs`, `mini_batch_size`, `learning_rate`, `weight_decay`,
+//! `early_stopping`, `early_stopping_patience`; `seed` is our own.
+
+use super::REPOSITORY;
+use super::model::{CLASSES, Layer};
+use crate::failure::chain;
+use escala_learn::parameters::{Bound, Kind};
+use escala_learn::{Parameter, Parameters, Watch};
+use escala_models::Compute;
+use escala_models::compute::Device;
+use escala_models::train::classifier::{Settings, softmax};
+use escala_models::train::head;
+use escala_models::train::metrics::Metrics;
+use escala_pipelines::image::{File as Image, ImageLimits};
+use escala_pipelines::labels::features::ImageFeatures;
+use escala_pipelines::labels::task::MODEL;
+use escala_pipelines::task::LoadContext;
+use escala_sagemaker::names::s3;
+use escala_sagemaker::served::Container;
+use escala_sagemaker::training::{Channel, Failure, File, Lesson, Trainer};
+use escala_weights::Store;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Read};
+use std::sync::Arc;
+
+/// Images that the network sees at a time.
+const AT_ONCE: usize = 32;
+/// Most bytes of a line of a list.
+const LINE: usize = 64 << 10;
+/// Most images of a channel.
+const MOST: usize = 1_000_000;
+
+const PARAMETERS: &[Parameter] = &[
+    whole(
+        "num_classes",
+        2,
+        CLASSES as i64,
+        None,
+        "classes; as many as there are where nothing is said",
+    ),
+    whole(
+        "num_training_samples",
+        1,
+        i64::MAX,
+        None,
+        "images to learn from; they are counted here",
+    ),
+    whole("epochs", 1, 10_000, Some("30"), "passes over the images"),
+    whole("mini_batch_size", 1, 4096, Some("32"), "images of a step"),
+    real("learning_rate", "0.001", "of the layer"),
+    real("weight_decay", "0.0001", "decoupled decay of its weights"),
+    Parameter {
+        name: "early_stopping",
+        kind: Kind::Flag,
+        default: Some("true"),
+        required: false,
+        help: "ends where the validation does not improve",
+    },
+    whole(
+        "early_stopping_patience",
+        1,
+        1000,
+        Some("5"),
+        "passes that may be no better than the best",
+    ),
+    Parameter {
+        name: "use_pretrained_model",
+        kind: Kind::Choice(&["1"]),
+        default: Some("1"),
+        required: false,
+        help: "the network is one that has learned; nothing is learned from the beginning",
+    },
+    whole("seed", 0, i64::MAX, Some("1"), "of everything random"),
+];
+
+const fn whole(
+    name: &'static str,
+    least: i64,
+    most: i64,
+    default: Option<&'static str>,
+    help: &'static str,
+) -> Parameter {
+    Parameter {
+        name,
+        kind: Kind::Integer(least, most),
+        default,
+        required: false,
+        help,
+    }
+}
+
+const fn real(name: &'static str, default: &'static str, help: &'static str) -> Parameter {
+    Parameter {
+        name,
+        kind: Kind::Real(Bound::Included(0.0), Bound::Included(1.0)),
+        default: Some(default),
+        required: false,
+        help,
+    }
+}
+
+/// The trainer.
+pub struct ImageClassification {
+    /// Where the network comes from.
+    pub weights: Arc<Store>,
+    /// What computes.
+    pub device: Device,
+    /// Its threads.
+    pub threads: usize,
+    /// What an image may have.
+    pub limits: ImageLimits,
+}
+
+fn client(why: impl std::fmt::Display) -> Failure {
+    Failure::Client(why.to_string())
+}
+
+/// An image and the name of its class.
+type Labelled = (File, String);
+
+/// What the images of a channel are.
+fn labelled(lesson: &Lesson<'_>, name: &str) -> Result<Option<Vec<Labelled>>, Failure> {
+    let Some(channel) = lesson.channel(name) else {
+        return Ok(None);
+    };
+    let list = format!("{name}_lst");
+    let found = match lesson.channel(&list) {
+        Some(list) => by_list(lesson, channel, list)?,
+        None if !channel.attributes.is_empty() => by_manifest(lesson, channel)?,
+        None => by_folder(channel)?,
+    };
+    match found.len() {
+        0 => Err(client(format!("channel {name:?} has no images"))),
+        many if many > MOST => Err(client(format!(
+            "channel {name:?} has more than {MOST} images"
+        ))),
+        _ => Ok(Some(found)),
+    }
+}
+
+/// The lines of a channel's files.
+fn lines(
+    lesson: &Lesson<'_>,
+    channel: &Channel,
+    mut each: impl FnMut(&str) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    for file in &channel.files {
+        let mut reader = BufReader::new(lesson.open(channel, file)?);
+        for number in 1_u64.. {
+            let mut line = String::new();
+            let read = reader.by_ref().take(LINE as u64 + 1).read_line(&mut line);
+            let wrong =
+                |why: &dyn std::fmt::Display| client(format!("{file}: line {number}: {why}"));
+            let read = read.map_err(|error| wrong(&error))?;
+            if read == 0 {
+                break;
+            }
+            if read > LINE {
+                return Err(wrong(&format!("it has more than {LINE} bytes")));
+            }
+            if !line.trim().is_empty() {
+                each(line.trim_end()).map_err(|failure| match failure {
+                    Failure::Client(why) => wrong(&why),
+                    other => other,
+                })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `number<TAB>class<TAB>path`, the path from the channel's folder.
+fn by_list(
+    lesson: &Lesson<'_>,
+    channel: &Channel,
+    list: &Channel,
+) -> Result<Vec<Labelled>, Failure> {
+    let mut found = Vec::new();
+    lines(lesson, list, |line| {
+        let mut parts = line.split('\t');
+        let (Some(_), Some(class), Some(path)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(client("it is not number<TAB>class<TAB>path"));
+        };
+        let class = class
+            .trim()
+            .parse::<f64>()
+            .ok()
+            .filter(|class| class.fract() == 0.0 && *class >= 0.0);
+        let class = class.ok_or_else(|| client("its class is no whole number"))?;
+        let ending = format!("/{path}");
+        let file = channel
+            .files
+            .iter()
+            .find(|file| file.key == path || file.key.ends_with(&ending));
+        let file = file.ok_or_else(|| {
+            client(format!(
+                "there is no image {path} in the channel {:?}",
+                channel.name
+            ))
+        })?;
+        found.push((file.clone(), (class as u64).to_string()));
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// The name of the folder that an image lies in is its class.
+fn by_folder(channel: &Channel) -> Result<Vec<Labelled>, Failure> {
+    channel
+        .files
+        .iter()
+        .map(|file| {
+            let mut parts = file.key.rsplit('/');
+            parts.next();
+            let class = parts.next().ok_or_else(|| {
+                client(format!(
+                    "{file} lies in no folder that would name its class"
+                ))
+            })?;
+            Ok((file.clone(), class.to_owned()))
+        })
+        .collect()
+}
+
+/// `{"source-ref": "s3://…", "class": 1}`, under the names of the request's attributes.
+fn by_manifest(lesson: &Lesson<'_>, channel: &Channel) -> Result<Vec<Labelled>, Failure> {
+    let [source, class] = &channel.attributes[..] else {
+        return Err(client(
+            "an augmented manifest of images takes two AttributeNames: the image, and its class",
+        ));
+    };
+    let mut found = Vec::new();
+    lines(lesson, channel, |line| {
+        let read: serde_json::Value = serde_json::from_str(line).map_err(client)?;
+        let address = read[source].as_str().and_then(s3);
+        let (bucket, key) =
+            address.ok_or_else(|| client(format!("{source:?} is no address of S3's")))?;
+        let class = match &read[class] {
+            serde_json::Value::String(text) => text.clone(),
+            serde_json::Value::Number(number) => number.to_string(),
+            _ => return Err(client(format!("{class:?} is neither a number nor text"))),
+        };
+        found.push((lesson.file(bucket, key)?, class));
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Classes in the order of their numbers: numbers by value, names by name.
+fn order(labelled: &[Labelled]) -> Vec<String> {
+    let names: BTreeSet<&String> = labelled.iter().map(|(_, class)| class).collect();
+    let numbers: Option<BTreeMap<u64, &String>> = names
+        .iter()
+        .map(|name| Some((name.parse().ok()?, *name)))
+        .collect();
+    match numbers {
+        // Those that no image has keep their places.
+        Some(numbers) => {
+            let last = numbers.keys().last().copied().unwrap_or(0);
+            match last < CLASSES as u64 {
+                true => (0..=last).map(|number| number.to_string()).collect(),
+                false => numbers.into_values().cloned().collect(),
+            }
+        }
+        None => names.into_iter().cloned().collect(),
+    }
+}
+
+struct Seen {
+    vectors: Vec<Vec<f32>>,
+    targets: Vec<Vec<f32>>,
+}
+
+impl ImageClassification {
+    /// What the network sees in images; those that cannot be decoded are passed over and said.
+    fn see(
+        &self,
+        lesson: &Lesson<'_>,
+        channel: &Channel,
+        features: &ImageFeatures,
+        compute: &Compute,
+        (images, classes): (&[Labelled], &[String]),
+        watch: &mut dyn Watch,
+    ) -> Result<Seen, Failure> {
+        let mut seen = Seen {
+            vectors: Vec::with_capacity(images.len()),
+            targets: Vec::with_capacity(images.len()),
+        };
+        let places: BTreeMap<&str, usize> = classes
+            .iter()
+            .enumerate()
+            .map(|(at, class)| (class.as_str(), at))
+            .collect();
+        for (number, some) in images.chunks(AT_ONCE).enumerate() {
+            let mut files = Vec::with_capacity(some.len());
+            for (file, _) in some {
+                let mut bytes = Vec::new();
+                let most = self.limits.max_bytes as u64;
+                let read = lesson
+                    .open(channel, file)?
+                    .take(most + 1)
+                    .read_to_end(&mut bytes);
+                read.map_err(|error| Failure::Now(format!("{file} cannot be read: {error}")))?;
+                files.push(Image::new(bytes.into()));
+            }
+            let vectors = features.vectors(compute, &files);
+            let vectors = vectors.map_err(|error| Failure::Algorithm(chain(&error)))?;
+            for ((file, class), vector) in some.iter().zip(vectors) {
+                let place = places.get(class.as_str());
+                let place = *place.ok_or_else(|| {
+                    client(format!(
+                        "{file}: no image to learn from has its class {class}"
+                    ))
+                })?;
+                match vector {
+                    Ok(vector) => {
+                        let mut target = vec![0.0; classes.len()];
+                        target[place] = 1.0;
+                        seen.vectors.push(vector);
+                        seen.targets.push(target);
+                    }
+                    Err(error) => watch.log(&format!("{file} is passed over: {}", error.message())),
+                }
+            }
+            watch.progress(
+                ((number + 1) * AT_ONCE).min(images.len()) as u64,
+                images.len() as u64,
+            );
+            if watch.stopped() {
+                return Err(Failure::Stopped);
+            }
+        }
+        Ok(seen)
+    }
+}
+
+impl Trainer for ImageClassification {
+    fn repositories(&self) -> Vec<&'static str> {
+        vec![REPOSITORY]
+    }
+
+    fn train(
+        &self,
+        _: &Container<'_>,
+        lesson: &Lesson<'_>,
+        watch: &mut dyn Watch,
+    ) -> Result<(), Failure> {
+        let given = Parameters::read(PARAMETERS, lesson.given())?;
+        let known = ["train", "train_lst", "validation", "validation_lst"];
+        let channel = lesson.train_channel(&known)?;
+        let mut train = labelled(lesson, "train")?.unwrap_or_default();
+        let classes = order(&train);
+        if classes.len() < 2 {
+            return Err(client(
+                "all images are of one class: there is nothing to tell apart",
+            ));
+        }
+        if let Some(wanted) = given
+            .integer("num_classes")
+            .filter(|wanted| *wanted != classes.len() as i64)
+        {
+            return Err(client(format!(
+                "hyperparameter num_classes is {wanted}, and the images are of {} classes",
+                classes.len()
+            )));
+        }
+        let (validation, held) = match labelled(lesson, "validation")? {
+            Some(held) => (lesson.channel("validation").unwrap_or(channel), held),
+            // Every tenth, so that sorted files give all classes to both parts.
+            None => {
+                let (mut held, mut index) = (Vec::new(), 0);
+                train.retain(|one| {
+                    index += 1;
+                    if index % 10 == 0 {
+                        held.push(one.clone());
+                    }
+                    index % 10 != 0
+                });
+                (channel, held)
+            }
+        };
+        watch.log(&format!(
+            "{} images of {} classes to learn from, {} to look at",
+            train.len(),
+            classes.len(),
+            held.len()
+        ));
+        lesson.learning();
+        let context = LoadContext {
+            weights: &self.weights,
+            device: &self.device,
+        };
+        let features = ImageFeatures::load(&context, self.limits);
+        let features = features.map_err(|error| Failure::Now(chain(&error)))?;
+        let compute = Compute::new(self.device.clone(), self.threads);
+        let mut see = |channel: &Channel, images: &[Labelled]| {
+            self.see(
+                lesson,
+                channel,
+                &features,
+                &compute,
+                (images, &classes),
+                watch,
+            )
+        };
+        let (train, held) = (see(channel, &train)?, see(validation, &held)?);
+        let whole = |name| given.integer(name).unwrap_or(1).max(0);
+        let settings = Settings {
+            epochs: whole("epochs") as u32,
+            batch: whole("mini_batch_size") as usize,
+            head_rate: given.real("learning_rate").unwrap_or(0.001),
+            weight_decay: given.real("weight_decay").unwrap_or(0.0001),
+            patience: match given.flag("early_stopping") {
+                Some(false) => 0,
+                _ => whole("early_stopping_patience") as u32,
+            },
+            seed: whole("seed") as u64,
+            ..Settings::default()
+        };
+        let dev = (held.vectors.as_slice(), held.targets.as_slice());
+        let learned = head::train(
+            &train.vectors,
+            &train.targets,
+            dev,
+            classes.len(),
+            &settings,
+        );
+        let learned = learned.map_err(|error| client(chain(&error)))?;
+        let figures = |seen: &Seen| {
+            let predicted: Vec<Vec<f32>> = seen
+                .vectors
+                .iter()
+                .map(|vector| softmax(&learned.apply(vector)))
+                .collect();
+            let targets: Vec<&[f32]> = seen.targets.iter().map(Vec::as_slice).collect();
+            Metrics::of(&predicted, &targets, classes.len())
+        };
+        for (name, seen) in [("train", &train), ("validation", &held)] {
+            if !seen.vectors.is_empty() {
+                let figures = figures(seen);
+                watch.log(&format!(
+                    "{name}: accuracy {:.4} of {} images",
+                    figures.accuracy, figures.count
+                ));
+                watch.metric(&format!("{name}:accuracy"), figures.accuracy);
+            }
+        }
+        let layer = Layer {
+            network: MODEL.to_owned(),
+            classes,
+            weight: learned.weight,
+            bias: learned.bias,
+        };
+        let written = layer.write(lesson.folder);
+        written.map_err(|error| Failure::Now(format!("the model cannot be written: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_have_an_order() {
+        let of = |classes: &[&str]| {
+            let file = File {
+                bucket: String::new(),
+                key: String::new(),
+                length: 0,
+                etag: String::new(),
+            };
+            let labelled: Vec<Labelled> = classes
+                .iter()
+                .map(|class| (file.clone(), (*class).to_owned()))
+                .collect();
+            order(&labelled)
+        };
+        assert_eq!(of(&["10", "2", "2"]).len(), 11);
+        assert_eq!(of(&["b", "a", "b"]), ["a", "b"]);
+        assert_eq!(of(&["1", "a"]), ["1", "a"]);
+        assert_eq!(of(&["99999999", "1"]), ["1", "99999999"]);
+    }
+}

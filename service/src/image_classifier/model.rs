@@ -1,0 +1,296 @@
+//! A layer on what the network of labels sees: files, and answers.
+//!
+//! Questions are images (`image/jpeg`, `image/png`, …, `application/x-image`); an answer is a list of the probabilities of all
+//! classes in their order, as SageMaker's container answers, or with `application/json;verbose` objects with their names. Source:
+//! the developer guide, "Image Classification - inference".
+
+use super::REPOSITORY;
+use crate::failure::chain;
+use crate::hosted::refuse;
+use bytes::Bytes;
+use escala_models::Compute;
+use escala_models::compute::Device;
+use escala_models::train::classifier::softmax;
+use escala_pipelines::Kind;
+use escala_pipelines::image::{File, ImageLimits};
+use escala_pipelines::labels::features::{ImageFeatures, WIDTH};
+use escala_pipelines::task::LoadContext;
+use escala_sagemaker::served::{Asked, Container, Opener, Said, Served, Unanswered};
+use escala_weights::Store;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// The file that a model is.
+const FILE: &str = "image-classifier.json";
+/// Most bytes of it.
+const LARGEST: u64 = 1 << 30;
+/// Most classes.
+pub const CLASSES: usize = 10_000;
+/// Requests of a model that wait for it; more are refused.
+const WAITING: usize = 64;
+
+/// What was learned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Layer {
+    /// The network below it, so that another is not taken for it.
+    pub network: String,
+    /// The classes, in the order of the numbers.
+    pub classes: Vec<String>,
+    /// [`WIDTH`] weights for each class.
+    pub weight: Vec<f32>,
+    /// A bias for each class.
+    pub bias: Vec<f32>,
+}
+
+impl Layer {
+    /// Writes it into a folder.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write(&self, folder: &Path) -> std::io::Result<()> {
+        let bytes = serde_json::to_vec(self)?;
+        fs::write(folder.join(FILE), bytes)
+    }
+
+    /// Reads what [`Layer::write`] left; nothing of it is believed.
+    ///
+    /// # Errors
+    /// A sentence with what is wrong with the file.
+    pub fn read(folder: &Path) -> Result<Self, String> {
+        let path = folder.join(FILE);
+        let wrong = |why: String| format!("{FILE} {why}");
+        let length =
+            fs::metadata(&path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+        if length.len() > LARGEST {
+            return Err(wrong("is too large".to_owned()));
+        }
+        let bytes = fs::read(&path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+        let read: Self = serde_json::from_slice(&bytes)
+            .map_err(|error| wrong(format!("is no classifier of images: {error}")))?;
+        let classes = read.classes.len();
+        let sane = (2..=CLASSES).contains(&classes)
+            && read.bias.len() == classes
+            && read.weight.len() == classes * WIDTH
+            && read
+                .weight
+                .iter()
+                .chain(&read.bias)
+                .all(|one| one.is_finite());
+        match sane {
+            true => Ok(read),
+            false => Err(wrong("has numbers that do not fit its classes".to_owned())),
+        }
+    }
+
+    /// The probability of each class.
+    pub fn probabilities(&self, vector: &[f32]) -> Vec<f32> {
+        let rows = self.weight.chunks_exact(WIDTH);
+        let logits = rows.zip(&self.bias).map(|(row, bias)| {
+            bias + row
+                .iter()
+                .zip(vector)
+                .map(|(weight, value)| weight * value)
+                .sum::<f32>()
+        });
+        softmax(&logits.collect::<Vec<f32>>())
+    }
+}
+
+/// Who opens them.
+pub struct Opened {
+    /// Where weights come from.
+    pub weights: Arc<Store>,
+    /// What computes.
+    pub device: Device,
+    /// Threads of a model.
+    pub threads: usize,
+    /// What an image may have.
+    pub limits: ImageLimits,
+}
+
+impl Opened {
+    fn load(&self, container: &Container<'_>) -> Result<Arc<dyn Served>, String> {
+        let folder = container.folder;
+        let folder = folder.ok_or("there is no model: give ModelDataUrl")?;
+        let layer = Layer::read(folder)?;
+        let context = LoadContext {
+            weights: &self.weights,
+            device: &self.device,
+        };
+        let features = ImageFeatures::load(&context, self.limits);
+        let features = features.map_err(|error| chain(&error))?;
+        let memory = features.memory() + 4 * layer.weight.len() as u64;
+        let compute = Compute::new(self.device.clone(), self.threads);
+        Ok(Arc::new(Classifier {
+            model: Arc::new(Model {
+                layer,
+                inner: Mutex::new((features, compute)),
+            }),
+            memory,
+            places: Arc::new(Semaphore::new(WAITING)),
+        }))
+    }
+}
+
+impl Opener for Opened {
+    fn open(&self, container: &Container<'_>) -> Option<Result<Arc<dyn Served>, String>> {
+        (container.repository == REPOSITORY).then(|| self.load(container))
+    }
+
+    fn accepts(&self) -> String {
+        format!("{REPOSITORY} with what training left")
+    }
+}
+
+struct Model {
+    layer: Layer,
+    /// One request at a time: the network has all threads then.
+    inner: Mutex<(ImageFeatures, Compute)>,
+}
+
+struct Classifier {
+    model: Arc<Model>,
+    memory: u64,
+    places: Arc<Semaphore>,
+}
+
+impl Model {
+    fn answer(&self, image: Bytes, verbose: bool) -> Result<Vec<u8>, Unanswered> {
+        let vector = {
+            let (features, compute) = &mut *self.inner.lock();
+            let seen = features.vectors(compute, &[File::new(image)]);
+            let seen = seen.map_err(|error| {
+                tracing::error!(
+                    error = chain(&error),
+                    "a hosted classifier of images failed"
+                );
+                refuse(500, "the classifier failed; the server's log says why")
+            })?;
+            let first = seen.into_iter().next();
+            let first = first.ok_or_else(|| refuse(500, "the network gave no answer"))?;
+            first.map_err(|error| match error.kind() {
+                Kind::Internal => refuse(500, error.message()),
+                _ => refuse(400, error.message()),
+            })?
+        };
+        let found = self.layer.probabilities(&vector);
+        let value = match verbose {
+            false => json!(found),
+            true => {
+                let mut named: Vec<(&String, f32)> = self.layer.classes.iter().zip(found).collect();
+                named.sort_by(|one, other| other.1.total_cmp(&one.1));
+                let object =
+                    |(label, score): (&String, f32)| json!({"label": label, "score": score});
+                Value::Array(named.into_iter().map(object).collect())
+            }
+        };
+        Ok(value.to_string().into_bytes())
+    }
+}
+
+impl Served for Classifier {
+    fn invoke(&self, asked: Asked) -> BoxFuture<'_, Result<Said, Unanswered>> {
+        Box::pin(async move {
+            let kind = asked
+                .content_type
+                .as_deref()
+                .unwrap_or("application/x-image");
+            let essence = kind.split(';').next().unwrap_or_default().trim();
+            let known = ["application/x-image", "application/octet-stream"];
+            if !known.contains(&essence) && !essence.starts_with("image/") {
+                return Err(refuse(
+                    415,
+                    format!(
+                        "{kind} is no image here; application/x-image, image/jpeg and image/png are"
+                    ),
+                ));
+            }
+            let accept = asked.accept.as_deref().unwrap_or("*/*");
+            let verbose = accept.contains("verbose");
+            if !["*/*", "application/*", "application/json"]
+                .iter()
+                .any(|known| accept.contains(known))
+            {
+                return Err(refuse(
+                    406,
+                    format!("{accept} is not written here; application/json is"),
+                ));
+            }
+            let Ok(place) = self.places.clone().try_acquire_owned() else {
+                return Err(refuse(503, "too many requests wait for this model"));
+            };
+            let model = self.model.clone();
+            let found = tokio::task::spawn_blocking(move || {
+                let found = model.answer(asked.body, verbose);
+                drop(place);
+                found
+            });
+            let body = found.await.map_err(|error| {
+                tracing::error!(%error, "a hosted classifier of images broke off");
+                refuse(500, "the classifier broke off; the server's log says why")
+            })??;
+            Ok(Said {
+                content_type: "application/json".to_owned(),
+                body: body.into(),
+            })
+        })
+    }
+
+    fn memory(&self) -> u64 {
+        self.memory
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer() -> Layer {
+        let mut weight = vec![0.0; 2 * WIDTH];
+        weight[0] = 1.0;
+        Layer {
+            network: "x".to_owned(),
+            classes: vec!["a".to_owned(), "b".to_owned()],
+            weight,
+            bias: vec![0.0, 1.0],
+        }
+    }
+
+    #[test]
+    fn a_layer_is_read_as_it_was_written_and_nothing_else_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert!(Layer::read(folder.path()).is_err());
+        layer().write(folder.path()).expect("written");
+        let read = Layer::read(folder.path()).expect("read");
+        assert_eq!(read, layer());
+        let mut vector = vec![0.0; WIDTH];
+        vector[0] = 3.0;
+        let found = read.probabilities(&vector);
+        assert!((found[0] - 0.880_797).abs() < 1e-5 && (found[0] + found[1] - 1.0).abs() < 1e-6);
+        for broken in [
+            Layer {
+                classes: vec!["a".to_owned()],
+                ..layer()
+            },
+            Layer {
+                bias: vec![0.0],
+                ..layer()
+            },
+            Layer {
+                weight: vec![0.0; WIDTH],
+                ..layer()
+            },
+        ] {
+            broken.write(folder.path()).expect("written");
+            assert!(Layer::read(folder.path()).is_err(), "{:?}", broken.classes);
+        }
+        fs::write(folder.path().join(FILE), b"{").expect("written");
+        assert!(Layer::read(folder.path()).is_err());
+    }
+}
