@@ -302,15 +302,14 @@ impl Queue {
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        let mut state = self.shared.state.lock();
-        state.stopping = true;
+        let running: Vec<_> = {
+            let mut state = self.shared.state.lock();
+            state.stopping = true;
+            let running = state.running.values();
+            running.filter_map(|(_, task)| task.clone()).collect()
+        };
         // What is put down here is done again by the next one.
-        for (_, running) in state.running.values() {
-            if let Some(running) = running {
-                running.abort();
-            }
-        }
-        drop(state);
+        running.iter().for_each(AbortHandle::abort);
         self.shared.changed.notify_all();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
@@ -458,6 +457,8 @@ impl Shared {
     }
 
     async fn do_one(self: Arc<Self>, id: i64, endpoint: &str, body: &str, inline: Option<Vec<u8>>) {
+        // However it ends, others may take its place.
+        let _running = Running(&self, id);
         let ended = match serde_json::from_str::<Kept>(body) {
             Ok(kept) => Arc::clone(&self).answer(endpoint, kept, inline).await,
             Err(error) => {
@@ -487,14 +488,10 @@ impl Shared {
                 false
             }
         };
-        let mut state = self.state.lock();
-        state.running.remove(&id);
         if !forgotten {
-            state.later.insert(id, Instant::now() + AGAIN);
+            let again = Instant::now() + AGAIN;
+            self.state.lock().later.insert(id, again);
         }
-        state.look = true;
-        drop(state);
-        self.changed.notify_all();
     }
 
     async fn answer(self: Arc<Self>, endpoint: &str, kept: Kept, inline: Option<Vec<u8>>) -> Ended {
@@ -610,6 +607,19 @@ impl Shared {
         let mut object = self.objects.create(&ObjectName::new(bucket, key, None)?)?;
         object.write_all(body)?;
         object.commit().map(|_| ())
+    }
+}
+
+/// One that is being answered.
+struct Running<'a>(&'a Shared, i64);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        state.running.remove(&self.1);
+        state.look = true;
+        drop(state);
+        self.0.changed.notify_all();
     }
 }
 

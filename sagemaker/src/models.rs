@@ -334,7 +334,7 @@ impl Models {
                 std::fs::remove_dir_all(&path)?;
                 continue;
             }
-            let bytes = size(&path).map_err(std::io::Error::other)?;
+            let bytes = size(&path)?;
             known.insert(
                 name,
                 Folder {
@@ -518,7 +518,8 @@ impl Models {
             return Ok(Arc::clone(&open.served));
         }
         let opened = self.load(what, target).and_then(|(served, folder)| {
-            let bytes = served.memory();
+            // Whatever it says, it counts as one that is open.
+            let bytes = served.memory().max(1);
             let settling = self.settling.lock();
             self.room(bytes)?;
             slot.bytes.store(bytes, Ordering::Relaxed);
@@ -969,9 +970,21 @@ fn file_in(folder: &Path, name: &str, address: &str) -> std::result::Result<Path
     }
 }
 
-fn size(folder: &Path) -> archive::Result<u64> {
-    let files = archive::files(folder)?;
-    Ok(files.iter().map(|(_, _, length)| length).sum())
+/// Bytes of all files below a folder, whatever a model may have put beside its own.
+fn size(folder: &Path) -> std::io::Result<u64> {
+    let mut bytes = 0;
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(next)? {
+            let entry = entry?;
+            let about = entry.metadata()?;
+            match about.is_dir() {
+                true => folders.push(entry.path()),
+                false => bytes += about.len(),
+            }
+        }
+    }
+    Ok(bytes)
 }
 
 /// Why data cannot be had, in words that AWS begins so.
