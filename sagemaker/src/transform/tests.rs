@@ -32,6 +32,8 @@ struct Sums {
     working: (AtomicUsize, AtomicUsize),
     /// Where bodies are noted, too.
     notes: Option<std::fs::File>,
+    /// Whether bodies are not kept.
+    forgets: bool,
 }
 
 fn no(status: u16, message: &str) -> Unanswered {
@@ -58,7 +60,9 @@ impl Sums {
     async fn answer(&self, asked: Asked) -> Result<Said, Unanswered> {
         let working = self.working.0.fetch_add(1, Ordering::SeqCst) + 1;
         self.working.1.fetch_max(working, Ordering::SeqCst);
-        self.asked.lock().push(asked.body.to_vec());
+        if !self.forgets {
+            self.asked.lock().push(asked.body.to_vec());
+        }
         if let Some(mut notes) = self.notes.as_ref() {
             let note = [&asked.body[..], b"\n"].concat();
             notes.write_all(&note).unwrap();
@@ -823,8 +827,13 @@ fn child(folder: &Path, point: &str) {
 }
 
 fn run(folder: &Path, point: &str) -> bool {
+    again("a_killed_job_is_done_once", folder, point)
+}
+
+/// Does a test in a process of its own.
+fn again(test: &str, folder: &Path, point: &str) -> bool {
     let status = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "transform::tests::a_killed_job_is_done_once"])
+        .args(["--exact", &format!("transform::tests::{test}")])
         .env(FOLDER, folder)
         .env(POINT, point)
         .stdout(std::process::Stdio::null())
@@ -868,4 +877,63 @@ fn a_killed_job_is_done_once() {
         assert_eq!(texts, expected, "{point}");
         assert!(asked <= requests + again, "{point}: {asked} requests");
     }
+}
+
+/// Bytes of an object that is unpacked.
+const LARGE: u64 = 400 << 20;
+
+/// What this process held at most, in bytes.
+#[cfg(target_os = "linux")]
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.unwrap().trim().strip_suffix("kB").unwrap();
+    kilobytes.trim().parse::<u64>().unwrap() << 10
+}
+
+/// Its records go through, request by request.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_object_is_never_held_whole() {
+    let Some(folder) = std::env::var_os(FOLDER) else {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(again("an_object_is_never_held_whole", folder.path(), ""));
+        let held = std::fs::read_to_string(folder.path().join("held")).unwrap();
+        println!("{held} bytes were held at most");
+        return;
+    };
+    let line = [&[b'1'; 1023][..], b"\n"].concat();
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    for _ in 0..LARGE / line.len() as u64 {
+        gzip.write_all(&line).unwrap();
+    }
+    let packed = gzip.finish().unwrap();
+    let model = Sums {
+        forgets: true,
+        ..Sums::default()
+    };
+    let ground = Ground::with(&[("data/a.gz", &packed)], model, 10);
+    let large = changed(
+        "large",
+        &[
+            ("TransformInput/CompressionType", "Gzip".into()),
+            (
+                "TransformInput/ContentType",
+                "application/x-recordio".into(),
+            ),
+            ("BatchStrategy", "MultiRecord".into()),
+        ],
+    );
+    ground.completed(large);
+    let written = ground.output("answers/a.gz.out");
+    let lengths: Vec<u64> = written.lines().map(|line| line.parse().unwrap()).collect();
+    // As many as fit into six megabytes, with their ends; the last end of each is left out.
+    let [first, .., _] = lengths[..] else {
+        panic!("{lengths:?}")
+    };
+    assert_eq!(first, (6 << 20) - 1);
+    assert_eq!(lengths.iter().sum::<u64>() + lengths.len() as u64, LARGE);
+    let peak = peak();
+    std::fs::write(Path::new(&folder).join("held"), peak.to_string()).unwrap();
+    assert!(peak < LARGE / 4, "{peak} bytes were held");
 }
