@@ -680,6 +680,25 @@ fn what_is_not_done_is_refused() {
     );
 }
 
+/// The runner forgets jobs one day: what became of one is kept when it ends, whether somebody asks or not.
+#[test]
+fn an_end_is_kept_when_it_comes() {
+    let ground = Ground::new(&[("data/a", b"1\n")]);
+    ground.call("CreateTransformJob", request("quiet")).unwrap();
+    let began = Instant::now();
+    loop {
+        let kept = ground.transforms.store.get(Kind::TransformJob, "quiet");
+        let kept = kept.unwrap().unwrap();
+        if !is_live(&kept) {
+            assert_eq!(kept.status, "Completed");
+            assert_eq!(kept.body[ENDED], kept.modified);
+            return;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "{kept:?}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
 #[test]
 fn a_stopped_job_leaves_nothing() {
     let ground = Ground::with(
