@@ -114,7 +114,8 @@ pub trait Tables: Send + Sync {
         None
     }
 
-    /// Where a table is cut, in its order: pieces of the input of this number. At least one, which may have no rows.
+    /// Where a table is cut, in its order: pieces of the input of this number. At least one, which may have no rows. Dropping
+    /// the future gives its work up.
     ///
     /// # Errors
     /// It cannot be read, or is no table.

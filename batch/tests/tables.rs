@@ -74,6 +74,9 @@ impl Tables for Capitals {
         cut: Cut,
     ) -> BoxFuture<'a, Result<Vec<Piece>, Trouble>> {
         Box::pin(async move {
+            if key.ends_with("endless.csv") {
+                std::future::pending::<()>().await;
+            }
             let (mut at, mut first) = (0, 0);
             let rows = self.rows(key)?;
             let pieces = rows.chunks(cut.documents as usize).map(|rows| {
@@ -371,6 +374,19 @@ fn a_strict_work_leaves_inputs_with_errors_out() {
     runner.stop(&id).unwrap();
     assert_eq!(ended(&runner, &id).state, State::Stopped);
     assert_eq!(stopped.output(), [], "nothing is left of it");
+}
+
+#[test]
+fn a_job_is_stopped_while_its_tables_are_cut() {
+    let ground = Ground::new(&[("in/endless.csv", "1\n")]);
+    let runner = ground.runner(None);
+    let id = submit(&runner, Form::Tables { ending: None });
+    wait(&runner, &id, |job| job.state == State::Planning);
+    runner.stop(&id).unwrap();
+    assert_eq!(ended(&runner, &id).state, State::Stopped);
+    // And a runner that is to rest does.
+    submit(&runner, Form::Tables { ending: None });
+    drop(runner);
 }
 
 #[test]

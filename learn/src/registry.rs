@@ -6,7 +6,7 @@ use crate::kmeans::KMeans;
 use crate::knn::Knn;
 use crate::linear::LinearLearner;
 use crate::pca::Pca;
-use crate::text::blazing::BlazingText;
+use crate::text::blazing::{self, BlazingText};
 use crate::{Algorithm, Model, Result, TextAlgorithm, TextModel, store};
 use std::path::Path;
 
@@ -59,12 +59,15 @@ pub enum Opened {
     Text(&'static dyn TextAlgorithm, Box<dyn TextModel>),
 }
 
-/// The model in a folder, of tables or of text.
+/// The model in a folder, of tables or of text: one of our files, or of XGBoost's or fastText's own.
 ///
 /// # Errors
 ///
 /// As [`Algorithm::open`] and [`TextAlgorithm::open`].
 pub fn open_any(folder: &Path) -> Result<Opened> {
+    if blazing::is_theirs(folder)? {
+        return Ok(Opened::Text(&BlazingText, BlazingText.open(folder)?));
+    }
     let name = store::algorithm(folder)?;
     match name.as_deref().and_then(text_of_name) {
         Some(algorithm) => Ok(Opened::Text(algorithm, algorithm.open(folder)?)),

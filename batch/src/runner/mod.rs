@@ -52,6 +52,8 @@ pub type Works = Arc<BTreeMap<String, Arc<dyn Work>>>;
 
 /// How often the runner looks around without being asked.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often it is asked whether a table that is cut is still wanted.
+const GLANCE: Duration = Duration::from_millis(100);
 /// Most live jobs that are looked at.
 const MOST_LIVE: usize = 10_000;
 /// How often a job is planned or assembled where the machine cannot, a second apart at least.
@@ -863,7 +865,18 @@ impl Supervisor {
                     return Ok(tables.takes_empty().then(Vec::new));
                 }
                 let cutting = tables.cut(&job.spec, number, &listed.key, cut);
-                tools.runtime.block_on(cutting).map(Some)
+                let resting = async {
+                    while go_on() {
+                        tokio::time::sleep(GLANCE).await;
+                    }
+                };
+                tools.runtime.block_on(async {
+                    tokio::select! {
+                        biased;
+                        () = resting => Err(Trouble::Rest),
+                        pieces = cutting => pieces.map(Some),
+                    }
+                })
             };
             let keys = work.tables().map(|tables| tables.keys(&job.spec));
             let plan = keys.unwrap_or(Ok(None)).and_then(|keys| {

@@ -4,7 +4,10 @@
 //! A text is the mean of vectors of its words and of its n-grams of up to `word_ngrams` words, which are hashed to `buckets`
 //! rows; labels are a softmax over it. `seed` is an addition. With `early_stopping` the model of the epoch that was best on
 //! the validation channel is kept.
+//!
+//! A folder with a `model.bin` of BlazingText's or fastText's own is read, too.
 
+use super::fasttext;
 use super::train::Matrices;
 use super::vocabulary::{Grams, Vocabulary};
 use super::{Said, TextAlgorithm, TextModel, Texts};
@@ -20,6 +23,8 @@ const VERSION: u32 = 1;
 const CHECKPOINT: &str = "blazingtext checkpoint";
 /// The file of words and labels.
 const VOCABULARY: &str = "vocabulary.json";
+/// fastText's own file.
+const THEIRS: &str = "model.bin";
 /// The most numbers that all rows may have.
 const NUMBERS: usize = 1 << 30;
 /// The mode that is here; the others learn vectors of words.
@@ -110,6 +115,15 @@ struct Header {
 struct Names {
     labels: Vec<String>,
     words: Vec<String>,
+}
+
+/// Whether a folder has a model of fastText's own, and none of ours.
+///
+/// # Errors
+///
+/// As [`store::algorithm`].
+pub(crate) fn is_theirs(folder: &Path) -> Result<bool> {
+    Ok(store::algorithm(folder)?.is_none() && fasttext::is_one(&folder.join(THEIRS)))
 }
 
 /// Where a run is.
@@ -217,6 +231,18 @@ impl TextAlgorithm for BlazingText {
     }
 
     fn open(&self, folder: &Path) -> Result<Box<dyn TextModel>> {
+        if is_theirs(folder)? {
+            let path = folder.join(THEIRS);
+            let (vocabulary, learned) = fasttext::read(&path).map_err(|why| Error::Model {
+                path,
+                algorithm: NAME,
+                why,
+            })?;
+            return Ok(Box::new(Classifier {
+                vocabulary,
+                learned,
+            }));
+        }
         let path = folder.join(VOCABULARY);
         let bytes = std::fs::read(&path).map_err(|source| Error::File { path, source })?;
         let model = store::read(folder, NAME, VERSION, |header: Header, tensors| {
@@ -474,6 +500,46 @@ mod tests {
             }
         }
         assert_eq!(model.classify("", 1).len(), 1);
+    }
+
+    /// `golden/text.bin` is the same model, as fastText wrote it.
+    #[test]
+    fn files_of_fasttext_are_read() {
+        let (model, _) = theirs();
+        let bin = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/text.bin");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(THEIRS);
+        std::fs::copy(bin, &path).unwrap();
+        let (vocabulary, learned) = fasttext::read(&path).unwrap();
+        assert_eq!(vocabulary, model.vocabulary);
+        assert_eq!(learned, model.learned);
+        let read = BlazingText.open(folder.path()).unwrap();
+        assert_eq!(
+            read.classify("great phone", 2),
+            model.classify("great phone", 2)
+        );
+        // What was read can be kept as ours is.
+        let ours = tempfile::tempdir().unwrap();
+        read.write(ours.path()).unwrap();
+        let again = BlazingText.open(ours.path()).unwrap();
+        assert_eq!(again.classify("not bad", 2), model.classify("not bad", 2));
+        crate::store::tests::mutated_file(&path, || {
+            let opened = BlazingText.open(folder.path());
+            opened.map(|model| drop(model.classify("x y w", 2))).is_ok()
+        });
+        let whole = std::fs::read(&path).unwrap();
+        for (at, what, why) in [
+            (4, 1, "no file of fastText's"),
+            (32, 1, "not softmax"),
+            (36, 1, "vectors of words"),
+            (48, 6, "parts of words"),
+        ] {
+            let mut bytes = whole.clone();
+            bytes[at] = what;
+            std::fs::write(&path, bytes).unwrap();
+            let refused = BlazingText.open(folder.path()).err().unwrap().to_string();
+            assert!(refused.contains(why), "{refused}");
+        }
     }
 
     fn line(label: &str, text: &str) -> Line {

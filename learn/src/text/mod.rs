@@ -4,6 +4,7 @@
 //! lines, questions and answers come and go.
 
 pub mod blazing;
+mod fasttext;
 pub mod formats;
 mod train;
 mod vocabulary;

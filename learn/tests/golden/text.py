@@ -8,7 +8,7 @@ The texts are the sentences of reviews that people rated for VADER (Hutto and Gi
 has under the MIT licence: those with a mean rating of at least 0.5 in either direction, lower case, in an order drawn with seed
 0. Every fourth is held out.
 
-A small model is written down with its matrices, so that what it says can be compared number by number; larger ones are counted
+A small model is written down with its matrices, and as a file of fastText's, so that what it says can be compared number by number; larger ones are counted
 only, one thread and five seeds each, because their first numbers are drawn otherwise.
 """
 
@@ -81,6 +81,7 @@ with tempfile.TemporaryDirectory() as folder:
         print(accuracy[-1])
     small = {"learning_rate": 0.5, "epochs": 5, "word_ngrams": 3, "min_count": 20, "vector_dim": 4, "buckets": 300}
     model = trained(train, 1, small)
+    model.save_model(str(HERE / "text.bin"))
     rows = model.f.getInputMatrix()
     said = []
     for text in ASKED + [line.split(" ", 1)[1] for line in lines[3:80:4]]:

@@ -32,6 +32,8 @@ struct Sums {
     working: (AtomicUsize, AtomicUsize),
     /// Where bodies are noted, too.
     notes: Option<std::fs::File>,
+    /// Whether bodies are not kept.
+    forgets: bool,
 }
 
 fn no(status: u16, message: &str) -> Unanswered {
@@ -58,13 +60,15 @@ impl Sums {
     async fn answer(&self, asked: Asked) -> Result<Said, Unanswered> {
         let working = self.working.0.fetch_add(1, Ordering::SeqCst) + 1;
         self.working.1.fetch_max(working, Ordering::SeqCst);
-        self.asked.lock().push(asked.body.to_vec());
+        if !self.forgets {
+            self.asked.lock().push(asked.body.to_vec());
+        }
         if let Some(mut notes) = self.notes.as_ref() {
             let note = [&asked.body[..], b"\n"].concat();
             notes.write_all(&note).unwrap();
         }
         let kind = asked.content_type.unwrap_or_default();
-        let text = String::from_utf8(asked.body.to_vec()).unwrap();
+        let text = String::from_utf8_lossy(&asked.body).into_owned();
         while text.contains("13") && !self.held.load(Ordering::SeqCst) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -75,6 +79,12 @@ impl Sums {
         let (set, get) = (Ordering::SeqCst, Ordering::SeqCst);
         if self.breaks.fetch_update(set, get, left).is_ok() {
             return Err(no(500, "it broke"));
+        }
+        if kind == "application/x-recordio" {
+            return Ok(Said {
+                content_type: kind,
+                body: Bytes::from(asked.body.len().to_string()),
+            });
         }
         let sums: Result<Vec<_>, _> = text.lines().map(|line| Self::sum(&kind, line)).collect();
         Ok(Said {
@@ -416,6 +426,48 @@ fn packed_objects_are_unpacked() {
     );
 }
 
+/// Framed records are asked about with their frames, one after the other or several together.
+#[test]
+fn framed_records_are_cut_at_their_frames() {
+    let frame = |data: &[u8]| {
+        let length = (data.len() as u32).to_le_bytes();
+        let mut frame = [&0xced7_230a_u32.to_le_bytes(), &length, data].concat();
+        frame.resize(frame.len().next_multiple_of(4), 0);
+        frame
+    };
+    let lengths: Vec<usize> = (0..30).map(|at| at * 7 % 11).collect();
+    let frames: Vec<Vec<u8>> = lengths
+        .iter()
+        .map(|length| frame(&vec![b'x'; *length]))
+        .collect();
+    let ground = Ground::new(&[("data/a.rec", &frames.concat())]);
+    let framed = |name: &str, strategy: &str| {
+        let changes = [
+            (
+                "TransformInput/ContentType",
+                "application/x-recordio".into(),
+            ),
+            ("TransformInput/SplitType", "RecordIO".into()),
+            ("BatchStrategy", strategy.into()),
+        ];
+        changed(name, &changes)
+    };
+    ground.completed(framed("one", "SingleRecord"));
+    let said: Vec<String> = frames.iter().map(|frame| frame.len().to_string()).collect();
+    assert_eq!(ground.output("answers/a.rec.out"), said.join("\n") + "\n");
+    ground.completed(framed("many", "MultiRecord"));
+    let all = frames.concat().len();
+    assert_eq!(ground.output("answers/a.rec.out"), format!("{all}\n"));
+    // The frame of number 17 begins with other bytes.
+    let mut torn = frames.concat();
+    torn[frames[..17].concat().len()] ^= 1;
+    ground.objects.put("inputs", "data/a.rec", &torn);
+    let job = ground.done(framed("torn", "SingleRecord"));
+    let why =
+        "ClientError: s3://inputs/data/a.rec: record 17 is no RecordIO: its first bytes are others";
+    assert_eq!(job["FailureReason"], why);
+}
+
 /// A bad record costs its object the output, and the job its success; what is processed of the others is useful.
 #[test]
 fn an_object_with_a_bad_record_has_no_output() {
@@ -628,6 +680,25 @@ fn what_is_not_done_is_refused() {
     );
 }
 
+/// The runner forgets jobs one day: what became of one is kept when it ends, whether somebody asks or not.
+#[test]
+fn an_end_is_kept_when_it_comes() {
+    let ground = Ground::new(&[("data/a", b"1\n")]);
+    ground.call("CreateTransformJob", request("quiet")).unwrap();
+    let began = Instant::now();
+    loop {
+        let kept = ground.transforms.store.get(Kind::TransformJob, "quiet");
+        let kept = kept.unwrap().unwrap();
+        if !is_live(&kept) {
+            assert_eq!(kept.status, "Completed");
+            assert_eq!(kept.body[ENDED], kept.modified);
+            return;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "{kept:?}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
 #[test]
 fn a_stopped_job_leaves_nothing() {
     let ground = Ground::with(
@@ -775,8 +846,13 @@ fn child(folder: &Path, point: &str) {
 }
 
 fn run(folder: &Path, point: &str) -> bool {
+    again("a_killed_job_is_done_once", folder, point)
+}
+
+/// Does a test in a process of its own.
+fn again(test: &str, folder: &Path, point: &str) -> bool {
     let status = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "transform::tests::a_killed_job_is_done_once"])
+        .args(["--exact", &format!("transform::tests::{test}")])
         .env(FOLDER, folder)
         .env(POINT, point)
         .stdout(std::process::Stdio::null())
@@ -820,4 +896,63 @@ fn a_killed_job_is_done_once() {
         assert_eq!(texts, expected, "{point}");
         assert!(asked <= requests + again, "{point}: {asked} requests");
     }
+}
+
+/// Bytes of an object that is unpacked.
+const LARGE: u64 = 400 << 20;
+
+/// What this process held at most, in bytes.
+#[cfg(target_os = "linux")]
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.unwrap().trim().strip_suffix("kB").unwrap();
+    kilobytes.trim().parse::<u64>().unwrap() << 10
+}
+
+/// Its records go through, request by request.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_object_is_never_held_whole() {
+    let Some(folder) = std::env::var_os(FOLDER) else {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(again("an_object_is_never_held_whole", folder.path(), ""));
+        let held = std::fs::read_to_string(folder.path().join("held")).unwrap();
+        println!("{held} bytes were held at most");
+        return;
+    };
+    let line = [&[b'1'; 1023][..], b"\n"].concat();
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    for _ in 0..LARGE / line.len() as u64 {
+        gzip.write_all(&line).unwrap();
+    }
+    let packed = gzip.finish().unwrap();
+    let model = Sums {
+        forgets: true,
+        ..Sums::default()
+    };
+    let ground = Ground::with(&[("data/a.gz", &packed)], model, 10);
+    let large = changed(
+        "large",
+        &[
+            ("TransformInput/CompressionType", "Gzip".into()),
+            (
+                "TransformInput/ContentType",
+                "application/x-recordio".into(),
+            ),
+            ("BatchStrategy", "MultiRecord".into()),
+        ],
+    );
+    ground.completed(large);
+    let written = ground.output("answers/a.gz.out");
+    let lengths: Vec<u64> = written.lines().map(|line| line.parse().unwrap()).collect();
+    // As many as fit into six megabytes, with their ends; the last end of each is left out.
+    let [first, .., _] = lengths[..] else {
+        panic!("{lengths:?}")
+    };
+    assert_eq!(first, (6 << 20) - 1);
+    assert_eq!(lengths.iter().sum::<u64>() + lengths.len() as u64, LARGE);
+    let peak = peak();
+    std::fs::write(Path::new(&folder).join("held"), peak.to_string()).unwrap();
+    assert!(peak < LARGE / 4, "{peak} bytes were held");
 }

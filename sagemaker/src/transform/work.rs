@@ -30,6 +30,8 @@ pub type Open = Arc<dyn Fn(&str) -> Result<Arc<dyn Served>, String> + Send + Syn
 
 /// Bytes that are read at a time.
 const BUFFER: usize = 256 << 10;
+/// Bytes that are cut between two looks at whether the job is still wanted.
+const GLANCE: u64 = 16 << 20;
 /// Waiting before a request is asked again: at first, at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How the reason of a failed job begins where the records or the request for the job are to blame, and where the model is.
@@ -119,7 +121,13 @@ impl Batches {
         Ok((bytes, object.length))
     }
 
-    fn cut_now(&self, spec: &Spec, input: u64, key: &str, cut: Cut) -> Result<Vec<Piece>, Trouble> {
+    async fn cut_now(
+        &self,
+        spec: &Spec,
+        input: u64,
+        key: &str,
+        cut: Cut,
+    ) -> Result<Vec<Piece>, Trouble> {
         let request = Request::read(&spec.question).map_err(fails)?;
         let transform = request.transform().map_err(fails)?;
         let gzipped = request.is_gzipped();
@@ -140,9 +148,11 @@ impl Batches {
             documents: 0,
             ..whole
         };
+        let mut since = 0;
         for one in transform.requests(bytes, 0) {
             match one {
                 Ok(one) => {
+                    since += one.whole;
                     piece.to += one.whole;
                     piece.documents += one.records.len() as u64;
                 }
@@ -153,6 +163,11 @@ impl Batches {
                     piece.documents += 1;
                     break;
                 }
+            }
+            if since > GLANCE {
+                since = 0;
+                // Whether the job is still wanted is asked here.
+                tokio::task::yield_now().await;
             }
             let enough = piece.to - piece.from >= cut.bytes || piece.documents >= cut.documents;
             // What is packed is read from its beginning.
@@ -418,7 +433,7 @@ impl Tables for Batches {
         key: &'a str,
         cut: Cut,
     ) -> BoxFuture<'a, Result<Vec<Piece>, Trouble>> {
-        Box::pin(async move { self.cut_now(spec, input, key, cut) })
+        Box::pin(self.cut_now(spec, input, key, cut))
     }
 
     fn score<'a>(
