@@ -71,6 +71,14 @@ pub trait ObjectStore: Send + Sync {
     /// Those of [`ObjectStore::open`]; [`Error::Range`] where none of its bytes are in the range.
     fn open_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Object, Error>;
 
+    /// What an object's writer said that it is (`Content-Type`), where the place keeps that.
+    ///
+    /// # Errors
+    /// Those of [`ObjectStore::open`].
+    fn content_type(&self, _: &ObjectName) -> Result<Option<String>, Error> {
+        Ok(None)
+    }
+
     /// At most `most` objects of a bucket whose keys begin with `prefix` and come after `after`, in the order of the
     /// keys' bytes. Fewer than `most` are the last ones.
     ///

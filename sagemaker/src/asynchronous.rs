@@ -535,6 +535,7 @@ impl Shared {
                 Time::of(kept.until)
             ));
         }
+        let mut content_type = kept.content_type.clone();
         let body = match (&kept.input, inline) {
             (_, Some(inline)) => Bytes::from(inline),
             (None, None) => Bytes::new(),
@@ -543,7 +544,11 @@ impl Shared {
                 let input = input.clone();
                 let read = tokio::task::spawn_blocking(move || shared.read(&input)).await;
                 match read {
-                    Ok(Ok(body)) => body,
+                    // What the object says it is counts where the question says nothing.
+                    Ok(Ok((body, said))) => {
+                        content_type = content_type.or(said);
+                        body
+                    }
                     Ok(Err(Unread::Passes)) => return Ok(Ended::Passed),
                     Ok(Err(Unread::Never(why))) => return Err(why),
                     Err(_) => return Ok(Ended::Passed),
@@ -551,7 +556,7 @@ impl Shared {
             }
         };
         let asked = Asked {
-            content_type: kept.content_type.clone(),
+            content_type,
             accept: kept.accept.clone(),
             body,
         };
@@ -580,14 +585,17 @@ impl Shared {
         }
     }
 
-    fn read(&self, address: &str) -> Result<Bytes, Unread> {
+    /// An object, and what its writer said that it is.
+    fn read(&self, address: &str) -> Result<(Bytes, Option<String>), Unread> {
         let never = |why: String| Unread::Never(format!("{address} cannot be read: {why}"));
         let (bucket, key) = s3(address).unwrap_or_default();
         let name = ObjectName::new(bucket, key, None).map_err(|error| never(error.to_string()))?;
-        let object = self.objects.open(&name).map_err(|error| match error {
+        let unread = |error: ObjectError| match error {
             ObjectError::Unavailable(_) => Unread::Passes,
             error => never(error.to_string()),
-        })?;
+        };
+        let object = self.objects.open(&name).map_err(unread)?;
+        let said = self.objects.content_type(&name).map_err(unread)?;
         if object.length > self.largest {
             return Err(never(format!(
                 "it has {} bytes, and at most {} are read",
@@ -597,7 +605,7 @@ impl Shared {
         let mut body = Vec::new();
         let mut bytes = object.bytes.take(self.largest);
         match bytes.read_to_end(&mut body) {
-            Ok(_) => Ok(body.into()),
+            Ok(_) => Ok((body.into(), said)),
             Err(_) => Err(Unread::Passes),
         }
     }

@@ -4,6 +4,7 @@
 //! which clients count on: it answers CSV where nothing is asked for, all rows on one line, and a row a line where
 //! `SAGEMAKER_BATCH` is set, as transform jobs set it (aws/sagemaker-xgboost-container, `algorithm_mode/serve.py`).
 
+use crate::models::BATCH;
 use crate::served::{Asked, Container, Opener, Said, Served, Unanswered};
 use crate::threads::{Threads, unanswered};
 use escala_learn::formats::{self, Accept, Format};
@@ -59,7 +60,7 @@ impl Opener for Learned {
             }));
         }
         Some(open(algorithm, folder).map(|(model, memory)| {
-            let batch = container.environment.get("SAGEMAKER_BATCH");
+            let batch = container.environment.get(BATCH);
             let tabular = Tabular {
                 inner: Arc::new(Inner {
                     algorithm,

@@ -128,7 +128,11 @@ impl SageMaker {
         );
         let hosting = hosting.map_err(|error| format!("{}: {error}", folder.display()))?;
         let models = hosting.models().clone();
-        let open = move |name: &str| models.open(name).map_err(|error| error.to_string());
+        let open = move |name: &str| {
+            models
+                .open_for_batch(name)
+                .map_err(|error| error.to_string())
+        };
         let transforms = Transforms::new(store, objects, Arc::new(open));
         Ok(Self {
             logs,

@@ -22,6 +22,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+/// What the environment of a container says in a transform job.
+pub const BATCH: &str = "SAGEMAKER_BATCH";
 /// How many keys are asked for at a time.
 const PAGE: usize = 1000;
 /// How long a model stays open that nobody holds any more.
@@ -462,6 +464,17 @@ impl Models {
     /// [`Unopened`].
     pub fn open(&self, name: &str) -> std::result::Result<Arc<dyn Served>, Unopened> {
         self.open_as(&self.definition(name)?, None, Keep::Held)
+    }
+
+    /// The model of a name, as transform jobs have it: containers are told that they answer a batch. May take long.
+    ///
+    /// # Errors
+    /// [`Unopened`].
+    pub fn open_for_batch(&self, name: &str) -> std::result::Result<Arc<dyn Served>, Unopened> {
+        let mut definition = self.definition(name)?;
+        let environment = &mut definition.environment;
+        environment.insert(BATCH.to_owned(), "true".to_owned());
+        self.open_as(&definition, None, Keep::Held)
     }
 
     /// One of the models whose archives begin with the prefix of a multi-model's data. May take long.

@@ -457,6 +457,10 @@ impl ObjectStore for Local {
         })
     }
 
+    fn content_type(&self, name: &ObjectName) -> Result<Option<String>, crate::Error> {
+        Ok(self.info(name)?.about.content_type)
+    }
+
     fn open_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Object, crate::Error> {
         let found = self.find(name)?;
         let range = inside(range, found.info.length)?;

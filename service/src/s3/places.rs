@@ -175,6 +175,14 @@ impl ObjectStore for Places {
         self.of(name.bucket())?.store().open_range(name, range)
     }
 
+    fn content_type(&self, name: &ObjectName) -> Result<Option<String>, Error> {
+        Ok(match self.of(name.bucket())? {
+            Place::Local(local) => local.content_type(name)?,
+            Place::Folder(_) => None,
+            Place::Elsewhere(store) => store.describe(name)?.about.content_type,
+        })
+    }
+
     fn list(
         &self,
         bucket: &str,
