@@ -3,9 +3,11 @@
 import io
 import json
 import random
+import struct
 import tarfile
 import threading
 import time
+import zlib
 
 import boto3
 from botocore.config import Config
@@ -30,21 +32,21 @@ def waited(waiter, **arguments):
     sagemaker.get_waiter(waiter).wait(WaiterConfig={"Delay": PAUSE, "MaxAttempts": 2000}, **arguments)
 
 
-def rows(count, seed, labelled=True):
+def rows(count, seed):
     """Rows of two columns; the label is whether the first is larger, with a few that are not so."""
     draw = random.Random(seed)
     lines = []
     for _ in range(count):
         first, second = draw.random(), draw.random()
         label = int(first > second) if draw.random() > 0.02 else int(first <= second)
-        lines.append(f"{label},{first:.4f},{second:.4f}" if labelled else f"{first:.4f},{second:.4f}")
+        lines.append(f"{label},{first:.4f},{second:.4f}")
     return "\n".join(lines) + "\n"
 
 
 s3.create_bucket(Bucket="lake", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
 s3.put_object(Bucket="lake", Key="train/rows.csv", Body=rows(400, 1))
 s3.put_object(Bucket="lake", Key="held/rows.csv", Body=rows(100, 2))
-s3.put_object(Bucket="lake", Key="bare/rows.csv", Body=rows(200, 3, labelled=False))
+s3.put_object(Bucket="lake", Key="bare/rows.csv", Body="".join(f"{0.9 - (n % 2) * 0.8 + n % 7 / 100},{0.1 + (n % 2) * 0.8 + n % 5 / 100}\n" for n in range(200)))
 
 
 def channel(name, prefix, content_type="text/csv"):
@@ -361,6 +363,62 @@ def test_clusters_are_found():
     text, _ = ask("groups", "0.9,0.1\n0.1,0.9\n", Accept="application/jsonlines")
     found = [json.loads(line) for line in text.splitlines()]
     assert found[0]["closest_cluster"] != found[1]["closest_cluster"], found
+
+
+def sentences(count, seed, write):
+    draw = random.Random(seed)
+    good = ["a wonderful day", "I love this place", "great food and kind people", "the best film of the year"]
+    bad = ["a terrible day", "I hate this place", "awful food and rude people", "the worst film of the year"]
+    lines = []
+    for number in range(count):
+        label, some = ("good", good) if number % 2 else ("bad", bad)
+        lines.append(write(label, f"{draw.choice(some)} and {draw.choice(some)}"))
+    return "\n".join(lines) + "\n"
+
+
+def test_texts_are_learned():
+    s3.put_object(Bucket="lake", Key="words/train.txt", Body=sentences(200, 1, lambda label, text: f"__label__{label} {text}"))
+    job = trained("words", "811284229777.dkr.ecr.us-east-1.amazonaws.com/blazingtext:1", {"mode": "supervised", "epochs": "10", "min_count": "1"}, [channel("train", "words", "text/plain")])
+    model("words", "blazingtext", job["ModelArtifacts"]["S3ModelArtifacts"])
+    hosted("words", variant("words"))
+    body = json.dumps({"instances": ["great food and a wonderful day", "I hate the worst film"], "configuration": {"k": 1}})
+    text, _ = ask("words", body, "application/json")
+    assert [one["label"][0] for one in json.loads(text)] == ["__label__good", "__label__bad"], text
+
+    s3.put_object(Bucket="lake", Key="texts/train.csv", Body=sentences(80, 1, lambda label, text: f"{label},{text}"))
+    job = trained("texts", "text-classification", {"train_only_top_layer": "true", "epochs": "20"}, [channel("train", "texts")])
+    assert job["FinalMetricDataList"], job
+    model("texts", "text-classification", job["ModelArtifacts"]["S3ModelArtifacts"])
+    hosted("texts", variant("texts"))
+    text, _ = ask("texts", json.dumps({"instances": ["great food and a wonderful day", "I hate the worst film"]}), "application/json")
+    assert [one[0]["label"] for one in json.loads(text)["predictions"]] == ["good", "bad"], text
+
+
+def picture(draw, red):
+    """A PNG of 96 by 96 pixels, more of one colour than of another."""
+    line = lambda: b"\0" + b"".join(bytes((draw.randrange(160, 256), draw.randrange(60), draw.randrange(60))[:: 1 if red else -1]) for _ in range(96))
+    chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    head = struct.pack(">IIBBBBB", 96, 96, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"".join(line() for _ in range(96)))) + chunk(b"IEND", b"")
+
+
+def test_images_are_learned():
+    draw = random.Random(1)
+    for number in range(24):
+        red = number % 2 == 0
+        s3.put_object(Bucket="lake", Key=f"pictures/{'red' if red else 'blue'}/{number}.png", Body=picture(draw, red))
+    s3.put_object(Bucket="lake", Key="pictures/red/broken.png", Body=b"no picture")
+    job = trained("pictures", "811284229777.dkr.ecr.us-east-1.amazonaws.com/image-classification:1", {"num_classes": "2", "epochs": "30"}, [channel("train", "pictures", "application/x-image")])
+    said = logs.filter_log_events(logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix="pictures/", filterPattern="broken.png")["events"]
+    assert len(said) == 1, said
+    model("pictures", "image-classification", job["ModelArtifacts"]["S3ModelArtifacts"])
+    hosted("pictures", variant("pictures"))
+    for red in (True, False):
+        text, _ = ask("pictures", picture(draw, red), "application/x-image")
+        blue_and_red = json.loads(text)
+        assert (blue_and_red[1] > 0.5) == red, text
+    text, _ = ask("pictures", picture(draw, True), "image/png", Accept="application/json;verbose")
+    assert json.loads(text)[0]["label"] == "red", text
 
 
 def test_what_is_deleted_is_gone():

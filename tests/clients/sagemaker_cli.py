@@ -7,6 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pandas
 from checks import URL, run
 
 FOLDER = Path(tempfile.mkdtemp())
@@ -78,6 +79,27 @@ def test_train_host_ask_transform_delete():
     aws("sagemaker", "delete-model", "--model-name", "shelf")
     error = aws("sagemaker", "describe-model", "--model-name", "shelf", fails=True)
     assert "Could not find model" in error, error
+
+
+def test_parquet_is_learned_from():
+    rows = [(number % 97, number % 89) for number in range(400)]
+    table = pandas.DataFrame([(one > other, one, other) for one, other in rows], columns=["label", "one", "other"])
+    table.to_parquet(FOLDER / "train.parquet")
+    aws("s3", "mb", "s3://columns")
+    aws("s3", "cp", FOLDER / "train.parquet", "s3://columns/train/")
+    channel = {"ChannelName": "train", "ContentType": "application/x-parquet", "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://columns/train/"}}}
+    aws(
+        *("sagemaker", "create-training-job", "--training-job-name", "columns", "--role-arn", ROLE),
+        *("--algorithm-specification", f"TrainingImage={IMAGE},TrainingInputMode=Pipe"),
+        *("--input-data-config", json.dumps([channel])),
+        *("--output-data-config", "S3OutputPath=s3://columns/models"),
+        *("--resource-config", "InstanceType=ml.m5.large,InstanceCount=1,VolumeSizeInGB=1"),
+        *("--stopping-condition", "MaxRuntimeInSeconds=600"),
+        *("--hyper-parameters", "num_round=10,objective=binary:logistic"),
+    )
+    job = until("Completed", "TrainingJobStatus", "describe-training-job", "--training-job-name", "columns")
+    found = {one["MetricName"]: one["Value"] for one in job["FinalMetricDataList"]}
+    assert found["train:logloss"] < 0.3, found
 
 
 run(globals())

@@ -132,7 +132,7 @@ def test_later_and_asleep():
     config = AsyncInferenceConfig(output_path=f"s3://{bucket}/later")
     predictor = first.deploy(serializer=CSVSerializer(), deserializer=CSVDeserializer(), async_inference_config=config, **HOST)
     values = numpy.array([[one, other] for _, one, other in rows(100, 2)])
-    answer = predictor.predict_async(values).get_result(WaiterConfig(max_attempts=2000, delay=1))
+    answer = predictor.predict_async(values).get_result(WaiterConfig(max_attempts=600, delay=1))
     assert right(scores(answer), 2) > 90
     predictor.delete_endpoint()
     asleep = first.deploy(serializer=CSVSerializer(), deserializer=CSVDeserializer(), serverless_inference_config=ServerlessInferenceConfig())
