@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Server, Setup, python, wait_for};
+use common::{Server, Setup, free_port, python, wait_for};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
@@ -13,8 +13,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 fn serve(data: &Path) -> Server {
     let folder = data.to_str().expect("a plain path");
+    let kafka = format!("127.0.0.1:{}", free_port());
     let setup = Setup::default()
         .with("ESCALA_DATA_DIR", folder)
+        .with("ESCALA_KAFKA_LISTEN", &kafka)
         .with("ESCALA_MODELS_PRELOAD", "language");
     Server::start(&setup)
 }
@@ -121,8 +123,8 @@ fn config(name: &str, model: &str) -> Value {
         "VariantName": "all", "ModelName": model, "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}]})
 }
 
-fn host(server: &Server, name: &str) {
-    call(server, "CreateEndpointConfig", &config(name, name)).ok();
+fn host(server: &Server, name: &str, model: &str) {
+    call(server, "CreateEndpointConfig", &config(name, model)).ok();
     let endpoint = json!({"EndpointName": name, "EndpointConfigName": name});
     call(server, "CreateEndpoint", &endpoint).ok();
     wait_for("the endpoint", PATIENCE, || {
@@ -137,7 +139,7 @@ fn a_killed_server_takes_everything_up_again() {
     let server = serve(data.path());
     bucket(&server);
     model(&server, "model");
-    host(&server, "stays");
+    host(&server, "stays", "model");
     call(&server, "CreateEndpointConfig", &config("other", "model")).ok();
     drop(server);
     let ended = ["Completed", "Failed", "Stopped"];
@@ -235,7 +237,7 @@ fn hosted_models_are_behind_the_other_doors() {
     let server = serve(data.path());
     bucket(&server);
     model(&server, "first");
-    host(&server, "first");
+    host(&server, "first", "first");
     let listed = server.get("/v1/endpoints").ok();
     assert_eq!(
         listed["endpoints"],
