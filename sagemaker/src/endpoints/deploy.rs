@@ -278,6 +278,12 @@ impl Shared {
             endpoint.keep(kept);
             kept.status = status.to_owned();
             kept.modified = now();
+            tracing::info!(
+                endpoint = name,
+                status,
+                failure = endpoint.failure,
+                "an endpoint"
+            );
             Ok::<_, Refusal>(())
         })?;
         Ok(())
