@@ -406,7 +406,8 @@ fn coming(pending: &Pending, live: Option<&Live>) -> Value {
 
 /// What is said of data capture. AWS declares that there is always a key.
 fn captured(capture: &Value, status: &str) -> Value {
-    let enabled = capture.get("EnableCapture").and_then(Value::as_bool) == Some(true);
+    // It is on where nothing is said.
+    let enabled = capture.get("EnableCapture").and_then(Value::as_bool) != Some(false);
     let started = enabled && !matches!(status, CREATING | FAILED | DELETING);
     let member = |name: &str| capture.get(name).cloned();
     json!({
