@@ -3,7 +3,7 @@
 //!
 //! The process is this program, told by its environment to be it.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use bytes::Bytes;
 use escala_objects::local::Local;

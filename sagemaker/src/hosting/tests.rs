@@ -691,6 +691,70 @@ async fn an_alarm_turns_traffic_back() {
     }
 }
 
+#[tokio::test]
+async fn a_canary_is_watched_for_its_time_and_then_all_goes_over() {
+    let place = Place::new();
+    let hosting = place.open();
+    sayer(&hosting, "old");
+    sayer(&hosting, "new");
+    create(&hosting, "e", "old");
+    status(&hosting, "e", "InService").await;
+    let update = |most: u64| {
+        let routing = json!({"Type": "CANARY", "WaitIntervalInSeconds": 1, "CanarySize": {"Type": "CAPACITY_PERCENT", "Value": 20}});
+        let policy = json!({"TrafficRoutingConfiguration": routing, "MaximumExecutionTimeoutInSeconds": most});
+        let input = json!({
+            "EndpointName": "e", "EndpointConfigName": "new",
+            "DeploymentConfig": {
+                "BlueGreenUpdatePolicy": policy,
+                "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "escala:p99-ms>60000"}]},
+            },
+        });
+        call(&hosting, "UpdateEndpoint", input).unwrap();
+    };
+    // One that may take no time is turned back.
+    update(0);
+    let said = status(&hosting, "e", "InService").await;
+    let why = said["FailureReason"].as_str().unwrap();
+    assert_eq!(why, "the deployment took longer than 0 seconds");
+    assert_eq!(say(&hosting, "e").await.unwrap(), "old ?");
+
+    update(3600);
+    let began = Instant::now();
+    let mut stages: Vec<String> = Vec::new();
+    let mut new = [0_u64; 2];
+    let said = loop {
+        let said = describe(&hosting, "e").unwrap();
+        if said["EndpointStatus"] == "InService" {
+            break said;
+        }
+        let pending = &said["PendingDeploymentSummary"]["ProductionVariants"][0];
+        let stage = pending["VariantStatus"][0]["Status"].as_str().unwrap();
+        if stages.last().is_none_or(|last| last != stage) {
+            stages.push(stage.to_owned());
+        }
+        let answer = say(&hosting, "e").await.unwrap();
+        if stage == "ActivatingTraffic" {
+            new[usize::from(answer == "new ?")] += 1;
+        }
+        assert!(began.elapsed() < DEADLINE, "it never came to its end");
+    };
+    assert!(
+        began.elapsed() >= Duration::from_secs(2),
+        "two steps of a second"
+    );
+    assert!(
+        stages.ends_with(&["ActivatingTraffic".to_owned(), "Baking".to_owned()]),
+        "{stages:?}"
+    );
+    assert!(said.get("FailureReason").is_none(), "{said}");
+    assert_eq!(said["EndpointConfigName"], "new");
+    // A fifth, within five standard deviations of as many as were asked.
+    let all = (new[0] + new[1]) as f64;
+    let off = (new[1] as f64 / all - 0.2).abs();
+    assert!(off < 5.0 * (0.16 / all).sqrt(), "{new:?}");
+    assert_eq!(say(&hosting, "e").await.unwrap(), "new ?");
+}
+
 /// What an endpoint is on its way to when a crash comes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Way {
