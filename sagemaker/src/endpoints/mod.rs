@@ -370,7 +370,12 @@ fn capacity(said: &mut Value, current: Option<&VariantPlan>, desired: &VariantPl
 /// What is said of what an endpoint is to become.
 fn coming(pending: &Pending, live: Option<&Live>) -> Value {
     let share = live.and_then(|live| live.next.as_ref());
-    let share = share.map(|(_, share)| *share);
+    // All traffic goes there before the store says so.
+    let over = live.is_some_and(|live| live.current.since == Some(pending.since));
+    let share = match over {
+        true => Some(1.0),
+        false => share.map(|(_, share)| *share),
+    };
     let stage = match share {
         None => "Creating",
         Some(share) if share < 1.0 => "ActivatingTraffic",
