@@ -52,6 +52,11 @@ pub enum Error {
     /// More comes out of it than may.
     #[error("more than {} bytes or {} files come out of it", .0.bytes, .0.entries)]
     TooMuch(Limits),
+    /// A file is larger than tar's own header says.
+    #[error(
+        "a file in it is larger than 8 GiB in the way of PAX, which is not read; that of GNU tar is (--format=gnu)"
+    )]
+    Large,
     /// A file cannot be written or read here.
     #[error("{path}: {source}")]
     File {
@@ -242,7 +247,7 @@ fn entries(source: impl Read, folder: &Path, limits: Limits) -> Result<u64> {
                     match extension.key_bytes() {
                         b"path" => named = Some(extension.value_bytes().to_vec()),
                         // The length of a file that is larger than tar's own header can say.
-                        b"size" => return Err(Error::TooMuch(limits)),
+                        b"size" => return Err(Error::Large),
                         _ => {}
                     }
                 }
@@ -502,6 +507,8 @@ mod tests {
         assert!(refused(&gzip(&many)).contains("or 10 files"));
         let name = entry(EntryType::GNULongName, b"l", &[b'a'; 5000]);
         assert!(refused(&gzip(&[name, file(b"a")])).contains("more than"));
+        let size = entry(EntryType::XHeader, b"p", b"19 size=9000000000\n");
+        assert!(refused(&gzip(&[size, file(b"a")])).contains("--format=gnu"));
         // A file where a folder must be.
         assert!(!refused(&gzip(&[file(b"a"), file(b"a/b")])).is_empty());
     }

@@ -458,7 +458,11 @@ impl Shared {
 
     async fn do_one(self: Arc<Self>, id: i64, endpoint: &str, body: &str, inline: Option<Vec<u8>>) {
         // However it ends, others may take its place.
-        let _running = Running(&self, id);
+        let mut running = Running {
+            shared: &self,
+            id,
+            forgotten: false,
+        };
         let ended = match serde_json::from_str::<Kept>(body) {
             Ok(kept) => Arc::clone(&self).answer(endpoint, kept, inline).await,
             Err(error) => {
@@ -477,20 +481,14 @@ impl Shared {
             count.fetch_add(1, Ordering::Relaxed);
             Ok::<_, rusqlite::Error>(true)
         });
-        let forgotten = match forgotten.await {
-            Ok(Ok(forgotten)) => forgotten,
+        match forgotten.await {
+            Ok(Ok(forgotten)) => running.forgotten = forgotten,
             Ok(Err(error)) => {
                 tracing::error!(%error, id, "a question that was answered stays");
-                false
             }
             Err(error) => {
                 tracing::error!(%error, id, "a question that was answered stays");
-                false
             }
-        };
-        if !forgotten {
-            let again = Instant::now() + AGAIN;
-            self.state.lock().later.insert(id, again);
         }
     }
 
@@ -529,7 +527,7 @@ impl Shared {
         kept: &Kept,
         inline: Option<Vec<u8>>,
     ) -> Result<Ended, String> {
-        if now() > kept.until {
+        if now() >= kept.until {
             return Err(format!(
                 "The request expired at {} before it was answered.",
                 Time::of(kept.until)
@@ -619,15 +617,23 @@ impl Shared {
 }
 
 /// One that is being answered.
-struct Running<'a>(&'a Shared, i64);
+struct Running<'a> {
+    shared: &'a Shared,
+    id: i64,
+    /// Whether it is answered, and not to be tried again.
+    forgotten: bool,
+}
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        let mut state = self.0.state.lock();
-        state.running.remove(&self.1);
+        let mut state = self.shared.state.lock();
+        state.running.remove(&self.id);
+        if !self.forgotten {
+            state.later.insert(self.id, Instant::now() + AGAIN);
+        }
         state.look = true;
         drop(state);
-        self.0.changed.notify_all();
+        self.shared.changed.notify_all();
     }
 }
 

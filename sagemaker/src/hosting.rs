@@ -97,7 +97,8 @@ pub struct VariantCounts {
 
 /// Models and endpoints.
 ///
-/// Dropping it ends its threads: what they were doing is put down where the next one takes it up.
+/// Dropping it ends its threads: what they were doing is put down where the next one takes it up. It waits for models that are
+/// being opened and for captured data to be written, so it is dropped where that may be waited for.
 pub struct Hosting {
     // In the order in which they end: who begins work before who does it.
     deployer: Deployer,

@@ -831,7 +831,17 @@ impl Models {
             Found::Object(object) if form == Form::Archive => {
                 archive::unpack(object.bytes, folder, self.options.archive)
                     .map(|_| ())
-                    .map_err(|why| Unopened::Failed(format!("{address}: {why}")))
+                    .map_err(|why| {
+                        let why = match why {
+                            // Where it is unpacked says nothing to whoever made it.
+                            archive::Error::File { path, source } => {
+                                tracing::warn!(%source, path = %path.display(), "a model cannot be unpacked");
+                                format!("it cannot be unpacked here: {source}")
+                            }
+                            why => why.to_string(),
+                        };
+                        Unopened::Failed(format!("{address}: {why}"))
+                    })
             }
             Found::Object(object) => archive::whole(folder, |folder| {
                 let last = key.rsplit('/').next().unwrap_or(key);

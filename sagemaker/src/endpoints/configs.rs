@@ -92,6 +92,11 @@ fn check(models: &Models, caller: &Caller, input: &Value) -> Result<()> {
                 "The variant \"{own}\" has a ServerlessConfig; it can have no InitialInstanceCount."
             ));
         }
+        if many && asynchronous.is_some() {
+            return refuse(format!(
+                "The variant \"{own}\" has a multi-model; InvokeEndpointAsync cannot say which of its models is asked."
+            ));
+        }
         if serverless && (many || asynchronous.is_some() || !shadows.is_empty()) {
             return refuse(format!(
                 "The variant \"{own}\" is serverless; it can be neither a multi-model, nor asynchronous, nor have a shadow."

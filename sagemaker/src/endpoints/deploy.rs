@@ -278,6 +278,12 @@ impl Shared {
             endpoint.keep(kept);
             kept.status = status.to_owned();
             kept.modified = now();
+            tracing::info!(
+                endpoint = name,
+                status,
+                failure = endpoint.failure,
+                "an endpoint"
+            );
             Ok::<_, Refusal>(())
         })?;
         Ok(())
@@ -386,7 +392,10 @@ impl Shared {
         let shift = Shift::of(pending.deployment.as_ref(), pending.plan.instances())?;
         let mut plan = pending.plan.clone();
         let next = match self.open_new(&mut plan, current.as_deref()) {
-            Ok(set) => Arc::new(set),
+            Ok(mut set) => {
+                set.since = Some(pending.since);
+                Arc::new(set)
+            }
             Err(why) => {
                 return self.settle(&kept.name, IN_SERVICE, |endpoint| {
                     endpoint.pending = None;

@@ -77,6 +77,8 @@ pub struct Set {
     pub asynchronous: Option<Arc<Asynchronous>>,
     /// What they did.
     pub measure: Measure,
+    /// When the update that they came with was asked for, in milliseconds since 1970; none where they came with none.
+    pub since: Option<i64>,
 }
 
 /// One of them.
@@ -159,6 +161,7 @@ impl Set {
                 .and_then(|config| Asynchronous::of(config, plan.instances()))
                 .map(Arc::new),
             measure: Measure::default(),
+            since: None,
         })
     }
 

@@ -370,7 +370,12 @@ fn capacity(said: &mut Value, current: Option<&VariantPlan>, desired: &VariantPl
 /// What is said of what an endpoint is to become.
 fn coming(pending: &Pending, live: Option<&Live>) -> Value {
     let share = live.and_then(|live| live.next.as_ref());
-    let share = share.map(|(_, share)| *share);
+    // All traffic goes there before the store says so.
+    let over = live.is_some_and(|live| live.current.since == Some(pending.since));
+    let share = match over {
+        true => Some(1.0),
+        false => share.map(|(_, share)| *share),
+    };
     let stage = match share {
         None => "Creating",
         Some(share) if share < 1.0 => "ActivatingTraffic",
@@ -406,7 +411,8 @@ fn coming(pending: &Pending, live: Option<&Live>) -> Value {
 
 /// What is said of data capture. AWS declares that there is always a key.
 fn captured(capture: &Value, status: &str) -> Value {
-    let enabled = capture.get("EnableCapture").and_then(Value::as_bool) == Some(true);
+    // It is on where nothing is said.
+    let enabled = capture.get("EnableCapture").and_then(Value::as_bool) != Some(false);
     let started = enabled && !matches!(status, CREATING | FAILED | DELETING);
     let member = |name: &str| capture.get(name).cloned();
     json!({

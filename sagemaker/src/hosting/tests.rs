@@ -7,6 +7,8 @@ use crate::testing::{self, caller};
 use escala_objects::memory::Memory;
 use escala_objects::{ObjectName, ObjectStore, WritableStore};
 use futures_util::future::BoxFuture;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use serde_json::json;
 use std::io::Read;
 use std::sync::LazyLock;
@@ -689,6 +691,70 @@ async fn an_alarm_turns_traffic_back() {
     }
 }
 
+#[tokio::test]
+async fn a_canary_is_watched_for_its_time_and_then_all_goes_over() {
+    let place = Place::new();
+    let hosting = place.open();
+    sayer(&hosting, "old");
+    sayer(&hosting, "new");
+    create(&hosting, "e", "old");
+    status(&hosting, "e", "InService").await;
+    let update = |most: u64| {
+        let routing = json!({"Type": "CANARY", "WaitIntervalInSeconds": 1, "CanarySize": {"Type": "CAPACITY_PERCENT", "Value": 20}});
+        let policy = json!({"TrafficRoutingConfiguration": routing, "MaximumExecutionTimeoutInSeconds": most});
+        let input = json!({
+            "EndpointName": "e", "EndpointConfigName": "new",
+            "DeploymentConfig": {
+                "BlueGreenUpdatePolicy": policy,
+                "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "escala:p99-ms>60000"}]},
+            },
+        });
+        call(&hosting, "UpdateEndpoint", input).unwrap();
+    };
+    // One that may take no time is turned back.
+    update(0);
+    let said = status(&hosting, "e", "InService").await;
+    let why = said["FailureReason"].as_str().unwrap();
+    assert_eq!(why, "the deployment took longer than 0 seconds");
+    assert_eq!(say(&hosting, "e").await.unwrap(), "old ?");
+
+    update(3600);
+    let began = Instant::now();
+    let mut stages: Vec<String> = Vec::new();
+    let mut new = [0_u64; 2];
+    let said = loop {
+        let said = describe(&hosting, "e").unwrap();
+        if said["EndpointStatus"] == "InService" {
+            break said;
+        }
+        let pending = &said["PendingDeploymentSummary"]["ProductionVariants"][0];
+        let stage = pending["VariantStatus"][0]["Status"].as_str().unwrap();
+        if stages.last().is_none_or(|last| last != stage) {
+            stages.push(stage.to_owned());
+        }
+        let answer = say(&hosting, "e").await.unwrap();
+        if stage == "ActivatingTraffic" {
+            new[usize::from(answer == "new ?")] += 1;
+        }
+        assert!(began.elapsed() < DEADLINE, "it never came to its end");
+    };
+    assert!(
+        began.elapsed() >= Duration::from_secs(2),
+        "two steps of a second"
+    );
+    assert!(
+        stages.ends_with(&["ActivatingTraffic".to_owned(), "Baking".to_owned()]),
+        "{stages:?}"
+    );
+    assert!(said.get("FailureReason").is_none(), "{said}");
+    assert_eq!(said["EndpointConfigName"], "new");
+    // A fifth, within five standard deviations of as many as were asked.
+    let all = (new[0] + new[1]) as f64;
+    let off = (new[1] as f64 / all - 0.2).abs();
+    assert!(off < 5.0 * (0.16 / all).sqrt(), "{new:?}");
+    assert_eq!(say(&hosting, "e").await.unwrap(), "new ?");
+}
+
 /// What an endpoint is on its way to when a crash comes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Way {
@@ -743,21 +809,7 @@ async fn crash(way: Way, point: Point) {
         }
     }
     {
-        let (reached, dead) = ends_at(point);
-        // What the start of the server reaches is not what is to be ended.
-        let begun = Arc::new(AtomicBool::new(false));
-        let reached: Reached = {
-            let begun = Arc::clone(&begun);
-            Arc::new(move |at| !begun.load(Ordering::SeqCst) || reached(at))
-        };
-        let hosting = place.open_with(Options {
-            reached: Some(reached),
-            ..Options::default()
-        });
-        if way != Way::Create {
-            until("it answers", || hosting.table.live("e")).await;
-        }
-        begun.store(true, Ordering::SeqCst);
+        let (hosting, dead) = open_to_end_at(&place, point, way != Way::Create).await;
         let update = json!({"EndpointName": "e", "EndpointConfigName": "new"});
         match way {
             Way::Create => create(&hosting, "e", "old"),
@@ -828,6 +880,104 @@ async fn crash(way: Way, point: Point) {
             }
         }
     }
+}
+
+/// Opens a hosting that ends its work at a point, of what is begun after it came to rest.
+async fn open_to_end_at(place: &Place, point: Point, there: bool) -> (Hosting, Arc<AtomicBool>) {
+    let (reached, dead) = ends_at(point);
+    let begun = Arc::new(AtomicBool::new(false));
+    let reached: Reached = {
+        let begun = Arc::clone(&begun);
+        Arc::new(move |at| !begun.load(Ordering::SeqCst) || reached(at))
+    };
+    let hosting = place.open_with(Options {
+        reached: Some(reached),
+        ..Options::default()
+    });
+    if there {
+        // What the start of the server reaches is not what is to be ended.
+        until("it answers", || hosting.table.live("e")).await;
+        status(&hosting, "e", "InService").await;
+    }
+    begun.store(true, Ordering::SeqCst);
+    (hosting, dead)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_is_asked_for_and_wherever_it_ends_it_comes_to_be() {
+    use Point::*;
+    let seed = 20_261_129;
+    let mut random = StdRng::seed_from_u64(seed);
+    let place = Place::new();
+    {
+        let hosting = place.open();
+        for says in ["a", "b", "c"] {
+            sayer(&hosting, says);
+        }
+        parrot(&hosting, "breaks", json!({"BREAKS": "true"}));
+        let variants = json!([variant("AllTraffic", "breaks", 1.0)]);
+        config(&hosting, "breaks", variants, json!({}));
+    }
+    // What answers, and its weight; none where there is no endpoint.
+    let mut expected: Option<(&str, f64)> = None;
+    let mut ended = 0;
+    for step in 0..60 {
+        let points = [Taken, Opened, Shifted, Switched, Withdrawn];
+        let point = points[random.random_range(0..points.len())];
+        let what = format!("seed {seed}, step {step}, {expected:?}, ended at {point:?}");
+        let (hosting, dead) = open_to_end_at(&place, point, expected.is_some()).await;
+        let says = ["a", "b", "c"][random.random_range(0..3)];
+        let named = |config: &str| json!({"EndpointName": "e", "EndpointConfigName": config});
+        match (expected, random.random_range(0..6)) {
+            (None, _) => {
+                create(&hosting, "e", says);
+                expected = Some((says, 1.0));
+            }
+            (Some(_), 0) => {
+                call(&hosting, "DeleteEndpoint", json!({"EndpointName": "e"})).unwrap();
+                expected = None;
+            }
+            (Some(_), 1) => {
+                call(&hosting, "UpdateEndpoint", named("breaks")).unwrap();
+            }
+            (Some((before, _)), 2) => {
+                let weight = f64::from(random.random_range(1..9));
+                let weights = json!([{"VariantName": "AllTraffic", "DesiredWeight": weight}]);
+                let input = json!({"EndpointName": "e", "DesiredWeightsAndCapacities": weights});
+                call(&hosting, "UpdateEndpointWeightsAndCapacities", input).unwrap();
+                expected = Some((before, weight));
+            }
+            _ => {
+                call(&hosting, "UpdateEndpoint", named(says)).unwrap();
+                expected = Some((says, 1.0));
+            }
+        }
+        // It came to an end, or to what was asked for.
+        until(&what, || {
+            let rest = match describe(&hosting, "e") {
+                Ok(said) => said["EndpointStatus"] == "InService",
+                Err(_) => expected.is_none(),
+            };
+            (rest || dead.load(Ordering::SeqCst)).then_some(())
+        })
+        .await;
+        ended += u64::from(dead.load(Ordering::SeqCst));
+        drop(hosting);
+        let hosting = place.open();
+        match expected {
+            None => gone(&hosting, "e").await,
+            Some((says, weight)) => {
+                let said = status(&hosting, "e", "InService").await;
+                assert_eq!(said["EndpointConfigName"], says, "{what}");
+                let found = &said["ProductionVariants"][0]["CurrentWeight"];
+                assert_eq!(found.as_f64(), Some(weight), "{what}");
+                until(&what, || hosting.table.live("e")).await;
+                let answer = say(&hosting, "e").await.unwrap();
+                assert_eq!(answer, format!("{says} ?"), "{what}");
+            }
+        }
+    }
+    assert!(ended > 20, "{ended} of 60 were ended");
 }
 
 #[tokio::test]
@@ -1116,13 +1266,32 @@ async fn questions_that_fail_say_why_in_their_place() {
             },
             "s3://box/none cannot be read: there is no object none",
         ),
+        (
+            Later {
+                ttl: Some(0),
+                ..inline.clone()
+            },
+            "The request expired at 2",
+        ),
+        (
+            Later {
+                extension: Some("/a/b".to_owned()),
+                filename: Some("named".to_owned()),
+                ..inline.clone()
+            },
+            "Received client error (400) from primary",
+        ),
     ] {
+        let later_named = later.filename.is_some();
         let one = put(later).await.unwrap();
         let failure = one.failure.unwrap();
         let said = until("it failed", || place.object(&failure)).await;
         let said = String::from_utf8(said).unwrap();
         assert!(said.starts_with(why), "{said}");
         assert_eq!(place.object(&one.output), None);
+        if later_named {
+            assert_eq!(one.output, "s3://box/out/a/b/named");
+        }
     }
     for later in [
         Later::default(),
