@@ -440,7 +440,7 @@ mod tests {
             .unwrap();
         assert_eq!(lines.lines().count(), 45);
         assert_eq!(lines.trim().replace('\n', ","), said);
-        let refused = ask(&served, "application/json", None, "{}").await;
+        let refused = ask(&served, "image/png", None, "{}").await;
         assert_eq!(refused.unwrap_err().0, 415);
         let folder = tempfile::tempdir().unwrap();
         testing::learn("xgboost", folder.path());

@@ -450,7 +450,7 @@ impl Models {
     fn delete(&self, caller: &Caller, input: &Value) -> Result<Value> {
         let name = name(input, "ModelName");
         match self.store.delete(Kind::Model, &name)? {
-            true => Ok(Value::Null),
+            true => Ok(json!({})),
             false => Err(Refusal::absent(
                 Kind::Model.words(),
                 &caller.arn(Kind::Model, &name),
@@ -1104,10 +1104,7 @@ mod tests {
             "{error}"
         );
         let gone = json!({"ModelName": "m"});
-        assert_eq!(
-            place.call("DeleteModel", gone.clone()).unwrap(),
-            Value::Null
-        );
+        assert_eq!(place.call("DeleteModel", gone.clone()).unwrap(), json!({}));
         for operation in ["DeleteModel", "DescribeModel"] {
             let absent = place.call(operation, gone.clone()).unwrap_err();
             assert_eq!(absent.message, format!("Could not find model \"{arn}\"."));

@@ -178,7 +178,7 @@ pub(super) fn listed(store: &Store, input: &Value) -> Result<Value> {
 pub(super) fn delete(store: &Store, caller: &Caller, input: &Value) -> Result<Value> {
     let name = name(input, "EndpointConfigName");
     match store.delete(Kind::EndpointConfig, &name)? {
-        true => Ok(Value::Null),
+        true => Ok(json!({})),
         false => Err(absent(caller, &name)),
     }
 }

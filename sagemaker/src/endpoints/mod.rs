@@ -237,7 +237,7 @@ impl Endpoints {
             }
             kept.status = DELETING.to_owned();
             kept.modified = now();
-            Ok(Value::Null)
+            Ok(json!({}))
         })?;
         changed.ok_or_else(|| absent(caller, &name))
     }

@@ -616,7 +616,10 @@ fn a_job_is_described_as_it_was_asked_for() {
         let name = |job: &Value| text(job, "TransformJobName").to_owned();
         jobs.iter().map(name).collect::<Vec<_>>()
     };
-    assert_eq!(list(json!({"SortBy": "Name"})), ["failed", "shown"]);
+    // The last come first where nothing is said.
+    assert_eq!(list(json!({"SortBy": "Name"})), ["shown", "failed"]);
+    let ascending = json!({"SortBy": "Name", "SortOrder": "Ascending"});
+    assert_eq!(list(ascending), ["failed", "shown"]);
     assert_eq!(list(json!({"StatusEquals": "Failed"})), ["failed"]);
     let absent = json!({"TransformJobName": "none"});
     for operation in ["DescribeTransformJob", "StopTransformJob"] {

@@ -6,7 +6,7 @@ use super::errors::Failure;
 use super::model::Id;
 use escala_pipelines::{Error, Kind};
 use escala_sagemaker::Caller;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Runs an operation.
 ///
@@ -26,11 +26,7 @@ pub async fn run(aws: &Aws, caller: Caller, call: Call, input: Value) -> Result<
             Id::Logs => sagemaker.logs().call(&caller, name, &input),
             _ => sagemaker.call(&caller, name, input),
         };
-        match answered {
-            // Operations that answer nothing answer an empty object.
-            Ok(Value::Null) => Ok(json!({})),
-            answered => answered.map_err(Failure::refused),
-        }
+        answered.map_err(Failure::refused)
     });
     answered.await
 }
