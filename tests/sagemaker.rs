@@ -30,6 +30,9 @@ fn boto3() {
     let metrics = server.get("/metrics").text;
     let asked = "operation=\"sagemaker-runtime.InvokeEndpoint\"";
     assert!(metrics.contains(asked), "{metrics}");
+    let counted = "escala_endpoint_invocations_total{endpoint=\"first\",variant=\"AllTraffic\"}";
+    assert!(metrics.contains(counted), "{metrics}");
+    assert!(metrics.contains("escala_hosted_models_open"), "{metrics}");
 }
 
 #[test]

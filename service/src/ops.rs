@@ -4,6 +4,7 @@
 
 use crate::app::App;
 use crate::failure::chain;
+use crate::hosted;
 use crate::jobs;
 use crate::ready::State as TaskState;
 use crate::rest::openapi;
@@ -119,8 +120,12 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Response {
     }
     if let Some(jobs) = app.jobs.clone() {
         // They are counted where they are kept, on a disk.
+        let sagemaker = app.sagemaker.get().cloned();
         let counted = tokio::task::spawn_blocking(move || {
             let mut text = String::new();
+            if let Some(sagemaker) = sagemaker {
+                hosted::write_metrics(&sagemaker.hosting().counts(), &mut text);
+            }
             jobs::write_metrics(&jobs, &mut text).map(|()| text)
         });
         match counted.await {
