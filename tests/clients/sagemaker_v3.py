@@ -14,6 +14,7 @@ from sagemaker.core.shapes import (
     TransformResources,
     TransformS3DataSource,
 )
+from sagemaker.serve import ModelBuilder
 from sagemaker.train import ModelTrainer
 from sagemaker.train.configs import Compute, InputData
 
@@ -67,6 +68,16 @@ def test_it_is_hosted_and_answers():
     answer = endpoint.invoke(body=bare(100, 2), content_type="text/csv", accept="text/csv")
     text = answer.body.read().decode()
     assert right((float(one) for one in text.replace("\n", ",").strip(",").split(",")), 2) > 90, text
+
+
+def test_a_builder_hosts_it():
+    data = trained[0].model_artifacts.s3_model_artifacts
+    builder = ModelBuilder(image_uri=IMAGE, s3_model_data_url=data, role_arn=ROLE, sagemaker_session=session, instance_type="ml.m5.large")
+    builder.build(model_name="built")
+    endpoint = builder.deploy(endpoint_name="built", initial_instance_count=1, instance_type="ml.m5.large")
+    text = endpoint.invoke(body=bare(100, 2), content_type="text/csv", accept="text/csv").body.read().decode()
+    assert right((float(one) for one in text.replace("\n", ",").strip(",").split(",")), 2) > 90, text
+    endpoint.delete()
 
 
 def test_a_folder_is_transformed():
