@@ -13,6 +13,10 @@ mod questions;
 pub mod rows;
 mod tasks;
 
+pub use classifiers::{Classifiers, TRAINED};
+pub use questions::refuse;
+pub use tasks::Tasks;
+
 use escala_sagemaker::SageMaker;
 use escala_sagemaker::hosting::{Counts, VariantCounts};
 use std::sync::{Arc, OnceLock};
@@ -129,7 +133,3 @@ pub fn write_metrics(counts: &Counts, text: &mut String) {
         ));
     }
 }
-
-pub use classifiers::{Classifiers, TRAINED};
-pub use questions::refuse;
-pub use tasks::Tasks;

@@ -268,11 +268,6 @@ impl Trainings {
         if self.0.runner.set(Arc::downgrade(runner)).is_err() {
             tracing::error!("training jobs have a runner already");
         }
-        for resource in self.0.live()? {
-            if resource.body.get("job").is_none() {
-                self.0.submit(&resource)?;
-            }
-        }
         self.settle()
     }
 
@@ -423,7 +418,8 @@ impl Inner {
         }
         let tags = tags::taken(&mut input)?;
         let (at, arn) = (now(), caller.arn(Kind::TrainingJob, &name));
-        let mut body = json!({"request": input, "transitions": []});
+        // The id is the job's before there is one: whoever hands it over, and however often, it is one.
+        let mut body = json!({"request": input, "transitions": [], "job": Runner::new_id()});
         transit(&mut body, at, "Starting", "Starting the training job");
         let resource = Resource {
             kind: Kind::TrainingJob,
@@ -445,39 +441,45 @@ impl Inner {
             }
             other => other?,
         }
-        if let Err(refused) = self.submit(&resource) {
-            self.store.delete(Kind::TrainingJob, &resource.name)?;
-            return Err(refused);
-        }
-        Ok(json!({"TrainingJobArn": arn}))
-    }
-
-    /// Hands a job to the runner. Done again it changes nothing.
-    fn submit(&self, resource: &Resource) -> Result<()> {
-        let broken = |why: String| {
-            tracing::error!(
-                why,
-                job = resource.name,
-                "a training job cannot be handed on"
-            );
-            Refusal::new(
-                crate::refusal::INTERNAL,
-                "The server failed; its log says why.",
-            )
-        };
         let Some(runner) = self.runner() else {
+            self.store.delete(Kind::TrainingJob, &resource.name)?;
             return Err(Refusal::new(
                 crate::refusal::INTERNAL,
                 "This server keeps no jobs; its log says why.",
             ));
         };
+        match self.submit(&runner, &resource) {
+            Ok(_) => {}
+            Err(RunnerError::Store(JobError::Quota { live })) => {
+                self.store.delete(Kind::TrainingJob, &resource.name)?;
+                return Err(Refusal::new(
+                    LIMIT,
+                    format!(
+                        "The account-level service limit 'training jobs at the same time' is {live}, with current utilization of {live} and a request delta of 1."
+                    ),
+                ));
+            }
+            // It is handed over when somebody looks at it.
+            Err(error) => {
+                tracing::error!(%error, job = resource.name, "a training job waits");
+            }
+        }
+        Ok(json!({"TrainingJobArn": arn}))
+    }
+
+    /// Hands a job to the runner. Done again it changes nothing.
+    fn submit(
+        &self,
+        runner: &Runner,
+        resource: &Resource,
+    ) -> std::result::Result<Job, RunnerError> {
+        let damaged = |why: &str| RunnerError::Store(JobError::Damaged(why.to_owned()));
         let output = text(
             &resource.body["request"]["OutputDataConfig"],
             "S3OutputPath",
         );
-        let Some((bucket, folder, _)) = artefact(output, &resource.name) else {
-            return Err(broken(format!("{output:?} is no address")));
-        };
+        let (bucket, folder, _) =
+            artefact(output, &resource.name).ok_or_else(|| damaged("the output is no address"))?;
         let spec = Spec {
             kind: KIND.to_owned(),
             name: Some(resource.name.clone()),
@@ -497,30 +499,14 @@ impl Inner {
             question: json!({"name": resource.name, "arn": resource.arn, "created": resource.created}),
             details: Value::Null,
         };
-        let token = format!("{} {}", resource.arn, resource.created);
+        let id = text(&resource.body, "job");
         let token = Token {
-            token: &token,
-            request: &token,
+            token: id,
+            request: id,
         };
-        let submitted = runner.submit(Runner::new_id(), spec, Some(token));
-        let job = match submitted {
-            Ok(submitted) => submitted.job(),
-            Err(RunnerError::Store(JobError::Quota { live })) => {
-                return Err(Refusal::new(
-                    LIMIT,
-                    format!(
-                        "The account-level service limit 'training jobs at the same time' is {live}, with current utilization of {live} and a request delta of 1."
-                    ),
-                ));
-            }
-            Err(error) => return Err(broken(error.to_string())),
-        };
-        self.store
-            .update(Kind::TrainingJob, &resource.name, |found| {
-                found.body["job"] = json!(job.id);
-                Ok::<_, store::Error>(())
-            })?;
-        Ok(())
+        let job = runner.submit(id.to_owned(), spec, Some(token))?.job();
+        self.change(&resource.name, |body| body["submitted"] = json!(true));
+        Ok(job)
     }
 
     /// The job as it is now: what the runner knows of its end is put down.
@@ -528,10 +514,20 @@ impl Inner {
         if ![IN_PROGRESS, STOPPING].contains(&&*resource.status) {
             return Ok(resource);
         }
-        let (Some(runner), Some(id)) = (self.runner(), resource.body["job"].as_str()) else {
+        let Some(runner) = self.runner() else {
             return Ok(resource);
         };
-        let job = match runner.job(id) {
+        let id = text(&resource.body, "job");
+        let found = match runner.job(id) {
+            // The process ended before it was handed over.
+            Err(RunnerError::Store(JobError::NotFound(_)))
+                if resource.body.get("submitted").is_none() && resource.status == IN_PROGRESS =>
+            {
+                self.submit(&runner, &resource)
+            }
+            found => found,
+        };
+        let job = match found {
             Ok(job) => Some(job),
             Err(RunnerError::Store(JobError::NotFound(_))) => None,
             Err(error) => {

@@ -548,7 +548,8 @@ fn a_job_that_was_made_in_the_moment_of_a_crash_is_handed_on() {
     lost.name = "lost".to_owned();
     lost.arn = caller().arn(Kind::TrainingJob, "lost");
     lost.status = IN_PROGRESS.to_owned();
-    lost.body = json!({"request": made.body["request"], "transitions": []});
+    lost.body =
+        json!({"request": made.body["request"], "transitions": [], "job": Runner::new_id()});
     lost.body["request"]["TrainingJobName"] = json!("lost");
     store.create(&lost, &[]).unwrap();
     drop((process, store));

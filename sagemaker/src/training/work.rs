@@ -216,6 +216,7 @@ impl Inner {
         let began = Instant::now();
         let spent = Duration::from_millis(resource.body["spent"].as_u64().unwrap_or(0));
         let limit = request.stopping_condition.max_runtime_in_seconds;
+        let limit = limit.unwrap_or(super::LONGEST);
         let folders = Folders::new(&self.folder.join("trainings"), name).map_err(disk)?;
         let mut notes = Notes {
             inner: self,
@@ -242,14 +243,12 @@ impl Inner {
                     control.rest.store(true, Ordering::SeqCst);
                 }
                 let taken = spent + began.elapsed();
-                if limit.is_some_and(|limit| taken > Duration::from_secs(limit))
-                    && !control.stop.load(Ordering::SeqCst)
-                {
+                if taken > Duration::from_secs(limit) && !control.stop.load(Ordering::SeqCst) {
                     control.overdue.store(true, Ordering::SeqCst);
                     control.stop.store(true, Ordering::SeqCst);
                 }
                 // So that a process that is killed again and again does not train for ever.
-                if limit.is_some() && saved.elapsed() > APART {
+                if saved.elapsed() > APART {
                     saved = Instant::now();
                     self.change(name, |body| body["spent"] = json!(taken.as_millis() as u64));
                 }

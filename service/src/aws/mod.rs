@@ -193,6 +193,9 @@ async fn answer(
     let target = json11::target(&parts.headers)?;
     let service = dispatch::service(target.prefix)?;
     name.service = service.id.name();
+    if let Some(other) = service.other(target.operation) {
+        name.operation = other;
+    }
     let call = dispatch::find(service, target.operation)?;
     name.operation = call.operation.name.as_str();
     if !call.is_implemented() {

@@ -433,8 +433,16 @@ fn translate(pattern: &str) -> String {
     let mut rest = pattern;
     let mut in_class = false;
     while let Some(first) = rest.chars().next() {
-        if let Some(tail) = rest.strip_prefix(r"\p{ASCII}") {
-            out.push_str(r"[\x00-\x7F]");
+        // Classes that Rust does not have, or has for all scripts.
+        let named = [
+            (r"\p{ASCII}", r"[\x00-\x7F]"),
+            (r"\p{Alnum}", "[A-Za-z0-9]"),
+        ];
+        if let Some((tail, class)) = named
+            .iter()
+            .find_map(|(name, class)| Some((rest.strip_prefix(name)?, class)))
+        {
+            out.push_str(class);
             rest = tail;
             continue;
         }
@@ -634,6 +642,8 @@ mod tests {
         // ASCII classes.
         assert!(matches(r"\d+", "7") && !matches(r"\d+", "٧"));
         assert!(matches(r"^\p{ASCII}+$", "plain") && !matches(r"^\p{ASCII}+$", "café"));
+        let arn = r"arn:[\p{Alnum}\-]+:x";
+        assert!(matches(arn, "arn:aws-cn:x") && !matches(arn, "arn:ä:x"));
         assert!(matches(r"^\P{C}*$", "café") && !matches(r"^\P{C}*$", "bell\u{7}"));
         assert!(
             matches(r"[\u0009\u000A\u000D\u0020-\u00FF]+", "tab\tend")

@@ -197,7 +197,7 @@ mod tests {
             }),
         };
         for (status, original, code) in [
-            (424, Some(400), "invalid_request"),
+            (424, Some(400), "invalid_input"),
             (424, Some(500), "internal"),
             (400, None, "not_found"),
             (429, None, "overloaded"),
