@@ -1302,7 +1302,7 @@ async fn operations_that_are_not_built_say_so() {
         ),
     ] {
         let answer = client.post(target, "{}").await;
-        let said = (answer.status.as_u16(), answer.code());
+        let said = (answer.status, answer.code());
         assert_eq!(said, (status, code), "{target}");
     }
     // Every operation that is announced can be read.
