@@ -13,12 +13,17 @@ pub trait Work: Send + Sync + 'static {
     /// What its jobs may have.
     fn bounds(&self, spec: &Spec) -> Bounds;
 
-    /// One answer for each document, in order. Dropping the future gives its work up.
-    fn predict<'a>(&'a self, spec: &'a Spec, documents: Vec<Vec<u8>>)
-    -> BoxFuture<'a, Vec<Answer>>;
+    /// One answer for each document, in order. Dropping the future gives its work up. Works on the whole and on tables are asked
+    /// about no document, and leave this and the next as they are.
+    fn predict<'a>(&'a self, _: &'a Spec, documents: Vec<Vec<u8>>) -> BoxFuture<'a, Vec<Answer>> {
+        let answers = documents.iter().map(|_| Err(no_document())).collect();
+        Box::pin(std::future::ready(answers))
+    }
 
     /// Why a document of so many bytes, more than [`Bounds::document`], has no answer.
-    fn too_large(&self, spec: &Spec, bytes: u64) -> Failed;
+    fn too_large(&self, _: &Spec, _: u64) -> Failed {
+        no_document()
+    }
 
     /// Who answers for all documents together, where the output is not an answer a document. Its jobs have one task, and
     /// their output is [`Form::Collected`](crate::job::Form::Collected), or [`Form::Joined`](crate::job::Form::Joined) with one
@@ -34,13 +39,7 @@ pub trait Work: Send + Sync + 'static {
     }
 
     /// Writes what stands in the output for a document: in the summary, where there is one and the document has no answer.
-    fn render(
-        &self,
-        spec: &Spec,
-        place: Place<'_>,
-        answer: Result<&[u8], &Failed>,
-        to: &mut Vec<u8>,
-    );
+    fn render(&self, _: &Spec, _: Place<'_>, _: Result<&[u8], &Failed>, _: &mut Vec<u8>) {}
 
     /// Told that a job has ended. After a crash it may not be told, and it must not wait for the runner.
     fn ended(&self, _: &Job) {}
@@ -49,6 +48,16 @@ pub trait Work: Send + Sync + 'static {
     /// that took so much. What is between errors may not depend on that.
     fn summary(&self, _: &Spec, _: &Usage) -> Summary {
         Summary::default()
+    }
+}
+
+/// What a work says that is asked about no document.
+fn no_document() -> Failed {
+    Failed {
+        fault: Fault::Document,
+        code: "no_document".to_owned(),
+        message: "these jobs have no documents".to_owned(),
+        subject: None,
     }
 }
 

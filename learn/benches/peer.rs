@@ -7,32 +7,11 @@
 //! What is timed begins with a table in memory and ends with a model. What the model says of `test` is left in `predicted`.
 
 use escala_learn::boost::Xgboost;
-use escala_learn::{Algorithm, Channels, Csr, Features, Parameters, Table, Values, Watch};
+use escala_learn::{Algorithm, Channels, Csr, Features, Parameters, Table, Unwatched, Values};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
-
-/// Nobody.
-struct Alone;
-
-impl Watch for Alone {
-    fn log(&mut self, _: &str) {}
-
-    fn metric(&mut self, _: &str, _: f64) {}
-
-    fn progress(&mut self, _: u64, _: u64) {}
-
-    fn stopped(&mut self) -> bool {
-        false
-    }
-
-    fn checkpoint(&mut self, _: &mut dyn FnMut() -> Vec<u8>) {}
-
-    fn resume(&mut self) -> Option<Vec<u8>> {
-        None
-    }
-}
 
 fn words(path: &Path) -> Vec<[u8; 4]> {
     let bytes = std::fs::read(path).expect("a file of the peer");
@@ -98,7 +77,7 @@ fn main() {
     };
     let start = Instant::now();
     let model = algorithm
-        .train(&parameters, &channels, &mut Alone)
+        .train(&parameters, &channels, &mut Unwatched)
         .expect("a model");
     let seconds = start.elapsed().as_secs_f64();
     let test = table(folder, "test", columns);

@@ -36,6 +36,28 @@ pub trait Watch {
     fn resume(&mut self) -> Option<Vec<u8>>;
 }
 
+/// Nobody looks on: nothing is said, kept or stopped.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unwatched;
+
+impl Watch for Unwatched {
+    fn log(&mut self, _: &str) {}
+
+    fn metric(&mut self, _: &str, _: f64) {}
+
+    fn progress(&mut self, _: u64, _: u64) {}
+
+    fn stopped(&mut self) -> bool {
+        false
+    }
+
+    fn checkpoint(&mut self, _: &mut dyn FnMut() -> Vec<u8>) {}
+
+    fn resume(&mut self) -> Option<Vec<u8>> {
+        None
+    }
+}
+
 /// An algorithm that learns.
 pub trait Algorithm: Send + Sync {
     /// Its name, as repositories of images have it: `linear-learner`.

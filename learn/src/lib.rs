@@ -24,7 +24,7 @@ mod store;
 pub mod table;
 pub mod text;
 
-pub use algorithm::{Algorithm, Channels, Model, Watch};
+pub use algorithm::{Algorithm, Channels, Model, Unwatched, Watch};
 pub use answers::{Answers, Field, Values};
 pub use error::{Error, Result};
 pub use parameters::{Parameter, Parameters};

@@ -78,9 +78,8 @@ pub fn open_any(folder: &Path) -> Result<Opened> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::tests::Nobody;
     use crate::text::Line;
-    use crate::{Channels, Parameters, Table, Texts};
+    use crate::{Channels, Parameters, Table, Texts, Unwatched};
 
     /// What an algorithm must be told here.
     fn given(name: &str) -> Vec<(&'static str, &'static str)> {
@@ -125,7 +124,7 @@ mod tests {
                 test: None,
             };
             let model = algorithm
-                .train(&parameters, &channels, &mut Nobody)
+                .train(&parameters, &channels, &mut Unwatched)
                 .unwrap();
             let said = model.predict(&rows).unwrap();
             assert_eq!(said.rows(), 100, "{name}");
@@ -161,7 +160,9 @@ mod tests {
                 }],
                 validation: None,
             };
-            let model = algorithm.train(&parameters, &texts, &mut Nobody).unwrap();
+            let model = algorithm
+                .train(&parameters, &texts, &mut Unwatched)
+                .unwrap();
             model.write(folder.path()).unwrap();
             match open_any(folder.path()).unwrap() {
                 Opened::Text(whose, again) => {
@@ -181,7 +182,9 @@ mod tests {
             validation: None,
             test: None,
         };
-        let model = KMeans.train(&parameters, &channels, &mut Nobody).unwrap();
+        let model = KMeans
+            .train(&parameters, &channels, &mut Unwatched)
+            .unwrap();
         model.write(table.path()).unwrap();
         assert!(matches!(open_any(table.path()), Ok(Opened::Table(..))));
     }

@@ -220,23 +220,7 @@ pub(crate) fn read<T: DeserializeOwned, M>(
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::{Algorithm, Table, Watch};
-
-    /// Nobody looks on.
-    pub struct Nobody;
-
-    impl Watch for Nobody {
-        fn log(&mut self, _: &str) {}
-        fn metric(&mut self, _: &str, _: f64) {}
-        fn progress(&mut self, _: u64, _: u64) {}
-        fn stopped(&mut self) -> bool {
-            false
-        }
-        fn checkpoint(&mut self, _: &mut dyn FnMut() -> Vec<u8>) {}
-        fn resume(&mut self) -> Option<Vec<u8>> {
-            None
-        }
-    }
+    use crate::{Algorithm, Table};
 
     /// Opens a model's file after changes here and there: it may be refused, it may answer, it may not panic.
     pub fn mutated(algorithm: &dyn Algorithm, folder: &Path, table: &Table) {

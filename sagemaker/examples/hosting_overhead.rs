@@ -5,7 +5,7 @@
 //! cargo run --release -p escala-sagemaker --example hosting_overhead
 //! ```
 
-use escala_learn::{Channels, Parameters, Table, Watch, registry};
+use escala_learn::{Channels, Parameters, Table, Unwatched, registry};
 use escala_objects::memory::Memory;
 use escala_sagemaker::hosting::{Hosting, Options};
 use escala_sagemaker::invoke::Invocation;
@@ -24,21 +24,6 @@ const QUESTIONS: usize = 5000;
 const MODELS: usize = 200;
 const FIT: u64 = 50;
 
-struct Nobody;
-
-impl Watch for Nobody {
-    fn log(&mut self, _: &str) {}
-    fn metric(&mut self, _: &str, _: f64) {}
-    fn progress(&mut self, _: u64, _: u64) {}
-    fn stopped(&mut self) -> bool {
-        false
-    }
-    fn checkpoint(&mut self, _: &mut dyn FnMut() -> Vec<u8>) {}
-    fn resume(&mut self) -> Option<Vec<u8>> {
-        None
-    }
-}
-
 fn learn(folder: &Path) -> Result<(), Box<dyn Error>> {
     let values: Vec<f32> = (0..8000).map(|at| ((at * 7919) % 101) as f32).collect();
     let labels = values.chunks(8).map(|row| row[0]).collect();
@@ -50,7 +35,7 @@ fn learn(folder: &Path) -> Result<(), Box<dyn Error>> {
         validation: None,
         test: None,
     };
-    let model = algorithm.train(&parameters, &channels, &mut Nobody)?;
+    let model = algorithm.train(&parameters, &channels, &mut Unwatched)?;
     Ok(model.write(folder)?)
 }
 

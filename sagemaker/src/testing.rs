@@ -1,23 +1,8 @@
 //! What tests of this crate share: small models that were learned, and their archives.
 
 use crate::archive;
-use escala_learn::{Channels, Parameters, Table, Watch, registry};
+use escala_learn::{Channels, Parameters, Table, Unwatched, registry};
 use std::path::Path;
-
-struct Nobody;
-
-impl Watch for Nobody {
-    fn log(&mut self, _: &str) {}
-    fn metric(&mut self, _: &str, _: f64) {}
-    fn progress(&mut self, _: u64, _: u64) {}
-    fn stopped(&mut self) -> bool {
-        false
-    }
-    fn checkpoint(&mut self, _: &mut dyn FnMut() -> Vec<u8>) {}
-    fn resume(&mut self) -> Option<Vec<u8>> {
-        None
-    }
-}
 
 /// Learns from 200 rows of two columns; the label is whether the first is above 50.
 pub fn learn(name: &str, folder: &Path) {
@@ -55,7 +40,7 @@ pub fn learn(name: &str, folder: &Path) {
         validation: None,
         test: None,
     };
-    let model = algorithm.train(&parameters, &channels, &mut Nobody);
+    let model = algorithm.train(&parameters, &channels, &mut Unwatched);
     model.unwrap().write(folder).unwrap();
 }
 

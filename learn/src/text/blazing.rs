@@ -588,7 +588,7 @@ mod tests {
             ("min_count", "1"),
         ];
         let parameters = Parameters::read(DECLARED, given).unwrap();
-        let mut nobody = crate::store::tests::Nobody;
+        let mut nobody = crate::Unwatched;
         let model = BlazingText.fit(&parameters, &texts, &mut nobody).unwrap();
         model.write(folder.path()).unwrap();
         let again = BlazingText.open(folder.path()).unwrap();

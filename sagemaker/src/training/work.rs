@@ -13,13 +13,10 @@ use crate::served::Container;
 use crate::store::Resource;
 use escala_batch::job::{Job, Spec};
 use escala_batch::runner::Trouble;
-use escala_batch::work::{
-    Answer, Bounds, Collected, Documents, Failed, Fault, Place, Telling, Whole, Work, Writing,
-};
+use escala_batch::work::{Bounds, Collected, Documents, Telling, Whole, Work, Writing};
 use escala_learn::Watch;
 use escala_objects::ObjectName;
 use fancy_regex::Regex;
-use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -69,20 +66,9 @@ impl Work for Inner {
         }
     }
 
-    fn predict<'a>(&'a self, _: &'a Spec, documents: Vec<Vec<u8>>) -> BoxFuture<'a, Vec<Answer>> {
-        let answers = documents.iter().map(|_| Err(no_document())).collect();
-        Box::pin(std::future::ready(answers))
-    }
-
-    fn too_large(&self, _: &Spec, _: u64) -> Failed {
-        no_document()
-    }
-
     fn whole(&self) -> Option<&dyn Whole> {
         Some(self)
     }
-
-    fn render(&self, _: &Spec, _: Place<'_>, _: Result<&[u8], &Failed>, _: &mut Vec<u8>) {}
 
     fn ended(&self, job: &Job) {
         let name = job.spec.question["name"].as_str().unwrap_or_default();
@@ -94,16 +80,6 @@ impl Work for Inner {
         if let Err(error) = settled {
             tracing::warn!(%error, job = name, "how a training job ended is not known yet");
         }
-    }
-}
-
-/// Its jobs are asked as a whole ([`Work::whole`]).
-fn no_document() -> Failed {
-    Failed {
-        fault: Fault::Document,
-        code: "no_document".to_owned(),
-        message: "a training job has no documents".to_owned(),
-        subject: None,
     }
 }
 

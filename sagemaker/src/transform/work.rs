@@ -12,9 +12,7 @@ use escala_batch::job::{Input, Job, Piece, Spec};
 use escala_batch::runner::{Cut, Trouble};
 use escala_batch::transform::record;
 use escala_batch::transform::{Error, Transform};
-use escala_batch::work::{
-    Answer, Asked, Bounds, Collected, Failed, Fault, Place, Scored, Scoring, Tables, Work,
-};
+use escala_batch::work::{Asked, Bounds, Collected, Failed, Fault, Scored, Scoring, Tables, Work};
 use escala_objects::{Error as ObjectError, ObjectName, WritableStore};
 use flate2::bufread::MultiGzDecoder;
 use futures_util::future::BoxFuture;
@@ -455,20 +453,9 @@ impl Work for Batches {
         }
     }
 
-    fn predict<'a>(&'a self, _: &'a Spec, documents: Vec<Vec<u8>>) -> BoxFuture<'a, Vec<Answer>> {
-        let answers = documents.iter().map(|_| Err(no_document())).collect();
-        Box::pin(std::future::ready(answers))
-    }
-
-    fn too_large(&self, _: &Spec, _: u64) -> Failed {
-        no_document()
-    }
-
     fn tables(&self) -> Option<&dyn Tables> {
         Some(self)
     }
-
-    fn render(&self, _: &Spec, _: Place<'_>, _: Result<&[u8], &Failed>, _: &mut Vec<u8>) {}
 
     fn ended(&self, job: &Job) {
         let Some(name) = &job.spec.name else { return };
@@ -476,15 +463,5 @@ impl Work for Batches {
         if let Some(owner) = self.owner.upgrade() {
             owner.ended(name, job);
         }
-    }
-}
-
-/// Its jobs are asked in rows ([`Work::tables`]).
-fn no_document() -> Failed {
-    Failed {
-        fault: Fault::Document,
-        code: "no_document".to_owned(),
-        message: "a transform job has rows".to_owned(),
-        subject: None,
     }
 }

@@ -11,9 +11,7 @@ use crate::s3::places::Places as Objects;
 use crate::scoring::tables::trouble;
 use escala_batch::job::{Form, Source, Spec, Split, Target};
 use escala_batch::runner::Trouble;
-use escala_batch::work::{
-    Answer, Bounds, Collected, Documents, Failed, Fault, Place, Telling, Whole, Work, Writing,
-};
+use escala_batch::work::{Bounds, Collected, Documents, Telling, Whole, Work, Writing};
 use escala_sql::Engine;
 use escala_sql::buckets::Buckets;
 use escala_sql::copy::Copying;
@@ -22,7 +20,6 @@ use escala_sql::files::Format;
 use escala_sql::output::{Buffer, Writer};
 use escala_sql::sources::Sources;
 use futures_util::TryStreamExt;
-use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
@@ -202,29 +199,8 @@ impl Work for Copies {
         }
     }
 
-    fn predict<'a>(&'a self, _: &'a Spec, documents: Vec<Vec<u8>>) -> BoxFuture<'a, Vec<Answer>> {
-        let answers = documents.iter().map(|_| Err(no_document())).collect();
-        Box::pin(std::future::ready(answers))
-    }
-
-    fn too_large(&self, _: &Spec, _: u64) -> Failed {
-        no_document()
-    }
-
     fn whole(&self) -> Option<&dyn Whole> {
         Some(self)
-    }
-
-    fn render(&self, _: &Spec, _: Place<'_>, _: Result<&[u8], &Failed>, _: &mut Vec<u8>) {}
-}
-
-/// Its jobs are asked as a whole ([`Work::whole`]).
-fn no_document() -> Failed {
-    Failed {
-        fault: Fault::Document,
-        code: "no_document".to_owned(),
-        message: "a query has no documents".to_owned(),
-        subject: None,
     }
 }
 
