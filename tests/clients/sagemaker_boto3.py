@@ -280,6 +280,9 @@ def test_questions_are_answered_later():
         raise AssertionError(f"{address} does not come")
 
     assert right(read(later("ask/rows.csv")["OutputLocation"])) > 90
+    for more in ({"RequestTTLSeconds": 10**17}, {"InvocationTimeoutSeconds": 3601}):
+        with raises(ClientError, "ValidationError", 400):
+            runtime.invoke_endpoint_async(EndpointName="later", InputLocation="s3://lake/ask/rows.csv", ContentType="text/csv", **more)
     assert read(later("ask/words.csv")["FailureLocation"])
 
 

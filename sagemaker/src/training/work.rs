@@ -105,27 +105,29 @@ impl Whole for Inner {
         let mut tries = 0;
         let outcome = loop {
             tries += 1;
-            match self.run(&resource, &control, progress, write) {
+            match self.run(&resource, &control, progress) {
                 Err(Failure::Now(why)) if tries < TRIES => {
                     tracing::warn!(job = name, why, "a training job is begun again");
                 }
                 outcome => break outcome,
             }
         };
-        self.running.lock().remove(name);
         let failed = |why: String| {
             self.note_failure(name, &why);
             self.say(&resource, [why.as_str()]);
             Trouble::Fails(why)
         };
-        match outcome {
-            Ok(()) => Ok(Collected::default()),
+        let outcome = match outcome {
+            // Not tried again from here: some of it may be written.
+            Ok(folders) => folders.leave(write).map(|()| Collected::default()),
             Err(_) if control.rest.load(Ordering::SeqCst) => Err(Trouble::Rest),
             Err(Failure::Client(why)) => Err(failed(format!("ClientError: {why}"))),
             Err(Failure::Algorithm(why)) => Err(failed(format!("AlgorithmError: {why}"))),
             Err(Failure::Now(why)) => Err(failed(format!("InternalServerError: {why}"))),
             Err(Failure::Stopped) => Err(Trouble::Fails("the training job was stopped".to_owned())),
-        }
+        };
+        self.running.lock().remove(name);
+        outcome
     }
 }
 
@@ -154,6 +156,23 @@ impl Folders {
         self.0.join("model.tar.gz")
     }
 
+    /// Writes the archive to where the job's output is.
+    fn leave(&self, write: &mut Writing<'_>) -> Result<(), Trouble> {
+        let disk = |error: std::io::Error| {
+            Trouble::Now(format!(
+                "the model that was learned cannot be read: {error}"
+            ))
+        };
+        let mut file = File::open(self.archive()).map_err(disk)?;
+        let mut piece = vec![0; PIECE];
+        loop {
+            match file.read(&mut piece).map_err(disk)? {
+                0 => return Ok(()),
+                read => write(0, &piece[..read])?,
+            }
+        }
+    }
+
     fn clear(&self) {
         if let Err(error) = std::fs::remove_dir_all(&self.0)
             && error.kind() != std::io::ErrorKind::NotFound
@@ -170,13 +189,13 @@ impl Drop for Folders {
 }
 
 impl Inner {
+    /// Learns, and packs what was learned.
     fn run(
         &self,
         resource: &Resource,
         control: &Control,
         progress: &Telling<'_>,
-        write: &mut Writing<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Folders, Failure> {
         let name = &resource.name;
         let disk = |error: std::io::Error| {
             Failure::Now(format!(
@@ -258,23 +277,7 @@ impl Inner {
         let packed = File::create(&path).map_err(disk)?;
         archive::pack(&folders.model(), packed)
             .map_err(|error| Failure::Now(format!("the model cannot be packed: {error}")))?;
-        let mut file = File::open(&path).map_err(disk)?;
-        let mut piece = vec![0; PIECE];
-        loop {
-            let read = file.read(&mut piece).map_err(disk)?;
-            if read == 0 {
-                break;
-            }
-            write(0, &piece[..read]).map_err(|trouble| match trouble {
-                Trouble::Now(why) => Failure::Now(why),
-                Trouble::Fails(why) => Failure::Client(why),
-                Trouble::Rest => {
-                    control.rest.store(true, Ordering::SeqCst);
-                    Failure::Stopped
-                }
-            })?;
-        }
-        Ok(())
+        Ok(folders)
     }
 
     fn learn(

@@ -20,10 +20,14 @@ use escala_sagemaker::served::Asked;
 use escala_sagemaker::{Caller, SageMaker};
 use std::convert::Infallible;
 use std::future::Future;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// Most bytes of a request's body, as at AWS: 6 MiB.
 const LARGEST: usize = 6 << 20;
+/// Seconds that a question may wait to be answered later, and that its answer may take, as at AWS.
+const TTL: RangeInclusive<u64> = 60..=21_600;
+const TIMEOUT: RangeInclusive<u64> = 1..=3600;
 /// Most bytes of a part of a streamed answer.
 const PART: usize = 64 << 10;
 
@@ -113,15 +117,26 @@ impl Question {
         text(&self.headers, name)
     }
 
-    fn seconds(&self, name: &'static str) -> Result<Option<u64>, InvokeError> {
-        let wrong = |value: String| {
-            let message = format!("The header {name} is no number of seconds: {value}");
-            error("ValidationError", 400, message)
+    /// A number of seconds in a header, within AWS's bounds.
+    fn seconds(
+        &self,
+        name: &'static str,
+        bounds: RangeInclusive<u64>,
+    ) -> Result<Option<u64>, InvokeError> {
+        let Some(value) = self.header(name) else {
+            return Ok(None);
         };
-        match self.header(name) {
-            None => Ok(None),
-            Some(value) => value.parse().map(Some).map_err(|_| wrong(value)),
-        }
+        let seconds = value
+            .parse()
+            .ok()
+            .filter(|seconds| bounds.contains(seconds));
+        seconds.map(Some).ok_or_else(|| {
+            let (least, most) = (bounds.start(), bounds.end());
+            let message = format!(
+                "The header {name} is {value}: it is a number of seconds from {least} to {most}."
+            );
+            error("ValidationError", 400, message)
+        })
     }
 
     async fn ask(&self, name: &str, accept: HeaderName) -> Result<Answered, InvokeError> {
@@ -219,8 +234,8 @@ async fn later(
             inference_id: question.header("x-amzn-sagemaker-inference-id"),
             extension: question.header("x-amzn-sagemaker-s3outputpathextension"),
             filename: question.header("x-amzn-sagemaker-filename"),
-            ttl: question.seconds("x-amzn-sagemaker-requestttlseconds")?,
-            timeout: question.seconds("x-amzn-sagemaker-invocationtimeoutseconds")?,
+            ttl: question.seconds("x-amzn-sagemaker-requestttlseconds", TTL)?,
+            timeout: question.seconds("x-amzn-sagemaker-invocationtimeoutseconds", TIMEOUT)?,
         };
         let hosting = question.sagemaker.hosting();
         let accepted = hosting.invoke_async(&question.caller, &name, later).await?;

@@ -17,14 +17,14 @@ use escala_models::train::classifier::{Settings, softmax};
 use escala_models::train::head;
 use escala_models::train::metrics::Metrics;
 use escala_pipelines::image::{File as Image, ImageLimits};
-use escala_pipelines::labels::features::ImageFeatures;
+use escala_pipelines::labels::features::{ImageFeatures, WIDTH};
 use escala_pipelines::labels::task::MODEL;
 use escala_pipelines::task::LoadContext;
 use escala_sagemaker::names::s3;
 use escala_sagemaker::served::Container;
 use escala_sagemaker::training::{Channel, Failure, File, Lesson, Trainer};
 use escala_weights::Store;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{BufRead, BufReader, Read};
 use std::sync::Arc;
 
@@ -174,14 +174,33 @@ fn lines(
     Ok(())
 }
 
+/// What stands behind the last slash.
+fn last(path: &str) -> &str {
+    path.rsplit_once('/').map_or(path, |(_, last)| last)
+}
+
+/// That there is room for one more.
+fn few(found: &[Labelled]) -> Result<(), Failure> {
+    match found.len() < MOST {
+        true => Ok(()),
+        false => Err(client(format!("a channel has at most {MOST} images"))),
+    }
+}
+
 /// `number<TAB>class<TAB>path`, the path from the channel's folder.
 fn by_list(
     lesson: &Lesson<'_>,
     channel: &Channel,
     list: &Channel,
 ) -> Result<Vec<Labelled>, Failure> {
+    // By the last part of their keys, so that a line is not compared with every image.
+    let mut images: HashMap<&str, Vec<&File>> = HashMap::new();
+    for file in &channel.files {
+        images.entry(last(&file.key)).or_default().push(file);
+    }
     let mut found = Vec::new();
     lines(lesson, list, |line| {
+        few(&found)?;
         let mut parts = line.split('\t');
         let (Some(_), Some(class), Some(path)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(client("it is not number<TAB>class<TAB>path"));
@@ -193,9 +212,9 @@ fn by_list(
             .filter(|class| class.fract() == 0.0 && *class >= 0.0);
         let class = class.ok_or_else(|| client("its class is no whole number"))?;
         let ending = format!("/{path}");
-        let file = channel
-            .files
-            .iter()
+        let named = images.get(last(path)).into_iter().flatten();
+        let file = named
+            .copied()
             .find(|file| file.key == path || file.key.ends_with(&ending));
         let file = file.ok_or_else(|| {
             client(format!(
@@ -236,6 +255,7 @@ fn by_manifest(lesson: &Lesson<'_>, channel: &Channel) -> Result<Vec<Labelled>, 
     };
     let mut found = Vec::new();
     lines(lesson, channel, |line| {
+        few(&found)?;
         let read: serde_json::Value = serde_json::from_str(line).map_err(client)?;
         let address = read[source].as_str().and_then(s3);
         let (bucket, key) =
@@ -384,6 +404,16 @@ impl Trainer for ImageClassification {
                 (channel, held)
             }
         };
+        // What is seen of an image is held until the layer has learned, and a number for each class.
+        let images = (train.len() + held.len()) as u64;
+        let bytes = images * 4 * (WIDTH + classes.len()) as u64;
+        if bytes > lesson.most_bytes {
+            return Err(client(format!(
+                "{images} images of {} classes take {bytes} bytes to learn from; this server has at most {}",
+                classes.len(),
+                lesson.most_bytes
+            )));
+        }
         watch.log(&format!(
             "{} images of {} classes to learn from, {} to look at",
             train.len(),
