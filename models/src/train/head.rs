@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 /// vectors has not improved for `settings.patience` epochs, and returns the best.
 ///
 /// Uses the settings' epochs, batch, head rate, weight decay, patience and seed; the optimiser is Adam
-/// (Kingma and Ba 2015, arXiv:1412.6980).
+/// (Kingma and Ba 2015, arXiv:1412.6980). `stopped` is asked before each batch whether to end with what was learned so far.
 ///
 /// # Errors
 /// When the settings make no sense, there is nothing to learn from, lengths differ, or a number is not finite.
@@ -23,6 +23,7 @@ pub fn train(
     dev: (&[Vec<f32>], &[Vec<f32>]),
     labels: usize,
     settings: &Settings,
+    stopped: &mut dyn FnMut() -> bool,
 ) -> Result<Head> {
     settings.check()?;
     let width = vectors.first().map_or(0, Vec::len);
@@ -54,10 +55,13 @@ pub fn train(
     let (mut first, mut second) = (vec![0f32; size], vec![0f32; size]);
     let mut best: Option<(f64, Head)> = None;
     let (mut since, mut step) = (0, 0i32);
-    for epoch in 0..settings.epochs {
+    'epochs: for epoch in 0..settings.epochs {
         let mut order: Vec<usize> = (0..inputs.len()).collect();
         shuffle(&mut order, random(settings.seed, u64::from(epoch)));
         for batch in order.chunks(settings.batch) {
+            if stopped() {
+                break 'epochs;
+            }
             let mut gradient = vec![0f32; size];
             for &index in batch {
                 let predicted = softmax(&head.apply(&inputs[index]));
@@ -174,7 +178,31 @@ mod tests {
             patience: 0,
             ..Settings::default()
         };
-        let head = train(&vectors, &targets, (&dev, &dev_targets), 2, &settings).expect("trained");
+        let head = train(
+            &vectors,
+            &targets,
+            (&dev, &dev_targets),
+            2,
+            &settings,
+            &mut || false,
+        )
+        .expect("trained");
+        let mut batches = 0;
+        let mut third = || {
+            batches += 1;
+            batches == 3
+        };
+        let ended = train(
+            &vectors,
+            &targets,
+            (&dev, &dev_targets),
+            2,
+            &settings,
+            &mut third,
+        );
+        let ended = ended.expect("what was learned");
+        assert!(ended.weight != head.weight, "it went on");
+        assert_eq!(batches, 3);
         let right = dev
             .iter()
             .zip(&dev_targets)
@@ -187,13 +215,38 @@ mod tests {
     fn what_does_not_fit_is_refused() {
         let settings = Settings::default();
         let none: (&[Vec<f32>], &[Vec<f32>]) = (&[], &[]);
-        assert!(train(&[], &[], none, 2, &settings).is_err());
-        assert!(train(&[vec![1.0]], &[vec![1.0]], none, 2, &settings).is_err());
+        assert!(train(&[], &[], none, 2, &settings, &mut || false).is_err());
+        assert!(
+            train(&[vec![1.0]], &[vec![1.0]], none, 2, &settings, &mut || {
+                false
+            })
+            .is_err()
+        );
         let never = Settings {
             epochs: 0,
             ..Settings::default()
         };
-        assert!(train(&[vec![1.0]], &[vec![1.0, 0.0]], none, 2, &never).is_err());
-        assert!(train(&[vec![f32::NAN]], &[vec![1.0, 0.0]], none, 2, &settings).is_err());
+        assert!(
+            train(
+                &[vec![1.0]],
+                &[vec![1.0, 0.0]],
+                none,
+                2,
+                &never,
+                &mut || false
+            )
+            .is_err()
+        );
+        assert!(
+            train(
+                &[vec![f32::NAN]],
+                &[vec![1.0, 0.0]],
+                none,
+                2,
+                &settings,
+                &mut || false
+            )
+            .is_err()
+        );
     }
 }

@@ -459,6 +459,7 @@ impl Trainer for ImageClassification {
             dev,
             classes.len(),
             &settings,
+            &mut || watch.stopped(),
         );
         let learned = learned.map_err(|error| client(chain(&error)))?;
         let figures = |seen: &Seen| {

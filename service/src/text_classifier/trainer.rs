@@ -291,13 +291,27 @@ impl Run<'_> {
             examples.iter().map(|e| e.target.clone()).collect()
         };
         let labels = description.labels.len();
+        let all_seen = Progress {
+            step: total,
+            steps: total,
+            loss: 0.0,
+            rate: 0.0,
+        };
+        let mut interrupted = false;
         let head = head::train(
             &train,
             &wanted(&parts.train),
             (&dev, &wanted(&parts.dev)),
             labels,
             &self.wanted.settings,
+            &mut || {
+                interrupted = onlooker.step(all_seen);
+                interrupted
+            },
         )?;
+        if interrupted {
+            return Err(Error::Interrupted);
+        }
         let logits = Logits {
             dev: dev.iter().map(|x| head.apply(x)).collect(),
             test: test.iter().map(|x| head.apply(x)).collect(),
