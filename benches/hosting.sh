@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What hosting costs: an endpoint beside its model asked directly, 200 models under a budget of memory, an endpoint by HTTP beside
+# What hosting costs: an endpoint beside its model asked directly, 200 models under 2 GB by Zipf's law, an endpoint by HTTP beside
 # FastAPI with XGBoost on the same trees (interleaved), and what somebody who waits for an answer notices of a training and a
 # transform job that run meanwhile.
 #

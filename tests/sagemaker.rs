@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Server, Setup, free_port, python, wait_for};
+use common::{Server, Setup, escala, free_port, python, wait_for};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
@@ -169,14 +169,27 @@ fn a_killed_server_takes_everything_up_again() {
         );
         let next = if round % 2 == 0 { "other" } else { "stays" };
         let endpoint = json!({"EndpointName": name, "EndpointConfigName": "other"});
+        let artefact = "s3://lake/models/model/output/model.tar.gz";
+        let copy = json!({"ModelName": name, "PrimaryContainer": {"Image": "xgboost", "ModelDataUrl": artefact},
+            "ExecutionRoleArn": "arn:aws:iam::123456789012:role/r"});
         let update = json!({"EndpointName": "stays", "EndpointConfigName": next});
         for (operation, input) in [
             ("CreateTrainingJob", &training(&name, 400)),
             ("CreateTransformJob", &transform),
             ("CreateEndpoint", &endpoint),
             ("UpdateEndpoint", &update),
+            ("CreateModel", &copy),
+            ("CreateEndpointConfig", &config(&name, &name)),
         ] {
             call(&server, operation, input).ok();
+        }
+        if round % 2 == 0 {
+            for (operation, member) in [
+                ("DeleteEndpointConfig", "EndpointConfigName"),
+                ("DeleteModel", "ModelName"),
+            ] {
+                call(&server, operation, &json!({member: name})).ok();
+            }
         }
         if round % 3 == 0 {
             // It may be made still, and then it may not be deleted.
@@ -187,6 +200,15 @@ fn a_killed_server_takes_everything_up_again() {
         drop(server);
 
         let server = serve(data.path());
+        // What was answered is so.
+        for (operation, member) in [
+            ("DescribeModel", "ModelName"),
+            ("DescribeEndpointConfig", "EndpointConfigName"),
+        ] {
+            let kept = call(&server, operation, &json!({member: name}));
+            let wanted = if round % 2 == 0 { 400 } else { 200 };
+            assert_eq!(kept.status, wanted, "{operation}: {kept:?}");
+        }
         wait_for("the training", PATIENCE, || {
             let status = status(&server, "TrainingJob", &name).expect("it is kept");
             ended.contains(&&*status)
@@ -290,6 +312,35 @@ fn hosted_models_are_behind_the_other_doors() {
     });
     let text = json!(read("rows.scores")).to_string();
     assert!(text.contains("score"), "{text}");
+    let query = "SELECT a, CAST(predict('first', a, b) AS DOUBLE) > 0.5 AS above, try_predict('first', a, b, 1)['error'] IS NOT NULL AS wide
+        FROM (VALUES (90, 10), (10, 90)) AS t (a, b) ORDER BY a";
+    let said = server.post("/v1/sql", "application/sql", query.as_bytes());
+    assert_eq!(
+        said.text,
+        "{\"a\":10,\"above\":false,\"wide\":true}\n{\"a\":90,\"above\":true,\"wide\":true}\n",
+        "{said:?}"
+    );
+    let absent = server.post("/v1/sql", "application/sql", b"SELECT predict('none', 1)");
+    absent.assert_rest_error(422, "query_failed", "not found");
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("http://{}", server.address);
+    let query = "SELECT predict('first', 90, 10) IS NULL AS none; SELECT 1 AS one";
+    let output = escala(folder.path())
+        .args(["sql", "--server", &url, "--format", "csv", query])
+        .output();
+    let output = output.expect("it runs");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "none\nfalse\none\n1\n",
+        "{output:?}"
+    );
+    let alone = escala(folder.path())
+        .args(["sql", "SELECT predict('first', 1)"])
+        .output();
+    let alone = alone.expect("it runs");
+    let why = String::from_utf8_lossy(&alone.stderr);
+    assert!(!alone.status.success() && why.contains("--server"), "{why}");
+
     let refused = json!({"name": "none", "from": "rows", "to": "x", "task": "endpoint:first", "language": "en"});
     server.post_json("/v1/streams", &refused).assert_rest_error(
         400,

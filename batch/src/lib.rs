@@ -7,6 +7,7 @@
 //! | [`work`] | what a kind of job asks and writes, brought by whoever opens a runner |
 //! | [`cluster`] | where tasks are worked on: this machine, others later |
 //! | [`runner`] | moves jobs from state to state: plan, tasks, output |
+//! | [`behind`] | threads that go behind those that answer requests |
 //! | [`prices`] | what AWS would have billed |
 //! | [`lines`] | lines of files |
 //! | [`transform`] | what Batch Transform of SageMaker does to records: cut, filter, join, assemble |
@@ -14,6 +15,7 @@
 //! Inputs and outputs are objects ([`escala_objects`]). The crate knows no model and no service: it asks a [`work::Work`].
 //! Start reading at [`job`], then [`runner`].
 
+pub mod behind;
 pub mod cluster;
 pub mod job;
 pub mod lines;

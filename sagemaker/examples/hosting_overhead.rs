@@ -1,5 +1,6 @@
 //! What hosting adds to a model's own time: one question asked directly and through an endpoint, in turns; then one endpoint with
-//! 200 models of which a part fits into memory.
+//! 200 models of 30 MB each under a budget of 2 GB, asked as Zipf's law has it (the n-th most wanted one n times less often than
+//! the first), by two who ask at the same time.
 //!
 //! ```text
 //! cargo run --release -p escala-sagemaker --example hosting_overhead
@@ -13,6 +14,8 @@ use escala_sagemaker::learned::Learned;
 use escala_sagemaker::served::{Asked, Container, Opener};
 use escala_sagemaker::store::Store;
 use escala_sagemaker::{Caller, archive};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -22,16 +25,25 @@ use std::time::{Duration, Instant};
 
 const QUESTIONS: usize = 5000;
 const MODELS: usize = 200;
-const FIT: u64 = 50;
+const BUDGET: u64 = 2 << 30;
+const ZIPF: usize = 4000;
+const WIDTH: usize = 8;
 
-fn learn(folder: &Path) -> Result<(), Box<dyn Error>> {
-    let values: Vec<f32> = (0..8000).map(|at| ((at * 7919) % 101) as f32).collect();
-    let labels = values.chunks(8).map(|row| row[0]).collect();
-    let algorithm = registry::of_name("xgboost").ok_or("no xgboost")?;
-    let given = [("num_round", "100"), ("objective", "reg:squarederror")];
-    let parameters = Parameters::read(algorithm.parameters(), given)?;
+/// Rows of small whole numbers, which pack well.
+fn learn(
+    name: &str,
+    rows: usize,
+    given: &[(&str, &str)],
+    folder: &Path,
+) -> Result<(), Box<dyn Error>> {
+    let values: Vec<f32> = (0..rows * WIDTH)
+        .map(|at| ((at * 7919) % 101) as f32)
+        .collect();
+    let labels = values.chunks(WIDTH).map(|row| row[0]).collect();
+    let algorithm = registry::of_name(name).ok_or("no such algorithm")?;
+    let parameters = Parameters::read(algorithm.parameters(), given.iter().copied())?;
     let channels = Channels {
-        train: Table::dense(8, values)?.labelled(labels)?,
+        train: Table::dense(WIDTH, values)?.labelled(labels)?,
         validation: None,
         test: None,
     };
@@ -49,18 +61,31 @@ fn question() -> Asked {
         content_type: Some("text/csv".to_owned()),
         accept: None,
         body: "1,2,3,4,5,6,7,8".into(),
+        ..Asked::default()
     }
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let place = tempfile::tempdir()?;
-    let folder = place.path().join("model");
-    std::fs::create_dir(&folder)?;
-    learn(&folder)?;
-    let mut bytes = Vec::new();
-    archive::pack(&folder, &mut bytes)?;
     let objects = Memory::default();
+    let packed = |name: &str, rows: usize, given: &[(&str, &str)]| {
+        let folder = place.path().join(name);
+        std::fs::create_dir(&folder)?;
+        learn(name, rows, given, &folder)?;
+        let mut bytes = Vec::new();
+        archive::pack(&folder, &mut bytes)?;
+        Ok::<_, Box<dyn Error>>((folder, bytes))
+    };
+    let trees = [("num_round", "100"), ("objective", "reg:squarederror")];
+    let (folder, bytes) = packed("xgboost", 1000, &trees)?;
+    objects.put("models", "one.tar.gz", &bytes);
+    let kept = [
+        ("k", "5"),
+        ("predictor_type", "regressor"),
+        ("sample_size", "850000"),
+    ];
+    let (_, bytes) = packed("knn", 850_000, &kept)?;
     for one in 0..MODELS {
         objects.put("models", &format!("many/{one}.tar.gz"), &bytes);
     }
@@ -73,15 +98,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let direct = opener.open(&container).ok_or("not opened")??;
     let mut options = Options::default();
-    options.models.memory = direct.memory() * FIT;
-    let hosting = Hosting::open(
+    options.models.memory = BUDGET;
+    let hosting = Arc::new(Hosting::open(
         Arc::new(Store::open(&place.path().join("store"))?),
         Arc::new(objects),
         place.path().join("hosting"),
         vec![opener],
         options,
         tokio::runtime::Handle::current(),
-    )?;
+    )?);
     let caller = Caller {
         account: "000000000000".to_owned(),
         region: "us-east-1".to_owned(),
@@ -91,11 +116,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
         said.ok_or("not an operation")?
             .map_err(|why| why.to_string())
     };
-    for (name, data, mode) in [
-        ("one", "many/0.tar.gz", "SingleModel"),
-        ("many", "many/", "MultiModel"),
+    for (name, image, data, mode) in [
+        ("one", "xgboost", "one.tar.gz", "SingleModel"),
+        ("many", "knn", "many/", "MultiModel"),
     ] {
-        let container = json!({"Image": "xgboost", "Mode": mode, "ModelDataUrl": format!("s3://models/{data}")});
+        let container =
+            json!({"Image": image, "Mode": mode, "ModelDataUrl": format!("s3://models/{data}")});
         call(
             "CreateModel",
             json!({"ModelName": name, "PrimaryContainer": container}),
@@ -135,29 +161,53 @@ async fn main() -> Result<(), Box<dyn Error>> {
         );
     }
 
-    let (mut open, mut closed) = (Vec::new(), Vec::new());
-    for round in 0..2 * MODELS {
-        let target = |one: usize| Invocation {
-            target_model: Some(format!("{one}.tar.gz")),
-            ..Invocation::default()
-        };
-        for (one, times) in [(round % MODELS, &mut closed), (round % MODELS, &mut open)] {
-            let began = Instant::now();
-            hosting
-                .invoke(&caller, "many", question(), &target(one))
-                .await?;
-            times.push(began.elapsed());
-        }
+    // The first answers again and again, the last a two hundredth as often.
+    let mut shares = Vec::with_capacity(MODELS);
+    let mut sum = 0.0;
+    for rank in 1..=MODELS {
+        sum += 1.0 / rank as f64;
+        shares.push(sum);
+    }
+    let shares = Arc::new(shares);
+    let before = hosting.counts();
+    let asking = (0..2_u64).map(|seed| {
+        let (hosting, caller, shares) = (hosting.clone(), caller.clone(), shares.clone());
+        tokio::spawn(async move {
+            let mut draw = StdRng::seed_from_u64(seed);
+            let mut times = Vec::with_capacity(ZIPF / 2);
+            for _ in 0..ZIPF / 2 {
+                let at = draw.random::<f64>() * shares.last().copied().unwrap_or(1.0);
+                let one = shares.partition_point(|share| *share < at);
+                let target = Invocation {
+                    target_model: Some(format!("{one}.tar.gz")),
+                    ..Invocation::default()
+                };
+                let began = Instant::now();
+                let answered = hosting.invoke(&caller, "many", question(), &target).await;
+                answered.map_err(|error| error.to_string())?;
+                times.push(began.elapsed());
+            }
+            Ok::<_, String>(times)
+        })
+    });
+    let mut times = Vec::with_capacity(ZIPF);
+    for one in asking.collect::<Vec<_>>() {
+        times.extend(one.await??);
     }
     let counts = hosting.counts();
+    let hits = counts.model_hits - before.model_hits;
+    let loads = counts.model_loads - before.model_loads;
     println!(
-        "{MODELS} models of which {FIT} fit: {} open in {} bytes, {} loads, {} evictions; median of one to be opened {:?}, of an open one {:?}",
+        "{MODELS} models of 30 MB under {} GB, {ZIPF} questions by Zipf's law: {:.1} % found open; {} open in {} MB, {} closed; \
+         median {:?}, p95 {:?}, p99 {:?}",
+        BUDGET >> 30,
+        100.0 * hits as f64 / (hits + loads) as f64,
         counts.models_open,
-        counts.model_bytes,
-        counts.model_loads,
+        counts.model_bytes >> 20,
         counts.model_evictions,
-        at(&mut closed, 0.5),
-        at(&mut open, 0.5)
+        at(&mut times, 0.5),
+        at(&mut times, 0.95),
+        at(&mut times, 0.99),
     );
     Ok(())
 }

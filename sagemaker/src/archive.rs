@@ -314,7 +314,7 @@ fn write(
 ///
 /// # Errors
 /// [`Error::Special`], [`Error::File`].
-pub(crate) fn files(folder: &Path) -> Result<Vec<(String, PathBuf, u64)>> {
+pub fn files(folder: &Path) -> Result<Vec<(String, PathBuf, u64)>> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {

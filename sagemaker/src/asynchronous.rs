@@ -557,6 +557,7 @@ impl Shared {
             content_type,
             accept: kept.accept.clone(),
             body,
+            ..Asked::default()
         };
         let invocation = Invocation {
             inference_id: Some(kept.inference_id.clone()),

@@ -6,6 +6,7 @@ use crate::endpoints::Endpoints;
 use crate::endpoints::deploy::{Deployer, Reached};
 use crate::endpoints::live::Table;
 use crate::invoke::{self, Answered, Invocation, InvokeError, Invoker};
+use crate::logs::Logs;
 use crate::models::{self, Models};
 use crate::refusal::Result;
 use crate::served::{Asked, Opener};
@@ -32,6 +33,8 @@ pub struct Options {
     pub capture: Duration,
     /// Bytes of the largest question that is answered later.
     pub largest: u64,
+    /// Where endpoints say what becomes of them; nowhere where there is none.
+    pub logs: Option<Arc<Logs>>,
     /// Told what is reached, by tests that end the work there.
     pub reached: Option<Reached>,
 }
@@ -44,6 +47,7 @@ impl Default for Options {
             idle: Duration::from_secs(300),
             capture: Duration::from_secs(5),
             largest: 256 << 20,
+            logs: None,
             reached: None,
         }
     }
@@ -148,6 +152,7 @@ impl Hosting {
             Arc::clone(&models),
             captures,
             options.limits,
+            options.logs.clone(),
         ));
         let queue = Arc::new(Queue::start(
             &folder,
@@ -161,6 +166,7 @@ impl Hosting {
             Arc::clone(&models),
             Arc::clone(&table),
             options.idle,
+            options.logs,
             options.reached,
             Box::new(queue.forget()),
         )?;

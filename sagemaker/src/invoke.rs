@@ -5,6 +5,7 @@
 
 use crate::capture::{Captures, Record};
 use crate::endpoints::live::{Live, Set, Table, Variant};
+use crate::logs::Logs;
 use crate::models::{Keep, Models, Unopened};
 use crate::names::now;
 use crate::served::{Asked, Said, Served, Unanswered};
@@ -13,6 +14,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Questions without an answer whose reasons are written at a time.
+const TELLING: usize = 64;
 
 /// What a caller says beside the question.
 #[derive(Clone, Debug, Default)]
@@ -172,14 +176,25 @@ pub struct Invoker {
     limits: Limits,
     opening: Arc<Semaphore>,
     shadowing: Arc<Semaphore>,
+    /// Where questions without an answer are told, and places of those that are being told.
+    logs: Option<Arc<Logs>>,
+    telling: Arc<Semaphore>,
     /// Copies for shadows that were left out.
     pub unshadowed: AtomicU64,
 }
 
 impl Invoker {
     /// Asks the endpoints of a table.
-    pub fn new(table: Arc<Table>, models: Arc<Models>, captures: Captures, limits: Limits) -> Self {
+    pub fn new(
+        table: Arc<Table>,
+        models: Arc<Models>,
+        captures: Captures,
+        limits: Limits,
+        logs: Option<Arc<Logs>>,
+    ) -> Self {
         Self {
+            logs,
+            telling: Arc::new(Semaphore::new(TELLING)),
             table,
             models,
             captures,
@@ -302,8 +317,30 @@ impl Invoker {
             }),
             // What has too much to do is not wrong, and may be asked again.
             Err(why) if why.status == 503 => Err(InvokeError::unavailable(why.message)),
-            Err(why) => Err(InvokeError::model(live, why.status, &why.message)),
+            Err(why) => {
+                self.tell(live, variant, &why);
+                Err(InvokeError::model(live, why.status, &why.message))
+            }
         }
+    }
+
+    /// Tells the endpoint's log why a question has no answer; nobody waits for it, and of very many some are left out.
+    fn tell(&self, live: &Live, variant: &Variant, why: &Unanswered) {
+        let Some(logs) = self.logs.clone() else {
+            return;
+        };
+        let Ok(place) = Arc::clone(&self.telling).try_acquire_owned() else {
+            return;
+        };
+        let (endpoint, variant) = (live.name.clone(), variant.name.clone());
+        let line = match why.status {
+            0 => why.message.clone(),
+            status => format!("{status}: {}", why.message),
+        };
+        tokio::task::spawn_blocking(move || {
+            let _place = place;
+            logs.say_of_variant(&endpoint, &variant, &line);
+        });
     }
 
     /// The model that answers.

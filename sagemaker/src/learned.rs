@@ -74,6 +74,10 @@ impl Opener for Learned {
         }))
     }
 
+    fn knows(&self, repository: &str) -> bool {
+        registry::text_of_name(repository).is_some() || algorithm(repository).is_some()
+    }
+
     fn accepts(&self) -> String {
         let tables = ALGORITHMS.iter().map(|algorithm| algorithm.name());
         let texts = TEXT_ALGORITHMS.iter().map(|algorithm| algorithm.name());
@@ -119,7 +123,7 @@ struct Classifying {
 impl Served for Classifying {
     fn invoke(&self, asked: Asked) -> BoxFuture<'_, Result<Said, Unanswered>> {
         let model = Arc::clone(&self.model);
-        Box::pin(self.threads.run(move || {
+        Box::pin(self.threads.run(asked.haste, move || {
             let said = asked.content_type.as_deref().unwrap_or("application/json");
             let Some(wire) = Wire::of(said) else {
                 let known = "application/json and application/jsonlines";
@@ -173,7 +177,7 @@ struct Inner {
 impl Served for Tabular {
     fn invoke(&self, asked: Asked) -> BoxFuture<'_, Result<Said, Unanswered>> {
         let inner = Arc::clone(&self.inner);
-        Box::pin(self.threads.run(move || inner.answer(&asked)))
+        Box::pin(self.threads.run(asked.haste, move || inner.answer(&asked)))
     }
 
     fn memory(&self) -> u64 {
@@ -229,11 +233,11 @@ impl Inner {
         let known = match xgboost {
             true => {
                 // JSON is more than its container reads: flows and other doors have rows in it.
-                "text/csv, text/libsvm, text/x-libsvm, application/x-recordio-protobuf, application/json, application/jsonlines"
+                "text/csv, text/libsvm, text/x-libsvm, application/x-recordio-protobuf, application/x-npy, application/json, application/jsonlines"
                     .to_owned()
             }
             false => {
-                "text/csv, application/json, application/jsonlines, application/x-recordio-protobuf"
+                "text/csv, application/json, application/jsonlines, application/x-recordio-protobuf, application/x-npy"
                     .to_owned()
             }
         };
@@ -269,7 +273,7 @@ impl Inner {
                     406,
                     format!(
                         "Accept type {accept} is not supported. {} writes text/csv, application/json, \
-                         application/jsonlines, application/x-recordio-protobuf.",
+                         application/jsonlines, application/x-recordio-protobuf, application/x-npy.",
                         self.algorithm
                     ),
                 )),
@@ -356,6 +360,7 @@ mod tests {
             content_type: Some(content_type.to_owned()),
             accept: accept.map(str::to_owned),
             body: body.to_owned().into(),
+            ..Asked::default()
         };
         match served.invoke(asked).await {
             Ok(said) => Ok((

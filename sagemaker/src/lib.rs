@@ -116,6 +116,8 @@ impl SageMaker {
             trainers,
             settings.training,
         )?;
+        let mut hosting = settings.hosting;
+        hosting.logs = Some(logs.clone());
         let learned: Arc<dyn Opener> = Arc::new(Learned::new(settings.threads));
         let openers = std::iter::once(learned).chain(openers).collect();
         let hosting = Hosting::open(
@@ -123,7 +125,7 @@ impl SageMaker {
             objects.clone(),
             folder.join("hosting"),
             openers,
-            settings.hosting,
+            hosting,
             runtime,
         );
         let hosting = hosting.map_err(|error| format!("{}: {error}", folder.display()))?;
@@ -133,7 +135,7 @@ impl SageMaker {
                 .open_for_batch(name)
                 .map_err(|error| error.to_string())
         };
-        let transforms = Transforms::new(store, objects, Arc::new(open));
+        let transforms = Transforms::new(store, logs.clone(), objects, Arc::new(open));
         Ok(Self {
             logs,
             trainings,

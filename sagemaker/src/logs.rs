@@ -132,6 +132,16 @@ impl Logs {
         }
     }
 
+    /// Says a line in the stream of an endpoint's variant.
+    pub fn say_of_variant(&self, endpoint: &str, variant: &str, line: &str) {
+        // Variants have one instance here, whatever was asked for.
+        self.say(
+            &format!("{ENDPOINTS}{endpoint}"),
+            &format!("{variant}/i-0"),
+            [line],
+        );
+    }
+
     fn keep<'a>(
         &self,
         group: &str,

@@ -389,7 +389,15 @@ impl Models {
                 ));
             }
         };
-        Definition::read(&name, container)?;
+        let definition = Definition::read(&name, container)?;
+        let repository = repository(&definition.image);
+        if !self.openers.iter().any(|opener| opener.knows(repository)) {
+            return Err(Refusal::validation(format!(
+                "Requested image {} not found: {}",
+                definition.image,
+                self.accepted()
+            )));
+        }
         let arn = caller.arn(Kind::Model, &name);
         let mut body = input.clone();
         let tags = crate::tags::taken(&mut body)?;
@@ -720,12 +728,17 @@ impl Models {
                 Some(Err(why)) => return Err(Unopened::Failed(why)),
             }
         }
-        let accepted: Vec<_> = self.openers.iter().map(|opener| opener.accepts()).collect();
         Err(Unopened::Failed(format!(
-            "nothing here runs the image {}; what is run: {}",
+            "nothing here runs the image {}; {}",
             what.image,
-            accepted.join("; ")
+            self.accepted()
         )))
+    }
+
+    /// What images are run.
+    fn accepted(&self) -> String {
+        let accepted: Vec<_> = self.openers.iter().map(|opener| opener.accepts()).collect();
+        format!("what is run: {}", accepted.join("; "))
     }
 
     /// A turn to open models: so many at a time.
@@ -1028,278 +1041,4 @@ pub(crate) fn name(input: &Value, member: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{self, caller};
-    use escala_objects::memory::Memory;
-
-    struct Place {
-        models: Models,
-        objects: Memory,
-        _folder: tempfile::TempDir,
-    }
-
-    fn place(memory: u64) -> Place {
-        let folder = tempfile::tempdir().unwrap();
-        let objects = Memory::default();
-        objects.bucket("models");
-        let models = Models::new(
-            Arc::new(Store::open(&folder.path().join("store")).unwrap()),
-            Arc::new(objects.clone()),
-            vec![Arc::new(crate::learned::Learned::new(1))],
-            folder.path().join("unpacked"),
-            Options {
-                memory,
-                disk: 1,
-                ..Options::default()
-            },
-        );
-        Place {
-            models: models.unwrap(),
-            objects,
-            _folder: folder,
-        }
-    }
-
-    impl Place {
-        fn call(&self, operation: &str, input: Value) -> Result<Value> {
-            self.models.call(&caller(), operation, &input).unwrap()
-        }
-
-        fn create(&self, name: &str, container: Value) -> Result<Value> {
-            self.call(
-                "CreateModel",
-                json!({"ModelName": name, "PrimaryContainer": container}),
-            )
-        }
-    }
-
-    #[test]
-    fn models_are_made_described_listed_and_deleted() {
-        let place = place(1 << 30);
-        let container = json!({
-            "Image": "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1",
-            "ModelDataUrl": "s3://models/not/there.tar.gz",
-            "Environment": {"A": "b"},
-        });
-        let made = place.create("m", container.clone()).unwrap();
-        let arn = "arn:aws:sagemaker:us-east-1:000000000000:model/m";
-        assert_eq!(made, json!({"ModelArn": arn}));
-        let again = place.create("m", container).unwrap_err();
-        assert_eq!(
-            again.message,
-            format!("Cannot create already existing model \"{arn}\".")
-        );
-        let said = place
-            .call("DescribeModel", json!({"ModelName": "m"}))
-            .unwrap();
-        assert_eq!(said["PrimaryContainer"]["Mode"], "SingleModel");
-        assert_eq!(said["PrimaryContainer"]["Environment"]["A"], "b");
-        assert!(said["CreationTime"].as_f64().unwrap() > 1e9);
-        let listed = place.call("ListModels", json!({})).unwrap();
-        assert_eq!(listed["Models"][0]["ModelArn"], arn);
-        let error = place.models.open("m").err().unwrap();
-        assert!(
-            matches!(&error, Unopened::Absent(why) if why.contains("Could not find model data at s3://models/not/there")),
-            "{error}"
-        );
-        let gone = json!({"ModelName": "m"});
-        assert_eq!(place.call("DeleteModel", gone.clone()).unwrap(), json!({}));
-        for operation in ["DeleteModel", "DescribeModel"] {
-            let absent = place.call(operation, gone.clone()).unwrap_err();
-            assert_eq!(absent.message, format!("Could not find model \"{arn}\"."));
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_a_model_is_refused_in_sentences() {
-        let place = place(1 << 30);
-        let source = |data, compression| json!({"S3DataSource": {"S3Uri": "s3://models/x", "S3DataType": data, "CompressionType": compression}});
-        for (container, why) in [
-            (json!({}), "needs an Image"),
-            (
-                json!({"Image": "xgboost", "ModelPackageName": "p"}),
-                "no model packages",
-            ),
-            (
-                json!({"Image": "xgboost", "ModelDataUrl": "https://models/x"}),
-                "s3://bucket/key",
-            ),
-            (
-                json!({"Image": "xgboost", "ModelDataUrl": "s3://models"}),
-                "s3://bucket/key",
-            ),
-            (
-                json!({"Image": "xgboost", "Mode": "MultiModel"}),
-                "needs a ModelDataUrl",
-            ),
-            (
-                json!({"Image": "xgboost", "ModelDataUrl": "s3://m/x", "ModelDataSource": source("S3Object", "Gzip")}),
-                "only one of",
-            ),
-            (
-                json!({"Image": "xgboost", "ModelDataSource": source("S3Prefix", "Gzip")}),
-                "S3DataType is S3Object",
-            ),
-        ] {
-            let refused = place.create("m", container).unwrap_err();
-            assert!(refused.message.contains(why), "{}", refused.message);
-        }
-        let one = json!({"Image": "xgboost"});
-        for input in [
-            json!({"ModelName": "m"}),
-            json!({"ModelName": "m", "Containers": [one, one]}),
-            json!({"ModelName": "m", "PrimaryContainer": one, "Containers": [one]}),
-        ] {
-            place.call("CreateModel", input).unwrap_err();
-        }
-        place
-            .call(
-                "CreateModel",
-                json!({"ModelName": "m", "Containers": [one]}),
-            )
-            .unwrap();
-        place
-            .create("x", json!({"Image": "tensorflow-inference:2"}))
-            .unwrap();
-        let error = place.models.open("x").err().unwrap().to_string();
-        assert!(error.contains("nothing here runs the image tensorflow-inference:2; what is run: the algorithms xgboost"), "{error}");
-    }
-
-    #[test]
-    fn data_are_archives_files_or_one_file() {
-        let place = place(1 << 30);
-        let folder = tempfile::tempdir().unwrap();
-        testing::learn("kmeans", folder.path());
-        for (name, path, _) in archive::files(folder.path()).unwrap() {
-            let bytes = std::fs::read(path).unwrap();
-            place
-                .objects
-                .put("models", &format!("files/{name}"), &bytes);
-            place.objects.put("models", "files/folder/", b"");
-            let source = json!({"S3DataSource": {"S3Uri": format!("s3://models/files/{name}"), "S3DataType": "S3Object", "CompressionType": "None"}});
-            place
-                .create(
-                    "file",
-                    json!({"Image": "kmeans", "ModelDataSource": source}),
-                )
-                .unwrap();
-        }
-        place
-            .objects
-            .put("models", "a.tar.gz", &testing::archive("kmeans"));
-        place
-            .objects
-            .put("models", "broken.tar.gz", b"this is no archive");
-        let source = json!({"S3DataSource": {"S3Uri": "s3://models/files/", "S3DataType": "S3Prefix", "CompressionType": "None"}});
-        place
-            .create(
-                "files",
-                json!({"Image": "kmeans", "ModelDataSource": source}),
-            )
-            .unwrap();
-        place
-            .create(
-                "archive",
-                json!({"Image": "kmeans", "ModelDataUrl": "s3://models/a.tar.gz"}),
-            )
-            .unwrap();
-        place
-            .create(
-                "broken",
-                json!({"Image": "kmeans", "ModelDataUrl": "s3://models/broken.tar.gz"}),
-            )
-            .unwrap();
-        for name in ["files", "archive", "file"] {
-            place.models.open(name).unwrap();
-            place.models.open(name).unwrap();
-        }
-        let counts = &place.models.counts;
-        assert_eq!(counts.loads.load(Ordering::Relaxed), 3);
-        assert_eq!(counts.hits.load(Ordering::Relaxed), 3);
-        let error = place.models.open("broken").err().unwrap().to_string();
-        assert!(
-            error.starts_with("s3://models/broken.tar.gz: it is no gzipped tar archive"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn two_hundred_models_share_a_budget() {
-        let archive = testing::archive("kmeans");
-        let probe = place(1 << 30);
-        probe.objects.put("models", "p", &archive);
-        probe
-            .create(
-                "p",
-                json!({"Image": "kmeans", "ModelDataUrl": "s3://models/p"}),
-            )
-            .unwrap();
-        let one = probe.models.open("p").unwrap().memory();
-        let place = place(one * 5);
-        for at in 0..200 {
-            place
-                .objects
-                .put("models", &format!("many/{at}.tar.gz"), &archive);
-        }
-        place
-            .create("many", json!({"Image": "kmeans", "Mode": "MultiModel", "ModelDataUrl": "s3://models/many/"}))
-            .unwrap();
-        let pinned = place.models.open_target("many", "0.tar.gz").unwrap();
-        for at in 0..200 {
-            place
-                .models
-                .open_target("many", &format!("{at}.tar.gz"))
-                .unwrap();
-            assert!(place.models.held().0 <= one * 5);
-        }
-        let counts = &place.models.counts;
-        assert_eq!(place.models.held(), (one * 5, 5));
-        assert_eq!(counts.evictions.load(Ordering::Relaxed), 195);
-        assert_eq!(counts.hits.load(Ordering::Relaxed), 1);
-        // Unpacked folders beyond the disk's share are gone, too.
-        let folders = std::fs::read_dir(&place.models.folder).unwrap().count();
-        assert!(folders <= 7, "{folders}");
-        let held: Vec<_> = (195..199)
-            .map(|at| {
-                place
-                    .models
-                    .open_target("many", &format!("{at}.tar.gz"))
-                    .unwrap()
-            })
-            .collect();
-        let full = place.models.open_target("many", "7.tar.gz");
-        assert!(matches!(full, Err(Unopened::Full(_))));
-        drop((held, pinned));
-        place.models.open_target("many", "7.tar.gz").unwrap();
-        let absent = place.models.open_target("many", "x.tar.gz");
-        assert!(matches!(absent, Err(Unopened::Absent(_))));
-        assert!(matches!(
-            place.models.open("many"),
-            Err(Unopened::Absent(_))
-        ));
-        let before = place.models.held().1;
-        place.models.sweep(Duration::ZERO);
-        assert_eq!(place.models.held().1, before);
-    }
-
-    #[test]
-    fn a_model_that_many_ask_for_is_opened_once() {
-        let place = place(1 << 30);
-        place
-            .objects
-            .put("models", "a", &testing::archive("kmeans"));
-        place
-            .create(
-                "a",
-                json!({"Image": "kmeans", "ModelDataUrl": "s3://models/a"}),
-            )
-            .unwrap();
-        std::thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| place.models.open("a").map(|_| ()).unwrap());
-            }
-        });
-        assert_eq!(place.models.counts.loads.load(Ordering::Relaxed), 1);
-    }
-}
+mod tests;

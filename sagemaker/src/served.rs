@@ -6,6 +6,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+/// Who waits for an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Haste {
+    /// Somebody does.
+    #[default]
+    Now,
+    /// Nobody does: it goes behind those for whom somebody waits.
+    Behind,
+}
+
 /// A question as it came.
 #[derive(Clone, Debug, Default)]
 pub struct Asked {
@@ -15,6 +25,8 @@ pub struct Asked {
     pub accept: Option<String>,
     /// The body.
     pub body: Bytes,
+    /// Who waits for the answer.
+    pub haste: Haste,
 }
 
 /// An answer.
@@ -66,6 +78,9 @@ pub trait Opener: Send + Sync {
     /// # Errors
     /// A sentence for the person who made the model.
     fn open(&self, container: &Container<'_>) -> Option<Result<Arc<dyn Served>, String>>;
+
+    /// Whether it would open models of this image's repository.
+    fn knows(&self, repository: &str) -> bool;
 
     /// What it opens, for the sentence that says what is accepted.
     fn accepts(&self) -> String;

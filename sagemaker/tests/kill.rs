@@ -57,6 +57,10 @@ impl Opener for Parrots {
         Some(Ok(Arc::new(Parrot(says.unwrap_or_default()))))
     }
 
+    fn knows(&self, _: &str) -> bool {
+        true
+    }
+
     fn accepts(&self) -> String {
         "parrots".to_owned()
     }

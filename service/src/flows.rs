@@ -13,6 +13,7 @@ use crate::machine::{Machine, data_folder};
 use crate::rest::classify::NO_CLASSIFIER;
 use crate::rest::images::classify::NO_CLASSIFIER as NO_IMAGE_CLASSIFIER;
 use escala_pipelines::{Options, Priority};
+use escala_sagemaker::served::Haste;
 use escala_stream_ingest::flow::{
     Answer, External, Failed, Fault, Flows, Input, Model, Predictor, Question, Takes,
 };
@@ -88,7 +89,13 @@ impl Asker {
             Input::Image(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         });
         let account = &self.app.config.aws.account;
-        let asked = rows::of_rows(&self.app.sagemaker, account, endpoint, rows.collect());
+        let asked = rows::of_rows(
+            &self.app.sagemaker,
+            account,
+            endpoint,
+            Haste::Now,
+            rows.collect(),
+        );
         match asked.await {
             Ok(outcomes) => outcomes
                 .into_iter()

@@ -4,16 +4,19 @@
 //! | file | what |
 //! | --- | --- |
 //! | `tasks.rs` | `escala/sentiment`, `escala/labels`, …: an image's name names the task |
-//! | `classifiers.rs` | `huggingface-…` images with a classifier of texts |
+//! | `checkpoints.rs` | `huggingface-…` images: checkpoints of classifiers and encoders |
+//! | `alone.rs` | models that answer one request at a time |
 //! | `rows.rs` | endpoints asked about rows, for flows and others that have many |
 //! | `questions.rs` | what both read of a request, and how they write answers |
 
-mod classifiers;
+mod alone;
+mod checkpoints;
 mod questions;
 pub mod rows;
 mod tasks;
 
-pub use classifiers::{Classifiers, TRAINED};
+pub use alone::{Alone, Answers};
+pub use checkpoints::{Checkpoints, TRAINED};
 pub use questions::refuse;
 pub use tasks::Tasks;
 

@@ -17,6 +17,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use escala_pipelines::Kind;
+use escala_sagemaker::served::Haste;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -236,7 +237,7 @@ async fn infer(
     };
     let rows = tensor.rows()?;
     let account = &app.config.aws.account;
-    let answers = rows::of_rows(&app.sagemaker, account, &name, rows).await?;
+    let answers = rows::of_rows(&app.sagemaker, account, &name, Haste::Now, rows).await?;
     let answers: Vec<Value> = answers
         .into_iter()
         .map(|answer| {

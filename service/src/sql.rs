@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::asked::{self, What};
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::hosted::rows;
 use crate::rest::analyze::Outcome;
 use crate::rest::call::predict_list;
 use crate::rest::redact::{How, RedactAnswer};
@@ -20,16 +21,20 @@ use bytes::Bytes;
 use escala_pipelines::embeddings::EmbeddingInput;
 use escala_pipelines::pii::PiiInput;
 use escala_pipelines::{Kind, Options, Priority};
+use escala_sagemaker::served::Haste;
 use escala_sql::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use escala_sql::arrow::compute::{concat, take};
 use escala_sql::arrow::datatypes::{DataType, SchemaRef};
 use escala_sql::arrow::error::ArrowError;
 use escala_sql::buckets::Buckets;
+use escala_sql::endpoint::PREDICT;
 use escala_sql::engine::{DataFusionError, Query, Rights};
 use escala_sql::functions::{FUNCTIONS, Function};
 use escala_sql::places::Places;
 use escala_sql::{Error, Model, Scores, answers};
 use futures_util::{StreamExt, TryStreamExt, stream};
+use serde_json::Value;
+use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
@@ -54,7 +59,7 @@ pub fn models(app: &Arc<App>) -> Vec<Arc<dyn Model>> {
         let app = app.clone();
         Arc::new(Prediction { function, app })
     };
-    FUNCTIONS.iter().map(model).collect()
+    FUNCTIONS.iter().chain([&PREDICT]).map(model).collect()
 }
 
 /// The task of the configuration whose model a function needs.
@@ -262,6 +267,9 @@ impl Model for Prediction {
     async fn score(&self, inputs: &[ArrayRef]) -> Result<Scores, Error> {
         match inputs {
             [rows] if self.function.arguments == [DataType::Binary] => self.images(rows).await,
+            [endpoints, rows] if self.function.name == PREDICT.name => {
+                self.of_endpoints(endpoints, rows).await
+            }
             [texts] => self.texts(texts, None).await,
             [texts, languages] => self.in_languages(texts, languages).await,
             _ => Err(Error::Batch("one or two arguments are taken".to_owned())),
@@ -272,32 +280,46 @@ impl Model for Prediction {
 impl Prediction {
     /// Texts that bring their language: each language's are asked about together.
     async fn in_languages(&self, texts: &ArrayRef, languages: &ArrayRef) -> Result<Scores, Error> {
-        let mut groups: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
-        for (row, language) in languages.as_string::<i32>().iter().enumerate() {
-            let group = groups.entry(language.unwrap_or_default()).or_default();
-            group.push(row as u32);
+        let groups = grouped(languages);
+        let mut scores = Vec::with_capacity(groups.len());
+        for (language, rows) in &groups {
+            let texts = some_of(texts, rows)?;
+            scores.push(self.texts(&texts, Some(language)).await?);
         }
-        let mut places = vec![0_u32; texts.len()];
-        let mut values = Vec::with_capacity(groups.len());
-        let mut faults = vec![None; texts.len()];
-        let mut next = 0;
-        for (language, rows) in groups {
-            let texts = take(texts, &UInt32Array::from(rows.clone()), None).map_err(defect)?;
-            let scores = self.texts(&texts, Some(language)).await?;
-            values.push(scores.values);
-            let mut said = scores.faults.into_iter();
-            for row in rows {
-                places[row as usize] = next;
-                faults[row as usize] = said.next().flatten();
-                next += 1;
+        together(groups.values(), scores, texts.len())
+    }
+
+    /// Rows for hosted models: each endpoint's are asked about together.
+    async fn of_endpoints(&self, endpoints: &ArrayRef, rows: &ArrayRef) -> Result<Scores, Error> {
+        let groups = grouped(endpoints);
+        let mut scores = Vec::with_capacity(groups.len());
+        for (endpoint, group) in &groups {
+            let rows = some_of(rows, group)?;
+            let rows = rows.as_string::<i32>().iter();
+            let rows: Vec<String> = rows.map(|row| row.unwrap_or_default().to_owned()).collect();
+            scores.push(self.of_endpoint(endpoint, rows).await?);
+        }
+        together(groups.values(), scores, rows.len())
+    }
+
+    async fn of_endpoint(&self, endpoint: &str, rows: Vec<String>) -> Result<Scores, Error> {
+        let (hosted, account) = (&self.app.sagemaker, &self.app.config.aws.account);
+        loop {
+            match rows::of_rows(hosted, account, endpoint, Haste::Behind, rows.clone()).await {
+                Ok(outcomes) => {
+                    let said = outcomes.into_iter().map(|outcome| match outcome {
+                        Ok(answer) => Ok(bare(&answer)),
+                        Err(failure) => Err(failure.message),
+                    });
+                    return Ok(answers::texts(said.collect()));
+                }
+                // No other row would be answered either.
+                Err(failure) if failure.code == "not_found" => {
+                    return Err(Error::Unavailable(failure.message));
+                }
+                Err(failure) => wait_out(failure).await?,
             }
         }
-        let values: Vec<&dyn Array> = values.iter().map(AsRef::as_ref).collect();
-        let values = concat(&values).map_err(defect)?;
-        Ok(Scores {
-            values: take(&values, &UInt32Array::from(places), None).map_err(defect)?,
-            faults,
-        })
     }
 
     async fn texts(&self, texts: &ArrayRef, language: Option<&str>) -> Result<Scores, Error> {
@@ -437,6 +459,67 @@ impl Prediction {
             .await;
         let outcomes = outcomes.into_iter().collect::<Result<Vec<_>, _>>()?;
         self.read(outcomes).map_err(defect)
+    }
+}
+
+/// The rows that have each of these names.
+fn grouped(names: &ArrayRef) -> BTreeMap<&str, Vec<u32>> {
+    let mut groups: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+    for (row, name) in names.as_string::<i32>().iter().enumerate() {
+        let group = groups.entry(name.unwrap_or_default()).or_default();
+        group.push(row as u32);
+    }
+    groups
+}
+
+/// Those rows.
+fn some_of(rows: &ArrayRef, group: &[u32]) -> Result<ArrayRef, Error> {
+    take(rows, &UInt32Array::from(group.to_vec()), None).map_err(defect)
+}
+
+/// The answers to groups of rows, in the order of the rows.
+fn together<'g>(
+    groups: impl Iterator<Item = &'g Vec<u32>>,
+    scores: Vec<Scores>,
+    rows: usize,
+) -> Result<Scores, Error> {
+    let mut places = vec![0_u32; rows];
+    let mut faults = vec![None; rows];
+    let mut values = Vec::with_capacity(scores.len());
+    let mut next = 0;
+    for (group, scores) in groups.zip(scores) {
+        values.push(scores.values);
+        let mut said = scores.faults.into_iter();
+        for row in group {
+            places[*row as usize] = next;
+            faults[*row as usize] = said.next().flatten();
+            next += 1;
+        }
+    }
+    let values: Vec<&dyn Array> = values.iter().map(AsRef::as_ref).collect();
+    let values = concat(&values).map_err(defect)?;
+    Ok(Scores {
+        values: take(&values, &UInt32Array::from(places), None).map_err(defect)?,
+        faults,
+    })
+}
+
+/// What an endpoint says of a row, without what a query has no use for: of an object with one member that member, and of a text
+/// no quotation marks.
+fn bare(answer: &RawValue) -> String {
+    let read = serde_json::from_str::<Value>(answer.get());
+    let read = read.map(|value| match value {
+        Value::Object(members) if members.len() == 1 => members
+            .into_iter()
+            .next()
+            .map_or(Value::Null, |(_, value)| value),
+        other => other,
+    });
+    match read {
+        Ok(Value::String(text)) => text,
+        Ok(value) => value.to_string(),
+        // It is JSON; a number that is none of ours stays as it was told.
+        Err(_) => answer.get().to_owned(),
     }
 }
 

@@ -1,8 +1,10 @@
 //! A query from its text to its rows.
 
+use crate::endpoint::{PREDICT, Predict};
 use crate::files::Files;
 use crate::functions::{Callable, Cosine, Form, Similarity};
 use crate::images::Images;
+use crate::json::JsonValue;
 use crate::model::Model;
 use crate::places::{Places, Stores};
 use crate::predict::exec::{Planner, PredictExec};
@@ -169,13 +171,25 @@ impl Engine {
                 Arc::new(ScalarUDF::from(Callable::new(model.clone(), form)))
             }
         };
+        // What asks endpoints is called by what stands for it.
+        let hosted = |model: &&Arc<dyn Model>| model.function().name == PREDICT.name;
+        let predict = self.models.iter().find(hosted);
+        let models = self.models.iter().filter(|model| !hosted(model));
         let mut functions: Vec<Arc<ScalarUDF>> =
-            self.models.iter().map(function(Form::Plain)).collect();
+            models.clone().map(function(Form::Plain)).collect();
         let embed = functions.iter().find(|function| function.name() == "embed");
-        let hoist = Hoist::new(embed.cloned());
-        functions.extend(self.models.iter().map(function(Form::Try)));
+        let hoist = Hoist {
+            embed: embed.cloned(),
+            predict: predict
+                .map(|model| [Form::Plain, Form::Try].map(|form| function(form)(model))),
+        };
+        functions.extend(models.map(function(Form::Try)));
         functions.push(Arc::new(ScalarUDF::from(Similarity::new())));
         functions.push(Cosine::udf());
+        functions.push(Arc::new(ScalarUDF::from(JsonValue::new())));
+        for form in [Form::Plain, Form::Try] {
+            functions.push(Arc::new(ScalarUDF::from(Predict::new(form))));
+        }
         let state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(self.runtime.clone())

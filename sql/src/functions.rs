@@ -15,7 +15,8 @@
 //! Texts are `Utf8`, images the bytes of a file (`Binary`). Functions on texts but `language` and `embed` take a second
 //! argument, the text's language, which is `en` when left out. Scores are 0 to 1, confidences percent, positions code
 //! points; names are those of the REST door. A null argument answers null and asks nobody. `similarity(a, b)` is the
-//! cosine of the two embeddings, `Float32`.
+//! cosine of the two embeddings, `Float32`. `predict('endpoint', …)` asks a hosted model ([`crate::endpoint`]), and
+//! `json_value(text, path)` takes members of what it answers ([`crate::json`]).
 //!
 //! A row that a model cannot answer is null, or ends the query (`SET escala.on_error = 'error'`). Each function has a
 //! second form, `try_…`, that answers `STRUCT<value, error Utf8>` and never ends it.
@@ -54,7 +55,8 @@ const TEXTS: usize = 256;
 const IMAGES: usize = 8;
 
 const TEXT: &[DataType] = &[DataType::Utf8];
-const TEXT_AND_LANGUAGE: &[DataType] = &[DataType::Utf8, DataType::Utf8];
+pub(crate) const TEXT_AND_TEXT: &[DataType] = &[DataType::Utf8, DataType::Utf8];
+const TEXT_AND_LANGUAGE: &[DataType] = TEXT_AND_TEXT;
 const IMAGE: &[DataType] = &[DataType::Binary];
 
 const fn function(

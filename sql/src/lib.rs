@@ -3,17 +3,21 @@
 //! DataFusion parses, plans and runs; this crate adds what it lacks for models. Start reading at [`predict`]: calls of
 //! models are taken out of every part of a query into nodes of their own, which ask about each distinct input once, in
 //! pieces, behind the cheaper filters. [`functions`] is the table of what can be called and what it answers,
-//! [`model::Model`] what a model is to this crate, [`Engine`] a query from text to batches, [`places`] which files a
-//! query may name, [`sources`] tables that are no files, [`score`] the scoring of files piece by piece.
+//! [`endpoint`] how hosted
+//! models are asked about any columns, [`model::Model`] what a model is to this crate, [`Engine`] a query from text to
+//! batches, [`places`] which files a query may name, [`sources`] tables that are no files, [`score`] the scoring of files
+//! piece by piece.
 
 pub mod answers;
 pub mod buckets;
 pub mod copy;
 mod csv;
+pub mod endpoint;
 pub mod engine;
 pub mod files;
 pub mod functions;
 mod images;
+mod json;
 pub mod model;
 pub mod output;
 pub mod places;

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Fake, Table, engine, rows, session};
+use common::{Endpoints, Fake, Table, engine, rows, session};
 use escala_sql::Error;
 use escala_sql::arrow::util::pretty::pretty_format_batches;
 
@@ -409,4 +409,60 @@ async fn similarity_asks_about_each_text_once() {
         20
     );
     assert_eq!(fake.asked(), 50);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn endpoints_are_asked_once_about_rows_of_any_columns() {
+    let endpoints = Endpoints::default();
+    let table = Table::repeated(1000, 10);
+    let engine = common::engine_of(vec![endpoints.model()]);
+    let ask = async |sql: &str| {
+        let sql = sql.replace("$t", &table.name());
+        rows(&engine, &sql)
+            .await
+            .map(|batches| pretty_format_batches(&batches).expect("shown").to_string())
+    };
+    let shown = ask(
+        "SELECT json_value(predict('e', id, text, 0.5), '$.row') AS row, json_value(predict('e', id, text, 0.5), 'by') AS by
+         FROM $t WHERE id = 3",
+    )
+    .await
+    .expect("asked");
+    assert!(shown.contains("| 3,text 3,0.5 | e  |"), "{shown}");
+    assert_eq!(endpoints.asked(), 1);
+    // One text is JSON; ten distinct ones.
+    let shown = ask("SELECT DISTINCT json_value(predict('e', text), '$.row') AS row FROM $t ORDER BY row LIMIT 1")
+        .await
+        .expect("asked");
+    assert!(shown.contains("| \"text 0\" |"), "{shown}");
+    assert_eq!(endpoints.asked(), 11);
+    // Two endpoints, and a row that one refuses.
+    let shown = ask(
+        "SELECT try_predict(name, word)['error'] AS error, predict(name, word) IS NULL AS none
+         FROM (VALUES ('a', 'x'), ('b', 'refuse')) AS v (name, word) ORDER BY none",
+    )
+    .await
+    .expect("asked");
+    assert!(
+        shown.contains("|           | false |") && shown.contains("| b refuses | true  |"),
+        "{shown}"
+    );
+    for (sql, why) in [
+        (
+            "SELECT predict('e') FROM $t",
+            "takes the name of an endpoint",
+        ),
+        (
+            "SELECT predict(id, text) FROM $t",
+            "takes the name of an endpoint",
+        ),
+        ("SELECT predict('e', now()) FROM $t", "column 1 is"),
+        ("SELECT json_value(text, '$[') FROM $t", "is no path"),
+    ] {
+        let refused = ask(sql).await.expect_err(sql).to_string();
+        assert!(refused.contains(why), "{sql}: {refused}");
+    }
+    let refused = rows(&common::engine_of(Vec::new()), "SELECT predict('e', 1)").await;
+    let refused = refused.expect_err("there is nobody").to_string();
+    assert!(refused.contains("needs hosted models"), "{refused}");
 }

@@ -6,6 +6,7 @@ import sys
 import traceback
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 URL = sys.argv[1].rstrip("/")
 GOLDEN = Path(sys.argv[2])
@@ -41,10 +42,12 @@ def same(got, want, where: str = "", tolerance: float = 1e-5) -> None:
 
 @contextmanager
 def raises(kind, code: str | None = None, status: int | None = None):
-    """The block must raise this exception, for AWS clients with this code and HTTP status."""
+    """The block must raise this exception, for AWS clients with this code and HTTP status. What is yielded has it as `error`."""
+    caught = SimpleNamespace(error=None)
     try:
-        yield
+        yield caught
     except kind as error:
+        caught.error = error
         if code is not None:
             got = error.response["Error"]["Code"]
             assert got == code, f"code {got}, expected {code}: {error}"

@@ -327,12 +327,11 @@ def test_tasks_are_hosted_by_name():
     text, _ = ask("mood", body, "application/json")
     found = json.loads(text)["predictions"]
     assert [one["languages"][0]["code"] for one in found] == ["de", "en"], found
-    for name, image, why in [("none", "escala/nothing", "there is no task"), ("other", "other:1", "what is run")]:
-        model(name, image)
-        with raises_waiter():
-            hosted(name, variant(name))
-        described = sagemaker.describe_endpoint(EndpointName=name)
-        assert described["EndpointStatus"] == "Failed" and why in described["FailureReason"], described
+    for image in ["escala/nothing", "other:1"]:
+        with raises(ClientError, "ValidationException", 400) as refused:
+            model("unknown", image)
+        message = str(refused.error)
+        assert f"Requested image {image} not found: what is run: " in message and "escala/TASK" in message, message
 
 
 def test_a_folder_is_transformed():

@@ -10,10 +10,12 @@
 //! | `application/json` | `{"instances": […]}` | yes |
 //! | `application/jsonlines` | one instance a line | yes |
 //! | `application/x-recordio-protobuf` | records of `aialgs.data.Record` | yes |
+//! | `application/x-npy` | an array of NumPy's, a row for each of its first index | yes |
 
 mod csv;
 mod json;
 mod libsvm;
+pub mod npy;
 pub mod record;
 mod recordio;
 mod rows;
@@ -50,6 +52,8 @@ pub enum Format {
     JsonLines,
     /// Records of Protocol Buffers.
     RecordIo,
+    /// An array of NumPy's.
+    Npy,
 }
 
 impl Format {
@@ -87,9 +91,10 @@ impl Format {
             "application/json" => Ok(Self::Json),
             "application/jsonlines" | "application/x-jsonlines" => Ok(Self::JsonLines),
             "application/x-recordio-protobuf" => Ok(Self::RecordIo),
+            "application/x-npy" => Ok(Self::Npy),
             _ => Err(Error::input(format!(
                 "content type {content_type:?} is none of text/csv, text/libsvm, application/json, application/jsonlines, \
-                 application/x-recordio-protobuf"
+                 application/x-recordio-protobuf, application/x-npy"
             ))),
         }
     }
@@ -125,6 +130,7 @@ impl Reader {
             Format::Json => json::read(&mut self.rows, name, input),
             Format::JsonLines => json::read_lines(&mut self.rows, name, input),
             Format::RecordIo => recordio::read(&mut self.rows, name, input),
+            Format::Npy => npy::read(&mut self.rows, name, input),
         }
     }
 
@@ -202,6 +208,8 @@ pub enum Accept {
     Csv,
     /// Records of Protocol Buffers, what is said being their labels.
     RecordIo,
+    /// An array of NumPy's.
+    Npy,
 }
 
 impl Accept {
@@ -220,13 +228,15 @@ impl Accept {
                 "application/jsonlines" | "application/x-jsonlines" => Self::JsonLines,
                 "text/csv" | "text/*" => Self::Csv,
                 "application/x-recordio-protobuf" => Self::RecordIo,
+                "application/x-npy" => Self::Npy,
                 _ => continue,
             };
             let verbose = parts.any(|part| part.eq_ignore_ascii_case("verbose=true"));
             return Ok((found, verbose));
         }
         Err(Error::input(format!(
-            "{accept:?} asks for none of application/json, application/jsonlines, text/csv, application/x-recordio-protobuf"
+            "{accept:?} asks for none of application/json, application/jsonlines, text/csv, application/x-recordio-protobuf, \
+             application/x-npy"
         )))
     }
 
@@ -237,6 +247,7 @@ impl Accept {
             Self::JsonLines => "application/jsonlines",
             Self::Csv => "text/csv",
             Self::RecordIo => "application/x-recordio-protobuf",
+            Self::Npy => "application/x-npy",
         }
     }
 }
@@ -266,6 +277,7 @@ pub fn render(answers: &Answers, accept: Accept) -> Result<Vec<u8>> {
         Accept::Json => Ok(json::render(answers)),
         Accept::JsonLines => Ok(json::render_lines(answers)),
         Accept::Csv => Ok(csv::render(answers)),
+        Accept::Npy => Ok(npy::render(answers)),
         Accept::RecordIo => recordio::render(answers).map_err(|why| Error::input(why.to_string())),
     }
 }
@@ -502,6 +514,7 @@ mod tests {
             Just(Format::Json),
             Just(Format::JsonLines),
             Just(Format::RecordIo),
+            Just(Format::Npy),
         ]
     }
 
@@ -526,6 +539,7 @@ mod tests {
                     write_table(&table, &mut bytes).unwrap();
                     bytes
                 }
+                Format::Npy => npy::Array { shape: vec![2, 2], values: vec![1.0; 4] }.write(),
             };
             let at = at.index(bytes.len());
             bytes[at] = byte;

@@ -114,6 +114,14 @@ impl SentenceEncoder {
     pub fn pool(&self, compute: &Compute, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
         self.encoder.run(compute, sequences, self.pooling)
     }
+
+    /// The last hidden states of each sequence, `[tokens, hidden_size]`, one token after the other.
+    ///
+    /// # Errors
+    /// As [`SentenceEncoder::encode`].
+    pub fn states(&self, compute: &Compute, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
+        self.encoder.run(compute, sequences, Output::All)
+    }
 }
 
 /// `sentence_bert_config.json`.

@@ -10,6 +10,7 @@ use super::plan::{Endpoint, Pending, Plan, VariantPlan};
 use super::shift::Shift;
 use super::{CREATING, DELETING, FAILED, IN_SERVICE, ROLLBACK_FAILED, ROLLING_BACK, UPDATING};
 use crate::Refusal;
+use crate::logs::Logs;
 use crate::models::{Keep, Models, Unopened};
 use crate::names::{Kind, now};
 use crate::served::Served;
@@ -66,6 +67,7 @@ struct Shared {
     table: Arc<Table>,
     /// How long a model of a serverless variant stays open where nobody asks.
     idle: Duration,
+    logs: Option<Arc<Logs>>,
     reached: Option<Reached>,
     gone: Gone,
     signal: Mutex<Signal>,
@@ -111,6 +113,7 @@ impl Deployer {
         models: Arc<Models>,
         table: Arc<Table>,
         idle: Duration,
+        logs: Option<Arc<Logs>>,
         reached: Option<Reached>,
         gone: Gone,
     ) -> std::io::Result<Self> {
@@ -128,6 +131,7 @@ impl Deployer {
             models,
             table,
             idle,
+            logs,
             reached,
             gone,
             signal: Mutex::new(Signal {
@@ -272,9 +276,15 @@ impl Shared {
         status: &str,
         change: impl FnOnce(&mut Endpoint),
     ) -> Result<(), Stop> {
+        let mut said = None;
         self.store.update(Kind::Endpoint, name, |kept| {
             let mut endpoint = Endpoint::of(kept)?;
             change(&mut endpoint);
+            let line = match &endpoint.failure {
+                Some(why) => format!("the endpoint is {status}: {why}"),
+                None => format!("the endpoint is {status}"),
+            };
+            said = Some((endpoint.current.variants.clone(), line));
             endpoint.keep(kept);
             kept.status = status.to_owned();
             kept.modified = now();
@@ -286,6 +296,11 @@ impl Shared {
             );
             Ok::<_, Refusal>(())
         })?;
+        if let (Some(logs), Some((variants, line))) = (&self.logs, said) {
+            for variant in variants {
+                logs.say_of_variant(name, &variant.name, &line);
+            }
+        }
         Ok(())
     }
 

@@ -38,6 +38,7 @@ use crate::refusal::{IN_USE, LIMIT, Refusal, Result};
 use crate::store::{self, Resource, Store};
 use crate::tags;
 use channels::Asked;
+use escala_batch::behind::behind;
 use escala_batch::job::{Form, Job, Source, Spec, Split, State, Target};
 use escala_batch::runner::{Error as RunnerError, Runner, Token};
 use escala_batch::store::Error as JobError;
@@ -235,7 +236,7 @@ impl Trainings {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(options.threads)
             .thread_name(|number| format!("training-{number}"))
-            .start_handler(|_| work::behind())
+            .start_handler(|_| behind())
             .build();
         Ok(Self(Arc::new(Inner {
             store,

@@ -11,6 +11,7 @@ use crate::archive;
 use crate::names::{Kind, now, repository};
 use crate::served::Container;
 use crate::store::Resource;
+use escala_batch::behind::behind;
 use escala_batch::job::{Job, Spec};
 use escala_batch::runner::Trouble;
 use escala_batch::work::{Bounds, Collected, Documents, Telling, Whole, Work, Writing};
@@ -361,13 +362,6 @@ impl Inner {
         };
         self.pool
             .install(|| trainer.train(&container, &lesson, &mut onlooker))
-    }
-}
-
-/// This thread goes behind others from now on.
-pub(super) fn behind() {
-    if let Err(error) = rustix::process::nice(10) {
-        tracing::debug!(%error, "a training's thread keeps its place among others");
     }
 }
 

@@ -26,6 +26,7 @@ mod tests;
 
 pub use work::Open;
 
+use crate::logs::{Logs, TRANSFORM};
 use crate::names::{now, seconds};
 use crate::store::{Error, Resource, Store};
 use crate::{Caller, Kind, Refusal, lists, refusal};
@@ -58,6 +59,7 @@ const WHY: &str = "why";
 /// Transform jobs.
 pub struct Transforms {
     store: Arc<Store>,
+    logs: Arc<Logs>,
     objects: Arc<dyn WritableStore>,
     open: Open,
     runner: OnceLock<Weak<Runner>>,
@@ -119,9 +121,15 @@ fn end(resource: &mut Resource, status: &str, begun: Option<i64>, ended: i64) {
 
 impl Transforms {
     /// Jobs that are kept in a store and read and write objects.
-    pub fn new(store: Arc<Store>, objects: Arc<dyn WritableStore>, open: Open) -> Arc<Self> {
+    pub fn new(
+        store: Arc<Store>,
+        logs: Arc<Logs>,
+        objects: Arc<dyn WritableStore>,
+        open: Open,
+    ) -> Arc<Self> {
         Arc::new(Self {
             store,
+            logs,
             objects,
             open,
             runner: OnceLock::new(),
@@ -209,6 +217,12 @@ impl Transforms {
             ),
             error => error.into(),
         })?;
+        let line = format!(
+            "input s3://{bucket}/{key}, output {}, model {}",
+            text(&input["TransformOutput"], "S3OutputPath"),
+            request.model_name
+        );
+        self.say(name, &line);
         match self.submit(&runner, &resource) {
             Ok(_) => {}
             Err(RunnerError::Store(JobError::Quota { live })) => {
@@ -310,8 +324,26 @@ impl Transforms {
         Ok(())
     }
 
+    /// Says a line in a job's log.
+    fn say(&self, name: &str, line: &str) {
+        self.logs.say(TRANSFORM, &format!("{name}/i-0"), [line]);
+    }
+
     /// Told by the runner that a job has ended.
     fn ended(&self, name: &str, job: &Job) {
+        let done = &job.planned;
+        let what = format!(
+            "{} records of {} objects, {} bytes",
+            done.documents, done.inputs, done.bytes
+        );
+        self.say(
+            name,
+            &match (job.state, &job.why) {
+                (State::Completed, _) => format!("completed: {what}"),
+                (State::Stopped, _) => "stopped".to_owned(),
+                (_, why) => format!("failed: {}", reason(why.as_deref())),
+            },
+        );
         let kept = self.store.update(Kind::TransformJob, name, |resource| {
             if text(&resource.body, ID) == job.id {
                 take_over(resource, job);

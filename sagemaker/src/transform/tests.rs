@@ -160,7 +160,8 @@ fn started(
         "sums" => Ok(model.clone() as Arc<dyn Served>),
         name => Err(format!("there is no {name}")),
     });
-    let transforms = Transforms::new(store, objects.clone(), open);
+    let logs = Arc::new(Logs::open(folder).unwrap());
+    let transforms = Transforms::new(store, logs, objects.clone(), open);
     let jobs = Arc::new(Sqlite::open(&folder.join("jobs")).unwrap());
     let works = Arc::new([(KIND.to_owned(), transforms.work())].into());
     let handle = runtime.handle().clone();
@@ -423,6 +424,34 @@ fn packed_objects_are_unpacked() {
     assert!(
         why.starts_with("ClientError: s3://inputs/data/b.gz: it is not gzipped"),
         "{why}"
+    );
+    // What became of a job is in its log, too.
+    let said = |name: &str| {
+        let group = json!({"logGroupName": TRANSFORM, "logStreamNamePrefix": format!("{name}/")});
+        let found = ground
+            .transforms
+            .logs
+            .call(&caller(), "FilterLogEvents", &group);
+        let found = found.unwrap();
+        let events = found["events"].as_array().unwrap();
+        let lines = events.iter().map(|event| text(event, "message").to_owned());
+        lines.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        said("gzip"),
+        [
+            "input s3://inputs/data/, output s3://out/answers, model sums",
+            &format!("completed: 3 records of 1 objects, {} bytes", two.len())
+        ]
+    );
+    let lines = said("torn");
+    assert!(
+        lines
+            .iter()
+            .filter(|line| line.contains("it is not gzipped"))
+            .count()
+            == 2,
+        "{lines:?}"
     );
 }
 

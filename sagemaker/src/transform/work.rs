@@ -6,7 +6,7 @@
 
 use super::manifest;
 use super::request::Request;
-use crate::served::{Asked as Question, Said, Served};
+use crate::served::{Asked as Question, Haste, Said, Served};
 use bytes::Bytes;
 use escala_batch::job::{Input, Job, Piece, Spec};
 use escala_batch::runner::{Cut, Trouble};
@@ -201,6 +201,7 @@ impl Batches {
             content_type: content_type.cloned(),
             accept: accept.cloned(),
             body: Bytes::from(body),
+            haste: Haste::Behind,
         };
         let (began, mut wait) = (Instant::now(), PAUSE.0);
         loop {
@@ -317,6 +318,9 @@ impl Batches {
                     counted: Collected::default(),
                 },
                 Err((number, Stop::Object(failed))) => {
+                    if let (Some(owner), Some(name)) = (self.owner.upgrade(), &spec.name) {
+                        owner.say(name, &failed.message);
+                    }
                     // Those behind it are given up with it.
                     return write(Scored {
                         rows: piece.documents.saturating_sub(done),

@@ -144,6 +144,7 @@ impl Question {
             content_type: text(&self.headers, CONTENT_TYPE),
             accept: text(&self.headers, accept),
             body: self.body.clone(),
+            ..Asked::default()
         };
         let invocation = Invocation {
             target_variant: self.header("x-amzn-sagemaker-target-variant"),

@@ -36,6 +36,13 @@ pub struct Server {
     server: Option<String>,
 }
 
+impl Server {
+    /// Whether one was named.
+    pub fn is_named(&self) -> bool {
+        self.server.is_some()
+    }
+}
+
 /// A server and the way to it.
 pub struct Remote {
     /// Scheme and authority, without a slash at the end.
@@ -59,6 +66,8 @@ enum Patience {
     Answer,
     /// The next part of a stream.
     Silence,
+    /// Whatever comes; Ctrl-C ends it.
+    Forever,
 }
 
 /// One event of a stream.
@@ -222,6 +231,29 @@ impl Remote {
         })
     }
 
+    /// Any request whose answer is read as it comes, which may take as long as it likes to begin.
+    ///
+    /// # Errors
+    /// As [`Remote::get`].
+    pub fn stream(
+        &self,
+        method: &str,
+        path: &str,
+        sent: Sent<'_>,
+        accept: &str,
+    ) -> Result<impl Read + use<>, Stop> {
+        let request = self.request(method, path).header("accept", accept);
+        let answer = match sent {
+            Sent::Nothing => self.call(request.body(()), Patience::Forever)?,
+            Sent::Bytes(kind, bytes) => {
+                let request = request.header("content-type", kind).body(bytes);
+                self.call(request, Patience::Forever)?
+            }
+        };
+        let body = answer.into_body().into_with_config().limit(u64::MAX);
+        Ok(body.reader())
+    }
+
     /// A stream of events that goes on until the server ends it or the caller drops it. `after` is the id of the last
     /// event that came before.
     ///
@@ -258,6 +290,7 @@ impl Remote {
         let request = match patience {
             Patience::Answer => request.timeout_global(Some(ANSWER)),
             Patience::Silence => request.timeout_per_read(Some(SILENCE)),
+            Patience::Forever => request,
         };
         let answer = self.agent.run(request.build());
         let answer = answer.map_err(|error| self.unanswered(&error))?;

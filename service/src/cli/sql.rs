@@ -1,7 +1,9 @@
 //! `escala sql`: queries over files, with models as functions.
 
+mod server;
 mod shell;
 
+use super::remote::Server;
 use super::{Stop, output};
 use crate::config::Config;
 use crate::machine::Machine;
@@ -30,10 +32,12 @@ const ROWS: usize = 1000;
   escala sql \"SELECT text, sentiment(text)['sentiment'] AS mood FROM 'reviews/*.parquet' LIMIT 10\"
   escala sql \"SELECT id, redact(text) AS text FROM 'letters.csv'\" -o clean.parquet
   escala sql \"SELECT path, faces(bytes) AS faces FROM images('photos')\" --format jsonl
+  escala sql --server localhost:4566 \"SELECT predict('churn', age, income) AS p FROM 'data/*.csv'\"
   escala sql          # a shell
 
 Functions: sentiment, language, entities, key_phrases, pii, redact, embed, similarity, labels, faces; each with
-a form try_… that answers {value, error}.")]
+a form try_… that answers {value, error}. predict('endpoint', …) asks a hosted model of a server, and
+json_value(text, '$.member') takes its answer apart.")]
 pub struct SqlArgs {
     /// Statements, separated by `;`. Without any: a shell, or what standard input says.
     query: Option<String>,
@@ -55,6 +59,8 @@ pub struct SqlArgs {
     /// What becomes of a row that a model cannot answer.
     #[arg(long, value_parser = ["null", "error"], default_value = "null")]
     on_error: String,
+    #[command(flatten)]
+    server: Server,
 }
 
 /// How rows are printed.
@@ -86,6 +92,9 @@ pub fn run(config: &Config, args: SqlArgs) -> Result<(), Stop> {
         (None, false) if std::io::stdout().is_terminal() => Shape::Table,
         (None, false) => Shape::Jsonl,
     };
+    if args.server.is_named() {
+        return at_server(config, args, shape);
+    }
     let mut desk = Desk::open(config)?;
     desk.shape = shape;
     desk.most_rows = args.rows;
@@ -95,14 +104,40 @@ pub fn run(config: &Config, args: SqlArgs) -> Result<(), Stop> {
     let text = match args.query {
         Some(text) => text,
         None if std::io::stdin().is_terminal() => return shell::run(config, &mut desk),
-        None => {
-            let mut text = String::new();
-            let read = std::io::stdin().lock().read_to_string(&mut text);
-            read.map_err(|error| Stop::Failed(format!("standard input: {error}")))?;
-            text
-        }
+        None => read_input()?,
     };
     desk.answer(&text, args.output.as_deref(), args.explain)
+}
+
+fn read_input() -> Result<String, Stop> {
+    let mut text = String::new();
+    let read = std::io::stdin().lock().read_to_string(&mut text);
+    read.map_err(|error| Stop::Failed(format!("standard input: {error}")))?;
+    Ok(text)
+}
+
+/// Statements for a running server.
+fn at_server(config: &Config, args: SqlArgs, shape: Shape) -> Result<(), Stop> {
+    let usage = |why: &str| Err(Stop::Usage(why.to_owned()));
+    if args.output.is_some() {
+        return usage(
+            "a server writes no file here: redirect what is printed, or COPY (SELECT …) TO 's3://BUCKET/KEY'",
+        );
+    }
+    let text = match args.query {
+        Some(text) => text,
+        None if std::io::stdin().is_terminal() => {
+            return usage("the shell asks no server: give the statement");
+        }
+        None => read_input()?,
+    };
+    let how = server::Shown {
+        shape,
+        rows: args.rows,
+        explain: args.explain,
+        on_error: args.on_error,
+    };
+    server::answer(&args.server.remote(config)?, &text, &how)
 }
 
 /// A session with the models of this process.
@@ -201,6 +236,11 @@ impl Desk {
         written
     }
 
+    /// Says that a table has more rows than are shown.
+    fn say_more(rows: usize) {
+        eprintln!("the first {rows} rows; `--rows`, `--format` or `-o` give more");
+    }
+
     fn print(&self, query: &Query) -> Result<(), Stop> {
         let bar = progress(query.functions().is_empty());
         let printed = self.until_interrupted(async {
@@ -216,7 +256,7 @@ impl Desk {
                     bar.set_message(format!("{rows} rows"));
                     if more {
                         bar.finish_and_clear();
-                        eprintln!("the first {rows} rows; `--rows`, `--format` or `-o` give more");
+                        Self::say_more(rows);
                         break;
                     }
                 }

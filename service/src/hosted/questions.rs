@@ -1,16 +1,21 @@
-//! What is asked of a hosted model: texts in the shapes that clients send them in.
+//! What is asked of a hosted model: texts and images in the shapes that clients send them in.
 //!
 //! `application/json` has `{"text": …}`, `{"instances": […]}` as SageMaker's algorithms, or `{"inputs": …}` as Hugging Face's
 //! containers; `application/jsonlines` one of them a line, with `source` as BlazingText; `text/csv` one text a row; `text/plain`
-//! one text.
+//! one text. Images are the body itself (`image/jpeg`, `application/x-image`, …), or base64 in the same places of JSON, also as
+//! `{"image": …}`.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use escala_sagemaker::served::{Said, Unanswered};
+use escala_sagemaker::served::{Asked, Said, Unanswered};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// Most texts of a request.
 const MOST: usize = 10_000;
+/// Most images of a request.
+const MOST_IMAGES: usize = 1000;
 
 /// How a question was asked, which says how it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,15 +30,27 @@ pub enum Shape {
     Lines,
 }
 
-/// Texts and how they were asked.
+/// What is asked about, and how it was asked.
 #[derive(Debug, PartialEq)]
-pub struct Texts {
-    /// They, in order.
-    pub texts: Vec<String>,
+pub struct Questions<T> {
+    /// Texts or files of images, in order.
+    pub items: Vec<T>,
     /// How they came.
     pub shape: Shape,
+    /// They came as a list; one that came alone is answered alone.
+    pub list: bool,
     /// `parameters`, where there are some.
     pub parameters: Value,
+}
+
+impl<T> Questions<T> {
+    /// How they are answered: what came alone under `inputs` is answered by itself.
+    pub fn answered(&self) -> Shape {
+        match (self.shape, self.list) {
+            (Shape::Inputs, false) => Shape::One,
+            (shape, _) => shape,
+        }
+    }
 }
 
 /// The container would have answered so.
@@ -71,7 +88,7 @@ fn not_texts() -> Unanswered {
 ///
 /// # Errors
 /// 415 for what is no text, 400 for what cannot be read.
-pub fn texts(content_type: Option<&str>, body: &Bytes) -> Result<Texts, Unanswered> {
+pub fn texts(content_type: Option<&str>, body: &Bytes) -> Result<Questions<String>, Unanswered> {
     let kind = essence(content_type.unwrap_or("application/json"));
     let utf8 = || std::str::from_utf8(body).map_err(|_| refuse(400, "the request is not UTF-8"));
     let json = |text: &str| {
@@ -79,6 +96,7 @@ pub fn texts(content_type: Option<&str>, body: &Bytes) -> Result<Texts, Unanswer
             .map_err(|error| refuse(400, format!("the request is not valid JSON: {error}")))
     };
     let mut parameters = Value::Null;
+    let mut list = false;
     let (texts, shape) = match kind.as_str() {
         "text/plain" => (vec![utf8()?.to_owned()], Shape::One),
         "text/csv" => {
@@ -103,20 +121,10 @@ pub fn texts(content_type: Option<&str>, body: &Bytes) -> Result<Texts, Unanswer
             if let Some(given) = asked.get("parameters") {
                 parameters = given.clone();
             }
-            let list = |name: &str| asked.get(name).and_then(Value::as_array);
-            let all = |list: &Vec<Value>| list.iter().map(text_of).collect::<Option<Vec<_>>>();
-            match (list("instances"), list("inputs"), &asked) {
-                (Some(instances), ..) => (all(instances).ok_or_else(not_texts)?, Shape::Instances),
-                (_, Some(inputs), _) => (all(inputs).ok_or_else(not_texts)?, Shape::Inputs),
-                (.., Value::Array(inputs)) => (all(inputs).ok_or_else(not_texts)?, Shape::Inputs),
-                (.., asked) => {
-                    let shape = match asked.get("inputs") {
-                        Some(_) => Shape::Inputs,
-                        None => Shape::One,
-                    };
-                    (vec![text_of(asked).ok_or_else(not_texts)?], shape)
-                }
-            }
+            let (values, shape, many) = values(&asked);
+            list = many;
+            let all = values.into_iter().map(text_of).collect::<Option<Vec<_>>>();
+            (all.ok_or_else(not_texts)?, shape)
         }
         other => {
             return Err(refuse(
@@ -130,11 +138,111 @@ pub fn texts(content_type: Option<&str>, body: &Bytes) -> Result<Texts, Unanswer
     if texts.len() > MOST {
         return Err(refuse(400, format!("a request has at most {MOST} texts")));
     }
-    Ok(Texts {
-        texts,
+    Ok(Questions {
+        items: texts,
         shape,
+        list,
         parameters,
     })
+}
+
+/// What a JSON value asks about, how it does, and whether it is a list.
+fn values(asked: &Value) -> (Vec<&Value>, Shape, bool) {
+    let list = |name: &str| asked.get(name).and_then(Value::as_array);
+    match (list("instances"), list("inputs"), asked) {
+        (Some(instances), ..) => (instances.iter().collect(), Shape::Instances, true),
+        (_, Some(inputs), _) | (.., Value::Array(inputs)) => {
+            (inputs.iter().collect(), Shape::Inputs, true)
+        }
+        (.., asked) => {
+            let shape = match asked.get("inputs") {
+                Some(_) => Shape::Inputs,
+                None => Shape::One,
+            };
+            (vec![asked], shape, false)
+        }
+    }
+}
+
+fn image_of(value: &Value) -> Result<Bytes, Unanswered> {
+    let text =
+        match value {
+            Value::String(text) => Some(text),
+            Value::Object(members) => ["image", "inputs", "data", "b64"].iter().find_map(|name| {
+                match members.get(*name)? {
+                    Value::String(text) => Some(text),
+                    _ => None,
+                }
+            }),
+            _ => None,
+        };
+    let text = text.ok_or_else(|| {
+        refuse(
+            400,
+            "the request has no image: it is {\"image\": BASE64} or {\"inputs\": BASE64}",
+        )
+    })?;
+    let bytes = STANDARD.decode(text);
+    let bytes = bytes.map_err(|_| refuse(400, "the image is not valid base64"))?;
+    Ok(bytes.into())
+}
+
+/// The images of a request.
+///
+/// # Errors
+/// 415 for what is no image, 400 for what cannot be read.
+pub fn images(asked: &Asked) -> Result<Questions<Bytes>, Unanswered> {
+    let kind = essence(
+        asked
+            .content_type
+            .as_deref()
+            .unwrap_or("application/octet-stream"),
+    );
+    let json = |text: &[u8]| {
+        serde_json::from_slice::<Value>(text)
+            .map_err(|error| refuse(400, format!("the request is not valid JSON: {error}")))
+    };
+    let mut found = Questions {
+        items: Vec::new(),
+        shape: Shape::One,
+        list: false,
+        parameters: Value::Null,
+    };
+    match kind.as_str() {
+        "application/x-image" | "application/octet-stream" => found.items.push(asked.body.clone()),
+        "application/json" => {
+            let read = json(&asked.body)?;
+            let (values, shape, list) = values(&read);
+            found.items = values.into_iter().map(image_of).collect::<Result<_, _>>()?;
+            (found.shape, found.list) = (shape, list);
+            if let Some(given) = read.get("parameters") {
+                found.parameters = given.clone();
+            }
+        }
+        "application/jsonlines" | "application/x-jsonlines" => {
+            let lines = asked.body.split(|byte| *byte == b'\n');
+            for line in lines.filter(|line| !line.iter().all(u8::is_ascii_whitespace)) {
+                found.items.push(image_of(&json(line)?)?);
+            }
+            found.shape = Shape::Lines;
+        }
+        kind if kind.starts_with("image/") => found.items.push(asked.body.clone()),
+        other => {
+            return Err(refuse(
+                415,
+                format!(
+                    "{other} is no image here; image/jpeg, image/png, application/x-image, application/json and application/jsonlines are"
+                ),
+            ));
+        }
+    }
+    match found.items.len() > MOST_IMAGES {
+        true => Err(refuse(
+            400,
+            format!("a request has at most {MOST_IMAGES} images"),
+        )),
+        false => Ok(found),
+    }
 }
 
 /// Answers in the form of the question, or as lines where those are accepted.
@@ -190,7 +298,7 @@ mod tests {
 
     fn read(kind: &str, body: &str) -> Result<(Vec<String>, Shape), Unanswered> {
         let read = texts(Some(kind), &Bytes::from(body.to_owned()))?;
-        Ok((read.texts, read.shape))
+        Ok((read.items, read.shape))
     }
 
     #[test]

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use escala_pipelines::Kind;
 use escala_sagemaker::Caller;
 use escala_sagemaker::invoke::{Invocation, InvokeError};
-use escala_sagemaker::served::Asked;
+use escala_sagemaker::served::{Asked, Haste};
 use serde_json::value::RawValue;
 
 /// Most rows of a request.
@@ -27,6 +27,7 @@ pub async fn of_rows(
     hosted: &Hosted,
     account: &str,
     endpoint: &str,
+    haste: Haste,
     rows: Vec<String>,
 ) -> Result<Vec<Outcome>, Failure> {
     let mut outcomes = Vec::with_capacity(rows.len());
@@ -39,7 +40,13 @@ pub async fn of_rows(
             outcomes.extend((from..to).map(|_| Err(Failure::invalid(why))));
             continue;
         };
-        match ask(hosted, account, endpoint, content_type, &rows[from..to]).await {
+        let asked = Asked {
+            content_type: Some(content_type.to_owned()),
+            accept: Some("application/jsonlines".to_owned()),
+            body: lines(&rows[from..to]),
+            haste,
+        };
+        match ask(hosted, account, endpoint, asked, to - from).await {
             Ok(Some(answers)) => outcomes.extend(answers.into_iter().map(Ok)),
             Err(error) if error.original.is_none() => return Err(failure(&error)),
             refused if to - from > 1 => {
@@ -97,22 +104,8 @@ fn kind(row: &str) -> Option<&'static str> {
     }
 }
 
-/// Asks once; none where the model answers another number of rows.
-async fn ask(
-    hosted: &Hosted,
-    account: &str,
-    endpoint: &str,
-    content_type: &str,
-    rows: &[String],
-) -> Result<Option<Vec<Box<RawValue>>>, InvokeError> {
-    let Some(sagemaker) = hosted.get() else {
-        return Err(InvokeError {
-            code: "ServiceUnavailable",
-            status: 503,
-            message: "nothing is hosted here yet".to_owned(),
-            original: None,
-        });
-    };
+/// Rows as lines.
+fn lines(rows: &[String]) -> Bytes {
     let mut body = String::new();
     for row in rows {
         // Line ends of JSON are only space between its parts.
@@ -122,10 +115,25 @@ async fn ask(
         }));
         body.push('\n');
     }
-    let asked = Asked {
-        content_type: Some(content_type.to_owned()),
-        accept: Some("application/jsonlines".to_owned()),
-        body: Bytes::from(body),
+    body.into()
+}
+
+/// Asks once; none where the model answers another number of rows.
+async fn ask(
+    hosted: &Hosted,
+    account: &str,
+    endpoint: &str,
+    asked: Asked,
+    rows: usize,
+) -> Result<Option<Vec<Box<RawValue>>>, InvokeError> {
+    let Some(sagemaker) = hosted.get() else {
+        return Err(InvokeError {
+            code: "ServiceUnavailable",
+            status: 503,
+            message: "no model is hosted in this process; a running server has them (`escala sql --server`)"
+                .to_owned(),
+            original: None,
+        });
     };
     let caller = Caller {
         account: account.to_owned(),
@@ -145,7 +153,7 @@ async fn ask(
         _ => RawValue::from_string(line.to_owned()),
     };
     let answers: Result<Vec<_>, _> = lines.map(json).collect();
-    Ok(answers.ok().filter(|answers| answers.len() == rows.len()))
+    Ok(answers.ok().filter(|answers| answers.len() == rows))
 }
 
 fn number(text: &str) -> serde_json::Value {

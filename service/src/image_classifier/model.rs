@@ -140,7 +140,12 @@ impl Opened {
 
 impl Opener for Opened {
     fn open(&self, container: &Container<'_>) -> Option<Result<Arc<dyn Served>, String>> {
-        (container.repository == REPOSITORY).then(|| self.load(container))
+        self.knows(container.repository)
+            .then(|| self.load(container))
+    }
+
+    fn knows(&self, repository: &str) -> bool {
+        repository == REPOSITORY
     }
 
     fn accepts(&self) -> String {

@@ -135,6 +135,7 @@ pub async fn predict(
         content_type: text(CONTENT_TYPE),
         accept: text(ACCEPT),
         body,
+        ..Asked::default()
     };
     let hosting = sagemaker(&app)?.hosting();
     let (caller, invocation) = (caller(&app), Invocation::default());

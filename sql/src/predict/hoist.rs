@@ -5,7 +5,8 @@
 //! aggregates name what they need; everything else gets exactly the columns that it had.
 
 use super::{COLUMN, Call, Predict};
-use crate::functions::{Callable, Cosine, Similarity};
+use crate::endpoint;
+use crate::functions::{Callable, Cosine, Form, Similarity};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, Result, internal_err, plan_err};
@@ -23,13 +24,9 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Hoist {
     /// What makes embeddings, for `similarity`.
-    embed: Option<Arc<ScalarUDF>>,
-}
-
-impl Hoist {
-    pub(crate) fn new(embed: Option<Arc<ScalarUDF>>) -> Self {
-        Self { embed }
-    }
+    pub(crate) embed: Option<Arc<ScalarUDF>>,
+    /// What asks endpoints, for `predict` and for `try_predict`.
+    pub(crate) predict: Option<[Arc<ScalarUDF>; 2]>,
 }
 
 impl AnalyzerRule for Hoist {
@@ -41,7 +38,7 @@ impl AnalyzerRule for Hoist {
         let mut asks = false;
         plan.apply_with_subqueries(|node| {
             node.apply_expressions(|expression| {
-                asks |= calls(expression) || has(expression, is_similarity);
+                asks |= calls(expression) || has(expression, is_short);
                 Ok(TreeNodeRecursion::Continue)
             })
         })?;
@@ -94,7 +91,7 @@ impl Walk<'_> {
 
     fn wide(&mut self, plan: LogicalPlan) -> Result<Wide> {
         let subqueries = plan.map_subqueries(|plan| self.exactly(plan).map(Transformed::yes))?;
-        let plan = self.similarities(subqueries.data)?;
+        let plan = self.long(subqueries.data)?;
         match plan {
             LogicalPlan::Filter(filter) => self.filter(filter),
             LogicalPlan::Join(join) => self.join(join),
@@ -114,37 +111,53 @@ impl Walk<'_> {
         }
     }
 
-    /// `similarity(a, b)` is the cosine of two embeddings: each of them is a call of its own, asked once for whatever
-    /// else wants it.
-    fn similarities(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+    /// What stands for other calls is written out: `similarity(a, b)` is the cosine of two embeddings, each of them a call of
+    /// its own, asked once for whatever else wants it; `predict('endpoint', …)` asks about one column that is made of many.
+    fn long(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
         let mut expressions = plan.expressions().into_iter();
-        if !expressions.any(|expression| has(&expression, is_similarity)) {
+        if !expressions.any(|expression| has(&expression, is_short)) {
             return Ok(plan);
         }
-        let Some(embed) = &self.rule.embed else {
-            return plan_err!("similarity() needs embed(), which is not there");
-        };
-        let embedding =
-            |text: Expr| Expr::ScalarFunction(ScalarFunction::new_udf(embed.clone(), vec![text]));
         let names = preserver(&plan);
         let rewritten = plan.map_expressions(|expression| {
             let name = names.as_ref().map(|names| names.save(&expression));
-            let rewritten = expression.transform_up(|expression| match expression {
-                Expr::ScalarFunction(function)
-                    if function.func.inner().downcast_ref::<Similarity>().is_some() =>
-                {
-                    let vectors = function.args.into_iter().map(embedding).collect();
-                    let cosine = ScalarFunction::new_udf(Cosine::udf(), vectors);
-                    Ok(Transformed::yes(Expr::ScalarFunction(cosine)))
-                }
-                other => Ok(Transformed::no(other)),
-            })?;
+            let rewritten = expression.transform_up(|expression| self.written_out(expression))?;
             Ok(rewritten.update_data(|expression| match name {
                 Some(name) => name.restore(expression),
                 None => expression,
             }))
         })?;
         rewritten.data.recompute_schema()
+    }
+
+    fn written_out(&self, expression: Expr) -> Result<Transformed<Expr>> {
+        let (form, similar) = (
+            endpoint::Predict::of(&expression),
+            is_similarity(&expression),
+        );
+        let function = match expression {
+            Expr::ScalarFunction(function) if similar || form.is_some() => function,
+            other => return Ok(Transformed::no(other)),
+        };
+        let Some(form) = form else {
+            let Some(embed) = &self.rule.embed else {
+                return plan_err!("similarity() needs embed(), which is not there");
+            };
+            let embedding = |text: Expr| {
+                Expr::ScalarFunction(ScalarFunction::new_udf(embed.clone(), vec![text]))
+            };
+            let vectors = function.args.into_iter().map(embedding).collect();
+            let cosine = ScalarFunction::new_udf(Cosine::udf(), vectors);
+            return Ok(Transformed::yes(Expr::ScalarFunction(cosine)));
+        };
+        let Some([plain, tried]) = &self.rule.predict else {
+            return plan_err!("predict() needs hosted models, which are not there");
+        };
+        let model = match form {
+            Form::Plain => plain,
+            Form::Try => tried,
+        };
+        endpoint::Predict::rewritten(model.clone(), function.args).map(Transformed::yes)
     }
 
     /// A node with one input, whose calls go below it. It hands on the columns of its input, or names its own.
@@ -402,6 +415,11 @@ fn is_similarity(expression: &Expr) -> bool {
         }
         _ => false,
     }
+}
+
+/// It stands for other calls.
+fn is_short(expression: &Expr) -> bool {
+    is_similarity(expression) || endpoint::Predict::of(expression).is_some()
 }
 
 /// There is a call of a model in it.

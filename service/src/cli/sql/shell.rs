@@ -11,6 +11,7 @@ images('folder'). SET escala.on_error = 'error'; ends queries whose rows cannot 
 ";
 const FUNCTIONS: &str = "sentiment(text [, language])    language(text)    entities(text [, language])    key_phrases(text [, language])
 pii(text [, language])    redact(text [, language])    embed(text)    similarity(a, b)    labels(image)    faces(image)
+json_value(text, path)
 ";
 
 pub(super) fn run(config: &Config, desk: &mut Desk) -> Result<(), Stop> {

@@ -1,0 +1,78 @@
+//! Classifiers of words: what stands where in a text.
+//!
+//! Words of one label after the other are one group, by the strategy `first` of transformers' pipeline; single tokens are not
+//! told. Positions are code points, as Python counts.
+
+use super::super::alone::{Answers, broke, told};
+use super::super::questions::{answers, refuse, texts};
+use crate::failure::chain;
+use escala_models::Compute;
+use escala_models::bert::{Span, TokenClassifier};
+use escala_pipelines::offsets::Offsets;
+use escala_pipelines::task::LoadContext;
+use escala_sagemaker::served::{Asked, Said, Unanswered};
+use escala_weights::Silent;
+use serde_json::value::to_raw_value;
+use serde_json::{Value, json};
+
+/// Texts that the network sees at a time.
+const AT_ONCE: usize = 16;
+
+/// One.
+pub struct Words(TokenClassifier);
+
+impl Words {
+    /// What is named.
+    ///
+    /// # Errors
+    /// A sentence: it is no such classifier, or not there.
+    pub fn load(reference: &str, context: &LoadContext<'_>) -> Result<Self, String> {
+        let files = context.weights.checkpoint(reference, &Silent);
+        let files = files.map_err(|error| chain(&error))?;
+        let loaded = TokenClassifier::load(files.dir(), context.device);
+        loaded.map(Self).map_err(|error| chain(&error))
+    }
+}
+
+impl Answers for Words {
+    fn answer(&mut self, compute: &Compute, asked: &Asked) -> Result<Said, Unanswered> {
+        let asked_about = texts(asked.content_type.as_deref(), &asked.body)?;
+        if let Some(strategy) = asked_about.parameters.get("aggregation_strategy")
+            && strategy == "none"
+        {
+            return Err(refuse(
+                400,
+                "aggregation_strategy none is not answered here: words are grouped, as by the strategy first",
+            ));
+        }
+        let mut rows = Vec::with_capacity(asked_about.items.len());
+        for some in asked_about.items.chunks(AT_ONCE) {
+            let some: Vec<&str> = some.iter().map(String::as_str).collect();
+            let found = self.0.classify(compute, &some);
+            for (text, found) in some.iter().zip(found.map_err(|error| broke(&error))?) {
+                let offsets = Offsets::new(text);
+                let group = |span: &Span| {
+                    let place = offsets.extent(span.start..span.end)?;
+                    Ok(json!({
+                        "entity_group": span.label,
+                        "score": span.score,
+                        "word": place.of(text),
+                        "start": place.begin,
+                        "end": place.end,
+                    }))
+                };
+                let groups = found.spans.iter().map(group);
+                let groups: Vec<Value> = groups
+                    .collect::<escala_pipelines::Result<_>>()
+                    .map_err(|error| told(&error))?;
+                let row = to_raw_value(&groups);
+                rows.push(row.map_err(|error| refuse(500, error.to_string()))?);
+            }
+        }
+        answers(asked_about.answered(), asked.accept.as_deref(), &rows)
+    }
+
+    fn memory(&self) -> u64 {
+        self.0.memory()
+    }
+}

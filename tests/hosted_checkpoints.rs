@@ -1,0 +1,311 @@
+//! Checkpoints in Hugging Face's layout behind SageMaker's endpoints: through the real binary, against what transformers
+//! answers with the same checkpoints.
+
+mod common;
+#[allow(dead_code, clippy::unwrap_used)] // a part is used; a test fails by panicking
+#[path = "../weights/tests/common/hub.rs"]
+mod hub;
+
+use common::checkpoints::{Checkpoint, of_task};
+use common::{Answer, Server, Setup, image_models, wait_for};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// For an endpoint to answer.
+const PATIENCE: Duration = Duration::from_secs(120);
+const IMAGE: &str = "763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-inference:2.6.0-transformers4.49.0-cpu-py312-ubuntu22.04";
+
+fn serve(data: &tempfile::TempDir) -> Server {
+    let folder = data.path().to_str().expect("a plain path");
+    let setup = Setup::default()
+        .with("ESCALA_DATA_DIR", folder)
+        .with("ESCALA_MODELS_PRELOAD", "language");
+    Server::start(&setup)
+}
+
+fn call(server: &Server, operation: &str, input: &Value) -> Answer {
+    let target = format!("SageMaker.{operation}");
+    server.aws(&target, input.to_string().as_bytes())
+}
+
+/// Puts files into a bucket and gives the container that has them as its model's data.
+fn container(server: &Server, name: &str, files: &[(String, Vec<u8>)], task: &str) -> Value {
+    for (file, bytes) in files {
+        let put = server.s3("PUT", &format!("/models/{name}/{file}"), bytes);
+        assert_eq!(put.status, 200, "{put:?}");
+    }
+    let source = json!({"S3Uri": format!("s3://models/{name}/"), "S3DataType": "S3Prefix", "CompressionType": "None"});
+    json!({"Image": IMAGE, "Environment": {"HF_TASK": task}, "ModelDataSource": {"S3DataSource": source}})
+}
+
+fn host(server: &Server, name: &str, container: &Value) {
+    let role = "arn:aws:iam::123456789012:role/r";
+    let variant = json!({"VariantName": "all", "ModelName": name, "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"});
+    for (operation, input) in [
+        (
+            "CreateModel",
+            json!({"ModelName": name, "PrimaryContainer": container, "ExecutionRoleArn": role}),
+        ),
+        (
+            "CreateEndpointConfig",
+            json!({"EndpointConfigName": name, "ProductionVariants": [variant]}),
+        ),
+        (
+            "CreateEndpoint",
+            json!({"EndpointName": name, "EndpointConfigName": name}),
+        ),
+    ] {
+        call(server, operation, &input).ok();
+    }
+    wait_for("the endpoint", PATIENCE, || {
+        let described = call(server, "DescribeEndpoint", &json!({"EndpointName": name})).ok();
+        assert_ne!(described["EndpointStatus"], "Failed", "{described}");
+        described["EndpointStatus"] == "InService"
+    });
+}
+
+fn files(checkpoint: &Checkpoint) -> Vec<(String, Vec<u8>)> {
+    let folder = checkpoint.folder();
+    let names = ["config.json", "tokenizer.json", "model.safetensors"];
+    names
+        .map(|name| {
+            let bytes = std::fs::read(folder.path().join(name)).expect("a file");
+            (name.to_owned(), bytes)
+        })
+        .to_vec()
+}
+
+fn ask(server: &Server, name: &str, body: &Value) -> Value {
+    let path = format!("/endpoints/{name}/invocations");
+    let answer = server.post(&path, "application/json", body.to_string().as_bytes());
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()
+}
+
+fn near(got: &Value, want: f32, what: &str) {
+    let got = got.as_f64().unwrap_or_else(|| panic!("{what}: {got}"));
+    // The golden values have six decimals.
+    assert!(
+        (got - f64::from(want)).abs() < 2e-5,
+        "{what}: {got}, not {want}"
+    );
+}
+
+fn vector(value: &Value) -> Vec<f32> {
+    let numbers = value.as_array().expect("a list").iter();
+    numbers
+        .map(|one| one.as_f64().expect("a number") as f32)
+        .collect()
+}
+
+#[test]
+fn checkpoints_of_texts_answer_as_transformers_does() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = serve(&data);
+    assert_eq!(server.s3("PUT", "/models", b"").status, 200);
+    let sequence = of_task("sequence")
+        .find(|one| one.name == "bert")
+        .expect("golden");
+    let words = of_task("words")
+        .find(|one| one.name == "distilbert words")
+        .expect("golden");
+    let (judge, namer) = (files(sequence), files(words));
+    for (name, files, task) in [
+        ("classes", &judge, "text-classification"),
+        ("states", &judge, "feature-extraction"),
+        ("vectors", &judge, "sentence-embeddings"),
+        ("alike", &judge, "sentence-similarity"),
+        ("words", &namer, "token-classification"),
+    ] {
+        host(&server, name, &container(&server, name, files, task));
+    }
+    // Where nobody says it, the architecture does.
+    let mut untold = container(&server, "untold", &namer, "");
+    untold["Environment"] = json!({});
+    host(&server, "untold", &untold);
+    let mut bare = container(&server, "bare", &judge, "");
+    bare["Image"] = json!(
+        "683313688378.dkr.ecr.us-east-1.amazonaws.com/tei-cpu:2.0.1-tei1.8.2-cpu-py310-ubuntu22.04"
+    );
+    host(&server, "bare", &bare);
+
+    let labels = ["bad", "so-so", "good"];
+    // Those that are read whole.
+    let short = |text: &str| text.len() < 90;
+    for case in sequence.cases.iter().filter(|case| short(&case.text)) {
+        let all = json!({"inputs": case.text, "parameters": {"top_k": 3}});
+        let answer = ask(&server, "classes", &all);
+        for (label, want) in labels.iter().zip(&case.scores) {
+            let mut told = answer[0].as_array().expect("labels").iter();
+            let told = told.find(|one| one["label"] == *label);
+            near(&told.expect("a label")["score"], *want, &case.text);
+        }
+
+        let states = ask(&server, "states", &json!({"inputs": case.text}));
+        let tokens = states[0].as_array().expect("tokens");
+        assert_eq!(
+            (states.as_array().map(Vec::len), tokens.len()),
+            (Some(1), case.ids.len())
+        );
+        let mut mean = vec![0.0; case.mean.len()];
+        for token in tokens {
+            let state = vector(token);
+            assert_eq!(state.len(), mean.len());
+            mean.iter_mut()
+                .zip(state)
+                .for_each(|(sum, one)| *sum += one);
+        }
+        for (sum, want) in mean.iter().zip(&case.mean) {
+            near(&json!(sum / tokens.len() as f32), *want, &case.text);
+        }
+
+        let length = case.mean.iter().map(|x| x * x).sum::<f32>().sqrt();
+        let named = ask(&server, "vectors", &json!({"inputs": [case.text, "x"]}));
+        let alone = ask(&server, "vectors", &json!({"inputs": case.text}));
+        let bare = ask(&server, "bare", &json!({"inputs": case.text}));
+        for said in [&named["embeddings"][0], &alone["embeddings"], &bare[0]] {
+            for (got, want) in vector(said).iter().zip(&case.mean) {
+                near(&json!(got), want / length, &case.text);
+            }
+        }
+    }
+    // Several at a time, in the shapes that clients send.
+    let two: Vec<&str> = sequence.cases[..2].iter().map(|case| &*case.text).collect();
+    let listed = ask(&server, "states", &json!({"inputs": two}));
+    let alone = ask(&server, "states", &json!({"inputs": two[1]}));
+    assert_eq!(listed[1], alone);
+    let [one, other] = [&sequence.cases[0].mean, &sequence.cases[1].mean];
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    let cosine = dot(one, other) / (dot(one, one) * dot(other, other)).sqrt();
+    let sides = json!({"inputs": {"source_sentence": two[0], "sentences": [two[1], two[0]]}});
+    let alike = ask(&server, "alike", &sides);
+    near(&alike["similarities"][0], cosine, "two texts");
+    near(&alike["similarities"][1], 1.0, "the same text");
+
+    let mut seen = 0;
+    for case in words.cases.iter().filter(|case| !case.text.is_empty()) {
+        for name in ["words", "untold"] {
+            let answer = ask(&server, name, &json!({"inputs": case.text}));
+            let groups = answer.as_array().expect("groups");
+            let wanted: Vec<_> = case
+                .spans
+                .iter()
+                .filter(|(.., start, end)| start < end)
+                .collect();
+            assert_eq!(groups.len(), wanted.len(), "{}: {answer}", case.text);
+            for (group, (label, score, start, end)) in groups.iter().zip(wanted) {
+                assert_eq!(group["entity_group"], **label, "{}", case.text);
+                near(&group["score"], *score, &case.text);
+                assert_eq!(
+                    (&group["start"], &group["end"]),
+                    (&json!(start), &json!(end))
+                );
+                let word: String = case.text.chars().skip(*start).take(end - start).collect();
+                assert_eq!(group["word"], word);
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 20, "{seen} groups are too few to mean much");
+    let refused = server.post(
+        "/endpoints/words/invocations",
+        "application/json",
+        json!({"inputs": 1}).to_string().as_bytes(),
+    );
+    assert_eq!(refused.status, 424, "{refused:?}");
+
+    // A task that is not there is told when the endpoint is made, with those that are.
+    let mut wrong = container(&server, "wrong", &judge, "text-generation");
+    let made = json!({"ModelName": "wrong", "PrimaryContainer": wrong.take(), "ExecutionRoleArn": "arn:aws:iam::123456789012:role/r"});
+    call(&server, "CreateModel", &made).ok();
+    let variant = json!({"VariantName": "all", "ModelName": "wrong", "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"});
+    call(
+        &server,
+        "CreateEndpointConfig",
+        &json!({"EndpointConfigName": "wrong", "ProductionVariants": [variant]}),
+    )
+    .ok();
+    call(
+        &server,
+        "CreateEndpoint",
+        &json!({"EndpointName": "wrong", "EndpointConfigName": "wrong"}),
+    )
+    .ok();
+    wait_for("its failure", PATIENCE, || {
+        let described = call(
+            &server,
+            "DescribeEndpoint",
+            &json!({"EndpointName": "wrong"}),
+        )
+        .ok();
+        let why = described["FailureReason"].as_str().unwrap_or_default();
+        described["EndpointStatus"] == "Failed"
+            && why.contains("text-generation")
+            && why.contains("feature-extraction")
+    });
+    server.assert_sound("all of it");
+}
+
+#[test]
+fn classifiers_of_images_come_from_a_bucket_or_a_hub() {
+    let vit = image_models::checkpoint("vit");
+    let hub = hub::Hub::empty();
+    let contents = vit.contents();
+    let listed: Vec<Value> = contents
+        .iter()
+        .map(|(name, _)| json!({"rfilename": name}))
+        .collect();
+    let listing = json!({"sha": "0123abcd", "siblings": listed}).to_string();
+    hub.serve(
+        "/api/models/org/tiny-vit/revision/main",
+        listing.into_bytes(),
+    );
+    for (name, bytes) in &contents {
+        hub.serve(
+            &format!("/org/tiny-vit/resolve/0123abcd/{name}"),
+            bytes.clone(),
+        );
+    }
+    let data = tempfile::tempdir().expect("a folder");
+    // Nothing is there, and the hub has nothing else.
+    let folder = vit.folder();
+    let named = format!("image-classes={}", folder.path().display());
+    let arguments = ["--preload", "image-classes", "--model", &named];
+    let setup = Setup {
+        arguments: arguments.map(str::to_owned).to_vec(),
+        ..Setup::default()
+    };
+    let place = |name: &str| data.path().join(name).display().to_string();
+    let setup = setup
+        .with("ESCALA_DATA_DIR", &place("data"))
+        .with("ESCALA_MODELS_DIR", &place("models"))
+        .with("HF_ENDPOINT", &hub.endpoint());
+    let server = Server::start(&setup);
+    assert_eq!(server.s3("PUT", "/models", b"").status, 200);
+    host(
+        &server,
+        "stored",
+        &container(&server, "stored", &contents, "image-classification"),
+    );
+    let pulled = json!({"Image": IMAGE, "Environment": {"HF_MODEL_ID": "org/tiny-vit"}});
+    host(&server, "pulled", &pulled);
+    let labels = &vit.files["config.json"]["id2label"];
+    for case in &vit.cases {
+        let image = image_models::image(&case.image);
+        for name in ["stored", "pulled"] {
+            let path = format!("/endpoints/{name}/invocations");
+            let answer = server.post(&path, "image/jpeg", &image);
+            assert_eq!(answer.status, 200, "{answer:?}");
+            let told = answer.json();
+            let told = told.as_array().expect("classes");
+            assert_eq!(told.len(), case.shares.len().min(5));
+            for (place, share) in case.shares.iter().enumerate() {
+                let label = &labels[place.to_string()];
+                if let Some(one) = told.iter().find(|one| one["label"] == *label) {
+                    near(&one["score"], *share, &case.image);
+                }
+            }
+        }
+    }
+    server.assert_sound("all of it");
+}
