@@ -453,6 +453,25 @@ impl Observer for Onlooker<'_> {
 }
 
 impl ImageClassification {
+    /// What was seen of a channel, to be read again.
+    fn pass<'a>(
+        &'a self,
+        lesson: &'a Lesson<'a>,
+        channel: &'a Channel,
+        compute: &'a Compute,
+        seen: &'a Seen,
+    ) -> Pass<'a> {
+        Pass {
+            lesson,
+            channel,
+            limits: &self.limits,
+            compute,
+            files: &seen.files,
+            classes: &seen.classes,
+            failure: None,
+        }
+    }
+
     /// What the network sees in images; those that cannot be decoded are passed over and said.
     fn see(
         &self,
@@ -658,16 +677,10 @@ impl Trainer for ImageClassification {
                         shift: SHIFT,
                     },
                 };
-                let pass = |channel, seen: &'_ Seen| Pass {
-                    lesson,
-                    channel,
-                    limits: &self.limits,
-                    compute: &compute,
-                    files: &seen.files,
-                    classes: &seen.classes,
-                    failure: None,
-                };
-                let parts = [pass(channel, &train), pass(validation, &held)];
+                let parts = [
+                    self.pass(lesson, channel, &compute, &train),
+                    self.pass(lesson, validation, &compute, &held),
+                ];
                 let tensors = tensors(&context).map_err(|error| Failure::Now(chain(&error)))?;
                 tune(
                     &tensors,
@@ -706,12 +719,13 @@ fn tune(
     let wrong = |error: escala_models::Error| Failure::Algorithm(chain(&error));
     let tensors = Tensors::open(tensors).map_err(|error| Failure::Now(chain(&error)))?;
     let mut onlooker = Onlooker {
-        watch,
+        watch: &mut *watch,
         per_epoch: train.classes.len().div_ceil(settings.batch.max(1)).max(1) as u64,
         right: 0.0,
     };
-    let team = &train.compute.team;
-    let mut tuner = Tuner::new(&tensors, layer, settings, augmentation, team).map_err(wrong)?;
+    let compute = train.compute;
+    let tuner = Tuner::new(&tensors, layer, settings, augmentation, &compute.team);
+    let mut tuner = tuner.map_err(wrong)?;
     let state = lesson.checkpoint.join("fine-tuning.safetensors");
     let ended = tuner.train(&mut train, &mut held, Some(&state), &mut onlooker);
     if let Some(failure) = train.failure.take().or_else(|| held.failure.take()) {
