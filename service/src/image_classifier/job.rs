@@ -94,8 +94,8 @@ const PARAMETERS: &[Parameter] = &[
     ),
     real(
         "fine_tune_learning_rate",
-        "0.0001",
-        "of the network below the layer",
+        "0.00002",
+        "of the network below the layer; the layer has five times as much then",
     ),
     Parameter {
         name: "augmentation_type",
@@ -662,10 +662,13 @@ impl Trainer for ImageClassification {
         let learned = match passes {
             0 => learned,
             _ => {
+                // Folded weights differ in size: steps of one size for all ruin what was learned if they are large at first.
+                let rate = given.real("fine_tune_learning_rate").unwrap_or(0.00002);
                 let settings = Settings {
                     epochs: passes.min(i64::from(u32::MAX)) as u32,
-                    rate: given.real("fine_tune_learning_rate").unwrap_or(0.0001),
-                    warm_up: 0.1,
+                    rate,
+                    head_rate: 5.0 * rate,
+                    warm_up: 0.25,
                     dropout: 0.2,
                     evaluations: 1,
                     ..settings
