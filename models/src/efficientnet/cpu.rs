@@ -7,7 +7,7 @@
 //! channels. A batch of at least as many images as members gives each member whole images.
 
 use super::{
-    BlockShape, CLASSES, FEATURES, INPUT, Predictions, SIDE, STEM, blocks, folded, same_padding,
+    BlockShape, FEATURES, INPUT, LAST, Predictions, SIDE, STEM, blocks, folded, layer, same_padding,
 };
 use crate::error::{Error, Result};
 use crate::kernels::depthwise::{DepthwiseFilter, Row};
@@ -83,7 +83,7 @@ struct Buffers<'a> {
     head: SharedSlice<'a>,
     /// `[FEATURES]`
     features: SharedSlice<'a>,
-    /// `[CLASSES]`
+    /// `[classes]`
     logits: SharedSlice<'a>,
 }
 
@@ -153,16 +153,19 @@ impl Network {
             });
             side = output;
         }
-        let fc = tensors.f32_of("_fc.weight", &[CLASSES, FEATURES])?;
-        let bias = tensors.f32_of("_fc.bias", &[CLASSES])?;
+        let (fc, classes) = layer(tensors)?;
         Ok(Self {
             stem,
             blocks: packed,
-            head: pointwise("_conv_head", "_bn1", FEATURES, 320)?,
-            classes: PackedMatrix::from_outputs(&fc, &bias, CLASSES, FEATURES, isa),
+            head: pointwise("_conv_head", "_bn1", FEATURES, LAST)?,
+            classes: PackedMatrix::from_outputs(&fc.weight, &fc.bias, classes, FEATURES, isa),
             sizes,
             workspaces: Mutex::default(),
         })
+    }
+
+    pub(super) fn classes(&self) -> usize {
+        self.classes.n()
     }
 
     pub(super) fn memory(&self) -> u64 {
@@ -179,8 +182,8 @@ impl Network {
     }
 
     pub(super) fn forward(&self, team: &Team, images: &[f32]) -> Predictions {
-        let count = images.len() / INPUT;
-        let mut logits = vec![0f32; count * CLASSES];
+        let (count, classes) = (images.len() / INPUT, self.classes());
+        let mut logits = vec![0f32; count * classes];
         let mut features = vec![0f32; count * FEATURES];
         {
             let (logits, features) = (
@@ -191,7 +194,7 @@ impl Network {
             // SAFETY: each image has its own part of both results, and each index is taken once.
             let answer = |index: usize| unsafe {
                 (
-                    part(logits, index * CLASSES, CLASSES),
+                    part(logits, index * classes, classes),
                     part(features, index * FEATURES, FEATURES),
                 )
             };
@@ -335,7 +338,7 @@ impl Network {
         let panels = member.slice(self.head.panels(), 1);
         let channels = panels.start * self.head.panel_width()
             ..FEATURES.min(panels.end * self.head.panel_width());
-        let left = Left::rows(map.at(0, pixels * 320).cast_const(), 320);
+        let left = Left::rows(map.at(0, pixels * LAST).cast_const(), LAST);
         let head = buffers.head.at(0, pixels * FEATURES);
         let features = buffers.features.at(0, FEATURES);
         let right = Right {
@@ -356,10 +359,10 @@ impl Network {
             }
         }
         member.barrier();
-        let start = buffers.logits.at(0, CLASSES);
+        let start = buffers.logits.at(0, self.classes());
         let right = Right {
             start,
-            row: CLASSES,
+            row: self.classes(),
             residual: None,
             activation: Activation::None,
         };

@@ -1,7 +1,7 @@
 //! The network in plain candle operations, for any device.
 
 use super::{
-    BlockShape, CLASSES, FEATURES, Folded, INPUT, Predictions, SIDE, STEM, blocks, folded,
+    BlockShape, FEATURES, Folded, INPUT, LAST, Predictions, SIDE, STEM, blocks, folded, layer,
     same_padding,
 };
 use crate::error::Result;
@@ -97,7 +97,7 @@ impl Network {
                 })
             })
             .collect::<Result<Vec<_>>>()?;
-        let shape = [FEATURES, 320, 1, 1];
+        let shape = [FEATURES, LAST, 1, 1];
         let head = conv(
             folded(tensors, "_conv_head", "_bn1", shape)?,
             shape,
@@ -105,12 +105,11 @@ impl Network {
             1,
             true,
         )?;
-        let shape = [CLASSES, FEATURES];
-        let classes =
-            Tensor::from_slice(&tensors.f32_of("_fc.weight", &shape)?, &shape[..], device)?
-                .t()?
-                .contiguous()?;
-        let bias = Tensor::from_slice(&tensors.f32_of("_fc.bias", &[CLASSES])?, CLASSES, device)?;
+        let (layer, count) = layer(tensors)?;
+        let classes = Tensor::from_vec(layer.weight, (count, FEATURES), device)?
+            .t()?
+            .contiguous()?;
+        let bias = Tensor::from_vec(layer.bias, count, device)?;
         Ok(Self {
             stem,
             blocks,
@@ -119,6 +118,10 @@ impl Network {
             bias,
             device: device.clone(),
         })
+    }
+
+    pub(super) fn classes(&self) -> usize {
+        self.bias.elem_count()
     }
 
     pub(super) fn memory(&self) -> u64 {

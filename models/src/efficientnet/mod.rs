@@ -3,7 +3,7 @@
 //!
 //! Reference: the TensorFlow TPU repository's `efficientnet/lite`, ported to PyTorch with the tensor names
 //! `_conv_stem.weight`, `_blocks.{0..15}._expand_conv.weight` … `_fc.bias`. Batch normalisation (epsilon
-//! 1e-3) is folded into the convolutions when the weights are read. Padding is TensorFlow's "same": the odd
+//! 1e-3) is folded into the convolutions when the weights are read, unless the file says that it is already. Padding is TensorFlow's "same": the odd
 //! pixel goes to the bottom and the right.
 //!
 //! | file | what |
@@ -30,31 +30,36 @@ pub const CLASSES: usize = 1000;
 /// Width of the pooled features.
 pub const FEATURES: usize = 1280;
 
-const STEM: usize = 32;
+pub(crate) const STEM: usize = 32;
+/// Channels of the last block.
+pub(crate) const LAST: usize = 320;
 const BATCH_NORM_EPSILON: f32 = 1e-3;
+
+/// Metadata of a file whose convolutions have their normalisation folded in already, and the version of its layout.
+pub(crate) const FOLDED: (&str, &str) = ("folded", "1");
 
 /// One inverted residual block: expand, depthwise, project.
 #[derive(Clone, Copy, Debug)]
-struct BlockShape {
-    side: usize,
-    stride: usize,
-    expand: usize,
-    inputs: usize,
-    outputs: usize,
+pub(crate) struct BlockShape {
+    pub(crate) side: usize,
+    pub(crate) stride: usize,
+    pub(crate) expand: usize,
+    pub(crate) inputs: usize,
+    pub(crate) outputs: usize,
 }
 
 impl BlockShape {
-    fn inner(&self) -> usize {
+    pub(crate) fn inner(&self) -> usize {
         self.inputs * self.expand
     }
 
-    fn residual(&self) -> bool {
+    pub(crate) fn residual(&self) -> bool {
         self.stride == 1 && self.inputs == self.outputs
     }
 }
 
 /// The sixteen blocks: (filter side, stride, expansion, inputs, outputs, repeats).
-fn blocks() -> Vec<BlockShape> {
+pub(crate) fn blocks() -> Vec<BlockShape> {
     const STAGES: [(usize, usize, usize, usize, usize, usize); 7] = [
         (3, 1, 1, 32, 16, 1),
         (3, 2, 6, 16, 24, 2),
@@ -85,24 +90,43 @@ fn blocks() -> Vec<BlockShape> {
 }
 
 /// TensorFlow's "same" padding of one side: (before, after, length of the output).
-fn same_padding(length: usize, side: usize, stride: usize) -> (usize, usize, usize) {
+pub(crate) fn same_padding(length: usize, side: usize, stride: usize) -> (usize, usize, usize) {
     let output = length.div_ceil(stride);
     let total = ((output - 1) * stride + side).saturating_sub(length);
     (total / 2, total - total / 2, output)
 }
 
 /// A convolution with its batch normalisation folded in.
-struct Folded {
+pub(crate) struct Folded {
     /// `[outputs, inputs / groups, side, side]`
-    weight: Vec<f32>,
-    bias: Vec<f32>,
+    pub(crate) weight: Vec<f32>,
+    pub(crate) bias: Vec<f32>,
 }
 
-fn folded(tensors: &Tensors, conv: &str, norm: &str, shape: [usize; 4]) -> Result<Folded> {
+/// A convolution as the file has it: with a normalisation beside it, or with one folded in.
+pub(crate) fn folded(
+    tensors: &Tensors,
+    conv: &str,
+    norm: &str,
+    shape: [usize; 4],
+) -> Result<Folded> {
     let outputs = shape[0];
     let mut weight = tensors
         .f32_of(&format!("{conv}.weight"), &shape)?
         .into_owned();
+    match tensors.metadata(FOLDED.0) {
+        Some(version) if version == FOLDED.1 => {
+            let bias = tensors.f32_of(&format!("{conv}.bias"), &[outputs])?;
+            return finite(weight, bias.into_owned());
+        }
+        Some(version) => {
+            return Err(Error::unsupported(format!(
+                "tuned weights of version {version}, this program reads {}",
+                FOLDED.1
+            )));
+        }
+        None => {}
+    }
     let get = |part: &str| tensors.f32_of(&format!("{norm}.{part}"), &[outputs]);
     let (gamma, beta) = (get("weight")?, get("bias")?);
     let (mean, variance) = (get("running_mean")?, get("running_var")?);
@@ -123,13 +147,30 @@ fn folded(tensors: &Tensors, conv: &str, norm: &str, shape: [usize; 4]) -> Resul
         .zip(&scale)
         .map(|((b, m), s)| b - m * s)
         .collect();
-    Ok(Folded { weight, bias })
+    finite(weight, bias)
+}
+
+/// Weights of which every one is a number.
+fn finite(weight: Vec<f32>, bias: Vec<f32>) -> Result<Folded> {
+    match weight.iter().chain(&bias).all(|value| value.is_finite()) {
+        true => Ok(Folded { weight, bias }),
+        false => Err(Error::unsupported("a weight is not a finite number")),
+    }
+}
+
+/// The last layer, `[classes, FEATURES]` and `[classes]`: as many classes as the file has rows.
+fn layer(tensors: &Tensors) -> Result<(Folded, usize)> {
+    let (_, shape) = tensors.info("_fc.weight")?;
+    let classes = shape.first().copied().unwrap_or(0).max(1);
+    let weight = tensors.f32_of("_fc.weight", &[classes, FEATURES])?;
+    let bias = tensors.f32_of("_fc.bias", &[classes])?;
+    Ok((finite(weight.into_owned(), bias.into_owned())?, classes))
 }
 
 /// What the network says about a batch of images.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Predictions {
-    /// `[images, CLASSES]`, before the softmax.
+    /// `[images, classes]`, before the softmax.
     pub logits: Vec<f32>,
     /// `[images, FEATURES]`, what the last layer reads.
     pub features: Vec<f32>,
@@ -146,10 +187,11 @@ enum Network {
 }
 
 impl EfficientNetLite {
-    /// Loads the weights for `device`.
+    /// Loads the weights for `device`: the published ones, or what [`tuning`](crate::train::image) left, which has classes of
+    /// its own.
     ///
     /// # Errors
-    /// When the tensors do not fit or the device refuses.
+    /// When the tensors do not fit, one is not finite, or the device refuses.
     pub fn load(path: &Path, device: &Device) -> Result<Self> {
         let tensors = Tensors::open(path)?;
         let network = match device {
@@ -167,6 +209,14 @@ impl EfficientNetLite {
         Ok(Self {
             network: Network::Graph(graph::Network::new(&Tensors::open(path)?, device)?),
         })
+    }
+
+    /// Classes that it tells apart: [`CLASSES`], or those that it was tuned for.
+    pub fn classes(&self) -> usize {
+        match &self.network {
+            Network::Cpu(network) => network.classes(),
+            Network::Graph(network) => network.classes(),
+        }
     }
 
     /// Bytes of memory that the loaded network holds.

@@ -9,6 +9,7 @@
 
 pub mod aligned;
 pub mod attention;
+pub mod convolution;
 pub mod depthwise;
 pub mod distance;
 pub mod elementwise;

@@ -4,12 +4,12 @@
 //! distributions over the labels, so that disagreeing raters can be taught as they are; the loss is the
 //! cross-entropy to them.
 
-use super::checkpoint::{self, Checkpoint};
 use super::encoder::{Dropout, LearningEncoder, Method, uniform};
 use super::metrics::Metrics;
 use super::ops::Ops;
 use super::optimizer::{AdamW, AdamWConfig, Parameter, warm_up_and_decay};
 use super::random;
+use super::run::{Course, Learner, Run, Taken};
 use crate::bert::Config;
 use crate::error::{Error, Result};
 use crate::team::Team;
@@ -74,6 +74,15 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// What the head's rate is of the rest's.
+    pub(super) fn head_share(&self) -> f64 {
+        if self.rate > 0.0 {
+            self.head_rate / self.rate
+        } else {
+            0.0
+        }
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         let rates = [self.rate, self.head_rate];
         if self.epochs == 0 || self.batch == 0 || self.evaluations == 0 {
@@ -106,6 +115,8 @@ pub struct Progress {
     pub steps: u64,
     /// The batch's loss.
     pub loss: f64,
+    /// The share of the batch that was right before the step, where the trainer counts it.
+    pub accuracy: Option<f64>,
     /// The encoder's learning rate in this step.
     pub rate: f64,
 }
@@ -117,6 +128,11 @@ pub trait Observer {
 
     /// After each evaluation; `best` says that it is the best so far.
     fn evaluated(&mut self, progress: Progress, metrics: &Metrics, best: bool);
+
+    /// Asked now and then within an evaluation that takes long; `true` ends the run as [`Observer::step`] does.
+    fn stopped(&mut self) -> bool {
+        false
+    }
 }
 
 /// How a run ended.
@@ -132,26 +148,21 @@ pub enum Ended {
 
 /// An encoder with a head, and what of them learns.
 pub struct Trainer {
+    model: Model,
+    method: Method,
+    run: Run,
+}
+
+struct Model {
     encoder: LearningEncoder,
     head: Head,
-    optimizer: AdamW,
     settings: Settings,
-    method: Method,
     labels: usize,
-    /// The parameters' values at the best evaluation.
-    best: Option<Best>,
-    since_best: u32,
-    fingerprint: u64,
 }
 
 struct Head {
     weight: Var,
     bias: Var,
-}
-
-pub(super) struct Best {
-    pub loss: f64,
-    pub values: Vec<Vec<f32>>,
 }
 
 /// A tensor that learned: its name, shape and values.
@@ -193,11 +204,7 @@ impl Trainer {
             weight: Var::from_vec(initial, (labels, hidden), device)?,
             bias: Var::from_vec(vec![0f32; labels], labels, device)?,
         };
-        let rate = if settings.rate > 0.0 {
-            settings.head_rate / settings.rate
-        } else {
-            0.0
-        };
+        let rate = settings.head_share();
         for (name, var, decays) in [
             (HEAD[0], head.weight.clone(), true),
             (HEAD[1], head.bias.clone(), false),
@@ -214,21 +221,20 @@ impl Trainer {
             ..AdamWConfig::default()
         };
         Ok(Self {
-            encoder,
-            head,
-            optimizer: AdamW::new(config, parameters),
-            settings,
+            model: Model {
+                encoder,
+                head,
+                settings,
+                labels,
+            },
             method,
-            labels,
-            best: None,
-            since_best: 0,
-            fingerprint: 0,
+            run: Run::new(AdamW::new(config, parameters)),
         })
     }
 
     /// Numbers that learn.
     pub fn parameters(&self) -> usize {
-        self.optimizer.count()
+        self.run.optimizer.count()
     }
 
     /// Trains on `train`, stops early by the loss on `dev` (when it has examples), and leaves the best values in
@@ -251,84 +257,120 @@ impl Trainer {
         if let Some(example) = train
             .iter()
             .chain(dev)
-            .find(|e| e.target.len() != self.labels)
+            .find(|e| e.target.len() != self.model.labels)
         {
             return Err(Error::unsupported(format!(
                 "a target of {} probabilities for {} labels",
                 example.target.len(),
-                self.labels
+                self.model.labels
             )));
         }
-        self.fingerprint = self.fingerprint_of(train, dev);
-        if let Some(path) = checkpoint
-            && path.exists()
-        {
-            self.restore(Checkpoint::read(path)?)?;
-        }
-        let per_epoch = train.len().div_ceil(self.settings.batch) as u64;
-        let steps = per_epoch * u64::from(self.settings.epochs);
-        let every = per_epoch.div_ceil(u64::from(self.settings.evaluations));
-        let mut epoch = u64::MAX;
-        let mut order = Vec::new();
-        while self.optimizer.steps() < steps {
-            let step = self.optimizer.steps();
-            if epoch != step / per_epoch {
-                epoch = step / per_epoch;
-                order = self.batches(train, epoch);
-            }
-            let batch: Vec<&Example> = order[(step % per_epoch) as usize]
-                .iter()
-                .map(|&index| &train[index])
-                .collect();
-            let factor = warm_up_and_decay(step, steps, self.settings.warm_up);
-            let rate = self.settings.rate * factor;
-            let loss = self.learn(&batch, step, factor)?;
-            let progress = Progress {
-                step: step + 1,
-                steps,
-                loss,
-                rate,
-            };
-            let stop = observer.step(progress);
-            let done = step + 1;
-            let within = done % per_epoch;
-            if !dev.is_empty() && (within.is_multiple_of(every) || within == 0) {
-                let metrics = self.evaluate(dev)?;
-                let better = self
-                    .best
-                    .as_ref()
-                    .is_none_or(|best| metrics.loss < best.loss);
-                observer.evaluated(progress, &metrics, better);
-                if better {
-                    self.best = Some(Best {
-                        loss: metrics.loss,
-                        values: self.values()?,
-                    });
-                    self.since_best = 0;
-                } else {
-                    self.since_best += 1;
-                }
-                if let Some(path) = checkpoint {
-                    self.snapshot()?.write(path)?;
-                }
-                if self.settings.patience > 0 && self.since_best >= self.settings.patience {
-                    self.take_best()?;
-                    return Ok(Ended::EarlyStop);
-                }
-            }
-            if stop {
-                if let Some(path) = checkpoint {
-                    self.snapshot()?.write(path)?;
-                }
-                return Ok(Ended::Interrupted);
-            }
-        }
-        self.take_best()?;
-        Ok(Ended::Finished)
+        let fingerprint = self.fingerprint_of(train, dev);
+        let course = Course {
+            settings: &self.model.settings,
+            per_epoch: train.len().div_ceil(self.model.settings.batch) as u64,
+            schedule: warm_up_and_decay,
+            evaluates: !dev.is_empty(),
+            from_start: false,
+            fingerprint,
+            checkpoint,
+        };
+        let mut lessons = Lessons {
+            model: &self.model,
+            train,
+            dev,
+            per_epoch: course.per_epoch,
+            epoch: u64::MAX,
+            order: Vec::new(),
+        };
+        self.run.train(&course, &mut lessons, observer)
     }
 
+    /// Logits of `examples`, in their order, without dropout.
+    ///
+    /// # Errors
+    /// When an example does not fit or candle fails.
+    pub fn predict(&self, examples: &[Example]) -> Result<Vec<Vec<f32>>> {
+        self.model.predict(examples)
+    }
+
+    /// Figures on `examples`.
+    ///
+    /// # Errors
+    /// As [`Trainer::predict`].
+    pub fn evaluate(&self, examples: &[Example]) -> Result<Metrics> {
+        self.model.evaluate(examples)
+    }
+
+    /// What learns, by name: shape and values.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn learned(&self) -> Result<Vec<Learned>> {
+        self.run.learned()
+    }
+
+    /// What tells this run from others: settings, method and examples.
+    fn fingerprint_of(&self, train: &[Example], dev: &[Example]) -> u64 {
+        let Model {
+            settings, labels, ..
+        } = &self.model;
+        let settings = format!("{settings:?} {:?} {labels}", self.method);
+        let mut hash = fingerprint(random(0, train.len() as u64), &settings);
+        for example in train.iter().chain(dev) {
+            for id in &example.ids {
+                hash = random(hash, u64::from(*id));
+            }
+            for target in &example.target {
+                hash = random(hash, u64::from(target.to_bits()));
+            }
+        }
+        hash
+    }
+}
+
+/// Examples in the order in which they are learned from.
+struct Lessons<'a> {
+    model: &'a Model,
+    train: &'a [Example],
+    dev: &'a [Example],
+    per_epoch: u64,
+    epoch: u64,
+    /// The batches of `epoch`.
+    order: Vec<Vec<usize>>,
+}
+
+impl Learner for Lessons<'_> {
+    fn learn(&mut self, optimizer: &mut AdamW, step: u64, factor: f64) -> Result<Taken> {
+        if self.epoch != step / self.per_epoch {
+            self.epoch = step / self.per_epoch;
+            self.order = self.model.batches(self.train, self.epoch);
+        }
+        let batch: Vec<&Example> = self.order[(step % self.per_epoch) as usize]
+            .iter()
+            .map(|&index| &self.train[index])
+            .collect();
+        let loss = self.model.learn(optimizer, &batch, step, factor)?;
+        Ok(Taken {
+            loss,
+            accuracy: None,
+        })
+    }
+
+    fn evaluate(&mut self, _: &AdamW, _: &mut dyn Observer) -> Result<Option<Metrics>> {
+        self.model.evaluate(self.dev).map(Some)
+    }
+}
+
+impl Model {
     /// One step on `batch`; returns its loss.
-    fn learn(&mut self, batch: &[&Example], step: u64, factor: f64) -> Result<f64> {
+    fn learn(
+        &self,
+        optimizer: &mut AdamW,
+        batch: &[&Example],
+        step: u64,
+        factor: f64,
+    ) -> Result<f64> {
         let dropout = (self.settings.dropout > 0.0).then(|| Dropout {
             rate: self.settings.dropout,
             seed: random(self.settings.seed ^ 0xD509, step),
@@ -347,7 +389,7 @@ impl Trainer {
             return Err(Error::NotFinite);
         }
         let grads = loss.backward()?;
-        self.optimizer.step(&grads, self.settings.rate * factor)?;
+        optimizer.step(&grads, self.settings.rate * factor)?;
         Ok(value)
     }
 
@@ -362,11 +404,7 @@ impl Trainer {
             .broadcast_add(&self.head.bias)?)
     }
 
-    /// Logits of `examples`, in their order, without dropout.
-    ///
-    /// # Errors
-    /// When an example does not fit or candle fails.
-    pub fn predict(&self, examples: &[Example]) -> Result<Vec<Vec<f32>>> {
+    fn predict(&self, examples: &[Example]) -> Result<Vec<Vec<f32>>> {
         let mut order: Vec<usize> = (0..examples.len()).collect();
         order.sort_by_key(|&index| examples[index].ids.len());
         let mut all = vec![Vec::new(); examples.len()];
@@ -383,11 +421,7 @@ impl Trainer {
         Ok(all)
     }
 
-    /// Figures on `examples`.
-    ///
-    /// # Errors
-    /// As [`Trainer::predict`].
-    pub fn evaluate(&self, examples: &[Example]) -> Result<Metrics> {
+    fn evaluate(&self, examples: &[Example]) -> Result<Metrics> {
         let predicted: Vec<Vec<f32>> = self.predict(examples)?.iter().map(|l| softmax(l)).collect();
         let targets: Vec<&[f32]> = examples.iter().map(|e| e.target.as_slice()).collect();
         Ok(Metrics::of(&predicted, &targets, self.labels))
@@ -406,120 +440,12 @@ impl Trainer {
         shuffle(&mut batches, random(seed, 1));
         batches
     }
+}
 
-    fn values(&self) -> Result<Vec<Vec<f32>>> {
-        self.optimizer
-            .parameters()
-            .iter()
-            .map(|p| {
-                let value = p.var.to_device(&Device::Cpu)?.flatten_all()?;
-                Ok(value.to_vec1::<f32>()?)
-            })
-            .collect()
-    }
-
-    fn set_values(&self, values: &[Vec<f32>]) -> Result<()> {
-        for (parameter, values) in self.optimizer.parameters().iter().zip(values) {
-            let tensor = Tensor::from_slice(values, parameter.var.shape(), parameter.var.device())?;
-            parameter.var.set(&tensor)?;
-        }
-        Ok(())
-    }
-
-    fn take_best(&mut self) -> Result<()> {
-        if let Some(best) = self.best.take() {
-            self.set_values(&best.values)?;
-            self.best = Some(best);
-        }
-        Ok(())
-    }
-
-    /// What learns, by name: shape and values.
-    ///
-    /// # Errors
-    /// When the device fails.
-    pub fn learned(&self) -> Result<Vec<Learned>> {
-        let values = self.values()?;
-        let parameters = self.optimizer.parameters().iter();
-        Ok(parameters
-            .zip(values)
-            .map(|(p, values)| (p.name.clone(), p.var.dims().to_vec(), values))
-            .collect())
-    }
-
-    /// What tells this run from others: settings, method and examples.
-    fn fingerprint_of(&self, train: &[Example], dev: &[Example]) -> u64 {
-        let settings = format!("{:?} {:?} {}", self.settings, self.method, self.labels);
-        let mut hash = random(0, train.len() as u64);
-        for byte in settings.bytes() {
-            hash = random(hash, u64::from(byte));
-        }
-        for example in train.iter().chain(dev) {
-            for id in &example.ids {
-                hash = random(hash, u64::from(*id));
-            }
-            for target in &example.target {
-                hash = random(hash, u64::from(target.to_bits()));
-            }
-        }
-        hash
-    }
-
-    fn snapshot(&self) -> Result<Checkpoint> {
-        let values = self.values()?;
-        let parameters = self.optimizer.parameters().iter();
-        Ok(Checkpoint {
-            fingerprint: self.fingerprint,
-            steps: self.optimizer.steps(),
-            since_best: self.since_best,
-            best_loss: self.best.as_ref().map(|best| best.loss),
-            parameters: parameters
-                .zip(values)
-                .enumerate()
-                .map(|(index, (parameter, value))| checkpoint::Saved {
-                    name: parameter.name.clone(),
-                    means: self.optimizer.means(index).map(<[f32]>::to_vec),
-                    best: self.best.as_ref().map(|best| best.values[index].clone()),
-                    value,
-                })
-                .collect(),
-        })
-    }
-
-    fn restore(&mut self, checkpoint: Checkpoint) -> Result<()> {
-        let names = self.optimizer.parameters().iter().map(|p| &p.name);
-        if checkpoint.fingerprint != self.fingerprint
-            || !names.eq(checkpoint.parameters.iter().map(|p| &p.name))
-        {
-            return Err(Error::unsupported(
-                "the checkpoint belongs to a run with other data or settings",
-            ));
-        }
-        let (mut values, mut means, mut best) = (Vec::new(), Vec::new(), Vec::new());
-        for saved in checkpoint.parameters {
-            values.push(saved.value);
-            means.push(saved.means);
-            best.extend(saved.best);
-        }
-        let fits = |all: &[Vec<f32>]| {
-            let parameters = self.optimizer.parameters().iter();
-            all.len() == values.len()
-                && parameters
-                    .zip(all)
-                    .all(|(p, v)| p.var.elem_count() == v.len())
-        };
-        if !fits(&values) || !(best.is_empty() || fits(&best)) {
-            return Err(Error::unsupported("the checkpoint's tensors do not fit"));
-        }
-        self.set_values(&values)?;
-        self.optimizer.restore(checkpoint.steps, means)?;
-        self.since_best = checkpoint.since_best;
-        self.best = checkpoint
-            .best_loss
-            .filter(|_| !best.is_empty())
-            .map(|loss| Best { loss, values: best });
-        Ok(())
-    }
+/// A number that stands for `text` after what `hash` stands for.
+pub(super) fn fingerprint(hash: u64, text: &str) -> u64 {
+    text.bytes()
+        .fold(hash, |hash, byte| random(hash, u64::from(byte)))
 }
 
 /// Probabilities of `logits`.

@@ -1,11 +1,13 @@
-//! Training: fine-tuning of text encoders as classifiers, whole or by low-rank adapters.
+//! Training: fine-tuning of text encoders as classifiers, whole or by low-rank adapters, and of the network of images.
 //!
 //! | file | what |
 //! | --- | --- |
 //! | `ops.rs` | the operations of a transformer with backward passes for candle's autograd |
 //! | `encoder.rs` | a BERT encoder that can learn |
 //! | `optimizer.rs` | AdamW, gradient clipping, warm-up and decay |
-//! | `classifier.rs` | a classifier on the encoder and the training loop: early stopping, checkpoints, progress |
+//! | `classifier.rs` | a classifier on the encoder, settings, and who watches a run |
+//! | `run.rs` | the loop that trainers share: evaluations, the best kept, early stopping |
+//! | `image/` | the image network that learns as a whole |
 //! | `checkpoint.rs` | what a run needs to go on after it was stopped |
 //! | `head.rs` | a linear classifier on an encoder that stays as it is |
 //! | `metrics.rs` | accuracy, F1, confusion, calibration |
@@ -25,10 +27,12 @@ pub mod classifier;
 pub mod dataset;
 pub mod encoder;
 pub mod head;
+pub mod image;
 pub mod metrics;
 pub mod ops;
 pub mod optimizer;
 pub mod ratings;
+mod run;
 
 /// A random number that is a function of `seed` and `index` alone (SplitMix64; Steele, Lea and Flood 2014).
 pub(crate) fn random(seed: u64, index: u64) -> u64 {

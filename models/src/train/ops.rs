@@ -515,6 +515,17 @@ fn composed_attention(
     Tensor::cat(&parts, 0)
 }
 
+/// What dropout multiplies the elements from `first` with: 0 with probability `rate`, `1 / (1 - rate)` otherwise.
+pub(super) fn dropout_factors(rate: f32, seed: u64, first: usize, factors: &mut [f32]) {
+    let keep = 1.0 / (1.0 - rate);
+    // 24 bits of each random number against the rate.
+    let limit = (f64::from(rate) * f64::from(1u32 << 24)) as u32;
+    for (index, factor) in factors.iter_mut().enumerate() {
+        let random = super::random(seed, (first + index) as u64) >> 40;
+        *factor = if (random as u32) < limit { 0.0 } else { keep };
+    }
+}
+
 struct Dropout {
     ops: Ops,
     rate: f32,
@@ -522,15 +533,8 @@ struct Dropout {
 }
 
 impl Dropout {
-    /// The factors of the elements from `first`.
     fn fill(&self, first: usize, factors: &mut [f32]) {
-        let keep = 1.0 / (1.0 - self.rate);
-        // 24 bits of each random number against the rate.
-        let limit = (f64::from(self.rate) * f64::from(1u32 << 24)) as u32;
-        for (index, factor) in factors.iter_mut().enumerate() {
-            let random = super::random(self.seed, (first + index) as u64) >> 40;
-            *factor = if (random as u32) < limit { 0.0 } else { keep };
-        }
+        dropout_factors(self.rate, self.seed, first, factors);
     }
 
     fn apply(&self, x: &[f32], width: usize) -> Vec<f32> {

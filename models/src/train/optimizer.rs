@@ -111,13 +111,26 @@ impl AdamW {
         Ok(())
     }
 
+    /// The parameters' values, in their order.
+    ///
+    /// # Errors
+    /// When candle fails.
+    pub fn values(&self) -> Result<Vec<Vec<f32>>> {
+        self.parameters
+            .iter()
+            .map(|p| {
+                let value = p.var.to_device(&Device::Cpu)?.flatten_all()?;
+                Ok(value.to_vec1::<f32>()?)
+            })
+            .collect()
+    }
+
     /// One step with the gradients in `grads` at `rate`; returns the length of the gradients before clipping.
     ///
     /// # Errors
     /// When a gradient is not finite or candle fails.
     pub fn step(&mut self, grads: &GradStore, rate: f64) -> Result<f64> {
         let mut gradients = Vec::with_capacity(self.parameters.len());
-        let mut squares = 0f64;
         for parameter in &self.parameters {
             let gradient = match grads.get(&parameter.var) {
                 Some(gradient) => gradient
@@ -127,12 +140,27 @@ impl AdamW {
                 // Not on the way from this batch to its loss.
                 None => vec![0f32; parameter.var.elem_count()],
             };
-            squares += gradient
-                .iter()
-                .map(|&g| f64::from(g) * f64::from(g))
-                .sum::<f64>();
             gradients.push(gradient);
         }
+        self.apply(&gradients, rate)
+    }
+
+    /// [`AdamW::step`] with the gradients of all parameters, in their order.
+    ///
+    /// # Errors
+    /// When they are not as long as the parameters, one is not finite, or candle fails.
+    pub fn apply(&mut self, gradients: &[Vec<f32>], rate: f64) -> Result<f64> {
+        let lengths = self.means.iter().map(|[first, _]| first.len());
+        if !lengths.eq(gradients.iter().map(Vec::len)) {
+            return Err(Error::unsupported("the gradients are not the parameters'"));
+        }
+        let squares: f64 = gradients
+            .iter()
+            .map(|gradient| {
+                let squares = gradient.iter().map(|&g| f64::from(g) * f64::from(g));
+                squares.sum::<f64>()
+            })
+            .sum();
         let norm = squares.sqrt();
         if !norm.is_finite() {
             return Err(Error::NotFinite);
@@ -155,7 +183,7 @@ impl AdamW {
         let second_scale = (1.0 / (1.0 - beta2.powi(time))) as f32;
         let (beta1, beta2, epsilon) = (beta1 as f32, beta2 as f32, epsilon as f32);
         for ((parameter, means), gradient) in
-            self.parameters.iter().zip(&mut self.means).zip(&gradients)
+            self.parameters.iter().zip(&mut self.means).zip(gradients)
         {
             let rate = (rate * parameter.rate) as f32;
             let keep = if parameter.decays {
@@ -199,6 +227,16 @@ pub fn warm_up_and_decay(step: u64, steps: u64, warm_up: f64) -> f64 {
         return (step + 1.0) / warm;
     }
     ((steps as f64 - step) / (steps as f64 - warm).max(1.0)).clamp(0.0, 1.0)
+}
+
+/// As [`warm_up_and_decay`], but down along half a cosine (Loshchilov and Hutter 2017, arXiv:1608.03983).
+pub fn warm_up_and_cosine(step: u64, steps: u64, warm_up: f64) -> f64 {
+    let left = warm_up_and_decay(step, steps, warm_up);
+    let warm = (warm_up * steps as f64).floor();
+    if (step as f64) < warm {
+        return left;
+    }
+    0.5 * (1.0 - (std::f64::consts::PI * left).cos())
 }
 
 #[cfg(test)]
@@ -248,5 +286,18 @@ mod tests {
             assert!((got - want).abs() < 1e-12, "{got} instead of {want}");
         }
         assert_eq!(warm_up_and_decay(0, 0, 0.1), 0.0);
+    }
+
+    #[test]
+    fn the_rate_comes_down_along_a_cosine() {
+        let rates: Vec<f64> = (0..=8)
+            .map(|step| warm_up_and_cosine(step, 8, 0.5))
+            .collect();
+        // (1 + cos(pi t)) / 2 at quarters.
+        let half = std::f64::consts::FRAC_1_SQRT_2 / 2.0;
+        let want = [0.25, 0.5, 0.75, 1.0, 1.0, 0.5 + half, 0.5, 0.5 - half, 0.0];
+        for (got, want) in rates.iter().zip(want) {
+            assert!((got - want).abs() < 1e-12, "{got} instead of {want}");
+        }
     }
 }

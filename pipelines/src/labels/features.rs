@@ -9,9 +9,36 @@ use escala_models::Compute;
 use escala_models::efficientnet::{EfficientNetLite, FEATURES};
 use escala_weights::Silent;
 use parking_lot::Mutex;
+use std::path::{Path, PathBuf};
 
 /// Numbers of a vector.
 pub const WIDTH: usize = FEATURES;
+
+/// The file of EfficientNet-Lite0's tensors, pulled where it is missing.
+///
+/// # Errors
+/// `Unavailable` with what is missing and what to do.
+pub fn tensors(context: &LoadContext<'_>) -> Result<PathBuf> {
+    let files = context.weights.ensure(MODEL, &Silent);
+    let path = files.and_then(|files| files.path("model.safetensors"));
+    path.map_err(|error| unavailable(MODEL, error))
+}
+
+/// What the network is shown of images, as `models` takes it; of one that cannot be decoded, why.
+pub fn inputs(limits: &ImageLimits, compute: &Compute, images: &[File]) -> Vec<Result<Vec<f32>>> {
+    let slots: Vec<Mutex<Option<Result<Vec<f32>>>>> =
+        images.iter().map(|_| Mutex::new(None)).collect();
+    let shared = threads(compute, images.len());
+    compute.team.for_each(images.len(), |index| {
+        let decoded = images[index].decoded(limits, GLANCE, shared);
+        *slots[index].lock() = Some(decoded.map(|decoded| network_input(&decoded.pixels)));
+    });
+    let undone = || Error::new(Kind::Internal, "an image was not decoded");
+    slots
+        .into_iter()
+        .map(|slot| slot.into_inner().unwrap_or_else(|| Err(undone())))
+        .collect()
+}
 
 /// The loaded network.
 pub struct ImageFeatures {
@@ -25,14 +52,28 @@ impl ImageFeatures {
     /// # Errors
     /// `Unavailable` with what is missing and what to do.
     pub fn load(context: &LoadContext<'_>, limits: ImageLimits) -> Result<Self> {
-        let files = context.weights.ensure(MODEL, &Silent);
-        let path = files.and_then(|files| files.path("model.safetensors"));
-        let path = path.map_err(|error| unavailable(MODEL, error))?;
-        let network = EfficientNetLite::load(&path, context.device);
+        Self::open(&tensors(context)?, context.device, limits)
+    }
+
+    /// A network of the same kind from a file: one that was tuned for other classes.
+    ///
+    /// # Errors
+    /// `Unavailable` when the file does not hold one.
+    pub fn open(
+        tensors: &Path,
+        device: &escala_models::compute::Device,
+        limits: ImageLimits,
+    ) -> Result<Self> {
+        let network = EfficientNetLite::load(tensors, device);
         Ok(Self {
             network: network.map_err(|error| unavailable(MODEL, error))?,
             limits,
         })
+    }
+
+    /// Classes that the network itself tells apart.
+    pub fn classes(&self) -> usize {
+        self.network.classes()
     }
 
     /// The vectors of images, [`WIDTH`] numbers each; of one that cannot be decoded, why.
@@ -40,18 +81,7 @@ impl ImageFeatures {
     /// # Errors
     /// The network fails; for all of them.
     pub fn vectors(&self, compute: &Compute, images: &[File]) -> Result<Vec<Result<Vec<f32>>>> {
-        let slots: Vec<Mutex<Option<Result<Vec<f32>>>>> =
-            images.iter().map(|_| Mutex::new(None)).collect();
-        let shared = threads(compute, images.len());
-        compute.team.for_each(images.len(), |index| {
-            let decoded = images[index].decoded(&self.limits, GLANCE, shared);
-            *slots[index].lock() = Some(decoded.map(|decoded| network_input(&decoded.pixels)));
-        });
-        let undone = || Error::new(Kind::Internal, "an image was not decoded");
-        let inputs: Vec<Result<Vec<f32>>> = slots
-            .into_iter()
-            .map(|slot| slot.into_inner().unwrap_or_else(|| Err(undone())))
-            .collect();
+        let inputs = inputs(&self.limits, compute, images);
         let pixels: Vec<f32> = inputs.iter().flatten().flatten().copied().collect();
         let seen = self.network.forward(compute, &pixels).map_err(|source| {
             Error::new(Kind::Internal, "the image network failed").with_source(source)

@@ -1,35 +1,45 @@
-//! Training jobs of the image `image-classification`: transfer learning on the network of labels.
+//! Training jobs of the image `image-classification`: transfer learning on the network of labels, and tuning of the network.
 //!
 //! A channel has images and what they are, in one of three ways: with a list (`train_lst` beside `train`, lines of
 //! `number<TAB>class<TAB>path`, as SageMaker's own algorithm takes it); in a folder for each class; or as an augmented manifest
-//! (`{"source-ref": "s3://…", "class": 1}`). Hyperparameters are SageMaker's where they mean something to a layer that learns on a
-//! network that stays: `num_classes`, `num_training_samples`, `epochs`, `mini_batch_size`, `learning_rate`, `weight_decay`,
-//! `early_stopping`, `early_stopping_patience`; `seed` is our own.
+//! (`{"source-ref": "s3://…", "class": 1}`). Hyperparameters are SageMaker's where they mean something here: `num_classes`,
+//! `num_training_samples`, `epochs`, `mini_batch_size`, `learning_rate`, `weight_decay`, `early_stopping`,
+//! `early_stopping_patience`, `augmentation_type`. Source: the developer guide, "Image Classification Hyperparameters".
+//!
+//! `epochs` are passes of a layer that learns on a network that stays. Our own are `seed`, `fine_tune_epochs` (0: the network
+//! stays; above: it learns too, from where the layer ended, for at most so many passes), `fine_tune_learning_rate` and
+//! `augmentation_flip`. Images are augmented where the network learns; the layer sees each image once, as it is.
 
 use super::REPOSITORY;
-use super::model::{CLASSES, Layer};
+use super::model::{CLASSES, Layer, NETWORK};
 use crate::failure::chain;
 use escala_learn::parameters::{Bound, Kind};
 use escala_learn::{Parameter, Parameters, Watch};
 use escala_models::Compute;
 use escala_models::compute::Device;
-use escala_models::train::classifier::{Settings, softmax};
+use escala_models::efficientnet::INPUT;
+use escala_models::train::adapter::Head;
+use escala_models::train::classifier::{Ended, Observer, Progress, Settings, softmax};
 use escala_models::train::head;
+use escala_models::train::image::{self, Augmentation, Images, Tuner};
 use escala_models::train::metrics::Metrics;
 use escala_pipelines::image::{File as Image, ImageLimits};
-use escala_pipelines::labels::features::{ImageFeatures, WIDTH};
+use escala_pipelines::labels::features::{ImageFeatures, WIDTH, inputs, tensors};
 use escala_pipelines::labels::task::MODEL;
 use escala_pipelines::task::LoadContext;
 use escala_sagemaker::names::s3;
 use escala_sagemaker::served::Container;
 use escala_sagemaker::training::{Channel, Failure, File, Lesson, Trainer};
-use escala_weights::Store;
+use escala_weights::{Store, Tensors};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Images that the network sees at a time.
 const AT_ONCE: usize = 32;
+/// Pixels that augmentation moves an image by at most: a fourteenth of what the network sees.
+const SHIFT: usize = 16;
 /// Most bytes of a line of a list.
 const LINE: usize = 64 << 10;
 /// Most images of a channel.
@@ -74,6 +84,32 @@ const PARAMETERS: &[Parameter] = &[
         default: Some("1"),
         required: false,
         help: "the network is one that has learned; nothing is learned from the beginning",
+    },
+    whole(
+        "fine_tune_epochs",
+        0,
+        1000,
+        Some("0"),
+        "passes in which the whole network learns, after the layer",
+    ),
+    real(
+        "fine_tune_learning_rate",
+        "0.00002",
+        "of the network below the layer; the layer has five times as much then",
+    ),
+    Parameter {
+        name: "augmentation_type",
+        kind: Kind::Choice(&["crop"]),
+        default: None,
+        required: false,
+        help: "images are moved and mirrored at random where the network learns",
+    },
+    Parameter {
+        name: "augmentation_flip",
+        kind: Kind::Flag,
+        default: Some("true"),
+        required: false,
+        help: "whether augmentation mirrors: not for what left and right tell apart",
     },
     whole("seed", 0, i64::MAX, Some("1"), "of everything random"),
 ];
@@ -294,9 +330,148 @@ fn order(labelled: &[Labelled]) -> Vec<String> {
 struct Seen {
     vectors: Vec<Vec<f32>>,
     targets: Vec<Vec<f32>>,
+    /// Those that could be decoded, and the places of their classes.
+    files: Vec<File>,
+    classes: Vec<u32>,
+}
+
+/// Images that are read again in every pass.
+struct Pass<'a> {
+    lesson: &'a Lesson<'a>,
+    channel: &'a Channel,
+    limits: &'a ImageLimits,
+    compute: &'a Compute,
+    files: &'a [File],
+    classes: &'a [u32],
+    /// Why the last image could not be read.
+    failure: Option<Failure>,
+}
+
+impl Pass<'_> {
+    fn fill(&self, indices: &[usize], out: &mut [f32]) -> Result<(), Failure> {
+        let mut images = Vec::with_capacity(indices.len());
+        for &index in indices {
+            images.push(read(
+                self.lesson,
+                self.channel,
+                &self.files[index],
+                self.limits,
+            )?);
+        }
+        let inputs = inputs(self.limits, self.compute, &images);
+        for ((input, out), &index) in inputs
+            .into_iter()
+            .zip(out.chunks_exact_mut(INPUT))
+            .zip(indices)
+        {
+            let input = input.map_err(|error| {
+                client(format!(
+                    "{} cannot be decoded any more: {}",
+                    self.files[index],
+                    error.message()
+                ))
+            })?;
+            if input.len() != out.len() {
+                let why = format!("an image of {} values", input.len());
+                return Err(Failure::Algorithm(why));
+            }
+            out.copy_from_slice(&input);
+        }
+        Ok(())
+    }
+}
+
+impl Images for Pass<'_> {
+    fn classes(&self) -> &[u32] {
+        self.classes
+    }
+
+    fn read(&mut self, indices: &[usize], out: &mut [f32]) -> escala_models::Result<()> {
+        self.fill(indices, out).map_err(|failure| {
+            self.failure = Some(failure);
+            escala_models::Error::Unsupported {
+                what: "an image cannot be read".to_owned(),
+            }
+        })
+    }
+}
+
+/// An image's bytes; more than it may have are not read.
+fn read(
+    lesson: &Lesson<'_>,
+    channel: &Channel,
+    file: &File,
+    limits: &ImageLimits,
+) -> Result<Image, Failure> {
+    let mut bytes = Vec::new();
+    let read = lesson
+        .open(channel, file)?
+        .take(limits.max_bytes as u64 + 1)
+        .read_to_end(&mut bytes);
+    read.map_err(|error| Failure::Now(format!("{file} cannot be read: {error}")))?;
+    Ok(Image::new(bytes.into()))
+}
+
+/// Tells a job's watch of a run.
+struct Onlooker<'a> {
+    watch: &'a mut dyn Watch,
+    per_epoch: u64,
+    /// Sum of the batches' accuracies in this pass.
+    right: f64,
+}
+
+impl Observer for Onlooker<'_> {
+    fn step(&mut self, progress: Progress) -> bool {
+        self.right += progress.accuracy.unwrap_or(0.0);
+        if progress.step.is_multiple_of(self.per_epoch) {
+            let accuracy = self.right / self.per_epoch as f64;
+            self.right = 0.0;
+            let pass = progress.step / self.per_epoch;
+            self.watch.log(&format!(
+                "fine-tuning, pass {pass}: train accuracy {accuracy:.4}"
+            ));
+            self.watch.metric("train:accuracy", accuracy);
+        }
+        self.watch.progress(progress.step, progress.steps);
+        self.watch.stopped()
+    }
+
+    fn evaluated(&mut self, progress: Progress, metrics: &Metrics, best: bool) {
+        let pass = progress.step / self.per_epoch;
+        self.watch.log(&format!(
+            "fine-tuning, pass {pass}: validation accuracy {:.4}, loss {:.4}{}",
+            metrics.accuracy,
+            metrics.loss,
+            if best { ", the best so far" } else { "" }
+        ));
+        self.watch.metric("validation:accuracy", metrics.accuracy);
+    }
+
+    fn stopped(&mut self) -> bool {
+        self.watch.stopped()
+    }
 }
 
 impl ImageClassification {
+    /// What was seen of a channel, to be read again.
+    fn pass<'a>(
+        &'a self,
+        lesson: &'a Lesson<'a>,
+        channel: &'a Channel,
+        compute: &'a Compute,
+        seen: &'a Seen,
+    ) -> Pass<'a> {
+        Pass {
+            lesson,
+            channel,
+            limits: &self.limits,
+            compute,
+            files: &seen.files,
+            classes: &seen.classes,
+            failure: None,
+        }
+    }
+
     /// What the network sees in images; those that cannot be decoded are passed over and said.
     fn see(
         &self,
@@ -310,6 +485,8 @@ impl ImageClassification {
         let mut seen = Seen {
             vectors: Vec::with_capacity(images.len()),
             targets: Vec::with_capacity(images.len()),
+            files: Vec::with_capacity(images.len()),
+            classes: Vec::with_capacity(images.len()),
         };
         let places: BTreeMap<&str, usize> = classes
             .iter()
@@ -319,14 +496,7 @@ impl ImageClassification {
         for (number, some) in images.chunks(AT_ONCE).enumerate() {
             let mut files = Vec::with_capacity(some.len());
             for (file, _) in some {
-                let mut bytes = Vec::new();
-                let most = self.limits.max_bytes as u64;
-                let read = lesson
-                    .open(channel, file)?
-                    .take(most + 1)
-                    .read_to_end(&mut bytes);
-                read.map_err(|error| Failure::Now(format!("{file} cannot be read: {error}")))?;
-                files.push(Image::new(bytes.into()));
+                files.push(read(lesson, channel, file, &self.limits)?);
             }
             let vectors = features.vectors(compute, &files);
             let vectors = vectors.map_err(|error| Failure::Algorithm(chain(&error)))?;
@@ -343,6 +513,8 @@ impl ImageClassification {
                         target[place] = 1.0;
                         seen.vectors.push(vector);
                         seen.targets.push(target);
+                        seen.files.push(file.clone());
+                        seen.classes.push(place as u32);
                     }
                     Err(error) => watch.log(&format!("{file} is passed over: {}", error.message())),
                 }
@@ -404,9 +576,15 @@ impl Trainer for ImageClassification {
                 (channel, held)
             }
         };
-        // What is seen of an image is held until the layer has learned, and a number for each class.
+        // What is seen of an image is held until the layer has learned, and a number for each class. Where the network learns,
+        // its values, gradients and means are there, and the activations of an image for each thread.
         let images = (train.len() + held.len()) as u64;
-        let bytes = images * 4 * (WIDTH + classes.len()) as u64;
+        let passes = given.integer("fine_tune_epochs").unwrap_or(0).max(0);
+        let tuning = match passes {
+            0 => 0,
+            _ => image::memory(classes.len(), self.threads),
+        };
+        let bytes = images * 4 * (WIDTH + classes.len()) as u64 + tuning;
         if bytes > lesson.most_bytes {
             return Err(client(format!(
                 "{images} images of {} classes take {bytes} bytes to learn from; this server has at most {}",
@@ -481,8 +659,46 @@ impl Trainer for ImageClassification {
                 watch.metric(&format!("{name}:accuracy"), figures.accuracy);
             }
         }
+        let learned = match passes {
+            0 => learned,
+            _ => {
+                // Folded weights differ in size: steps of one size for all ruin what was learned if they are large at first.
+                let rate = given.real("fine_tune_learning_rate").unwrap_or(0.00002);
+                let settings = Settings {
+                    epochs: passes.min(i64::from(u32::MAX)) as u32,
+                    rate,
+                    head_rate: 5.0 * rate,
+                    warm_up: 0.25,
+                    dropout: 0.2,
+                    evaluations: 1,
+                    ..settings
+                };
+                let augmentation = match given.text("augmentation_type") {
+                    None => Augmentation::default(),
+                    Some(_) => Augmentation {
+                        flip: given.flag("augmentation_flip").unwrap_or(true),
+                        shift: SHIFT,
+                    },
+                };
+                let parts = [
+                    self.pass(lesson, channel, &compute, &train),
+                    self.pass(lesson, validation, &compute, &held),
+                ];
+                let tensors = tensors(&context).map_err(|error| Failure::Now(chain(&error)))?;
+                tune(
+                    &tensors,
+                    &learned,
+                    settings,
+                    augmentation,
+                    parts,
+                    lesson,
+                    watch,
+                )?
+            }
+        };
         let layer = Layer {
             network: MODEL.to_owned(),
+            tuned: passes > 0,
             classes,
             weight: learned.weight,
             bias: learned.bias,
@@ -490,6 +706,51 @@ impl Trainer for ImageClassification {
         let written = layer.write(lesson.folder);
         written.map_err(|error| Failure::Now(format!("the model cannot be written: {error}")))
     }
+}
+
+/// The whole network learns, from where `layer` ended; it is written into the lesson's folder, and what became of the layer
+/// is the result. One that is stopped ends with the best that it had; one that is killed goes on from its last pass.
+fn tune(
+    tensors: &Path,
+    layer: &Head,
+    settings: Settings,
+    augmentation: Augmentation,
+    [mut train, mut held]: [Pass<'_>; 2],
+    lesson: &Lesson<'_>,
+    watch: &mut dyn Watch,
+) -> Result<Head, Failure> {
+    let wrong = |error: escala_models::Error| Failure::Algorithm(chain(&error));
+    let tensors = Tensors::open(tensors).map_err(|error| Failure::Now(chain(&error)))?;
+    let mut onlooker = Onlooker {
+        watch: &mut *watch,
+        per_epoch: train.classes.len().div_ceil(settings.batch.max(1)).max(1) as u64,
+        right: 0.0,
+    };
+    let compute = train.compute;
+    let tuner = Tuner::new(&tensors, layer, settings, augmentation, &compute.team);
+    let mut tuner = tuner.map_err(wrong)?;
+    let state = lesson.checkpoint.join("fine-tuning.safetensors");
+    let ended = tuner.train(&mut train, &mut held, Some(&state), &mut onlooker);
+    if let Some(failure) = train.failure.take().or_else(|| held.failure.take()) {
+        return Err(failure);
+    }
+    // The figures of what is kept, which need not be those of the last pass.
+    if ended.map_err(wrong)? != Ended::Interrupted && !held.classes.is_empty() {
+        let figures = tuner.evaluate(&mut held);
+        if let Some(failure) = held.failure.take() {
+            return Err(failure);
+        }
+        let accuracy = figures.map_err(wrong)?.accuracy;
+        watch.log(&format!(
+            "validation: accuracy {accuracy:.4} after fine-tuning"
+        ));
+        watch.metric("validation:accuracy", accuracy);
+    }
+    let written = tuner.write(&lesson.folder.join(NETWORK));
+    written.map_err(|error| {
+        Failure::Now(format!("the network cannot be written: {}", chain(&error)))
+    })?;
+    tuner.head().map_err(wrong)
 }
 
 #[cfg(test)]

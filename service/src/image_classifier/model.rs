@@ -1,4 +1,4 @@
-//! A layer on what the network of labels sees: files, and answers.
+//! A layer on what the network of labels sees, or on what that network sees after it was tuned: files, and answers.
 //!
 //! Questions are images (`image/jpeg`, `image/png`, …, `application/x-image`); an answer is a list of the probabilities of all
 //! classes in their order, as SageMaker's container answers, or with `application/json;verbose` objects with their names. Source:
@@ -28,7 +28,9 @@ use tokio::sync::Semaphore;
 
 /// The file that a model is.
 const FILE: &str = "image-classifier.json";
-/// Most bytes of it.
+/// The tuned network beside it, where there is one.
+pub const NETWORK: &str = "image-network.safetensors";
+/// Most bytes of a file.
 const LARGEST: u64 = 1 << 30;
 /// Most classes.
 pub const CLASSES: usize = 10_000;
@@ -40,6 +42,9 @@ const WAITING: usize = 64;
 pub struct Layer {
     /// The network below it, so that another is not taken for it.
     pub network: String,
+    /// Whether that was tuned, and lies beside this file as [`NETWORK`].
+    #[serde(default)]
+    pub tuned: bool,
     /// The classes, in the order of the numbers.
     pub classes: Vec<String>,
     /// [`WIDTH`] weights for each class.
@@ -123,8 +128,26 @@ impl Opened {
             weights: &self.weights,
             device: &self.device,
         };
-        let features = ImageFeatures::load(&context, self.limits);
+        let features = match layer.tuned {
+            false => ImageFeatures::load(&context, self.limits),
+            true => {
+                let path = folder.join(NETWORK);
+                let length = fs::metadata(&path)
+                    .map_err(|error| format!("{NETWORK} cannot be read: {error}"))?;
+                if length.len() > LARGEST {
+                    return Err(format!("{NETWORK} is too large"));
+                }
+                ImageFeatures::open(&path, &self.device, self.limits)
+            }
+        };
         let features = features.map_err(|error| chain(&error))?;
+        if layer.tuned && features.classes() != layer.classes.len() {
+            return Err(format!(
+                "{NETWORK} is for {} classes, {FILE} for {}",
+                features.classes(),
+                layer.classes.len()
+            ));
+        }
         let memory = features.memory() + 4 * layer.weight.len() as u64;
         let compute = Compute::new(self.device.clone(), self.threads);
         Ok(Arc::new(Classifier {
@@ -261,6 +284,7 @@ mod tests {
         weight[0] = 1.0;
         Layer {
             network: "x".to_owned(),
+            tuned: false,
             classes: vec!["a".to_owned(), "b".to_owned()],
             weight,
             bias: vec![0.0, 1.0],
@@ -295,6 +319,11 @@ mod tests {
             broken.write(folder.path()).expect("written");
             assert!(Layer::read(folder.path()).is_err(), "{:?}", broken.classes);
         }
+        // One from before networks were tuned.
+        let mut old = serde_json::to_value(layer()).expect("a value");
+        old.as_object_mut().expect("an object").remove("tuned");
+        fs::write(folder.path().join(FILE), old.to_string()).expect("written");
+        assert_eq!(Layer::read(folder.path()), Ok(layer()));
         fs::write(folder.path().join(FILE), b"{").expect("written");
         assert!(Layer::read(folder.path()).is_err());
     }

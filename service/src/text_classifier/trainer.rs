@@ -274,6 +274,7 @@ impl Run<'_> {
                     step: seen,
                     steps: total,
                     loss: 0.0,
+                    accuracy: None,
                     rate: 0.0,
                 };
                 if onlooker.step(progress) {
@@ -295,6 +296,7 @@ impl Run<'_> {
             step: total,
             steps: total,
             loss: 0.0,
+            accuracy: None,
             rate: 0.0,
         };
         let mut interrupted = false;
