@@ -3,8 +3,8 @@
 # and settings, and two threads: accuracy on images that were held out, and seconds of a step. The images are
 # scikit-learn's handwritten digits at the network's size.
 #
-#     benches/tune.sh                          # 400 images to learn from, 400 held out, 2 passes: minutes on two cores
-#     benches/tune.sh --train 800 --passes 4
+#     benches/tune.sh                          # 400 images to learn from, 400 held out, 6 passes: six minutes on two cores
+#     benches/tune.sh --train 800 --passes 8
 #
 # The first run makes a virtual environment under ${XDG_CACHE_HOME:-~/.cache}/escala.
 set -euo pipefail

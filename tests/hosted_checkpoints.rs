@@ -7,61 +7,29 @@ mod common;
 mod hub;
 
 use common::checkpoints::{Checkpoint, of_task};
-use common::{Answer, Server, Setup, image_models, wait_for};
+use common::sagemaker::{self, PATIENCE, call, config, data, model};
+use common::{Server, Setup, image_models, wait_for};
 use serde_json::{Value, json};
-use std::time::Duration;
 
-/// For an endpoint to answer.
-const PATIENCE: Duration = Duration::from_secs(120);
 const IMAGE: &str = "763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-inference:2.6.0-transformers4.49.0-cpu-py312-ubuntu22.04";
 
-fn serve(data: &tempfile::TempDir) -> Server {
-    let folder = data.path().to_str().expect("a plain path");
+fn serve(place: &tempfile::TempDir) -> Server {
+    let folder = place.path().to_str().expect("a plain path");
     let setup = Setup::default()
         .with("ESCALA_DATA_DIR", folder)
         .with("ESCALA_MODELS_PRELOAD", "language");
     Server::start(&setup)
 }
 
-fn call(server: &Server, operation: &str, input: &Value) -> Answer {
-    let target = format!("SageMaker.{operation}");
-    server.aws(&target, input.to_string().as_bytes())
-}
-
 /// Puts files into a bucket and gives the container that has them as its model's data.
 fn container(server: &Server, name: &str, files: &[(String, Vec<u8>)], task: &str) -> Value {
-    for (file, bytes) in files {
-        let put = server.s3("PUT", &format!("/models/{name}/{file}"), bytes);
-        assert_eq!(put.status, 200, "{put:?}");
-    }
-    let source = json!({"S3Uri": format!("s3://models/{name}/"), "S3DataType": "S3Prefix", "CompressionType": "None"});
-    json!({"Image": IMAGE, "Environment": {"HF_TASK": task}, "ModelDataSource": {"S3DataSource": source}})
+    let data = data(server, "models", name, files);
+    json!({"Image": IMAGE, "Environment": {"HF_TASK": task}, "ModelDataSource": data})
 }
 
 fn host(server: &Server, name: &str, container: &Value) {
-    let role = "arn:aws:iam::123456789012:role/r";
-    let variant = json!({"VariantName": "all", "ModelName": name, "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"});
-    for (operation, input) in [
-        (
-            "CreateModel",
-            json!({"ModelName": name, "PrimaryContainer": container, "ExecutionRoleArn": role}),
-        ),
-        (
-            "CreateEndpointConfig",
-            json!({"EndpointConfigName": name, "ProductionVariants": [variant]}),
-        ),
-        (
-            "CreateEndpoint",
-            json!({"EndpointName": name, "EndpointConfigName": name}),
-        ),
-    ] {
-        call(server, operation, &input).ok();
-    }
-    wait_for("the endpoint", PATIENCE, || {
-        let described = call(server, "DescribeEndpoint", &json!({"EndpointName": name})).ok();
-        assert_ne!(described["EndpointStatus"], "Failed", "{described}");
-        described["EndpointStatus"] == "InService"
-    });
+    call(server, "CreateModel", &model(name, container)).ok();
+    sagemaker::host(server, name, name);
 }
 
 fn files(checkpoint: &Checkpoint) -> Vec<(String, Vec<u8>)> {
@@ -100,8 +68,8 @@ fn vector(value: &Value) -> Vec<f32> {
 
 #[test]
 fn checkpoints_of_texts_answer_as_transformers_does() {
-    let data = tempfile::tempdir().expect("a folder");
-    let server = serve(&data);
+    let place = tempfile::tempdir().expect("a folder");
+    let server = serve(&place);
     assert_eq!(server.s3("PUT", "/models", b"").status, 200);
     let sequence = of_task("sequence")
         .find(|one| one.name == "bert")
@@ -215,22 +183,11 @@ fn checkpoints_of_texts_answer_as_transformers_does() {
     assert_eq!(refused.status, 424, "{refused:?}");
 
     // A task that is not there is told when the endpoint is made, with those that are.
-    let mut wrong = container(&server, "wrong", &judge, "text-generation");
-    let made = json!({"ModelName": "wrong", "PrimaryContainer": wrong.take(), "ExecutionRoleArn": "arn:aws:iam::123456789012:role/r"});
-    call(&server, "CreateModel", &made).ok();
-    let variant = json!({"VariantName": "all", "ModelName": "wrong", "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"});
-    call(
-        &server,
-        "CreateEndpointConfig",
-        &json!({"EndpointConfigName": "wrong", "ProductionVariants": [variant]}),
-    )
-    .ok();
-    call(
-        &server,
-        "CreateEndpoint",
-        &json!({"EndpointName": "wrong", "EndpointConfigName": "wrong"}),
-    )
-    .ok();
+    let wrong = container(&server, "wrong", &judge, "text-generation");
+    call(&server, "CreateModel", &model("wrong", &wrong)).ok();
+    call(&server, "CreateEndpointConfig", &config("wrong", "wrong")).ok();
+    let endpoint = json!({"EndpointName": "wrong", "EndpointConfigName": "wrong"});
+    call(&server, "CreateEndpoint", &endpoint).ok();
     wait_for("its failure", PATIENCE, || {
         let described = call(
             &server,
@@ -266,7 +223,7 @@ fn classifiers_of_images_come_from_a_bucket_or_a_hub() {
             bytes.clone(),
         );
     }
-    let data = tempfile::tempdir().expect("a folder");
+    let place = tempfile::tempdir().expect("a folder");
     // Nothing is there, and the hub has nothing else.
     let folder = vit.folder();
     let named = format!("image-classes={}", folder.path().display());
@@ -275,10 +232,10 @@ fn classifiers_of_images_come_from_a_bucket_or_a_hub() {
         arguments: arguments.map(str::to_owned).to_vec(),
         ..Setup::default()
     };
-    let place = |name: &str| data.path().join(name).display().to_string();
+    let within = |name: &str| place.path().join(name).display().to_string();
     let setup = setup
-        .with("ESCALA_DATA_DIR", &place("data"))
-        .with("ESCALA_MODELS_DIR", &place("models"))
+        .with("ESCALA_DATA_DIR", &within("data"))
+        .with("ESCALA_MODELS_DIR", &within("models"))
         .with("HF_ENDPOINT", &hub.endpoint());
     let server = Server::start(&setup);
     assert_eq!(server.s3("PUT", "/models", b"").status, 200);

@@ -3,13 +3,11 @@
 
 mod common;
 
+use common::sagemaker::{self as resources, PATIENCE, call, config, host, status};
 use common::{Server, Setup, escala, free_port, python, wait_for};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
-
-/// For anything here.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 fn serve(data: &Path) -> Server {
     let folder = data.to_str().expect("a plain path");
@@ -59,11 +57,6 @@ fn the_aws_cli() {
     server.assert_sound("all of it");
 }
 
-fn call(server: &Server, operation: &str, input: &Value) -> common::Answer {
-    let target = format!("SageMaker.{operation}");
-    server.aws(&target, input.to_string().as_bytes())
-}
-
 /// Rows whose label is whether the first number is above the second.
 fn rows(count: u32) -> String {
     let row = |number: u32| {
@@ -93,17 +86,6 @@ fn training(name: &str, rounds: u32) -> Value {
     })
 }
 
-fn status(server: &Server, kind: &str, name: &str) -> Option<String> {
-    let member = format!("{kind}Name");
-    let described = call(server, &format!("Describe{kind}"), &json!({member: name}));
-    match described.status {
-        200 => described.json()[format!("{kind}Status")]
-            .as_str()
-            .map(str::to_owned),
-        _ => None,
-    }
-}
-
 /// Trains a model and makes it a resource.
 fn model(server: &Server, name: &str) {
     call(server, "CreateTrainingJob", &training(name, 10)).ok();
@@ -112,27 +94,7 @@ fn model(server: &Server, name: &str) {
     });
     let data = format!("s3://lake/models/{name}/output/model.tar.gz");
     let container = json!({"Image": "xgboost", "ModelDataUrl": data});
-    let role = "arn:aws:iam::123456789012:role/r";
-    call(
-        server,
-        "CreateModel",
-        &json!({"ModelName": name, "PrimaryContainer": container, "ExecutionRoleArn": role}),
-    )
-    .ok();
-}
-
-fn config(name: &str, model: &str) -> Value {
-    json!({"EndpointConfigName": name, "ProductionVariants": [{
-        "VariantName": "all", "ModelName": model, "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}]})
-}
-
-fn host(server: &Server, name: &str, model: &str) {
-    call(server, "CreateEndpointConfig", &config(name, model)).ok();
-    let endpoint = json!({"EndpointName": name, "EndpointConfigName": name});
-    call(server, "CreateEndpoint", &endpoint).ok();
-    wait_for("the endpoint", PATIENCE, || {
-        status(server, "Endpoint", name).as_deref() == Some("InService")
-    });
+    call(server, "CreateModel", &resources::model(name, &container)).ok();
 }
 
 /// Killed at instants that differ, in the middle of making, changing and removing each kind of resource.
@@ -170,8 +132,8 @@ fn a_killed_server_takes_everything_up_again() {
         let next = if round % 2 == 0 { "other" } else { "stays" };
         let endpoint = json!({"EndpointName": name, "EndpointConfigName": "other"});
         let artefact = "s3://lake/models/model/output/model.tar.gz";
-        let copy = json!({"ModelName": name, "PrimaryContainer": {"Image": "xgboost", "ModelDataUrl": artefact},
-            "ExecutionRoleArn": "arn:aws:iam::123456789012:role/r"});
+        let copy = json!({"Image": "xgboost", "ModelDataUrl": artefact});
+        let copy = resources::model(&name, &copy);
         let update = json!({"EndpointName": "stays", "EndpointConfigName": next});
         for (operation, input) in [
             ("CreateTrainingJob", &training(&name, 400)),

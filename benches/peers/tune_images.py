@@ -138,7 +138,8 @@ def peer(folder):
         network.to(memory_format=layout)
         groups = []
         for name, parameter in network.named_parameters():
-            rate = about["tuned_head_rate"] if name.startswith("fc.") else about["rate"]
+            size = max(1e-3, parameter.data.double().square().mean().sqrt().item())
+            rate = about["tuned_head_rate"] if name.startswith("fc.") else about["rate"] * size
             decay = 0.0 if name.endswith("bias") else about["weight_decay"]
             groups.append({"params": [parameter], "lr": rate, "highest": rate, "weight_decay": decay})
         optimizer = torch.optim.AdamW(groups)
@@ -201,8 +202,10 @@ def main():
     parser.add_argument("binary")
     parser.add_argument("--train", type=int, default=400)
     parser.add_argument("--held", type=int, default=400)
-    parser.add_argument("--passes", type=int, default=2)
+    parser.add_argument("--passes", type=int, default=6)
     parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--rate", type=float, default=3e-3)
+    parser.add_argument("--head-rate", type=float, default=1e-3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--peer", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -219,10 +222,10 @@ def main():
             "head_epochs": 30,
             "head_rate": 1e-3,
             "epochs": arguments.passes,
-            "rate": 2e-5,
-            "tuned_head_rate": 1e-4,
+            "rate": arguments.rate,
+            "tuned_head_rate": arguments.head_rate,
             "batch": arguments.batch,
-            "warm_up": 0.25,
+            "warm_up": 0.2,
             "weight_decay": 1e-4,
             "dropout": 0.2,
             "shift": 8,

@@ -12,6 +12,7 @@ pub mod image_models;
 pub mod images;
 pub mod port;
 pub mod python;
+pub mod sagemaker;
 pub mod venv;
 
 pub use port::free_port;

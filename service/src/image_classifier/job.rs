@@ -8,7 +8,8 @@
 //!
 //! `epochs` are passes of a layer that learns on a network that stays. Our own are `seed`, `fine_tune_epochs` (0: the network
 //! stays; above: it learns too, from where the layer ended, for at most so many passes), `fine_tune_learning_rate` and
-//! `augmentation_flip`. Images are augmented where the network learns; the layer sees each image once, as it is.
+//! `augmentation_flip`. Images are augmented where the network learns; the layer sees each image once, as it is. `early_stopping` is
+//! about the layer.
 
 use super::REPOSITORY;
 use super::model::{CLASSES, Layer, NETWORK};
@@ -94,8 +95,8 @@ const PARAMETERS: &[Parameter] = &[
     ),
     real(
         "fine_tune_learning_rate",
-        "0.00002",
-        "of the network below the layer; the layer has five times as much then",
+        "0.003",
+        "of the network below the layer, as a part of the size of its numbers; the layer has a third as much then",
     ),
     Parameter {
         name: "augmentation_type",
@@ -662,13 +663,14 @@ impl Trainer for ImageClassification {
         let learned = match passes {
             0 => learned,
             _ => {
-                // Folded weights differ in size: steps of one size for all ruin what was learned if they are large at first.
-                let rate = given.real("fine_tune_learning_rate").unwrap_or(0.00002);
+                let rate = given.real("fine_tune_learning_rate").unwrap_or(0.003);
                 let settings = Settings {
                     epochs: passes.min(i64::from(u32::MAX)) as u32,
                     rate,
-                    head_rate: 5.0 * rate,
-                    warm_up: 0.25,
+                    head_rate: rate / 3.0,
+                    warm_up: 0.2,
+                    // Rates fall to the end, and the network is best there; the best is kept whatever comes.
+                    patience: 0,
                     dropout: 0.2,
                     evaluations: 1,
                     ..settings
