@@ -52,7 +52,9 @@ def listed(values):
         return [str(value) for value in values.ravel()]
     if values.dtype.kind in "iub":
         return [int(value) for value in values.ravel()]
-    return [None if numpy.isnan(value) else float(f"{value:.9g}") for value in values.ravel().astype(float)]
+    # What is infinite becomes a number that is so as `f32`.
+    values = numpy.clip(values.ravel().astype(float), -1e39, 1e39)
+    return [None if numpy.isnan(value) else float(f"{value:.9g}") for value in values]
 
 
 def run(model, inputs):
@@ -295,4 +297,4 @@ networks()
 operations()
 packages = [numpy, onnx, onnxruntime, sklearn, skl2onnx, onnxmltools, xgboost, lightgbm]
 answers["made_with"] = {package.__name__: package.__version__ for package in packages} | {"python": sys.version.split()[0]}
-(HERE / "answers.json").write_text(json.dumps(answers, separators=(",", ":")) + "\n")
+(HERE / "answers.json").write_text(json.dumps(answers, allow_nan=False, separators=(",", ":")) + "\n")
