@@ -12,6 +12,7 @@ pub mod attention;
 pub mod depthwise;
 pub mod distance;
 pub mod elementwise;
+pub(crate) mod forest;
 pub mod gradients;
 pub mod lstm;
 pub(crate) mod math;

@@ -1,10 +1,10 @@
 //! What comes before a model: operations on the columns of a table.
 
+use super::Meaning;
 use super::labels::{Classes, listed};
 use super::linear::each_row;
 use super::operator::{Kind, Made, Operator, Read};
 use super::value::{Call, Data, Value};
-use super::Meaning;
 use crate::graph::Result;
 use crate::graph::onnx::wire::Node;
 use std::collections::HashMap;

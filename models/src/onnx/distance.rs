@@ -1,10 +1,10 @@
 //! Distances between the rows of two tables, which nearest neighbours are found by: `CDist`, and the loop (`Scan`) that
 //! exporters write instead.
 
+use super::Meaning;
 use super::linear::each_row;
 use super::operator::{Fact, Kind, Made, Operator};
 use super::value::{Call, Table, Value};
-use super::Meaning;
 use crate::graph::onnx::wire::{Body, Constant, Node};
 use crate::graph::{Limits, Result};
 

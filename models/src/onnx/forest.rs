@@ -4,49 +4,28 @@
 //! nodes   [ root | left right | left right | ... | root of the next tree | ... ]
 //! ```
 //!
-//! The two children of a node lie beside each other, so that a step is `left + (0 or 1)` without a branch that a
-//! processor could guess wrong. A leaf leads to itself: several rows go through a tree side by side, each step of one
-//! hiding the waiting of the others, until none of them moves. Rows go in parts that stay in the first-level cache while
-//! all trees pass over them.
+//! How rows find their way is said in `kernels/forest.rs`. Rows go in parts that stay in the first-level cache while all
+//! trees pass over them.
 //!
 //! All comparisons of the operator set are put as "at most" or "equal" when a tree is read: "below a number" is "at most
 //! the number before it", and the rest are these with their sides changed. A tree is walked once then: every child is
-//! there and no node is reached twice, so that ways end.
+//! there, and ways end. A node that several lead to (exporters of categories write such) is written for each of them.
 
 use crate::graph::onnx::wire::Node;
 use crate::graph::{Error, Result};
+use crate::kernels::forest::{Branch, Branches, COLUMN, EQUAL, LANES, MISSING_LEFT};
 use std::collections::HashMap;
 
-/// Rows that go through a tree side by side.
-pub(super) const LANES: usize = 16;
-
-/// The bits of [`Branch::column`] that are no part of the number.
-const EQUAL: u32 = 1 << 31;
-const MISSING_LEFT: u32 = 1 << 30;
-const COLUMN: u32 = MISSING_LEFT - 1;
-
-/// A node: a row goes left when its column is at most the threshold (or equal to it), else right.
-#[derive(Clone, Copy, Debug)]
-struct Branch {
-    /// Not a number in a leaf: nothing is at most that.
-    threshold: f32,
-    /// The column, and whether "equal" is asked, and whether a missing number goes left.
-    column: u32,
-    /// The left child; the right one is next to it. In a leaf the node before it.
-    left: u32,
-}
+/// How much larger a forest may become by nodes that several others lead to.
+const REPEATED: usize = 16;
 
 /// The trees of an ensemble.
 pub(super) struct Forest {
-    branches: Vec<Branch>,
+    branches: Branches,
     roots: Vec<u32>,
     /// Where the votes of a leaf begin; one more at the end.
     starts: Vec<u32>,
     votes: Vec<Vote>,
-    /// Columns that are read.
-    columns: usize,
-    /// Whether a node asks for more than "at most" of numbers that are there.
-    plain: bool,
 }
 
 /// What a leaf says.
@@ -111,7 +90,10 @@ impl Forest {
             return Err(wrong(format!("lists of {count} and {lengths:?} nodes")));
         }
         if u32::try_from(count).is_err() || (!missing.is_empty() && missing.len() != count) {
-            return Err(wrong(format!("{count} nodes, {} of them tracked", missing.len())));
+            return Err(wrong(format!(
+                "{count} nodes, {} of them tracked",
+                missing.len()
+            )));
         }
         let mut places = HashMap::with_capacity(count);
         let mut roots = Vec::new();
@@ -120,36 +102,36 @@ impl Forest {
             if places.insert((trees[place], ids[place]), place).is_some() {
                 return Err(wrong(format!("node {} is there twice", ids[place])));
             }
-            known.entry(trees[place]).or_insert_with(|| roots.push(place));
+            known
+                .entry(trees[place])
+                .or_insert_with(|| roots.push(place));
         }
         let votes = Votes::read(node, of, targets, &places, count)?;
-        let mut forest = Self {
-            branches: Vec::with_capacity(count),
-            roots: Vec::with_capacity(roots.len()),
-            starts: Vec::with_capacity(count + 1),
-            votes: Vec::with_capacity(votes.list.len()),
-            columns: 0,
-            plain: true,
-        };
+        let mut branches = Vec::with_capacity(count);
+        let (mut starts, mut said) = (Vec::with_capacity(count + 1), Vec::new());
+        let mut firsts = Vec::with_capacity(roots.len());
         // The places of the nodes in the order of the branches; what follows `at` is still to be made.
         let mut order: Vec<usize> = Vec::with_capacity(count);
-        let mut reached = vec![false; count];
-        let mut reach = |order: &mut Vec<usize>, place: usize| -> Result<()> {
-            if std::mem::replace(&mut reached[place], true) {
-                return Err(wrong(format!("node {} is reached twice", ids[place])));
-            }
-            order.push(place);
-            Ok(())
-        };
+        let most = count.saturating_mul(REPEATED).min(u32::MAX as usize - 1);
         for root in roots {
-            forest.roots.push(order.len() as u32);
+            firsts.push(order.len() as u32);
             let mut at = order.len();
-            reach(&mut order, root)?;
+            order.push(root);
             while let Some(&place) = order.get(at) {
+                starts.push(said.len() as u32);
+                at += 1;
                 if modes[place] == b"LEAF" {
-                    forest.leaf(votes.of(place));
-                    at += 1;
+                    branches.push(Branch::leaf(branches.len() as u32));
+                    said.extend_from_slice(votes.of(place));
+                    if said.len() > votes.list.len().saturating_mul(REPEATED) {
+                        return Err(wrong("leaves that too many nodes lead to".to_owned()));
+                    }
                     continue;
+                }
+                if order.len() > most {
+                    return Err(wrong(
+                        "nodes in a circle, or that too many lead to".to_owned(),
+                    ));
                 }
                 let mode = comparison(modes[place], thresholds[place]);
                 let (equal, holds_left, threshold) = mode.ok_or_else(|| {
@@ -172,41 +154,28 @@ impl Forest {
                 } else {
                     (fails, holds)
                 };
-                let tracked = missing.get(place).is_some_and(|&tracked| tracked == 1);
-                // A missing number fails a comparison unless it is tracked.
+                // A missing number fails a comparison unless it is tracked, and differs from every number.
+                let tracked = missing.get(place).is_some_and(|&tracked| tracked == 1)
+                    || modes[place] == b"BRANCH_NEQ";
                 let missing_left = tracked == holds_left;
-                forest.branch(Branch {
+                branches.push(Branch {
                     threshold,
                     column: column
                         | if equal { EQUAL } else { 0 }
                         | if missing_left { MISSING_LEFT } else { 0 },
                     left: order.len() as u32,
                 });
-                reach(&mut order, left)?;
-                reach(&mut order, right)?;
-                at += 1;
+                order.extend([left, right]);
             }
         }
-        forest.starts.push(forest.votes.len() as u32);
-        Ok(forest)
-    }
-
-    fn branch(&mut self, branch: Branch) {
-        self.columns = self.columns.max((branch.column & COLUMN) as usize + 1);
-        self.plain &= branch.column & (EQUAL | MISSING_LEFT) == 0;
-        self.starts.push(self.votes.len() as u32);
-        self.branches.push(branch);
-    }
-
-    fn leaf(&mut self, votes: &[Vote]) {
-        self.starts.push(self.votes.len() as u32);
-        self.votes.extend_from_slice(votes);
-        let itself = self.branches.len() as u32;
-        self.branches.push(Branch {
-            threshold: f32::NAN,
-            column: 0,
-            left: itself.wrapping_sub(1),
-        });
+        starts.push(said.len() as u32);
+        let branches = Branches::new(branches);
+        Ok(Self {
+            branches: branches.ok_or_else(|| wrong("nodes without children".to_owned()))?,
+            roots: firsts,
+            starts,
+            votes: said,
+        })
     }
 
     /// Number of trees.
@@ -216,21 +185,21 @@ impl Forest {
 
     /// Columns that a row must have.
     pub(super) fn columns(&self) -> usize {
-        self.columns
+        self.branches.columns()
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        let lists = size_of_val(self.branches.as_slice())
-            + size_of_val(self.roots.as_slice())
+        let lists = size_of_val(self.roots.as_slice())
             + size_of_val(self.starts.as_slice())
             + size_of_val(self.votes.as_slice());
-        lists as u64
+        lists as u64 + self.branches.bytes()
     }
 
     /// Rows of a part that stay in the first-level cache.
     pub(super) fn part(width: usize) -> usize {
+        /// Numbers.
         const CACHE: usize = 6_000;
-        (CACHE / width.max(1)).clamp(1, 16) * LANES
+        (CACHE / width.max(1) / LANES).clamp(1, 32) * LANES
     }
 
     /// Shows what every tree says about every row, tree by tree: `vote` gets the number of the row and the leaf's votes.
@@ -240,54 +209,13 @@ impl Forest {
         for &root in &self.roots {
             let mut first = 0;
             for group in rows.chunks(width * LANES) {
+                let leaves = self.branches.leaves(root, group, width);
                 let count = group.len() / width;
-                let leaves = if self.plain {
-                    self.leaves::<true>(root, group, width, count)
-                } else {
-                    self.leaves::<false>(root, group, width, count)
-                };
                 for &leaf in &leaves[..count] {
                     let votes = self.starts[leaf as usize]..self.starts[leaf as usize + 1];
                     vote(first, &self.votes[votes.start as usize..votes.end as usize]);
                     first += 1;
                 }
-            }
-        }
-    }
-
-    /// The leaves that up to [`LANES`] rows reach from a root.
-    #[inline]
-    fn leaves<const PLAIN: bool>(
-        &self,
-        root: u32,
-        rows: &[f32],
-        width: usize,
-        count: usize,
-    ) -> [u32; LANES] {
-        let mut at = [root; LANES];
-        // Lanes without a row of their own go with the last.
-        let starts: [usize; LANES] = std::array::from_fn(|lane| lane.min(count - 1) * width);
-        loop {
-            let mut moved = 0;
-            for (at, start) in at.iter_mut().zip(starts) {
-                let branch = self.branches[*at as usize];
-                let x = rows[start + (branch.column & COLUMN) as usize];
-                let left = if PLAIN {
-                    x <= branch.threshold
-                } else {
-                    let holds = if branch.column & EQUAL == 0 {
-                        x <= branch.threshold
-                    } else {
-                        x == branch.threshold
-                    };
-                    holds | (x.is_nan() & (branch.column & MISSING_LEFT != 0))
-                };
-                let next = branch.left.wrapping_add(u32::from(!left));
-                moved |= next ^ *at;
-                *at = next;
-            }
-            if moved == 0 {
-                return at;
             }
         }
     }

@@ -1,8 +1,8 @@
 //! Classes: the labels of classifiers, `LabelEncoder` and `ZipMap`.
 
+use super::Meaning;
 use super::operator::{Fact, Kind, Made, Operator};
 use super::value::{Call, Data, Value};
-use super::Meaning;
 use crate::graph::Result;
 use crate::graph::onnx::wire::{Constant, Node};
 use std::collections::HashMap;
@@ -113,7 +113,7 @@ enum Key {
 }
 
 impl Key {
-    /// A number; what is not a number is found, too.
+    /// A number. What is not a number is found, too, in files of all versions, as the operator set's fourth version has it.
     fn number(number: f32) -> Self {
         let whole = number as i64;
         if number.is_nan() {
@@ -140,7 +140,9 @@ pub(super) fn encoder(node: &Node<'_>) -> Result<Made> {
     if !classes.is_empty() {
         // The first version: from numbers to texts.
         let keys = Data::Whole((0..classes.len() as i64).collect());
-        let default = Data::Texts(vec![node.text("default_string").unwrap_or("_Unused").into()]);
+        let default = Data::Texts(vec![
+            node.text("default_string").unwrap_or("_Unused").into(),
+        ]);
         return made(node, keys, Data::Texts(classes), default);
     }
     let tensor = |name: &str| {
@@ -168,9 +170,9 @@ pub(super) fn encoder(node: &Node<'_>) -> Result<Made> {
         (_, Some(default)) => default,
         (Data::Numbers(_), None) => Data::Numbers(vec![node.float("default_float", -0.0)]),
         (Data::Whole(_), None) => Data::Whole(vec![node.integer("default_int64", -1)]),
-        (Data::Texts(_), None) => {
-            Data::Texts(vec![node.text("default_string").unwrap_or("_Unused").into()])
-        }
+        (Data::Texts(_), None) => Data::Texts(vec![
+            node.text("default_string").unwrap_or("_Unused").into(),
+        ]),
     };
     made(node, keys, values, default)
 }
@@ -268,7 +270,10 @@ impl Operator for ZipMap {
     fn run(&self, call: &Call<'_>, inputs: &[&Value]) -> Result<Vec<Value>> {
         let table = call.table_of(inputs, self.classes)?;
         let shape = vec![table.rows, table.width];
-        Ok(vec![Value::new(shape, Data::Numbers(table.data.into_owned()))])
+        Ok(vec![Value::new(
+            shape,
+            Data::Numbers(table.data.into_owned()),
+        )])
     }
 }
 

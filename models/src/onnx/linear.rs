@@ -1,10 +1,10 @@
 //! `LinearClassifier` and `LinearRegressor`.
 
+use super::Meaning;
 use super::labels::Classes;
 use super::operator::{Kind, Made, Operator};
 use super::scores::{Transform, largest};
 use super::value::{Call, Data, Table, Value};
-use super::Meaning;
 use crate::graph::Result;
 use crate::graph::onnx::wire::Node;
 

@@ -201,7 +201,10 @@ impl Model {
     /// When inputs are missing, do not fit or are not whole where the model wants whole numbers; when something is over
     /// the limits; when an output is not finite.
     pub fn run(&self, compute: &Compute, inputs: &[Input<'_>]) -> Result<Vec<Output>> {
-        if let Some(other) = inputs.iter().find(|input| self.wanted(input.name).is_none()) {
+        if let Some(other) = inputs
+            .iter()
+            .find(|input| self.wanted(input.name).is_none())
+        {
             return Err(Error::Input(format!("there is no input `{}`", other.name)));
         }
         let values = self.inputs.iter().map(|wanted| {
@@ -267,11 +270,15 @@ impl Wanted {
             });
             let wanted = wanted.collect::<Vec<_>>().join(", ");
             let shape = input.shape;
-            return Err(Error::Input(format!("`{name}` has shape {shape:?}, not [{wanted}]")));
+            return Err(Error::Input(format!(
+                "`{name}` has shape {shape:?}, not [{wanted}]"
+            )));
         }
         if count(input.shape) != Some(input.data.len()) {
             let (elements, shape) = (input.data.len(), input.shape);
-            return Err(Error::Input(format!("`{name}` has {elements} elements in shape {shape:?}")));
+            return Err(Error::Input(format!(
+                "`{name}` has {elements} elements in shape {shape:?}"
+            )));
         }
         if input.data.len() > limits.elements {
             return Err(Error::TooLarge {
@@ -281,9 +288,10 @@ impl Wanted {
         }
         let fraction = match self.element {
             Element::Numbers | Element::Texts => None,
-            Element::Whole | Element::Truth => {
-                input.data.iter().find(|number| number.fract() != 0.0 || !number.is_finite())
-            }
+            Element::Whole | Element::Truth => input
+                .data
+                .iter()
+                .find(|number| number.fract() != 0.0 || !number.is_finite()),
         };
         match fraction {
             Some(fraction) => Err(Error::Input(format!(
@@ -348,7 +356,12 @@ fn name_scores(outputs: &mut [Given]) {
         return;
     };
     let scores = |output: &Given| {
-        let columns = output.shape.as_deref().and_then(<[_]>::last).copied().flatten();
+        let columns = output
+            .shape
+            .as_deref()
+            .and_then(<[_]>::last)
+            .copied()
+            .flatten();
         output.meaning == Meaning::Numbers
             && output.element == Element::Numbers
             && output.shape.as_ref().is_some_and(|shape| shape.len() == 2)

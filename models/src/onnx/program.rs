@@ -161,7 +161,9 @@ impl Program {
             let read = read.ok_or_else(|| call.invalid("an input has not been made"))?;
             let made = match &step.work {
                 Work::Operator(operator) => operator.run(&call, &read)?,
-                Work::Network(network, whole) => run_network(compute, &call, network, whole, &read)?,
+                Work::Network(network, whole) => {
+                    run_network(compute, &call, network, whole, &read)?
+                }
             };
             if made.len() < step.outputs.len() {
                 return Err(call.invalid(format!("it has {} results", made.len())));
@@ -310,7 +312,10 @@ impl<'f> Builder<'f> {
                     Maker::Given => source.constant.is_some(),
                     Maker::Operator => false,
                     Maker::Network(number) => {
-                        matches!(self.seen.get(number), Some(Seen::Network { known: true, .. }))
+                        matches!(
+                            self.seen.get(number),
+                            Some(Seen::Network { known: true, .. })
+                        )
                     }
                 });
             // What only hands scores on gives scores.
@@ -367,7 +372,10 @@ impl<'f> Builder<'f> {
     fn is_known(&self, source: &Source) -> bool {
         match source.maker {
             Maker::Network(number) => {
-                matches!(self.seen.get(number), Some(Seen::Network { known: true, .. }))
+                matches!(
+                    self.seen.get(number),
+                    Some(Seen::Network { known: true, .. })
+                )
             }
             _ => false,
         }
@@ -488,15 +496,16 @@ impl<'f> Builder<'f> {
     }
 
     /// The constants that are read outside of networks.
-    fn constants(
-        &self,
-        steps: &[Step],
-        outputs: &[(Slot, Fact)],
-    ) -> Vec<(Slot, Arc<Value>)> {
-        let ours = steps.iter().filter(|step| matches!(step.work, Work::Operator(_)));
+    fn constants(&self, steps: &[Step], outputs: &[(Slot, Fact)]) -> Vec<(Slot, Arc<Value>)> {
+        let ours = steps
+            .iter()
+            .filter(|step| matches!(step.work, Work::Operator(_)));
         let read = ours.flat_map(|step| step.inputs.iter().copied());
         let read: HashSet<Slot> = read.chain(outputs.iter().map(|(slot, _)| *slot)).collect();
-        let constants = self.sources.values().filter(|source| read.contains(&source.slot));
+        let constants = self
+            .sources
+            .values()
+            .filter(|source| read.contains(&source.slot));
         constants
             .filter_map(|source| {
                 let constant = source.constant.as_ref()?;

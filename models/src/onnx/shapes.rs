@@ -1,9 +1,9 @@
 //! Operations of ONNX's own set on labels: texts, and whole numbers of any size, which networks do not have.
 
+use super::Meaning;
 use super::labels::Classes;
 use super::operator::{Fact, Kind, Made, Operator, Read};
 use super::value::{Call, Data, Value};
-use super::Meaning;
 use crate::graph::onnx::wire::{Node, is_whole};
 use crate::graph::tensor::count;
 use crate::graph::{Error, Result};
@@ -140,15 +140,13 @@ impl Operator for Shaped {
         let unreadable = |text: &str| -> Error { call.invalid(format!("{text:?} is no number")) };
         let data = match (self, data) {
             (Self::Cast(Kind::Numbers), Data::Texts(texts)) => {
-                let number = |text: &std::sync::Arc<str>| {
-                    text.trim().parse().map_err(|_| unreadable(text))
-                };
+                let number =
+                    |text: &std::sync::Arc<str>| text.trim().parse().map_err(|_| unreadable(text));
                 Data::Numbers(texts.iter().map(number).collect::<Result<_>>()?)
             }
             (Self::Cast(Kind::Whole), Data::Texts(texts)) => {
-                let number = |text: &std::sync::Arc<str>| {
-                    text.trim().parse().map_err(|_| unreadable(text))
-                };
+                let number =
+                    |text: &std::sync::Arc<str>| text.trim().parse().map_err(|_| unreadable(text));
                 Data::Whole(texts.iter().map(number).collect::<Result<_>>()?)
             }
             (Self::Cast(Kind::Whole), Data::Numbers(numbers)) => {

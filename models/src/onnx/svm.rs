@@ -1,11 +1,11 @@
 //! `SVMClassifier` and `SVMRegressor`: sums over kernels of a row and the support vectors (libsvm's).
 
+use super::Meaning;
 use super::labels::Classes;
 use super::linear::{classify, dot, each_row};
 use super::operator::{Kind, Made, Operator};
 use super::scores::{Transform, largest, logistic};
 use super::value::{Call, Value};
-use super::Meaning;
 use crate::graph::Result;
 use crate::graph::onnx::wire::Node;
 
@@ -210,7 +210,9 @@ impl Pairs {
             let of_class = self.starts[class]..self.starts[class + 1];
             let line = &self.coefficients[line * vectors..][..vectors];
             let pairs = line[of_class.clone()].iter().zip(&kernels[of_class]);
-            pairs.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>()
+            pairs
+                .map(|(a, b)| f64::from(*a) * f64::from(*b))
+                .sum::<f64>()
         };
         let mut sums = Vec::with_capacity(self.count());
         let mut won = vec![0f32; self.classes];

@@ -3,12 +3,12 @@
 //! The operator set says little about two classes. What is done here is what ONNX Runtime does, for which files are
 //! written: see [`Ending::two`].
 
+use super::Meaning;
 use super::forest::{Forest, Vote, numbers};
 use super::labels::Classes;
 use super::operator::{Kind, Made, Operator};
 use super::scores::Transform;
 use super::value::{Call, Data, Value};
-use super::Meaning;
 use crate::graph::Result;
 use crate::graph::onnx::wire::Node;
 
@@ -76,13 +76,17 @@ pub(super) fn regressor(node: &Node<'_>) -> Result<Made> {
 }
 
 impl Regressor {
-    fn finish(&self, scores: &mut [f32]) {
+    /// A target without votes has no base value either, where there are several.
+    fn finish(&self, scores: &mut [f32], seen: &[bool]) {
         if self.aggregate == Aggregate::Average {
             let trees = self.forest.trees() as f32;
             scores.iter_mut().for_each(|score| *score /= trees);
         }
-        for (score, base) in scores.iter_mut().zip(&self.base) {
-            *score += base;
+        let several = scores.len() > 1;
+        for ((score, seen), base) in scores.iter_mut().zip(seen).zip(&self.base) {
+            if *seen || !several {
+                *score += base;
+            }
         }
         match scores {
             [score] => *score = self.transform.apply_alone(*score),
@@ -100,8 +104,8 @@ impl Operator for Regressor {
                     .add(&mut scores[target], &mut seen[target], vote.weight);
             }
         };
-        let done = |scores: &mut [f32], _: &mut [bool]| {
-            self.finish(scores);
+        let done = |scores: &mut [f32], seen: &mut [bool]| {
+            self.finish(scores, seen);
             0
         };
         let (_, scores) = vote(call, inputs, &self.forest, self.targets, votes, done)?;
@@ -282,14 +286,7 @@ impl Operator for Classifier {
             }
         };
         let done = |scores: &mut [f32], seen: &mut [bool]| self.ending.finish(scores, seen);
-        let (chosen, scores) = vote(
-            call,
-            inputs,
-            &self.forest,
-            self.ending.classes,
-            votes,
-            done,
-        )?;
+        let (chosen, scores) = vote(call, inputs, &self.forest, self.ending.classes, votes, done)?;
         Ok(vec![self.labels.labels(call, &chosen)?, scores])
     }
 

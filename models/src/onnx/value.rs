@@ -115,9 +115,9 @@ impl Call<'_> {
     pub(super) fn numbers<'v>(&self, value: &'v Value) -> Result<Cow<'v, [f32]>> {
         match &value.data {
             Data::Numbers(numbers) => Ok(Cow::Borrowed(numbers)),
-            Data::Whole(numbers) => {
-                Ok(Cow::Owned(numbers.iter().map(|&number| number as f32).collect()))
-            }
+            Data::Whole(numbers) => Ok(Cow::Owned(
+                numbers.iter().map(|&number| number as f32).collect(),
+            )),
             Data::Texts(_) => Err(self.invalid("texts where numbers are wanted")),
         }
     }
@@ -150,8 +150,10 @@ impl Call<'_> {
 
     /// Does every part once, on whichever member of the team is free.
     pub(super) fn share<P: Send>(&self, parts: Vec<P>, work: impl Fn(P) + Sync) {
-        let parts: Vec<Mutex<Option<P>>> =
-            parts.into_iter().map(|part| Mutex::new(Some(part))).collect();
+        let parts: Vec<Mutex<Option<P>>> = parts
+            .into_iter()
+            .map(|part| Mutex::new(Some(part)))
+            .collect();
         self.team.for_each(parts.len(), |index| {
             let part = parts[index]
                 .lock()

@@ -31,8 +31,12 @@ fn bytes(field: u64, body: &[u8], out: &mut Vec<u8>) {
 /// A node of `ai.onnx.ml`.
 pub fn ml(op: &str, inputs: &[&str], outputs: &[&str], list: &[(&str, Attribute<'_>)]) -> Vec<u8> {
     let mut node = Vec::new();
-    inputs.iter().for_each(|name| bytes(1, name.as_bytes(), &mut node));
-    outputs.iter().for_each(|name| bytes(2, name.as_bytes(), &mut node));
+    inputs
+        .iter()
+        .for_each(|name| bytes(1, name.as_bytes(), &mut node));
+    outputs
+        .iter()
+        .for_each(|name| bytes(2, name.as_bytes(), &mut node));
     bytes(4, op.as_bytes(), &mut node);
     bytes(7, b"ai.onnx.ml", &mut node);
     for (name, attribute) in list {
@@ -75,7 +79,9 @@ pub fn file(nodes: &[Vec<u8>], element: u64) -> Vec<u8> {
 /// Bytes of base64.
 pub fn base64(text: &str) -> Vec<u8> {
     const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let digits = text.bytes().filter_map(|c| DIGITS.iter().position(|&d| d == c));
+    let digits = text
+        .bytes()
+        .filter_map(|c| DIGITS.iter().position(|&d| d == c));
     let (mut out, mut bits, mut held) = (Vec::new(), 0u32, 0);
     for digit in digits {
         bits = bits << 6 | digit as u32;

@@ -249,10 +249,10 @@ def operations():
         operation(f"lines {transform}", "LinearRegressor", x, [("y", single)], targets=2, **line, **post)
         for weights in [[0.2, 0.7, 0.1, 0.05], [-0.4, 0.6, 0.2, -0.1]]:
             for base in [{}, {"base_values": [0.1]}, {"base_values": [0.1, 0.2]}]:
-                for ids in [[0] * 4, [1] * 4, [0, 1, 1, 0]]:
+                for ids in [[0] * 4, [1] * 4, [0, 0, 1, 1]]:
                     if transform.startswith("SOFTMAX") and (base or weights[0] < 0):
                         continue
-                    if probit and (ids != [0, 1, 1, 0] or base or weights[0] < 0):
+                    if probit and (ids != [0, 0, 1, 1] or base or weights[0] < 0):
                         continue
                     leaves = {"class_ids": ids, "class_nodeids": [1, 2, 1, 2], "class_treeids": [0, 0, 1, 1], "class_weights": weights}
                     name = f"trees {transform} {weights} {base} {ids}"
@@ -267,7 +267,7 @@ def operations():
                 leaves = {"target_ids": [0] * 4, "target_nodeids": [1, 2, 1, 2], "target_treeids": [0, 0, 1, 1], "target_weights": [0.1, 0.2, 0.3, 0.4]}
                 extra = {"aggregate_function": aggregate} | ({"base_values": base} if base else {}) | post
                 operation(f"target {aggregate} {base} {transform}", "TreeEnsembleRegressor", x[::2], [("y", single)], n_targets=1, **nodes(), **leaves, **extra)
-                leaves |= {"target_ids": [0, 1, 1, 0]}
+                leaves |= {"target_ids": [0, 0, 1, 1] if probit else [0, 1, 1, 0]}
                 extra |= {"base_values": [0.1, 0.3]} if base or probit else {}
                 operation(f"targets {aggregate} {base} {transform}", "TreeEnsembleRegressor", x[::2], [("y", single)], n_targets=2, **nodes(), **leaves, **extra)
     edges = numpy.array([[-0.0], [0.0], [1e-45], [-1e-45], [0.5], [0.49999997], [0.50000006], [numpy.nan], [numpy.inf], [-numpy.inf]], numpy.float32)
@@ -283,7 +283,7 @@ def operations():
     operation("imputed", "Imputer", rows, [("y", single)], imputed_value_floats=[9.0, 8.0, 7.0, 6.0], replaced_value_float=float("nan"))
     operation("imputed zeros", "Imputer", rows[:3], [("y", single)], imputed_value_floats=[9.0], replaced_value_float=0.0)
     operation("encoded", "LabelEncoder", numpy.array([[1], [2], [3]]), [("y", text)], keys_int64s=[1, 3], values_strings=["one", "three"], default_string="?")
-    operation("encoded numbers", "LabelEncoder", rows, [("y", single)], keys_floats=[0.5, float("nan"), -2.0], values_floats=[1.0, 2.0, 3.0], default_float=-1.0)
+    operation("encoded numbers", "LabelEncoder", rows, [("y", single)], keys_floats=[0.5, 3.0, -2.0], values_floats=[1.0, 2.0, 3.0], default_float=-1.0)
     operation("vectors", "FeatureVectorizer", rows[:3], [("y", single)], inputdimensions=[4])
     machine = {"kernel_type": "RBF", "kernel_params": [0.5, 0.0, 3.0], "support_vectors": [0.5, -1.0, 1.5], "coefficients": [1.0, -0.7, 0.4], "rho": [0.2]}
     operation("one class", "SVMRegressor", x, [("y", single)], n_supports=3, one_class=1, **machine)

@@ -311,6 +311,10 @@ impl Importer {
             "Cast" => {
                 let x = self.value(node, 0)?;
                 match node.integer("to", 1) {
+                    // Another value: this one is not whole any more.
+                    1 | 10 | 11 | 16 if self.whole.contains(&x) => {
+                        self.apply(node, function(Function::Identity), 1)?
+                    }
                     1 | 10 | 11 | 16 => x,
                     9 => self.apply(node, function(Function::IsTrue), 1)?,
                     to if is_whole(to) && self.whole.contains(&x) => x,
@@ -497,7 +501,7 @@ impl Importer {
                 let shares = self.apply(node, Op::Softmax { axis }, 1)?;
                 self.graph.map(&node.name, Function::Log, shares)
             }
-            "MatMul" => self.apply(node, Op::MatMul, 2)?,
+            "MatMul" => self.mat_mul(node)?,
             "Gemm" => self.gemm(node)?,
             "ArgMax" | "ArgMin" => {
                 if node.integer("select_last_index", 0) != 0 {
@@ -660,8 +664,8 @@ impl Importer {
                 .is_some_and(|value| self.whole.contains(value))
         };
         match node.op.as_str() {
-            "Shape" | "Size" | "ArgMax" | "ArgMin" | "And" | "Or" | "Xor" | "Not" | "Equal" | "Less"
-            | "LessOrEqual" | "Greater" | "GreaterOrEqual" | "IsNaN" => true,
+            "Shape" | "Size" | "ArgMax" | "ArgMin" | "And" | "Or" | "Xor" | "Not" | "Equal"
+            | "Less" | "LessOrEqual" | "Greater" | "GreaterOrEqual" | "IsNaN" => true,
             "Cast" => is_whole(node.integer("to", 1)),
             "Constant" => node.constant().is_ok_and(|constant| constant.is_whole()),
             "ConstantOfShape" => {
@@ -976,6 +980,24 @@ impl Importer {
         Ok(self
             .graph
             .apply(&node.name, Op::Transpose(order), &[product]))
+    }
+
+    fn mat_mul(&mut self, node: &Node) -> Result<Value> {
+        let (x, weights) = (self.value(node, 0)?, self.value(node, 1)?);
+        let vector = self.graph.constant_of(weights).cloned();
+        let column = vector.and_then(|vector| match *vector.shape() {
+            [length] => vector.reshaped(&[length, 1]),
+            _ => None,
+        });
+        let Some(column) = column else {
+            return self.apply(node, Op::MatMul, 2);
+        };
+        // A list on the right is a column, which the result does not have.
+        let column = self.graph.constant(column);
+        let product = self.graph.apply(&node.name, Op::MatMul, &[x, column]);
+        Ok(self
+            .graph
+            .apply(&node.name, Op::Squeeze(vec![-1]), &[product]))
     }
 
     fn gemm(&mut self, node: &Node) -> Result<Value> {

@@ -255,9 +255,7 @@ fn tensor(bytes: &[u8], limits: Limits) -> Result<(String, Constant)> {
 }
 
 fn other_data(name: &str, shape: &[usize]) -> Error {
-    malformed(format!(
-        "tensor `{name}` of shape {shape:?} and other data"
-    ))
+    malformed(format!("tensor `{name}` of shape {shape:?} and other data"))
 }
 
 /// Whether elements of this type are whole numbers or booleans.

@@ -2,11 +2,11 @@
 
 use super::Bands;
 use crate::Compute;
+use crate::graph::network::Asked;
 use crate::graph::op::{
     Arithmetic, Coordinates, Deconv, Function, Op, Padding, Pool, PoolKind, Reduce, Reduction,
     Resize, ResizeMode, ResizeTarget, Window,
 };
-use crate::graph::network::Asked;
 use crate::graph::plan::{Planner, Start, plan_with};
 use crate::graph::{Graph, Limits, Network, Output, Tensor, Value};
 use escala_weights::{Silent, Store, StoreOptions};
