@@ -5,7 +5,7 @@
 //! hiding the waiting of the others, until none of them moves.
 
 /// Rows that go through a tree side by side.
-pub(crate) const LANES: usize = 8;
+pub(crate) const LANES: usize = 16;
 
 /// The bits of [`Branch::column`] that are no part of the number.
 pub(crate) const EQUAL: u32 = 1 << 31;
@@ -100,9 +100,13 @@ impl Branches {
                 // SAFETY: `at` holds the root, which is in the list, or a child, which is by `Branches::new` (a leaf is
                 // its own child: nothing compares with a threshold that is not a number).
                 let branch = unsafe { *self.list.get_unchecked(at[lane] as usize) };
-                let column = (branch.column & COLUMN) as usize;
+                let column = if PLAIN {
+                    branch.column
+                } else {
+                    branch.column & COLUMN
+                };
                 // SAFETY: `column < columns <= width`, and a lane starts where a whole row does.
-                let x = unsafe { *rows.get_unchecked(starts[lane] + column) };
+                let x = unsafe { *rows.get_unchecked(starts[lane] + column as usize) };
                 let left = if PLAIN {
                     x <= branch.threshold
                 } else {

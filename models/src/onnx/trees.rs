@@ -22,12 +22,12 @@ enum Aggregate {
 }
 
 impl Aggregate {
-    /// Adds a vote to what is there; `seen` says whether anything is.
+    /// Adds a vote to what is there (zero at first); `seen` says whether anything is.
     fn add(self, score: &mut f32, seen: &mut bool, weight: f32) {
         let first = !std::mem::replace(seen, true);
         *score = match self {
-            _ if first => weight,
             Self::Sum | Self::Average => *score + weight,
+            _ if first => weight,
             Self::Min => score.min(weight),
             Self::Max => score.max(weight),
         };
