@@ -32,7 +32,8 @@ pub(super) fn read(node: &Node<'_>, inputs: &[Read<'_>]) -> Result<Option<Made>>
         _ => Kind::Numbers,
     };
     let is_label = input.fact.kind == Kind::Texts || (input.ours && input.fact.kind == Kind::Whole);
-    if !is_label && !(node.op == "Cast" && to == Kind::Texts) {
+    let to_text = node.op == "Cast" && to == Kind::Texts;
+    if !is_label && !to_text {
         return Ok(None);
     }
     let axes = || node.integers("axes").map(<[i64]>::to_vec);

@@ -773,7 +773,11 @@ impl Importer {
                 | Op::MatMul
                 | Op::Softmax { .. }
                 | Op::Concat { .. }
-                | Op::Normalise(_) => made.inputs.first().copied()?,
+                | Op::Normalise(_) => {
+                    // A constant beside it may have fewer.
+                    let varies = |value: &&Value| self.graph.constant_of(**value).is_none();
+                    made.inputs.iter().find(varies).copied()?
+                }
                 _ => return None,
             };
         }
