@@ -10,6 +10,7 @@ pub mod fasttext;
 pub mod graph;
 pub mod kernels;
 pub mod lda;
+pub mod onnx;
 pub mod rtdetr;
 pub mod spacy;
 pub mod team;

@@ -20,13 +20,13 @@
 mod evaluate;
 mod execute;
 mod export;
-mod network;
-mod onnx;
+pub(crate) mod network;
+pub(crate) mod onnx;
 mod op;
 mod optimise;
 mod plan;
 mod shape;
-mod tensor;
+pub(crate) mod tensor;
 mod tfjs;
 
 pub use network::{Input, Network, NodeTime, Output};

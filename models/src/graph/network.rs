@@ -44,6 +44,17 @@ struct Workspace {
     taken: Vec<AtomicUsize>,
 }
 
+/// What is asked of a run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Outputs, which must be finite.
+    Finite,
+    /// The same, and how long the steps took.
+    Times,
+    /// Outputs, whatever they are.
+    Anything,
+}
+
 /// What a run reads: values in row-major order, in the layout of the graph's source.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a> {
@@ -152,8 +163,18 @@ impl Network {
     /// # Errors
     /// When inputs are missing or do not fit, something is over the limits, or an output is not finite.
     pub fn run(&self, compute: &Compute, inputs: &[Input<'_>]) -> Result<Vec<Output>> {
-        self.run_timed(compute, inputs, false)
+        self.run_timed(compute, inputs, Asked::Finite)
             .map(|(outputs, _)| outputs)
+    }
+
+    /// As [`Network::run`] for a part of a larger network: inputs of any shape, in the network's order, and outputs that
+    /// need not be finite.
+    pub(crate) fn run_part(&self, compute: &Compute, inputs: &[Input<'_>]) -> Result<Vec<Output>> {
+        let shapes: Vec<&[usize]> = inputs.iter().map(|input| input.shape).collect();
+        let data: Vec<&[f32]> = inputs.iter().map(|input| input.data).collect();
+        let plan = self.plan(&shapes, false)?;
+        let ran = self.run_plan(compute, &plan, &data, |_| {}, Asked::Anything)?;
+        Ok(ran.0)
     }
 
     /// Runs the network and says how long every step took.
@@ -165,7 +186,7 @@ impl Network {
         compute: &Compute,
         inputs: &[Input<'_>],
     ) -> Result<(Vec<Output>, Vec<NodeTime>)> {
-        self.run_timed(compute, inputs, true)
+        self.run_timed(compute, inputs, Asked::Times)
     }
 
     /// Runs a network with one input of this shape, which `fill` writes in row-major order. The input lies in the
@@ -182,7 +203,7 @@ impl Network {
     ) -> Result<Vec<Output>> {
         let plan = self.filled(shape)?;
         let fill = |arena: &mut [f32]| fill(plan.input(arena));
-        self.run_plan(compute, &plan, &[], fill, false)
+        self.run_plan(compute, &plan, &[], fill, Asked::Finite)
             .map(|(outputs, _)| outputs)
     }
 
@@ -209,13 +230,13 @@ impl Network {
         &self,
         compute: &Compute,
         inputs: &[Input<'_>],
-        timed: bool,
+        asked: Asked,
     ) -> Result<(Vec<Output>, Vec<NodeTime>)> {
         let inputs = self.arrange(inputs)?;
         let shapes: Vec<&[usize]> = inputs.iter().map(|input| input.shape).collect();
         let data: Vec<&[f32]> = inputs.iter().map(|input| input.data).collect();
         let plan = self.plan(&shapes, false)?;
-        self.run_plan(compute, &plan, &data, |_| {}, timed)
+        self.run_plan(compute, &plan, &data, |_| {}, asked)
     }
 
     /// Runs a plan with the inputs that do not lie in the workspace; `fill` is shown it before.
@@ -225,7 +246,7 @@ impl Network {
         plan: &Plan,
         data: &[&[f32]],
         fill: impl FnOnce(&mut [f32]),
-        timed: bool,
+        asked: Asked,
     ) -> Result<(Vec<Output>, Vec<NodeTime>)> {
         let members = compute.team.threads();
         let mut workspace = lock(&self.workspaces).pop().unwrap_or_default();
@@ -242,7 +263,7 @@ impl Network {
             *taken.get_mut() = 0;
         }
         let times: Option<Vec<AtomicU64>> =
-            timed.then(|| plan.steps.iter().map(|_| AtomicU64::new(0)).collect());
+            (asked == Asked::Times).then(|| plan.steps.iter().map(|_| AtomicU64::new(0)).collect());
         let run = Run {
             plan,
             graph: &self.graph,
@@ -255,7 +276,8 @@ impl Network {
             isa: self.isa,
         };
         compute.team.run(|member| run.region(member));
-        let outputs = self.collect(plan, data, &workspace.arena)?;
+        let finite = asked != Asked::Anything;
+        let outputs = self.collect(plan, data, &workspace.arena, finite)?;
         if workspace.arena.bytes() + workspace.scratch.bytes() <= KEPT_BYTES {
             let mut kept = lock(&self.workspaces);
             if kept.len() < KEPT_WORKSPACES {
@@ -340,7 +362,13 @@ impl Network {
     }
 
     /// The outputs in row-major order.
-    fn collect(&self, plan: &Plan, inputs: &[&[f32]], arena: &[f32]) -> Result<Vec<Output>> {
+    fn collect(
+        &self,
+        plan: &Plan,
+        inputs: &[&[f32]],
+        arena: &[f32],
+        finite: bool,
+    ) -> Result<Vec<Output>> {
         self.graph
             .outputs
             .iter()
@@ -360,14 +388,7 @@ impl Network {
                     each_offset(&view.shape, &view.strides, |offset| data.push(from[offset]));
                     data
                 };
-                // Zero times what is not finite is not a number.
-                let mut check = [0f32; 16];
-                for chunk in data.chunks(16) {
-                    for (sum, x) in check.iter_mut().zip(chunk) {
-                        *sum += x * 0.0;
-                    }
-                }
-                if check.iter().any(|sum| !sum.is_finite()) {
+                if finite && !is_finite(&data) {
                     return Err(Error::NotFinite(name.clone()));
                 }
                 Ok(Output {
@@ -377,6 +398,18 @@ impl Network {
             })
             .collect()
     }
+}
+
+/// Whether all numbers are finite.
+pub(crate) fn is_finite(data: &[f32]) -> bool {
+    // Zero times what is not finite is not a number.
+    let mut check = [0f32; 16];
+    for chunk in data.chunks(16) {
+        for (sum, x) in check.iter_mut().zip(chunk) {
+            *sum += x * 0.0;
+        }
+    }
+    check.iter().all(|sum| sum.is_finite())
 }
 
 impl Declared {

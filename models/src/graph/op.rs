@@ -238,6 +238,11 @@ impl Function {
         low: 0.0,
         high: f32::INFINITY,
     };
+    /// The other sign.
+    pub const NEGATIVE: Self = Self::Affine {
+        scale: -1.0,
+        shift: 0.0,
+    };
     /// Between 0 and 6.
     pub const RELU6: Self = Self::Clip {
         low: 0.0,

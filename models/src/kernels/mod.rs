@@ -13,6 +13,7 @@ pub mod convolution;
 pub mod depthwise;
 pub mod distance;
 pub mod elementwise;
+pub(crate) mod forest;
 pub mod gradients;
 pub mod lstm;
 pub(crate) mod math;

@@ -2,6 +2,7 @@
 
 use super::Bands;
 use crate::Compute;
+use crate::graph::network::Asked;
 use crate::graph::op::{
     Arithmetic, Coordinates, Deconv, Function, Op, Padding, Pool, PoolKind, Reduce, Reduction,
     Resize, ResizeMode, ResizeTarget, Window,
@@ -290,10 +291,10 @@ fn answers(
     let compute = Compute::cpu(threads);
     let steps = plan.steps.len();
     let (outputs, _) = match bands {
-        None => network.run_plan(&compute, &plan, &[data], |_| {}, false),
+        None => network.run_plan(&compute, &plan, &[data], |_| {}, Asked::Finite),
         Some(_) => {
             let fill = |arena: &mut [f32]| plan.input(arena).copy_from_slice(data);
-            network.run_plan(&compute, &plan, &[], fill, false)
+            network.run_plan(&compute, &plan, &[], fill, Asked::Finite)
         }
     }
     .expect("an answer");

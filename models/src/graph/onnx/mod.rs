@@ -1,5 +1,5 @@
-//! Reads ONNX files: a small reader of the wire format (protocol buffers) and the operations that vision
-//! networks use, from the operator set's documentation (versions 7 to 20).
+//! Reads ONNX files: what the file says (`wire.rs`), and the operations that networks use, from the operator set's
+//! documentation (versions 7 to 20).
 //!
 //! Maps of ONNX are channels first; every spatial operation is put between two transposes, and the optimiser
 //! takes them away again. Booleans are 0 and 1. Which values are whole numbers is kept in mind while reading,
@@ -9,419 +9,46 @@ use super::op::{
     Arithmetic, Conv, Coordinates, Deconv, Function, GridSample, Normalise, Op, Outside, Padding,
     Pool, PoolKind, Reduce, Reduction, Resize, ResizeMode, ResizeTarget, Window,
 };
-use super::{Error, Graph, Limits, Result, Tensor, Value};
+use super::{Graph, Limits, Result, Tensor, Value};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use wire::{Constant, File, Node, is_whole, malformed};
+
+pub(crate) mod wire;
 
 /// Channels first to channels last, and back.
 const LAST: [usize; 4] = [0, 2, 3, 1];
 const FIRST: [usize; 4] = [0, 3, 1, 2];
 
-fn malformed(what: impl Into<String>) -> Error {
-    Error::Malformed {
-        format: "an ONNX file",
-        what: what.into(),
-    }
-}
-
-/// The fields of a message.
-struct Fields<'a> {
-    rest: &'a [u8],
-}
-
-enum Field<'a> {
-    Number(u64),
-    Bytes(&'a [u8]),
-    Single(u32),
-    Double(u64),
-}
-
-impl<'a> Fields<'a> {
-    fn varint(&mut self) -> Result<u64> {
-        let mut value = 0u64;
-        for shift in (0..64).step_by(7) {
-            let (&byte, rest) = self
-                .rest
-                .split_first()
-                .ok_or_else(|| malformed("a number is cut off"))?;
-            self.rest = rest;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Ok(value);
-            }
-        }
-        Err(malformed("a number is too long"))
-    }
-
-    fn take(&mut self, length: u64) -> Result<&'a [u8]> {
-        let (taken, rest) = usize::try_from(length)
-            .ok()
-            .and_then(|length| self.rest.split_at_checked(length))
-            .ok_or_else(|| malformed("a field is cut off"))?;
-        self.rest = rest;
-        Ok(taken)
-    }
-
-    fn next(&mut self) -> Result<Option<(u64, Field<'a>)>> {
-        if self.rest.is_empty() {
-            return Ok(None);
-        }
-        let key = self.varint()?;
-        let fixed = |bytes: &[u8]| {
-            bytes
-                .iter()
-                .rev()
-                .fold(0u64, |value, &byte| value << 8 | u64::from(byte))
-        };
-        let field = match key & 7 {
-            0 => Field::Number(self.varint()?),
-            1 => Field::Double(fixed(self.take(8)?)),
-            2 => {
-                let length = self.varint()?;
-                Field::Bytes(self.take(length)?)
-            }
-            5 => Field::Single(fixed(self.take(4)?) as u32),
-            kind => return Err(malformed(format!("a field of kind {kind}"))),
-        };
-        Ok(Some((key >> 3, field)))
-    }
-
-    /// Calls `visit` for every field.
-    fn each(bytes: &'a [u8], mut visit: impl FnMut(u64, Field<'a>) -> Result<()>) -> Result<()> {
-        let mut fields = Fields { rest: bytes };
-        while let Some((number, field)) = fields.next()? {
-            visit(number, field)?;
-        }
-        Ok(())
-    }
-}
-
-fn text(bytes: &[u8]) -> Result<String> {
-    String::from_utf8(bytes.to_vec()).map_err(|_| malformed("text that is not UTF-8"))
-}
-
-/// A repeated number, which may come packed.
-fn numbers(field: &Field<'_>, into: &mut Vec<i64>) -> Result<()> {
-    match field {
-        Field::Number(value) => into.push(*value as i64),
-        Field::Bytes(bytes) => {
-            let mut fields = Fields { rest: bytes };
-            while !fields.rest.is_empty() {
-                into.push(fields.varint()? as i64);
-            }
-        }
-        _ => return Err(malformed("a list of numbers of another kind")),
-    }
-    Ok(())
-}
-
-fn singles(field: &Field<'_>, into: &mut Vec<f32>) -> Result<()> {
-    match field {
-        Field::Single(bits) => into.push(f32::from_bits(*bits)),
-        Field::Bytes(bytes) if bytes.len().is_multiple_of(4) => {
-            into.extend(
-                bytes
-                    .as_chunks::<4>()
-                    .0
-                    .iter()
-                    .map(|&b| f32::from_le_bytes(b)),
-            );
-        }
-        _ => return Err(malformed("a list of floats of another kind")),
-    }
-    Ok(())
-}
-
-/// A tensor with its name.
-struct Named {
-    name: String,
-    tensor: Tensor,
-    /// Whether its elements are whole numbers.
-    whole: bool,
-}
-
-fn tensor(bytes: &[u8], limits: Limits) -> Result<Named> {
-    let (mut dims, mut kind, mut name, mut raw) = (Vec::new(), 0, String::new(), None);
-    let (mut floats, mut integers, mut doubles) = (Vec::new(), Vec::new(), Vec::new());
-    let mut external = false;
-    Fields::each(bytes, |number, field| {
-        match (number, &field) {
-            (1, _) => numbers(&field, &mut dims)?,
-            (2, Field::Number(value)) => kind = *value,
-            (4, _) => singles(&field, &mut floats)?,
-            (5 | 7 | 11, _) => numbers(&field, &mut integers)?,
-            (8, Field::Bytes(bytes)) => name = text(bytes)?,
-            (9, Field::Bytes(bytes)) => raw = Some(*bytes),
-            (10, Field::Double(bits)) => doubles.push(f64::from_bits(*bits)),
-            (10, Field::Bytes(bytes)) => doubles.extend(
-                bytes
-                    .as_chunks::<8>()
-                    .0
-                    .iter()
-                    .map(|&b| f64::from_le_bytes(b)),
-            ),
-            (13, _) => external = true,
-            _ => {}
-        }
-        Ok(())
-    })?;
-    if external {
-        return Err(malformed(format!("tensor `{name}` lies in another file")));
-    }
-    let shape = dims
-        .iter()
-        .map(|&size| usize::try_from(size).map_err(|_| malformed("a negative size")))
-        .collect::<Result<Vec<_>>>()?;
-    let elements = super::tensor::count(&shape).filter(|&n| n <= limits.elements);
-    if elements.is_none() {
-        return Err(Error::TooLarge {
-            what: format!("tensor `{name}` of shape {shape:?}"),
-            limit: limits.elements as u64,
-        });
-    }
-    fn read<const SIZE: usize>(bytes: &[u8], value: impl Fn([u8; SIZE]) -> f32) -> Vec<f32> {
-        bytes
-            .as_chunks::<SIZE>()
-            .0
-            .iter()
-            .map(|&b| value(b))
-            .collect()
-    }
-    let data = match (kind, raw) {
-        (1, Some(raw)) => read(raw, f32::from_le_bytes),
-        (1, None) => floats,
-        (11, Some(raw)) => read(raw, |b| f64::from_le_bytes(b) as f32),
-        (11, None) => doubles.into_iter().map(|value| value as f32).collect(),
-        (10, Some(raw)) => read(raw, |b| half::f16::from_le_bytes(b).to_f32()),
-        (10, None) => integers
-            .into_iter()
-            .map(|bits| half::f16::from_bits(bits as u16).to_f32())
-            .collect(),
-        (7, Some(raw)) => read(raw, |b| i64::from_le_bytes(b) as f32),
-        (6, Some(raw)) => read(raw, |b| i32::from_le_bytes(b) as f32),
-        (2 | 9, Some(raw)) => read(raw, |[b]: [u8; 1]| f32::from(b)),
-        (3, Some(raw)) => read(raw, |[b]: [u8; 1]| f32::from(b as i8)),
-        (2 | 3 | 6 | 7 | 9, None) => integers.into_iter().map(|value| value as f32).collect(),
-        _ => return Err(malformed(format!("tensor `{name}` of element type {kind}"))),
-    };
-    let whole = is_whole(kind as i64);
-    match Tensor::new(&shape, data) {
-        Ok(tensor) => Ok(Named {
-            name,
-            tensor,
-            whole,
-        }),
-        Err(_) => Err(malformed(format!(
-            "tensor `{name}` of shape {shape:?} and other data"
-        ))),
-    }
-}
-
-/// Whether elements of this type are whole numbers or booleans.
-fn is_whole(kind: i64) -> bool {
-    matches!(kind, 2..=7 | 9 | 12 | 13)
-}
-
-#[derive(Default)]
-struct Attribute {
-    float: Option<f32>,
-    integer: Option<i64>,
-    text: Option<String>,
-    tensor: Option<(Tensor, bool)>,
-    floats: Vec<f32>,
-    integers: Vec<i64>,
-}
-
-#[derive(Default)]
-struct Node {
-    inputs: Vec<String>,
-    outputs: Vec<String>,
-    name: String,
-    op: String,
-    attributes: HashMap<String, Attribute>,
-}
-
-fn attribute(bytes: &[u8], limits: Limits) -> Result<(String, Attribute)> {
-    let (mut name, mut attribute) = (String::new(), Attribute::default());
-    Fields::each(bytes, |number, field| {
-        match (number, &field) {
-            (1, Field::Bytes(bytes)) => name = text(bytes)?,
-            (2, Field::Single(bits)) => attribute.float = Some(f32::from_bits(*bits)),
-            (3, Field::Number(value)) => attribute.integer = Some(*value as i64),
-            (4, Field::Bytes(bytes)) => {
-                attribute.text = Some(String::from_utf8_lossy(bytes).into_owned());
-            }
-            (5, Field::Bytes(bytes)) => {
-                let named = tensor(bytes, limits)?;
-                attribute.tensor = Some((named.tensor, named.whole));
-            }
-            (7, _) => singles(&field, &mut attribute.floats)?,
-            (8, _) => numbers(&field, &mut attribute.integers)?,
-            _ => {}
-        }
-        Ok(())
-    })?;
-    Ok((name, attribute))
-}
-
-fn node(bytes: &[u8], limits: Limits) -> Result<Node> {
-    let mut node = Node::default();
-    Fields::each(bytes, |number, field| {
-        let Field::Bytes(bytes) = field else {
-            return Ok(());
-        };
-        match number {
-            1 => node.inputs.push(text(bytes)?),
-            2 => node.outputs.push(text(bytes)?),
-            3 => node.name = text(bytes)?,
-            4 => node.op = text(bytes)?,
-            5 => {
-                let (name, attribute) = attribute(bytes, limits)?;
-                node.attributes.insert(name, attribute);
-            }
-            _ => {}
-        }
-        Ok(())
-    })?;
-    if node.name.is_empty() {
-        node.name = node.outputs.first().cloned().unwrap_or_default();
-    }
-    Ok(node)
-}
-
-/// An input or output: its name and dimensions.
-fn declared(bytes: &[u8]) -> Result<(String, Vec<Option<usize>>)> {
-    let (mut name, mut shape) = (String::new(), Vec::new());
-    Fields::each(bytes, |number, field| {
-        match (number, field) {
-            (1, Field::Bytes(bytes)) => name = text(bytes)?,
-            (2, Field::Bytes(kind)) => Fields::each(kind, |number, field| {
-                let (1, Field::Bytes(tensor)) = (number, field) else {
-                    return Ok(());
-                };
-                Fields::each(tensor, |number, field| {
-                    let (2, Field::Bytes(dims)) = (number, field) else {
-                        return Ok(());
-                    };
-                    Fields::each(dims, |number, field| {
-                        let (1, Field::Bytes(dim)) = (number, field) else {
-                            return Ok(());
-                        };
-                        let mut size = None;
-                        Fields::each(dim, |number, field| {
-                            if let (1, Field::Number(value)) = (number, field) {
-                                size = usize::try_from(value as i64).ok().filter(|&n| n > 0);
-                            }
-                            Ok(())
-                        })?;
-                        shape.push(size);
-                        Ok(())
-                    })
-                })
-            })?,
-            _ => {}
-        }
-        Ok(())
-    })?;
-    Ok((name, shape))
-}
+/// How far is looked for the number of a value's dimensions, and among how many of the last nodes.
+const RANK_STEPS: usize = 8;
+const RANK_NODES: usize = 64;
 
 /// Reads a graph.
 pub(super) fn read(bytes: &[u8], limits: Limits) -> Result<Graph> {
-    let mut body = None;
-    let mut version = 0;
-    let mut graph = Graph::new();
-    Fields::each(bytes, |number, field| {
-        match (number, field) {
-            (7, Field::Bytes(bytes)) => body = Some(bytes),
-            (8, Field::Bytes(bytes)) => {
-                let (mut domain, mut of_domain) = (String::new(), 0);
-                Fields::each(bytes, |number, field| {
-                    match (number, field) {
-                        (1, Field::Bytes(bytes)) => domain = text(bytes)?,
-                        (2, Field::Number(number)) => of_domain = number,
-                        _ => {}
-                    }
-                    Ok(())
-                })?;
-                if domain.is_empty() || domain == "ai.onnx" {
-                    version = of_domain;
-                }
-            }
-            (14, Field::Bytes(bytes)) => {
-                let (mut key, mut value) = (String::new(), String::new());
-                Fields::each(bytes, |number, field| {
-                    match (number, field) {
-                        (1, Field::Bytes(bytes)) => key = text(bytes)?,
-                        (2, Field::Bytes(bytes)) => value = text(bytes)?,
-                        _ => {}
-                    }
-                    Ok(())
-                })?;
-                graph.metadata.insert(key, value);
-            }
-            _ => {}
-        }
-        Ok(())
-    })?;
-    let body = body.ok_or_else(|| malformed("there is no graph"))?;
-    let (mut nodes, mut inputs, mut outputs) = (Vec::new(), Vec::new(), Vec::new());
-    let mut importer = Importer {
-        graph,
-        values: HashMap::new(),
-        whole: HashSet::new(),
-        version,
-    };
-    Fields::each(body, |number, field| {
-        let Field::Bytes(bytes) = field else {
-            return Ok(());
-        };
-        match number {
-            1 => {
-                if nodes.len() >= limits.nodes {
-                    return Err(Error::TooLarge {
-                        what: "the number of nodes".to_owned(),
-                        limit: limits.nodes as u64,
-                    });
-                }
-                nodes.push(node(bytes, limits)?);
-            }
-            5 => {
-                let named = tensor(bytes, limits)?;
-                let value = importer.graph.constant(named.tensor);
-                if named.whole {
-                    importer.whole.insert(value);
-                }
-                importer.values.insert(named.name, value);
-            }
-            11 => inputs.push(declared(bytes)?),
-            12 => outputs.push(declared(bytes)?.0),
-            _ => {}
-        }
-        Ok(())
-    })?;
-    for (name, shape) in inputs {
+    let file = File::read(bytes, limits)?;
+    let mut importer = Importer::new(file.version);
+    importer.graph.metadata = file.metadata;
+    for (name, constant) in &file.body.constants {
+        importer.constant(name, constant)?;
+    }
+    for input in &file.body.inputs {
         // Older files list their weights among the inputs.
-        if !importer.values.contains_key(&name) {
-            let value = importer.graph.input(&name, &shape);
-            importer.values.insert(name, value);
+        if !importer.values.contains_key(&input.name) {
+            importer.input(&input.name, input.shape.as_deref().unwrap_or(&[]));
         }
     }
-    for node in &nodes {
+    for node in &file.body.nodes {
         importer.node(node)?;
     }
-    for name in outputs {
-        let value = importer
-            .values
-            .get(&name)
-            .copied()
-            .ok_or_else(|| malformed(format!("nothing makes output `{name}`")))?;
-        importer.graph.output(&name, value);
+    for output in &file.body.outputs {
+        importer.output(&output.name)?;
     }
     Ok(importer.graph)
 }
 
-struct Importer {
+/// Makes a graph of a file's nodes.
+pub(crate) struct Importer {
     graph: Graph,
     values: HashMap<String, Value>,
     /// Values that are whole numbers or booleans.
@@ -430,39 +57,7 @@ struct Importer {
     version: u64,
 }
 
-impl Node {
-    fn unsupported(&self, what: impl Into<String>) -> Error {
-        Error::Unsupported {
-            node: self.name.clone(),
-            op: self.op.clone(),
-            what: what.into(),
-        }
-    }
-
-    fn integer(&self, name: &str, default: i64) -> i64 {
-        self.attributes
-            .get(name)
-            .and_then(|attribute| attribute.integer)
-            .unwrap_or(default)
-    }
-
-    fn float(&self, name: &str, default: f32) -> f32 {
-        self.attributes
-            .get(name)
-            .and_then(|attribute| attribute.float)
-            .unwrap_or(default)
-    }
-
-    fn text(&self, name: &str) -> Option<&str> {
-        self.attributes.get(name)?.text.as_deref()
-    }
-
-    fn integers(&self, name: &str) -> Option<&[i64]> {
-        self.attributes
-            .get(name)
-            .map(|attribute| attribute.integers.as_slice())
-    }
-
+impl Node<'_> {
     fn axis(&self, default: i64) -> isize {
         self.integer("axis", default).clamp(-64, 64) as isize
     }
@@ -522,6 +117,44 @@ fn small(value: i64) -> Option<usize> {
 }
 
 impl Importer {
+    pub(crate) fn new(version: u64) -> Self {
+        Self {
+            graph: Graph::new(),
+            values: HashMap::new(),
+            whole: HashSet::new(),
+            version,
+        }
+    }
+
+    /// A tensor that the file carries. Texts are left out: a node that reads them is an error.
+    pub(crate) fn constant(&mut self, name: &str, constant: &Constant) -> Result<()> {
+        if let Some(tensor) = constant.tensor()? {
+            let value = self.graph.shared_constant(tensor);
+            if constant.is_whole() {
+                self.whole.insert(value);
+            }
+            self.values.insert(name.to_owned(), value);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn input(&mut self, name: &str, shape: &[Option<usize>]) {
+        let value = self.graph.input(name, shape);
+        self.values.insert(name.to_owned(), value);
+    }
+
+    /// Names a value as an output; whether it is whole numbers or booleans.
+    pub(crate) fn output(&mut self, name: &str) -> Result<bool> {
+        let value = self.values.get(name).copied();
+        let value = value.ok_or_else(|| malformed(format!("nothing makes output `{name}`")))?;
+        self.graph.output(name, value);
+        Ok(self.whole.contains(&value))
+    }
+
+    pub(crate) fn finish(self) -> Graph {
+        self.graph
+    }
+
     fn value(&self, node: &Node, index: usize) -> Result<Value> {
         self.maybe(node, index)?
             .ok_or_else(|| node.unsupported(format!("input {index} is missing")))
@@ -540,7 +173,7 @@ impl Importer {
         }
     }
 
-    fn constant(&self, node: &Node, index: usize) -> Result<Arc<Tensor>> {
+    fn known(&self, node: &Node, index: usize) -> Result<Arc<Tensor>> {
         self.graph
             .constant_of(self.value(node, index)?)
             .cloned()
@@ -569,40 +202,20 @@ impl Importer {
     }
 
     #[allow(clippy::too_many_lines)]
-    fn node(&mut self, node: &Node) -> Result<()> {
+    pub(crate) fn node(&mut self, node: &Node) -> Result<()> {
         let arithmetic = |arithmetic| Op::Arithmetic(arithmetic);
         let function = Op::Map;
         let result = match node.op.as_str() {
             "Identity" | "Dropout" => self.value(node, 0)?,
             "Constant" => {
-                let constant = node
-                    .attributes
-                    .get("value")
-                    .and_then(|attribute| Some(attribute.tensor.as_ref()?.0.clone()))
-                    .or_else(|| {
-                        let attribute = |name| node.attributes.get(name);
-                        attribute("value_float")
-                            .and_then(|a| a.float)
-                            .map(Tensor::scalar)
-                            .or_else(|| {
-                                attribute("value_int")
-                                    .and_then(|a| a.integer)
-                                    .map(|value| Tensor::scalar(value as f32))
-                            })
-                            .or_else(|| {
-                                attribute("value_ints").map(|a| Tensor::integers(&a.integers))
-                            })
-                            .or_else(|| {
-                                attribute("value_floats").map(|a| Tensor::list(a.floats.clone()))
-                            })
-                    });
-                let constant = constant.ok_or_else(|| node.unsupported("this constant"))?;
-                self.graph.constant(constant)
+                let constant = node.constant()?.tensor()?;
+                let constant = constant.ok_or_else(|| node.unsupported("texts"))?;
+                self.graph.shared_constant(constant)
             }
             "Conv" => {
-                let weights = self.constant(node, 1)?;
+                let weights = self.known(node, 1)?;
                 let bias = match self.maybe(node, 2)? {
-                    Some(_) => Some(self.constant(node, 2)?),
+                    Some(_) => Some(self.known(node, 2)?),
                     None => None,
                 };
                 let groups = small(node.integer("group", 1)).unwrap_or(0);
@@ -616,9 +229,9 @@ impl Importer {
                 self.spatial(node, Op::Conv(conv), &[])?
             }
             "ConvTranspose" => {
-                let weights = self.constant(node, 1)?;
+                let weights = self.known(node, 1)?;
                 let bias = match self.maybe(node, 2)? {
-                    Some(_) => Some(self.constant(node, 2)?),
+                    Some(_) => Some(self.known(node, 2)?),
                     None => None,
                 };
                 let window = node.window()?;
@@ -642,7 +255,7 @@ impl Importer {
             }
             "BatchNormalization" => {
                 let parts = (1..5)
-                    .map(|index| self.constant(node, index))
+                    .map(|index| self.known(node, index))
                     .collect::<Result<Vec<_>>>()?;
                 let epsilon = node.float("epsilon", 1e-5);
                 let channels = parts[0].data().len();
@@ -661,10 +274,12 @@ impl Importer {
                     .zip(&scale)
                     .map(|((beta, mean), scale)| beta - mean * scale)
                     .collect();
-                let shape = [channels, 1, 1];
+                let x = self.value(node, 0)?;
+                // Of rows the last axis is the channels, of lines and maps the second.
+                let mut shape = vec![1; self.rank(x).unwrap_or(4).clamp(2, 8) - 1];
+                shape[0] = channels;
                 let scale = self.graph.constant(Tensor::new(&shape, scale)?);
                 let shift = self.graph.constant(Tensor::new(&shape, shift)?);
-                let x = self.value(node, 0)?;
                 let scaled = self
                     .graph
                     .apply(&node.name, arithmetic(Arithmetic::Mul), &[x, scale]);
@@ -677,7 +292,7 @@ impl Importer {
                 self.apply(node, function(Function::Leaky(slope)), 1)?
             }
             "PRelu" => {
-                let slopes = self.constant(node, 1)?;
+                let slopes = self.known(node, 1)?;
                 let slopes: Arc<[f32]> = slopes.data().into();
                 self.spatial(node, function(Function::Prelu(slopes)), &[])?
             }
@@ -696,6 +311,10 @@ impl Importer {
             "Cast" => {
                 let x = self.value(node, 0)?;
                 match node.integer("to", 1) {
+                    // Another value: this one is not whole any more.
+                    1 | 10 | 11 | 16 if self.whole.contains(&x) => {
+                        self.apply(node, function(Function::Identity), 1)?
+                    }
                     1 | 10 | 11 | 16 => x,
                     9 => self.apply(node, function(Function::IsTrue), 1)?,
                     to if is_whole(to) && self.whole.contains(&x) => x,
@@ -703,13 +322,7 @@ impl Importer {
                     other => return Err(node.unsupported(format!("a cast to type {other}"))),
                 }
             }
-            "Neg" => {
-                let op = Function::Affine {
-                    scale: -1.0,
-                    shift: 0.0,
-                };
-                self.apply(node, function(op), 1)?
-            }
+            "Neg" => self.apply(node, function(Function::NEGATIVE), 1)?,
             "Abs" => self.apply(node, function(Function::Abs), 1)?,
             "Sign" => self.apply(node, function(Function::Sign), 1)?,
             "Reciprocal" => self.apply(node, function(Function::Reciprocal), 1)?,
@@ -756,9 +369,10 @@ impl Importer {
             "ConstantOfShape" => {
                 let value = node.attributes.get("value");
                 let value = match value.and_then(|value| value.tensor.as_ref()) {
-                    Some((tensor, _)) => tensor
-                        .only()
-                        .ok_or_else(|| node.unsupported("more than one value"))?,
+                    Some(constant) => constant
+                        .tensor()?
+                        .and_then(|tensor| tensor.only())
+                        .ok_or_else(|| node.unsupported("other than one number"))?,
                     None => 0.0,
                 };
                 let value = self.graph.constant(Tensor::scalar(value));
@@ -766,7 +380,7 @@ impl Importer {
                 self.graph.apply(&node.name, Op::Expand, &[value, shape])
             }
             "CumSum" => {
-                let axis = self.constant(node, 1)?.only();
+                let axis = self.known(node, 1)?.only();
                 let axis = axis.ok_or_else(|| node.unsupported("an axis that is no number"))?;
                 if node.integer("exclusive", 0) != 0 || node.integer("reverse", 0) != 0 {
                     return Err(node.unsupported("sums without the element or from the end"));
@@ -848,14 +462,27 @@ impl Importer {
             "ReduceMax" => self.reduce(node, Reduction::Max)?,
             "ReduceMin" => self.reduce(node, Reduction::Min)?,
             "ReduceProd" => self.reduce(node, Reduction::Product)?,
-            "ReduceL2" => {
+            "ReduceL1" => {
+                let sizes = self.apply(node, function(Function::Abs), 1)?;
+                self.reduced(node, Reduction::Sum, sizes)?
+            }
+            "ReduceL2" | "ReduceSumSquare" => {
                 let x = self.value(node, 0)?;
                 let square = self
                     .graph
                     .apply(&node.name, arithmetic(Arithmetic::Mul), &[x, x]);
                 let sum = self.reduced(node, Reduction::Sum, square)?;
-                self.graph.map(&node.name, Function::Sqrt, sum)
+                if node.op == "ReduceL2" {
+                    self.graph.map(&node.name, Function::Sqrt, sum)
+                } else {
+                    sum
+                }
             }
+            "ReduceLogSum" => {
+                let sum = self.reduce(node, Reduction::Sum)?;
+                self.graph.map(&node.name, Function::Log, sum)
+            }
+            "ReduceLogSumExp" => self.log_sum_exp(node)?,
             "Softmax" => {
                 // Older versions look at all axes from the second on.
                 let axis = node.axis(if (1..13).contains(&self.version) {
@@ -874,14 +501,21 @@ impl Importer {
                 let shares = self.apply(node, Op::Softmax { axis }, 1)?;
                 self.graph.map(&node.name, Function::Log, shares)
             }
-            "MatMul" => self.apply(node, Op::MatMul, 2)?,
+            "MatMul" => self.mat_mul(node)?,
             "Gemm" => self.gemm(node)?,
-            "ArgMax" => {
+            "ArgMax" | "ArgMin" => {
+                if node.integer("select_last_index", 0) != 0 {
+                    return Err(node.unsupported("the last of equals"));
+                }
                 let op = Op::ArgMax {
                     axis: node.axis(0),
                     keep: node.integer("keepdims", 1) != 0,
                 };
-                self.apply(node, op, 1)?
+                let x = match node.op.as_str() {
+                    "ArgMin" => self.apply(node, function(Function::NEGATIVE), 1)?,
+                    _ => self.value(node, 0)?,
+                };
+                self.graph.apply(&node.name, op, &[x])
             }
             "Transpose" => {
                 let order = node.integers("perm").unwrap_or(&[]);
@@ -911,7 +545,7 @@ impl Importer {
             "Squeeze" | "Unsqueeze" => {
                 let axes = match self.maybe(node, 1)? {
                     Some(_) => self
-                        .constant(node, 1)?
+                        .known(node, 1)?
                         .to_integers()
                         .into_iter()
                         .map(|axis| axis.clamp(-64, 64) as isize)
@@ -971,7 +605,7 @@ impl Importer {
                     return Err(node.unsupported("a mode other than constant"));
                 }
                 let value = match self.maybe(node, 2)? {
-                    Some(_) => self.constant(node, 2)?.only().unwrap_or(0.0),
+                    Some(_) => self.known(node, 2)?.only().unwrap_or(0.0),
                     None => node.float("value", 0.0),
                 };
                 let amounts = match (self.maybe(node, 1)?, node.integers("pads")) {
@@ -1030,17 +664,14 @@ impl Importer {
                 .is_some_and(|value| self.whole.contains(value))
         };
         match node.op.as_str() {
-            "Shape" | "Size" | "ArgMax" | "And" | "Or" | "Xor" | "Not" | "Equal" | "Less"
-            | "LessOrEqual" | "Greater" | "GreaterOrEqual" | "IsNaN" => true,
+            "Shape" | "Size" | "ArgMax" | "ArgMin" | "And" | "Or" | "Xor" | "Not" | "Equal"
+            | "Less" | "LessOrEqual" | "Greater" | "GreaterOrEqual" | "IsNaN" => true,
             "Cast" => is_whole(node.integer("to", 1)),
-            "Constant" => {
-                let attribute = |name| node.attributes.get(name);
-                attribute("value_int").or(attribute("value_ints")).is_some()
-                    || attribute("value").is_some_and(|a| matches!(a.tensor, Some((_, true))))
-            }
+            "Constant" => node.constant().is_ok_and(|constant| constant.is_whole()),
             "ConstantOfShape" => {
                 let value = node.attributes.get("value");
-                value.is_some_and(|a| matches!(a.tensor, Some((_, true))))
+                let value = value.and_then(|value| value.tensor.as_ref());
+                value.is_some_and(Constant::is_whole)
             }
             "Add" | "Sub" | "Mul" | "Div" | "Mod" | "Pow" | "Max" | "Min" | "Sum" | "Concat" => {
                 !node.inputs.is_empty() && (0..node.inputs.len()).all(input)
@@ -1086,6 +717,12 @@ impl Importer {
 
     /// A reduction of a value along the node's axes.
     fn reduced(&mut self, node: &Node, kind: Reduction, x: Value) -> Result<Value> {
+        let keep = node.integer("keepdims", 1) != 0;
+        self.reduced_and(node, kind, x, keep)
+    }
+
+    /// A reduction along the node's axes, which stay with size one or not.
+    fn reduced_and(&mut self, node: &Node, kind: Reduction, x: Value, keep: bool) -> Result<Value> {
         let axes = self.maybe(node, 1)?;
         if axes.is_none() && node.axes().is_none() && node.integer("noop_with_empty_axes", 0) != 0 {
             return Ok(x);
@@ -1093,10 +730,58 @@ impl Importer {
         let reduce = Reduce {
             kind,
             axes: node.axes().unwrap_or_default(),
-            keep: node.integer("keepdims", 1) != 0,
+            keep,
         };
         let inputs: Vec<Value> = std::iter::once(x).chain(axes).collect();
         Ok(self.graph.apply(&node.name, Op::Reduce(reduce), &inputs))
+    }
+
+    /// The logarithm of a sum of exponentials, without overflow: the largest is taken out of the sum.
+    fn log_sum_exp(&mut self, node: &Node) -> Result<Value> {
+        let x = self.value(node, 0)?;
+        let largest = self.reduced_and(node, Reduction::Max, x, true)?;
+        let difference = Op::Arithmetic(Arithmetic::Sub);
+        let x = self.graph.apply(&node.name, difference, &[x, largest]);
+        let x = self.graph.map(&node.name, Function::Exp, x);
+        let sum = self.reduced(node, Reduction::Sum, x)?;
+        let sum = self.graph.map(&node.name, Function::Log, sum);
+        let largest = self.reduce(node, Reduction::Max)?;
+        Ok(self.graph.add(&node.name, sum, largest))
+    }
+
+    /// How many dimensions a value has, as far as the way to it says.
+    fn rank(&self, value: Value) -> Option<usize> {
+        let mut value = value;
+        for _ in 0..RANK_STEPS {
+            if let Some(constant) = self.graph.constant_of(value) {
+                return Some(constant.shape().len());
+            }
+            if let Some((declared, _)) = self.graph.inputs.iter().find(|(_, v)| *v == value) {
+                return Some(declared.shape.len());
+            }
+            let makes = |made: &&super::Node| made.outputs.contains(&value);
+            let mut near = self.graph.nodes.iter().rev().take(RANK_NODES);
+            let made = near.find(makes)?;
+            value = match &made.op {
+                Op::Transpose(order) if !order.is_empty() => return Some(order.len()),
+                Op::Reshape { .. } => {
+                    let shape = made.inputs.get(1).copied()?;
+                    return Some(self.graph.constant_of(shape)?.data().len());
+                }
+                Op::Map(_)
+                | Op::Arithmetic(_)
+                | Op::MatMul
+                | Op::Softmax { .. }
+                | Op::Concat { .. }
+                | Op::Normalise(_) => {
+                    // A constant beside it may have fewer.
+                    let varies = |value: &&Value| self.graph.constant_of(**value).is_none();
+                    made.inputs.iter().find(varies).copied()?
+                }
+                _ => return None,
+            };
+        }
+        None
     }
 
     fn top_k(&mut self, node: &Node) -> Result<()> {
@@ -1142,9 +827,9 @@ impl Importer {
     }
 
     fn layer_norm(&mut self, node: &Node) -> Result<Value> {
-        let gamma = self.constant(node, 1)?;
+        let gamma = self.known(node, 1)?;
         let beta = match self.maybe(node, 2)? {
-            Some(_) => Some(self.constant(node, 2)?),
+            Some(_) => Some(self.known(node, 2)?),
             None => None,
         };
         let axis = node.axis(-1);
@@ -1164,7 +849,7 @@ impl Importer {
 
     /// Groups of channels, each with mean 0 and variance 1; every channel its own for instances.
     fn group_norm(&mut self, node: &Node) -> Result<Value> {
-        let (gamma, beta) = (self.constant(node, 1)?, self.constant(node, 2)?);
+        let (gamma, beta) = (self.known(node, 1)?, self.known(node, 2)?);
         let channels = gamma.data().len() as i64;
         let groups = match node.op.as_str() {
             "InstanceNormalization" => channels,
@@ -1301,13 +986,25 @@ impl Importer {
             .apply(&node.name, Op::Transpose(order), &[product]))
     }
 
+    fn mat_mul(&mut self, node: &Node) -> Result<Value> {
+        let (x, weights) = (self.value(node, 0)?, self.value(node, 1)?);
+        let vector = self.graph.constant_of(weights).cloned();
+        let column = vector.and_then(|vector| match *vector.shape() {
+            [length] => vector.reshaped(&[length, 1]),
+            _ => None,
+        });
+        let Some(column) = column else {
+            return self.apply(node, Op::MatMul, 2);
+        };
+        // A list on the right is a column, which the result does not have.
+        let column = self.graph.constant(column);
+        let product = self.graph.apply(&node.name, Op::MatMul, &[x, column]);
+        Ok(self
+            .graph
+            .apply(&node.name, Op::Squeeze(vec![-1]), &[product]))
+    }
+
     fn gemm(&mut self, node: &Node) -> Result<Value> {
-        let plain = node.float("alpha", 1.0) == 1.0
-            && node.float("beta", 1.0) == 1.0
-            && node.integer("transA", 0) == 0;
-        if !plain {
-            return Err(node.unsupported("factors or a transposed left side"));
-        }
         let mut weights = self.value(node, 1)?;
         if node.integer("transB", 0) != 0 {
             weights = match self.graph.constant_of(weights).cloned() {
@@ -1319,12 +1016,31 @@ impl Importer {
                     .apply(&node.name, Op::Transpose(vec![1, 0]), &[weights]),
             };
         }
-        let x = self.value(node, 0)?;
+        let mut x = self.value(node, 0)?;
+        if node.integer("transA", 0) != 0 {
+            x = self
+                .graph
+                .apply(&node.name, Op::Transpose(vec![1, 0]), &[x]);
+        }
         let product = self.graph.apply(&node.name, Op::MatMul, &[x, weights]);
+        let product = self.scaled(node, "alpha", product);
         Ok(match self.maybe(node, 2)? {
-            Some(bias) => self.graph.add(&node.name, product, bias),
+            Some(bias) => {
+                let bias = self.scaled(node, "beta", bias);
+                self.graph.add(&node.name, product, bias)
+            }
             None => product,
         })
+    }
+
+    /// A value times a factor of the node.
+    fn scaled(&mut self, node: &Node, factor: &str, value: Value) -> Value {
+        let (scale, shift) = (node.float(factor, 1.0), 0.0);
+        if scale == 1.0 {
+            return value;
+        }
+        self.graph
+            .map(&node.name, Function::Affine { scale, shift }, value)
     }
 
     fn resize(&mut self, node: &Node) -> Result<Value> {

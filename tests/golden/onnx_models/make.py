@@ -1,0 +1,300 @@
+"""Writes *.onnx and answers.json: models as scikit-learn (skl2onnx), XGBoost and LightGBM (onnxmltools) export them to
+ONNX, small networks by hand, single operations, and what ONNX Runtime answers for them.
+
+    pip install numpy scikit-learn skl2onnx onnx onnxmltools onnxruntime xgboost lightgbm
+    python make.py
+
+Tables are made by a seed. Models are small on purpose: every kind of file counts, not how well it predicts. Numbers that
+are not there are null in the answers.
+"""
+
+import base64
+import json
+import sys
+import warnings
+from pathlib import Path
+
+import lightgbm
+import numpy
+import onnx
+import onnxmltools
+import onnxruntime
+import skl2onnx
+import sklearn
+import xgboost
+from onnx import TensorProto, helper, numpy_helper
+from onnxmltools.convert.common.data_types import FloatTensorType
+from sklearn import cluster, compose, decomposition, discriminant_analysis, ensemble, impute, linear_model
+from sklearn import naive_bayes, neighbors, neural_network, preprocessing, svm, tree
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.pipeline import make_pipeline
+
+warnings.filterwarnings("ignore")
+HERE = Path(__file__).resolve().parent
+ROWS = 8
+dice = numpy.random.RandomState(7)
+table = dice.randn(160, 4).astype(numpy.float32)
+three = (table[:, 0] + table[:, 1] / 2 > 0).astype(int) + (table[:, 2] > 0.5)
+two = (table[:, 0] * table[:, 1] + table[:, 3] > 0).astype(int)
+names = numpy.array(["no", "maybe", "yes"])[three]
+target = (table[:, 0] * 2 - table[:, 1] + numpy.abs(table[:, 2])).astype(numpy.float32)
+whole = numpy.round(table).astype(numpy.int64)
+gaps = table.copy()
+gaps[dice.rand(*gaps.shape) < 0.2] = numpy.nan
+positive = numpy.abs(target)
+
+answers = {"models": {}, "operations": []}
+
+
+def listed(values):
+    values = numpy.asarray(values)
+    if values.dtype.kind in "OUS":
+        return [str(value) for value in values.ravel()]
+    if values.dtype.kind in "iub":
+        return [int(value) for value in values.ravel()]
+    # What is infinite becomes a number that is so as `f32`.
+    values = numpy.clip(values.ravel().astype(float), -1e39, 1e39)
+    return [None if numpy.isnan(value) else float(f"{value:.9g}") for value in values]
+
+
+def run(model, inputs):
+    """What ONNX Runtime gives: for a sequence of maps the classes and a row of numbers for each."""
+    session = onnxruntime.InferenceSession(model)
+    outputs = []
+    for declared, value in zip(session.get_outputs(), session.run(None, inputs)):
+        output = {"name": declared.name}
+        if isinstance(value, list):
+            output["classes"] = list(value[0])
+            value = numpy.array([[row[name] for name in output["classes"]] for row in value])
+        value = numpy.asarray(value)
+        output |= {"shape": list(value.shape), "values": listed(value)}
+        outputs.append(output)
+    return outputs
+
+
+def given(inputs):
+    return {name: {"shape": list(value.shape), "values": listed(value)} for name, value in inputs.items()}
+
+
+def keep(name, model, inputs):
+    model.doc_string, model.graph.doc_string = "", ""
+    content = model.SerializeToString()
+    (HERE / f"{name}.onnx").write_bytes(content)
+    answers["models"][name] = {"inputs": given(inputs), "outputs": run(content, inputs)}
+
+
+def sklearn_model(name, model, labels, x=table, **options):
+    model.fit(x, labels)
+    options.setdefault("target_opset", {"": 18, "ai.onnx.ml": 3})
+    exported = skl2onnx.to_onnx(model, x[:1], **options)
+    keep(name, exported, {exported.graph.input[0].name: x[:ROWS]})
+
+
+def boosted(name, convert, model, labels, x=gaps):
+    model.fit(x, labels)
+    exported = convert(model, initial_types=[("x", FloatTensorType([None, x.shape[1]]))], target_opset=15)
+    keep(name, exported, {"x": x[:ROWS]})
+
+
+def classical():
+    small = {"n_estimators": 5, "random_state": 0}
+    s = sklearn_model
+    s("logistic_two", linear_model.LogisticRegression(), two)
+    s("logistic_names", linear_model.LogisticRegression(), names)
+    s("linear", linear_model.LinearRegression(), target)
+    s("linear_targets", linear_model.LinearRegression(), numpy.stack([target, positive], 1))
+    s("poisson", linear_model.PoissonRegressor(), positive)
+    s("sgd", linear_model.SGDClassifier(loss="log_loss", random_state=0), three)
+    s("ridge_classes", linear_model.RidgeClassifier(), three)
+    s("forest_names", ensemble.RandomForestClassifier(max_depth=4, **small), names)
+    s("forest_two", ensemble.RandomForestClassifier(max_depth=4, **small), two * 4 + 3)
+    s("forest_plain", ensemble.RandomForestClassifier(max_depth=3, **small), three, options={"zipmap": False})
+    s("forest_regression", ensemble.RandomForestRegressor(max_depth=4, **small), target)
+    s("extra_trees", ensemble.ExtraTreesClassifier(max_depth=4, **small), three)
+    s("boosting_two", ensemble.GradientBoostingClassifier(max_depth=2, **small), two)
+    s("boosting_three", ensemble.GradientBoostingClassifier(max_depth=2, **small), three)
+    s("boosting_regression", ensemble.GradientBoostingRegressor(max_depth=2, **small), target)
+    s("adaboost", ensemble.AdaBoostClassifier(n_estimators=3, random_state=0), three)
+    s("bagging", ensemble.BaggingClassifier(tree.DecisionTreeClassifier(max_depth=2), n_estimators=3, random_state=0), three)
+    both = [("line", linear_model.LogisticRegression()), ("tree", tree.DecisionTreeClassifier(max_depth=2, random_state=0))]
+    s("stacking", ensemble.StackingClassifier(both), three)
+    s("tree_names", tree.DecisionTreeClassifier(max_depth=4, random_state=0), names)
+    s("tree_large_labels", tree.DecisionTreeClassifier(max_depth=3, random_state=0), three * 10_000_000_000 + 7)
+    s("svc", make_pipeline(preprocessing.StandardScaler(), svm.SVC()), three)
+    s("svc_two", make_pipeline(preprocessing.StandardScaler(), svm.SVC(kernel="poly", degree=2)), two)
+    s("svc_probability", svm.SVC(probability=True, random_state=0), names)
+    s("svr", svm.SVR(kernel="sigmoid"), target)
+    s("linear_svc", svm.LinearSVC(random_state=0), two)
+    mlp = {"hidden_layer_sizes": (8,), "max_iter": 200, "random_state": 0}
+    s("mlp_names", make_pipeline(preprocessing.MinMaxScaler(), neural_network.MLPClassifier(**mlp)), names)
+    s("mlp_two", neural_network.MLPClassifier(**mlp), two, options={"zipmap": False})
+    s("mlp_regression", neural_network.MLPRegressor(activation="tanh", **mlp), target)
+    near = table[:60]
+    s("neighbours", neighbors.KNeighborsClassifier(3), three[:60], near)
+    s("neighbours_names", neighbors.KNeighborsClassifier(3), names[:60], near)
+    s("neighbours_regression", neighbors.KNeighborsRegressor(3), target[:60], near)
+    fast = {neighbors.KNeighborsClassifier: {"optim": "cdist"}}
+    s("neighbours_cdist", neighbors.KNeighborsClassifier(3), three[:60], near, options=fast)
+    s("bayes", naive_bayes.GaussianNB(), three)
+    s("kmeans", cluster.KMeans(3, random_state=0, n_init=1), None)
+    s("pca_logistic", make_pipeline(decomposition.PCA(2), linear_model.LogisticRegression()), three)
+    s("discriminant", discriminant_analysis.LinearDiscriminantAnalysis(), three)
+    s("calibrated", CalibratedClassifierCV(svm.LinearSVC(random_state=0), cv=2), three)
+    steps = [impute.SimpleImputer(), preprocessing.Normalizer(), preprocessing.RobustScaler(), linear_model.LogisticRegression()]
+    s("imputed", make_pipeline(*steps), three, gaps)
+    s("binarized", make_pipeline(preprocessing.Binarizer(), linear_model.LogisticRegression()), three)
+    hot = preprocessing.OneHotEncoder(handle_unknown="ignore")
+    s("one_hot", make_pipeline(hot, linear_model.LogisticRegression()), three, whole)
+    numbered = preprocessing.OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+    s("ordinal", make_pipeline(numbered, tree.DecisionTreeClassifier(max_depth=3, random_state=0)), three, whole)
+    s("polynomial", make_pipeline(preprocessing.PolynomialFeatures(2), linear_model.LogisticRegression()), three)
+    parts = [("scaled", preprocessing.StandardScaler(), [0, 2]), ("hot", hot, [1, 3])]
+    s("columns", make_pipeline(compose.ColumnTransformer(parts), linear_model.LogisticRegression()), two, whole.astype(numpy.float32))
+
+    x, l = onnxmltools.convert_xgboost, onnxmltools.convert_lightgbm
+    tiny = {"n_estimators": 5, "max_depth": 3}
+    boosted("xgboost_two", x, xgboost.XGBClassifier(**tiny), two)
+    boosted("xgboost_three", x, xgboost.XGBClassifier(**tiny), three)
+    boosted("xgboost_regression", x, xgboost.XGBRegressor(**tiny), target)
+    quiet = tiny | {"verbose": -1, "min_child_samples": 5}
+    boosted("lightgbm_two", l, lightgbm.LGBMClassifier(**quiet), two)
+    boosted("lightgbm_three", l, lightgbm.LGBMClassifier(**quiet), three)
+    boosted("lightgbm_regression", l, lightgbm.LGBMRegressor(**quiet), target)
+    categories = (whole - whole.min()).astype(numpy.float32)
+    model = lightgbm.LGBMClassifier(**quiet, min_data_per_group=1, cat_smooth=1, cat_l2=0, max_cat_to_onehot=1)
+    model.fit(categories, two, categorical_feature=[0, 1])
+    exported = l(model, initial_types=[("x", FloatTensorType([None, 4]))], target_opset=15)
+    keep("lightgbm_categories", exported, {"x": categories[:ROWS]})
+
+
+def network(name, nodes, constants, inputs, outputs, shapes):
+    tensors = [numpy_helper.from_array(value, key) for key, value in constants.items()]
+    declared = [helper.make_tensor_value_info(key, TensorProto.FLOAT, shapes[key]) for key in inputs]
+    results = [helper.make_tensor_value_info(key, TensorProto.FLOAT, shapes[key]) for key in outputs]
+    graph = helper.make_graph(nodes, name, declared, results, tensors)
+    sets = [helper.make_opsetid("", 17)]
+    keep(name, helper.make_model(graph, opset_imports=sets, ir_version=8), inputs)
+
+
+def networks():
+    n = helper.make_node
+
+    def noise(*shape):
+        return dice.randn(*shape).astype(numpy.float32) / 2
+
+    norm = {"g": 1 + noise(8) / 4, "b": noise(8), "m": noise(8), "v": numpy.abs(noise(8)) + 0.5}
+    nodes = [
+        n("Gemm", ["x", "w1", "b1"], ["h1"], transB=1),
+        n("BatchNormalization", ["h1", "g", "b", "m", "v"], ["h2"]),
+        n("Relu", ["h2"], ["h3"]),
+        n("Gemm", ["h3", "w2", "b2"], ["h4"], alpha=0.5, beta=2.0),
+        n("Softmax", ["h4"], ["shares"], axis=1),
+    ]
+    weights = {"w1": noise(8, 4), "b1": noise(8), "w2": noise(8, 3), "b2": noise(3)}
+    network("mlp_softmax", nodes, weights | norm, {"x": table[:5]}, ["shares"], {"x": ["batch", 4], "shares": ["batch", 3]})
+    nodes = [
+        n("Conv", ["image", "k1"], ["h1"], pads=[1, 1, 1, 1]),
+        n("BatchNormalization", ["h1", "g", "b", "m", "v"], ["h2"]),
+        n("Relu", ["h2"], ["h3"]),
+        n("MaxPool", ["h3"], ["h4"], kernel_shape=[2, 2], strides=[2, 2]),
+        n("GlobalAveragePool", ["h4"], ["h5"]),
+        n("Flatten", ["h5"], ["h6"]),
+        n("Gemm", ["h6", "w2", "b2"], ["scores"]),
+    ]
+    weights = {"k1": noise(8, 3, 3, 3), "w2": noise(8, 3), "b2": noise(3)}
+    image = noise(2, 3, 12, 12)
+    network("convolution", nodes, weights | norm, {"image": image}, ["scores"], {"image": ["batch", 3, 12, 12], "scores": ["batch", 3]})
+    nodes = [n("ReduceLogSumExp", ["x"], ["a"], axes=[1], keepdims=1), n("ReduceL1", ["x"], ["b"], axes=[1], keepdims=1)]
+    nodes += [n("ArgMin", ["x"], ["c"], axis=1), n("Cast", ["c"], ["d"], to=1), n("Concat", ["a", "b", "d"], ["y"], axis=1)]
+    network("reductions", nodes, {}, {"x": table[:6] * 40}, ["y"], {"x": ["batch", 4], "y": ["batch", 3]})
+
+
+def operation(name, op, x, outputs, **attributes):
+    node = helper.make_node(op, ["x"], [output for output, _ in outputs], domain="ai.onnx.ml", **attributes)
+    kind = TensorProto.INT64 if x.dtype == numpy.int64 else TensorProto.FLOAT
+    results = [helper.make_tensor_value_info(output, kind, None) for output, kind in outputs]
+    declared = helper.make_tensor_value_info("x", kind, [None, x.shape[1]])
+    graph = helper.make_graph([node], "g", [declared], results)
+    sets = [helper.make_opsetid("ai.onnx.ml", 3), helper.make_opsetid("", 17)]
+    model = helper.make_model(graph, opset_imports=sets, ir_version=8).SerializeToString()
+    case = {"name": name, "model": base64.b64encode(model).decode(), "inputs": given({"x": x}), "outputs": run(model, {"x": x})}
+    answers["operations"].append(case)
+
+
+def nodes(tracked=None, mode="BRANCH_LEQ"):
+    """Two trees of one branch each."""
+    leaves = [0, 0]
+    made = {"nodes_treeids": [0] * 3 + [1] * 3, "nodes_nodeids": [0, 1, 2] * 2, "nodes_featureids": [0] * 6}
+    made |= {"nodes_truenodeids": [1, *leaves] * 2, "nodes_falsenodeids": [2, *leaves] * 2}
+    made |= {"nodes_modes": [mode, "LEAF", "LEAF"] * 2, "nodes_values": [0.0, *leaves, 0.5, *leaves]}
+    if tracked is not None:
+        made["nodes_missing_value_tracks_true"] = [tracked, *leaves, 1 - tracked, *leaves]
+    return made
+
+
+def operations():
+    whole, single, text = TensorProto.INT64, TensorProto.FLOAT, TensorProto.STRING
+    x = numpy.array([[-2.0], [-0.3], [0.0], [0.3], [0.5], [2.0]], numpy.float32)
+    both = [("label", whole), ("scores", single)]
+    for transform in ["NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO", "PROBIT"]:
+        post = {"post_transform": transform}
+        # The probit is of shares; one of a single sum leaves a score of ONNX Runtime's unset.
+        probit = transform == "PROBIT"
+        scale = 0.1 if probit else 1.0
+        if not probit:
+            operation(f"one sum {transform}", "LinearClassifier", x, both, coefficients=[1.0], intercepts=[0.1], classlabels_ints=[3, 7], **post)
+        line = {"coefficients": [-scale, scale], "intercepts": [0.4, 0.5]}
+        operation(f"two sums {transform}", "LinearClassifier", x, both, classlabels_ints=[3, 7], **line, **post)
+        operation(f"line {transform}", "LinearRegressor", x, [("y", single)], coefficients=[scale], intercepts=[0.4], **post)
+        operation(f"lines {transform}", "LinearRegressor", x, [("y", single)], targets=2, **line, **post)
+        for weights in [[0.2, 0.7, 0.1, 0.05], [-0.4, 0.6, 0.2, -0.1]]:
+            for base in [{}, {"base_values": [0.1]}, {"base_values": [0.1, 0.2]}]:
+                for ids in [[0] * 4, [1] * 4, [0, 0, 1, 1]]:
+                    if transform.startswith("SOFTMAX") and (base or weights[0] < 0):
+                        continue
+                    if probit and (ids != [0, 0, 1, 1] or base or weights[0] < 0):
+                        continue
+                    leaves = {"class_ids": ids, "class_nodeids": [1, 2, 1, 2], "class_treeids": [0, 0, 1, 1], "class_weights": weights}
+                    name = f"trees {transform} {weights} {base} {ids}"
+                    operation(name, "TreeEnsembleClassifier", x[::2], both, classlabels_int64s=[3, 7], **nodes(), **leaves, **base, **post)
+        for base in [{}, {"base_values": [0.1, 0.2, 0.3]}]:
+            leaves = {"class_ids": [0, 1, 2, 1], "class_nodeids": [1, 2, 1, 2], "class_treeids": [0, 0, 1, 1]}
+            leaves["class_weights"] = [0.3, 0.2, 0.25, 0.1] if probit else [0.3, -0.2, 0.5, -0.4]
+            if not probit or base:
+                operation(f"three {transform} {base}", "TreeEnsembleClassifier", x[::2], [("label", text), ("scores", single)], classlabels_strings=["a", "b", "c"], **nodes(), **leaves, **base, **post)
+        for aggregate in ["SUM", "AVERAGE", "MIN", "MAX"] if transform == "NONE" else ["SUM"]:
+            for base in [[], [0.1]]:
+                leaves = {"target_ids": [0] * 4, "target_nodeids": [1, 2, 1, 2], "target_treeids": [0, 0, 1, 1], "target_weights": [0.1, 0.2, 0.3, 0.4]}
+                extra = {"aggregate_function": aggregate} | ({"base_values": base} if base else {}) | post
+                operation(f"target {aggregate} {base} {transform}", "TreeEnsembleRegressor", x[::2], [("y", single)], n_targets=1, **nodes(), **leaves, **extra)
+                leaves |= {"target_ids": [0, 0, 1, 1] if probit else [0, 1, 1, 0]}
+                extra |= {"base_values": [0.1, 0.3]} if base or probit else {}
+                operation(f"targets {aggregate} {base} {transform}", "TreeEnsembleRegressor", x[::2], [("y", single)], n_targets=2, **nodes(), **leaves, **extra)
+    edges = numpy.array([[-0.0], [0.0], [1e-45], [-1e-45], [0.5], [0.49999997], [0.50000006], [numpy.nan], [numpy.inf], [-numpy.inf]], numpy.float32)
+    leaves = {"target_ids": [0] * 4, "target_nodeids": [1, 2, 1, 2], "target_treeids": [0, 0, 1, 1], "target_weights": [1.0, 2.0, 4.0, 8.0]}
+    for mode in ["LEQ", "LT", "GTE", "GT", "EQ", "NEQ"]:
+        for tracked in [None, 0, 1]:
+            operation(f"{mode} {tracked}", "TreeEnsembleRegressor", edges, [("y", single)], n_targets=1, **nodes(tracked, f"BRANCH_{mode}"), **leaves)
+    rows = numpy.array([[1, -2, 3, 0.5], [0, 0, 0, 0], [-1, -2, -4, -0.5], [numpy.nan, 1, -1, 2]], numpy.float32)
+    for norm in ["MAX", "L1", "L2"]:
+        operation(f"norm {norm}", "Normalizer", rows[:3], [("y", single)], norm=norm)
+    operation("scaled", "Scaler", rows[:3], [("y", single)], offset=[0.5, 1.0, -1.0, 0.0], scale=[2.0, 0.5, 1.0, -1.0])
+    operation("scaled alike", "Scaler", rows[:3], [("y", single)], offset=[0.5], scale=[2.0])
+    operation("imputed", "Imputer", rows, [("y", single)], imputed_value_floats=[9.0, 8.0, 7.0, 6.0], replaced_value_float=float("nan"))
+    operation("imputed zeros", "Imputer", rows[:3], [("y", single)], imputed_value_floats=[9.0], replaced_value_float=0.0)
+    operation("encoded", "LabelEncoder", numpy.array([[1], [2], [3]]), [("y", text)], keys_int64s=[1, 3], values_strings=["one", "three"], default_string="?")
+    operation("encoded numbers", "LabelEncoder", rows, [("y", single)], keys_floats=[0.5, 3.0, -2.0], values_floats=[1.0, 2.0, 3.0], default_float=-1.0)
+    operation("vectors", "FeatureVectorizer", rows[:3], [("y", single)], inputdimensions=[4])
+    machine = {"kernel_type": "RBF", "kernel_params": [0.5, 0.0, 3.0], "support_vectors": [0.5, -1.0, 1.5], "coefficients": [1.0, -0.7, 0.4], "rho": [0.2]}
+    operation("one class", "SVMRegressor", x, [("y", single)], n_supports=3, one_class=1, **machine)
+    for transform in ["NONE", "LOGISTIC", "SOFTMAX"]:
+        classes = {"classlabels_ints": [3, 7], "vectors_per_class": [2, 1], "post_transform": transform}
+        operation(f"two classes {transform}", "SVMClassifier", x, both, **classes, **machine)
+
+
+classical()
+networks()
+operations()
+packages = [numpy, onnx, onnxruntime, sklearn, skl2onnx, onnxmltools, xgboost, lightgbm]
+answers["made_with"] = {package.__name__: package.__version__ for package in packages} | {"python": sys.version.split()[0]}
+(HERE / "answers.json").write_text(json.dumps(answers, allow_nan=False, separators=(",", ":")) + "\n")
