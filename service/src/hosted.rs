@@ -5,18 +5,21 @@
 //! | --- | --- |
 //! | `tasks.rs` | `escala/sentiment`, `escala/labels`, …: an image's name names the task |
 //! | `checkpoints.rs` | `huggingface-…` images: checkpoints of classifiers and encoders |
+//! | `onnx.rs` | `onnx` images: networks, and what scikit-learn, XGBoost and LightGBM export |
 //! | `alone.rs` | models that answer one request at a time |
 //! | `rows.rs` | endpoints asked about rows, for flows and others that have many |
 //! | `questions.rs` | what both read of a request, and how they write answers |
 
 mod alone;
 mod checkpoints;
+mod onnx;
 mod questions;
 pub mod rows;
 mod tasks;
 
 pub use alone::{Alone, Answers};
 pub use checkpoints::{Checkpoints, TRAINED};
+pub use onnx::Onnx;
 pub use questions::refuse;
 pub use tasks::Tasks;
 

@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::aws::{self, Aws};
 use crate::config::Config;
 use crate::failure::{Failure, chain};
-use crate::hosted::{Checkpoints, Tasks};
+use crate::hosted::{Checkpoints, Onnx, Tasks};
 use crate::image_classifier::{ImageClassification, ImageClassifiers};
 use crate::machine::{Machine, data_folder};
 use crate::s3::places::Places;
@@ -72,6 +72,12 @@ impl Hosts {
             openers: vec![
                 Arc::new(Tasks(asking)),
                 Arc::new(Checkpoints {
+                    weights: weights.clone(),
+                    device: device.clone(),
+                    threads,
+                    limits,
+                }),
+                Arc::new(Onnx {
                     weights: weights.clone(),
                     device: device.clone(),
                     threads,

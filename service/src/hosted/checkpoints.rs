@@ -21,6 +21,8 @@ mod encoder;
 mod pictures;
 mod words;
 
+pub use pictures::Pictures;
+
 use super::alone::Alone;
 use crate::failure::chain;
 use escala_models::Compute;
