@@ -47,7 +47,7 @@ use crate::graph::network::is_finite;
 use crate::graph::onnx::wire::{File, Interface};
 use crate::graph::tensor::count;
 use program::Program;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use value::Value;
@@ -156,9 +156,10 @@ impl Model {
     pub fn read(bytes: &[u8], limits: Limits) -> Result<Self> {
         let file = File::read(bytes, limits)?;
         let program = Program::build(&file, limits)?;
-        let constants = &file.body.constants;
+        let constants = file.body.constants.iter();
+        let constants: HashSet<&str> = constants.map(|(name, _)| name.as_str()).collect();
         let inputs = file.body.inputs.iter();
-        let inputs = inputs.filter(|input| !constants.iter().any(|(name, _)| *name == input.name));
+        let inputs = inputs.filter(|input| !constants.contains(input.name.as_str()));
         let inputs = inputs.map(wanted).collect::<Result<Vec<_>>>()?;
         let outputs = file.body.outputs.iter().zip(&program.outputs);
         let mut outputs: Vec<Given> = outputs

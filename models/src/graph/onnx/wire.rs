@@ -503,16 +503,15 @@ impl<'a> Body<'a> {
             let Field::Bytes(bytes) = field else {
                 return Ok(());
             };
+            let many = [body.nodes.len(), body.inputs.len(), body.outputs.len()];
+            if many.iter().any(|&count| count > limits.nodes) {
+                return Err(Error::TooLarge {
+                    what: "the number of nodes, inputs or outputs".to_owned(),
+                    limit: limits.nodes as u64,
+                });
+            }
             match number {
-                1 => {
-                    if body.nodes.len() >= limits.nodes {
-                        return Err(Error::TooLarge {
-                            what: "the number of nodes".to_owned(),
-                            limit: limits.nodes as u64,
-                        });
-                    }
-                    body.nodes.push(node(bytes, limits)?);
-                }
+                1 => body.nodes.push(node(bytes, limits)?),
                 5 => body.constants.push(tensor(bytes, limits)?),
                 11 => body.inputs.push(interface(bytes)?),
                 12 => body.outputs.push(interface(bytes)?),
