@@ -85,14 +85,20 @@ fn check_with(
         assert_eq!(output.tensor.shape(), numbers(&wanted["shape"]), "{key}");
         let values: Vec<f64> = serde_json::from_value(wanted["values"].clone()).expect("values");
         // Sums of thousands of products in another order, through up to a hundred layers: the references
-        // agree to about one part in a million of the largest value.
+        // agree to about one part in a million of the largest value. What reads text ends in a softmax over 18,000
+        // characters, and the numbers before it are rounded as eight or sixteen lanes add them: 1.4e-5 apart with AVX2.
+        let parts = if key.starts_with("pp-ocr-v6/rec") {
+            1e-5
+        } else {
+            2e-6
+        };
         let largest = values.iter().fold(0f64, |largest, x| largest.max(x.abs()));
         let places = numbers(&wanted["at"]);
         assert!(places.len() == values.len() && !values.is_empty());
         for (at, want) in places.into_iter().zip(values) {
             let got = f64::from(output.tensor.data()[at]);
             assert!(
-                (got - want).abs() <= 2e-6 * largest + 2e-6,
+                (got - want).abs() <= parts * largest + parts,
                 "{key} {name} {at}: {got} {want}"
             );
         }

@@ -17,10 +17,10 @@ mod questions;
 pub mod rows;
 mod tasks;
 
-pub use alone::{Alone, Answers};
+pub use alone::{Alone, Answers, told};
 pub use checkpoints::{Checkpoints, TRAINED};
 pub use onnx::Onnx;
-pub use questions::refuse;
+pub use questions::{answers, images, refuse};
 pub use tasks::Tasks;
 
 use escala_sagemaker::SageMaker;

@@ -1,5 +1,6 @@
 """SageMaker by boto3: train, host, ask, transform, and what is refused."""
 
+import base64
 import io
 import json
 import random
@@ -421,6 +422,27 @@ def test_images_are_learned():
         assert (blue_and_red[1] > 0.5) == red, text
     text, _ = ask("pictures", picture(draw, True), "image/png", Accept="application/json;verbose")
     assert json.loads(text)[0]["label"] == "red", text
+    both = [{"image": base64.b64encode(picture(draw, red)).decode()} for red in (True, False)]
+    text, _ = ask("pictures", "".join(json.dumps(one) + "\n" for one in both), "application/jsonlines")
+    said = [json.loads(line) for line in text.splitlines()]
+    assert [one[1] > 0.5 for one in said] == [True, False], text
+
+    # The network learns, too: its file is beside the layer's, and answers.
+    parameters = {"num_classes": "2", "epochs": "10", "fine_tune_epochs": "2", "augmentation_type": "crop"}
+    job = trained("tuned", "image-classification", parameters, [channel("train", "pictures", "application/x-image")])
+    figures = {one["MetricName"] for one in job["FinalMetricDataList"]}
+    assert {"train:accuracy", "validation:accuracy"} <= figures, figures
+    data = job["ModelArtifacts"]["S3ModelArtifacts"]
+    archive = s3.get_object(Bucket="lake", Key=data.removeprefix("s3://lake/"))["Body"].read()
+    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        assert {"image-classifier.json", "image-network.safetensors"} <= {name.split("/")[-1] for name in files.getnames()}
+    said = logs.filter_log_events(logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix="tuned/", filterPattern="fine-tuning")["events"]
+    assert len(said) >= 4, said
+    model("tuned", "image-classification", data)
+    hosted("tuned", variant("tuned"))
+    for red in (True, False):
+        text, _ = ask("tuned", picture(draw, red), "application/x-image")
+        assert (json.loads(text)[1] > 0.5) == red, text
 
 
 def test_what_is_deleted_is_gone():

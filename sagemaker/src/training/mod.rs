@@ -545,6 +545,13 @@ impl Inner {
 
     /// Puts down how a job ended, which the runner knows of or not.
     fn finish(&self, resource: Resource, job: Option<&Job>) -> Result<Resource> {
+        let path = self.checkpoint_path(&resource.name);
+        // Before anybody knows that it ended, so that none is left behind. One in a bucket stays, as at AWS.
+        if let Err(error) = std::fs::remove_dir_all(&path)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, path = %path.display(), "a checkpoint stays");
+        }
         let ended = self
             .store
             .update(Kind::TrainingJob, &resource.name, |found| {
@@ -553,13 +560,6 @@ impl Inner {
                 }
                 Ok::<_, store::Error>(found.clone())
             })?;
-        let path = self.checkpoint_path(&resource.name);
-        // One in a bucket stays, as at AWS.
-        if let Err(error) = std::fs::remove_dir_all(&path)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            tracing::warn!(%error, path = %path.display(), "a checkpoint stays");
-        }
         Ok(ended.unwrap_or(resource))
     }
 

@@ -38,6 +38,7 @@ pub struct Server {
 
 impl Server {
     /// Whether one was named.
+    #[cfg(feature = "sql")]
     pub fn is_named(&self) -> bool {
         self.server.is_some()
     }
@@ -67,6 +68,7 @@ enum Patience {
     /// The next part of a stream.
     Silence,
     /// Whatever comes; Ctrl-C ends it.
+    #[cfg(feature = "sql")]
     Forever,
 }
 
@@ -235,6 +237,7 @@ impl Remote {
     ///
     /// # Errors
     /// As [`Remote::get`].
+    #[cfg(feature = "sql")]
     pub fn stream(
         &self,
         method: &str,
@@ -290,6 +293,7 @@ impl Remote {
         let request = match patience {
             Patience::Answer => request.timeout_global(Some(ANSWER)),
             Patience::Silence => request.timeout_per_read(Some(SILENCE)),
+            #[cfg(feature = "sql")]
             Patience::Forever => request,
         };
         let answer = self.agent.run(request.build());

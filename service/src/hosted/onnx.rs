@@ -559,9 +559,10 @@ fn array_of(value: &Value) -> Result<Array, Unanswered> {
 
 /// An element as JSON.
 fn element(data: &Data, at: usize) -> Value {
+    // The shortest text that reads back as this number: what it is widened to has digits that it does not know.
+    let short = |number: &f32| json!(number.to_string().parse::<f64>().ok());
     match data {
-        // As the shortest text that reads back as this number.
-        Data::Numbers(numbers) => numbers.get(at).map_or(Value::Null, |number| json!(number)),
+        Data::Numbers(numbers) => numbers.get(at).map_or(Value::Null, short),
         Data::Whole(numbers) => numbers.get(at).map_or(Value::Null, |number| json!(number)),
         Data::Texts(texts) => texts.get(at).map_or(Value::Null, |text| json!(&**text)),
     }

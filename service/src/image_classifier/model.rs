@@ -1,30 +1,26 @@
 //! A layer on what the network of labels sees, or on what that network sees after it was tuned: files, and answers.
 //!
-//! Questions are images (`image/jpeg`, `image/png`, …, `application/x-image`); an answer is a list of the probabilities of all
+//! Questions are images (`image/jpeg`, `image/png`, …, `application/x-image`, or base64 in JSON); an answer is a list of the probabilities of all
 //! classes in their order, as SageMaker's container answers, or with `application/json;verbose` objects with their names. Source:
 //! the developer guide, "Image Classification - inference".
 
 use super::REPOSITORY;
 use crate::failure::chain;
-use crate::hosted::refuse;
-use bytes::Bytes;
+use crate::hosted::{Alone, Answers, answers, images, refuse, told};
 use escala_models::Compute;
 use escala_models::compute::Device;
 use escala_models::train::classifier::softmax;
-use escala_pipelines::Kind;
 use escala_pipelines::image::{File, ImageLimits};
 use escala_pipelines::labels::features::{ImageFeatures, WIDTH};
 use escala_pipelines::task::LoadContext;
 use escala_sagemaker::served::{Asked, Container, Opener, Said, Served, Unanswered};
 use escala_weights::Store;
-use futures_util::future::BoxFuture;
-use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
 
 /// The file that a model is.
 const FILE: &str = "image-classifier.json";
@@ -34,8 +30,8 @@ pub const NETWORK: &str = "image-network.safetensors";
 const LARGEST: u64 = 1 << 30;
 /// Most classes.
 pub const CLASSES: usize = 10_000;
-/// Requests of a model that wait for it; more are refused.
-const WAITING: usize = 64;
+/// Images that the network sees at a time.
+const AT_ONCE: usize = 32;
 
 /// What was learned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -148,16 +144,11 @@ impl Opened {
                 layer.classes.len()
             ));
         }
-        let memory = features.memory() + 4 * layer.weight.len() as u64;
         let compute = Compute::new(self.device.clone(), self.threads);
-        Ok(Arc::new(Classifier {
-            model: Arc::new(Model {
-                layer,
-                inner: Mutex::new((features, compute)),
-            }),
-            memory,
-            places: Arc::new(Semaphore::new(WAITING)),
-        }))
+        Ok(Arc::new(Alone::new(
+            Classifier { layer, features },
+            compute,
+        )))
     }
 }
 
@@ -176,102 +167,44 @@ impl Opener for Opened {
     }
 }
 
-struct Model {
-    layer: Layer,
-    /// One request at a time: the network has all threads then.
-    inner: Mutex<(ImageFeatures, Compute)>,
-}
-
 struct Classifier {
-    model: Arc<Model>,
-    memory: u64,
-    places: Arc<Semaphore>,
+    layer: Layer,
+    features: ImageFeatures,
 }
 
-impl Model {
-    fn answer(&self, image: Bytes, verbose: bool) -> Result<Vec<u8>, Unanswered> {
-        let vector = {
-            let (features, compute) = &mut *self.inner.lock();
-            let seen = features.vectors(compute, &[File::new(image)]);
-            let seen = seen.map_err(|error| {
-                tracing::error!(
-                    error = chain(&error),
-                    "a hosted classifier of images failed"
-                );
-                refuse(500, "the classifier failed; the server's log says why")
-            })?;
-            let first = seen.into_iter().next();
-            let first = first.ok_or_else(|| refuse(500, "the network gave no answer"))?;
-            first.map_err(|error| match error.kind() {
-                Kind::Internal => refuse(500, error.message()),
-                _ => refuse(400, error.message()),
-            })?
-        };
-        let found = self.layer.probabilities(&vector);
-        let value = match verbose {
-            false => json!(found),
-            true => {
-                let mut named: Vec<(&String, f32)> = self.layer.classes.iter().zip(found).collect();
-                named.sort_by(|one, other| other.1.total_cmp(&one.1));
-                let object =
-                    |(label, score): (&String, f32)| json!({"label": label, "score": score});
-                Value::Array(named.into_iter().map(object).collect())
-            }
-        };
-        Ok(value.to_string().into_bytes())
+impl Classifier {
+    fn row(&self, vector: &[f32], verbose: bool) -> Value {
+        let found = self.layer.probabilities(vector);
+        if !verbose {
+            return json!(found);
+        }
+        let mut named: Vec<(&String, f32)> = self.layer.classes.iter().zip(found).collect();
+        named.sort_by(|one, other| other.1.total_cmp(&one.1));
+        let object = |(label, score): (&String, f32)| json!({"label": label, "score": score});
+        Value::Array(named.into_iter().map(object).collect())
     }
 }
 
-impl Served for Classifier {
-    fn invoke(&self, asked: Asked) -> BoxFuture<'_, Result<Said, Unanswered>> {
-        Box::pin(async move {
-            let kind = asked
-                .content_type
-                .as_deref()
-                .unwrap_or("application/x-image");
-            let essence = kind.split(';').next().unwrap_or_default().trim();
-            let known = ["application/x-image", "application/octet-stream"];
-            if !known.contains(&essence) && !essence.starts_with("image/") {
-                return Err(refuse(
-                    415,
-                    format!(
-                        "{kind} is no image here; application/x-image, image/jpeg and image/png are"
-                    ),
-                ));
+impl Answers for Classifier {
+    fn answer(&mut self, compute: &Compute, asked: &Asked) -> Result<Said, Unanswered> {
+        let asked_about = images(asked)?;
+        let accept = asked.accept.as_deref();
+        let verbose = accept.is_some_and(|accept| accept.contains("verbose"));
+        let mut rows = Vec::with_capacity(asked_about.items.len());
+        for some in asked_about.items.chunks(AT_ONCE) {
+            let files: Vec<File> = some.iter().cloned().map(File::new).collect();
+            let seen = self.features.vectors(compute, &files);
+            for vector in seen.map_err(|error| told(&error))? {
+                let vector = vector.map_err(|error| told(&error))?;
+                let row = to_raw_value(&self.row(&vector, verbose));
+                rows.push(row.map_err(|error| refuse(500, error.to_string()))?);
             }
-            let accept = asked.accept.as_deref().unwrap_or("*/*");
-            let verbose = accept.contains("verbose");
-            if !["*/*", "application/*", "application/json"]
-                .iter()
-                .any(|known| accept.contains(known))
-            {
-                return Err(refuse(
-                    406,
-                    format!("{accept} is not written here; application/json is"),
-                ));
-            }
-            let Ok(place) = self.places.clone().try_acquire_owned() else {
-                return Err(refuse(503, "too many requests wait for this model"));
-            };
-            let model = self.model.clone();
-            let found = tokio::task::spawn_blocking(move || {
-                let found = model.answer(asked.body, verbose);
-                drop(place);
-                found
-            });
-            let body = found.await.map_err(|error| {
-                tracing::error!(%error, "a hosted classifier of images broke off");
-                refuse(500, "the classifier broke off; the server's log says why")
-            })??;
-            Ok(Said {
-                content_type: "application/json".to_owned(),
-                body: body.into(),
-            })
-        })
+        }
+        answers(asked_about.answered(), accept, &rows)
     }
 
     fn memory(&self) -> u64 {
-        self.memory
+        self.features.memory() + 4 * self.layer.weight.len() as u64
     }
 }
 
