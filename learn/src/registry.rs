@@ -136,8 +136,48 @@ mod tests {
         }
         let folder = tempfile::tempdir().unwrap();
         assert!(open(folder.path()).is_err());
-        std::fs::write(folder.path().join("model.safetensors"), b"nothing").unwrap();
-        assert!(open(folder.path()).is_err());
+        let endless = u64::MAX.to_le_bytes();
+        for bytes in [
+            &b"nothing"[..],
+            b"\x02\0\0\0\0\0\0\0{}",
+            b"\x09\0\0\0\0\0\0\0{}",
+            &endless,
+        ] {
+            std::fs::write(folder.path().join("model.safetensors"), bytes).unwrap();
+            assert!(open(folder.path()).is_err(), "{bytes:?}");
+        }
+    }
+
+    /// What is longer than the part in which the algorithm's name stands.
+    #[test]
+    fn a_model_of_many_megabytes_is_opened() {
+        let rows = 300_000;
+        let values: Vec<f32> = (0..rows * 4).map(|at| (at % 97) as f32).collect();
+        let labels: Vec<f32> = values.chunks(4).map(|row| row[0]).collect();
+        let train = Table::dense(4, values).unwrap().labelled(labels).unwrap();
+        let given = [
+            ("k", "1"),
+            ("predictor_type", "regressor"),
+            ("sample_size", "300000"),
+        ];
+        let algorithm = of_name("knn").unwrap();
+        let parameters = Parameters::read(algorithm.parameters(), given).unwrap();
+        let channels = Channels {
+            train,
+            validation: None,
+            test: None,
+        };
+        let model = algorithm
+            .train(&parameters, &channels, &mut Unwatched)
+            .unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        model.write(folder.path()).unwrap();
+        let length = std::fs::metadata(folder.path().join("model.safetensors")).unwrap();
+        assert!(length.len() > 4 << 20);
+        let (whose, again) = open(folder.path()).unwrap();
+        assert_eq!(whose.name(), "knn");
+        let row = Table::dense(4, vec![0.0, 1.0, 2.0, 3.0]).unwrap();
+        assert_eq!(again.predict(&row).unwrap(), model.predict(&row).unwrap());
     }
 
     #[test]

@@ -3,8 +3,8 @@
 
 use crate::{Error, Result};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -176,24 +176,42 @@ pub(crate) fn algorithm(folder: &Path) -> Result<Option<String>> {
         path: path.clone(),
         source,
     };
-    let file = match std::fs::File::open(&path) {
+    let mut file = match std::fs::File::open(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         file => file.map_err(failed)?,
     };
-    let mut head = Vec::new();
-    let mut first = std::io::Read::take(file, MAX_HEADER);
-    std::io::Read::read_to_end(&mut first, &mut head).map_err(failed)?;
-    let unread = |why: String| Error::Model {
+    let unread = |why: &str| Error::Model {
         path: path.clone(),
         algorithm: "any algorithm",
-        why,
+        why: why.to_owned(),
     };
-    let (_, metadata) = SafeTensors::read_metadata(&head).map_err(|why| unread(why.to_string()))?;
-    let texts = metadata.metadata().as_ref();
-    match texts.and_then(|texts| texts.get("algorithm")) {
-        Some(name) => Ok(Some(name.clone())),
-        None => Err(unread("it names none".to_owned())),
+    // The header alone: how long it is, then JSON. What follows may be long.
+    let mut read = |bytes: &mut [u8]| match std::io::Read::read_exact(&mut file, bytes) {
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Err(unread("it is cut off"))
+        }
+        read => read.map_err(failed),
+    };
+    let mut length = [0; 8];
+    read(&mut length)?;
+    let length = u64::from_le_bytes(length);
+    if length > MAX_HEADER {
+        return Err(unread("its header is too long"));
     }
+    let mut header = vec![0; length as usize];
+    read(&mut header)?;
+    let header: Header = serde_json::from_slice(&header).map_err(|why| unread(&why.to_string()))?;
+    match header.metadata.get("algorithm") {
+        Some(name) => Ok(Some(name.clone())),
+        None => Err(unread("it names none")),
+    }
+}
+
+/// What is read of a file's header before the file is.
+#[derive(Deserialize)]
+struct Header {
+    #[serde(default, rename = "__metadata__")]
+    metadata: HashMap<String, String>,
 }
 
 /// Reads the file of a model. `make` says what is wrong with what the file holds.
