@@ -387,6 +387,8 @@ def test_texts_are_learned():
     body = json.dumps({"instances": ["great food and a wonderful day", "I hate the worst film"], "configuration": {"k": 1}})
     text, _ = ask("words", body, "application/json")
     assert [one["label"][0] for one in json.loads(text)] == ["__label__good", "__label__bad"], text
+    text, _ = ask("words", json.dumps("great food and a wonderful day"), "application/jsonlines")
+    assert json.loads(text)["label"] == ["__label__good"], text
 
     s3.put_object(Bucket="lake", Key="texts/train.csv", Body=sentences(80, 1, lambda label, text: f"{label},{text}"))
     job = trained("texts", "text-classification", {"train_only_top_layer": "true", "epochs": "20"}, [channel("train", "texts")])

@@ -5,7 +5,7 @@
 //! | lines to learn from | `__label__NAME word word …`, one a line |
 //! | the same as an augmented manifest | `{"source": "word word …", "label": 1}` or `"label": [1, 3]`, one a line |
 //! | a question, `application/json` | `{"instances": ["text", …], "configuration": {"k": 2}}` |
-//! | a question, `application/jsonlines` | `{"source": "text", "k": 2}`, one a line |
+//! | a question, `application/jsonlines` | `{"source": "text", "k": 2}`, one a line; here also `"text"` alone |
 //! | an answer, `application/json` | `[{"label": ["__label__1"], "prob": [0.9]}, …]` |
 //! | an answer, `application/jsonlines` | these objects, one a line |
 
@@ -185,11 +185,16 @@ pub fn asked(wire: Wire, body: &[u8]) -> Result<Vec<Asked>> {
                 if line.iter().all(u8::is_ascii_whitespace) {
                     continue;
                 }
-                let one: One = serde_json::from_slice(line).map_err(|why| {
-                    Error::input(format!(
-                        "line {number} is not {{\"source\": \"text\", \"k\": 1}}: {why}"
-                    ))
-                })?;
+                // A text alone is what queries and flows have.
+                let alone = serde_json::from_slice::<String>(line);
+                let one = match alone {
+                    Ok(source) => One { source, k: None },
+                    Err(_) => serde_json::from_slice(line).map_err(|why| {
+                        Error::input(format!(
+                            "line {number} is not {{\"source\": \"text\", \"k\": 1}}: {why}"
+                        ))
+                    })?,
+                };
                 all.push(Asked {
                     text: one.source,
                     most: most(one.k)?,
@@ -327,6 +332,7 @@ mod tests {
         assert_eq!(answer(json, k), Ok(format!("[{two}]")));
         let mixed = "{\"source\": \"source_0\"}\n\n{\"source\": \"source_0\", \"k\": 2}\n";
         assert_eq!(answer(lines, mixed), Ok(format!("{one}\n{two}\n")));
+        assert_eq!(answer(lines, "\"source_0\"\n"), Ok(format!("{one}\n")));
         for (wire, body, why) in [
             (json, "{}", "missing field `instances`"),
             (json, "{\"instances\": [1]}", "expected a string"),
