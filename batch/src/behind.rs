@@ -4,7 +4,9 @@
 ///
 /// On Linux that is `SCHED_IDLE` (sched(7)): whoever answers a request takes the processor from such a thread at once, where
 /// one that is only nice keeps it for a slice. On a machine that others keep busy it still gets a little. It cannot be taken
-/// back without rights, so it is for threads that do nothing else. Other systems are left as they are.
+/// back without rights, and threads that this one begins have it, too (no flag of Linux's prevents that): so it is for threads that
+/// do nothing else, and begin none that others use. One that asks the engine or a runtime may begin a lane of the one or a thread
+/// of the other, which then answers requests: the runner's threads stay as they are for that. Other systems are left as they are.
 pub fn behind() {
     #[cfg(target_os = "linux")]
     {

@@ -4,7 +4,6 @@
 //! twice (its lease was lost), and writes the same bytes under the same name, so that it does not matter which of the two
 //! comes back; the fence of each says whose word counts. [`Local`] is this machine.
 
-use crate::behind::behind;
 use crate::job::{Fence, Input, Part, Spec, Task};
 use crate::runner::task::{Ended, Order, Tools, execute};
 use parking_lot::{Condvar, Mutex};
@@ -134,10 +133,7 @@ impl Local {
             let shared = shared.clone();
             std::thread::Builder::new()
                 .name(format!("job-{number}"))
-                .spawn(move || {
-                    behind();
-                    shared.work();
-                })
+                .spawn(move || shared.work())
         };
         Ok(Self {
             threads: (0..threads).map(begin).collect::<Result<_, _>>()?,
