@@ -86,11 +86,12 @@ fn check_with(
         let values: Vec<f64> = serde_json::from_value(wanted["values"].clone()).expect("values");
         // Sums of thousands of products in another order, through up to a hundred layers: the references
         // agree to about one part in a million of the largest value. What reads text ends in a softmax over 18,000
-        // characters, and the numbers before it are rounded as eight or sixteen lanes add them: 1.4e-5 apart with AVX2.
-        let parts = if key.starts_with("pp-ocr-v6/rec") {
-            1e-5
-        } else {
-            2e-6
+        // characters, and where eight lanes add the numbers before it they are rounded otherwise than by the sixteen that
+        // the golden values agree with: 1.4e-5 apart with AVX2.
+        let sixteen = Isa::best().name() == "avx512";
+        let parts = match key.starts_with("pp-ocr-v6/rec") && !sixteen {
+            true => 1e-5,
+            false => 2e-6,
         };
         let largest = values.iter().fold(0f64, |largest, x| largest.max(x.abs()));
         let places = numbers(&wanted["at"]);
