@@ -32,7 +32,7 @@ thread_local! {
 
 /// Whether a scan without restarts is better read so. At full size there is enough to do for a second thread, and it needs less memory.
 pub fn pays(stream: &Stream, frame: &Frame, renderer: &Renderer) -> bool {
-    renderer.is_smaller() && stream.bytes().len() >= LEAST && frame.blocks() * 128 <= MOST
+    renderer.is_smaller() && stream.first().len() >= LEAST && frame.blocks() * 128 <= MOST
 }
 
 /// Where a unit of the second half begins.
@@ -64,7 +64,7 @@ impl Second {
     /// Reads from the middle to the end.
     fn read(stream: &Stream, frame: &Frame, first: &[Part<'_>]) -> Option<Self> {
         let most = frame.units_across() * frame.units_down();
-        let bytes = stream.bytes();
+        let bytes = stream.first();
         let mut second = Self {
             strip: Coefficients::strip(frame, most),
             starts: Vec::new(),
@@ -183,7 +183,7 @@ pub fn read(
             let mut first = first.lock();
             let read = first
                 .as_mut()
-                .and_then(|first| first.read(frame, 4 * stream.bytes().len()));
+                .and_then(|first| first.read(frame, 4 * stream.first().len()));
             if read.is_none() {
                 *first = None;
             }
@@ -196,7 +196,7 @@ pub fn read(
         first.read(frame, usize::MAX)?;
         return first.renderer.finish();
     };
-    let bits = 8 * stream.bytes().len();
+    let bits = 8 * stream.first().len();
     while first.row < down {
         let (bit, done) = (first.bits.place(), first.row * across + first.unit);
         let Some(unit) = second.unit(bit, across * down - done, bits) else {

@@ -60,9 +60,9 @@ impl Stream {
         Some(&self.bytes[start..end])
     }
 
-    /// All parts.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+    /// The first part, which is all of a scan that has no restarts: what a damaged file has behind one is nobody's.
+    pub fn first(&self) -> &[u8] {
+        self.part(0).unwrap_or_default()
     }
 
     /// Number of parts.

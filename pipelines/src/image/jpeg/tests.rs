@@ -235,6 +235,27 @@ fn vector_code_upsamples_as_the_portable() {
     }
 }
 
+/// A restart marker in a scan that has none: what is behind it is not read, by two threads either.
+#[test]
+fn codes_behind_a_marker_that_does_not_belong_there_are_nobodys() {
+    let mut seen = 0;
+    for case in golden() {
+        let stuffed = |pair: &[u8]| pair == [0xff, 0];
+        let places = case.file.windows(2).enumerate();
+        for (place, _) in places.filter(|(_, pair)| stuffed(pair)).take(3) {
+            let mut file = case.file.clone();
+            file[place + 1] = 0xd0;
+            for divisor in [2, 8] {
+                let alone = decode(&file, divisor, 1 << 22, &Alone);
+                let pair = decode(&file, divisor, 1 << 22, &Pair);
+                assert!(alone == pair, "{}, {place}", case.name);
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 100, "{seen} are too few to mean much");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(
         std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(2000)
