@@ -6,7 +6,9 @@ mod common;
 #[path = "../weights/tests/common/hub.rs"]
 mod hub;
 
-use common::checkpoints::{Checkpoint, of_task};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use common::checkpoints::{Checkpoint, of_task, pairs};
 use common::sagemaker::{self, PATIENCE, call, config, data, model};
 use common::{Server, Setup, image_models, wait_for};
 use serde_json::{Value, json};
@@ -153,7 +155,9 @@ fn checkpoints_of_texts_answer_as_transformers_does() {
     let mut seen = 0;
     for case in words.cases.iter().filter(|case| !case.text.is_empty()) {
         for name in ["words", "untold"] {
-            let answer = ask(&server, name, &json!({"inputs": case.text}));
+            let grouped = json!({"aggregation_strategy": "first"});
+            let asked = json!({"inputs": case.text, "parameters": grouped});
+            let answer = ask(&server, name, &asked);
             let groups = answer.as_array().expect("groups");
             let wanted: Vec<_> = case
                 .spans
@@ -175,6 +179,32 @@ fn checkpoints_of_texts_answer_as_transformers_does() {
         }
     }
     assert!(seen > 20, "{seen} groups are too few to mean much");
+    // Nobody says how they are grouped: tokens, as the pipeline has it (`tests/golden/word_strategies.json`).
+    let strategies: Value =
+        serde_json::from_str(include_str!("golden/word_strategies.json")).expect("golden");
+    let mut all = strategies["checkpoints"].as_array().expect("a list").iter();
+    let of = all.find(|one| one["name"] == "distilbert words");
+    let case = &of.expect("golden")["cases"][0];
+    let answer = ask(&server, "words", &json!({"inputs": case["text"]}));
+    let (told, wanted) = (answer.as_array(), case["none"].as_array());
+    let (told, wanted) = (told.expect("tokens"), wanted.expect("tokens"));
+    assert_eq!(told.len(), wanted.len(), "{answer}");
+    for (told, wanted) in told.iter().zip(wanted) {
+        near(
+            &told["score"],
+            wanted[1].as_f64().expect("a score") as f32,
+            "a token",
+        );
+        for (name, place) in [
+            ("entity", 0),
+            ("start", 2),
+            ("end", 3),
+            ("index", 4),
+            ("word", 5),
+        ] {
+            assert_eq!(told[name], wanted[place], "{answer}");
+        }
+    }
     let refused = server.post(
         "/endpoints/words/invocations",
         "application/json",
@@ -200,6 +230,133 @@ fn checkpoints_of_texts_answer_as_transformers_does() {
             && why.contains("text-generation")
             && why.contains("feature-extraction")
     });
+    server.assert_sound("all of it");
+}
+
+#[test]
+fn pairs_and_classes_that_nobody_taught_are_answered_as_by_transformers() {
+    let place = tempfile::tempdir().expect("a folder");
+    let server = serve(&place);
+    assert_eq!(server.s3("PUT", "/models", b"").status, 200);
+    let golden = pairs();
+    for paired in &golden.checkpoints {
+        let (name, files) = (&paired.checkpoint.name, files(&paired.checkpoint));
+        let [judge, guess] = ["judge", "guess"].map(|kind| format!("{name}-{kind}"));
+        for (hosted, task) in [
+            (&judge, "text-classification"),
+            (&guess, "zero-shot-classification"),
+        ] {
+            host(&server, hosted, &container(&server, hosted, &files, task));
+        }
+        for pair in &paired.pairs {
+            let texts = json!({"text": pair.text, "text_pair": pair.text_pair});
+            let asked = json!({"inputs": texts, "parameters": {"top_k": null}});
+            let answer = ask(&server, &judge, &asked);
+            let labels = ["contradiction", "neutral", "entailment"];
+            for (label, want) in labels.iter().zip(&pair.probabilities) {
+                let mut told = answer[0].as_array().expect("labels").iter();
+                let told = told.find(|one| one["label"] == *label);
+                near(&told.expect("a label")["score"], *want, &pair.text);
+            }
+        }
+        for case in &paired.classes {
+            let mut parameters = case.parameters.clone();
+            parameters.insert("candidate_labels".to_owned(), json!(golden.candidates));
+            let asked = json!({"inputs": case.text, "parameters": parameters});
+            let answer = ask(&server, &guess, &asked);
+            assert_eq!(answer["sequence"], case.text);
+            let told = answer["labels"].as_array().expect("labels");
+            assert_eq!(told.len(), case.labels.len());
+            for (label, want) in case.labels.iter().zip(&case.scores) {
+                let place = told.iter().position(|one| one == label).expect("a label");
+                near(&answer["scores"][place], *want, &case.text);
+            }
+        }
+        // A list of texts, and the classes as a text.
+        let text = &paired.classes[0].text;
+        let parameters = json!({"candidate_labels": golden.candidates[0]});
+        let listed = ask(
+            &server,
+            &guess,
+            &json!({"inputs": [text], "parameters": parameters}),
+        );
+        near(&listed[0]["scores"][0], paired.alone, text);
+    }
+    let refused = [
+        ("bert-guess", json!({"inputs": "a"})),
+        (
+            "bert-guess",
+            json!({"inputs": "a", "parameters": {"candidate_labels": ["b"], "hypothesis_template": "none"}}),
+        ),
+        (
+            "bert-judge",
+            json!({"inputs": [{"text": "a", "text_pair": "b"}, "c"]}),
+        ),
+    ];
+    for (name, asked) in refused {
+        let path = format!("/endpoints/{name}/invocations");
+        let refused = server.post(&path, "application/json", asked.to_string().as_bytes());
+        assert_eq!(refused.status, 424, "{asked}: {refused:?}");
+    }
+    server.assert_sound("all of it");
+}
+
+#[test]
+fn detectors_answer_as_transformers_does() {
+    let place = tempfile::tempdir().expect("a folder");
+    let server = serve(&place);
+    assert_eq!(server.s3("PUT", "/models", b"").status, 200);
+    let mut seen = 0;
+    for name in ["rt_detr", "detr"] {
+        let checkpoint = image_models::checkpoint(name);
+        let detector = container(&server, name, &checkpoint.contents(), "object-detection");
+        let hosted = name.replace('_', "-");
+        host(&server, &hosted, &detector);
+        let labels = &checkpoint.files["config.json"]["id2label"];
+        for case in &checkpoint.cases {
+            let image = BASE64.encode(image_models::image(&case.image));
+            // What the golden file has.
+            for least in [0.3, 0.5] {
+                let asked = json!({"inputs": image, "parameters": {"threshold": least}});
+                let answer = ask(&server, &hosted, &asked);
+                let mut told = answer.as_array().expect("things").clone();
+                let wanted = case.detections.iter().filter(|one| one.score > least);
+                let wanted: Vec<_> = wanted.collect();
+                assert_eq!(told.len(), wanted.len(), "{name}: {answer}");
+                for one in wanted {
+                    let label = &labels[one.label.to_string()];
+                    let edges = ["xmin", "ymin", "xmax", "ymax"];
+                    let same = told.iter().position(|told| {
+                        // An edge that is nearly whole may be cut off to either side.
+                        let close = |(name, edge): (&&str, &f32)| {
+                            told["box"][*name]
+                                .as_i64()
+                                .is_some_and(|at| (at as f32 - edge.trunc()).abs() <= 1.0)
+                        };
+                        let score = told["score"].as_f64().unwrap_or_default();
+                        told["label"] == *label
+                            && (score - f64::from(one.score)).abs() < 5e-5
+                            && edges.iter().zip(&one.edges).all(close)
+                    });
+                    told.remove(same.unwrap_or_else(|| panic!("{name}: no {one:?} in {told:?}")));
+                    seen += 1;
+                }
+            }
+            // An image by itself, and the least score of the pipeline.
+            let path = format!("/endpoints/{hosted}/invocations");
+            let bare = server.post(&path, "image/png", &image_models::image(&case.image));
+            let sure = case.detections.iter().filter(|one| one.score > 0.5);
+            assert_eq!(bare.json().as_array().map(Vec::len), Some(sure.count()));
+        }
+    }
+    assert!(seen > 60, "{seen} things are too few to mean much");
+    let refused = json!({"inputs": "", "parameters": {"threshold": "high"}}).to_string();
+    let refused = server.post(
+        "/endpoints/detr/invocations",
+        "application/json",
+        refused.as_bytes(),
+    );
+    assert_eq!(refused.status, 424, "{refused:?}");
     server.assert_sound("all of it");
 }
 

@@ -6,7 +6,7 @@
 use candle_core::Device;
 use escala_models::Compute;
 use escala_models::bert::{
-    Problem, SentenceEncoder, SequenceClassifier, Span, TokenClassifier, Tokenizer,
+    Problem, SentenceEncoder, SequenceClassifier, Span, Strategy, TokenClassifier, Tokenizer,
 };
 use proptest::prelude::*;
 use std::path::Path;
@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 #[path = "../../tests/common/checkpoints.rs"]
 mod checkpoints;
 
-use checkpoints::{Case, golden, of_task};
+use checkpoints::{golden, of_task, pairs};
 
 /// Values have six decimals, and sums in 32-bit floats come in another order.
 fn near(got: &[f32], want: &[f32]) -> bool {
@@ -96,19 +96,20 @@ fn scores_of_texts_are_transformers() {
 
 /// The golden's spans in bytes. transformers also reports spans of nothing, where a tokenizer makes a token of a
 /// space, and counts the space before a word where a tokenizer does; we do neither.
-fn spans(case: &Case) -> Vec<Span> {
+fn spans(text: &str, spans: &[(String, f32, usize, usize)]) -> Vec<Span> {
     let byte = |character: usize| {
-        let mut starts = case.text.char_indices().map(|(at, _)| at);
-        starts.nth(character).unwrap_or(case.text.len())
+        let mut starts = text.char_indices().map(|(at, _)| at);
+        starts.nth(character).unwrap_or(text.len())
     };
-    let spans = case.spans.iter().map(|(label, score, start, end)| {
+    let spans = spans.iter().map(|(label, score, start, end)| {
         let (start, end) = (byte(*start), byte(*end));
-        let text = &case.text[start..end];
+        let place = &text[start..end];
         Span {
             label: label.clone(),
             score: *score,
-            start: start + text.len() - text.trim_start().len(),
-            end: start + text.trim_end().len(),
+            start: start + place.len() - place.trim_start().len(),
+            end: start + place.trim_end().len(),
+            token: None,
         }
     });
     spans.filter(|span| span.start < span.end).collect()
@@ -128,7 +129,7 @@ fn spans_of_words_are_transformers() {
                 .classify(&compute, &checkpoint.texts())
                 .expect("spans");
             for (answer, case) in answers.iter().zip(&checkpoint.cases) {
-                let wanted = spans(case);
+                let wanted = spans(&case.text, &case.spans);
                 let at = format!(
                     "{}: {}:\n{:?}\n{wanted:?}",
                     checkpoint.name, case.text, answer.spans
@@ -145,6 +146,122 @@ fn spans_of_words_are_transformers() {
         }
     }
     assert!(seen > 500, "{seen} spans are too few to mean much");
+}
+
+/// Each way, and beside others in a batch.
+#[test]
+fn pairs_of_texts_are_read_as_by_transformers() {
+    for paired in &pairs().checkpoints {
+        let folder = paired.checkpoint.folder();
+        let fast = SequenceClassifier::load(folder.path(), &Device::Cpu).expect("fast");
+        let plain = SequenceClassifier::load_reference(folder.path(), &Device::Cpu).expect("plain");
+        let texts = paired.pairs.iter();
+        let texts: Vec<_> = texts.map(|one| (&*one.text, &*one.text_pair)).collect();
+        for (classifier, threads) in [(&fast, 1), (&fast, 2), (&plain, 1)] {
+            let compute = Compute::cpu(threads);
+            let answers = classifier.classify_pairs(&compute, &texts).expect("scores");
+            assert_eq!(answers.len(), paired.pairs.len());
+            for (answer, pair) in answers.iter().zip(&paired.pairs) {
+                for (got, want) in answer.scores.iter().zip(&pair.probabilities) {
+                    let name = &paired.checkpoint.name;
+                    let said = &answer.scores;
+                    assert!((got - want).abs() < 1e-5, "{name}: {}: {said:?}", pair.text);
+                }
+                assert!(!answer.truncated);
+            }
+        }
+        // The second text stays whole where the first is too long for both.
+        let long = "long ".repeat(60);
+        let compute = Compute::cpu(1);
+        let [one, other] = [("it is free", true), ("a dog", true)].map(|(second, cut)| {
+            let mut said = fast
+                .classify_pairs(&compute, &[(&*long, second)])
+                .expect("scores");
+            let said = said.pop().expect("an answer");
+            assert_eq!(said.truncated, cut);
+            said.scores
+        });
+        assert_ne!(one, other);
+        assert!(
+            fast.classify_pairs(&compute, &[])
+                .expect("nothing")
+                .is_empty()
+        );
+    }
+}
+
+/// What transformers says by the other strategies (`tests/golden/word_strategies.json`, made by `make_word_strategies.py`).
+#[test]
+fn strategies_are_those_of_transformers() {
+    #[derive(serde::Deserialize)]
+    struct Golden {
+        checkpoints: Vec<Said>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Said {
+        name: String,
+        cases: Vec<Strategies>,
+    }
+    type Group = (String, f32, usize, usize);
+    type Alone = (String, f32, usize, usize, usize, String);
+    #[derive(serde::Deserialize)]
+    struct Strategies {
+        text: String,
+        none: Option<Vec<Alone>>,
+        simple: Vec<Group>,
+        average: Vec<Group>,
+        max: Vec<Group>,
+    }
+    let golden = include_str!("../../tests/golden/word_strategies.json");
+    let golden: Golden = serde_json::from_str(golden).expect("golden");
+    let compute = Compute::cpu(1);
+    let (mut groups, mut tokens) = (0, 0);
+    for said in &golden.checkpoints {
+        let checkpoint = of_task("words").find(|one| one.name == said.name);
+        let folder = checkpoint.expect("a checkpoint").folder();
+        let classifier = TokenClassifier::load(folder.path(), &Device::Cpu).expect("loads");
+        let answer = |text: &str, strategy| {
+            let mut answers = classifier
+                .classify_by(&compute, &[text], strategy)
+                .expect("spans");
+            answers.pop().expect("an answer").spans
+        };
+        for case in &said.cases {
+            for (strategy, wanted) in [
+                (Strategy::Simple, &case.simple),
+                (Strategy::Average, &case.average),
+                (Strategy::Max, &case.max),
+            ] {
+                let wanted = spans(&case.text, wanted);
+                let got = answer(&case.text, strategy);
+                let at = format!("{}, {strategy:?}: {got:?}\n{wanted:?}", said.name);
+                assert_eq!(got.len(), wanted.len(), "{at}");
+                for (got, want) in got.iter().zip(&wanted) {
+                    assert!((got.score - want.score).abs() < 1e-5, "{at}");
+                    let place = |span: &Span| (span.label.clone(), span.start, span.end);
+                    assert_eq!(place(got), place(want), "{at}");
+                }
+                groups += wanted.len();
+            }
+            let Some(wanted) = &case.none else { continue };
+            let got = answer(&case.text, Strategy::None);
+            let at = format!("{}: {got:?}\n{wanted:?}", said.name);
+            assert_eq!(got.len(), wanted.len(), "{at}");
+            for (got, (label, score, start, end, index, text)) in got.iter().zip(wanted) {
+                assert!((got.score - score).abs() < 1e-5, "{at}");
+                let characters = |bytes| case.text[..bytes].chars().count();
+                let token = got.token.as_ref().expect("a token");
+                assert_eq!(
+                    (&got.label, characters(got.start), characters(got.end)),
+                    (label, *start, *end),
+                    "{at}"
+                );
+                assert_eq!((&token.index, &token.text), (index, text), "{at}");
+                tokens += 1;
+            }
+        }
+    }
+    assert!(groups > 900 && tokens > 300, "{groups}, {tokens}");
 }
 
 proptest! {

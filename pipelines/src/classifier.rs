@@ -168,6 +168,22 @@ impl TextClassifier {
         }
     }
 
+    /// The probability of each label for each pair of texts, in order; none of a classifier that reads one text.
+    ///
+    /// # Errors
+    /// As [`TextClassifier::classify`].
+    pub fn classify_pairs(
+        &self,
+        compute: &Compute,
+        pairs: &[(&str, &str)],
+    ) -> Option<escala_models::Result<Vec<Vec<f32>>>> {
+        let Self::Checkpoint(classifier) = self else {
+            return None;
+        };
+        let answers = classifier.classify_pairs(compute, pairs);
+        Some(answers.map(|answers| answers.into_iter().map(|answer| answer.scores).collect()))
+    }
+
     /// The probability of each label for each text, in order.
     ///
     /// # Errors

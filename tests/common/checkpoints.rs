@@ -56,6 +56,48 @@ pub fn golden() -> &'static Golden {
     })
 }
 
+/// `tests/golden/pairs.json`, made by `make_pairs.py`.
+#[derive(Deserialize)]
+pub struct Pairs {
+    /// Classes that nobody taught.
+    pub candidates: Vec<String>,
+    pub checkpoints: Vec<Paired>,
+}
+
+/// A checkpoint of what follows from what, and what transformers answers with it.
+#[derive(Deserialize)]
+pub struct Paired {
+    #[serde(flatten)]
+    pub checkpoint: Checkpoint,
+    pub pairs: Vec<Pair>,
+    pub classes: Vec<Guess>,
+    /// The score of the first candidate alone for the first text.
+    pub alone: f32,
+}
+
+#[derive(Deserialize)]
+pub struct Pair {
+    pub text: String,
+    pub text_pair: String,
+    pub probabilities: Vec<f32>,
+}
+
+#[derive(Deserialize)]
+pub struct Guess {
+    pub text: String,
+    pub parameters: serde_json::Map<String, serde_json::Value>,
+    pub labels: Vec<String>,
+    pub scores: Vec<f32>,
+}
+
+/// What transformers says of pairs of texts.
+pub fn pairs() -> &'static Pairs {
+    static PAIRS: OnceLock<Pairs> = OnceLock::new();
+    PAIRS.get_or_init(|| {
+        serde_json::from_str(include_str!("../golden/pairs.json")).expect("golden json")
+    })
+}
+
 fn tensor(name: &str, shape: &[usize], half: bool) -> Tensor {
     let numbers = value(name, shape.iter().product());
     let scaled = numbers.map(|x| match shape.len() {

@@ -263,17 +263,28 @@ impl Config {
         }
     }
 
-    /// The row of the position table for each token. RoBERTa counts from the row after the padding id, and
+    /// The segments that are told apart: one where there is no more than one, else two.
+    pub(crate) fn segments(&self) -> usize {
+        self.type_vocab_size.clamp(1, 2)
+    }
+
+    /// The row of the position table for each token; those from the token `second` on are the second segment's, where
+    /// there is one, whose rows come behind the others. RoBERTa counts from the row after the padding id, and
     /// passes over tokens that are the padding id (a text can spell it); they stay at its row.
-    pub(crate) fn positions(&self, ids: &[u32]) -> impl Iterator<Item = u32> {
+    pub(crate) fn positions(&self, ids: &[u32], second: usize) -> impl Iterator<Item = u32> {
         let (roberta, pad) = (self.family == Family::Roberta, self.pad_token_id);
         let mut next = if roberta { pad + 1 } else { 0 };
-        ids.iter().map(move |&id| {
+        let behind = match self.segments() {
+            1 => 0,
+            _ => self.max_position_embeddings as u32,
+        };
+        ids.iter().enumerate().map(move |(place, &id)| {
+            let segment = if place < second { 0 } else { behind };
             if roberta && id == pad {
-                return pad;
+                return pad + segment;
             }
             next += 1;
-            next - 1
+            next - 1 + segment
         })
     }
 }
@@ -318,7 +329,7 @@ mod tests {
     fn roberta_counts_positions_after_the_padding() {
         let config = read(ROBERTA).expect("config");
         assert_eq!(config.max_tokens(), 8);
-        let positions = |ids: &[u32]| config.positions(ids).collect::<Vec<_>>();
+        let positions = |ids: &[u32]| config.positions(ids, usize::MAX).collect::<Vec<_>>();
         assert_eq!(positions(&[0, 4, 2]), [2, 3, 4]);
         assert_eq!(positions(&[0, 1, 2]), [2, 1, 3]);
         assert_eq!(config.labels, ["no", "yes"]);

@@ -7,9 +7,9 @@
 //! without rows, so there each product is split by columns, which also lets each member read only its part
 //! of the weights.
 
-use super::Output;
 use super::config::Config;
 use super::weights::{Part, Weights, Words};
+use super::{Output, second};
 use crate::error::Result;
 use crate::kernels::attention::{self, Head, attend};
 use crate::kernels::matmul::{Left, Right};
@@ -170,8 +170,14 @@ impl Encoder {
         layers + self.positions.bytes() + self.words.bytes()
     }
 
-    pub(super) fn run(&self, team: &Team, sequences: &[&[u32]], output: Output) -> Vec<Vec<f32>> {
-        let batch = self.plan(team.threads(), sequences);
+    pub(super) fn run(
+        &self,
+        team: &Team,
+        sequences: &[&[u32]],
+        seconds: &[usize],
+        output: Output,
+    ) -> Vec<Vec<f32>> {
+        let batch = self.plan(team.threads(), sequences, seconds);
         let pool = || {
             self.workspaces
                 .lock()
@@ -217,12 +223,12 @@ impl Encoder {
         answers
     }
 
-    fn plan<'a>(&self, members: usize, sequences: &'a [&'a [u32]]) -> Batch<'a> {
+    fn plan<'a>(&self, members: usize, sequences: &'a [&'a [u32]], seconds: &[usize]) -> Batch<'a> {
         let mut starts = vec![0];
         let mut positions = Vec::new();
         let mut longest = 0;
-        for ids in sequences {
-            positions.extend(self.config.positions(ids));
+        for (index, ids) in sequences.iter().enumerate() {
+            positions.extend(self.config.positions(ids, second(seconds, index)));
             starts.push(starts[starts.len() - 1] + ids.len());
             longest = longest.max(ids.len());
         }

@@ -1,8 +1,8 @@
 //! The network in plain candle operations, for any device.
 
-use super::Output;
 use super::config::{Config, HiddenAct};
 use super::weights::{Part, Weights};
+use super::{Output, second};
 use crate::error::Result;
 use candle_core::{D, DType, Device, IndexOp, Tensor};
 use candle_nn::{Embedding, LayerNorm, Linear, Module};
@@ -10,7 +10,7 @@ use candle_nn::{Embedding, LayerNorm, Linear, Module};
 /// A BERT encoder on a device; sequences are padded to the longest of a batch and masked.
 pub(super) struct Encoder {
     words: Embedding,
-    /// Positions with the first segment added.
+    /// Positions with each segment added.
     positions: Embedding,
     norm: LayerNorm,
     layers: Vec<Layer>,
@@ -62,7 +62,7 @@ impl Encoder {
         let shape = [config.vocab_size, hidden];
         let words = weights.get(&weights.module("embeddings.word_embeddings.weight"), &shape)?;
         let words = Tensor::from_slice(&words, &shape, device)?;
-        let shape = [config.max_position_embeddings, hidden];
+        let shape = [config.segments() * config.max_position_embeddings, hidden];
         let positions = Tensor::from_slice(&weights.positions()?, &shape, device)?;
         Ok(Self {
             words: Embedding::new(words, hidden),
@@ -77,23 +77,30 @@ impl Encoder {
     pub(super) fn memory(&self) -> u64 {
         let config = &self.config;
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let embeddings = (config.vocab_size + config.max_position_embeddings + 2) * hidden;
+        let embeddings =
+            (config.vocab_size + config.segments() * config.max_position_embeddings + 2) * hidden;
         let layer = 4 * hidden * (hidden + 1) + 2 * inner * hidden + inner + 5 * hidden;
         ((embeddings + config.num_hidden_layers * layer) * size_of::<f32>()) as u64
     }
 
-    pub(super) fn run(&self, sequences: &[&[u32]], output: Output) -> Result<Vec<Vec<f32>>> {
+    pub(super) fn run(
+        &self,
+        sequences: &[&[u32]],
+        seconds: &[usize],
+        output: Output,
+    ) -> Result<Vec<Vec<f32>>> {
         let longest = sequences.iter().map(|ids| ids.len()).max().unwrap_or(0);
         let (batch, hidden) = (sequences.len(), self.config.hidden_size);
         let mut ids = vec![0u32; batch * longest];
         let mut positions = vec![0u32; batch * longest];
         let mut mask = vec![0f32; batch * longest];
         for (row, sequence) in sequences.iter().enumerate() {
+            let second = second(seconds, row);
             let row = row * longest..row * longest + sequence.len();
             ids[row.clone()].copy_from_slice(sequence);
             let places = positions[row.clone()].iter_mut();
             places
-                .zip(self.config.positions(sequence))
+                .zip(self.config.positions(sequence, second))
                 .for_each(|(place, position)| *place = position);
             mask[row].fill(1.0);
         }

@@ -38,7 +38,7 @@ pub use config::{Config, Family, HiddenAct, Problem};
 pub use sentence::SentenceEncoder;
 pub use sequence::{Classification, SequenceClassifier};
 pub use tokenizer::{Place, PlacedTokens, Tokenizer, Tokens};
-pub use words::{Span, TokenClassifier, WordLabels};
+pub use words::{Span, Strategy, Token, TokenClassifier, WordLabels};
 
 use crate::compute::Compute;
 use crate::error::{Error, Result};
@@ -128,6 +128,17 @@ impl Encoder {
         sequences: &[&[u32]],
         output: Output,
     ) -> Result<Vec<Vec<f32>>> {
+        self.run_pairs(compute, sequences, &[], output)
+    }
+
+    /// The same for sequences of which each has a second text that begins at a token; one that is not told has none.
+    fn run_pairs(
+        &self,
+        compute: &Compute,
+        sequences: &[&[u32]],
+        seconds: &[usize],
+        output: Output,
+    ) -> Result<Vec<Vec<f32>>> {
         let longest = self.config.max_tokens();
         for ids in sequences {
             if ids.is_empty() || ids.len() > longest {
@@ -150,10 +161,15 @@ impl Encoder {
             return Ok(Vec::new());
         }
         match &self.network {
-            Network::Cpu(network) => Ok(network.run(&compute.team, sequences, output)),
-            Network::Graph(network) => network.run(sequences, output),
+            Network::Cpu(network) => Ok(network.run(&compute.team, sequences, seconds, output)),
+            Network::Graph(network) => network.run(sequences, seconds, output),
         }
     }
+}
+
+/// The token that the second text of a sequence begins with; behind all where it has none.
+fn second(seconds: &[usize], sequence: usize) -> usize {
+    seconds.get(sequence).copied().unwrap_or(usize::MAX)
 }
 
 /// The configuration and tensors of a checkpoint in a folder.

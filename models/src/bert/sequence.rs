@@ -5,6 +5,7 @@
 
 use super::config::{Family, Problem};
 use super::head::{After, Dense, finite, softmax};
+use super::tokenizer::PairTokens;
 use super::{Config, Encoder, Output, Tokenizer, Way, each, open};
 use crate::compute::Compute;
 use crate::error::Result;
@@ -103,25 +104,87 @@ impl SequenceClassifier {
     pub fn classify(&self, compute: &Compute, texts: &[&str]) -> Result<Vec<Classification>> {
         let tokens = each(compute, texts, |text| self.tokenizer.encode(text))?;
         let sequences: Vec<&[u32]> = tokens.iter().map(|tokens| &*tokens.ids).collect();
-        let first = self.encoder.run(compute, &sequences, Output::First)?;
+        let rows = self.score(compute, &sequences, &[])?;
+        let read = tokens.iter().map(|one| (one.ids.len(), one.truncated));
+        Ok(self.classified(&rows, read))
+    }
+
+    /// The scores for each pair of texts, one read behind the other.
+    ///
+    /// # Errors
+    /// As [`SequenceClassifier::classify`], and when the tokenizer has no form for two texts.
+    pub fn classify_pairs(
+        &self,
+        compute: &Compute,
+        pairs: &[(&str, &str)],
+    ) -> Result<Vec<Classification>> {
+        let (tokens, rows) = self.read_pairs(compute, pairs)?;
+        let read = tokens.iter().map(|one| (one.ids.len(), one.truncated));
+        Ok(self.classified(&rows, read))
+    }
+
+    /// What the network gives for each label of each pair of texts, before it is made a probability.
+    ///
+    /// # Errors
+    /// As [`SequenceClassifier::classify_pairs`].
+    pub fn score_pairs(&self, compute: &Compute, pairs: &[(&str, &str)]) -> Result<Vec<Vec<f32>>> {
+        let (_, rows) = self.read_pairs(compute, pairs)?;
+        let each = rows.chunks_exact(self.labels.len());
+        Ok(each.map(<[f32]>::to_vec).collect())
+    }
+
+    fn read_pairs(
+        &self,
+        compute: &Compute,
+        pairs: &[(&str, &str)],
+    ) -> Result<(Vec<PairTokens>, Vec<f32>)> {
+        let tokens = each(compute, pairs, |(first, second)| {
+            self.tokenizer.encode_pair(first, second)
+        })?;
+        let sequences: Vec<&[u32]> = tokens.iter().map(|tokens| &*tokens.ids).collect();
+        let seconds: Vec<usize> = tokens.iter().map(|tokens| tokens.second).collect();
+        let rows = self.score(compute, &sequences, &seconds)?;
+        Ok((tokens, rows))
+    }
+
+    /// The numbers of all labels of each sequence, one behind the other.
+    fn score(
+        &self,
+        compute: &Compute,
+        sequences: &[&[u32]],
+        seconds: &[usize],
+    ) -> Result<Vec<f32>> {
+        let first = self
+            .encoder
+            .run_pairs(compute, sequences, seconds, Output::First)?;
         let rows = self.output.apply(&self.dense.apply(&first.concat()));
-        let scored = rows.chunks_exact(self.labels.len()).zip(tokens);
-        scored
-            .map(|(row, tokens)| {
-                finite(row)?;
-                let mut scores = row.to_vec();
-                match self.problem {
-                    Problem::SingleLabel => softmax(&mut scores),
-                    Problem::MultiLabel => scores
-                        .iter_mut()
-                        .for_each(|x| *x = 1.0 / (1.0 + (-*x).exp())),
-                }
-                Ok(Classification {
-                    scores,
-                    tokens: tokens.ids.len(),
-                    truncated: tokens.truncated,
-                })
-            })
-            .collect()
+        finite(&rows)?;
+        Ok(rows)
+    }
+
+    /// What is said of texts of so many tokens each, some of them cut.
+    fn classified(
+        &self,
+        rows: &[f32],
+        read: impl Iterator<Item = (usize, bool)>,
+    ) -> Vec<Classification> {
+        let scored = rows.chunks_exact(self.labels.len()).zip(read);
+        let classified = scored.map(|(row, (tokens, truncated))| Classification {
+            scores: self.probabilities(row),
+            tokens,
+            truncated,
+        });
+        classified.collect()
+    }
+
+    fn probabilities(&self, row: &[f32]) -> Vec<f32> {
+        let mut scores = row.to_vec();
+        match self.problem {
+            Problem::SingleLabel => softmax(&mut scores),
+            Problem::MultiLabel => scores
+                .iter_mut()
+                .for_each(|x| *x = 1.0 / (1.0 + (-*x).exp())),
+        }
+        scores
     }
 }

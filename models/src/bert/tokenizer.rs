@@ -4,7 +4,7 @@ use super::unigram::Unigram;
 use crate::error::{Error, Result};
 use escala_weights::Tensors;
 use std::path::Path;
-use tokenizers::ModelWrapper;
+use tokenizers::{ModelWrapper, PostProcessor, TruncationDirection};
 
 /// A tokenizer that never pads and cuts at a fixed length.
 pub struct Tokenizer {
@@ -25,6 +25,17 @@ pub struct Tokens {
     /// Ids, with the special tokens around them.
     pub ids: Vec<u32>,
     /// The text had more tokens than fit.
+    pub truncated: bool,
+}
+
+/// The tokens of two texts, one behind the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairTokens {
+    /// Ids, with the special tokens around them.
+    pub ids: Vec<u32>,
+    /// The first token that the tokenizer counts as the second text's; behind all where it tells none apart.
+    pub second: usize,
+    /// The texts had more tokens than fit.
     pub truncated: bool,
 }
 
@@ -101,6 +112,48 @@ impl Tokenizer {
         Ok(self.cut(ids, cut))
     }
 
+    /// The tokens of two texts. Where they are too many the first is cut, and the second where that is not enough. Where
+    /// there is nothing in the second, the first is read alone, as transformers does.
+    ///
+    /// # Errors
+    /// When the tokenizer fails, or has no form for two texts.
+    pub fn encode_pair(&self, first: &str, second: &str) -> Result<PairTokens> {
+        if second.is_empty() {
+            let Tokens { ids, truncated } = self.encode(first)?;
+            return Ok(PairTokens {
+                second: ids.len(),
+                ids,
+                truncated,
+            });
+        }
+        let Kind::Json(inner) = &self.kind else {
+            return Err(Error::unsupported(
+                "pairs of texts with a tokenizer without tokenizer.json",
+            ));
+        };
+        let failed = |error: tokenizers::Error| Error::Tokenizer(error.to_string());
+        let (first, first_cut) = self.prefix(first);
+        let (second, second_cut) = self.prefix(second);
+        let mut first = inner.encode_fast(first, false).map_err(failed)?;
+        let mut second = inner.encode_fast(second, false).map_err(failed)?;
+        let special = inner
+            .get_post_processor()
+            .map_or(0, |around| around.added_tokens(true));
+        let room = self.longest.saturating_sub(special);
+        let longest = room.saturating_sub(second.len());
+        let truncated = first_cut || second_cut || first.len() > longest;
+        first.truncate(longest, 0, TruncationDirection::Right);
+        second.truncate(room, 0, TruncationDirection::Right);
+        let both = inner.post_process(first, Some(second), true);
+        let both = both.map_err(failed)?;
+        let mut kinds = both.get_type_ids().iter();
+        Ok(PairTokens {
+            ids: both.get_ids().to_vec(),
+            second: kinds.position(|kind| *kind != 0).unwrap_or(both.len()),
+            truncated,
+        })
+    }
+
     /// The tokens of the whole of `text` and where each lies.
     ///
     /// # Errors
@@ -148,6 +201,22 @@ impl Tokenizer {
             places: (0..encoding.len()).map(place).collect(),
             ids: encoding.get_ids().to_vec(),
         })
+    }
+
+    /// A token as the vocabulary has it.
+    pub(super) fn token(&self, id: u32) -> Option<String> {
+        match &self.kind {
+            Kind::Json(inner) => inner.id_to_token(id),
+            Kind::Unigram(_) => None,
+        }
+    }
+
+    /// Whether it stands for what the vocabulary does not know.
+    pub(super) fn is_unknown(&self, id: u32) -> bool {
+        match &self.kind {
+            Kind::Json(inner) => unknown(inner) == Some(id),
+            Kind::Unigram(_) => false,
+        }
     }
 
     /// The most tokens that one reading has.

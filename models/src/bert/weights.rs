@@ -152,24 +152,26 @@ impl Weights {
         Ok((get("weight", "gamma")?, get("bias", "beta")?))
     }
 
-    /// The table of positions with the first segment's row added to each of its rows: the two always come
-    /// together, and one text is always the first segment.
+    /// The table of positions with a segment's row added to each of its rows: the two always come together. One text is
+    /// always the first segment; where there is a second, the same positions with that one come behind
+    /// ([`Config::positions`]).
     pub(crate) fn positions(&self) -> Result<Vec<f32>> {
         let (hidden, segments) = (self.config.hidden_size, self.config.type_vocab_size);
         let name = self.module("embeddings.position_embeddings.weight");
-        let mut positions = self
-            .get(&name, &[self.config.max_position_embeddings, hidden])?
-            .into_owned();
-        if segments > 0 {
-            let name = self.module("embeddings.token_type_embeddings.weight");
-            let segments = self.get(&name, &[segments, hidden])?;
-            for row in positions.chunks_exact_mut(hidden) {
-                row.iter_mut()
-                    .zip(segments.iter())
-                    .for_each(|(position, segment)| *position += segment);
+        let positions = self.get(&name, &[self.config.max_position_embeddings, hidden])?;
+        if segments == 0 {
+            return Ok(positions.into_owned());
+        }
+        let name = self.module("embeddings.token_type_embeddings.weight");
+        let segments = self.get(&name, &[segments, hidden])?;
+        let used = segments.chunks_exact(hidden).take(self.config.segments());
+        let mut sums = Vec::with_capacity(used.len() * positions.len());
+        for segment in used {
+            for row in positions.chunks_exact(hidden) {
+                sums.extend(row.iter().zip(segment).map(|(position, of)| position + of));
             }
         }
-        Ok(positions)
+        Ok(sums)
     }
 
     /// The table of words, left where it is: only the rows of words that occur are ever read.

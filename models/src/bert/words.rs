@@ -1,8 +1,8 @@
 //! Classifying the words of a text: spans of entities and the like.
 //!
-//! A word's label is that of its first token, and words of one label after the other are one span; a `B-` label
-//! always starts another. This is the strategy `first` of the pipeline for token classification of Hugging Face
-//! transformers, with its idea of a word: where tokens are marked as continuing one, that; else what is between
+//! A word's label is that of its first token where no other [`Strategy`] is asked for, and words of one label after the other
+//! are one span; a `B-` label always starts another. The strategies are those of the pipeline for token classification of Hugging
+//! Face transformers, with its idea of a word: where tokens are marked as continuing one, that; else what is between
 //! spaces. Positions are bytes of the text.
 //!
 //! A text of more tokens than the network has positions for is read in windows that overlap by a quarter, at most
@@ -33,6 +33,22 @@ pub struct TokenClassifier {
     labels: Vec<String>,
 }
 
+/// How tokens become spans, under the names of transformers' `aggregation_strategy`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// They do not: each token with a label other than `O` is a span, under the label as the network has it.
+    None,
+    /// Each token is a word.
+    Simple,
+    /// A word has the label of its first token.
+    #[default]
+    First,
+    /// A word has the label that is most probable in the mean of its tokens.
+    Average,
+    /// A word has the label of its surest token.
+    Max,
+}
+
 /// What a classifier says of the words of one text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WordLabels {
@@ -45,7 +61,7 @@ pub struct WordLabels {
 /// Words after each other that are one thing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Span {
-    /// The label without `B-` or `I-`.
+    /// The label, without `B-` or `I-` but by [`Strategy::None`].
     pub label: String,
     /// The mean of the words' probabilities.
     pub score: f32,
@@ -53,21 +69,68 @@ pub struct Span {
     pub start: usize,
     /// After the last byte.
     pub end: usize,
+    /// The token that it is, by [`Strategy::None`].
+    pub token: Option<Token>,
+}
+
+/// A token of a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Its number among the tokens of the text, special ones included.
+    pub index: usize,
+    /// As the vocabulary has it, or as the text has it where the vocabulary does not.
+    pub text: String,
 }
 
 /// A part of a text that the network reads at once.
 struct Window {
     text: usize,
+    /// What is added to the number of a token here for its number in the text.
+    before: usize,
     ids: Vec<u32>,
     places: Vec<Option<Place>>,
 }
 
-/// A word with the label of its first token.
+/// A word with the probabilities of its labels.
 struct Word {
-    label: usize,
-    score: f32,
+    scores: Vec<f32>,
+    /// How many tokens the scores are the sum of.
+    parts: f32,
+    /// The number of its first token in the text.
+    index: usize,
     start: usize,
     end: usize,
+}
+
+/// The place and the number of the largest.
+fn largest(scores: &[f32]) -> (usize, f32) {
+    let numbers = scores.iter().copied().enumerate();
+    let best = numbers.max_by(|a, b| a.1.total_cmp(&b.1));
+    best.unwrap_or_default()
+}
+
+impl Word {
+    /// Another token belongs to it.
+    fn add(&mut self, scores: &[f32], end: usize, strategy: Strategy) {
+        self.end = end;
+        match strategy {
+            Strategy::Average => {
+                let sums = self.scores.iter_mut().zip(scores);
+                sums.for_each(|(sum, score)| *sum += score);
+                self.parts += 1.0;
+            }
+            Strategy::Max if largest(scores).1 > largest(&self.scores).1 => {
+                self.scores.copy_from_slice(scores);
+            }
+            _ => {}
+        }
+    }
+
+    /// Its label and how probable that is.
+    fn best(&self) -> (usize, f32) {
+        let (label, score) = largest(&self.scores);
+        (label, score / self.parts)
+    }
 }
 
 impl TokenClassifier {
@@ -113,11 +176,24 @@ impl TokenClassifier {
         self.encoder.memory() + self.output.bytes()
     }
 
-    /// The labelled spans of each text. The answer for a text does not depend on the others.
+    /// The labelled spans of each text, by [`Strategy::First`]. The answer for a text does not depend on the others.
     ///
     /// # Errors
     /// When the tokenizer or the device fails, or the network gives something that is not a number.
     pub fn classify(&self, compute: &Compute, texts: &[&str]) -> Result<Vec<WordLabels>> {
+        self.classify_by(compute, texts, Strategy::First)
+    }
+
+    /// The labelled spans of each text, by any strategy.
+    ///
+    /// # Errors
+    /// As [`TokenClassifier::classify`].
+    pub fn classify_by(
+        &self,
+        compute: &Compute,
+        texts: &[&str],
+        strategy: Strategy,
+    ) -> Result<Vec<WordLabels>> {
         let placed = each(compute, texts, |text| self.tokenizer.encode_placed(text))?;
         let mut windows = Vec::new();
         for (text, placed) in placed.iter().enumerate() {
@@ -138,15 +214,27 @@ impl TokenClassifier {
             for (hidden, window) in hidden.iter().zip(batch) {
                 let rows = self.output.apply(hidden);
                 finite(&rows)?;
-                let words = self.words(&rows, &window.places);
-                found[window.text].push(self.spans(&words));
+                let words = self.words(&rows, window, strategy);
+                found[window.text].push(match strategy {
+                    Strategy::None => self.tokens(&words, &placed[window.text]),
+                    _ => self.spans(&words),
+                });
             }
         }
         let answers = found.into_iter().zip(&placed).zip(texts);
         let answer = |((found, placed), text): ((Vec<Vec<Span>>, &PlacedTokens), &&str)| {
-            let spans = merge(found).into_iter();
+            let spans = match strategy {
+                Strategy::None => once(found)
+                    .into_iter()
+                    .map(|span| self.spelled(span, placed, text))
+                    .collect(),
+                _ => {
+                    let spans = merge(found).into_iter();
+                    spans.filter_map(|span| span.trimmed(text)).collect()
+                }
+            };
             WordLabels {
-                spans: spans.filter_map(|span| span.trimmed(text)).collect(),
+                spans,
                 tokens: placed.ids.len(),
             }
         };
@@ -178,6 +266,7 @@ impl TokenClassifier {
             let part = start..content.end.min(start + room);
             windows.push(Window {
                 text,
+                before: part.start - head,
                 ids: [
                     &placed.ids[..head],
                     &placed.ids[part.clone()],
@@ -198,24 +287,26 @@ impl TokenClassifier {
         }
     }
 
-    /// Joins the tokens of each word.
-    fn words(&self, rows: &[f32], places: &[Option<Place>]) -> Vec<Word> {
+    /// Joins the tokens of each word, where the strategy does.
+    fn words(&self, rows: &[f32], window: &Window, strategy: Strategy) -> Vec<Word> {
+        let joins = !matches!(strategy, Strategy::None | Strategy::Simple);
         let mut words: Vec<Word> = Vec::new();
-        for (row, place) in rows.chunks_exact(self.labels.len()).zip(places) {
+        let rows = rows.chunks_exact(self.labels.len());
+        for (number, (row, place)) in rows.zip(&window.places).enumerate() {
             let Some(place) = place else { continue };
-            if place.continues
-                && let Some(word) = words.last_mut()
-            {
-                word.end = place.end;
-                continue;
-            }
             let mut scores = row.to_vec();
             softmax(&mut scores);
-            let best = scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
-            let (label, &score) = best.expect("a head has at least one label");
+            if joins
+                && place.continues
+                && let Some(word) = words.last_mut()
+            {
+                word.add(&scores, place.end, strategy);
+                continue;
+            }
             words.push(Word {
-                label,
-                score,
+                scores,
+                parts: 1.0,
+                index: window.before + number,
                 start: place.start,
                 end: place.end,
             });
@@ -223,10 +314,42 @@ impl TokenClassifier {
         words
     }
 
+    /// Tokens with a label, one by one.
+    fn tokens(&self, words: &[Word], placed: &PlacedTokens) -> Vec<Span> {
+        let labelled = words.iter().filter_map(|word| {
+            let (label, score) = word.best();
+            let label = self.labels.get(label)?;
+            let id = placed.ids.get(word.index)?;
+            (label != OUTSIDE).then(|| Span {
+                label: label.clone(),
+                score,
+                start: word.start,
+                end: word.end,
+                token: Some(Token {
+                    index: word.index,
+                    text: self.tokenizer.token(*id).unwrap_or_default(),
+                }),
+            })
+        });
+        labelled.collect()
+    }
+
+    /// What the vocabulary does not know is told as it stands in the text.
+    fn spelled(&self, mut span: Span, placed: &PlacedTokens, text: &str) -> Span {
+        if let Some(token) = &mut span.token
+            && let Some(id) = placed.ids.get(token.index)
+            && self.tokenizer.is_unknown(*id)
+            && let Some(spelled) = text.get(span.start..span.end)
+        {
+            spelled.clone_into(&mut token.text);
+        }
+        span
+    }
+
     /// Joins words of the same label.
     fn spans(&self, words: &[Word]) -> Vec<Span> {
         let tag = |word: &Word| {
-            let label = self.labels[word.label].as_str();
+            let label = self.labels.get(word.best().0).map_or("", String::as_str);
             match label.strip_prefix("B-") {
                 Some(tag) => (true, tag),
                 None => (false, label.strip_prefix("I-").unwrap_or(label)),
@@ -243,12 +366,13 @@ impl TokenClassifier {
                 if label == OUTSIDE {
                     return None;
                 }
-                let sum: f32 = group.iter().map(|word| word.score).sum();
+                let sum: f32 = group.iter().map(|word| word.best().1).sum();
                 Some(Span {
                     label: label.to_owned(),
                     score: sum / group.len() as f32,
                     start: first.start,
                     end: last.end,
+                    token: None,
                 })
             })
             .collect()
@@ -264,6 +388,18 @@ impl Span {
         self.start += place.len() - place.trim_start().len();
         (self.start < self.end).then_some(self)
     }
+}
+
+/// The tokens of a text from those of its windows, each once.
+fn once(windows: Vec<Vec<Span>>) -> Vec<Span> {
+    let number = |span: &Span| span.token.as_ref().map(|token| token.index);
+    let mut all = windows.concat();
+    all.sort_by(|a, b| {
+        let surer = || b.score.total_cmp(&a.score);
+        number(a).cmp(&number(b)).then_with(surer)
+    });
+    all.dedup_by_key(|span| number(span));
+    all
 }
 
 /// The spans of a text from those of its windows.

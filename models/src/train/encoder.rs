@@ -302,7 +302,7 @@ impl LearningEncoder {
                 let mut x = vec![0f32; tokens * hidden];
                 let mut rows = x.chunks_exact_mut(hidden);
                 for ids in sequences {
-                    let places = self.config.positions(ids);
+                    let places = self.config.positions(ids, usize::MAX);
                     for ((&id, place), row) in ids.iter().zip(places).zip(&mut rows) {
                         words.row(id as usize, row);
                         let position = &positions[place as usize * hidden..][..hidden];
@@ -322,7 +322,7 @@ impl LearningEncoder {
                     .collect();
                 let places: Vec<u32> = sequences
                     .iter()
-                    .flat_map(|ids| self.config.positions(ids))
+                    .flat_map(|ids| self.config.positions(ids, usize::MAX))
                     .collect();
                 let ids = Tensor::from_vec(ids, tokens, &self.device)?;
                 let places = Tensor::from_vec(places, tokens, &self.device)?;

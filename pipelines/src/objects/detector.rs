@@ -13,7 +13,7 @@ use crate::vision::model::{self, ImageModel, refused};
 use crate::vision::network::Network;
 use crate::vision::preprocess::{Frame, Shown, show};
 use escala_models::Compute;
-use escala_weights::declaration::{self, Classes, Decoder};
+use escala_weights::declaration::{self, Classes, Decoder, Detections};
 use escala_weights::{Progress, Store};
 use image::RgbImage;
 use parking_lot::Mutex;
@@ -100,9 +100,56 @@ impl Detector {
     /// `Internal` when the network fails or its numbers mean nothing.
     pub fn find(&self, compute: &Compute, shown: &Shown) -> Result<Vec<Detection>> {
         match &self.eye {
-            Eye::NanoDet(network) => nanodet(network, compute, shown),
-            Eye::Brought(model) => brought(model, self.kinds.len(), compute, shown),
+            Eye::NanoDet(network) => nanodet(network, compute, shown, &Thresholds::default()),
+            Eye::Brought(model) => {
+                brought(model, self.kinds.len(), &model.detections, compute, shown)
+            }
         }
+    }
+
+    /// The detections in an image whose score is above `least`, 0 to 1, whatever was declared; surest first. Must not be
+    /// called from inside a team's region.
+    ///
+    /// # Errors
+    /// As [`Detector::find`].
+    pub fn find_above(
+        &self,
+        compute: &Compute,
+        shown: &Shown,
+        least: f32,
+    ) -> Result<Vec<Detection>> {
+        match &self.eye {
+            Eye::NanoDet(network) => {
+                let thresholds = Thresholds {
+                    score: least,
+                    ..Thresholds::default()
+                };
+                nanodet(network, compute, shown, &thresholds)
+            }
+            Eye::Brought(model) => {
+                let kept = Detections {
+                    score: least,
+                    ..model.detections
+                };
+                brought(model, self.kinds.len(), &kept, compute, shown)
+            }
+        }
+    }
+
+    /// The names of the classes as the detector has them, in the order of [`Detection::class`].
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let own = match &self.eye {
+            Eye::Brought(model) => match &model.classes {
+                Classes::Names(names) => Some(names),
+                _ => None,
+            },
+            Eye::NanoDet(_) => None,
+        };
+        self.kinds.iter().enumerate().map(move |(class, kind)| {
+            let own = own.and_then(|names| names.get(class));
+            let kind = kind.as_ref().map_or("", |kind| kind.coco.as_str());
+            own.map_or(kind, String::as_str)
+        })
     }
 
     /// The label of a class of [`Detection`]s; none for a class that means nothing.
@@ -135,7 +182,12 @@ fn coco() -> Result<Kinds> {
     Kinds::builtin(&taxonomy).map_err(|error| damaged(error.to_string()))
 }
 
-fn nanodet(network: &Network, compute: &Compute, shown: &Shown) -> Result<Vec<Detection>> {
+fn nanodet(
+    network: &Network,
+    compute: &Compute,
+    shown: &Shown,
+    thresholds: &Thresholds,
+) -> Result<Vec<Detection>> {
     let side = nanodet::SIDE as usize;
     let answers = network.run(compute, &[1, 3, side, side], &shown.pixels)?;
     let answer = |scores: &str, sides: &str| -> Result<Answer<'_>> {
@@ -150,19 +202,20 @@ fn nanodet(network: &Network, compute: &Compute, shown: &Shown) -> Result<Vec<De
         answer("Identity_2", "Identity_5")?,
     ];
     let Frame { width, height, .. } = shown.frame;
-    nanodet::decode(grids, width, height, &Thresholds::default())
+    nanodet::decode(grids, width, height, thresholds)
 }
 
 fn brought(
     model: &ImageModel,
     classes: usize,
+    kept: &Detections,
     compute: &Compute,
     shown: &Shown,
 ) -> Result<Vec<Detection>> {
     let answers = model.run(compute, &shown.pixels, shown.size)?;
     let first = model.output(&answers, 0)?;
     let (decoder, size) = (model.decoder, shown.size.map(|side| side as f32));
-    let (frame, kept) = (&shown.frame, &model.detections);
+    let frame = &shown.frame;
     match decoder {
         Decoder::Detr | Decoder::Rtdetr => {
             let boxes = model.output(&answers, 1)?;

@@ -7,18 +7,22 @@
 //!
 //! | `HF_TASK` | file | a question, and its answer |
 //! | --- | --- | --- |
-//! | `text-classification`, `sentiment-analysis` | `classifier.rs` | `{"inputs": "text", "parameters": {"top_k": 2}}`: `[{"label": "POSITIVE", "score": 0.99}]` |
-//! | `token-classification`, `ner` | `words.rs` | `{"inputs": "text"}`: `[{"entity_group": "PER", "score": 0.99, "word": "Ada", "start": 0, "end": 3}]` |
+//! | `text-classification`, `sentiment-analysis` | `classifier.rs` | `{"inputs": "text", "parameters": {"top_k": 2}}`, or pairs, `{"inputs": {"text": "…", "text_pair": "…"}}`: `[{"label": "POSITIVE", "score": 0.99}]` |
+//! | `zero-shot-classification` | `hypotheses.rs` | `{"inputs": "text", "parameters": {"candidate_labels": ["a", "b"]}}`: `{"sequence": "text", "labels": ["b", "a"], "scores": [0.9, 0.1]}` |
+//! | `token-classification`, `ner` | `words.rs` | `{"inputs": "text", "parameters": {"aggregation_strategy": "first"}}`: `[{"entity_group": "PER", "score": 0.99, "word": "Ada", "start": 0, "end": 3}]` |
 //! | `feature-extraction` | `encoder.rs` | `{"inputs": "text"}`: the last hidden states, `[[[0.1, …], …]]`; of `tei` embeddings, `[[0.1, …]]` |
 //! | `sentence-embeddings` | `encoder.rs` | `{"inputs": ["text", …]}`: `{"embeddings": [[0.1, …], …]}` |
 //! | `sentence-similarity` | `encoder.rs` | `{"inputs": {"source_sentence": "text", "sentences": ["text", …]}}`: `{"similarities": [0.9, …]}` |
 //! | `image-classification` | `pictures.rs` | an image, or `{"inputs": "BASE64"}`: `[{"label": "tabby", "score": 0.9}, …]` |
+//! | `object-detection` | `things.rs` | an image, or `{"inputs": "BASE64", "parameters": {"threshold": 0.5}}`: `[{"label": "cat", "score": 0.9, "box": {"xmin": 1, …}}, …]` |
 //!
 //! Sources: huggingface/sagemaker-huggingface-inference-toolkit, transformers' pipelines, huggingface/text-embeddings-inference.
 
 mod classifier;
 mod encoder;
+mod hypotheses;
 mod pictures;
+mod things;
 mod words;
 
 pub use pictures::Pictures;
@@ -49,23 +53,27 @@ const CONFIG: u64 = 16 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asks {
     Classes,
+    Hypotheses,
     Words,
     States,
     Embeddings,
     Similarity,
     Picture,
+    Things,
 }
 
 /// Tasks by their names, the one that is told first.
-const TASKS: [(&str, Asks); 8] = [
+const TASKS: [(&str, Asks); 10] = [
     ("text-classification", Asks::Classes),
     ("sentiment-analysis", Asks::Classes),
+    ("zero-shot-classification", Asks::Hypotheses),
     ("token-classification", Asks::Words),
     ("ner", Asks::Words),
     ("feature-extraction", Asks::States),
     ("sentence-embeddings", Asks::Embeddings),
     ("sentence-similarity", Asks::Similarity),
     ("image-classification", Asks::Picture),
+    ("object-detection", Asks::Things),
 ];
 
 fn tasks() -> String {
@@ -99,6 +107,7 @@ impl Checkpoints {
                 let all = container.repository == TRAINED;
                 self.alone(classifier::Classifier::load(name, all, &context).map_err(told)?)
             }
+            Asks::Hypotheses => self.alone(hypotheses::Hypotheses::load(name, &context)?),
             Asks::Words => self.alone(words::Words::load(name, &context)?),
             Asks::States => self.alone(encoder::States::load(name, &context)?),
             Asks::Embeddings | Asks::Similarity => {
@@ -108,6 +117,9 @@ impl Checkpoints {
                     (_, false) => encoder::Form::Named,
                 };
                 self.alone(encoder::Sentences::load(name, form, &context).map_err(told)?)
+            }
+            Asks::Things => {
+                self.alone(things::Things::load(name, self.limits, &context).map_err(told)?)
             }
             Asks::Picture => {
                 self.alone(pictures::Pictures::load(name, self.limits, &context).map_err(told)?)
@@ -168,6 +180,7 @@ fn of_architecture(config: &Value) -> Option<Asks> {
         "SequenceClassification" => Some(Asks::Classes),
         "TokenClassification" => Some(Asks::Words),
         "ImageClassification" => Some(Asks::Picture),
+        "ObjectDetection" => Some(Asks::Things),
         "" | "MaskedLM" => Some(Asks::States),
         _ => None,
     }
@@ -219,6 +232,7 @@ mod tests {
             ("BertModel", Some(Asks::States)),
             ("RobertaForMaskedLM", Some(Asks::States)),
             ("ViTForImageClassification", Some(Asks::Picture)),
+            ("DetrForObjectDetection", Some(Asks::Things)),
             ("GPT2ForCausalLM", None),
         ] {
             let config = serde_json::json!({"architectures": [name]});

@@ -67,14 +67,13 @@ pub fn essence(media: &str) -> String {
     essence.trim().to_ascii_lowercase()
 }
 
-fn text_of(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Object(members) => ["text", "source", "inputs", "data"]
-            .iter()
-            .find_map(|name| members.get(*name)?.as_str().map(str::to_owned)),
-        _ => None,
-    }
+/// A text, and another one where two are read together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// The text.
+    pub text: String,
+    /// The other one.
+    pub pair: Option<String>,
 }
 
 fn not_texts() -> Unanswered {
@@ -84,36 +83,87 @@ fn not_texts() -> Unanswered {
     )
 }
 
+fn pair_of(value: &Value) -> Result<Pair, Unanswered> {
+    let members = match value {
+        Value::String(text) => {
+            return Ok(Pair {
+                text: text.clone(),
+                pair: None,
+            });
+        }
+        Value::Object(members) => members,
+        _ => return Err(not_texts()),
+    };
+    if let Some(inner @ Value::Object(_)) = members.get("inputs") {
+        return pair_of(inner);
+    }
+    let text = ["text", "source", "inputs", "data"]
+        .iter()
+        .find_map(|name| members.get(*name)?.as_str());
+    let pair = match members.get("text_pair") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(pair)) => Some(pair.clone()),
+        Some(_) => return Err(not_texts()),
+    };
+    let text = text.ok_or_else(not_texts)?.to_owned();
+    Ok(Pair { text, pair })
+}
+
 /// The texts of a request.
 ///
 /// # Errors
-/// 415 for what is no text, 400 for what cannot be read.
+/// 415 for what is no text, 400 for what cannot be read and for pairs.
 pub fn texts(content_type: Option<&str>, body: &Bytes) -> Result<Questions<String>, Unanswered> {
+    let Questions {
+        items,
+        shape,
+        list,
+        parameters,
+    } = pairs(content_type, body)?;
+    // Read without its other half, a pair would have an answer that is another question's.
+    let alone = |one: Pair| match one.pair {
+        None => Ok(one.text),
+        Some(_) => Err(refuse(400, "pairs of texts have no answers here")),
+    };
+    Ok(Questions {
+        items: items.into_iter().map(alone).collect::<Result<_, _>>()?,
+        shape,
+        list,
+        parameters,
+    })
+}
+
+/// The texts of a request, each with another one where it has `text_pair`.
+///
+/// # Errors
+/// 415 for what is no text, 400 for what cannot be read.
+pub fn pairs(content_type: Option<&str>, body: &Bytes) -> Result<Questions<Pair>, Unanswered> {
     let kind = essence(content_type.unwrap_or("application/json"));
     let utf8 = || std::str::from_utf8(body).map_err(|_| refuse(400, "the request is not UTF-8"));
     let json = |text: &str| {
         serde_json::from_str::<Value>(text)
             .map_err(|error| refuse(400, format!("the request is not valid JSON: {error}")))
     };
+    let alone = |text: String| Pair { text, pair: None };
     let mut parameters = Value::Null;
     let mut list = false;
-    let (texts, shape) = match kind.as_str() {
-        "text/plain" => (vec![utf8()?.to_owned()], Shape::One),
+    let (items, shape) = match kind.as_str() {
+        "text/plain" => (vec![alone(utf8()?.to_owned())], Shape::One),
         "text/csv" => {
             let mut rows = Vec::new();
             for line in utf8()?.lines().filter(|line| !line.is_empty()) {
                 let quoted = line
                     .strip_prefix('"')
                     .and_then(|rest| rest.strip_suffix('"'));
-                rows.push(
-                    quoted.map_or_else(|| line.to_owned(), |text| text.replace("\"\"", "\"")),
-                );
+                let text =
+                    quoted.map_or_else(|| line.to_owned(), |text| text.replace("\"\"", "\""));
+                rows.push(alone(text));
             }
             (rows, Shape::Lines)
         }
         "application/jsonlines" | "application/x-jsonlines" => {
             let lines = utf8()?.lines().filter(|line| !line.trim().is_empty());
-            let read = |line| text_of(&json(line)?).ok_or_else(not_texts);
+            let read = |line| pair_of(&json(line)?);
             (lines.map(read).collect::<Result<_, _>>()?, Shape::Lines)
         }
         "application/json" | "application/octet-stream" => {
@@ -123,8 +173,8 @@ pub fn texts(content_type: Option<&str>, body: &Bytes) -> Result<Questions<Strin
             }
             let (values, shape, many) = values(&asked);
             list = many;
-            let all = values.into_iter().map(text_of).collect::<Option<Vec<_>>>();
-            (all.ok_or_else(not_texts)?, shape)
+            let all = values.into_iter().map(pair_of);
+            (all.collect::<Result<_, _>>()?, shape)
         }
         other => {
             return Err(refuse(
@@ -135,11 +185,11 @@ pub fn texts(content_type: Option<&str>, body: &Bytes) -> Result<Questions<Strin
             ));
         }
     };
-    if texts.len() > MOST {
+    if items.len() > MOST {
         return Err(refuse(400, format!("a request has at most {MOST} texts")));
     }
     Ok(Questions {
-        items: texts,
+        items,
         shape,
         list,
         parameters,
@@ -308,6 +358,7 @@ mod tests {
             (json, r#"{"text": "a"}"#, &["a"][..], Shape::One),
             (json, r#""a""#, &["a"], Shape::One),
             (json, r#"{"inputs": "a"}"#, &["a"], Shape::Inputs),
+            (json, r#"{"inputs": {"text": "a"}}"#, &["a"], Shape::Inputs),
             (
                 json,
                 r#"{"inputs": ["a", "b"]}"#,
@@ -348,6 +399,8 @@ mod tests {
             (json, "{", 400),
             (json, "{}", 400),
             (json, r#"{"instances": [1]}"#, 400),
+            (json, r#"{"inputs": {"text": "a", "text_pair": "b"}}"#, 400),
+            (json, r#"[{"text": "a", "text_pair": "b"}]"#, 400),
             ("image/png", "x", 415),
         ] {
             assert_eq!(read(kind, body).expect_err(body).status, status);

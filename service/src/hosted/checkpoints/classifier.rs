@@ -1,7 +1,7 @@
 //! Classifiers of texts.
 
 use super::super::alone::{Answers, broke};
-use super::super::questions::{Questions, Shape, answers, refuse, texts};
+use super::super::questions::{Pair, Questions, Shape, answers, pairs, refuse};
 use escala_models::Compute;
 use escala_pipelines::classifier::TextClassifier;
 use escala_pipelines::task::LoadContext;
@@ -47,6 +47,31 @@ impl Classifier {
         }
     }
 
+    /// The probabilities of the labels of each text, or of each pair; a request has one or the other.
+    fn scores(&self, compute: &Compute, some: &[Pair]) -> Result<Vec<Vec<f32>>, Unanswered> {
+        let both: Option<Vec<(&str, &str)>> = some
+            .iter()
+            .map(|one| Some((one.text.as_str(), one.pair.as_deref()?)))
+            .collect();
+        let found = match both {
+            Some(both) => self
+                .model
+                .classify_pairs(compute, &both)
+                .ok_or_else(|| refuse(400, "this classifier reads one text, not pairs"))?,
+            None if some.iter().any(|one| one.pair.is_some()) => {
+                return Err(refuse(
+                    400,
+                    "either all texts have a text_pair, or none has",
+                ));
+            }
+            None => {
+                let texts: Vec<&str> = some.iter().map(|one| one.text.as_str()).collect();
+                self.model.classify(compute, &texts)
+            }
+        };
+        found.map_err(|error| broke(&error))
+    }
+
     fn row(&self, scores: &[f32], most: usize, list: bool) -> Result<Box<RawValue>, Unanswered> {
         let mut ranked: Vec<(usize, f32)> = scores.iter().copied().enumerate().collect();
         ranked.sort_by(|one, other| other.1.total_cmp(&one.1).then(one.0.cmp(&other.0)));
@@ -65,17 +90,15 @@ impl Classifier {
 impl Answers for Classifier {
     fn answer(&mut self, compute: &Compute, asked: &Asked) -> Result<Said, Unanswered> {
         let Questions {
-            items: texts,
+            items,
             shape,
             parameters,
             ..
-        } = texts(asked.content_type.as_deref(), &asked.body)?;
+        } = pairs(asked.content_type.as_deref(), &asked.body)?;
         let (most, list) = self.most(&parameters)?;
-        let mut rows = Vec::with_capacity(texts.len());
-        for some in texts.chunks(AT_ONCE) {
-            let some: Vec<&str> = some.iter().map(String::as_str).collect();
-            let found = self.model.classify(compute, &some);
-            for scores in found.map_err(|error| broke(&error))? {
+        let mut rows = Vec::with_capacity(items.len());
+        for some in items.chunks(AT_ONCE) {
+            for scores in self.scores(compute, some)? {
                 rows.push(self.row(&scores, most, list)?);
             }
         }

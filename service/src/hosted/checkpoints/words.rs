@@ -1,13 +1,13 @@
 //! Classifiers of words: what stands where in a text.
 //!
-//! Words of one label after the other are one group, by the strategy `first` of transformers' pipeline; single tokens are not
-//! told. Positions are code points, as Python counts.
+//! As transformers' pipeline they tell tokens one by one where nobody says otherwise; by an `aggregation_strategy` words of one
+//! label after the other are one group. Positions are code points, as Python counts.
 
 use super::super::alone::{Answers, broke, told};
 use super::super::questions::{answers, refuse, texts};
 use crate::failure::chain;
 use escala_models::Compute;
-use escala_models::bert::{Span, TokenClassifier};
+use escala_models::bert::{Span, Strategy, TokenClassifier};
 use escala_pipelines::offsets::Offsets;
 use escala_pipelines::task::LoadContext;
 use escala_sagemaker::served::{Asked, Said, Unanswered};
@@ -34,25 +34,46 @@ impl Words {
     }
 }
 
+/// How tokens become groups.
+fn strategy(parameters: &Value) -> Result<Strategy, Unanswered> {
+    let Some(said) = parameters.get("aggregation_strategy") else {
+        return Ok(Strategy::None);
+    };
+    match said.as_str() {
+        Some("none") => Ok(Strategy::None),
+        Some("simple") => Ok(Strategy::Simple),
+        Some("first") => Ok(Strategy::First),
+        Some("average") => Ok(Strategy::Average),
+        Some("max") => Ok(Strategy::Max),
+        _ => Err(refuse(
+            400,
+            "parameters.aggregation_strategy is none, simple, first, average or max",
+        )),
+    }
+}
+
 impl Answers for Words {
     fn answer(&mut self, compute: &Compute, asked: &Asked) -> Result<Said, Unanswered> {
         let asked_about = texts(asked.content_type.as_deref(), &asked.body)?;
-        if let Some(strategy) = asked_about.parameters.get("aggregation_strategy")
-            && strategy == "none"
-        {
-            return Err(refuse(
-                400,
-                "aggregation_strategy none is not answered here: words are grouped, as by the strategy first",
-            ));
-        }
+        let strategy = strategy(&asked_about.parameters)?;
         let mut rows = Vec::with_capacity(asked_about.items.len());
         for some in asked_about.items.chunks(AT_ONCE) {
             let some: Vec<&str> = some.iter().map(String::as_str).collect();
-            let found = self.0.classify(compute, &some);
+            let found = self.0.classify_by(compute, &some, strategy);
             for (text, found) in some.iter().zip(found.map_err(|error| broke(&error))?) {
                 let offsets = Offsets::new(text);
                 let group = |span: &Span| {
                     let place = offsets.extent(span.start..span.end)?;
+                    if let Some(token) = &span.token {
+                        return Ok(json!({
+                            "entity": span.label,
+                            "score": span.score,
+                            "index": token.index,
+                            "word": token.text,
+                            "start": place.begin,
+                            "end": place.end,
+                        }));
+                    }
                     Ok(json!({
                         "entity_group": span.label,
                         "score": span.score,
