@@ -1,15 +1,26 @@
 //! Work that nobody waits for goes behind work that somebody waits for.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether threads go behind others.
+static ALLOWED: AtomicBool = AtomicBool::new(true);
+
+/// Says whether threads of this process that want to go behind others do; those that went before stay there.
+pub fn allow(behind: bool) {
+    ALLOWED.store(behind, Ordering::Relaxed);
+}
+
 /// From now on this thread, and those that it begins, run when nobody else wants the processor.
 ///
 /// On Linux that is `SCHED_IDLE` (sched(7)): whoever answers a request takes the processor from such a thread at once, where
 /// one that is only nice keeps it for a slice. On a machine that others keep busy it still gets a little. It cannot be taken
 /// back without rights, and threads that this one begins have it, too (no flag of Linux's prevents that): so it is for threads that
-/// do nothing else, and begin none that others use. One that asks the engine or a runtime may begin a lane of the one or a thread
-/// of the other, which then answers requests: the runner's threads stay as they are for that. Other systems are left as they are.
+/// do nothing else, and begin none that others use. What is for everybody and may be begun by such a thread (a team, the loading
+/// of a model) is begun through `escala_models::threads`; the runner's threads have a runtime of their own. Other systems are left
+/// as they are.
 pub fn behind() {
     #[cfg(target_os = "linux")]
-    {
+    if ALLOWED.load(Ordering::Relaxed) {
         use thread_priority::{
             NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
             set_thread_priority_and_policy, thread_native_id,

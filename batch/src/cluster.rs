@@ -4,6 +4,7 @@
 //! twice (its lease was lost), and writes the same bytes under the same name, so that it does not matter which of the two
 //! comes back; the fence of each says whose word counts. [`Local`] is this machine.
 
+use crate::behind::behind;
 use crate::job::{Fence, Input, Part, Spec, Task};
 use crate::runner::task::{Ended, Order, Tools, execute};
 use parking_lot::{Condvar, Mutex};
@@ -164,6 +165,7 @@ impl Shared {
     }
 
     fn work(&self) {
+        behind();
         while let Some(order) = self.next() {
             let fence = order.fence.clone();
             let worked = std::panic::AssertUnwindSafe(|| execute(&self.tools, order));

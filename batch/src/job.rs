@@ -103,6 +103,11 @@ pub enum Form {
         /// Its name.
         name: String,
     },
+    /// The files of the gzipped tar file that the work writes, each an object below a name.
+    Unpacked {
+        /// The name.
+        name: String,
+    },
     /// A table for each input. Where the format has rows in lines it is one file with the input's name; else it is as many
     /// files as the input has pieces, with their numbers behind the name.
     Tables {

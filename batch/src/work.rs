@@ -26,8 +26,8 @@ pub trait Work: Send + Sync + 'static {
     }
 
     /// Who answers for all documents together, where the output is not an answer a document. Its jobs have one task, and
-    /// their output is [`Form::Collected`](crate::job::Form::Collected), or [`Form::Joined`](crate::job::Form::Joined) with one
-    /// file; nothing is predicted or rendered then.
+    /// their output is [`Form::Collected`](crate::job::Form::Collected), or of one file [`Form::Joined`](crate::job::Form::Joined)
+    /// or [`Form::Unpacked`](crate::job::Form::Unpacked); nothing is predicted or rendered then.
     fn whole(&self) -> Option<&dyn Whole> {
         None
     }

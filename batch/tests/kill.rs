@@ -70,11 +70,6 @@ fn inputs(folder: &Path, summed: bool) {
 
 /// The process that is killed: does the job to its end.
 fn work(folder: &Path) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
     let store = Arc::new(Sqlite::open(&folder.join("state")).unwrap());
     let objects = Arc::new(Folder(folder.join("objects")));
     let asked = File::options()
@@ -129,8 +124,7 @@ fn work(folder: &Path) {
         })),
         ..Options::default()
     };
-    let handle = runtime.handle().clone();
-    let runner = Runner::start(store, objects, works(words), options, handle).unwrap();
+    let runner = Runner::start(store, objects, works(words), options).unwrap();
     let token = Token {
         token: "once",
         request: "the same",

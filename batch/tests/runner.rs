@@ -20,10 +20,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-use tokio::runtime::Runtime;
 
 struct Ground {
-    runtime: Runtime,
     jobs: Arc<Jobs>,
     objects: Memory,
 }
@@ -46,9 +44,7 @@ impl Ground {
         for (key, bytes) in files {
             objects.put("texts", key, bytes);
         }
-        let mut runtime = tokio::runtime::Builder::new_multi_thread();
         Self {
-            runtime: runtime.worker_threads(1).enable_all().build().unwrap(),
             jobs: Arc::default(),
             objects,
         }
@@ -56,8 +52,7 @@ impl Ground {
 
     fn runner(&self, words: Words, options: Options) -> Runner {
         let objects = Arc::new(self.objects.clone());
-        let handle = self.runtime.handle().clone();
-        Runner::start(self.jobs.clone(), objects, works(words), options, handle).unwrap()
+        Runner::start(self.jobs.clone(), objects, works(words), options).unwrap()
     }
 
     fn keys(&self) -> Vec<String> {
@@ -438,6 +433,37 @@ impl WritableStore for Flaky {
     }
 }
 
+/// What a job does, and what it begins in the runtime that it runs in, is behind everybody who waits.
+#[cfg(target_os = "linux")]
+#[test]
+fn jobs_are_behind_others() {
+    use thread_priority::{
+        NormalThreadSchedulePolicy, ThreadSchedulePolicy, thread_schedule_policy,
+    };
+    let ground = Ground::new(&[("in/a.txt", b"1\n2\n3\n4\n5")]);
+    let places = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let told = places.clone();
+    let words = Words {
+        asked: Some(Box::new(move |_| {
+            let (tell, of_begun) = std::sync::mpsc::channel();
+            tokio::task::spawn_blocking(move || tell.send(thread_schedule_policy()));
+            let both = [thread_schedule_policy(), of_begun.recv().unwrap()];
+            told.lock().extend(both);
+        })),
+        ..Words::default()
+    };
+    let runner = ground.runner(words, options());
+    let id = submit(&runner, spec(Split::Lines, archive()));
+    completed(&runner, &id);
+    let places = places.lock();
+    assert!(!places.is_empty());
+    for place in &*places {
+        let place = place.as_ref().unwrap();
+        let behind = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+        assert_eq!(*place, behind);
+    }
+}
+
 #[test]
 fn what_cannot_be_put_together_now_is_later_and_nothing_is_asked_again() {
     let ground = Ground::new(&[("in/a.txt", b"1\n2\n3\n4\n5")]);
@@ -450,14 +476,7 @@ fn what_cannot_be_put_together_now_is_later_and_nothing_is_asked_again() {
         ..Words::default()
     };
     let objects = Arc::new(Flaky(ground.objects.clone(), AtomicU32::new(0)));
-    let handle = ground.runtime.handle().clone();
-    let runner = Runner::start(
-        ground.jobs.clone(),
-        objects,
-        works(words),
-        options(),
-        handle,
-    );
+    let runner = Runner::start(ground.jobs.clone(), objects, works(words), options());
     let runner = runner.unwrap();
     let id = submit(&runner, spec(Split::Lines, archive()));
     completed(&runner, &id);
@@ -525,7 +544,6 @@ fn a_stopped_job_frees_the_machine_at_once_and_leaves_what_was_done() {
         Arc::new(ground.objects.clone()),
         Arc::new([(KIND.to_owned(), work)].into()),
         options,
-        ground.runtime.handle().clone(),
     )
     .unwrap();
     let id = submit(&runner, spec(Split::Lines, archive()));

@@ -17,7 +17,6 @@ use std::io::Read;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::runtime::Runtime;
 
 /// Tables are lines; a row's answer is the row in capital letters.
 struct Capitals {
@@ -161,7 +160,6 @@ impl Work for Capitals {
 }
 
 struct Ground {
-    runtime: Runtime,
     jobs: Arc<Jobs>,
     objects: Memory,
     scored: Arc<AtomicU32>,
@@ -176,9 +174,7 @@ impl Ground {
         for (key, text) in files {
             objects.put("texts", key, text.as_bytes());
         }
-        let mut runtime = tokio::runtime::Builder::new_multi_thread();
         Self {
-            runtime: runtime.worker_threads(1).enable_all().build().unwrap(),
             jobs: Arc::default(),
             objects,
             scored: Arc::default(),
@@ -205,8 +201,7 @@ impl Ground {
             ..Options::default()
         };
         let objects = Arc::new(self.objects.clone());
-        let handle = self.runtime.handle().clone();
-        Runner::start(self.jobs.clone(), objects, works, options, handle).unwrap()
+        Runner::start(self.jobs.clone(), objects, works, options).unwrap()
     }
 
     /// What is in the output, but for parts, which go after the end.

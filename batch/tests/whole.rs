@@ -120,7 +120,6 @@ impl Work for Shares {
 }
 
 struct Ground {
-    runtime: tokio::runtime::Runtime,
     jobs: Arc<Jobs>,
     objects: Memory,
 }
@@ -133,9 +132,7 @@ impl Ground {
         for (key, text) in files {
             objects.put("texts", key, text.as_bytes());
         }
-        let mut runtime = tokio::runtime::Builder::new_multi_thread();
         Self {
-            runtime: runtime.worker_threads(1).enable_all().build().unwrap(),
             jobs: Arc::default(),
             objects,
         }
@@ -145,15 +142,7 @@ impl Ground {
         let work: Arc<dyn Work> = Arc::new(work);
         let works: Works = Arc::new([(KIND.to_owned(), work)].into());
         let objects = Arc::new(self.objects.clone());
-        let handle = self.runtime.handle().clone();
-        Runner::start(
-            self.jobs.clone(),
-            objects,
-            works,
-            Options::default(),
-            handle,
-        )
-        .unwrap()
+        Runner::start(self.jobs.clone(), objects, works, Options::default()).unwrap()
     }
 
     /// The names and texts of the files of the output.

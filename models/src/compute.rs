@@ -98,6 +98,14 @@ impl Compute {
         }
     }
 
+    /// `device` with a team of `threads` for the calling thread alone ([`Team::own`]).
+    pub fn own(device: Device, threads: usize) -> Self {
+        Self {
+            team: Team::own(threads),
+            device,
+        }
+    }
+
     /// `device` with a team of `threads`.
     pub fn new(device: Device, threads: usize) -> Self {
         Self {

@@ -14,6 +14,7 @@ pub mod onnx;
 pub mod rtdetr;
 pub mod spacy;
 pub mod team;
+pub mod threads;
 pub mod toxicity;
 pub mod train;
 pub mod vision;

@@ -10,6 +10,7 @@
 //! others and is raised again in the caller; a team of one thread runs in the caller without any
 //! synchronisation.
 
+use crate::threads;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -75,8 +76,23 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Team {
-    /// A team of `threads` members (at least one), the caller of [`Team::run`] included.
+    /// A team of `threads` members (at least one), the caller of [`Team::run`] included. It is for everybody, whoever makes it
+    /// ([`threads`]).
     pub fn new(threads: usize) -> Self {
+        Self::begun(threads, threads::spawn)
+    }
+
+    /// A team of `threads` members (at least one) for the calling thread alone: they have its place among other threads.
+    pub fn own(threads: usize) -> Self {
+        Self::begun(threads, |name, work| {
+            std::thread::Builder::new().name(name).spawn(work)
+        })
+    }
+
+    fn begun(
+        threads: usize,
+        spawn: impl Fn(String, Box<dyn FnOnce() + Send>) -> std::io::Result<JoinHandle<()>>,
+    ) -> Self {
         let threads = threads.max(1);
         let shared = Arc::new(Shared {
             threads,
@@ -99,10 +115,8 @@ impl Team {
         let helpers = (1..threads)
             .filter_map(|index| {
                 let shared = shared.clone();
-                std::thread::Builder::new()
-                    .name(format!("compute-{index}"))
-                    .spawn(move || help(index, &shared))
-                    .ok()
+                let work = Box::new(move || help(index, &shared));
+                spawn(format!("compute-{index}"), work).ok()
             })
             .collect::<Vec<_>>();
         // Too few threads on this machine: be a smaller team rather than wait for members that do not exist.

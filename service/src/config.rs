@@ -290,6 +290,9 @@ pub struct Jobs {
     pub patience: Span,
     /// How long jobs that have ended are kept and shown; their output stays.
     pub retention: Span,
+    /// Whether jobs, trainings among them, run only while nothing else wants the processors (Linux). Where other programs keep
+    /// these busy all day, say `false`: jobs then have their share, and requests beside them wait longer.
+    pub behind: bool,
 }
 
 impl Default for Jobs {
@@ -302,6 +305,7 @@ impl Default for Jobs {
             task_documents: 1000,
             patience: Span::seconds(600),
             retention: Span::seconds(90 * 24 * 3600),
+            behind: true,
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::scoring::Score;
 use crate::sql::copying;
 use crate::text_classifier::TextClassification;
 use axum::http::StatusCode;
+use escala_batch::behind;
 use escala_batch::runner::{Cut, Error, Options, Runner};
 use escala_batch::store::{self, sqlite::Sqlite};
 #[cfg(feature = "sql")]
@@ -110,6 +111,7 @@ pub fn open(
         tracing::warn!(why, "this server keeps no jobs");
         Ok(None)
     };
+    behind::allow(config.jobs.behind);
     let data = match data_folder(config) {
         Ok(data) => data,
         Err(why) => return none(why),
@@ -156,13 +158,7 @@ pub fn open(
         retention: jobs.retention.get(),
         ..Options::default()
     };
-    let runner = Runner::start(
-        Arc::new(store),
-        places,
-        Arc::new(works),
-        options,
-        Handle::current(),
-    );
+    let runner = Runner::start(Arc::new(store), places, Arc::new(works), options);
     let runner = Arc::new(runner.map_err(|error| chain(&error))?);
     let refused = |refusal: escala_sagemaker::Refusal| refusal.message;
     sagemaker.attach(&runner).map_err(refused)?;

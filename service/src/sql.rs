@@ -102,9 +102,11 @@ pub struct Queries {
 struct Threads(Option<Runtime>);
 
 impl Threads {
-    fn start(name: &'static str) -> Result<Self, String> {
+    /// Each of them does `first` before anything else.
+    fn start(name: &'static str, first: fn()) -> Result<Self, String> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .thread_name(name)
+            .on_thread_start(first)
             .enable_all()
             .build();
         Ok(Self(Some(runtime.map_err(|error| error.to_string())?)))
@@ -150,7 +152,7 @@ impl Queries {
                 .map_err(|error| error.strip_backtrace())?
                 .with_sources(tables::of(server)),
             places: Arc::new(Semaphore::new(config.sql.queries)),
-            threads: Threads::start("sql")?,
+            threads: Threads::start("sql", || ())?,
         })
     }
 

@@ -7,11 +7,13 @@ use super::task::Tools;
 use super::{Point, Trouble, file_of, output_name, part_name};
 use crate::job::{Form, Input, Job, Part, Split, State, Task, Usage, is_joined, table_name};
 use crate::work::Tables;
-use escala_objects::NewObject;
+use escala_objects::{NewObject, Object};
+use flate2::read::GzDecoder;
 use flate2::{Compression, GzBuilder};
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::ops::Range;
+use std::path::Component;
 
 /// Bytes that are copied at a time.
 const BUFFER: usize = 256 << 10;
@@ -90,6 +92,9 @@ pub fn assemble(
             tools.reach(Point::OutputWritten);
             assembly.commit(new)
         }
+        Form::Unpacked { name } => done
+            .iter()
+            .try_for_each(|(task, part)| assembly.unpack(name, task, part)),
         Form::Summed { name, summary } => assembly.summed(name, summary, &done),
     }
 }
@@ -287,6 +292,45 @@ impl Assembly<'_> {
         self.commit(errors)
     }
 
+    /// An object for each file of a part that is a gzipped tar file.
+    fn unpack(&self, below: &str, task: &Task, part: &Part) -> Result<(), Trouble> {
+        let packed = self.open(task, 0..part.length(), part)?;
+        let mut tar = tar::Archive::new(GzDecoder::new(packed.bytes));
+        let unread =
+            |error: std::io::Error| Trouble::Now(format!("a part cannot be read: {error}"));
+        for file in tar.entries().map_err(unread)? {
+            let mut file = file.map_err(unread)?;
+            if !file.header().entry_type().is_file() {
+                continue;
+            }
+            let path = file.path().map_err(unread)?;
+            let is_plain = |one: &Component<'_>| matches!(one, Component::Normal(_));
+            let inside = path.components().all(|one| is_plain(&one));
+            let Some(path) = path.to_str().filter(|_| inside) else {
+                let why = "the work has a file whose name is no object's";
+                return Err(Trouble::Fails(why.to_owned()));
+            };
+            let mut new = self.create(&format!("{below}/{path}"))?;
+            self.pour(&mut file, &mut new)?;
+            self.tools.reach(Point::MidAssembly);
+            self.commit(new)?;
+        }
+        self.tools.reach(Point::OutputWritten);
+        Ok(())
+    }
+
+    /// Some of a part.
+    fn open(&self, task: &Task, range: Range<u64>, part: &Part) -> Result<Object, Trouble> {
+        let output = &self.job.spec.output;
+        let name = part_name(output, &self.job.id, task.number)?;
+        let object = self.tools.objects.open_range(&name, range);
+        let object = object.map_err(|error| Trouble::output(output, &error))?;
+        match object.length == part.length() {
+            true => Ok(object),
+            false => Err(changed(task)),
+        }
+    }
+
     /// Copies some of a part.
     fn copy(
         &self,
@@ -298,18 +342,16 @@ impl Assembly<'_> {
         if range.is_empty() {
             return Ok(0);
         }
-        let output = &self.job.spec.output;
-        let name = part_name(output, &self.job.id, task.number)?;
-        let object = self.tools.objects.open_range(&name, range.clone());
-        let object = object.map_err(|error| Trouble::output(output, &error))?;
-        let broken = || {
-            let number = task.number;
-            Trouble::Fails(format!("the part of task {number} is not what was written"))
-        };
-        if object.length != part.length() {
-            return Err(broken());
+        let wanted = range.end - range.start;
+        let mut object = self.open(task, range, part)?;
+        match self.pour(&mut object.bytes, to)? {
+            copied if copied == wanted => Ok(copied),
+            _ => Err(changed(task)),
         }
-        let mut from = object.bytes;
+    }
+
+    /// Copies all that is left, while the job is wanted.
+    fn pour(&self, from: &mut impl Read, to: &mut impl Write) -> Result<u64, Trouble> {
         let mut buffer = vec![0; BUFFER];
         let mut copied = 0;
         loop {
@@ -317,7 +359,7 @@ impl Assembly<'_> {
                 return Err(Trouble::Rest);
             }
             let read = match from.read(&mut buffer) {
-                Ok(0) => break,
+                Ok(0) => return Ok(copied),
                 Ok(read) => read,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(Trouble::Now(format!("a part cannot be read: {error}"))),
@@ -326,11 +368,13 @@ impl Assembly<'_> {
                 .map_err(|error| self.unwritten(error))?;
             copied += read as u64;
         }
-        match copied == range.end - range.start {
-            true => Ok(copied),
-            false => Err(broken()),
-        }
     }
+}
+
+/// The part of a task is not the one that was written.
+fn changed(task: &Task) -> Trouble {
+    let number = task.number;
+    Trouble::Fails(format!("the part of task {number} is not what was written"))
 }
 
 /// Deletes the parts of a job that has ended.

@@ -19,7 +19,8 @@
 //!   that fails leaves nothing.
 //! * **What was planned.** Inputs are frozen when a job is planned; one that has changed by the time it is read fails the job.
 //! * **Everything else goes on.** A document without an answer is an error in its place. Whoever asks directly goes first:
-//!   jobs ask in small batches, and what is cancelled ends with the batch that it waits for.
+//!   jobs ask in small batches, their threads are [behind](crate::behind) those of others, and what is cancelled ends with the
+//!   batch that it waits for.
 
 pub mod assemble;
 pub mod plan;
@@ -28,6 +29,7 @@ mod tables;
 pub mod task;
 mod whole;
 
+use crate::behind::behind;
 use crate::cluster::{Cluster, Doing, Group, Local, Outcome, Wake};
 use crate::job::{
     Event, Fence, Input, Job, Part, Plan, Source, Spec, State, Target, TaskState, Usage,
@@ -45,6 +47,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use task::Tools;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
 /// Who does which kinds of jobs.
@@ -263,6 +266,8 @@ pub struct Runner {
     shared: Arc<Shared>,
     tell: Sender<Signal>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Until it is dropped.
+    runtime: Option<Runtime>,
 }
 
 struct Shared {
@@ -299,8 +304,15 @@ impl Runner {
         objects: Arc<dyn WritableStore>,
         works: Works,
         options: Options,
-        runtime: tokio::runtime::Handle,
     ) -> Result<Self> {
+        // Answers are waited for, and work is begun, on threads of its own: what jobs begin in a runtime that others use, too,
+        // would be behind those others for good.
+        let runtime = Builder::new_multi_thread()
+            .thread_name("jobs-runtime")
+            .on_thread_start(behind)
+            .enable_all()
+            .build()
+            .map_err(Error::Thread)?;
         let owner = uuid::Uuid::new_v4().simple().to_string();
         let gone = Gone::AllBut(owner.clone());
         let lost = store.reclaim(&gone, options.attempts, now())?;
@@ -319,7 +331,7 @@ impl Runner {
             mark: Arc::new(mark),
             objects,
             works,
-            runtime,
+            runtime: runtime.handle().clone(),
             patience: options.patience,
             reached: options.reached.clone(),
         };
@@ -366,6 +378,7 @@ impl Runner {
             shared,
             tell,
             thread: Mutex::new(Some(thread)),
+            runtime: Some(runtime),
         })
     }
 
@@ -391,6 +404,15 @@ impl Runner {
         })?;
         self.wake();
         Ok(submitted)
+    }
+
+    /// The job of a kind that a request made with a token before; none where it made none.
+    ///
+    /// # Errors
+    /// [`store::Error::Token`] when another request had the token.
+    pub fn known(&self, kind: &str, token: Token<'_>) -> Result<Option<Job>> {
+        let digest = digest(token.request.as_bytes());
+        Ok(self.shared.store.known(kind, token.token, &digest)?)
     }
 
     /// Asks a job to stop. One that was asked already is left as it is.
@@ -486,6 +508,10 @@ impl Runner {
 impl Drop for Runner {
     fn drop(&mut self) {
         self.rest();
+        // Whoever drops it may be a task that must not wait.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
@@ -828,6 +854,7 @@ impl Supervisor {
         let thread = std::thread::Builder::new()
             .name("job-aside".to_owned())
             .spawn(move || {
+                behind();
                 let aside = work(&shared, &|| !stopped.load(Ordering::SeqCst));
                 // Nobody wants to know when everything rests.
                 let _ = tell.send(Signal::Aside(name, aside));

@@ -95,6 +95,15 @@ impl Kept {
 }
 
 impl Inside {
+    fn known(&mut self, kind: &str, token: &str, digest: &str) -> Result<Option<Job>> {
+        let place = (kind.to_owned(), token.to_owned());
+        match self.tokens.get(&place).cloned() {
+            None => Ok(None),
+            Some((id, known)) if known == digest => Ok(Some(self.kept(&id)?.job.clone())),
+            Some(_) => Err(Error::Token),
+        }
+    }
+
     fn kept(&mut self, id: &str) -> Result<&mut Kept> {
         let kept = self.jobs.get_mut(id);
         kept.ok_or_else(|| Error::NotFound(id.to_owned()))
@@ -112,13 +121,9 @@ impl Store for Memory {
         let mut inside = self.0.lock();
         let place = |token: &str| (new.spec.kind.clone(), token.to_owned());
         if let Some((token, digest)) = &new.token
-            && let Some((id, known)) = inside.tokens.get(&place(token))
+            && let Some(job) = inside.known(&new.spec.kind, token, digest)?
         {
-            if known != digest {
-                return Err(Error::Token);
-            }
-            let id = id.clone();
-            return Ok(Submitted::Known(inside.kept(&id)?.job.clone()));
+            return Ok(Submitted::Known(job));
         }
         let of_kind = |kept: &&Kept| kept.job.spec.kind == new.spec.kind;
         let kept = inside.jobs.values().filter(of_kind);
@@ -151,6 +156,10 @@ impl Store for Memory {
         kept.event(new.now, State::Submitted.name(), String::new());
         inside.jobs.insert(new.id, kept);
         Ok(Submitted::New(job))
+    }
+
+    fn known(&self, kind: &str, token: &str, digest: &str) -> Result<Option<Job>> {
+        self.0.lock().known(kind, token, digest)
     }
 
     fn job(&self, id: &str) -> Result<Job> {

@@ -29,6 +29,12 @@ pub trait Store: Send + Sync + 'static {
     /// [`Error::Quota`]; [`Error::Token`] when another request had the token.
     fn submit(&self, new: New) -> Result<Submitted>;
 
+    /// The job of a kind that the request with this digest made with a token; none where the token is nobody's.
+    ///
+    /// # Errors
+    /// [`Error::Token`] when another request had the token.
+    fn known(&self, kind: &str, token: &str, digest: &str) -> Result<Option<Job>>;
+
     /// A job.
     ///
     /// # Errors

@@ -399,19 +399,24 @@ fn count(at: &Transaction<'_>, id: &str, task: u64, part: &Part) -> Result<()> {
     Ok(())
 }
 
+fn of_token(at: &Connection, kind: &str, token: &str, digest: &str) -> Result<Option<Job>> {
+    let known: Option<(String, String)> = at
+        .prepare_cached("SELECT job, digest FROM idempotency WHERE kind = ?1 AND token = ?2")?
+        .query_row([kind, token], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    match known {
+        None => Ok(None),
+        Some((id, known)) if known == digest => job(at, &id).map(Some),
+        Some(_) => Err(Error::Token),
+    }
+}
+
 fn submit(at: &Transaction<'_>, new: New) -> Result<Submitted> {
     let kind = &new.spec.kind;
-    if let Some((token, digest)) = &new.token {
-        let known: Option<(String, String)> = at
-            .prepare_cached("SELECT job, digest FROM idempotency WHERE kind = ?1 AND token = ?2")?
-            .query_row([kind, token], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
-        if let Some((id, known)) = known {
-            return match known == *digest {
-                true => Ok(Submitted::Known(job(at, &id)?)),
-                false => Err(Error::Token),
-            };
-        }
+    if let Some((token, digest)) = &new.token
+        && let Some(job) = of_token(at, kind, token, digest)?
+    {
+        return Ok(Submitted::Known(job));
     }
     let live: i64 = at
         .prepare_cached(
@@ -638,6 +643,10 @@ fn query(filter: &Filter) -> Result<(String, Vec<Value>)> {
 impl Store for Sqlite {
     fn submit(&self, new: New) -> Result<Submitted> {
         self.write(move |at| submit(at, new))
+    }
+
+    fn known(&self, kind: &str, token: &str, digest: &str) -> Result<Option<Job>> {
+        of_token(&self.reader.lock(), kind, token, digest)
     }
 
     fn job(&self, id: &str) -> Result<Job> {

@@ -150,8 +150,14 @@ fn tokens_make_asking_again_harmless(store: &dyn Store) {
         token: Some(("token".to_owned(), digest.to_owned())),
         ..new(id, 1)
     };
+    assert_eq!(store.known("kind", "token", "d").expect("read"), None);
     let first = store.submit(with("1", "d")).expect("kept");
     assert!(matches!(first, Submitted::New(_)));
+    let known = store.known("kind", "token", "d").expect("read");
+    assert_eq!(known, Some(first.job()));
+    let other = store.known("kind", "token", "e");
+    assert!(matches!(other, Err(Error::Token)));
+    assert_eq!(store.known("other", "token", "d").expect("read"), None);
     store
         .advance("1", State::Failed, Some("why"), 2)
         .expect("ends");

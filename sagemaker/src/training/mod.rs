@@ -206,14 +206,29 @@ struct Inner {
     running: Running,
 }
 
-/// Where a job's model is put: the bucket, the folder, and the whole address.
-fn artefact(path: &str, job: &str) -> Option<(String, String, String)> {
-    let (bucket, prefix) = s3(path)?;
+/// Where a job's model is put, and its address: `model.tar.gz`, or without compression a folder `model/`.
+fn artefact(output: &Value, job: &str) -> Option<(Target, String)> {
+    let (bucket, prefix) = s3(text(output, "S3OutputPath"))?;
     let prefix = prefix.trim_end_matches('/');
     let slash = if prefix.is_empty() { "" } else { "/" };
     let folder = format!("{prefix}{slash}{job}/output/");
-    let address = format!("s3://{bucket}/{folder}model.tar.gz");
-    Some((bucket.to_owned(), folder, address))
+    let (form, last) = match text(output, "CompressionType") {
+        "NONE" => {
+            let name = "model".to_owned();
+            (Form::Unpacked { name }, "model/")
+        }
+        _ => {
+            let name = "model.tar.gz".to_owned();
+            (Form::Joined { name }, "model.tar.gz")
+        }
+    };
+    let address = format!("s3://{bucket}/{folder}{last}");
+    let target = Target {
+        bucket: bucket.to_owned(),
+        folder,
+        form,
+    };
+    Some((target, address))
 }
 
 fn text<'a>(input: &'a Value, name: &str) -> &'a str {
@@ -405,13 +420,14 @@ impl Inner {
             ));
         }
         let output = &request.output_data_config;
-        if output.compression_type.as_deref() == Some("NONE") {
+        let compression = output.compression_type.as_deref();
+        if compression.is_some_and(|said| said != "GZIP" && said != "NONE") {
             return Err(Refusal::validation(
-                "OutputDataConfig.CompressionType NONE is not written here; models are put into model.tar.gz (GZIP).",
+                "OutputDataConfig.CompressionType is GZIP (model.tar.gz) or NONE (a folder, model/).",
             ));
         }
         let name = text(&input, "TrainingJobName").to_owned();
-        if artefact(&output.s3_output_path, &name).is_none() {
+        if artefact(&input["OutputDataConfig"], &name).is_none() {
             return Err(Refusal::validation(format!(
                 "OutputDataConfig.S3OutputPath {:?} is no address of S3's.",
                 output.s3_output_path
@@ -475,11 +491,8 @@ impl Inner {
         resource: &Resource,
     ) -> std::result::Result<Job, RunnerError> {
         let damaged = |why: &str| RunnerError::Store(JobError::Damaged(why.to_owned()));
-        let output = text(
-            &resource.body["request"]["OutputDataConfig"],
-            "S3OutputPath",
-        );
-        let (bucket, folder, _) =
+        let output = &resource.body["request"]["OutputDataConfig"];
+        let (output, _) =
             artefact(output, &resource.name).ok_or_else(|| damaged("the output is no address"))?;
         let spec = Spec {
             kind: KIND.to_owned(),
@@ -490,13 +503,7 @@ impl Inner {
                 prefix: String::new(),
                 split: Split::Question,
             },
-            output: Target {
-                bucket,
-                folder,
-                form: Form::Joined {
-                    name: "model.tar.gz".to_owned(),
-                },
-            },
+            output,
             question: json!({"name": resource.name, "arn": resource.arn, "created": resource.created}),
             details: Value::Null,
         };
@@ -743,7 +750,7 @@ fn described(resource: &Resource) -> Value {
     if output.get("KmsKeyId").is_none() {
         output["KmsKeyId"] = json!("");
     }
-    let path = text(&output, "S3OutputPath").to_owned();
+    let artefact = artefact(&output, &resource.name);
     say("OutputDataConfig", output);
     let mut stopping = request
         .get("StoppingCondition")
@@ -761,7 +768,7 @@ fn described(resource: &Resource) -> Value {
         let value = request.get(name).cloned().unwrap_or(json!(false));
         say(name, value);
     }
-    if let Some((_, _, address)) = artefact(&path, &resource.name) {
+    if let Some((_, address)) = artefact {
         say("ModelArtifacts", json!({"S3ModelArtifacts": address}));
     }
     say("TrainingJobName", json!(resource.name));

@@ -25,7 +25,6 @@ struct Machine {
     folder: TempDir,
     objects: Memory,
     jobs: Arc<Jobs>,
-    runtime: tokio::runtime::Runtime,
     patient: Arc<AtomicUsize>,
 }
 
@@ -75,7 +74,6 @@ impl Machine {
             folder: tempfile::tempdir().unwrap(),
             objects,
             jobs: Arc::new(Jobs::default()),
-            runtime: tokio::runtime::Runtime::new().unwrap(),
             patient: Arc::new(AtomicUsize::new(0)),
         };
         let rows: String = (0..200)
@@ -119,7 +117,6 @@ impl Machine {
             Arc::new(self.objects.clone()),
             works,
             options,
-            self.runtime.handle().clone(),
         );
         let runner = Arc::new(runner.unwrap());
         trainings.attach(&runner).unwrap();
@@ -215,6 +212,36 @@ fn artefact_of(machine: &Machine, job: &Value) -> Vec<u8> {
     let mut object = machine.objects.open(&name).unwrap();
     object.bytes.read_to_end(&mut bytes).unwrap();
     bytes
+}
+
+/// Without compression the files of the model lie in a folder, and are those of the archive.
+#[test]
+fn a_model_may_be_left_unpacked() {
+    let machine = Machine::new();
+    let process = machine.start();
+    let channels = [("train", "data/train/")];
+    let given = json!({"num_round": "5", "objective": "binary:logistic"});
+    process.create(request("packed", "xgboost", &channels, given.clone()));
+    let mut asked = request("plain", "xgboost", &channels, given);
+    asked["OutputDataConfig"]["CompressionType"] = json!("NONE");
+    process.create(asked);
+    let [packed, plain] = ["packed", "plain"].map(|name| process.ended(name));
+    let address = text(&plain["ModelArtifacts"], "S3ModelArtifacts");
+    assert_eq!(address, "s3://bucket/models/plain/output/model/");
+    let packed = unpacked(&artefact_of(&machine, &packed));
+    let prefix = "models/plain/output/";
+    let listed = machine.objects.list("bucket", prefix, "", 100).unwrap();
+    let mut files = std::fs::read_dir(packed.path()).unwrap().count();
+    for one in listed {
+        let name = ObjectName::new("bucket", &one.key, None).unwrap();
+        let mut bytes = Vec::new();
+        let mut object = machine.objects.open(&name).unwrap();
+        object.bytes.read_to_end(&mut bytes).unwrap();
+        let file = one.key.strip_prefix("models/plain/output/model/").unwrap();
+        assert_eq!(bytes, std::fs::read(packed.path().join(file)).unwrap());
+        files -= 1;
+    }
+    assert_eq!(files, 0, "each file is there");
 }
 
 fn unpacked(bytes: &[u8]) -> TempDir {
@@ -398,7 +425,7 @@ fn requests_that_cannot_be_are_refused() {
         .unwrap()
         .push(channel);
     let mut plain = asked();
-    plain["OutputDataConfig"]["CompressionType"] = json!("NONE");
+    plain["OutputDataConfig"]["CompressionType"] = json!("ZIP");
     for (asked, why) in [
         (both, "either"),
         (regex, "metric definition"),

@@ -17,7 +17,6 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tokio::runtime::Runtime;
 
 /// Sums the numbers of each line. JSON is an array of numbers, or an object that has one.
 #[derive(Default)]
@@ -117,21 +116,13 @@ struct Ground {
     objects: Memory,
     model: Arc<Sums>,
     folder: tempfile::TempDir,
-    runtime: Runtime,
 }
 
 const CUT: Cut = Cut {
-    bytes: 20,
+    // Three records of a digit and a line's end.
+    bytes: 6,
     documents: 3,
 };
-
-fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap()
-}
 
 /// A runner of transforms in a folder.
 fn started(
@@ -139,7 +130,6 @@ fn started(
     objects: Arc<dyn WritableStore>,
     model: Arc<Sums>,
     options: Options,
-    runtime: &Runtime,
 ) -> (Arc<Transforms>, Arc<Runner>) {
     let store = Arc::new(Store::open(folder).unwrap());
     let arn = caller().arn(Kind::Model, "sums");
@@ -164,8 +154,7 @@ fn started(
     let transforms = Transforms::new(store, logs, objects.clone(), open);
     let jobs = Arc::new(Sqlite::open(&folder.join("jobs")).unwrap());
     let works = Arc::new([(KIND.to_owned(), transforms.work())].into());
-    let handle = runtime.handle().clone();
-    let runner = Runner::start(jobs, objects, works, options, handle).unwrap();
+    let runner = Runner::start(jobs, objects, works, options).unwrap();
     let runner = Arc::new(runner);
     transforms.attach(&runner).unwrap();
     (transforms, runner)
@@ -183,21 +172,20 @@ impl Ground {
         for (key, bytes) in files {
             objects.put("inputs", key, bytes);
         }
-        let (model, folder, runtime) = (Arc::new(model), tempfile::tempdir().unwrap(), runtime());
+        let (model, folder) = (Arc::new(model), tempfile::tempdir().unwrap());
         let options = Options {
             cut: CUT,
             live,
             ..Options::default()
         };
         let place = Arc::new(objects.clone());
-        let (transforms, runner) = started(folder.path(), place, model.clone(), options, &runtime);
+        let (transforms, runner) = started(folder.path(), place, model.clone(), options);
         Self {
             transforms,
             runner: Some(runner),
             objects,
             model,
             folder,
-            runtime,
         }
     }
 
@@ -796,7 +784,7 @@ fn a_job_that_the_runner_does_not_know_is_done_or_given_up() {
     let place = Arc::new(ground.objects.clone());
     let options = Options::default();
     let (model, folder) = (ground.model.clone(), ground.folder.path());
-    let (transforms, runner) = started(folder, place, model, options, &ground.runtime);
+    let (transforms, runner) = started(folder, place, model, options);
     ground.transforms = transforms;
     ground.runner = Some(runner);
     assert_eq!(ground.ended("lost")["TransformJobStatus"], "Completed");
@@ -856,8 +844,8 @@ fn child(folder: &Path, point: &str) {
         reached: Some(Arc::new(reached)),
         ..Options::default()
     };
-    let (runtime, objects) = (runtime(), Arc::new(objects));
-    let (transforms, _runner) = started(folder, objects, model, options, &runtime);
+    let objects = Arc::new(objects);
+    let (transforms, _runner) = started(folder, objects, model, options);
     let create = transforms.call(&caller(), "CreateTransformJob", &request("job"));
     match create.unwrap() {
         Ok(_) => {}

@@ -30,6 +30,9 @@ pub type Open = Arc<dyn Fn(&str) -> Result<Arc<dyn Served>, String> + Send + Syn
 const BUFFER: usize = 256 << 10;
 /// Bytes that are cut between two looks at whether the job is still wanted.
 const GLANCE: u64 = 16 << 20;
+/// Records of a task for each document that one may have: rows of numbers are small, and answered in microseconds; a task
+/// of a few of them would be for the most part its own commit.
+const ROWS: u64 = 8;
 /// Waiting before a request is asked again: at first, at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How the reason of a failed job begins where the records or the request for the job are to blame, and where the model is.
@@ -167,7 +170,8 @@ impl Batches {
                 // Whether the job is still wanted is asked here.
                 tokio::task::yield_now().await;
             }
-            let enough = piece.to - piece.from >= cut.bytes || piece.documents >= cut.documents;
+            let enough = piece.to - piece.from >= cut.bytes
+                || piece.documents >= cut.documents.saturating_mul(ROWS);
             // What is packed is read from its beginning.
             if enough && !gzipped {
                 pieces.push(piece);

@@ -35,7 +35,7 @@ const fn key(name: &'static str, kind: Kind) -> Key {
 }
 
 /// Every setting.
-pub const KEYS: [Key; 70] = [
+pub const KEYS: [Key; 71] = [
     key("listen", Kind::Text),
     key("models.dir", Kind::Text),
     key("models.local_dir", Kind::Text),
@@ -66,6 +66,7 @@ pub const KEYS: [Key; 70] = [
     key("jobs.task_documents", Kind::Number),
     key("jobs.patience", Kind::Text),
     key("jobs.retention", Kind::Text),
+    key("jobs.behind", Kind::Switch),
     key("collections.collections", Kind::Number),
     key("collections.faces", Kind::Number),
     key("collections.users", Kind::Number),

@@ -606,7 +606,7 @@ impl Trainer for ImageClassification {
         };
         let features = ImageFeatures::load(&context, self.limits);
         let features = features.map_err(|error| Failure::Now(chain(&error)))?;
-        let compute = Compute::new(self.device.clone(), self.threads);
+        let compute = Compute::own(self.device.clone(), self.threads);
         let mut see = |channel: &Channel, images: &[Labelled]| {
             self.see(
                 lesson,

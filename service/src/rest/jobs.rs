@@ -138,7 +138,9 @@ pub(crate) fn view(jobs: &Runner, job: Job) -> Result<JobView, Failure> {
             name.as_str()
         }
         // A folder of files.
-        Form::Files { .. } | Form::Summed { .. } | Form::Tables { .. } => "",
+        Form::Files { .. } | Form::Summed { .. } | Form::Tables { .. } | Form::Unpacked { .. } => {
+            ""
+        }
     };
     let bill = prices::bill(&job.spec.kind, &usage);
     Ok(JobView {

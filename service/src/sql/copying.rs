@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::failure::Failure;
 use crate::s3::places::Places as Objects;
 use crate::scoring::tables::trouble;
+use escala_batch::behind::behind;
 use escala_batch::job::{Form, Source, Spec, Split, Target};
 use escala_batch::runner::Trouble;
 use escala_batch::work::{Bounds, Collected, Documents, Telling, Whole, Work, Writing};
@@ -122,7 +123,7 @@ impl Copies {
         let engine = engine.map_err(|error| error.strip_backtrace())?;
         Ok(Self {
             engine: engine.with_sources(sources),
-            threads: Threads::start("copy")?,
+            threads: Threads::start("copy", behind)?,
         })
     }
 

@@ -224,7 +224,7 @@ impl Run<'_> {
             method,
             self.wanted.settings.clone(),
             &self.machine.device,
-            Arc::new(Team::new(self.machine.threads)),
+            Arc::new(Team::own(self.machine.threads)),
         )?;
         onlooker.say(&format!(
             "{} examples, {labels} labels, {} numbers to learn",

@@ -8,7 +8,7 @@ use crate::engine::signals::{Phase, after};
 use crate::engine::{Shared, shutting_down};
 use crate::error::{Error, Kind, Result};
 use crate::task::{LoadContext, Pipeline, Task};
-use escala_models::Compute;
+use escala_models::{Compute, threads};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -55,12 +55,10 @@ impl<T: Task> TaskSlot<T> {
     /// `Stage::Loading`.
     pub(super) fn start_load(self: &Arc<Self>, shared: &Arc<Shared>) {
         let (slot, shared, guard) = (self.clone(), shared.clone(), self.signals.enter());
-        let spawned = std::thread::Builder::new()
-            .name(format!("load-{}", self.name))
-            .spawn(move || {
-                let _guard = guard;
-                slot.load_now(&shared);
-            });
+        let spawned = threads::spawn(format!("load-{}", self.name), move || {
+            let _guard = guard;
+            slot.load_now(&shared);
+        });
         if let Err(source) = spawned {
             let error = Error::new(
                 Kind::Unavailable,

@@ -26,7 +26,6 @@ pub(super) fn begin_jobs(client: &mut Client, objects: &Objects) {
         Arc::new(objects.clone()),
         Arc::new(crate::aws::jobs::works(&client.aws).collect()),
         options,
-        tokio::runtime::Handle::current(),
     );
     client.aws.jobs = Some(Arc::new(runner.expect("starts")));
 }

@@ -3,7 +3,7 @@
 use super::jobs::begin_jobs;
 use super::*;
 use crate::aws::rekognition::media::KIND;
-use escala_objects::{ObjectName, ObjectStore};
+use escala_objects::{ObjectName, ObjectStore, WritableStore};
 use escala_pipelines::moderation::{Moderated, ModerationInput, Opinions};
 use std::io::Read;
 
@@ -358,6 +358,18 @@ async fn asking_again_with_a_token_finds_the_job_and_pages_have_all() {
         );
     }
     assert_eq!(ids[0], ids[1]);
+    // Whether the manifest is still there or not.
+    let name = ObjectName::new("lists", "list", None).expect("a name");
+    ground.objects.delete(&name).expect("deleted");
+    let gone = ground.run(token("one")).await;
+    assert_eq!(gone["JobId"], ids[0].as_str());
+    let other = ground.ask("StartMediaAnalysisJob", token("two")).await;
+    assert_eq!(other.code(), "IdempotentParameterMismatchException");
+    let unknown = ground
+        .ask("StartMediaAnalysisJob", request("list", json!({})))
+        .await;
+    assert_eq!(unknown.code(), "InvalidS3ObjectException");
+    ground.list(&[&line("a.jpg")]);
     let other = ground.ask("StartMediaAnalysisJob", token("two")).await;
     assert_eq!(
         (other.status, other.code()),

@@ -41,7 +41,11 @@ pub fn properties(kind: &Kind, job: &Job) -> Value {
     let output = &job.spec.output;
     let file = match &output.form {
         Form::Archive { name, .. } | Form::Collected { name, .. } => name.as_str(),
-        Form::Files { .. } | Form::Joined { .. } | Form::Summed { .. } | Form::Tables { .. } => "",
+        Form::Files { .. }
+        | Form::Joined { .. }
+        | Form::Summed { .. }
+        | Form::Tables { .. }
+        | Form::Unpacked { .. } => "",
     };
     let mut shown = job.spec.details.clone();
     shown["JobId"] = job.id.clone().into();

@@ -75,20 +75,32 @@ pub async fn run(
         let error = Error::new(Kind::Unavailable, "This server keeps no jobs.");
         Failure::of(call.service.id, call.operation, error)
     })?;
-    if let Request::Start(start) = &request {
-        start.look(aws, call, options).await?;
-    }
+    let looked = match &request {
+        Request::Start(start) => start.look(aws, call, options).await,
+        _ => Ok(()),
+    };
     // What is kept is on a disk.
-    away(move || answer(&jobs, call, request)).await
+    away(move || match (looked, &request) {
+        // Of a job that is there already the manifest may be gone.
+        (Err(refused), Request::Start(start)) => {
+            let known = start.known(&jobs).map_err(|error| failure(call, &error))?;
+            known.map(begun).ok_or(refused)
+        }
+        (Err(refused), _) => Err(refused),
+        (Ok(()), _) => answer(&jobs, call, request),
+    })
+    .await
+}
+
+/// What is answered about a job that is there now.
+fn begun(job: Job) -> Value {
+    json!({ "JobId": job.id })
 }
 
 fn answer(jobs: &Runner, call: Call, request: Request) -> Result<Value, Failure> {
     let fail = |error: runner::Error| failure(call, &error);
     match request {
-        Request::Start(start) => {
-            let job = start.submit(jobs).map_err(fail)?;
-            Ok(json!({ "JobId": job.id }))
-        }
+        Request::Start(start) => start.submit(jobs).map(begun).map_err(fail),
         Request::Get(get) => Ok(show::description(&found(jobs, &get.job_id).map_err(fail)?)),
         Request::List(list) => {
             let (jobs, next) = list.page(jobs, call)?;

@@ -146,15 +146,29 @@ impl Start {
         Err(Failure::declared("InvalidManifestException", wrong))
     }
 
+    fn token(&self) -> Option<Token<'_>> {
+        let token = self.token.as_deref()?;
+        Some(Token {
+            token,
+            request: &self.request,
+        })
+    }
+
+    /// The job that was asked for with its token before.
+    ///
+    /// # Errors
+    /// Those of [`Runner::known`].
+    pub fn known(&self, jobs: &Runner) -> Result<Option<Job>, Error> {
+        let known = self.token().map(|token| jobs.known(KIND, token));
+        known.unwrap_or(Ok(None))
+    }
+
     /// Keeps it.
     ///
     /// # Errors
     /// Those of [`Runner::submit`].
-    pub fn submit(self, jobs: &Runner) -> Result<Job, Error> {
-        let token = self.token.as_deref().map(|token| Token {
-            token,
-            request: &self.request,
-        });
-        Ok(jobs.submit(self.id, self.spec, token)?.job())
+    pub fn submit(&self, jobs: &Runner) -> Result<Job, Error> {
+        let (id, spec) = (self.id.clone(), self.spec.clone());
+        Ok(jobs.submit(id, spec, self.token())?.job())
     }
 }
