@@ -8,6 +8,7 @@
 #     benches/learn.sh --rows 20000
 #     benches/learn.sh sklearn [what ...]     # linear-learner, kmeans and pca beside scikit-learn instead of xgboost
 #     benches/learn.sh fasttext [rounds]      # blazingtext beside fastText, on sentences of reviews
+#     benches/learn.sh texts [--train 2000]   # text-classification beside scikit-learn, on rated sentences
 #
 # The first run makes a virtual environment under ${XDG_CACHE_HOME:-~/.cache}/escala.
 set -euo pipefail
@@ -17,6 +18,14 @@ case "${1:-}" in
 sklearn | fasttext)
     peers="learn_$1"
     shift
+    ;;
+texts)
+    peers=learn_sklearn
+    . "$here/vision_env.sh"
+    shift
+    cd "$here/.."
+    cargo build --release
+    exec "$python" "$here/peers/learn_texts.py" "${CARGO_TARGET_DIR:-target}/release/escala" "$@"
     ;;
 esac
 . "$here/vision_env.sh"

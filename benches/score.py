@@ -40,6 +40,8 @@ def main() -> None:
     escala, work, rows, rounds = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
     source, model, lines = work / "texts.parquet", work / "model", work / "lines.txt"
     os.environ["SCORE_MODEL"] = str(model)
+    times_of_workers = work / "times"
+    os.environ["SCORE_TIMES"] = str(times_of_workers)
     peer = [sys.executable, str(PEER)]
     run([*peer, "data", str(source), str(rows)])
     run([*peer, "model", str(model)])
@@ -57,8 +59,11 @@ def main() -> None:
             return run([escala, "embed", "-"], stdin=file)
 
     def other(name: str) -> tuple[float, float]:
-        shutil.rmtree(work / name, ignore_errors=True)
-        return run([*peer, name, str(source), str(work / name)])
+        for folder in (work / name, times_of_workers):
+            shutil.rmtree(folder, ignore_errors=True)
+        times_of_workers.mkdir()
+        took, cpu = run([*peer, name, str(source), str(work / name)])
+        return took, cpu + sum(float(file.read_text()) for file in times_of_workers.iterdir())
 
     contenders = {
         "escala score": lambda: score("embed"),
@@ -88,17 +93,11 @@ def main() -> None:
     for name, runs in times.items():
         took, cpu = (statistics.median(column) for column in zip(*runs))
         pace[name] = rows / took
-        print(f"{name:32} {rows / took:8.0f} rows/s", end="")
-        # Spark's daemon does not wait for its workers, so that the system forgets what they took.
-        if name != "PySpark":
-            speed[name] = rows / cpu
-            print(f" {rows / cpu:8.0f} rows per CPU second", end="")
-        print()
+        speed[name] = rows / cpu
+        print(f"{name:32} {rows / took:8.0f} rows/s {rows / cpu:8.0f} rows per CPU second")
     for name in contenders:
-        print(f"escala score / {name}: {pace['escala score'] / pace[name]:.2f}", end="")
-        if name in speed:
-            print(f", by processor time {speed['escala score'] / speed[name]:.2f}", end="")
-        print()
+        by_time, by_work = (of["escala score"] / of[name] for of in (pace, speed))
+        print(f"escala score / {name}: {by_time:.2f}, by processor time {by_work:.2f}")
     print(json.dumps({"rows": rows, "rounds": rounds, "rows_per_second": pace, "rows_per_cpu_second": speed}))
 
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Scores short texts from Parquet to Parquet: `escala score --task embed` beside a plain loop of Python with ONNX Runtime and
 # beside PySpark with the same loop in a pandas UDF, interleaved; and `escala embed` of the same texts, which has neither
-# tables nor SQL, as the ceiling. Prints rows a second (start included) and, but of PySpark, rows per second of processor time,
-# medians of the rounds, and their ratios.
+# tables nor SQL, as the ceiling. Prints rows a second (start included) and rows per second of processor time, medians of the
+# rounds, and their ratios.
 #
 #     benches/score.sh                    # 100,000 texts, three rounds: half an hour on two cores
 #     benches/score.sh 5000 1             # fewer texts, fewer rounds
