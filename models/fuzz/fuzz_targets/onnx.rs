@@ -13,7 +13,7 @@ fuzz_target!(|data: &[u8]| {
     files::run(Graph::read_onnx(data, files::LIMITS));
 });
 
-fuzz_mutator!(|data: &mut [u8], size: usize, most: usize, _: u32| {
+fuzz_mutator!(|data: &mut [u8], size: usize, most: usize, _seed: u32| {
     let whole = files::onnx();
     if size < 16 && whole.len() <= most {
         data[..whole.len()].copy_from_slice(whole.as_ref());
