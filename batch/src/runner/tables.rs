@@ -5,9 +5,12 @@ use super::{Point, Trouble, file_of, part_name};
 use crate::job::{Part, Piece, SAMPLES, Sample, Usage};
 use crate::work::{Asked, Scored, Tables};
 use sha2::{Digest, Sha256};
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
+
+/// Bytes of a part that are written at a time.
+const BUFFER: usize = 64 << 10;
 
 /// Does a task: its part has what is written for its pieces, one after the other.
 ///
@@ -22,7 +25,10 @@ pub fn execute(tools: &Tools, tables: &dyn Tables, order: &mut Order) -> Result<
     let spec = order.spec.clone();
     let name = part_name(&spec.output, &order.fence.job, order.fence.task)?;
     let new = tools.objects.create(&name);
-    let mut new = new.map_err(|error| Trouble::output(&spec.output, &error))?;
+    let new = new.map_err(|error| Trouble::output(&spec.output, &error))?;
+    // What is written of a row may be a few bytes.
+    let mut new = BufWriter::with_capacity(BUFFER, new);
+    let unwritten = |error: std::io::Error| Trouble::output(&spec.output, &error.into());
     let mut part = Part {
         pieces: Vec::with_capacity(order.pieces.len()),
         digest: String::new(),
@@ -38,8 +44,7 @@ pub fn execute(tools: &Tools, tables: &dyn Tables, order: &mut Order) -> Result<
             let file = file_of(&spec.input, key);
             written += scored.bytes.len() as u64;
             digest.update(&scored.bytes);
-            let kept = new.write_all(&scored.bytes);
-            kept.map_err(|error| Trouble::output(&spec.output, &error.into()))?;
+            new.write_all(&scored.bytes).map_err(unwritten)?;
             if tables.is_strict() && !scored.failed.is_empty() && !part.failed.contains(&at) {
                 part.failed.push(at);
             }
@@ -54,6 +59,9 @@ pub fn execute(tools: &Tools, tables: &dyn Tables, order: &mut Order) -> Result<
             .bytes
             .fetch_add(piece.to - piece.from, Ordering::Relaxed);
     }
+    let new = new
+        .into_inner()
+        .map_err(|error| unwritten(error.into_error()))?;
     tools.reach(Point::PartWritten);
     let kept = new.commit();
     kept.map_err(|error| Trouble::output(&spec.output, &error))?;
