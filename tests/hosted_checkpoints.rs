@@ -8,7 +8,7 @@ mod hub;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use common::checkpoints::{Checkpoint, of_task, pairs};
+use common::checkpoints::{Checkpoint, answers, of_task, pairs};
 use common::sagemaker::{self, PATIENCE, call, config, data, model};
 use common::{Server, Setup, image_models, wait_for};
 use serde_json::{Value, json};
@@ -233,6 +233,131 @@ fn checkpoints_of_texts_answer_as_transformers_does() {
     server.assert_sound("all of it");
 }
 
+/// The same but for scores, which are near.
+fn alike(got: &Value, want: &Value) {
+    match (got, want) {
+        (Value::Array(got), Value::Array(want)) => {
+            assert_eq!(got.len(), want.len(), "{got:?}, not {want:?}");
+            got.iter()
+                .zip(want)
+                .for_each(|(got, want)| alike(got, want));
+        }
+        (Value::Object(all), Value::Object(want)) => {
+            assert_eq!(all.len(), want.len(), "{got}");
+            for (name, want) in want {
+                match name.as_str() {
+                    "score" => near(&all[name], want.as_f64().expect("a score") as f32, name),
+                    _ => assert_eq!(&all[name], want, "{got}"),
+                }
+            }
+        }
+        _ => panic!("{got}, not {want}"),
+    }
+}
+
+#[test]
+fn masks_are_filled_and_questions_answered_as_by_transformers() {
+    let place = tempfile::tempdir().expect("a folder");
+    let server = serve(&place);
+    assert_eq!(server.s3("PUT", "/models", b"").status, 200);
+    for of in &answers().checkpoints {
+        let name = &of.masks.checkpoint.name;
+        let [fill, find] = ["fill", "find"].map(|kind| format!("{name}-{kind}"));
+        for (hosted, checkpoint) in [
+            (&fill, &of.masks.checkpoint),
+            (&find, &of.answers.checkpoint),
+        ] {
+            // What it is asked is told by its architecture.
+            let mut told = container(&server, hosted, &files(checkpoint), "");
+            told["Environment"] = json!({});
+            host(&server, hosted, &told);
+        }
+        for case in &of.masks.masked {
+            let asked = json!({"inputs": case.text, "parameters": case.parameters});
+            alike(&ask(&server, &fill, &asked), &case.filled);
+        }
+        for case in &of.answers.questions {
+            let both = json!({"question": case.question, "context": case.context});
+            let asked = json!({"inputs": both, "parameters": case.parameters});
+            alike(&ask(&server, &find, &asked), &case.answers);
+        }
+        // Several at a time are a list of the same answers; a list of one is that one.
+        let texts: Vec<&str> = of.masks.masked[..2]
+            .iter()
+            .map(|case| &*case.text)
+            .collect();
+        let one = ask(&server, &fill, &json!({"inputs": texts[..1]}));
+        assert_eq!(one, ask(&server, &fill, &json!({"inputs": texts[0]})));
+        let two = ask(&server, &fill, &json!({"inputs": texts}));
+        assert_eq!((two.as_array().map(Vec::len), &two[0]), (Some(2), &one));
+        let first = &of.answers.questions[0];
+        let twice = json!({"question": [first.question, first.question], "context": first.context});
+        let two = ask(&server, &find, &json!({"inputs": twice}));
+        alike(&two, &json!([first.answers, first.answers]));
+    }
+    // What cannot be answered is told.
+    let fill = |asked: Value| ("bert-fill", asked);
+    let find = |asked: Value| ("bert-find", asked);
+    let long = "word ".repeat(60);
+    for ((name, asked), why) in [
+        (fill(json!({"inputs": "nothing is left out"})), "[MASK]"),
+        (fill(json!({"inputs": format!("[MASK] {long}")})), "tokens"),
+        (
+            fill(json!({"inputs": "[MASK]", "parameters": {"top_k": 0}})),
+            "top_k",
+        ),
+        (
+            fill(json!({"inputs": "[MASK]", "parameters": {"targets": [""]}})),
+            "targets",
+        ),
+        (
+            fill(json!({"inputs": vec!["[MASK]"; 2000], "parameters": {"top_k": 1000}})),
+            "at most",
+        ),
+        (find(json!({"inputs": "Who?"})), "question"),
+        (
+            find(json!({"inputs": {"question": "", "context": "x"}})),
+            "empty",
+        ),
+        (
+            find(json!({"inputs": {"question": long, "context": "x"}})),
+            "room",
+        ),
+        (
+            find(
+                json!({"inputs": {"question": "Who?", "context": long}, "parameters": {"doc_stride": 300}}),
+            ),
+            "doc_stride",
+        ),
+        (
+            find(
+                json!({"inputs": {"question": "Who?", "context": "x"}, "parameters": {"top_k": 1000}}),
+            ),
+            "top_k",
+        ),
+    ] {
+        let path = format!("/endpoints/{name}/invocations");
+        let answer = server.post(&path, "application/json", asked.to_string().as_bytes());
+        let told = String::from_utf8_lossy(&answer.body).into_owned();
+        assert!(
+            answer.status == 424 && told.contains(why),
+            "{asked}: {answer:?}"
+        );
+    }
+    let cut = json!({"tokenizer_kwargs": {"truncation": true}});
+    let asked = json!({"inputs": format!("[MASK] {long}"), "parameters": cut});
+    assert_eq!(
+        ask(&server, "bert-fill", &asked).as_array().map(Vec::len),
+        Some(5)
+    );
+    // The states of a network with such a head are still there to be asked for.
+    let masks = &answers().checkpoints[0].masks.checkpoint;
+    let states = container(&server, "states", &files(masks), "feature-extraction");
+    host(&server, "states", &states);
+    assert!(ask(&server, "states", &json!({"inputs": "a"})).is_array());
+    server.assert_sound("all of it");
+}
+
 #[test]
 fn pairs_and_classes_that_nobody_taught_are_answered_as_by_transformers() {
     let place = tempfile::tempdir().expect("a folder");
@@ -282,6 +407,8 @@ fn pairs_and_classes_that_nobody_taught_are_answered_as_by_transformers() {
         );
         near(&listed[0]["scores"][0], paired.alone, text);
     }
+    let mut mixed = vec![json!("c"); 32];
+    mixed.resize(64, json!({"text": "a", "text_pair": "b"}));
     let refused = [
         ("bert-guess", json!({"inputs": "a"})),
         (
@@ -292,6 +419,8 @@ fn pairs_and_classes_that_nobody_taught_are_answered_as_by_transformers() {
             "bert-judge",
             json!({"inputs": [{"text": "a", "text_pair": "b"}, "c"]}),
         ),
+        // Also where they would be read apart.
+        ("bert-judge", json!({"inputs": mixed})),
     ];
     for (name, asked) in refused {
         let path = format!("/endpoints/{name}/invocations");

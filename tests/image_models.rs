@@ -277,6 +277,99 @@ fn a_detector_and_a_classifier_of_ones_own_answer_detect_labels() {
     );
 }
 
+/// The detector's weights are random: where it sees helmets is no more than that, but what it sees must come through.
+#[test]
+fn a_detector_of_covers_says_what_people_wear() {
+    let mut files = export("yolo8").contents();
+    for (old, new) in [
+        ("person", "hard-hat"),
+        ("cat", "Safety_Glove"),
+        ("sofa", "no helmet"),
+        ("gadget", "mask"),
+        ("cup", "boots"),
+    ] {
+        let declared = String::from_utf8(files[0].1.clone()).expect("UTF-8");
+        files[0].1 = declared
+            .replace(&format!("\"{old}\""), &format!("\"{new}\""))
+            .into_bytes();
+    }
+    let folder = written(&files);
+    let serve = |task: &str| {
+        Server::start(&Setup {
+            arguments: [
+                "--preload".to_owned(),
+                String::new(),
+                "--model".to_owned(),
+                format!("{task}={}", folder.path().display()),
+            ]
+            .to_vec(),
+            ..Setup::default()
+        })
+    };
+    let (dressing, seeing) = (serve("covers"), serve("objects"));
+    let seen = detect_labels(&seeing, "astronaut.png");
+    let boxes = |name: &str| -> Vec<Value> {
+        let labels = seen["Labels"].as_array().expect("labels").iter();
+        let mut named = labels.filter(|label| label["Name"] == name);
+        let instances = named.next().map(|label| label["Instances"].clone());
+        let instances = instances.unwrap_or_default();
+        let instances = instances.as_array().cloned().unwrap_or_default();
+        instances
+            .iter()
+            .map(|one| one["BoundingBox"].clone())
+            .collect()
+    };
+    let types = ["HEAD_COVER", "HAND_COVER", "FACE_COVER"];
+    let known = [
+        (types[0], boxes("hard-hat"), &["HEAD"][..]),
+        (
+            types[1],
+            boxes("Safety_Glove"),
+            &["LEFT_HAND", "RIGHT_HAND"],
+        ),
+        (types[2], boxes("mask"), &["FACE"]),
+    ];
+    let body = json!({
+        "Image": {"Bytes": BASE64_STANDARD.encode(golden_image("astronaut.png"))},
+        "SummarizationAttributes": {"MinConfidence": 50, "RequiredEquipmentTypes": types},
+    });
+    let target = "RekognitionService.DetectProtectiveEquipment";
+    let answer = dressing.aws(target, body.to_string().as_bytes()).ok();
+    let persons = answer["Persons"].as_array().expect("persons");
+    assert_eq!(persons.len(), 1, "{answer}");
+    let mut found = 0;
+    for part in persons[0]["BodyParts"].as_array().expect("parts") {
+        for worn in part["EquipmentDetections"].as_array().expect("covers") {
+            let mut of = known.iter().filter(|one| worn["Type"] == one.0);
+            let (_, boxes, parts) = of.next().expect("a type that was seen");
+            assert!(boxes.contains(&worn["BoundingBox"]), "{worn} of {boxes:?}");
+            assert!(parts.iter().any(|name| part["Name"] == *name), "{part}");
+            found += 1;
+        }
+    }
+    assert!(found > 0, "nothing is worn: {answer}, {seen}");
+    // What is worn is known now: nobody is left undecided whose parts are seen.
+    let summary = &answer["Summary"];
+    let lists = ["With", "Without"].map(|which| {
+        let list = summary[format!("Persons{which}RequiredEquipment")].as_array();
+        list.map_or(0, Vec::len)
+    });
+    assert_eq!(lists.iter().sum::<usize>(), 1, "{summary}");
+    let rest = dressing
+        .post(
+            "/v1/images/bodies",
+            "image/png",
+            &golden_image("astronaut.png"),
+        )
+        .ok();
+    let parts = rest["persons"][0]["parts"]
+        .as_array()
+        .expect("parts")
+        .iter();
+    let worn = parts.filter_map(|part| part["equipment"].as_array());
+    assert_eq!(worn.map(Vec::len).sum::<usize>(), found, "{rest}");
+}
+
 /// The names of what is listed, and the detector in force.
 fn listed(command: &mut Command) -> (Vec<String>, String) {
     let printed = output(command.args(["models", "list"])).expect("a list");

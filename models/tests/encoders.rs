@@ -6,7 +6,8 @@
 use candle_core::Device;
 use escala_models::Compute;
 use escala_models::bert::{
-    Problem, SentenceEncoder, SequenceClassifier, Span, Strategy, TokenClassifier, Tokenizer,
+    AnswerFinder, AnswerOptions, MaskFiller, Problem, SentenceEncoder, SequenceClassifier, Span,
+    Strategy, TokenClassifier, Tokenizer,
 };
 use proptest::prelude::*;
 use std::path::Path;
@@ -15,7 +16,7 @@ use std::sync::OnceLock;
 #[path = "../../tests/common/checkpoints.rs"]
 mod checkpoints;
 
-use checkpoints::{golden, of_task, pairs};
+use checkpoints::{answers, golden, of_task, pairs};
 
 /// Values have six decimals, and sums in 32-bit floats come in another order.
 fn near(got: &[f32], want: &[f32]) -> bool {
@@ -182,11 +183,115 @@ fn pairs_of_texts_are_read_as_by_transformers() {
             said.scores
         });
         assert_ne!(one, other);
+        let behind_nothing = fast.classify_pairs(&compute, &[("", &*long)]);
+        assert!(behind_nothing.expect("scores")[0].truncated);
         assert!(
             fast.classify_pairs(&compute, &[])
                 .expect("nothing")
                 .is_empty()
         );
+    }
+}
+
+/// What transformers puts in the place of masks (`tests/golden/answers.json`, made by `make_answers.py`), on each way.
+#[test]
+fn masks_are_filled_as_by_transformers() {
+    for of in &answers().checkpoints {
+        let name = &of.masks.checkpoint.name;
+        let folder = of.masks.checkpoint.folder();
+        let fast = MaskFiller::load(folder.path(), &Device::Cpu).expect("fast");
+        let plain = MaskFiller::load_reference(folder.path(), &Device::Cpu).expect("plain");
+        for (filler, threads) in [(&fast, 1), (&fast, 2), (&plain, 1)] {
+            let compute = Compute::cpu(threads);
+            let texts = of.masks.masked.iter();
+            let texts: Vec<_> = texts
+                .map(|case| filler.read(&case.text).expect("tokens"))
+                .collect();
+            let filled = filler.fill(&compute, &texts, 2, &[]).expect("words");
+            for ((masks, text), case) in filled.iter().zip(&texts).zip(&of.masks.masked) {
+                assert_eq!((masks.len(), text.truncated()), (text.masks(), false));
+                if case.parameters.get("targets").is_some() {
+                    continue;
+                }
+                let wanted = case.filled.as_array().expect("words");
+                let wanted = match masks.len() {
+                    1 => std::slice::from_ref(&case.filled),
+                    _ => wanted.as_slice(),
+                };
+                assert_eq!(masks.len(), wanted.len(), "{name}: {}", case.text);
+                for (words, wanted) in masks.iter().zip(wanted) {
+                    assert_eq!(words.len(), 2);
+                    for (word, wanted) in words.iter().zip(wanted.as_array().expect("words")) {
+                        assert_eq!(wanted["token"], word.token, "{name}: {}", case.text);
+                        assert_eq!(wanted["token_str"], *word.word, "{name}: {}", case.text);
+                        assert_eq!(wanted["sequence"], *word.text, "{name}");
+                        let score = wanted["score"].as_f64().expect("a score") as f32;
+                        assert!((word.score - score).abs() < 1e-5, "{name}: {word:?}");
+                    }
+                }
+            }
+        }
+        // A word that is no token stands for its first, and there is no token of nothing.
+        assert_eq!(fast.token("").expect("none"), None);
+        assert!(fast.token("nonesuch").expect("its first").is_some());
+        let other = of.answers.checkpoint.folder();
+        let refused = MaskFiller::load(other.path(), &Device::Cpu).err();
+        let refused = refused.expect("no such head").to_string();
+        assert!(refused.contains("cannot fill masks"), "{refused}");
+    }
+}
+
+/// Where transformers finds answers (`tests/golden/answers.json`); the service reads the parameters.
+#[test]
+fn answers_are_found_on_either_way() {
+    let options = AnswerOptions {
+        most: 3,
+        window: 24,
+        overlap: Some(5),
+        none: true,
+        ..AnswerOptions::default()
+    };
+    for of in &answers().checkpoints {
+        let name = &of.answers.checkpoint.name;
+        let folder = of.answers.checkpoint.folder();
+        let fast = AnswerFinder::load(folder.path(), &Device::Cpu).expect("fast");
+        let plain = AnswerFinder::load_reference(folder.path(), &Device::Cpu).expect("plain");
+        let compute = Compute::cpu(2);
+        for case in &of.answers.questions {
+            let ask = |finder: &AnswerFinder, options: &AnswerOptions| {
+                let found = finder.answers(&compute, &case.question, &case.context, options);
+                found.expect("a network").expect("room")
+            };
+            let golden = match &case.answers {
+                serde_json::Value::Array(all) => &all[0],
+                one => one,
+            };
+            let parameters = case.parameters.as_object().expect("some");
+            if parameters.keys().all(|key| key == "top_k") {
+                let most = parameters.get("top_k").and_then(serde_json::Value::as_u64);
+                let asked = AnswerOptions {
+                    most: most.unwrap_or(1) as usize,
+                    ..AnswerOptions::default()
+                };
+                let first = &ask(&fast, &asked)[0];
+                let read = &case.context[first.place.clone()];
+                assert_eq!(golden["answer"], read, "{name}: {}", case.context);
+                let score = golden["score"].as_f64().expect("a score");
+                assert!((first.score - score).abs() < 1e-5, "{name}: {first:?}");
+            }
+            let (one, other) = (ask(&fast, &options), ask(&plain, &options));
+            assert_eq!(one.len(), other.len(), "{name}: {}", case.context);
+            for (one, other) in one.iter().zip(&other) {
+                assert_eq!(one.place, other.place, "{name}: {}", case.context);
+                assert!((one.score - other.score).abs() < 1e-5, "{name}: {one:?}");
+            }
+        }
+        let narrow = AnswerOptions {
+            window: 4,
+            ..options
+        };
+        let none = fast.answers(&compute, "Who lived in London?", "Ada", &narrow);
+        assert_eq!(none.expect("a network"), None);
     }
 }
 

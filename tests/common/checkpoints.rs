@@ -98,6 +98,59 @@ pub fn pairs() -> &'static Pairs {
     })
 }
 
+/// `tests/golden/answers.json`, made by `make_answers.py`.
+#[derive(Deserialize)]
+pub struct Answers {
+    /// One for each family.
+    pub checkpoints: Vec<Answering>,
+}
+
+/// A family's checkpoints that fill masks and that find answers.
+#[derive(Deserialize)]
+pub struct Answering {
+    pub masks: Filler,
+    pub answers: Finder,
+}
+
+#[derive(Deserialize)]
+pub struct Filler {
+    #[serde(flatten)]
+    pub checkpoint: Checkpoint,
+    pub masked: Vec<Masked>,
+}
+
+#[derive(Deserialize)]
+pub struct Masked {
+    pub text: String,
+    pub parameters: serde_json::Value,
+    /// As transformers' pipeline gives it.
+    pub filled: serde_json::Value,
+}
+
+#[derive(Deserialize)]
+pub struct Finder {
+    #[serde(flatten)]
+    pub checkpoint: Checkpoint,
+    pub questions: Vec<Question>,
+}
+
+#[derive(Deserialize)]
+pub struct Question {
+    pub question: String,
+    pub context: String,
+    pub parameters: serde_json::Value,
+    /// As transformers' pipeline gives it.
+    pub answers: serde_json::Value,
+}
+
+/// What transformers puts in the place of masks and answers to questions.
+pub fn answers() -> &'static Answers {
+    static ANSWERS: OnceLock<Answers> = OnceLock::new();
+    ANSWERS.get_or_init(|| {
+        serde_json::from_str(include_str!("../golden/answers.json")).expect("golden json")
+    })
+}
+
 fn tensor(name: &str, shape: &[usize], half: bool) -> Tensor {
     let numbers = value(name, shape.iter().product());
     let scaled = numbers.map(|x| match shape.len() {

@@ -47,13 +47,13 @@ def value(name, count):
     return ((state >> np.uint64(40)).astype(np.float64) / (1 << 24) - 0.5).astype(np.float32)
 
 
-def fill(model, half):
+def fill(model, half, tied=()):
     """Sets every tensor by the formula, scaled so that tokens stay different up to the head: embeddings eight
     times, the head's matrices twice, other matrices two fifths; biases and normalisations a quarter, the latter
-    around one."""
+    around one. Those in `tied` are others under another name."""
     state, listed = model.state_dict(), []
     for name, tensor in state.items():
-        if not tensor.is_floating_point():
+        if not tensor.is_floating_point() or name in tied:
             continue
         numbers = value(name, tensor.numel())
         if tensor.ndim == 1:
@@ -66,7 +66,7 @@ def fill(model, half):
             numbers = numbers.astype(np.float16).astype(np.float32)
         state[name] = torch.from_numpy(numbers).reshape(tensor.shape)
         listed.append([name, list(tensor.shape)])
-    model.load_state_dict(state)
+    model.load_state_dict({name: tensor for name, tensor in state.items() if name not in tied}, strict=not tied)
     return listed
 
 

@@ -49,7 +49,8 @@ struct Layer {
     output_norm: Norm,
 }
 
-struct Norm {
+/// A normalisation of rows.
+pub(super) struct Norm {
     gamma: AlignedVec,
     beta: AlignedVec,
     epsilon: f32,
@@ -107,14 +108,7 @@ impl Encoder {
         let isa = Isa::best();
         let config = weights.config.clone();
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let norm = |module: &str| -> Result<Norm> {
-            let (gamma, beta) = weights.norm(module)?;
-            Ok(Norm {
-                gamma: gamma.as_ref().into(),
-                beta: beta.as_ref().into(),
-                epsilon: config.layer_norm_eps as f32,
-            })
-        };
+        let norm = |module: &str| Norm::new(weights, module);
         let linear =
             |layer: usize, parts: &[Part], outputs: usize, inputs: usize| -> Result<PackedMatrix> {
                 let (mut matrix, mut bias) = (Vec::new(), Vec::new());
@@ -562,6 +556,22 @@ impl Encoder {
 }
 
 impl Norm {
+    pub(super) fn new(weights: &Weights, module: &str) -> Result<Self> {
+        let (gamma, beta) = weights.norm(module)?;
+        Ok(Self {
+            gamma: gamma.as_ref().into(),
+            beta: beta.as_ref().into(),
+            epsilon: weights.config.layer_norm_eps as f32,
+        })
+    }
+
+    /// Normalises rows that lie one after the other.
+    pub(super) fn rows(&self, rows: &mut [f32]) {
+        let width = self.gamma.len();
+        let count = rows.len() / width;
+        self.apply(Isa::best(), SharedSlice::new(rows), 0..count, width);
+    }
+
     fn apply(&self, isa: Isa, x: SharedSlice<'_>, rows: Range<usize>, width: usize) {
         let start = x.at(rows.start * width, rows.len() * width);
         // SAFETY: the rows are inside the buffer (checked by `at`) and belong to the calling member;

@@ -3,17 +3,23 @@
 use super::weights::Weights;
 use crate::error::{Error, Result};
 use crate::kernels::matmul::{Left, Right};
+use crate::kernels::shared::SharedSlice;
 use crate::kernels::{Activation, Isa, PackedMatrix};
+use crate::team::Team;
+use std::ops::Range;
 
 /// What a layer does to its sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum After {
     Nothing,
     Tanh,
-    Relu,
+    Kernel(Activation),
 }
 
-/// A linear layer on rows, for the calling thread: beside the network it is next to nothing.
+/// Panels of a wide layer that a thread takes at a time.
+const PANELS: usize = 64;
+
+/// A linear layer on rows, for the calling thread where it is next to nothing beside the network.
 pub(super) struct Dense {
     matrix: PackedMatrix,
     after: After,
@@ -35,8 +41,14 @@ impl Dense {
     ) -> Result<Self> {
         let inputs = weights.config.hidden_size;
         let (weight, bias) = weights.linear(module, outputs, inputs)?;
-        let matrix = PackedMatrix::from_outputs(&weight, &bias, outputs, inputs, Isa::best());
-        Ok(Self { matrix, after })
+        Ok(Self::of(&weight, &bias, inputs, after))
+    }
+
+    /// A layer of `weight` `[outputs, inputs]` and `bias` `[outputs]`.
+    pub(super) fn of(weight: &[f32], bias: &[f32], inputs: usize, after: After) -> Self {
+        let outputs = bias.len();
+        let matrix = PackedMatrix::from_outputs(weight, bias, outputs, inputs, Isa::best());
+        Self { matrix, after }
     }
 
     /// The layer that ends a classifier, with the names of its outputs.
@@ -69,24 +81,46 @@ impl Dense {
 
     /// The layer applied to each of the rows, which lie one after the other.
     pub(super) fn apply(&self, rows: &[f32]) -> Vec<f32> {
+        self.multiply(rows, |all, part| part(0..all))
+    }
+
+    /// The same for a wide layer, on the threads of a team.
+    pub(super) fn apply_on(&self, team: &Team, rows: &[f32]) -> Vec<f32> {
+        self.multiply(rows, |all, part| {
+            team.for_each(all.div_ceil(PANELS), |index| {
+                part(index * PANELS..all.min((index + 1) * PANELS));
+            });
+        })
+    }
+
+    /// The layer applied to rows, its panels shared out by `share`, which is given their number and what does some of them.
+    /// It gives each away once.
+    fn multiply(
+        &self,
+        rows: &[f32],
+        share: impl FnOnce(usize, &(dyn Fn(Range<usize>) + Sync)),
+    ) -> Vec<f32> {
         let (k, n) = (self.matrix.k(), self.matrix.n());
         let count = rows.len() / k;
         let mut out = vec![0.0; count * n];
-        let right = Right {
-            start: out.as_mut_ptr(),
-            row: n,
-            residual: None,
-            activation: match self.after {
-                After::Relu => Activation::Relu,
-                After::Nothing | After::Tanh => Activation::None,
-            },
-        };
-        // SAFETY: `rows` holds `count` rows of `k`, `out` of `n`, and nobody else has either.
-        unsafe {
-            let left = Left::rows(rows.as_ptr(), k);
-            self.matrix
-                .multiply(left, count, 0..self.matrix.panels(), right);
-        }
+        let result = SharedSlice::new(&mut out);
+        share(self.matrix.panels(), &|panels| {
+            let right = Right {
+                start: result.at(0, count * n),
+                row: n,
+                residual: None,
+                activation: match self.after {
+                    After::Kernel(activation) => activation,
+                    After::Nothing | After::Tanh => Activation::None,
+                },
+            };
+            // SAFETY: `rows` holds `count` rows of `k`, `out` of `n`, nobody else writes to `out`, and no panel is given away
+            // twice, so that columns are written by one thread.
+            unsafe {
+                let left = Left::rows(rows.as_ptr(), k);
+                self.matrix.multiply(left, count, panels, right);
+            }
+        });
         if self.after == After::Tanh {
             out.iter_mut().for_each(|x| *x = x.tanh());
         }

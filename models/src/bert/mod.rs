@@ -18,13 +18,17 @@
 //! | `tokenizer.rs`, `unigram.rs` | text to token ids |
 //! | `sentence.rs` | sentence embeddings |
 //! | `head.rs`, `sequence.rs`, `words.rs` | classifiers of texts and of words |
+//! | `masks.rs` | words for what was left out of a text |
+//! | `answers.rs` | where a text answers a question |
 //! | `adapted.rs` | classifiers of texts that were trained here: a base model with an adapter |
 
 mod adapted;
+mod answers;
 mod config;
 mod cpu;
 mod graph;
 mod head;
+mod masks;
 mod sentence;
 mod sequence;
 mod tokenizer;
@@ -33,8 +37,10 @@ pub(crate) mod weights;
 mod words;
 
 pub use adapted::AdaptedClassifier;
+pub use answers::{Answer, AnswerFinder, AnswerOptions};
 pub(crate) use config::labels;
 pub use config::{Config, Family, HiddenAct, Problem};
+pub use masks::{Filling, MaskFiller, Masked};
 pub use sentence::SentenceEncoder;
 pub use sequence::{Classification, SequenceClassifier};
 pub use tokenizer::{Place, PlacedTokens, Tokenizer, Tokens};

@@ -9,6 +9,7 @@ use super::tokenizer::PairTokens;
 use super::{Config, Encoder, Output, Tokenizer, Way, each, open};
 use crate::compute::Compute;
 use crate::error::Result;
+use crate::kernels::Activation;
 use candle_core::Device;
 use std::path::Path;
 
@@ -59,7 +60,11 @@ impl SequenceClassifier {
                 After::Tanh,
                 "classifier.out_proj",
             ),
-            Family::DistilBert => ("pre_classifier".to_owned(), After::Relu, "classifier"),
+            Family::DistilBert => (
+                "pre_classifier".to_owned(),
+                After::Kernel(Activation::Relu),
+                "classifier",
+            ),
         };
         let (output, labels) = Dense::classifier(&weights, output)?;
         let problem = weights.config.problem.unwrap_or(if labels.len() == 1 {

@@ -3,6 +3,7 @@
 use super::unigram::Unigram;
 use crate::error::{Error, Result};
 use escala_weights::Tensors;
+use std::ops::Range;
 use std::path::Path;
 use tokenizers::{ModelWrapper, PostProcessor, TruncationDirection};
 
@@ -46,6 +47,19 @@ pub struct PlacedTokens {
     pub ids: Vec<u32>,
     /// For each token, where it lies in the text, unless it is a special one.
     pub places: Vec<Option<Place>>,
+}
+
+/// A question and a text, tokens of one behind those of the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// Ids, with the special tokens around them.
+    pub(super) ids: Vec<u32>,
+    /// The first token that the tokenizer counts as the text's, as in [`PairTokens`].
+    pub(super) second: Option<usize>,
+    /// The tokens of the text.
+    pub(super) text: Range<usize>,
+    /// For each of those, its bytes in the text, and the number of its word where it has one.
+    pub(super) places: Vec<(Range<usize>, Option<u32>)>,
 }
 
 /// Where a token lies.
@@ -126,11 +140,7 @@ impl Tokenizer {
                 truncated,
             });
         }
-        let Kind::Json(inner) = &self.kind else {
-            return Err(Error::unsupported(
-                "pairs of texts with a tokenizer without tokenizer.json",
-            ));
-        };
+        let inner = self.json("pairs of texts")?;
         let failed = |error: tokenizers::Error| Error::Tokenizer(error.to_string());
         let (first, first_cut) = self.prefix(first);
         let (second, second_cut) = self.prefix(second);
@@ -141,7 +151,8 @@ impl Tokenizer {
             .map_or(0, |around| around.added_tokens(true));
         let room = self.longest.saturating_sub(special);
         let longest = room.saturating_sub(second.len());
-        let truncated = first_cut || second_cut || first.len() > longest;
+        let too_long = first.len() > longest || second.len() > room;
+        let truncated = first_cut || second_cut || too_long;
         first.truncate(longest, 0, TruncationDirection::Right);
         second.truncate(room, 0, TruncationDirection::Right);
         let both = inner.post_process(first, Some(second), true);
@@ -159,11 +170,7 @@ impl Tokenizer {
     /// # Errors
     /// When the tokenizer fails, or keeps no places.
     pub fn encode_placed(&self, text: &str) -> Result<PlacedTokens> {
-        let Kind::Json(inner) = &self.kind else {
-            return Err(Error::unsupported(
-                "words of a tokenizer without tokenizer.json",
-            ));
-        };
+        let inner = self.json("words")?;
         let encoding = inner
             .encode(text, true)
             .map_err(|error| Error::Tokenizer(error.to_string()))?;
@@ -201,6 +208,75 @@ impl Tokenizer {
             places: (0..encoding.len()).map(place).collect(),
             ids: encoding.get_ids().to_vec(),
         })
+    }
+
+    /// The tokens of a question and of all of a text.
+    ///
+    /// # Errors
+    /// When the tokenizer fails, or has no form for two texts.
+    pub(super) fn encode_asked(&self, question: &str, text: &str) -> Result<Asked> {
+        let inner = self.json("questions about texts")?;
+        let failed = |error: tokenizers::Error| Error::Tokenizer(error.to_string());
+        let first = inner.encode(question, false).map_err(failed)?;
+        let second = inner.encode(text, false).map_err(failed)?;
+        // Now: the second processing would trim places again.
+        let places = second.get_offsets().iter().zip(second.get_word_ids());
+        let places = places.map(|((start, end), word)| (*start..*end, *word));
+        let places: Vec<_> = places.collect();
+        let both = inner.post_process(first, Some(second), true);
+        let both = both.map_err(failed)?;
+        let of = both.get_sequence_ids();
+        let is_text = |of: &Option<usize>| *of == Some(1);
+        let begins = of.iter().position(is_text).unwrap_or(of.len());
+        let ends = of.iter().rposition(is_text).map_or(begins, |last| last + 1);
+        if ends - begins != places.len() {
+            return Err(Error::unsupported(
+                "a tokenizer that reads a text otherwise behind a question",
+            ));
+        }
+        Ok(Asked {
+            ids: both.get_ids().to_vec(),
+            second: both.get_type_ids().iter().position(|kind| *kind != 0),
+            text: begins..ends,
+            places,
+        })
+    }
+
+    /// The number of a token.
+    pub(super) fn id(&self, token: &str) -> Option<u32> {
+        match &self.kind {
+            Kind::Json(inner) => inner.token_to_id(token),
+            Kind::Unigram(_) => None,
+        }
+    }
+
+    /// The first token of a text, without the special ones around it.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    pub(super) fn first(&self, text: &str) -> Result<Option<u32>> {
+        let (text, _) = self.prefix(text);
+        let encoding = self.json("words as tokens")?.encode_fast(text, false);
+        let encoding = encoding.map_err(|error| Error::Tokenizer(error.to_string()))?;
+        Ok(encoding.get_ids().first().copied())
+    }
+
+    /// Tokens as a text, with or without the special ones.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    pub(super) fn decode(&self, ids: &[u32], special: bool) -> Result<String> {
+        let text = self.json("texts of tokens")?.decode(ids, !special);
+        text.map_err(|error| Error::Tokenizer(error.to_string()))
+    }
+
+    fn json(&self, what: &str) -> Result<&tokenizers::Tokenizer> {
+        match &self.kind {
+            Kind::Json(inner) => Ok(inner),
+            Kind::Unigram(_) => Err(Error::unsupported(format!(
+                "{what} with a tokenizer without tokenizer.json"
+            ))),
+        }
     }
 
     /// A token as the vocabulary has it.

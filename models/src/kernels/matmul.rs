@@ -161,17 +161,8 @@ impl PackedMatrix {
     /// writable values (and readable residuals), and nobody else touches the written columns meanwhile.
     /// The result may be the residual itself, element for element, but must not overlap `left`.
     pub unsafe fn multiply(&self, left: Left, rows: usize, panels: Range<usize>, right: Right) {
-        let width = self.panel_width();
-        debug_assert!(self.k.is_multiple_of(left.segments.max(1)));
         for panel in panels {
-            let column = panel * width;
-            let columns = (self.n - column).min(width);
-            let panel = Panel {
-                weights: self.data[panel * width * self.k..].as_ptr(),
-                bias: self.bias[column..].as_ptr(),
-                columns,
-                step: width,
-            };
+            let column = panel * self.panel_width();
             let right = Right {
                 // SAFETY: `column < n`, so the offset is inside row 0.
                 start: unsafe { right.start.add(column) },
@@ -182,17 +173,27 @@ impl PackedMatrix {
                 ..right
             };
             // SAFETY: the caller's contract, restricted to this panel.
-            unsafe {
-                multiply_panel(
-                    self.isa,
-                    left,
-                    rows,
-                    self.k / left.segments.max(1),
-                    panel,
-                    right,
-                )
-            }
+            unsafe { self.multiply_panel(left, rows, panel, right) }
         }
+    }
+
+    /// The same of one panel, with its columns alone at `right`.
+    ///
+    /// # Safety
+    /// As [`PackedMatrix::multiply`], for the columns of the panel.
+    pub unsafe fn multiply_panel(&self, left: Left, rows: usize, panel: usize, right: Right) {
+        let width = self.panel_width();
+        let column = panel * width;
+        debug_assert!(self.k.is_multiple_of(left.segments.max(1)));
+        let panel = Panel {
+            weights: self.data[column * self.k..].as_ptr(),
+            bias: self.bias[column..].as_ptr(),
+            columns: (self.n - column).min(width),
+            step: width,
+        };
+        let depth = self.k / left.segments.max(1);
+        // SAFETY: the caller's contract.
+        unsafe { multiply_panel(self.isa, left, rows, depth, panel, right) }
     }
 }
 

@@ -22,6 +22,7 @@ pub mod norm;
 pub mod shared;
 pub(crate) mod simd;
 pub mod window;
+pub mod winograd;
 
 pub use aligned::AlignedVec;
 pub use matmul::{Activation, PackedMatrix};

@@ -5,7 +5,7 @@ use escala_batch::store::memory::Memory as Jobs;
 use escala_learn::Watch;
 use escala_learn::formats::{Format, read};
 use escala_objects::memory::Memory;
-use escala_objects::{ObjectName, ObjectStore};
+use escala_objects::{Listed, ObjectName, ObjectStore};
 use std::io::{Read, Write};
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
@@ -91,6 +91,19 @@ impl Machine {
         let mut new = self.objects.create(&name).unwrap();
         new.write_all(text.as_bytes()).unwrap();
         new.commit().unwrap();
+    }
+
+    /// What a job leaves: its parts go just after its end is known.
+    fn left(&self, prefix: &str) -> Vec<Listed> {
+        let began = Instant::now();
+        loop {
+            let listed = self.objects.list("bucket", prefix, "", 100).unwrap();
+            if !listed.iter().any(|one| one.key.contains("/.parts/")) {
+                return listed;
+            }
+            assert!(began.elapsed() < PATIENCE, "{listed:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn start(&self) -> Process {
@@ -229,8 +242,7 @@ fn a_model_may_be_left_unpacked() {
     let address = text(&plain["ModelArtifacts"], "S3ModelArtifacts");
     assert_eq!(address, "s3://bucket/models/plain/output/model/");
     let packed = unpacked(&artefact_of(&machine, &packed));
-    let prefix = "models/plain/output/";
-    let listed = machine.objects.list("bucket", prefix, "", 100).unwrap();
+    let listed = machine.left("models/plain/output/");
     let mut files = std::fs::read_dir(packed.path()).unwrap().count();
     for one in listed {
         let name = ObjectName::new("bucket", &one.key, None).unwrap();

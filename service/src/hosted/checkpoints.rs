@@ -10,6 +10,8 @@
 //! | `text-classification`, `sentiment-analysis` | `classifier.rs` | `{"inputs": "text", "parameters": {"top_k": 2}}`, or pairs, `{"inputs": {"text": "…", "text_pair": "…"}}`: `[{"label": "POSITIVE", "score": 0.99}]` |
 //! | `zero-shot-classification` | `hypotheses.rs` | `{"inputs": "text", "parameters": {"candidate_labels": ["a", "b"]}}`: `{"sequence": "text", "labels": ["b", "a"], "scores": [0.9, 0.1]}` |
 //! | `token-classification`, `ner` | `words.rs` | `{"inputs": "text", "parameters": {"aggregation_strategy": "first"}}`: `[{"entity_group": "PER", "score": 0.99, "word": "Ada", "start": 0, "end": 3}]` |
+//! | `question-answering` | `passages.rs` | `{"inputs": {"question": "…", "context": "…"}, "parameters": {"top_k": 2}}`: `{"score": 0.9, "start": 21, "end": 27, "answer": "London"}` |
+//! | `fill-mask` | `masks.rs` | `{"inputs": "She lived in [MASK]."}`: `[{"score": 0.9, "token": 2414, "token_str": "london", "sequence": "she lived in london."}, …]` |
 //! | `feature-extraction` | `encoder.rs` | `{"inputs": "text"}`: the last hidden states, `[[[0.1, …], …]]`; of `tei` embeddings, `[[0.1, …]]` |
 //! | `sentence-embeddings` | `encoder.rs` | `{"inputs": ["text", …]}`: `{"embeddings": [[0.1, …], …]}` |
 //! | `sentence-similarity` | `encoder.rs` | `{"inputs": {"source_sentence": "text", "sentences": ["text", …]}}`: `{"similarities": [0.9, …]}` |
@@ -21,6 +23,8 @@
 mod classifier;
 mod encoder;
 mod hypotheses;
+mod masks;
+mod passages;
 mod pictures;
 mod things;
 mod words;
@@ -28,13 +32,14 @@ mod words;
 pub use pictures::Pictures;
 
 use super::alone::Alone;
+use super::questions::refuse;
 use crate::failure::chain;
 use escala_models::Compute;
 use escala_models::compute::Device;
 use escala_pipelines::image::ImageLimits;
 use escala_pipelines::task::LoadContext;
-use escala_sagemaker::served::{Container, Opener, Served};
-use escala_weights::{Silent, Store};
+use escala_sagemaker::served::{Container, Opener, Served, Unanswered};
+use escala_weights::{ModelFiles, Silent, Store};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -55,6 +60,8 @@ enum Asks {
     Classes,
     Hypotheses,
     Words,
+    Passages,
+    Masks,
     States,
     Embeddings,
     Similarity,
@@ -63,12 +70,14 @@ enum Asks {
 }
 
 /// Tasks by their names, the one that is told first.
-const TASKS: [(&str, Asks); 10] = [
+const TASKS: [(&str, Asks); 12] = [
     ("text-classification", Asks::Classes),
     ("sentiment-analysis", Asks::Classes),
     ("zero-shot-classification", Asks::Hypotheses),
     ("token-classification", Asks::Words),
     ("ner", Asks::Words),
+    ("question-answering", Asks::Passages),
+    ("fill-mask", Asks::Masks),
     ("feature-extraction", Asks::States),
     ("sentence-embeddings", Asks::Embeddings),
     ("sentence-similarity", Asks::Similarity),
@@ -109,6 +118,8 @@ impl Checkpoints {
             }
             Asks::Hypotheses => self.alone(hypotheses::Hypotheses::load(name, &context)?),
             Asks::Words => self.alone(words::Words::load(name, &context)?),
+            Asks::Passages => self.alone(passages::Passages::load(name, &context)?),
+            Asks::Masks => self.alone(masks::Masks::load(name, &context)?),
             Asks::States => self.alone(encoder::States::load(name, &context)?),
             Asks::Embeddings | Asks::Similarity => {
                 let form = match (asks, EMBEDDINGS.contains(&container.repository)) {
@@ -172,6 +183,26 @@ impl Checkpoints {
     }
 }
 
+/// A checkpoint's files, pulled where they are missing.
+fn open(reference: &str, context: &LoadContext<'_>) -> Result<ModelFiles, String> {
+    let files = context.weights.checkpoint(reference, &Silent);
+    files.map_err(|error| chain(&error))
+}
+
+/// A whole number among the parameters, where there is one.
+fn whole(parameters: &Value, name: &str, least: u64) -> Result<Option<usize>, Unanswered> {
+    match parameters.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(number) => match number.as_u64().filter(|number| *number >= least) {
+            Some(number) => Ok(Some(usize::try_from(number).unwrap_or(usize::MAX))),
+            None => Err(refuse(
+                400,
+                format!("parameters.{name} is a whole number from {least} on"),
+            )),
+        },
+    }
+}
+
 /// What a model of this configuration is asked, by the ending of its architecture's name.
 fn of_architecture(config: &Value) -> Option<Asks> {
     let architecture = config.get("architectures")?.get(0)?.as_str()?;
@@ -181,7 +212,9 @@ fn of_architecture(config: &Value) -> Option<Asks> {
         "TokenClassification" => Some(Asks::Words),
         "ImageClassification" => Some(Asks::Picture),
         "ObjectDetection" => Some(Asks::Things),
-        "" | "MaskedLM" => Some(Asks::States),
+        "QuestionAnswering" => Some(Asks::Passages),
+        "MaskedLM" => Some(Asks::Masks),
+        "" => Some(Asks::States),
         _ => None,
     }
 }
@@ -230,7 +263,8 @@ mod tests {
             ("DistilBertForSequenceClassification", Some(Asks::Classes)),
             ("BertForTokenClassification", Some(Asks::Words)),
             ("BertModel", Some(Asks::States)),
-            ("RobertaForMaskedLM", Some(Asks::States)),
+            ("RobertaForMaskedLM", Some(Asks::Masks)),
+            ("DistilBertForQuestionAnswering", Some(Asks::Passages)),
             ("ViTForImageClassification", Some(Asks::Picture)),
             ("DetrForObjectDetection", Some(Asks::Things)),
             ("GPT2ForCausalLM", None),

@@ -51,6 +51,14 @@ impl<T> Questions<T> {
             (shape, _) => shape,
         }
     }
+
+    /// The same where a list of one is answered as that one, as some of transformers' pipelines do.
+    pub fn answered_alone(&self) -> Shape {
+        match (self.shape, self.items.len()) {
+            (Shape::Inputs, 1) => Shape::One,
+            _ => self.answered(),
+        }
+    }
 }
 
 /// The container would have answered so.
@@ -94,10 +102,7 @@ fn pair_of(value: &Value) -> Result<Pair, Unanswered> {
         Value::Object(members) => members,
         _ => return Err(not_texts()),
     };
-    if let Some(inner @ Value::Object(_)) = members.get("inputs") {
-        return pair_of(inner);
-    }
-    let text = ["text", "source", "inputs", "data"]
+    let text = ["text", "source", "data"]
         .iter()
         .find_map(|name| members.get(*name)?.as_str());
     let pair = match members.get("text_pair") {
@@ -139,19 +144,12 @@ pub fn texts(content_type: Option<&str>, body: &Bytes) -> Result<Questions<Strin
 /// 415 for what is no text, 400 for what cannot be read.
 pub fn pairs(content_type: Option<&str>, body: &Bytes) -> Result<Questions<Pair>, Unanswered> {
     let kind = essence(content_type.unwrap_or("application/json"));
-    let utf8 = || std::str::from_utf8(body).map_err(|_| refuse(400, "the request is not UTF-8"));
-    let json = |text: &str| {
-        serde_json::from_str::<Value>(text)
-            .map_err(|error| refuse(400, format!("the request is not valid JSON: {error}")))
-    };
     let alone = |text: String| Pair { text, pair: None };
-    let mut parameters = Value::Null;
-    let mut list = false;
     let (items, shape) = match kind.as_str() {
-        "text/plain" => (vec![alone(utf8()?.to_owned())], Shape::One),
+        "text/plain" => (vec![alone(utf8(body)?.to_owned())], Shape::One),
         "text/csv" => {
             let mut rows = Vec::new();
-            for line in utf8()?.lines().filter(|line| !line.is_empty()) {
+            for line in utf8(body)?.lines().filter(|line| !line.is_empty()) {
                 let quoted = line
                     .strip_prefix('"')
                     .and_then(|rest| rest.strip_suffix('"'));
@@ -161,39 +159,82 @@ pub fn pairs(content_type: Option<&str>, body: &Bytes) -> Result<Questions<Pair>
             }
             (rows, Shape::Lines)
         }
-        "application/jsonlines" | "application/x-jsonlines" => {
-            let lines = utf8()?.lines().filter(|line| !line.trim().is_empty());
-            let read = |line| pair_of(&json(line)?);
-            (lines.map(read).collect::<Result<_, _>>()?, Shape::Lines)
-        }
-        "application/json" | "application/octet-stream" => {
-            let asked = json(utf8()?)?;
-            if let Some(given) = asked.get("parameters") {
-                parameters = given.clone();
-            }
-            let (values, shape, many) = values(&asked);
-            list = many;
-            let all = values.into_iter().map(pair_of);
-            (all.collect::<Result<_, _>>()?, shape)
-        }
         other => {
-            return Err(refuse(
-                415,
-                format!(
-                    "{other} is no text here; application/json, application/jsonlines, text/csv and text/plain are"
-                ),
-            ));
+            let read = objects(other, body)?.ok_or_else(|| {
+                refuse(
+                    415,
+                    format!(
+                        "{other} is no text here; application/json, application/jsonlines, text/csv and text/plain are"
+                    ),
+                )
+            })?;
+            let Questions {
+                items,
+                shape,
+                list,
+                parameters,
+            } = read;
+            return Ok(Questions {
+                items: items.iter().map(pair_of).collect::<Result<_, _>>()?,
+                shape,
+                list,
+                parameters,
+            });
         }
     };
-    if items.len() > MOST {
-        return Err(refuse(400, format!("a request has at most {MOST} texts")));
-    }
-    Ok(Questions {
+    at_most(Questions {
         items,
         shape,
-        list,
-        parameters,
+        list: false,
+        parameters: Value::Null,
     })
+}
+
+fn utf8(body: &[u8]) -> Result<&str, Unanswered> {
+    std::str::from_utf8(body).map_err(|_| refuse(400, "the request is not UTF-8"))
+}
+
+fn at_most<T>(read: Questions<T>) -> Result<Questions<T>, Unanswered> {
+    match read.items.len() > MOST {
+        true => Err(refuse(400, format!("a request has at most {MOST} texts"))),
+        false => Ok(read),
+    }
+}
+
+/// What a request in JSON asks about, each as it stands there; none of another media type.
+///
+/// # Errors
+/// 400 for what cannot be read.
+pub fn objects(kind: &str, body: &Bytes) -> Result<Option<Questions<Value>>, Unanswered> {
+    let json = |text: &str| {
+        serde_json::from_str::<Value>(text)
+            .map_err(|error| refuse(400, format!("the request is not valid JSON: {error}")))
+    };
+    let inner = |value: &Value| value.get("inputs").unwrap_or(value).clone();
+    let read = match kind {
+        "application/jsonlines" | "application/x-jsonlines" => {
+            let lines = utf8(body)?.lines().filter(|line| !line.trim().is_empty());
+            let items = lines.map(|line| Ok(inner(&json(line)?)));
+            Questions {
+                items: items.collect::<Result<_, _>>()?,
+                shape: Shape::Lines,
+                list: false,
+                parameters: Value::Null,
+            }
+        }
+        "application/json" | "application/octet-stream" => {
+            let asked = json(utf8(body)?)?;
+            let (values, shape, list) = values(&asked);
+            Questions {
+                items: values.into_iter().map(inner).collect(),
+                shape,
+                list,
+                parameters: asked.get("parameters").cloned().unwrap_or_default(),
+            }
+        }
+        _ => return Ok(None),
+    };
+    at_most(read).map(Some)
 }
 
 /// What a JSON value asks about, how it does, and whether it is a list.

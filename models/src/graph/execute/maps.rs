@@ -6,11 +6,15 @@ use crate::graph::plan::{Finish, Map, Source};
 use crate::kernels::PackedMatrix;
 use crate::kernels::elementwise;
 use crate::kernels::matmul::{Left, Right};
+use crate::kernels::winograd::{Outputs, PRODUCTS, TILE, Tiles, WinogradFilter, gather, spread};
 use crate::team::Member;
 use std::ops::Range;
 
 /// Elements of a pointwise convolution's map that stay in cache while the weights go by.
 const CHUNK: usize = 32 * 1024;
+
+/// Rows of tiles for each member below which members share the outputs of a convolution by tiles, not its rows.
+const FEW: usize = 4;
 
 impl Run<'_> {
     pub(super) fn pointwise(
@@ -147,7 +151,17 @@ impl Run<'_> {
                 let line = ((columns - 1) * right + window.size[1]) * channels;
                 let lines = (ys.len() - 1) * down + window.size[0];
                 // SAFETY: the planner made room for as many lines; this member's.
-                unsafe { surround(conv, from, ys.start * down, lines, scratch, line) };
+                unsafe {
+                    surround(
+                        input,
+                        conv.before,
+                        from,
+                        ys.start * down,
+                        lines,
+                        scratch,
+                        line,
+                    );
+                }
                 (scratch.cast_const(), line)
             }
             None => (
@@ -175,6 +189,121 @@ impl Run<'_> {
                     rows: columns,
                 };
                 self.product(matrix, left, sums, panel..panel + 1, finish);
+            }
+        }
+    }
+
+    pub(super) fn tiled(&self, member: Member<'_>, index: usize, tiling: &Tiling<'_>) {
+        let [images, rows, columns, _] = tiling.output.shape;
+        let (down, right) = (rows.div_ceil(TILE), columns.div_ceil(TILE));
+        let (members, panels) = (member.count(), tiling.filter.panels());
+        // Where there are few rows, members share the outputs; each transforms the inputs for itself.
+        let shares = match images * down < FEW * members {
+            true => members.min(panels),
+            false => 1,
+        };
+        let group = down
+            .div_ceil((members * SHARES).div_ceil(images * shares))
+            .max(tiling.tiles.div_ceil(right))
+            .min(tiling.rows)
+            .min(down);
+        let groups = down.div_ceil(group);
+        self.tasks(member, index, images * groups * shares, |task| {
+            let (place, share) = (task / shares, task % shares);
+            let (image, number) = (place / groups, place % groups);
+            let rows = down * number / groups..down * (number + 1) / groups;
+            let panels = panels * share / shares..panels * (share + 1) / shares;
+            self.rows_of_tiles(tiling, image, rows, panels, self.scratch(member));
+        });
+    }
+
+    /// Some rows of tiles and some panels of their outputs.
+    fn rows_of_tiles(
+        &self,
+        tiling: &Tiling<'_>,
+        image: usize,
+        rows: Range<usize>,
+        panels: Range<usize>,
+        scratch: *mut f32,
+    ) {
+        let Tiling {
+            filter,
+            before,
+            input,
+            output,
+            finish,
+            ..
+        } = *tiling;
+        let channels = input.shape[3];
+        let [_, height, width, outputs] = output.shape;
+        let right = width.div_ceil(TILE);
+        let line = (TILE * right + 2) * channels;
+        let lines = TILE * rows.len() + 2;
+        let from = self.read(input.slot).wrapping_add(image * input.strides[0]);
+        let to = self
+            .write(output.slot)
+            .wrapping_add(image * output.strides[0]);
+        // SAFETY: the planner made room for as many lines, the tiles and their products; all is this member's.
+        unsafe { surround(input, before, from, TILE * rows.start, lines, scratch, line) };
+        let transformed = scratch.wrapping_add(lines * line);
+        let all = rows.len() * right;
+        for start in (0..all).step_by(tiling.tiles) {
+            let count = tiling.tiles.min(all - start);
+            let made = transformed.wrapping_add(PRODUCTS * count * channels);
+            // The tiles of each row among them: the row, its first tile, how many, and how many are before them.
+            let runs = (start / right..=(start + count - 1) / right).map(|row| {
+                let first = start.max(row * right);
+                let end = (start + count).min((row + 1) * right);
+                (row, first - row * right, end - first, first - start)
+            });
+            for (row, first, count_here, done) in runs.clone() {
+                let at = |y: usize| {
+                    let offset = (TILE * row + y) * line + TILE * first * channels;
+                    scratch.wrapping_add(offset).cast_const()
+                };
+                let tiles = Tiles {
+                    rows: [at(0), at(1), at(2), at(3)],
+                    channels,
+                    count: count_here,
+                };
+                let out = transformed.wrapping_add(done * channels);
+                // SAFETY: as above; lines have two pixels more than tiles have columns.
+                unsafe { spread(filter.isa(), tiles, out, count * channels) };
+            }
+            let across = filter.panel_width();
+            for panel in panels.clone() {
+                // SAFETY: as above.
+                unsafe { filter.multiply(transformed, count, panel, made) };
+                let first_output = panel * across;
+                let these = first_output..outputs.min(first_output + across);
+                for (row, first, count_here, done) in runs.clone() {
+                    let x = TILE * first;
+                    let columns = (TILE * count_here).min(width - x);
+                    let y = TILE * (rows.start + row);
+                    let at = |y: usize| {
+                        let offset = y * output.strides[1] + x * output.strides[2];
+                        to.wrapping_add(offset + first_output)
+                    };
+                    let written = [Some(y), Some(y + 1).filter(|&y| y < height)];
+                    let part = Outputs {
+                        rows: written.map(|y| y.map_or(std::ptr::null_mut(), at)),
+                        pixel: output.strides[2],
+                        columns,
+                        channels: these.len(),
+                    };
+                    let from = made.wrapping_add(done * across).cast_const();
+                    // SAFETY: as above, and the outputs are this task's.
+                    unsafe { gather(filter.isa(), from, count * across, across, part) };
+                    for y in written.into_iter().flatten() {
+                        let sums = Sums {
+                            out: at(y),
+                            out_row: output.strides[2],
+                            residual: self.residual(finish, image, y, x),
+                            rows: columns,
+                        };
+                        self.finish_all(finish, sums, these.clone());
+                    }
+                }
             }
         }
     }
@@ -308,24 +437,39 @@ pub(super) struct Convolution<'a> {
     pub(super) finish: &'a Finish,
 }
 
+/// The step of a convolution by tiles.
+#[derive(Clone, Copy)]
+pub(super) struct Tiling<'a> {
+    pub(super) filter: &'a WinogradFilter,
+    pub(super) before: [usize; 2],
+    pub(super) input: &'a Map,
+    pub(super) output: &'a Map,
+    pub(super) finish: &'a Finish,
+    /// Rows of tiles that go together at most.
+    pub(super) rows: usize,
+    /// Tiles whose transformed inputs are there at a time.
+    pub(super) tiles: usize,
+}
+
 /// Copies `lines` rows of the map (the first is row `first` of the padded map) with what surrounds them.
 ///
 /// # Safety
 /// `from` is the first value of the image, `to` has room for `lines` rows of `line` elements.
 unsafe fn surround(
-    conv: &Convolution<'_>,
+    input: &Map,
+    before: [usize; 2],
     from: *const f32,
     first: usize,
     lines: usize,
     to: *mut f32,
     line: usize,
 ) {
-    let [_, height, width, channels] = conv.input.shape;
-    let [_, row, pixel, step] = conv.input.strides;
-    let left = (conv.before[1] * channels).min(line);
+    let [_, height, width, channels] = input.shape;
+    let [_, row, pixel, step] = input.strides;
+    let left = (before[1] * channels).min(line);
     let inside = (width * channels).min(line - left);
     for number in 0..lines {
-        let y = (first + number).checked_sub(conv.before[0]);
+        let y = (first + number).checked_sub(before[0]);
         // SAFETY: the caller's promise; `inside` elements are whole pixels of the map's width.
         unsafe {
             let to = to.add(number * line);

@@ -14,7 +14,7 @@ mod packed;
 mod sample;
 mod select;
 
-pub(crate) use packed::Packed;
+pub(crate) use packed::{Packed, by_tiles};
 
 use super::Graph;
 use super::op::{Arithmetic, Function, PoolKind, Reduction};
@@ -25,7 +25,7 @@ use crate::kernels::shared::SharedSlice;
 use crate::kernels::window::{Line, Pooling, pool_line};
 use crate::kernels::{Activation, Isa, PackedMatrix};
 use crate::team::Member;
-use maps::Convolution;
+use maps::{Convolution, Tiling};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -343,6 +343,28 @@ impl Run<'_> {
                     finish,
                 };
                 self.conv(member, index, &conv, *rows);
+            }
+            (
+                Step::Tiled {
+                    before,
+                    input,
+                    output,
+                    finish,
+                    rows,
+                    tiles,
+                },
+                Packed::Winograd(filter),
+            ) => {
+                let tiling = Tiling {
+                    filter,
+                    before: *before,
+                    input,
+                    output,
+                    finish,
+                    rows: *rows,
+                    tiles: *tiles,
+                };
+                self.tiled(member, index, &tiling);
             }
             (
                 Step::Unfolded {
@@ -852,6 +874,7 @@ impl Run<'_> {
             (
                 Step::Pointwise { .. }
                 | Step::Conv { .. }
+                | Step::Tiled { .. }
                 | Step::Unfolded { .. }
                 | Step::Depthwise { .. }
                 | Step::Deconv { .. },
@@ -976,6 +999,24 @@ impl Run<'_> {
             return;
         }
         self.map(&finish.second, block, columns.start);
+    }
+
+    /// What follows sums with which nothing was done yet; both as [`Self::finish`].
+    fn finish_all(&self, finish: &Finish, sums: Sums, columns: Range<usize>) {
+        if activation(&finish.first).is_some_and(|first| first != Activation::None) {
+            let block = Block {
+                out: sums.out,
+                out_row: sums.out_row,
+                input: sums.out.cast_const(),
+                input_row: sums.out_row,
+                residual: std::ptr::null(),
+                residual_row: 0,
+                rows: sums.rows,
+                columns: columns.len(),
+            };
+            self.map(&finish.first, block, columns.start);
+        }
+        self.finish(finish, sums, columns);
     }
 
     /// A product of some rows with some panels, finished.

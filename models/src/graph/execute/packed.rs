@@ -1,8 +1,9 @@
 //! Weights as kernels want them.
 
 use crate::graph::Node;
-use crate::graph::op::Op;
+use crate::graph::op::{Conv, Op};
 use crate::kernels::window::MapFilter;
+use crate::kernels::winograd::WinogradFilter;
 use crate::kernels::{Isa, PackedMatrix};
 
 /// A node's weights as its kernel wants them.
@@ -12,6 +13,18 @@ pub(crate) enum Packed {
     /// One a group of channels, or one a row of a transposed convolution's window.
     Several(Vec<PackedMatrix>),
     Depthwise(MapFilter),
+    Winograd(WinogradFilter),
+}
+
+/// Whether a convolution is made by tiles ([`winograd`](crate::kernels::winograd)): its weights say so, whatever the maps.
+pub(crate) fn by_tiles(conv: &Conv) -> bool {
+    let window = &conv.window;
+    let shape = conv.weights.shape();
+    window.size == [3, 3]
+        && window.strides == [1, 1]
+        && window.dilations == [1, 1]
+        && conv.groups == 1
+        && WinogradFilter::suits(shape[1], shape[0])
 }
 
 /// Weights below this count as zero. Trained-away filters have weights near or below the smallest normal number;
@@ -41,6 +54,10 @@ impl Packed {
                 let (weights, bias) = (&living(conv.weights.data()), living(&conv.bias));
                 if conv.groups > 1 && depth == 1 && outputs == conv.groups {
                     return Self::Depthwise(MapFilter::new(weights, &bias, [down, right], isa));
+                }
+                if by_tiles(conv) {
+                    let filter = WinogradFilter::new(weights, &bias, outputs, depth, isa);
+                    return Self::Winograd(filter);
                 }
                 let own = outputs / conv.groups;
                 // The order in which a channels-last window is read: row, column, channel.
@@ -81,6 +98,7 @@ impl Packed {
             Self::Dense(matrix) => matrix.bytes(),
             Self::Several(matrices) => matrices.iter().map(PackedMatrix::bytes).sum(),
             Self::Depthwise(filter) => filter.bytes(),
+            Self::Winograd(filter) => filter.bytes(),
         }
     }
 }

@@ -17,8 +17,10 @@
 //! depends on the number of threads.
 
 use super::{Planner, Source, View};
+use crate::graph::execute::by_tiles;
 use crate::graph::op::{Function, Op, PoolKind, Window};
 use crate::graph::{Node, Result, Value};
+use crate::kernels::winograd::TILE;
 use std::collections::{BTreeMap, HashMap};
 
 /// Steps of all chains of a plan, about, at most: what bounds the number of bands.
@@ -292,6 +294,7 @@ impl Planner<'_> {
                 height: self.shape(value)[1],
                 step: match &graph.nodes[node].op {
                     Op::Deconv(deconv) => deconv.size[0],
+                    Op::Conv(conv) if by_tiles(conv) => TILE,
                     _ => 1,
                 },
                 reads: reads.collect(),

@@ -2,21 +2,33 @@
 
 use super::view::span;
 use super::{Dimension, Finish, Map, Planner, Slot, Source, Step, View, loops};
+use crate::graph::execute::by_tiles;
 use crate::graph::op::{
     After, Arithmetic, Conv, Function, Op, Pool, PoolKind, Resize, ResizeMode, Window,
 };
 use crate::graph::shape::resize_target;
 use crate::graph::{Coordinates, Node, Result, Value};
 use crate::kernels::window::Axis;
+use crate::kernels::winograd::{PRODUCTS, TILE};
 
 /// Elements of input rows that a convolution keeps around itself while it works on a group of rows.
 const GROUP: usize = 64 * 1024;
+
+/// Elements of transformed inputs that a convolution by tiles works on at a time.
+const TRANSFORMED: usize = 64 * 1024;
+
+/// Fewest tiles that it works on at a time: weights go by once for them.
+const FEWEST_TILES: usize = 24;
+
+/// The widest panel of a product.
+const WIDEST: usize = 32;
 
 impl Planner<'_> {
     pub(super) fn step_with(&mut self, step: Step, work: usize, maps: &[Map]) {
         let mut slots: Vec<Slot> = maps.iter().map(|map| map.slot).collect();
         let (Step::Pointwise { finish, .. }
         | Step::Conv { finish, .. }
+        | Step::Tiled { finish, .. }
         | Step::Unfolded { finish, .. }
         | Step::Depthwise { finish, .. }) = &step
         else {
@@ -163,6 +175,8 @@ impl Planner<'_> {
                         output,
                         finish,
                     }
+                } else if by_tiles(conv) {
+                    planner.tiled(node, before, input, output, finish)?
                 } else if conv.groups == 1 && window.dilations == [1, 1] {
                     // Read where it lies when nothing surrounds the map and a row of the window is one run.
                     let reach = |axis: usize, outputs: usize| {
@@ -216,6 +230,41 @@ impl Planner<'_> {
                 Ok(())
             },
         )
+    }
+
+    /// A convolution by tiles, and room for what it keeps.
+    fn tiled(
+        &mut self,
+        node: &Node,
+        before: [usize; 2],
+        input: Map,
+        output: Map,
+        finish: Finish,
+    ) -> Result<Step> {
+        let channels = input.shape[3];
+        let [_, height, width, _] = output.shape;
+        let (down, right) = (height.div_ceil(TILE), width.div_ceil(TILE));
+        let line = right
+            .checked_mul(TILE)
+            .and_then(|columns| (columns + 2).checked_mul(channels))
+            .ok_or_else(|| node.invalid("a row that is too long"))?;
+        let lines = |rows: usize| (TILE * rows + 2).saturating_mul(line);
+        let mut rows = 1;
+        while rows < down && lines(rows + 1) <= GROUP {
+            rows += 1;
+        }
+        let tiles = (TRANSFORMED / (PRODUCTS * channels)).max(FEWEST_TILES);
+        let tiles = tiles.min(rows * right);
+        let kept = (tiles * PRODUCTS).saturating_mul(channels + WIDEST);
+        self.scratch = self.scratch.max(lines(rows).saturating_add(kept));
+        Ok(Step::Tiled {
+            before,
+            input,
+            output,
+            finish,
+            rows,
+            tiles,
+        })
     }
 
     pub(super) fn pool(&mut self, node: &Node, pool: Pool) -> Result<()> {

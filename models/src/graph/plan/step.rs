@@ -80,6 +80,17 @@ pub(crate) enum Step {
         /// Rows of outputs that go together at most; 0 when the input is read where it lies.
         rows: usize,
     },
+    /// Windows of 3x3 with stride one, by tiles of outputs.
+    Tiled {
+        before: [usize; 2],
+        input: Map,
+        output: Map,
+        finish: Finish,
+        /// Rows of tiles that go together at most.
+        rows: usize,
+        /// Tiles whose transformed inputs are there at a time.
+        tiles: usize,
+    },
     /// Any groups and dilations.
     Unfolded {
         window: Window,
@@ -222,6 +233,9 @@ impl Step {
                 "conv {:?} {:?} {:?}",
                 window.size, input.shape, output.shape
             ),
+            Self::Tiled { input, output, .. } => {
+                format!("tiled {:?} {:?}", input.shape, output.shape)
+            }
             Self::Unfolded { input, output, .. } => {
                 format!("unfolded {:?} {:?}", input.shape, output.shape)
             }

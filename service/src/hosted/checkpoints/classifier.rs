@@ -2,6 +2,7 @@
 
 use super::super::alone::{Answers, broke};
 use super::super::questions::{Pair, Questions, Shape, answers, pairs, refuse};
+use super::whole;
 use escala_models::Compute;
 use escala_pipelines::classifier::TextClassifier;
 use escala_pipelines::task::LoadContext;
@@ -40,14 +41,14 @@ impl Classifier {
             None if self.all => Ok((all, true)),
             None => Ok((1, false)),
             Some(Value::Null) => Ok((all, true)),
-            Some(most) => match most.as_u64() {
-                Some(most) if most > 0 => Ok((most.min(all as u64) as usize, true)),
-                _ => Err(refuse(400, "parameters.top_k is a whole number above 0")),
-            },
+            Some(_) => {
+                let most = whole(parameters, "top_k", 1)?;
+                Ok((most.map_or(all, |most| most.min(all)), true))
+            }
         }
     }
 
-    /// The probabilities of the labels of each text, or of each pair; a request has one or the other.
+    /// The probabilities of the labels of each text, or of each pair.
     fn scores(&self, compute: &Compute, some: &[Pair]) -> Result<Vec<Vec<f32>>, Unanswered> {
         let both: Option<Vec<(&str, &str)>> = some
             .iter()
@@ -58,12 +59,6 @@ impl Classifier {
                 .model
                 .classify_pairs(compute, &both)
                 .ok_or_else(|| refuse(400, "this classifier reads one text, not pairs"))?,
-            None if some.iter().any(|one| one.pair.is_some()) => {
-                return Err(refuse(
-                    400,
-                    "either all texts have a text_pair, or none has",
-                ));
-            }
             None => {
                 let texts: Vec<&str> = some.iter().map(|one| one.text.as_str()).collect();
                 self.model.classify(compute, &texts)
@@ -96,6 +91,13 @@ impl Answers for Classifier {
             ..
         } = pairs(asked.content_type.as_deref(), &asked.body)?;
         let (most, list) = self.most(&parameters)?;
+        let pairs = items.iter().filter(|item| item.pair.is_some()).count();
+        if pairs != 0 && pairs != items.len() {
+            return Err(refuse(
+                400,
+                "either all texts have a text_pair, or none has",
+            ));
+        }
         let mut rows = Vec::with_capacity(items.len());
         for some in items.chunks(AT_ONCE) {
             for scores in self.scores(compute, some)? {

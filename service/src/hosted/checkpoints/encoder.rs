@@ -2,13 +2,13 @@
 
 use super::super::alone::{Answers, broke, told};
 use super::super::questions::{Shape, answers, refuse, texts};
+use super::open;
 use crate::failure::chain;
 use escala_models::Compute;
 use escala_models::bert::{SentenceEncoder, Tokenizer};
 use escala_pipelines::embeddings::{EmbeddingInput, EmbeddingsPipeline, EmbeddingsTask};
 use escala_pipelines::task::{LoadContext, Pipeline, Task};
 use escala_sagemaker::served::{Asked, Said, Unanswered};
-use escala_weights::Silent;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -31,8 +31,7 @@ impl States {
     /// # Errors
     /// A sentence: it is no encoder, or not there.
     pub fn load(reference: &str, context: &LoadContext<'_>) -> Result<Self, String> {
-        let files = context.weights.checkpoint(reference, &Silent);
-        let files = files.map_err(|error| chain(&error))?;
+        let files = open(reference, context)?;
         let encoder = SentenceEncoder::load(files.dir(), context.device);
         let encoder = encoder.map_err(|error| chain(&error))?;
         let longest = encoder.config().max_tokens();

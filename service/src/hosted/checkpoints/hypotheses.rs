@@ -3,12 +3,12 @@
 
 use super::super::alone::{Answers, broke};
 use super::super::questions::{answers, refuse, texts};
+use super::open;
 use crate::failure::chain;
 use escala_models::Compute;
 use escala_models::bert::SequenceClassifier;
 use escala_pipelines::task::LoadContext;
 use escala_sagemaker::served::{Asked, Said, Unanswered};
-use escala_weights::Silent;
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 
@@ -33,8 +33,7 @@ impl Hypotheses {
     /// # Errors
     /// A sentence: it is no such network, or not there.
     pub fn load(reference: &str, context: &LoadContext<'_>) -> Result<Self, String> {
-        let files = context.weights.checkpoint(reference, &Silent);
-        let files = files.map_err(|error| chain(&error))?;
+        let files = open(reference, context)?;
         let model = SequenceClassifier::load(files.dir(), context.device);
         let model = model.map_err(|error| chain(&error))?;
         let labels = model.labels();

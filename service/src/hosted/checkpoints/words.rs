@@ -5,13 +5,13 @@
 
 use super::super::alone::{Answers, broke, told};
 use super::super::questions::{answers, refuse, texts};
+use super::open;
 use crate::failure::chain;
 use escala_models::Compute;
 use escala_models::bert::{Span, Strategy, TokenClassifier};
 use escala_pipelines::offsets::Offsets;
 use escala_pipelines::task::LoadContext;
 use escala_sagemaker::served::{Asked, Said, Unanswered};
-use escala_weights::Silent;
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 
@@ -27,8 +27,7 @@ impl Words {
     /// # Errors
     /// A sentence: it is no such classifier, or not there.
     pub fn load(reference: &str, context: &LoadContext<'_>) -> Result<Self, String> {
-        let files = context.weights.checkpoint(reference, &Silent);
-        let files = files.map_err(|error| chain(&error))?;
+        let files = open(reference, context)?;
         let loaded = TokenClassifier::load(files.dir(), context.device);
         loaded.map(Self).map_err(|error| chain(&error))
     }
@@ -36,7 +35,8 @@ impl Words {
 
 /// How tokens become groups.
 fn strategy(parameters: &Value) -> Result<Strategy, Unanswered> {
-    let Some(said) = parameters.get("aggregation_strategy") else {
+    let said = parameters.get("aggregation_strategy");
+    let Some(said) = said.filter(|said| !said.is_null()) else {
         return Ok(Strategy::None);
     };
     match said.as_str() {
