@@ -292,6 +292,12 @@ fn answers_are_found_on_either_way() {
         };
         let none = fast.answers(&compute, "Who lived in London?", "Ada", &narrow);
         assert_eq!(none.expect("a network"), None);
+        // Too long to be read at all, and just not.
+        for (words, read) in [(100_000, false), (400, true)] {
+            let long = "Ada ".repeat(words);
+            let found = fast.answers(&compute, "Who?", &long, &AnswerOptions::default());
+            assert_eq!(found.expect("a network").is_some(), read, "{words}");
+        }
     }
 }
 

@@ -23,6 +23,9 @@ const BATCH: usize = 16;
 /// Most windows of a text.
 const MOST: usize = 1024;
 
+/// Bytes for each token of as many windows, beyond which a text is not even cut into tokens: they have about four.
+const BYTES: usize = 8;
+
 /// A network that finds answers in texts.
 pub struct AnswerFinder {
     tokenizer: Tokenizer,
@@ -134,6 +137,10 @@ impl AnswerFinder {
         text: &str,
         options: &AnswerOptions,
     ) -> Result<Option<Vec<Answer>>> {
+        let most = MOST * BYTES * self.tokenizer.longest();
+        if question.len().max(text.len()) > most {
+            return Ok(None);
+        }
         let asked = self.tokenizer.encode_asked(question, text)?;
         let Some(windows) = self.windows(&asked, options) else {
             return Ok(None);

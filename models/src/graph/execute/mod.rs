@@ -134,6 +134,22 @@ struct Sums {
     rows: usize,
 }
 
+impl Sums {
+    /// So many columns, changed where they lie.
+    fn block(&self, columns: usize) -> Block {
+        Block {
+            out: self.out,
+            out_row: self.out_row,
+            input: self.out.cast_const(),
+            input_row: self.out_row,
+            residual: std::ptr::null(),
+            residual_row: 0,
+            rows: self.rows,
+            columns,
+        }
+    }
+}
+
 /// `f(index, offsets)` for every index of some dimensions, from `range` of the flattened index.
 fn each(
     dimensions: &[Dimension],
@@ -979,16 +995,7 @@ impl Run<'_> {
     /// Does to stored sums what their kernel could not. `columns` are those of the result's row that `sums.out`
     /// points into, whose first is `columns.start`; the residual begins with column 0.
     fn finish(&self, finish: &Finish, sums: Sums, columns: Range<usize>) {
-        let mut block = Block {
-            out: sums.out,
-            out_row: sums.out_row,
-            input: sums.out.cast_const(),
-            input_row: sums.out_row,
-            residual: std::ptr::null(),
-            residual_row: 0,
-            rows: sums.rows,
-            columns: columns.len(),
-        };
+        let mut block = sums.block(columns.len());
         if activation(&finish.first).is_none() {
             self.map(&finish.first, block, columns.start);
         }
@@ -1004,17 +1011,7 @@ impl Run<'_> {
     /// What follows sums with which nothing was done yet; both as [`Self::finish`].
     fn finish_all(&self, finish: &Finish, sums: Sums, columns: Range<usize>) {
         if activation(&finish.first).is_some_and(|first| first != Activation::None) {
-            let block = Block {
-                out: sums.out,
-                out_row: sums.out_row,
-                input: sums.out.cast_const(),
-                input_row: sums.out_row,
-                residual: std::ptr::null(),
-                residual_row: 0,
-                rows: sums.rows,
-                columns: columns.len(),
-            };
-            self.map(&finish.first, block, columns.start);
+            self.map(&finish.first, sums.block(columns.len()), columns.start);
         }
         self.finish(finish, sums, columns);
     }
