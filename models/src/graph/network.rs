@@ -3,7 +3,7 @@
 use super::execute::{Packed, Run};
 use super::op::Op;
 use super::optimise::optimise;
-use super::plan::{Base, Plan, Start, plan};
+use super::plan::{Base, Plan, Start, letterbox, plan};
 use super::tensor::{Tensor, count, each_offset, row_major};
 use super::{Declared, Error, Graph, Limits, Result};
 use crate::compute::Compute;
@@ -14,6 +14,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Plans kept, by input shapes; the one that was used longest ago goes first.
 const KEPT_PLANS: usize = 16;
+/// Letterboxes that are remembered when seen for the first time.
+const KEPT_SEEN: usize = 64;
+/// A picture's rows and columns are told apart in so many parts of the input's.
+const LETTERBOXES: usize = 16;
 /// Workspaces kept for the next run.
 const KEPT_WORKSPACES: usize = 8;
 /// Bytes of the largest workspace that is kept. A larger one is that of an unusually large input: making it anew costs
@@ -27,14 +31,34 @@ pub struct Network {
     limits: Limits,
     isa: Isa,
     plans: Mutex<Vec<Kept>>,
+    /// Letterboxes that were seen once.
+    seen: Mutex<Vec<Purpose>>,
     workspaces: Mutex<Vec<Workspace>>,
+}
+
+/// What a plan is for.
+#[derive(Clone, PartialEq, Eq)]
+struct Purpose {
+    shapes: Vec<Vec<usize>>,
+    inside: bool,
+    letterbox: Option<Letterbox>,
+}
+
+/// A picture in the upper left corner of an input that is otherwise of one value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Letterbox {
+    /// Rows and columns that have all of the picture.
+    picture: letterbox::Extent,
+    /// The value, by its bits.
+    blank: u32,
 }
 
 /// A plan and what it is for.
 struct Kept {
-    shapes: Vec<Vec<usize>>,
-    inside: bool,
+    purpose: Purpose,
     plan: Arc<Plan>,
+    /// Bytes that it holds beside the network's own.
+    bytes: u64,
 }
 
 #[derive(Default)]
@@ -127,6 +151,7 @@ impl Network {
             limits,
             isa,
             plans: Mutex::default(),
+            seen: Mutex::default(),
             workspaces: Mutex::default(),
         })
     }
@@ -146,7 +171,7 @@ impl Network {
         self.graph.metadata(key)
     }
 
-    /// Bytes of memory that weights and kept workspaces hold.
+    /// Bytes of memory that weights, kept plans and kept workspaces hold.
     pub fn memory(&self) -> u64 {
         let weights: u64 = self.packed.iter().map(Packed::bytes).sum();
         let constants = self.graph.constants.iter().flatten();
@@ -155,7 +180,8 @@ impl Network {
             .iter()
             .map(|workspace| workspace.arena.bytes() + workspace.scratch.bytes())
             .sum();
-        weights + constants + workspaces
+        let plans: u64 = lock(&self.plans).iter().map(|kept| kept.bytes).sum();
+        weights + constants + plans + workspaces
     }
 
     /// Runs the network. Inputs go by name in any order; outputs come in the order of [`Network::outputs`].
@@ -205,6 +231,75 @@ impl Network {
         let fill = |arena: &mut [f32]| fill(plan.input(arena));
         self.run_plan(compute, &plan, &[], fill, Asked::Finite)
             .map(|(outputs, _)| outputs)
+    }
+
+    /// As [`Network::run`] of the one input `[batch, rows, columns, channels]` of a network, faster where its last rows and
+    /// columns are blank, of one value: what the network makes of them alone is made once and kept for those that come. The
+    /// answer is the same to the last bit.
+    ///
+    /// # Errors
+    /// As [`Network::run`].
+    pub fn run_letterboxed(&self, compute: &Compute, input: Input<'_>) -> Result<Vec<Output>> {
+        let inputs = self.arrange(&[input])?;
+        let Some(letterbox) = Letterbox::of(input.shape, input.data) else {
+            return self.run(compute, &inputs);
+        };
+        match self.trimmed(compute, input.shape, letterbox)? {
+            Some(plan) => {
+                let ran = self.run_plan(compute, &plan, &[input.data], |_| {}, Asked::Finite)?;
+                Ok(ran.0)
+            }
+            None => self.run(compute, &inputs),
+        }
+    }
+
+    /// The plan for a letterbox; none the first time one is seen, since many are never seen again.
+    fn trimmed(
+        &self,
+        compute: &Compute,
+        shape: &[usize],
+        letterbox: Letterbox,
+    ) -> Result<Option<Arc<Plan>>> {
+        let purpose = Purpose {
+            shapes: vec![shape.to_vec()],
+            inside: false,
+            letterbox: Some(letterbox),
+        };
+        if let Some(plan) = self.kept(&purpose) {
+            return Ok(Some(plan));
+        }
+        {
+            let mut seen = lock(&self.seen);
+            if !seen.contains(&purpose) {
+                if seen.len() >= KEPT_SEEN {
+                    seen.remove(0);
+                }
+                seen.push(purpose);
+                return Ok(None);
+            }
+        }
+        let whole = self.plan(&[shape], false)?;
+        let start = Start {
+            limits: self.limits,
+            shapes: &[shape],
+            inside: false,
+        };
+        let picture = letterbox.picture;
+        let Some(plan) = letterbox::recorded(&self.graph, start, picture)? else {
+            return Ok(Some(self.keep(purpose, whole, 0)));
+        };
+        let blank = vec![f32::from_bits(letterbox.blank); count(shape).unwrap_or(0)];
+        let (outputs, _) = self.run_plan(compute, &plan, &[&blank], |_| {}, Asked::Anything)?;
+        let own = self.graph.outputs.len();
+        let blanks = outputs.into_iter().skip(own).map(|output| output.tensor);
+        let plan = Arc::new(letterbox::trimmed(
+            &self.graph,
+            start,
+            picture,
+            blanks.collect(),
+        )?);
+        let bytes = letterbox::bytes(&plan);
+        Ok(Some(self.keep(purpose, plan, bytes)))
     }
 
     /// Bytes in which [`Network::run_filled`] works for an input of this shape; each thread has some of its own beside.
@@ -331,17 +426,13 @@ impl Network {
 
     /// The plan for inputs of these shapes.
     fn plan(&self, shapes: &[&[usize]], inside: bool) -> Result<Arc<Plan>> {
-        let same = |kept: &Kept| {
-            kept.inside == inside && kept.shapes.iter().zip(shapes).all(|(a, b)| a == b)
+        let purpose = Purpose {
+            shapes: shapes.iter().map(|shape| shape.to_vec()).collect(),
+            inside,
+            letterbox: None,
         };
-        {
-            let mut plans = lock(&self.plans);
-            if let Some(at) = plans.iter().position(same) {
-                let entry = plans.remove(at);
-                let found = entry.plan.clone();
-                plans.push(entry);
-                return Ok(found);
-            }
+        if let Some(plan) = self.kept(&purpose) {
+            return Ok(plan);
         }
         let start = Start {
             limits: self.limits,
@@ -349,19 +440,33 @@ impl Network {
             inside,
         };
         let made = Arc::new(plan(&self.graph, start)?);
+        Ok(self.keep(purpose, made, 0))
+    }
+
+    /// The plan that is kept for a purpose; it goes last.
+    fn kept(&self, purpose: &Purpose) -> Option<Arc<Plan>> {
+        let mut plans = lock(&self.plans);
+        let at = plans.iter().position(|kept| kept.purpose == *purpose)?;
+        let entry = plans.remove(at);
+        let found = entry.plan.clone();
+        plans.push(entry);
+        Some(found)
+    }
+
+    fn keep(&self, purpose: Purpose, plan: Arc<Plan>, bytes: u64) -> Arc<Plan> {
         let mut plans = lock(&self.plans);
         if plans.len() >= KEPT_PLANS {
             plans.remove(0);
         }
         plans.push(Kept {
-            shapes: shapes.iter().map(|shape| shape.to_vec()).collect(),
-            inside,
-            plan: made.clone(),
+            purpose,
+            plan: plan.clone(),
+            bytes,
         });
-        Ok(made)
+        plan
     }
 
-    /// The outputs in row-major order.
+    /// The outputs in row-major order; those that a plan has beside the network's have no name.
     fn collect(
         &self,
         plan: &Plan,
@@ -369,11 +474,11 @@ impl Network {
         arena: &[f32],
         finite: bool,
     ) -> Result<Vec<Output>> {
-        self.graph
-            .outputs
-            .iter()
+        let names = self.graph.outputs.iter().map(|(name, _)| name.as_str());
+        names
+            .chain(std::iter::repeat(""))
             .zip(&plan.outputs)
-            .map(|((name, _), view)| {
+            .map(|(name, view)| {
                 let slot = view.slot();
                 let from = match &plan.buffers[view.buffer] {
                     Base::Arena(offset) => &arena[offset + slot.offset..][..slot.span],
@@ -389,14 +494,44 @@ impl Network {
                     data
                 };
                 if finite && !is_finite(&data) {
-                    return Err(Error::NotFinite(name.clone()));
+                    return Err(Error::NotFinite(name.to_owned()));
                 }
                 Ok(Output {
-                    name: name.clone(),
+                    name: name.to_owned(),
                     tensor: Tensor::new(&view.shape, data)?,
                 })
             })
             .collect()
+    }
+}
+
+impl Letterbox {
+    /// What an input is; none where little of it is blank.
+    fn of(shape: &[usize], data: &[f32]) -> Option<Self> {
+        let &[_, rows, columns, channels] = shape else {
+            return None;
+        };
+        let blank = data.last()?.to_bits();
+        let row = columns.checked_mul(channels)?;
+        let is_blank = |values: &[f32]| values.iter().all(|value| value.to_bits() == blank);
+        let mut picture = [0, 0];
+        for image in data.chunks_exact(rows.checked_mul(row)?) {
+            for (y, line) in image.chunks_exact(row).enumerate() {
+                // Columns that were already seen to have some of the picture are not looked at again.
+                let rest = line.chunks_exact(channels).skip(picture[1]);
+                let beyond = rest.rev().position(|pixel| !is_blank(pixel));
+                picture[1] = beyond.map_or(picture[1], |beyond| columns - beyond);
+                if picture[0] <= y && !is_blank(line) {
+                    picture[0] = y + 1;
+                }
+            }
+        }
+        let rounded = |length: usize, all: usize| {
+            let part = all.div_ceil(LETTERBOXES);
+            length.max(1).next_multiple_of(part).min(all)
+        };
+        let picture = [rounded(picture[0], rows), rounded(picture[1], columns)];
+        (picture != [rows, columns]).then_some(Self { picture, blank })
     }
 }
 

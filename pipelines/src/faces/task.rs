@@ -223,9 +223,10 @@ impl FacesPipeline {
         options: &FacesOptions,
     ) -> Result<Faces> {
         let image = &prepared.image;
+        let shape = picture(detect::SIDE);
         let answers = self
             .detector
-            .run(compute, &picture(detect::SIDE), &prepared.pixels)?;
+            .run_letterboxed(compute, &shape, &prepared.pixels)?;
         let thresholds = Thresholds {
             score: options.score,
             ..Thresholds::default()

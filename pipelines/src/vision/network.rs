@@ -99,18 +99,27 @@ impl Network {
 
     /// Runs a network that reads one thing. Must not be called from inside a team's region.
     pub(crate) fn run(&self, compute: &Compute, shape: &[usize], data: &[f32]) -> Result<Answers> {
-        let name = self
-            .compiled
-            .inputs()
-            .next()
-            .map(|declared| declared.name.clone());
-        let name = name.unwrap_or_default();
-        let input = Input {
-            name: &name,
-            shape,
-            data,
-        };
+        let name = self.input();
+        let input = Input { name, shape, data };
         self.answers(self.compiled.run(compute, &[input]))
+    }
+
+    /// As [`Network::run`] of a picture that lies in the upper left corner of what is read.
+    pub(crate) fn run_letterboxed(
+        &self,
+        compute: &Compute,
+        shape: &[usize],
+        data: &[f32],
+    ) -> Result<Answers> {
+        let name = self.input();
+        let input = Input { name, shape, data };
+        self.answers(self.compiled.run_letterboxed(compute, input))
+    }
+
+    /// The name of what a network reads.
+    fn input(&self) -> &str {
+        let declared = self.compiled.inputs().next();
+        declared.map_or("", |declared| &declared.name)
     }
 
     /// As [`Network::run`]; `fill` writes what is read into the memory of the run.

@@ -125,19 +125,33 @@ pub fn decode(body: &[u8]) -> Result<Value, Failure> {
     }
 }
 
-/// An upper bound of the values in a JSON text, without parsing it.
+/// An upper bound of the values in a JSON text, without parsing it. An image is one string of millions of characters, so
+/// what strings hold is passed over at once.
 fn values(body: &[u8]) -> usize {
-    let (mut count, mut in_string, mut escaped) = (1, false, false);
-    for &byte in body {
+    let (mut count, mut at) = (1, 0);
+    while let Some(&byte) = body.get(at) {
+        at += 1;
         match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = in_string,
-            b'"' => in_string = !in_string,
-            b',' | b'[' | b'{' if !in_string => count += 1,
+            b'"' => at += string(&body[at..]),
+            b',' | b'[' | b'{' => count += 1,
             _ => {}
         }
     }
     count
+}
+
+/// The bytes of a string after its first quote, the last quote among them.
+fn string(body: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(found) = memchr::memchr2(b'"', b'\\', &body[at..]) {
+        at += found + 1;
+        if body[at - 1] == b'"' {
+            return at;
+        }
+        // What is escaped, if there is something.
+        at = (at + 1).min(body.len());
+    }
+    body.len()
 }
 
 /// An answer.
@@ -311,5 +325,15 @@ mod tests {
         let text = format!("{{\"a\":\"{}\\\",\"}}", ",[{".repeat(1_000_000));
         assert!(decode(text.as_bytes()).is_ok());
         assert_eq!(values(br#"{"a":"x\\","b":[1,2]}"#), 5);
+        for (text, count) in [
+            (r#""a,[{,""#, 1),
+            (r#"["\"",","]"#, 3),
+            (r#"["\\",1]"#, 3),
+            (r#"["never ends, or does it"#, 2),
+            (r#"["ends in a backslash,\"#, 2),
+            ("", 1),
+        ] {
+            assert_eq!(values(text.as_bytes()), count, "{text}");
+        }
     }
 }

@@ -157,6 +157,10 @@ pub fn blob_length(text: &str) -> Result<usize, String> {
         .take_while(|&&byte| byte == b'=')
         .count();
     let data = &bytes[..bytes.len() - padding];
+    // An image has millions of characters; only what is wrong is searched.
+    if base64_simd::STANDARD.check(bytes).is_ok() {
+        return Ok(data.len() * 3 / 4);
+    }
     if let Some(bad) = data.iter().position(|&byte| sextet(byte).is_none()) {
         let bad = text
             .get(bad..)
@@ -976,7 +980,7 @@ mod tests {
     proptest! {
         /// The count without decoding agrees with a decoder on what is base64 and how long it is.
         #[test]
-        fn blob_length_agrees_with_the_decoder(text in "[A-Za-d0-3+/=é\\-]{0,12}") {
+        fn blob_length_agrees_with_the_decoder(text in "[A-Za-d0-3+/=é\\-]{0,12}|[A-Za-z0-9+/]{120,140}=?=?|[A-Za-z0-9+/]{120,140}.") {
             let decoded = base64::engine::general_purpose::STANDARD.decode(&text).ok().map(|bytes| bytes.len());
             prop_assert_eq!(blob_length(&text).ok(), decoded);
         }

@@ -16,11 +16,10 @@
 //! The sums are those of a run without bands, in the same order: answers are equal to the last bit. Nothing here
 //! depends on the number of threads.
 
-use super::{Planner, Source, View};
-use crate::graph::execute::by_tiles;
-use crate::graph::op::{Function, Op, PoolKind, Window};
-use crate::graph::{Node, Result, Value};
-use crate::kernels::winograd::TILE;
+use super::reach::{ROWS, Reach, Stretch, Strip};
+use super::{Planner, View};
+use crate::graph::op::Op;
+use crate::graph::{Result, Value};
 use std::collections::{BTreeMap, HashMap};
 
 /// Steps of all chains of a plan, about, at most: what bounds the number of bands.
@@ -75,88 +74,6 @@ struct Read {
     /// Rows of the whole input.
     height: usize,
     reach: Reach,
-}
-
-/// Which rows of an input a row of the result is made of.
-#[derive(Clone, Debug)]
-enum Reach {
-    /// The same.
-    Row,
-    Window {
-        before: usize,
-        stride: usize,
-        extent: usize,
-    },
-    Resized(Vec<Source>),
-    /// Each row of the input makes so many.
-    Spread(usize),
-}
-
-impl Reach {
-    /// The first row of the input of which result row `row` is made.
-    fn start(&self, row: usize) -> usize {
-        match self {
-            Self::Row => row,
-            Self::Window { before, stride, .. } => (row * stride).saturating_sub(*before),
-            Self::Resized(sources) => sources.get(row).map_or(0, |source| source.low),
-            Self::Spread(size) => row / size,
-        }
-    }
-
-    /// The end of the rows of the input, which has `height`, of which the result's rows before `row` are made.
-    fn end(&self, row: usize, height: usize) -> usize {
-        let Some(last) = row.checked_sub(1) else {
-            return 0;
-        };
-        match self {
-            Self::Row => row,
-            Self::Window {
-                before,
-                stride,
-                extent,
-            } => (last * stride + extent).saturating_sub(*before).min(height),
-            Self::Resized(sources) => sources.get(last).map_or(0, |source| source.high + 1),
-            Self::Spread(size) => row.div_ceil(*size),
-        }
-    }
-}
-
-/// Some rows of a result, of which a node is planned.
-pub(super) struct Strip {
-    /// Rows of padding above those of the input.
-    pub(super) before: usize,
-    /// Rows of the result.
-    pub(super) rows: usize,
-    /// Where the rows of a resized map come from.
-    pub(super) sources: Vec<Source>,
-}
-
-impl Strip {
-    /// The rows from `first` to `end` of a result, made of the rows of the input from `start` on.
-    fn new(reach: &Reach, first: usize, end: usize, start: usize) -> Self {
-        let mut strip = Self {
-            before: 0,
-            rows: end - first,
-            sources: Vec::new(),
-        };
-        match reach {
-            Reach::Window { before, stride, .. } => {
-                strip.before = before.saturating_sub(first * stride);
-            }
-            Reach::Resized(sources) => {
-                let sources = sources[first..end].iter();
-                strip.sources = sources
-                    .map(|source| Source {
-                        low: source.low - start,
-                        high: source.high - start,
-                        ..*source
-                    })
-                    .collect();
-            }
-            Reach::Row | Reach::Spread(_) => {}
-        }
-        strip
-    }
 }
 
 /// Some rows of a map, and the number of the first.
@@ -240,7 +157,7 @@ impl Planner<'_> {
             if seen[last] {
                 continue;
             }
-            let Some(reads) = self.local(&graph.nodes[last]) else {
+            let Some(reads) = self.local(&graph.nodes[last], ROWS) else {
                 continue;
             };
             let mut found: BTreeMap<usize, Vec<(Value, Reach)>> = BTreeMap::new();
@@ -254,7 +171,7 @@ impl Planner<'_> {
                     if *count == total[value.0]
                         && let Some(maker) = makers[value.0]
                         && !seen[maker]
-                        && let Some(reads) = self.local(&graph.nodes[maker])
+                        && let Some(reads) = self.local(&graph.nodes[maker], ROWS)
                     {
                         waiting.push((maker, reads));
                     }
@@ -292,11 +209,7 @@ impl Planner<'_> {
                 node,
                 value,
                 height: self.shape(value)[1],
-                step: match &graph.nodes[node].op {
-                    Op::Deconv(deconv) => deconv.size[0],
-                    Op::Conv(conv) if by_tiles(conv) => TILE,
-                    _ => 1,
-                },
+                step: Reach::step(&graph.nodes[node]),
                 reads: reads.collect(),
                 part: None,
             });
@@ -350,97 +263,6 @@ impl Planner<'_> {
                 }
             }
         }
-    }
-
-    /// What a node reads by rows, and which, if that is so of all that has rows.
-    fn local(&self, node: &Node) -> Option<Vec<(Value, Reach)>> {
-        let &[result] = node.outputs.as_slice() else {
-            return None;
-        };
-        let &[_, height, ..] = self.shape(result) else {
-            return None;
-        };
-        let is_map = |value: Value| {
-            let shape = self.shape(value);
-            shape.len() == 4 && !shape.contains(&0)
-        };
-        if !is_map(result) || self.known(result).is_some() {
-            return None;
-        }
-        let &first = node.inputs.first()?;
-        let reads = match &node.op {
-            Op::Conv(conv) => {
-                let mut reads = vec![(first, self.windowed(conv.window, first, height)?)];
-                if let Some(&residual) = super::maps::residual_of(node) {
-                    if self.shape(residual) != self.shape(result) {
-                        return None;
-                    }
-                    reads.push((residual, Reach::Row));
-                }
-                reads
-            }
-            Op::Pool(pool) if pool.kind != PoolKind::AverageWithPadding => {
-                vec![(first, self.windowed(pool.window, first, height)?)]
-            }
-            Op::Deconv(deconv) => vec![(first, Reach::Spread(deconv.size[0]))],
-            Op::Resize(resize) => {
-                let sources = self.sources(node, resize, 0).ok()?;
-                vec![(first, Reach::Resized(sources))]
-            }
-            Op::Map(function) if *function != Function::Identity => vec![(first, Reach::Row)],
-            Op::Arithmetic(_) => {
-                let mut reads = Vec::new();
-                for &value in &node.inputs {
-                    // What has one row is the same for all.
-                    match self.shape(value) {
-                        [_, rows, _, _] if *rows == height && height > 1 => {
-                            reads.push((value, Reach::Row));
-                        }
-                        [_, 1, _, _] | [1, _, _] | [_, _] | [_] | [] => {}
-                        _ => return None,
-                    }
-                }
-                reads
-            }
-            Op::Concat { axis: 3 | -1 } => {
-                let inputs = node.inputs.iter();
-                inputs.map(|&value| (value, Reach::Row)).collect()
-            }
-            _ => return None,
-        };
-        // A value has one view while a node is planned.
-        let is_one = |(at, (value, reach)): (usize, &(Value, Reach))| {
-            reads[..at].iter().all(|(other, before)| {
-                other != value || matches!((reach, before), (Reach::Row, Reach::Row))
-            })
-        };
-        let fits = reads.iter().all(|&(value, _)| is_map(value))
-            && reads.iter().enumerate().all(is_one)
-            && !reads.is_empty();
-        fits.then_some(reads)
-    }
-
-    /// How a window that makes `outputs` rows goes over a map, if every output sees something of it.
-    fn windowed(&self, window: Window, map: Value, outputs: usize) -> Option<Reach> {
-        let &[_, height, ..] = self.shape(map) else {
-            return None;
-        };
-        let (before, _, rows) = window.fit(0, height)?;
-        let (stride, extent) = (
-            window.strides[0],
-            (window.size[0] - 1) * window.dilations[0] + 1,
-        );
-        if rows != outputs || before >= extent || (rows - 1) * stride >= height + before {
-            return None;
-        }
-        if (before, stride, extent) == (0, 1, 1) && rows == height {
-            return Some(Reach::Row);
-        }
-        Some(Reach::Window {
-            before,
-            stride,
-            extent,
-        })
     }
 
     /// Plans the nodes of a chain, band after band.
@@ -523,7 +345,10 @@ impl Planner<'_> {
                     // `ends` has made all that is read.
                     let from = from.map(|from| from.rows(start, end));
                     self.show(read.value, from);
-                    strip.get_or_insert_with(|| Strip::new(&read.reach, made[at], ends[at], start));
+                    strip.get_or_insert_with(|| Strip {
+                        down: Stretch::new(&read.reach, made[at], ends[at], start),
+                        right: None,
+                    });
                 }
                 self.show(link.value, Some(new));
                 self.strip = strip;
@@ -542,14 +367,6 @@ impl Planner<'_> {
         }
         self.views[last.value.0] = Some(result);
         Ok(())
-    }
-
-    /// Lets a value be these rows of it.
-    fn show(&mut self, value: Value, view: Option<View>) {
-        if let Some(view) = &view {
-            self.shapes[value.0] = Some(view.shape.clone());
-        }
-        self.views[value.0] = view;
     }
 }
 

@@ -314,11 +314,11 @@ impl Planner<'_> {
         let view = self.view(node.inputs[0])?;
         let view = self.nearest(view, 3)?;
         let input = self.map_of(node, &view)?;
-        let rows = match &self.strip {
-            Some(strip) => strip.sources.clone(),
-            None => self.sources(node, resize, 0)?,
+        let of = |axis| match self.strip.as_ref().and_then(|strip| strip.along(axis)) {
+            Some(stretch) => Ok(stretch.sources.clone()),
+            None => self.sources(node, resize, axis),
         };
-        let columns = self.sources(node, resize, 1)?;
+        let (rows, columns) = (of(0)?, of(1)?);
         let output = self.output(node.outputs[0], &[0, 1, 2, 3])?;
         let output = self.map_of(node, &output)?;
         let step = Step::Resize {
@@ -342,7 +342,7 @@ impl Planner<'_> {
         Ok((0..sizes[axis]).map(of).collect())
     }
 
-    /// `(before, after, outputs)` of a window along an axis of a map, or of the rows of it that are planned.
+    /// `(before, after, outputs)` of a window along an axis of a map, or of the part of it that is planned.
     fn fit(
         &self,
         node: &Node,
@@ -350,8 +350,8 @@ impl Planner<'_> {
         axis: usize,
         length: usize,
     ) -> Result<(usize, usize, usize)> {
-        if let (0, Some(strip)) = (axis, &self.strip) {
-            return Ok((strip.before, 0, strip.rows));
+        if let Some(stretch) = self.strip.as_ref().and_then(|strip| strip.along(axis)) {
+            return Ok((stretch.before, 0, stretch.count));
         }
         window
             .fit(axis, length)

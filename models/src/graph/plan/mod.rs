@@ -10,16 +10,20 @@ use super::op::{Arithmetic, Function, Op};
 use super::shape::{Operands, axis_of, infer, order_of, pads, parts, slices};
 use super::tensor::{Tensor, count, row_major};
 use super::{Error, Graph, Limits, Node, Result, Value};
-use bands::Strip;
 use maps::residual_of;
 use place::{Buffer, LINE, place};
+use reach::Strip;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use view::wide;
 
 mod bands;
+#[cfg(test)]
+mod growing;
+pub(crate) mod letterbox;
 mod maps;
 mod place;
+mod reach;
 pub(crate) mod sample;
 pub(crate) mod select;
 mod step;
@@ -50,7 +54,7 @@ pub(crate) struct Planner<'a> {
     steps: Vec<Planned>,
     scratch: usize,
     node: usize,
-    /// The rows of its result that are planned, where it is not the whole.
+    /// The part of its result that is planned, where it is not the whole.
     strip: Option<Strip>,
 }
 
@@ -92,14 +96,7 @@ pub(crate) fn plan(graph: &Graph, start: Start<'_>) -> Result<Plan> {
 
 /// Plans a run, by bands or not.
 pub(crate) fn plan_with(graph: &Graph, start: Start<'_>, bands: Option<Bands>) -> Result<Plan> {
-    let mut planner = Planner::measured(graph, start.limits, start.shapes)?;
-    planner.aim()?;
-    for (number, (_, value)) in graph.inputs.iter().enumerate() {
-        let base = (!start.inside).then_some(Base::Input(number));
-        let view = planner.whole(start.shapes[number], base)?;
-        planner.buffers[view.buffer].first = 0;
-        planner.views[value.0] = Some(view);
-    }
+    let mut planner = Planner::started(graph, start)?;
     let (chains, members) = match bands {
         Some(bands) => planner.chains(bands),
         None => Default::default(),
@@ -113,8 +110,7 @@ pub(crate) fn plan_with(graph: &Graph, start: Start<'_>, bands: Option<Bands>) -
     targets.retain(|_, target| !banded.contains(&target.whole));
     for (index, node) in graph.nodes.iter().enumerate() {
         planner.node = index;
-        let is_known = |value: &Value| planner.known[value.0].is_some();
-        if node.outputs.iter().all(is_known) {
+        if planner.is_known(node) {
             continue;
         }
         match chains.get(&index) {
@@ -127,6 +123,25 @@ pub(crate) fn plan_with(graph: &Graph, start: Start<'_>, bands: Option<Bands>) -
 }
 
 impl<'a> Planner<'a> {
+    /// A planner that has not planned a node yet.
+    fn started(graph: &'a Graph, start: Start<'_>) -> Result<Self> {
+        let mut planner = Self::measured(graph, start.limits, start.shapes)?;
+        planner.aim()?;
+        for (number, (_, value)) in graph.inputs.iter().enumerate() {
+            let base = (!start.inside).then_some(Base::Input(number));
+            let view = planner.whole(start.shapes[number], base)?;
+            planner.buffers[view.buffer].first = 0;
+            planner.views[value.0] = Some(view);
+        }
+        Ok(planner)
+    }
+
+    /// Whether all that a node makes is known before anything runs.
+    fn is_known(&self, node: &Node) -> bool {
+        let is_known = |value: &Value| self.known[value.0].is_some();
+        node.outputs.iter().all(is_known)
+    }
+
     /// A planner that knows the shapes of all values, and the values of those that shapes decide.
     pub(crate) fn measured(graph: &'a Graph, limits: Limits, inputs: &[&[usize]]) -> Result<Self> {
         let count = graph.constants.len();
@@ -322,6 +337,14 @@ impl<'a> Planner<'a> {
             Some(_) => (0..view.shape.len()).collect(),
             None => view.order(),
         }
+    }
+
+    /// Lets a value be these places of it.
+    fn show(&mut self, value: Value, view: Option<View>) {
+        if let Some(view) = &view {
+            self.shapes[value.0] = Some(view.shape.clone());
+        }
+        self.views[value.0] = view;
     }
 
     /// The view of a value that is read.
@@ -871,7 +894,12 @@ impl<'a> Planner<'a> {
     }
 
     /// Places the buffers and closes the plan.
-    fn finish(mut self) -> Result<Plan> {
+    fn finish(self) -> Result<Plan> {
+        self.finish_with(Vec::new())
+    }
+
+    /// The same; `more` are outputs beside those of the graph.
+    fn finish_with(mut self, more: Vec<View>) -> Result<Plan> {
         let input = match self.graph.inputs.first() {
             Some(&(_, value)) => Some(self.view(value)?.slot()),
             None => None,
@@ -884,9 +912,11 @@ impl<'a> Planner<'a> {
                     what: "an output that nothing makes".to_owned(),
                 });
             }
-            let view = self.view(*value)?;
+            outputs.push(self.view(*value)?);
+        }
+        outputs.extend(more);
+        for view in &outputs {
             self.buffers[view.buffer].last = usize::MAX;
-            outputs.push(view);
         }
         let (places, arena) = place(&self.buffers, self.limits)?;
         let buffers = self

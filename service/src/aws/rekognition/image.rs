@@ -4,8 +4,6 @@ use crate::aws::Aws;
 use crate::aws::dispatch::Call;
 use crate::aws::errors::Failure;
 use crate::object_store::{self, ObjectName};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use escala_pipelines::{Error, Kind, Options};
 use serde::{Deserialize, Deserializer, de};
@@ -109,8 +107,8 @@ impl<'de> Deserialize<'de> for Blob {
                 f.write_str("base64 text")
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Blob, E> {
-                STANDARD
-                    .decode(text)
+                base64_simd::STANDARD
+                    .decode_to_vec(text)
                     .map(|bytes| Blob(bytes.into()))
                     .map_err(E::custom)
             }
