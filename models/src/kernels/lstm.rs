@@ -120,7 +120,7 @@ multiversion! {
 unsafe fn step_body<S: Simd>(weights: *const f32, units: usize, rows: Rows) {
     let blocks = units.div_ceil(S::LANES);
     // Sums of four gates for four rows fit 32 registers, for two rows 16.
-    let tile_rows = if S::TILE_ROWS > 4 { 4 } else { 2 };
+    let tile_rows = if S::LANES > 8 { 4 } else { 2 };
     // SAFETY: the caller's contract; every tile is inside the rows and blocks.
     unsafe {
         if rows.count == 1 {

@@ -3,7 +3,7 @@
 //! The right-hand matrix (the weights) is packed once into panels of two vectors' width, so that the
 //! inner loop reads it from start to end. The inner loop keeps a register tile of rows x 2 vectors of
 //! the result: with AVX-512 12 x 32, which needs 24 accumulators, two vectors of weights and a broadcast
-//! of the left-hand value straight from memory. The left-hand matrix is read where it lies.
+//! of the left-hand value straight from memory; with AVX2 6 x 16. The left-hand matrix is read where it lies.
 //!
 //! The left-hand rows may come in several segments, each a fixed distance after the other. That makes the
 //! same loop a convolution over channels-last images without unfolding them: one segment for each row of
@@ -200,6 +200,9 @@ impl PackedMatrix {
 /// Elements ahead of which weights are asked for.
 const AHEAD: usize = 1024;
 
+/// Elements of a cache line.
+const LINE: usize = 16;
+
 /// Columns of the widest register tile.
 const TILE_COLUMNS: usize = 32;
 
@@ -252,6 +255,7 @@ unsafe fn panel_body<S: Simd>(left: Left, rows: usize, k: usize, panel: Panel, r
             }
             match S::TILE_ROWS {
                 4 => tiles!(1 2 3 4),
+                6 => tiles!(1 2 3 4 5 6),
                 _ => tiles!(1 2 3 4 5 6 7 8 9 10 11 12),
             }
         }
@@ -296,7 +300,7 @@ unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
             for _ in 0..k {
                 // Weights that come from beyond the second level arrive in time; a panel is followed by the next.
                 S::prefetch(weights.wrapping_add(AHEAD));
-                if VECTORS > 1 {
+                if VECTORS > 1 && S::LANES >= LINE {
                     S::prefetch(weights.wrapping_add(AHEAD + S::LANES));
                 }
                 let w0 = S::load(weights);

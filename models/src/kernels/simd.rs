@@ -232,8 +232,8 @@ mod x86 {
     impl Simd for Avx2 {
         type V = __m256;
         const LANES: usize = 8;
-        // Eight sums cover the latency of two units of four cycles; with six rows the compiler spills.
-        const TILE_ROWS: usize = 4;
+        // Twelve sums, two vectors of weights and a broadcast are fifteen of sixteen registers.
+        const TILE_ROWS: usize = 6;
 
         #[inline(always)]
         unsafe fn splat(x: f32) -> Self::V {
