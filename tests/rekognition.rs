@@ -169,6 +169,16 @@ fn text_is_read_in_lines_and_words() {
     assert_eq!(ids, (0..found.len() as u64).collect::<Vec<_>>());
     // The upper quarter holds the first line only.
     let mut region = body;
+    for wrong in [
+        json!({}),
+        json!({"Polygon": [{"X": 0.1, "Y": 0.1}, {"X": 0.2, "Y": 0.2}]}),
+        json!({"BoundingBox": {"Left": 2.0, "Top": 0.0, "Width": 0.5, "Height": 0.5}}),
+    ] {
+        let mut body = region.clone();
+        body["Filters"] = json!({"RegionsOfInterest": [wrong]});
+        let refused = ask(server(), "DetectText", body);
+        assert_eq!(code(&refused), "InvalidParameterException");
+    }
     region["Filters"] = json!({"RegionsOfInterest": [
         {"BoundingBox": {"Left": 0.0, "Top": 0.0, "Width": 1.0, "Height": 0.25}}
     ]});
@@ -332,6 +342,47 @@ fn collections_keep_find_and_lose_faces() {
     ask(server, "CreateUser", with(json!({"UserId": "eileen"}))).ok();
     let twice = ask(server, "CreateUser", with(json!({"UserId": "eileen"})));
     assert_eq!(code(&twice), "ConflictException");
+    // What comes again with its token is answered as it was; with another's it is refused.
+    let grace = with(json!({"UserId": "grace", "ClientRequestToken": "once"}));
+    let create = |body: &Value| ask(server, "CreateUser", body.clone());
+    assert_eq!(create(&grace).ok(), create(&grace).ok());
+    let other = with(json!({"UserId": "other", "ClientRequestToken": "once"}));
+    let refused = code(&create(&other)).to_owned();
+    assert_eq!(refused, "IdempotentParameterMismatchException");
+    // A page's token is one of the list that gave it.
+    let one = ask(server, "ListUsers", with(json!({"MaxResults": 1}))).ok();
+    let token = one["NextToken"].as_str().expect("a token").to_owned();
+    let next = ask(server, "ListUsers", with(json!({"NextToken": token}))).ok();
+    assert_eq!(
+        (&one["Users"][0]["UserId"], &next["Users"][0]["UserId"]),
+        (&json!("eileen"), &json!("grace"))
+    );
+    for (operation, token) in [
+        ("ListUsers", "eileen"),
+        ("ListFaces", &*token),
+        ("ListCollections", "zzz"),
+    ] {
+        let mut body = with(json!({"NextToken": token}));
+        if operation == "ListCollections" {
+            body = json!({"NextToken": token});
+        }
+        let refused = ask(server, operation, body);
+        assert_eq!(
+            code(&refused),
+            "InvalidPaginationTokenException",
+            "{operation}"
+        );
+    }
+    let gone = with(json!({"UserId": "grace", "ClientRequestToken": "gone"}));
+    assert_eq!(ask(server, "DeleteUser", gone.clone()).ok(), json!({}));
+    assert_eq!(ask(server, "DeleteUser", gone).ok(), json!({}));
+    let elsewhere = "arn:aws:sagemaker:us-east-1:000000000000:collection/keep-find-lose";
+    let refused = ask(
+        server,
+        "ListTagsForResource",
+        json!({"ResourceArn": elsewhere}),
+    );
+    assert_eq!(code(&refused), "ResourceNotFoundException");
     let faces = with(json!({"UserId": "eileen", "FaceIds": [astronaut]}));
     let associated = ask(server, "AssociateFaces", faces.clone()).ok();
     assert_eq!(

@@ -6,17 +6,20 @@
 //! | `gallery/collections.rs` | everything that can be asked of collections; the doors translate |
 //! | `gallery/celebrities.rs` | the people whom the operator made known |
 //! | `gallery/faces.rs` | which of an image's faces are good enough |
+//! | `gallery/repeated.rs` | requests that come again |
 //! | `gallery/search.rs` | searches as a task of the engine |
 
 pub mod celebrities;
 pub mod collections;
 pub mod faces;
+pub mod repeated;
 pub mod search;
 
 use crate::app::{Predict, one};
 use escala_collections::{Library, Limits};
 use escala_pipelines::{Kind, Options};
 use parking_lot::Mutex;
+use repeated::Repeated;
 pub use search::{Found, Search, SearchTask};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -73,6 +76,8 @@ pub struct Gallery {
     limits: Limits,
     library: Mutex<Option<Arc<Library>>>,
     search: Arc<dyn Predict<Search, Found>>,
+    /// What was answered to requests that name themselves.
+    pub repeated: Repeated,
 }
 
 impl Gallery {
@@ -87,6 +92,7 @@ impl Gallery {
             limits,
             library: Mutex::default(),
             search,
+            repeated: Repeated::default(),
         }
     }
 

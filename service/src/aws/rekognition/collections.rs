@@ -1,8 +1,8 @@
 //! Collections of faces and their users: everything from `CreateCollection` to `SearchUsersByImage`, and their tags.
 //!
 //! Only the translation is here; [`crate::gallery::collections`] says what is done. A user is `ACTIVE` from its first face
-//! on and `CREATED` before. `ClientRequestToken` is taken and not needed: the operations that have one are the same
-//! however often they are called.
+//! on and `CREATED` before. A request with a `ClientRequestToken` that comes again is answered as it was, without being done
+//! again. Tokens of pages are those of one list, and say so.
 
 use super::faces::{Attributes, bar, bounding_box, detail, place};
 use super::image::Image;
@@ -14,6 +14,9 @@ use crate::gallery::collections::{
     ByImage, Collections, Index, Terms, Who, face_id, status, unassociated, undeleted,
 };
 use crate::gallery::faces::Bar;
+use crate::gallery::repeated::Seen;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use escala_collections::{Face, FaceId, Unassociated, Undeleted, User};
 use escala_pipelines::faces::similarity::percent;
@@ -50,6 +53,7 @@ pub struct Input {
     user_match_threshold: Option<f32>,
     tags: Option<BTreeMap<String, String>>,
     tag_keys: Option<Vec<String>>,
+    client_request_token: Option<String>,
     #[serde(default)]
     resource_arn: String,
 }
@@ -84,11 +88,10 @@ pub async fn run(aws: &Aws, call: Call, input: Input, options: Options) -> Resul
         "DeleteFaces" => work.delete_faces(input).await,
         "SearchFaces" => work.search_faces(input).await,
         "SearchFacesByImage" => work.search_faces_by_image(input).await,
-        "CreateUser" => work.create_user(input).await,
-        "DeleteUser" => work.delete_user(input).await,
+        "CreateUser" | "DeleteUser" | "AssociateFaces" | "DisassociateFaces" => {
+            work.once(input).await
+        }
         "ListUsers" => work.list_users(input).await,
-        "AssociateFaces" => work.associate(input).await,
-        "DisassociateFaces" => work.disassociate(input).await,
         "SearchUsers" => work.search_users(input).await,
         "SearchUsersByImage" => work.search_users_by_image(input).await,
         "TagResource" | "UntagResource" | "ListTagsForResource" => work.tags(input).await,
@@ -221,13 +224,12 @@ impl Work<'_> {
     }
 
     async fn list(&self, input: Input) -> Result<Value, Failure> {
-        let page = self
-            .collections
-            .list(input.next_token, whole(input.max_results));
+        let token = self.opened("", input.next_token)?;
+        let page = self.collections.list(token, whole(input.max_results));
         let page = self.done(page.await)?;
         let versions = vec![VERSION; page.items.len()];
         let output = json!({"CollectionIds": page.items, "FaceModelVersions": versions});
-        Ok(with_token(output, page.next))
+        Ok(self.with_token("", output, page.next))
     }
 
     async fn delete(&self, input: Input) -> Result<Value, Failure> {
@@ -272,14 +274,15 @@ impl Work<'_> {
 
     async fn list_faces(&self, input: Input) -> Result<Value, Failure> {
         let wanted = input.face_ids.is_some().then(|| ids(input.face_ids));
-        let (token, most) = (input.next_token, whole(input.max_results));
+        let token = self.opened(&input.collection_id, input.next_token)?;
+        let most = whole(input.max_results);
         let page = self
             .collections
             .faces(&input.collection_id, input.user_id, wanted, token, most);
         let page = self.done(page.await)?;
         let faces: Result<Vec<Value>, Error> = page.items.iter().map(face).collect();
         let output = json!({"Faces": self.shown(faces)?, "FaceModelVersion": VERSION});
-        Ok(with_token(output, page.next))
+        Ok(self.with_token(&input.collection_id, output, page.next))
     }
 
     async fn delete_faces(&self, input: Input) -> Result<Value, Failure> {
@@ -333,6 +336,43 @@ impl Work<'_> {
         }))
     }
 
+    /// What changes users, done once for each token.
+    async fn once(&self, mut input: Input) -> Result<Value, Failure> {
+        let operation = self.call.operation.name.as_str();
+        let token = input.client_request_token.take();
+        let request = json!([
+            operation,
+            input.collection_id,
+            input.user_id,
+            input.face_ids,
+            input.user_match_threshold,
+        ])
+        .to_string();
+        let repeated = &self.aws.images.gallery.repeated;
+        if let Some(token) = &token {
+            match repeated.seen(token, &request) {
+                Seen::Never => {}
+                Seen::Answered(answer) => return Ok(answer),
+                Seen::Another => {
+                    return Err(Failure::declared(
+                        "IdempotentParameterMismatchException",
+                        "The ClientRequestToken was used with another request.",
+                    ));
+                }
+            }
+        }
+        let answer = match operation {
+            "CreateUser" => self.create_user(input).await,
+            "DeleteUser" => self.delete_user(input).await,
+            "AssociateFaces" => self.associate(input).await,
+            _ => self.disassociate(input).await,
+        }?;
+        if let Some(token) = token {
+            repeated.answered(token, request, answer.clone());
+        }
+        Ok(answer)
+    }
+
     async fn create_user(&self, input: Input) -> Result<Value, Failure> {
         let user = input.user_id.unwrap_or_default();
         self.done(
@@ -354,12 +394,14 @@ impl Work<'_> {
     }
 
     async fn list_users(&self, input: Input) -> Result<Value, Failure> {
-        let (token, most) = (input.next_token, whole(input.max_results));
+        let token = self.opened(&input.collection_id, input.next_token)?;
+        let most = whole(input.max_results);
         let page = self.collections.users(&input.collection_id, token, most);
         let page = self.done(page.await)?;
         let user = |user: &User| json!({"UserId": user.id, "UserStatus": status(user)});
         let users: Vec<Value> = page.items.iter().map(user).collect();
-        Ok(with_token(json!({ "Users": users }), page.next))
+        let output = json!({ "Users": users });
+        Ok(self.with_token(&input.collection_id, output, page.next))
     }
 
     async fn associate(&self, input: Input) -> Result<Value, Failure> {
@@ -455,7 +497,9 @@ impl Work<'_> {
             let message = format!("there is no resource {}", input.resource_arn);
             self.engine(Error::new(Kind::NotFound, message))
         };
+        let ours = input.resource_arn.starts_with("arn:aws:rekognition:");
         let id = input.resource_arn.rsplit_once(":collection/");
+        let id = id.filter(|_| ours);
         let (_, id) = id.ok_or_else(unknown)?;
         let set = input.tags.unwrap_or_default();
         let remove = input.tag_keys.unwrap_or_default();
@@ -465,12 +509,46 @@ impl Work<'_> {
             _ => json!({}),
         })
     }
-}
 
-/// An answer with the token of its next page, if there is one.
-fn with_token(mut output: Value, next: Option<String>) -> Value {
-    if let Some(next) = next {
-        output["NextToken"] = json!(next);
+    /// The sum by which a token is known as one of the list of this operation and collection.
+    fn sum(&self, collection: &str, place: &[u8]) -> [u8; 4] {
+        let mut sum = crc32fast::Hasher::new();
+        for part in [
+            self.call.operation.name.as_bytes(),
+            collection.as_bytes(),
+            place,
+        ] {
+            sum.update(&(part.len() as u64).to_be_bytes());
+            sum.update(part);
+        }
+        sum.finalize().to_be_bytes()
     }
-    output
+
+    /// The place in a list that a token stands for.
+    fn opened(&self, collection: &str, token: Option<String>) -> Result<Option<String>, Failure> {
+        let Some(token) = token else {
+            return Ok(None);
+        };
+        let read = || {
+            let bytes = URL_SAFE_NO_PAD.decode(&token).ok()?;
+            let (sum, place) = bytes.split_first_chunk::<4>()?;
+            let ours = *sum == self.sum(collection, place);
+            String::from_utf8(place.to_vec()).ok().filter(|_| ours)
+        };
+        let place = read().ok_or_else(|| {
+            let error = escala_collections::Error::Token;
+            failure(self.call, gallery::Error::Collections(error))
+        })?;
+        Ok(Some(place))
+    }
+
+    /// An answer with the token of its next page, if there is one.
+    fn with_token(&self, collection: &str, mut output: Value, next: Option<String>) -> Value {
+        if let Some(next) = next {
+            let mut token = self.sum(collection, next.as_bytes()).to_vec();
+            token.extend_from_slice(next.as_bytes());
+            output["NextToken"] = json!(URL_SAFE_NO_PAD.encode(token));
+        }
+        output
+    }
 }

@@ -11,7 +11,7 @@ use crate::aws::{Aws, number};
 use escala_pipelines::ocr::recognise::Word;
 use escala_pipelines::ocr::{OcrFound, OcrInput};
 use escala_pipelines::vision::Point;
-use escala_pipelines::{Error, Options};
+use escala_pipelines::{Error, Kind, Options};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -68,6 +68,25 @@ struct Corner {
 }
 
 impl Region {
+    /// What is wrong with it, if something is.
+    fn fault(&self) -> Option<&'static str> {
+        let share = |value: Option<f32>| value.is_none_or(|value| (0.0..=1.0).contains(&value));
+        match (&self.bounding_box, &self.polygon) {
+            (None, None) => Some("a region of interest is a BoundingBox or a Polygon"),
+            (Some(area), _)
+                if ![area.left, area.top, area.width, area.height]
+                    .into_iter()
+                    .all(share) =>
+            {
+                Some("the sides of a region of interest are shares of the image, 0 to 1")
+            }
+            (_, Some(corners)) if corners.len() < 3 => {
+                Some("a region of interest has three corners at least")
+            }
+            _ => None,
+        }
+    }
+
     /// Whether a point, in shares of the image, lies in it.
     fn holds(&self, point: Point) -> bool {
         if let Some(area) = &self.bounding_box {
@@ -155,6 +174,10 @@ pub async fn detect(
 ) -> Result<Value, Failure> {
     let fail = |error| Failure::of(call.service.id, call.operation, error);
     let filters = input.filters.unwrap_or_default();
+    let mut regions = filters.regions_of_interest.iter().flatten();
+    if let Some(fault) = regions.find_map(Region::fault) {
+        return Err(fail(Error::new(Kind::InvalidInput, fault)));
+    }
     let image = input.image.encoded(aws, call, options).await?;
     let found = one(&*aws.images.text, OcrInput { image }, options).await;
     let found = found.map_err(fail)?;
