@@ -8,12 +8,14 @@ mod hub;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use common::checkpoints::{Checkpoint, answers, of_task, pairs};
+use common::checkpoints::{Checkpoint, answers, continued, of_task, pairs};
 use common::sagemaker::{self, PATIENCE, call, config, data, model};
 use common::{Server, Setup, image_models, wait_for};
 use serde_json::{Value, json};
 
 const IMAGE: &str = "763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-inference:2.6.0-transformers4.49.0-cpu-py312-ubuntu22.04";
+
+const GENERATING: &str = "763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-tgi-inference:2.7.0-tgi3.3.6-gpu-py311-cu124-ubuntu22.04";
 
 fn serve(place: &tempfile::TempDir) -> Server {
     let folder = place.path().to_str().expect("a plain path");
@@ -213,7 +215,7 @@ fn checkpoints_of_texts_answer_as_transformers_does() {
     assert_eq!(refused.status, 424, "{refused:?}");
 
     // A task that is not there is told when the endpoint is made, with those that are.
-    let wrong = container(&server, "wrong", &judge, "text-generation");
+    let wrong = container(&server, "wrong", &judge, "summarization");
     call(&server, "CreateModel", &model("wrong", &wrong)).ok();
     call(&server, "CreateEndpointConfig", &config("wrong", "wrong")).ok();
     let endpoint = json!({"EndpointName": "wrong", "EndpointConfigName": "wrong"});
@@ -227,7 +229,7 @@ fn checkpoints_of_texts_answer_as_transformers_does() {
         .ok();
         let why = described["FailureReason"].as_str().unwrap_or_default();
         described["EndpointStatus"] == "Failed"
-            && why.contains("text-generation")
+            && why.contains("summarization")
             && why.contains("feature-extraction")
     });
     server.assert_sound("all of it");
@@ -355,6 +357,147 @@ fn masks_are_filled_and_questions_answered_as_by_transformers() {
     let states = container(&server, "states", &files(masks), "feature-extraction");
     host(&server, "states", &states);
     assert!(ask(&server, "states", &json!({"inputs": "a"})).is_array());
+    server.assert_sound("all of it");
+}
+
+/// What a streamed answer's events carry, one behind the other.
+fn payloads(mut body: &[u8]) -> Vec<u8> {
+    let number =
+        |from: &[u8]| u32::from_be_bytes(from[..4].try_into().expect("four bytes")) as usize;
+    let mut all = Vec::new();
+    while !body.is_empty() {
+        let (length, headers) = (number(body), number(&body[4..]));
+        let (message, rest) = body.split_at(length);
+        let names = String::from_utf8_lossy(&message[12..12 + headers]).into_owned();
+        assert!(names.contains("PayloadPart"), "{names}");
+        all.extend_from_slice(&message[12 + headers..length - 4]);
+        body = rest;
+    }
+    all
+}
+
+#[test]
+fn texts_are_continued_as_by_transformers() {
+    let place = tempfile::tempdir().expect("a folder");
+    let server = serve(&place);
+    assert_eq!(server.s3("PUT", "/models", b"").status, 200);
+    for of in &continued().checkpoints {
+        let name = &of.checkpoint.name;
+        // What it is asked is told by its architecture.
+        let mut told = container(&server, name, &files(&of.checkpoint), "");
+        told["Environment"] = json!({});
+        host(&server, name, &told);
+        for case in &of.continued {
+            let mut parameters = case.parameters.clone();
+            parameters.insert("do_sample".to_owned(), json!(false));
+            let asked = json!({"inputs": case.prompt, "parameters": parameters});
+            let text = json!([{"generated_text": case.text}]);
+            assert_eq!(ask(&server, name, &asked), text, "{name}");
+            let twice = json!({"inputs": [case.prompt, case.prompt], "parameters": parameters});
+            assert_eq!(ask(&server, name, &twice), json!([text, text]), "{name}");
+        }
+    }
+    // Where nobody says otherwise tokens are drawn, and a seed decides how.
+    let drawn = |parameters: Value| {
+        let asked = json!({"inputs": "Ada", "parameters": parameters});
+        ask(&server, "llama", &asked)
+    };
+    let parameters = json!({"max_new_tokens": 12, "seed": 5, "num_return_sequences": 3});
+    let three = drawn(parameters.clone());
+    assert_eq!(three, drawn(parameters));
+    let three = three.as_array().expect("a list");
+    assert!(
+        three.len() == 3 && three[0] != three[1] && three[1] != three[2],
+        "{three:?}"
+    );
+    let other = drawn(json!({"max_new_tokens": 12, "seed": 6}));
+    assert_ne!(three[0], other[0]);
+    // A text that ends by what is said.
+    let of = &continued().checkpoints[0];
+    let case = &of.continued[0];
+    let all: String = case.text[case.prompt.len()..].to_owned();
+    let stop: String = all.chars().skip(3).take(2).collect();
+    let parameters = json!({"do_sample": false, "max_new_tokens": 12, "stop": [stop], "return_full_text": false, "details": true});
+    let asked = json!({"inputs": case.prompt, "parameters": parameters});
+    let stopped = ask(&server, "gpt2", &asked);
+    let text = stopped[0]["generated_text"].as_str().expect("a text");
+    assert!(
+        all.starts_with(text) && text.contains(&stop) && text != all,
+        "{text:?} of {all:?}"
+    );
+    assert_eq!(stopped[0]["details"]["finish_reason"], "stop_sequence");
+
+    // The other container: the likeliest, without the text; and token by token.
+    let mut told = container(&server, "gpt2", &files(&of.checkpoint), "text-generation");
+    told["Image"] = json!(GENERATING);
+    host(&server, "tgi", &told);
+    let asked = json!({"inputs": case.prompt, "parameters": {"max_new_tokens": 12}});
+    let whole = ask(&server, "tgi", &asked);
+    assert_eq!(whole, json!([{"generated_text": all}]));
+    let asked =
+        json!({"inputs": case.prompt, "parameters": {"max_new_tokens": 12}, "stream": true});
+    let path = "/endpoints/tgi/invocations-response-stream";
+    let answer = server.post(path, "application/json", asked.to_string().as_bytes());
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let said = String::from_utf8(payloads(&answer.body)).expect("a text");
+    let events: Vec<Value> = said
+        .split("\n\n")
+        .filter(|event| !event.is_empty())
+        .map(|event| {
+            let event = event.strip_prefix("data:").expect("an event");
+            serde_json::from_str(event).expect("json")
+        })
+        .collect();
+    assert_eq!(events.len(), 12);
+    let written: String = events
+        .iter()
+        .map(|event| event["token"]["text"].as_str().expect("a text"))
+        .collect();
+    // Bytes that are no character yet are held back.
+    let rest = all.strip_prefix(&written).expect("the same text");
+    assert!(
+        rest.chars().all(|c| c == '\u{fffd}'),
+        "{written:?} of {all:?}"
+    );
+    let (last, others) = events.split_last().expect("events");
+    assert_eq!(last["generated_text"], json!(all));
+    assert_eq!(last["details"]["finish_reason"], "length");
+    assert!(others.iter().all(|event| event["generated_text"].is_null()));
+
+    // What cannot be answered is told.
+    for (asked, why) in [
+        (json!({"inputs": ""}), "no tokens"),
+        (
+            json!({"inputs": "a", "parameters": {"max_new_tokens": 96}}),
+            "positions",
+        ),
+        (json!({"inputs": "a ".repeat(200)}), "no room"),
+        (
+            json!({"inputs": "a", "parameters": {"num_beams": 4}}),
+            "num_beams",
+        ),
+        (
+            json!({"inputs": "a", "parameters": {"temperature": -1}}),
+            "temperature",
+        ),
+        (json!({"inputs": "a", "parameters": {"top_p": 0}}), "top_p"),
+        (
+            json!({"inputs": "a", "parameters": {"do_sample": false, "num_return_sequences": 2}}),
+            "do_sample",
+        ),
+        (json!({"inputs": ["a", "b"], "stream": true}), "stream"),
+    ] {
+        let answer = server.post(
+            "/endpoints/gpt2/invocations",
+            "application/json",
+            asked.to_string().as_bytes(),
+        );
+        let told = String::from_utf8_lossy(&answer.body).into_owned();
+        assert!(
+            answer.status == 424 && told.contains(why),
+            "{asked}: {answer:?}"
+        );
+    }
     server.assert_sound("all of it");
 }
 

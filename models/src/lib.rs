@@ -1,6 +1,7 @@
 //! Networks on candle, compute kernels and learning algorithms.
 
 pub mod bert;
+pub mod causal;
 pub mod compute;
 pub mod detr;
 pub mod efficientnet;

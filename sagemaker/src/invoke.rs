@@ -246,8 +246,12 @@ impl Invoker {
                 "Endpoint {endpoint} of account {account} is asynchronous: InvokeEndpointAsync asks it."
             )));
         }
-        self.ask(&live, asked, invocation, self.limits.patience)
-            .await
+        // As AWS, which waits a minute for an answer and eight for one that comes in parts.
+        let patience = match asked.parts {
+            Some(_) => self.limits.patience.saturating_mul(8),
+            None => self.limits.patience,
+        };
+        self.ask(&live, asked, invocation, patience).await
     }
 
     /// Asks an endpoint that was found.
@@ -272,6 +276,9 @@ impl Invoker {
             }
         }
         let (set, variant) = route(live, invocation)?;
+        if let Some(parts) = &asked.parts {
+            parts.head().variant.get_or_init(|| variant.name.clone());
+        }
         let began = Instant::now();
         let _turn = turn(variant)?;
         let served = self
@@ -411,7 +418,12 @@ impl Invoker {
                 self.unshadowed.fetch_add(1, Ordering::Relaxed);
                 continue;
             };
-            let (shadow, asked) = (Arc::clone(shadow), asked.clone());
+            // Nobody listens to what a shadow says.
+            let asked = Asked {
+                parts: None,
+                ..asked.clone()
+            };
+            let shadow = Arc::clone(shadow);
             let patience = self.limits.patience;
             tokio::spawn(async move {
                 let _place = place;

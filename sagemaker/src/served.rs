@@ -4,7 +4,9 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use tokio::sync::mpsc;
 
 /// Who waits for an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +29,79 @@ pub struct Asked {
     pub body: Bytes,
     /// Who waits for the answer.
     pub haste: Haste,
+    /// Where parts of the answer go as they are made, where somebody listens.
+    pub parts: Option<Parts>,
+    /// Whether nobody waits any more: what takes long looks now and then.
+    pub given_up: GivenUp,
+}
+
+/// Parts of an answer on their way before the whole is there. A model that makes its answer in parts says what they are
+/// and sends each; together they are the body of what it says in the end.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    sender: mpsc::Sender<Bytes>,
+    head: Arc<Head>,
+}
+
+/// What is known of an answer when its first part comes.
+#[derive(Debug, Default)]
+pub struct Head {
+    /// What the parts are.
+    pub content_type: OnceLock<String>,
+    /// The variant that makes them.
+    pub variant: OnceLock<String>,
+}
+
+/// Parts that may be on their way: who makes more waits for who listens.
+const UNDER_WAY: usize = 64;
+
+impl Parts {
+    /// Where parts are sent, and where they come out.
+    pub fn new() -> (Self, mpsc::Receiver<Bytes>, Arc<Head>) {
+        let (sender, receiver) = mpsc::channel(UNDER_WAY);
+        let head = Arc::<Head>::default();
+        let parts = Self {
+            sender,
+            head: head.clone(),
+        };
+        (parts, receiver, head)
+    }
+
+    /// What is known of the answer.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Sends a part, from a thread that may wait. Answers whether anybody listens.
+    pub fn send(&self, part: Bytes) -> bool {
+        self.sender.blocking_send(part).is_ok()
+    }
+}
+
+/// Whether a question was given up.
+#[derive(Clone, Debug, Default)]
+pub struct GivenUp(Arc<AtomicBool>);
+
+impl GivenUp {
+    /// Whether it was.
+    pub fn is_so(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// It is given up when this is dropped.
+    pub fn on_drop(&self) -> GivesUp {
+        GivesUp(self.clone())
+    }
+}
+
+/// Gives a question up when it is dropped: when nobody waits for the answer any more.
+#[derive(Debug)]
+pub struct GivesUp(GivenUp);
+
+impl Drop for GivesUp {
+    fn drop(&mut self) {
+        self.0.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// An answer.

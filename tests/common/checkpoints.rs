@@ -151,6 +151,54 @@ pub fn answers() -> &'static Answers {
     })
 }
 
+/// `tests/golden/continued.json`, made by `make_continued.py`.
+#[derive(Deserialize)]
+pub struct AllContinued {
+    /// One for each kind of network.
+    pub checkpoints: Vec<Continued>,
+}
+
+/// A checkpoint that continues texts.
+#[derive(Deserialize)]
+pub struct Continued {
+    #[serde(flatten)]
+    pub checkpoint: Checkpoint,
+    pub continued: Vec<Text>,
+    pub scored: Scored,
+    pub drawn: Vec<Drawn>,
+}
+
+#[derive(Deserialize)]
+pub struct Text {
+    pub prompt: String,
+    pub parameters: serde_json::Map<String, serde_json::Value>,
+    /// As transformers' pipeline gives it.
+    pub text: String,
+}
+
+/// What the network has for each token behind a text.
+#[derive(Deserialize)]
+pub struct Scored {
+    pub prompt: String,
+    pub ids: Vec<u32>,
+    pub scores: Vec<f32>,
+}
+
+/// The shares that sampling's settings leave of those.
+#[derive(Deserialize)]
+pub struct Drawn {
+    pub settings: serde_json::Map<String, serde_json::Value>,
+    pub shares: Vec<f32>,
+}
+
+/// How transformers continues texts.
+pub fn continued() -> &'static AllContinued {
+    static CONTINUED: OnceLock<AllContinued> = OnceLock::new();
+    CONTINUED.get_or_init(|| {
+        serde_json::from_str(include_str!("../golden/continued.json")).expect("golden json")
+    })
+}
+
 fn tensor(name: &str, shape: &[usize], half: bool) -> Tensor {
     let numbers = value(name, shape.iter().product());
     let scaled = numbers.map(|x| match shape.len() {

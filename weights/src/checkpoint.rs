@@ -121,8 +121,9 @@ impl Files {
     }
 }
 
-/// What says more about a sentence encoder, where there is one.
-const MORE: [(&str, u64); 3] = [
+/// What says more about a sentence encoder, or about how texts are continued, where it is there.
+const MORE: [(&str, u64); 4] = [
+    ("generation_config.json", JSON),
     ("modules.json", JSON),
     ("sentence_bert_config.json", JSON),
     ("1_Pooling/config.json", JSON),

@@ -185,7 +185,7 @@ fn open(folder: &Path) -> Result<Weights> {
 }
 
 /// `model.safetensors` of a folder, or why there is none.
-fn tensor_file(folder: &Path) -> Result<PathBuf> {
+pub(crate) fn tensor_file(folder: &Path) -> Result<PathBuf> {
     let file = folder.join("model.safetensors");
     if file.exists() {
         return Ok(file);

@@ -117,18 +117,13 @@ impl Weights {
 
     /// A tensor's numbers, expanded where they are stored in fewer bits.
     pub(crate) fn get(&self, name: &str, shape: &[usize]) -> Result<Cow<'_, [f32]>> {
-        let stored = Stored::find(&self.tensors, name, shape)?;
         if let Some(changed) = self.changed.get(name)
             && changed.len() == shape.iter().product::<usize>()
         {
+            Stored::find(&self.tensors, name, shape)?;
             return Ok(Cow::Borrowed(changed));
         }
-        if stored == Stored::F32 {
-            return Ok(self.tensors.f32_of(name, shape)?);
-        }
-        let mut values = vec![0.0; shape.iter().product()];
-        stored.read(self.tensors.raw(name)?, 0, &mut values);
-        Ok(Cow::Owned(values))
+        numbers(&self.tensors, name, shape)
     }
 
     /// Weight `[outputs, inputs]` and bias `[outputs]` of a linear layer.
@@ -178,14 +173,23 @@ impl Weights {
     pub(crate) fn words(&self) -> Result<Words> {
         let name = self.module("embeddings.word_embeddings.weight");
         let (rows, width) = (self.config.vocab_size, self.config.hidden_size);
-        Ok(Words {
-            stored: Stored::find(&self.tensors, &name, &[rows, width])?,
-            tensors: self.tensors.clone(),
-            name,
-            rows,
-            width,
-        })
+        Words::new(self.tensors.clone(), name, rows, width)
     }
+}
+
+/// A tensor's numbers, expanded where they are stored in fewer bits.
+pub(crate) fn numbers<'a>(
+    tensors: &'a Tensors,
+    name: &str,
+    shape: &[usize],
+) -> Result<Cow<'a, [f32]>> {
+    let stored = Stored::find(tensors, name, shape)?;
+    if stored == Stored::F32 {
+        return Ok(tensors.f32_of(name, shape)?);
+    }
+    let mut values = vec![0.0; shape.iter().product()];
+    stored.read(tensors.raw(name)?, 0, &mut values);
+    Ok(Cow::Owned(values))
 }
 
 /// The table of words in the mapped file.
@@ -198,6 +202,22 @@ pub(crate) struct Words {
 }
 
 impl Words {
+    /// The table `[rows, width]` of this name.
+    pub(crate) fn new(
+        tensors: Arc<Tensors>,
+        name: String,
+        rows: usize,
+        width: usize,
+    ) -> Result<Self> {
+        Ok(Self {
+            stored: Stored::find(&tensors, &name, &[rows, width])?,
+            tensors,
+            name,
+            rows,
+            width,
+        })
+    }
+
     /// Bytes of the table.
     pub(crate) fn bytes(&self) -> u64 {
         self.raw().len() as u64

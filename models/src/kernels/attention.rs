@@ -172,7 +172,7 @@ multiversion! {
 }
 
 #[inline(always)]
-unsafe fn softmax_body<S: Simd>(x: *mut f32, len: usize, scale: f32) {
+pub(super) unsafe fn softmax_body<S: Simd>(x: *mut f32, len: usize, scale: f32) {
     // SAFETY: the contract of `softmax`.
     unsafe {
         let whole = len / S::LANES * S::LANES;

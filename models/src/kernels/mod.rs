@@ -15,6 +15,7 @@ pub mod distance;
 pub mod elementwise;
 pub(crate) mod forest;
 pub mod gradients;
+pub mod kept;
 pub mod lstm;
 pub(crate) mod math;
 pub mod matmul;

@@ -206,6 +206,7 @@ impl Batches {
             accept: accept.cloned(),
             body: Bytes::from(body),
             haste: Haste::Behind,
+            ..Question::default()
         };
         let (began, mut wait) = (Instant::now(), PAUSE.0);
         loop {

@@ -16,12 +16,15 @@ use axum::response::Response;
 use axum::routing::post;
 use escala_sagemaker::asynchronous::Later;
 use escala_sagemaker::invoke::{Answered, Invocation, InvokeError};
-use escala_sagemaker::served::Asked;
+use escala_sagemaker::served::{Asked, Parts};
 use escala_sagemaker::{Caller, SageMaker};
+use futures_util::stream;
 use std::convert::Infallible;
 use std::future::Future;
 use std::ops::RangeInclusive;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 /// Most bytes of a request's body, as at AWS: 6 MiB.
 const LARGEST: usize = 6 << 20;
@@ -44,7 +47,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/endpoints/{name}/invocations", post(invoke))
         .route(
             "/endpoints/{name}/invocations-response-stream",
-            post(stream),
+            post(streamed),
         )
         .route("/endpoints/{name}/async-invocations", post(later))
 }
@@ -139,7 +142,8 @@ impl Question {
         })
     }
 
-    async fn ask(&self, name: &str, accept: HeaderName) -> Result<Answered, InvokeError> {
+    /// What the endpoint is asked, and how.
+    fn asked(&self, accept: HeaderName) -> (Asked, Invocation) {
         let asked = Asked {
             content_type: text(&self.headers, CONTENT_TYPE),
             accept: text(&self.headers, accept),
@@ -154,8 +158,7 @@ impl Question {
             inference_id: self.header("x-amzn-sagemaker-inference-id"),
             custom_attributes: self.header("x-amzn-sagemaker-custom-attributes"),
         };
-        let hosting = self.sagemaker.hosting();
-        hosting.invoke(&self.caller, name, asked, &invocation).await
+        (asked, invocation)
     }
 
     /// An answer with what all have in their headers.
@@ -185,7 +188,10 @@ async fn invoke(
     request: Request,
 ) -> Response {
     let answer = async |question: Question| {
-        let answered = question.ask(&name, ACCEPT).await?;
+        let (asked, invocation) = question.asked(ACCEPT);
+        let hosting = question.sagemaker.hosting();
+        let answered = hosting.invoke(&question.caller, &name, asked, &invocation);
+        let answered = answered.await?;
         let mut response = question.answer(StatusCode::OK, Body::from(answered.said.body));
         put(&mut response, CONTENT_TYPE, &answered.said.content_type);
         put(&mut response, VARIANT, &answered.variant);
@@ -194,30 +200,102 @@ async fn invoke(
     asked(&app, request, "InvokeEndpoint", answer).await
 }
 
-async fn stream(
+async fn streamed(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
     request: Request,
 ) -> Response {
     let answer = async |question: Question| {
-        let answered = question.ask(&name, STREAMED_ACCEPT).await?;
-        let body = answered.said.body;
-        let parts = (0..body.len()).step_by(PART).map(move |from| {
-            let part = body.slice(from..body.len().min(from + PART));
-            Ok::<_, Infallible>(event(&part))
+        let (mut asked, invocation) = question.asked(STREAMED_ACCEPT);
+        let (parts, mut receiver, head) = Parts::new();
+        asked.parts = Some(parts);
+        let (sagemaker, caller) = (question.sagemaker.clone(), question.caller.clone());
+        // Whoever goes away takes the question along.
+        let mut answering = JoinSet::new();
+        answering.spawn(async move {
+            let hosting = sagemaker.hosting();
+            hosting.invoke(&caller, &name, asked, &invocation).await
         });
-        let body = Body::from_stream(futures_util::stream::iter(parts));
+        let (body, content_type, variant) = match receiver.recv().await {
+            Some(first) => {
+                let known = |what: &OnceLock<String>| what.get().cloned().unwrap_or_default();
+                let (content_type, variant) = (known(&head.content_type), known(&head.variant));
+                let streaming = Streaming {
+                    first: Some(first),
+                    receiver,
+                    answering,
+                };
+                let body = stream::unfold(streaming, Streaming::next);
+                (Body::from_stream(body), content_type, variant)
+            }
+            None => {
+                let answered = ended(&mut answering).await?;
+                let body = answered.said.body;
+                let parts = (0..body.len()).step_by(PART).map(move |from| {
+                    let part = body.slice(from..body.len().min(from + PART));
+                    Ok::<_, Infallible>(event(&PAYLOAD, &part))
+                });
+                let body = Body::from_stream(stream::iter(parts));
+                (body, answered.said.content_type, answered.variant)
+            }
+        };
         let mut response = question.answer(StatusCode::OK, body);
         put(
             &mut response,
             CONTENT_TYPE,
             "application/vnd.amazon.eventstream",
         );
-        put(&mut response, STREAMED_TYPE, &answered.said.content_type);
-        put(&mut response, VARIANT, &answered.variant);
+        put(&mut response, STREAMED_TYPE, &content_type);
+        put(&mut response, VARIANT, &variant);
         Ok(response)
     };
     asked(&app, request, "InvokeEndpointWithResponseStream", answer).await
+}
+
+/// An answer whose parts are on their way.
+struct Streaming {
+    first: Option<Bytes>,
+    receiver: mpsc::Receiver<Bytes>,
+    answering: JoinSet<Result<Answered, InvokeError>>,
+}
+
+impl Streaming {
+    /// The next part as an event; in the end, where the answer broke off, why.
+    async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
+        let part = match self.first.take() {
+            Some(first) => Some(first),
+            None => self.receiver.recv().await,
+        };
+        let message = match part {
+            Some(part) => event(&PAYLOAD, &part),
+            None if self.answering.is_empty() => return None,
+            None => {
+                let error = ended(&mut self.answering).await.err()?;
+                tracing::warn!(
+                    code = error.code,
+                    message = error.message,
+                    "a streamed answer broke off"
+                );
+                let told = serde_json::json!({"Message": error.message, "ErrorCode": error.code});
+                event(&BROKEN, told.to_string().as_bytes())
+            }
+        };
+        Some((Ok(message), self))
+    }
+}
+
+/// How asking ended.
+async fn ended(
+    answering: &mut JoinSet<Result<Answered, InvokeError>>,
+) -> Result<Answered, InvokeError> {
+    match answering.join_next().await {
+        Some(Ok(answered)) => answered,
+        broken => {
+            tracing::error!(?broken, "an invocation broke off");
+            let message = "The invocation broke off; the server's log says why.";
+            Err(error("InternalFailure", 500, message.to_owned()))
+        }
+    }
 }
 
 async fn later(
@@ -271,15 +349,27 @@ fn failed(id: &str, error: &InvokeError) -> Response {
     response
 }
 
-/// A part of a streamed answer as a message of Amazon's event stream encoding: lengths, their checksum, headers, payload, and a
-/// checksum of all of it.
-fn event(payload: &[u8]) -> Bytes {
+/// Headers of a message of Amazon's event stream encoding.
+type Headers = [(&'static str, &'static str); 3];
+
+/// A part of a streamed answer.
+const PAYLOAD: Headers = [
+    (":event-type", "PayloadPart"),
+    (":content-type", "application/octet-stream"),
+    (":message-type", "event"),
+];
+
+/// Why there are no more.
+const BROKEN: Headers = [
+    (":exception-type", "ModelStreamError"),
+    (":content-type", "application/json"),
+    (":message-type", "exception"),
+];
+
+/// A message of Amazon's event stream encoding: lengths, their checksum, headers, payload, and a checksum of all of it.
+fn event(headers_of: &Headers, payload: &[u8]) -> Bytes {
     let mut headers = Vec::new();
-    for (name, value) in [
-        (":event-type", "PayloadPart"),
-        (":content-type", "application/octet-stream"),
-        (":message-type", "event"),
-    ] {
+    for (name, value) in headers_of {
         headers.push(name.len() as u8);
         headers.extend(name.bytes());
         // Text.
@@ -304,7 +394,7 @@ mod tests {
 
     #[test]
     fn events_have_the_lengths_and_sums_that_clients_check() {
-        let message = event(b"hello");
+        let message = event(&PAYLOAD, b"hello");
         let number = |at: usize| {
             u32::from_be_bytes([
                 message[at],

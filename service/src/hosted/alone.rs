@@ -4,7 +4,7 @@ use super::refuse;
 use crate::failure::chain;
 use escala_models::Compute;
 use escala_pipelines::{Error, Kind};
-use escala_sagemaker::served::{Asked, Said, Served, Unanswered};
+use escala_sagemaker::served::{Asked, GivenUp, Said, Served, Unanswered};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use tokio::sync::{Mutex, Semaphore};
@@ -41,11 +41,13 @@ impl<A: Answers> Alone<A> {
         }
     }
 
-    async fn ask(&self, asked: Asked) -> Result<Said, Unanswered> {
+    async fn ask(&self, mut asked: Asked) -> Result<Said, Unanswered> {
         let Ok(_place) = self.places.try_acquire() else {
             return Err(refuse(503, "too many requests wait for this model"));
         };
-        // Whoever gives up while it waits leaves nothing behind.
+        // Whoever gives up while it waits leaves nothing behind; later the model is told.
+        asked.given_up = GivenUp::default();
+        let _given_up = asked.given_up.on_drop();
         let mut inner = Arc::clone(&self.inner).lock_owned().await;
         let answered = tokio::task::spawn_blocking(move || {
             let (model, compute) = &mut *inner;

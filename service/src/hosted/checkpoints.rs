@@ -12,6 +12,7 @@
 //! | `token-classification`, `ner` | `words.rs` | `{"inputs": "text", "parameters": {"aggregation_strategy": "first"}}`: `[{"entity_group": "PER", "score": 0.99, "word": "Ada", "start": 0, "end": 3}]` |
 //! | `question-answering` | `passages.rs` | `{"inputs": {"question": "…", "context": "…"}, "parameters": {"top_k": 2}}`: `{"score": 0.9, "start": 21, "end": 27, "answer": "London"}` |
 //! | `fill-mask` | `masks.rs` | `{"inputs": "She lived in [MASK]."}`: `[{"score": 0.9, "token": 2414, "token_str": "london", "sequence": "she lived in london."}, …]` |
+//! | `text-generation` | `continued.rs` | `{"inputs": "Once", "parameters": {"max_new_tokens": 20}}`: `[{"generated_text": "Once upon a time …"}]`; with `"stream": true` server-sent events |
 //! | `feature-extraction` | `encoder.rs` | `{"inputs": "text"}`: the last hidden states, `[[[0.1, …], …]]`; of `tei` embeddings, `[[0.1, …]]` |
 //! | `sentence-embeddings` | `encoder.rs` | `{"inputs": ["text", …]}`: `{"embeddings": [[0.1, …], …]}` |
 //! | `sentence-similarity` | `encoder.rs` | `{"inputs": {"source_sentence": "text", "sentences": ["text", …]}}`: `{"similarities": [0.9, …]}` |
@@ -21,6 +22,7 @@
 //! Sources: huggingface/sagemaker-huggingface-inference-toolkit, transformers' pipelines, huggingface/text-embeddings-inference.
 
 mod classifier;
+mod continued;
 mod encoder;
 mod hypotheses;
 mod masks;
@@ -62,6 +64,7 @@ enum Asks {
     Words,
     Passages,
     Masks,
+    Continued,
     States,
     Embeddings,
     Similarity,
@@ -70,7 +73,7 @@ enum Asks {
 }
 
 /// Tasks by their names, the one that is told first.
-const TASKS: [(&str, Asks); 12] = [
+const TASKS: [(&str, Asks); 13] = [
     ("text-classification", Asks::Classes),
     ("sentiment-analysis", Asks::Classes),
     ("zero-shot-classification", Asks::Hypotheses),
@@ -78,6 +81,7 @@ const TASKS: [(&str, Asks); 12] = [
     ("ner", Asks::Words),
     ("question-answering", Asks::Passages),
     ("fill-mask", Asks::Masks),
+    ("text-generation", Asks::Continued),
     ("feature-extraction", Asks::States),
     ("sentence-embeddings", Asks::Embeddings),
     ("sentence-similarity", Asks::Similarity),
@@ -120,6 +124,13 @@ impl Checkpoints {
             Asks::Words => self.alone(words::Words::load(name, &context)?),
             Asks::Passages => self.alone(passages::Passages::load(name, &context)?),
             Asks::Masks => self.alone(masks::Masks::load(name, &context)?),
+            Asks::Continued => {
+                let form = match container.repository.contains("-tgi-") {
+                    true => continued::Form::Inference,
+                    false => continued::Form::Pipeline,
+                };
+                self.alone(continued::Texts::load(name, form, &context)?)
+            }
             Asks::States => self.alone(encoder::States::load(name, &context)?),
             Asks::Embeddings | Asks::Similarity => {
                 let form = match (asks, EMBEDDINGS.contains(&container.repository)) {
@@ -207,6 +218,9 @@ fn whole(parameters: &Value, name: &str, least: u64) -> Result<Option<usize>, Un
 fn of_architecture(config: &Value) -> Option<Asks> {
     let architecture = config.get("architectures")?.get(0)?.as_str()?;
     let (_, ending) = architecture.rsplit_once("For").unwrap_or(("", ""));
+    if architecture == "GPT2LMHeadModel" {
+        return Some(Asks::Continued);
+    }
     match ending {
         "SequenceClassification" => Some(Asks::Classes),
         "TokenClassification" => Some(Asks::Words),
@@ -214,6 +228,7 @@ fn of_architecture(config: &Value) -> Option<Asks> {
         "ObjectDetection" => Some(Asks::Things),
         "QuestionAnswering" => Some(Asks::Passages),
         "MaskedLM" => Some(Asks::Masks),
+        "CausalLM" => Some(Asks::Continued),
         "" => Some(Asks::States),
         _ => None,
     }

@@ -45,6 +45,7 @@ pub async fn of_rows(
             accept: Some("application/jsonlines".to_owned()),
             body: lines(&rows[from..to]),
             haste,
+            ..Asked::default()
         };
         match ask(hosted, account, endpoint, asked, to - from).await {
             Ok(Some(answers)) => outcomes.extend(answers.into_iter().map(Ok)),

@@ -1,0 +1,556 @@
+//! Texts continued: what a network writes behind what it is given.
+//!
+//! Two containers ask in one form and differ in what they take for granted. Hugging Face's inference toolkit answers as
+//! transformers' pipeline `text-generation`: the text with what follows, 256 tokens, drawn. Text Generation Inference
+//! (`huggingface-pytorch-tgi-inference`) answers with what follows alone, 100 tokens, the likeliest, and with `"stream": true` token by
+//! token as server-sent events.
+
+use super::super::alone::{Answers, broke};
+use super::super::questions::{answers, refuse, texts};
+use super::{open, whole};
+use crate::failure::chain;
+use bytes::Bytes;
+use escala_models::Compute;
+use escala_models::causal::{Choice, Chosen, Continuer, Continuing, Ended};
+use escala_pipelines::task::LoadContext;
+use escala_sagemaker::served::{Asked, Said, Unanswered};
+use serde::Deserialize;
+use serde_json::value::to_raw_value;
+use serde_json::{Value, json};
+use std::ops::ControlFlow;
+
+/// Most bytes of a text before it is cut into tokens.
+const LONGEST: usize = 1 << 20;
+/// Most texts that a request is answered with.
+const MOST: usize = 256;
+/// Most texts that end a text.
+const STOPS: usize = 16;
+/// Most bytes of keys and values that are kept of a text.
+const KEPT: u64 = 1 << 30;
+/// Tokens before what is new with which it is written: how a token is written depends on those before it.
+const CONTEXT: usize = 6;
+
+/// Parameters that are known.
+const KNOWN: [&str; 20] = [
+    "max_new_tokens",
+    "max_length",
+    "do_sample",
+    "temperature",
+    "top_k",
+    "top_p",
+    "min_p",
+    "repetition_penalty",
+    "num_return_sequences",
+    "return_full_text",
+    "stop",
+    "stop_strings",
+    "seed",
+    "eos_token_id",
+    "details",
+    "truncate",
+    // Those whose values change nothing here.
+    "use_cache",
+    "pad_token_id",
+    "clean_up_tokenization_spaces",
+    "decoder_input_details",
+];
+
+/// Which container it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// The toolkit with transformers' pipeline.
+    Pipeline,
+    /// Text Generation Inference.
+    Inference,
+}
+
+/// One.
+pub struct Texts {
+    network: Continuer,
+    form: Form,
+}
+
+/// How a request wants its texts continued.
+struct Wanted {
+    /// Most new tokens, where somebody says.
+    most: Option<usize>,
+    /// Most tokens in all, where somebody says.
+    all: Option<usize>,
+    /// The last tokens of the text that are read, where somebody says.
+    last: Option<usize>,
+    choice: Choice,
+    ends: Vec<u32>,
+    stops: Vec<String>,
+    /// Texts for each.
+    several: usize,
+    full: bool,
+    details: bool,
+}
+
+/// A text that was continued.
+struct Made {
+    /// What is new.
+    text: String,
+    tokens: Vec<Told>,
+    why: &'static str,
+}
+
+/// A token and how it is written behind those before it.
+struct Told {
+    chosen: Chosen,
+    text: String,
+    special: bool,
+}
+
+#[derive(Deserialize)]
+struct Streamed {
+    #[serde(default)]
+    stream: bool,
+}
+
+impl Texts {
+    /// What is named.
+    ///
+    /// # Errors
+    /// A sentence: it continues no texts, or is not there.
+    pub fn load(reference: &str, form: Form, context: &LoadContext<'_>) -> Result<Self, String> {
+        let files = open(reference, context)?;
+        let network = Continuer::load(files.dir()).map_err(|error| chain(&error))?;
+        Ok(Self { network, form })
+    }
+
+    fn wanted(&self, parameters: &Value) -> Result<Wanted, Unanswered> {
+        if let Value::Object(members) = parameters
+            && let Some(other) = members.keys().find(|name| !KNOWN.contains(&name.as_str()))
+        {
+            return Err(refuse(
+                400,
+                format!(
+                    "parameters.{other} is not known here; these are: {}",
+                    KNOWN.join(", ")
+                ),
+            ));
+        }
+        let said = self.network.defaults();
+        // What the checkpoint says of sampling counts where the pipeline reads it.
+        let own = self.form == Form::Pipeline;
+        let number = |name: &str, least: f32, most: f32| -> Result<Option<f32>, Unanswered> {
+            let Some(value) = parameters.get(name).filter(|value| !value.is_null()) else {
+                return Ok(None);
+            };
+            let number = value.as_f64().map(|number| number as f32);
+            match number.filter(|number| (least..=most).contains(number)) {
+                Some(number) => Ok(Some(number)),
+                None => Err(refuse(
+                    400,
+                    format!("parameters.{name} is a number from {least} to {most}"),
+                )),
+            }
+        };
+        let flag = |name: &str| -> Result<Option<bool>, Unanswered> {
+            match parameters.get(name) {
+                None | Some(Value::Null) => Ok(None),
+                Some(Value::Bool(flag)) => Ok(Some(*flag)),
+                Some(_) => Err(refuse(400, format!("parameters.{name} is true or false"))),
+            }
+        };
+        let temperature = number("temperature", 0.0, 100.0)?;
+        let top_k = whole(parameters, "top_k", 0)?;
+        let top_p = number("top_p", f32::MIN_POSITIVE, 1.0)?;
+        let of_checkpoint = |value: Option<f32>| value.filter(|value| own && value.is_finite());
+        let draws = [temperature.is_some(), top_k.is_some(), top_p.is_some()].contains(&true);
+        let sample = flag("do_sample")?.unwrap_or(match own {
+            true => said.do_sample.unwrap_or(true),
+            false => draws,
+        });
+        let cold = if own { 0.7 } else { 1.0 };
+        let temperature = temperature
+            .or(of_checkpoint(said.temperature))
+            .unwrap_or(cold);
+        let all_k = if own { 50 } else { 0 };
+        let choice = Choice {
+            // Nothing is as cold as the likeliest.
+            sample: sample && temperature > 0.0,
+            temperature: temperature.max(f32::MIN_POSITIVE),
+            top_k: top_k.or(said.top_k.filter(|_| own)).unwrap_or(all_k),
+            top_p: top_p
+                .or(of_checkpoint(said.top_p))
+                .unwrap_or(1.0)
+                .clamp(f32::MIN_POSITIVE, 1.0),
+            min_p: number("min_p", 0.0, 1.0)?
+                .or(of_checkpoint(said.min_p))
+                .unwrap_or(0.0)
+                .clamp(0.0, 1.0),
+            repetition_penalty: number("repetition_penalty", 1e-3, 1e3)?
+                .or(of_checkpoint(said.repetition_penalty))
+                .unwrap_or(1.0)
+                .clamp(1e-3, 1e3),
+            seed: match whole(parameters, "seed", 0)? {
+                Some(seed) => seed as u64,
+                None => uuid::Uuid::new_v4().as_u64_pair().0,
+            },
+        };
+        let several = whole(parameters, "num_return_sequences", 1)?.unwrap_or(1);
+        if several > 1 && !choice.sample {
+            return Err(refuse(
+                400,
+                "parameters.num_return_sequences above 1 needs do_sample: without it all texts are the same one",
+            ));
+        }
+        Ok(Wanted {
+            most: whole(parameters, "max_new_tokens", 1)?,
+            all: whole(parameters, "max_length", 1)?,
+            last: whole(parameters, "truncate", 1)?,
+            choice,
+            ends: ends(parameters.get("eos_token_id"))?,
+            stops: stops(parameters)?,
+            several,
+            full: flag("return_full_text")?.unwrap_or(own),
+            details: flag("details")?.unwrap_or(false),
+        })
+    }
+
+    /// The tokens of a text that are read.
+    fn read(&self, text: &str, wanted: &Wanted) -> Result<Vec<u32>, Unanswered> {
+        if text.len() > LONGEST {
+            return Err(refuse(400, format!("a text has more than {LONGEST} bytes")));
+        }
+        let mut tokens = self.network.tokens(text).map_err(|error| broke(&error))?;
+        if let Some(last) = wanted.last {
+            tokens.drain(..tokens.len().saturating_sub(last));
+        }
+        match tokens.is_empty() {
+            true => Err(refuse(
+                400,
+                "there is nothing to continue: the text has no tokens",
+            )),
+            false => Ok(tokens),
+        }
+    }
+
+    /// How many tokens may follow so many.
+    fn most(&self, tokens: usize, wanted: &Wanted) -> Result<usize, Unanswered> {
+        let positions = self.network.config().max_position_embeddings;
+        let room = positions.saturating_sub(tokens);
+        let said = self.network.defaults();
+        let of = |all: Option<usize>| all.map(|all| all.saturating_sub(tokens).max(1));
+        let most = match wanted.most.or(of(wanted.all)) {
+            Some(most) if most > room => {
+                return Err(refuse(
+                    400,
+                    format!(
+                        "{tokens} tokens and {most} that follow are more than the {positions} positions of the network"
+                    ),
+                ));
+            }
+            Some(most) => most,
+            None => {
+                let own = said.max_new_tokens.or(of(said.max_length));
+                let usual = match self.form {
+                    Form::Pipeline => own.unwrap_or(256),
+                    Form::Inference => 100,
+                };
+                usual.min(room)
+            }
+        };
+        if most == 0 {
+            return Err(refuse(
+                400,
+                format!(
+                    "{tokens} tokens leave no room in the {positions} positions of the network; parameters.truncate keeps the last of them"
+                ),
+            ));
+        }
+        if self.network.memory_of(tokens.saturating_add(most)) > KEPT {
+            return Err(refuse(
+                400,
+                format!(
+                    "{tokens} tokens and {most} that follow need more memory than a text may; ask for fewer"
+                ),
+            ));
+        }
+        Ok(most)
+    }
+
+    /// Continues a text once; each token is told to `tell`, which answers whether anybody still waits.
+    fn make(
+        &self,
+        compute: &Compute,
+        tokens: &[u32],
+        wanted: &Wanted,
+        choice: Choice,
+        mut tell: impl FnMut(&Told) -> bool,
+    ) -> Result<Made, Unanswered> {
+        let how = Continuing {
+            most: self.most(tokens.len(), wanted)?,
+            choice,
+            ends: wanted.ends.clone(),
+        };
+        let mut spoken = Spoken::new(tokens);
+        let (mut told, mut failed, mut stopped) = (Vec::<Told>::new(), None, false);
+        let mut written = String::new();
+        let watch = |chosen: Chosen| {
+            let text = match spoken.hear(&self.network, chosen.token) {
+                Ok(text) => text,
+                Err(error) => {
+                    failed = Some(broke(&error));
+                    return ControlFlow::Break(());
+                }
+            };
+            let special = text.is_empty() && self.network.is_special(chosen.token);
+            written.push_str(&text);
+            let one = Told {
+                chosen,
+                text,
+                special,
+            };
+            let waits = tell(&one);
+            told.push(one);
+            stopped = wanted
+                .stops
+                .iter()
+                .any(|stop| written.ends_with(stop.as_str()) || written.contains(stop.as_str()));
+            match waits && !stopped {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            }
+        };
+        let followed = self.network.follow(compute, tokens, &how, watch);
+        let (chosen, ended) = followed.map_err(|error| broke(&error))?;
+        if let Some(failed) = failed {
+            return Err(failed);
+        }
+        let why = match ended {
+            Ended::Length => "length",
+            Ended::Token => "eos_token",
+            Ended::Watcher if stopped => "stop_sequence",
+            Ended::Watcher => return Err(refuse(499, "nobody waits for the answer any more")),
+        };
+        Ok(Made {
+            text: self.new_text(tokens, &chosen)?,
+            tokens: told,
+            why,
+        })
+    }
+
+    /// What was written behind a text: as transformers, what all is as a text behind as many characters as the text has.
+    fn new_text(&self, tokens: &[u32], chosen: &[Chosen]) -> Result<String, Unanswered> {
+        let both = tokens.iter().copied();
+        let both: Vec<u32> = both.chain(chosen.iter().map(|next| next.token)).collect();
+        let text = |tokens: &[u32]| self.network.text(tokens).map_err(|error| broke(&error));
+        let before = text(tokens)?.chars().count();
+        Ok(text(&both)?.chars().skip(before).collect())
+    }
+
+    /// An answer's object.
+    fn row(&self, prompt: &str, made: &Made, wanted: &Wanted) -> Value {
+        let text = match wanted.full {
+            true => format!("{prompt}{}", made.text),
+            false => made.text.clone(),
+        };
+        let mut row = json!({ "generated_text": text });
+        if wanted.details {
+            row["details"] = json!({
+                "finish_reason": made.why,
+                "generated_tokens": made.tokens.len(),
+                "seed": wanted.choice.sample.then_some(wanted.choice.seed),
+                "prefill": [],
+                "tokens": made.tokens.iter().map(token).collect::<Vec<_>>(),
+            });
+        }
+        row
+    }
+
+    /// Token by token, as server-sent events.
+    fn stream(
+        &self,
+        compute: &Compute,
+        asked: &Asked,
+        prompt: &str,
+        wanted: &Wanted,
+    ) -> Result<Said, Unanswered> {
+        let tokens = self.read(prompt, wanted)?;
+        // Whatever is wrong is said before anything else is.
+        self.most(tokens.len(), wanted)?;
+        let mut body = Vec::new();
+        if let Some(parts) = &asked.parts {
+            parts.head().content_type.get_or_init(|| EVENTS.to_owned());
+        }
+        let mut say = |event: Value| {
+            let event = Bytes::from(format!("data:{event}\n\n"));
+            body.extend_from_slice(&event);
+            asked.parts.as_ref().is_none_or(|parts| parts.send(event))
+        };
+        // The last token comes with the whole.
+        let mut held: Option<Value> = None;
+        let mut at = 0;
+        let made = self.make(compute, &tokens, wanted, wanted.choice.clone(), |told| {
+            at += 1;
+            let event =
+                json!({"index": at, "token": token(told), "generated_text": null, "details": null});
+            let waits = held.replace(event).is_none_or(&mut say);
+            waits && !asked.given_up.is_so()
+        })?;
+        if let Some(mut last) = held {
+            last["generated_text"] = self.row(prompt, &made, wanted)["generated_text"].take();
+            last["details"] = json!({
+                "finish_reason": made.why,
+                "generated_tokens": made.tokens.len(),
+                "seed": wanted.choice.sample.then_some(wanted.choice.seed),
+                "input_length": tokens.len(),
+            });
+            say(last);
+        }
+        Ok(Said {
+            content_type: EVENTS.to_owned(),
+            body: body.into(),
+        })
+    }
+}
+
+/// Server-sent events.
+const EVENTS: &str = "text/event-stream";
+
+fn token(told: &Told) -> Value {
+    json!({
+        "id": told.chosen.token,
+        "text": told.text,
+        "logprob": told.chosen.logarithm,
+        "special": told.special,
+    })
+}
+
+/// Tokens that end a text.
+fn ends(value: Option<&Value>) -> Result<Vec<u32>, Unanswered> {
+    let wrong = || {
+        refuse(
+            400,
+            "parameters.eos_token_id is the number of a token, or several",
+        )
+    };
+    let one = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+    match value {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::Array(ids)) if ids.len() <= STOPS => {
+            ids.iter().map(|id| one(id).ok_or_else(wrong)).collect()
+        }
+        Some(id) => Ok(vec![one(id).ok_or_else(wrong)?]),
+    }
+}
+
+/// Texts that end a text.
+fn stops(parameters: &Value) -> Result<Vec<String>, Unanswered> {
+    let mut stops = Vec::new();
+    for name in ["stop", "stop_strings"] {
+        let listed = match parameters.get(name) {
+            None | Some(Value::Null) => continue,
+            Some(Value::Array(listed)) => listed.as_slice(),
+            Some(one) => std::slice::from_ref(one),
+        };
+        for stop in listed {
+            match stop.as_str().filter(|stop| !stop.is_empty()) {
+                Some(stop) if stops.len() < STOPS => stops.push(stop.to_owned()),
+                _ => {
+                    return Err(refuse(
+                        400,
+                        format!("parameters.{name} is at most {STOPS} texts"),
+                    ));
+                }
+            }
+        }
+    }
+    Ok(stops)
+}
+
+/// Writes tokens one by one. A character of several tokens comes with its last.
+struct Spoken {
+    tokens: Vec<u32>,
+    /// What is written begins here, so that it is written as behind these.
+    from: usize,
+    /// Those before were written.
+    written: usize,
+}
+
+impl Spoken {
+    fn new(before: &[u32]) -> Self {
+        let tokens = before[before.len().saturating_sub(CONTEXT)..].to_vec();
+        Self {
+            from: 0,
+            written: tokens.len(),
+            tokens,
+        }
+    }
+
+    fn hear(&mut self, network: &Continuer, token: u32) -> escala_models::Result<String> {
+        self.tokens.push(token);
+        let before = network.text(&self.tokens[self.from..self.written])?;
+        let now = network.text(&self.tokens[self.from..])?;
+        let whole = !now.ends_with('\u{fffd}');
+        match now
+            .get(before.len()..)
+            .filter(|text| whole && !text.is_empty())
+        {
+            Some(text) => {
+                self.from = self.written;
+                self.written = self.tokens.len();
+                Ok(text.to_owned())
+            }
+            None => Ok(String::new()),
+        }
+    }
+}
+
+impl Answers for Texts {
+    fn answer(&mut self, compute: &Compute, asked: &Asked) -> Result<Said, Unanswered> {
+        let asked_about = texts(asked.content_type.as_deref(), &asked.body)?;
+        let wanted = self.wanted(&asked_about.parameters)?;
+        let streamed = serde_json::from_slice::<Streamed>(&asked.body);
+        if streamed.is_ok_and(|said| said.stream) {
+            let [prompt] = asked_about.items.as_slice() else {
+                return Err(refuse(
+                    400,
+                    "one text is continued as a stream, not several",
+                ));
+            };
+            if wanted.several > 1 {
+                return Err(refuse(
+                    400,
+                    "a stream is one text: num_return_sequences is 1",
+                ));
+            }
+            return self.stream(compute, asked, prompt, &wanted);
+        }
+        if asked_about.items.len().saturating_mul(wanted.several) > MOST {
+            return Err(refuse(
+                400,
+                format!("a request is answered with at most {MOST} texts"),
+            ));
+        }
+        let mut rows = Vec::with_capacity(asked_about.items.len());
+        for (number, prompt) in asked_about.items.iter().enumerate() {
+            let tokens = self.read(prompt, &wanted)?;
+            let mut these = Vec::with_capacity(wanted.several);
+            for turn in 0..wanted.several {
+                let choice = Choice {
+                    // Each text has draws of its own.
+                    seed: wanted
+                        .choice
+                        .seed
+                        .wrapping_add((number * wanted.several + turn) as u64),
+                    ..wanted.choice.clone()
+                };
+                let made = self.make(compute, &tokens, &wanted, choice, |_| {
+                    !asked.given_up.is_so()
+                })?;
+                these.push(self.row(prompt, &made, &wanted));
+            }
+            let row = to_raw_value(&these);
+            rows.push(row.map_err(|error| refuse(500, error.to_string()))?);
+        }
+        answers(asked_about.answered(), asked.accept.as_deref(), &rows)
+    }
+
+    fn memory(&self) -> u64 {
+        self.network.memory()
+    }
+}
