@@ -184,6 +184,19 @@ fn faces_and_users_are_the_same_through_both_doors() {
         &first["face"]["share_box"]["left"],
         1e-6,
     );
+    // The picture itself, with its faces drawn on it.
+    for path in [
+        "collections/both/search?render=png",
+        "collections/both/users/search?render=png",
+        "celebrities?render=png",
+    ] {
+        let drawn = image(path, "astronaut.png");
+        assert_eq!(drawn.status, 200, "{path}: {drawn:?}");
+        assert!(drawn.body.starts_with(b"\x89PNG"), "{path}");
+    }
+    let body = json!({"face": first["face"]["id"], "render": "png"});
+    let refused = send("POST", "collections/both/search", &body);
+    assert_eq!(refused.status, 400, "{refused:?}");
     let grace = with(json!({"Image": {"Bytes": base64("grace_hopper.jpg")}}));
     let grace = aws("IndexFaces", &grace)["FaceRecords"][0]["Face"]["FaceId"].clone();
     let eileen = first["face"]["id"].clone();

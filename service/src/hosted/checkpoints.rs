@@ -282,7 +282,9 @@ mod tests {
             ("DistilBertForQuestionAnswering", Some(Asks::Passages)),
             ("ViTForImageClassification", Some(Asks::Picture)),
             ("DetrForObjectDetection", Some(Asks::Things)),
-            ("GPT2ForCausalLM", None),
+            ("LlamaForCausalLM", Some(Asks::Continued)),
+            ("GPT2LMHeadModel", Some(Asks::Continued)),
+            ("T5ForConditionalGeneration", None),
         ] {
             let config = serde_json::json!({"architectures": [name]});
             assert_eq!(of_architecture(&config), wanted, "{name}");

@@ -3,9 +3,10 @@
 use super::call::{Call, Media};
 use super::collections::{PageQuery, part};
 use super::error::{ErrorBody, ImageErrors, StoredErrors};
-use super::images::ImageRequest;
 use super::images::faces::FaceView;
-use super::images::{check_image, image_of};
+use super::images::{
+    Answer, ImageRequest, RenderQuery, answer, check_image, image_of, wants_picture,
+};
 use super::list::List;
 use crate::app::App;
 use crate::failure::Failure;
@@ -15,6 +16,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use escala_pipelines::faces::similarity::percent;
+use escala_pipelines::render::{RenderInput, answers};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -101,6 +103,7 @@ pub struct CelebritiesPage {
     path = "/v1/images/celebrities",
     operation_id = "recognise_celebrities",
     tag = "celebrities",
+    params(RenderQuery),
     request_body(content(
         (ImageRequest = "application/json"),
         (String = "image/*"),
@@ -108,17 +111,19 @@ pub struct CelebritiesPage {
     )),
     responses(
         ImageErrors,
-        (status = 200, description = "Who was recognised, and the other faces; without a gallery all are others.", body = CelebritiesAnswer),
+        (status = 200, description = "Who was recognised, and the other faces; without a gallery all are others.", content((CelebritiesAnswer = "application/json"), (String = "image/png"))),
         (status = 503, description = "The model cannot be loaded now, or the gallery cannot be read.", body = ErrorBody),
     )
 )]
 pub async fn recognise(
     State(app): State<Arc<App>>,
     call: Call,
-) -> Result<Json<CelebritiesAnswer>, Failure> {
+) -> Result<Answer<CelebritiesAnswer>, Failure> {
+    let picture = wants_picture(&call)?;
     let image = super::images::image(&app, &call).await?;
-    let found = app.images.recognise(image, call.options).await?;
-    Ok(Json(found.into()))
+    let found = app.images.recognise(image.clone(), call.options).await?;
+    let drawn = picture.then(|| RenderInput::one(image, answers::faces(&found.seen)));
+    answer(&app, &call, found, drawn).await
 }
 
 /// List the people who are known.

@@ -9,7 +9,7 @@
 use super::call::{Call, Media};
 use super::error::{ErrorBody, ImageErrors, StoredBodyErrors, StoredErrors};
 use super::images::faces::FaceView;
-use super::images::{check_image, image_of};
+use super::images::{Answer, Render, answer, check_image, image_of};
 use super::list::List;
 use crate::app::App;
 use crate::failure::Failure;
@@ -25,6 +25,7 @@ use axum::http::StatusCode;
 use escala_collections::{Association, Description, Face, FaceId, Unassociated, Undeleted, User};
 use escala_pipelines::faces::Faces;
 use escala_pipelines::faces::similarity::percent;
+use escala_pipelines::render::{RenderInput, answers};
 use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
@@ -189,6 +190,9 @@ pub struct IndexRequest {
     /// Also answer age, gender, emotions, and whether eyes and mouth are open.
     #[schema(default = false)]
     looks: Option<bool>,
+    /// `png`: answer the image, with its faces drawn on it. So does the header `Accept: image/png`.
+    #[param(inline)]
+    render: Option<Render>,
 }
 
 /// A place as shares of an image, 0 to 1.
@@ -396,6 +400,9 @@ pub struct SearchRequest {
     #[schema(default = "none")]
     #[param(default = "none")]
     quality: Option<String>,
+    /// `png`: answer the image, with its faces drawn on it. So does the header `Accept: image/png`.
+    #[param(inline)]
+    render: Option<Render>,
 }
 
 /// A face that is like the one that was looked for.
@@ -539,6 +546,9 @@ pub struct UserSearchRequest {
     #[schema(default = "none")]
     #[param(default = "none")]
     quality: Option<String>,
+    /// `png`: answer the image, with its faces drawn on it. So does the header `Accept: image/png`.
+    #[param(inline)]
+    render: Option<Render>,
 }
 
 /// A user who is like the face that was looked for.
@@ -664,6 +674,27 @@ async fn with_image<T: WithImage>(app: &App, call: &Call) -> Result<(T, Option<B
         check_image(image, &app.config.limits)?;
     }
     Ok((request, image))
+}
+
+/// The image, where it is to be drawn on.
+///
+/// # Errors
+/// 400 where a picture is asked for and there is no image.
+fn drawn(
+    call: &Call,
+    render: Option<Render>,
+    image: Option<&Bytes>,
+) -> Result<Option<Bytes>, Failure> {
+    match (image, render) {
+        (None, Some(_)) => {
+            let why = "there is a picture only where an image is looked for";
+            Err(Failure::invalid(why).at("render"))
+        }
+        (image, render) => {
+            let wanted = call.prefers_png || render.is_some();
+            Ok(image.filter(|_| wanted).cloned())
+        }
+    }
 }
 
 fn bar(quality: Option<String>, default: Bar) -> Result<Bar, Failure> {
@@ -873,7 +904,7 @@ pub async fn tags(
     )),
     responses(
         ImageErrors,
-        (status = 200, description = "What became of the image's faces.", body = IndexAnswer),
+        (status = 200, description = "What became of the image's faces.", content((IndexAnswer = "application/json"), (String = "image/png"))),
         (status = 404, description = "There is no such collection.", body = ErrorBody),
         (status = 409, description = "The collection would have too many faces.", body = ErrorBody),
         (status = 503, description = "The model cannot be loaded now, or the collection cannot be changed.", body = ErrorBody),
@@ -883,8 +914,9 @@ pub async fn index(
     State(app): State<Arc<App>>,
     id: Part<String>,
     call: Call,
-) -> Result<Json<IndexAnswer>, Failure> {
+) -> Result<Answer<IndexAnswer>, Failure> {
     let (request, image): (IndexRequest, _) = with_image(&app, &call).await?;
+    let picture = call.prefers_png || request.render.is_some();
     let how = Index {
         external: request.external_id,
         bar: bar(request.quality, Bar::AUTO)?,
@@ -894,8 +926,9 @@ pub async fn index(
     };
     let collections = Collections::of(&app.images, call.options);
     let image = image.ok_or_else(no_image)?;
-    let indexed = collections.index(&part(id)?, image, how).await?;
-    Ok(Json(indexed.into()))
+    let indexed = collections.index(&part(id)?, image.clone(), how).await?;
+    let drawn = picture.then(|| RenderInput::one(image, answers::faces(&indexed.seen)));
+    answer(&app, &call, indexed, drawn).await
 }
 
 /// List faces of a collection.
@@ -990,7 +1023,7 @@ pub async fn delete_faces(
     )),
     responses(
         ImageErrors,
-        (status = 200, description = "Faces, most alike first.", body = SearchAnswer),
+        (status = 200, description = "Faces, most alike first.", content((SearchAnswer = "application/json"), (String = "image/png"))),
         (status = 400, description = "The request breaks a rule, the bytes are not an image, or it has no face.", body = ErrorBody),
         (status = 404, description = "There is no such collection or face.", body = ErrorBody),
         (status = 503, description = "The model cannot be loaded now, or the collection cannot be read.", body = ErrorBody),
@@ -1000,8 +1033,9 @@ pub async fn search(
     State(app): State<Arc<App>>,
     id: Part<String>,
     call: Call,
-) -> Result<Json<SearchAnswer>, Failure> {
+) -> Result<Answer<SearchAnswer>, Failure> {
     let (request, image): (SearchRequest, _) = with_image(&app, &call).await?;
+    let picture = drawn(&call, request.render, image.as_ref())?;
     check_threshold(request.threshold)?;
     let terms = Terms {
         most: request.max_results,
@@ -1009,15 +1043,18 @@ pub async fn search(
     };
     let (id, bar) = (part(id)?, bar(request.quality, Bar::NONE)?);
     let collections = Collections::of(&app.images, call.options);
-    let answer = match (image, request.face) {
-        (Some(image), None) => collections.like_image(&id, image, bar, terms).await?.into(),
+    match (image, request.face) {
+        (Some(image), None) => {
+            let found = collections.like_image(&id, image, bar, terms).await?;
+            let drawn = picture.map(|image| RenderInput::one(image, answers::faces(&found.seen)));
+            answer(&app, &call, found, drawn).await
+        }
         (None, Some(face)) => {
             let found = collections.like(&id, ops::face_id(&face)?, terms).await?;
-            SearchAnswer::new(None, found)
+            Ok(Answer::Json(SearchAnswer::new(None, found)))
         }
-        _ => return Err(Failure::invalid("give either `image` or `face`")),
-    };
-    Ok(Json(answer))
+        _ => Err(Failure::invalid("give either `image` or `face`")),
+    }
 }
 
 /// List the users of a collection.
@@ -1216,7 +1253,7 @@ pub async fn disassociate(
     )),
     responses(
         ImageErrors,
-        (status = 200, description = "Users, most alike first.", body = UsersFoundAnswer),
+        (status = 200, description = "Users, most alike first.", content((UsersFoundAnswer = "application/json"), (String = "image/png"))),
         (status = 400, description = "The request breaks a rule, the bytes are not an image, or it has no face.", body = ErrorBody),
         (status = 404, description = "There is no such collection, face or user.", body = ErrorBody),
         (status = 503, description = "The model cannot be loaded now, or the collection cannot be read.", body = ErrorBody),
@@ -1226,8 +1263,9 @@ pub async fn search_users(
     State(app): State<Arc<App>>,
     id: Part<String>,
     call: Call,
-) -> Result<Json<UsersFoundAnswer>, Failure> {
+) -> Result<Answer<UsersFoundAnswer>, Failure> {
     let (request, image): (UserSearchRequest, _) = with_image(&app, &call).await?;
+    let picture = drawn(&call, request.render, image.as_ref())?;
     check_threshold(request.threshold)?;
     let terms = Terms {
         most: request.max_results,
@@ -1239,8 +1277,10 @@ pub async fn search_users(
         (Some(image), None, None) => {
             let found = collections.users_like_image(&id, image, bar, terms).await?;
             let searched = Some(seen(&found.seen, found.face));
+            let drawn = picture.map(|image| RenderInput::one(image, answers::faces(&found.seen)));
             let others = left(&found.seen, found.others);
-            return Ok(Json(UsersFoundAnswer::new(searched, others, found.found)));
+            let found = UsersFoundAnswer::new(searched, others, found.found);
+            return answer(&app, &call, found, drawn).await;
         }
         (None, Some(face), None) => Who::Face(ops::face_id(&face)?),
         (None, None, Some(user)) => Who::User(user),
@@ -1251,5 +1291,6 @@ pub async fn search_users(
         }
     };
     let found = collections.users_like(&id, who, terms).await?;
-    Ok(Json(UsersFoundAnswer::new(None, Vec::new(), found)))
+    let found = UsersFoundAnswer::new(None, Vec::new(), found);
+    Ok(Answer::Json(found))
 }

@@ -114,6 +114,10 @@ pub fn labels(config: &Config, args: LabelsArgs) -> Result<(), Stop> {
     let machine = Machine::for_commands(config)?;
     machine.prepare(&machine.labels)?;
     if let Err(error) = machine.warm(&machine.objects, &Terminal::new()) {
+        // Whoever names a detector wants that one.
+        if config.checkpoints.objects.is_some() {
+            return Err(Stop::failed(&error));
+        }
         eprintln!("warning: labels have no boxes: {}", chain(&error));
     }
     let options = LabelsOptions {
