@@ -1,6 +1,6 @@
 //! What can go wrong when a network is loaded or run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Result of this crate's operations.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -54,4 +54,19 @@ impl Error {
     pub(crate) fn unsupported(what: impl Into<String>) -> Self {
         Self::Unsupported { what: what.into() }
     }
+}
+
+/// Reads a configuration file.
+///
+/// # Errors
+/// When it cannot be read or is not what it should be.
+pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
+    let bytes = std::fs::read(path).map_err(|source| Error::File {
+        path: path.into(),
+        source,
+    })?;
+    serde_json::from_slice(&bytes).map_err(|source| Error::Config {
+        path: path.into(),
+        source,
+    })
 }

@@ -1,6 +1,6 @@
 //! Sizes and choices of a network, read from the `config.json` of a Hugging Face checkpoint.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, read_json};
 use crate::kernels::Activation;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -115,15 +115,7 @@ impl Config {
     /// # Errors
     /// When the file is missing, is not the configuration of a known family, or asks for something not built.
     pub fn open(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::File {
-            path: path.into(),
-            source,
-        })?;
-        let file = serde_json::from_str(&text).map_err(|source| Error::Config {
-            path: path.into(),
-            source,
-        })?;
-        let config = Self::of(file)?;
+        let config = Self::of(read_json(path)?)?;
         config.check()?;
         Ok(config)
     }

@@ -1,6 +1,6 @@
 //! Sizes and choices of a network, read from the `config.json` of a Hugging Face checkpoint.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, read_json};
 use serde::Deserialize;
 use std::path::Path;
 
@@ -159,15 +159,7 @@ impl Config {
     /// # Errors
     /// When it cannot be read, or describes what is not built.
     pub fn open(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|source| Error::File {
-            path: path.to_owned(),
-            source,
-        })?;
-        let file = serde_json::from_slice(&bytes).map_err(|source| Error::Config {
-            path: path.to_owned(),
-            source,
-        })?;
-        let config = Self::of(file)?;
+        let config = Self::of(read_json(path)?)?;
         config.check()?;
         Ok(config)
     }

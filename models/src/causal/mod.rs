@@ -20,7 +20,7 @@ pub use choose::Choice;
 pub use config::{Config, Family, Stretch};
 
 use crate::compute::Compute;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, read_json};
 use config::Ids;
 use escala_weights::Tensors;
 use network::{Kept, Network};
@@ -242,20 +242,10 @@ fn logarithm(scores: &[f32], token: usize) -> f32 {
 
 /// What is said of how a checkpoint is used; nothing where the file is not there.
 fn defaults(path: &Path) -> Result<Defaults> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(Defaults::default());
+    match read_json(path) {
+        Err(Error::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            Ok(Defaults::default())
         }
-        Err(source) => {
-            return Err(Error::File {
-                path: path.to_owned(),
-                source,
-            });
-        }
-    };
-    serde_json::from_slice(&bytes).map_err(|source| Error::Config {
-        path: path.to_owned(),
-        source,
-    })
+        read => read,
+    }
 }

@@ -3,7 +3,7 @@
 use super::execute::{Packed, Run};
 use super::op::Op;
 use super::optimise::optimise;
-use super::plan::{Base, Plan, Start, letterbox, plan};
+use super::plan::{Base, LARGE, Plan, Start, letterbox, plan};
 use super::tensor::{Tensor, count, each_offset, row_major};
 use super::{Declared, Error, Graph, Limits, Result};
 use crate::compute::Compute;
@@ -285,7 +285,12 @@ impl Network {
             inside: false,
         };
         let picture = letterbox.picture;
-        let Some(plan) = letterbox::recorded(&self.graph, start, picture)? else {
+        // A large run has bands instead; recorded as a whole it might not fit.
+        let recorded = match whole.arena < LARGE {
+            true => letterbox::recorded(&self.graph, start, picture)?,
+            false => None,
+        };
+        let Some(plan) = recorded else {
             return Ok(Some(self.keep(purpose, whole, 0)));
         };
         let blank = vec![f32::from_bits(letterbox.blank); count(shape).unwrap_or(0)];

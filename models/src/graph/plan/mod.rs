@@ -40,7 +40,7 @@ const DEPTH: usize = 8;
 const SMALL: usize = 6_000;
 /// Elements of a workspace from which on bands are tried: 32 MB. Members of a team meet more often by bands, which is
 /// little beside the work of large maps only.
-const LARGE: usize = 1 << 23;
+pub(crate) const LARGE: usize = 1 << 23;
 
 /// What makes the plan, and its parts so far.
 pub(crate) struct Planner<'a> {

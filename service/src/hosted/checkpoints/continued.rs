@@ -298,7 +298,15 @@ impl Texts {
                 }
             };
             let special = text.is_empty() && self.network.is_special(chosen.token);
+            // What is new may end one of them that began before.
+            let longest = wanted.stops.iter().map(String::len).max().unwrap_or(0);
+            let from = written.floor_char_boundary(written.len().saturating_sub(longest));
             written.push_str(&text);
+            let recent = &written[from..];
+            stopped = wanted
+                .stops
+                .iter()
+                .any(|stop| recent.contains(stop.as_str()));
             let one = Told {
                 chosen,
                 text,
@@ -306,10 +314,6 @@ impl Texts {
             };
             let waits = tell(&one);
             told.push(one);
-            stopped = wanted
-                .stops
-                .iter()
-                .any(|stop| written.ends_with(stop.as_str()) || written.contains(stop.as_str()));
             match waits && !stopped {
                 true => ControlFlow::Continue(()),
                 false => ControlFlow::Break(()),
