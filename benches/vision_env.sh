@@ -1,4 +1,4 @@
-# Sourced by benches/graphs.sh, benches/images.sh, benches/detectors.sh, benches/learn.sh and benches/tune.sh: makes the virtual environment of their peers,
+# Sourced by benches/graphs.sh, benches/images.sh, benches/detectors.sh, benches/learn.sh, benches/tune.sh and benches/continue.sh: makes the virtual environment of their peers,
 # once; $peers names it and its list in benches/peers, if it is not `vision`.
 # Afterwards $python runs in it and `bench NAME` prints the path of a built benchmark.
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/escala"
