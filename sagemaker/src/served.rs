@@ -52,8 +52,9 @@ pub struct Head {
     pub variant: OnceLock<String>,
 }
 
-/// Parts that may be on their way: who makes more waits for who listens.
-const UNDER_WAY: usize = 64;
+/// Parts that may be on their way: more than a text has tokens. Who reads slowly does not hold up the model, which others
+/// wait for; who does not read at all is given up.
+const UNDER_WAY: usize = 1 << 16;
 
 impl Parts {
     /// Where parts are sent, and where they come out.
@@ -72,9 +73,9 @@ impl Parts {
         &self.head
     }
 
-    /// Sends a part, from a thread that may wait. Answers whether anybody listens.
+    /// Sends a part, without waiting. Answers whether anybody listens.
     pub fn send(&self, part: Bytes) -> bool {
-        self.sender.blocking_send(part).is_ok()
+        self.sender.try_send(part).is_ok()
     }
 }
 
@@ -159,4 +160,30 @@ pub trait Opener: Send + Sync {
 
     /// What it opens, for the sentence that says what is accepted.
     fn accepts(&self) -> String;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_does_not_read_holds_nobody_up() {
+        let part = Bytes::from_static(b"part");
+        let (parts, mut receiver, _) = Parts::new();
+        assert!((0..UNDER_WAY).all(|_| parts.send(part.clone())));
+        assert!(!parts.send(part.clone()), "more than may be on their way");
+        assert_eq!(receiver.try_recv().ok(), Some(part.clone()));
+        assert!(parts.send(part.clone()), "there is room again");
+        drop(receiver);
+        assert!(!parts.send(part), "nobody listens");
+    }
+
+    #[test]
+    fn a_question_is_given_up_when_nobody_waits() {
+        let given_up = GivenUp::default();
+        let waiting = given_up.on_drop();
+        assert!(!given_up.is_so());
+        drop(waiting);
+        assert!(given_up.is_so());
+    }
 }

@@ -12,8 +12,9 @@ use crate::kernels::{AlignedVec, Isa};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Plans kept, by input shapes; the one that was used longest ago goes first.
-const KEPT_PLANS: usize = 16;
+/// Plans kept, by input shapes and letterboxes; the one that was used longest ago goes first. Pictures of all proportions in one
+/// square need one for each of [`LETTERBOXES`] in both directions.
+const KEPT_PLANS: usize = 2 * LETTERBOXES;
 /// Letterboxes that are remembered when seen for the first time.
 const KEPT_SEEN: usize = 64;
 /// A picture's rows and columns are told apart in so many parts of the input's.

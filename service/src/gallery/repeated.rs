@@ -6,8 +6,8 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use std::collections::{HashMap, VecDeque};
 
-/// Most tokens that are kept.
-const MOST: usize = 10_000;
+/// Most tokens that are kept, each with a request and an answer of some kilobytes.
+const MOST: usize = 2_000;
 
 /// What was answered, by token.
 #[derive(Default)]

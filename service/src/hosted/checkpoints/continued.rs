@@ -29,6 +29,8 @@ const STOPS: usize = 16;
 const KEPT: u64 = 1 << 30;
 /// Tokens before what is new with which it is written: how a token is written depends on those before it.
 const CONTEXT: usize = 6;
+/// Tokens that wait for the end of a character at most: none has as many bytes.
+const HELD: usize = 8;
 
 /// Parameters that are known.
 const KNOWN: [&str; 20] = [
@@ -489,7 +491,8 @@ impl Spoken {
         self.tokens.push(token);
         let before = network.text(&self.tokens[self.from..self.written])?;
         let now = network.text(&self.tokens[self.from..])?;
-        let whole = !now.ends_with('\u{fffd}');
+        let held = self.tokens.len() - self.written;
+        let whole = !now.ends_with('\u{fffd}') || held > HELD;
         match now
             .get(before.len()..)
             .filter(|text| whole && !text.is_empty())
