@@ -52,6 +52,10 @@ const BUILTIN: &[(&str, &str)] = &[
     ),
     ("face-mesh.toml", include_str!("../catalog/face-mesh.toml")),
     (
+        "face-mtcnn.toml",
+        include_str!("../catalog/face-mtcnn.toml"),
+    ),
+    (
         "face-ssd-mobilenetv1.toml",
         include_str!("../catalog/face-ssd-mobilenetv1.toml"),
     ),
@@ -661,6 +665,7 @@ mod tests {
                 ("face-iris", "faces", 2_599_092 + 122_025),
                 ("face-landmarks-68", "faces", 356_840 + 8_485),
                 ("face-mesh", "faces", 1_477_958 + 95_845),
+                ("face-mtcnn", "faces", 1_559_269 + 28_570 + 403_147),
                 ("face-ssd-mobilenetv1", "faces", 5_616_957 + 28_233),
                 ("lid.176", "language", 938_013),
                 ("movenet-lightning", "body parts", 4_650_216 + 161_813),

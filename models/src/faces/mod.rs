@@ -1,8 +1,9 @@
-//! The networks of face-api: a face detector, landmarks, descriptors, age and gender, expressions.
+//! The networks of faces: two detectors, landmarks, descriptors, age and gender, expressions.
 //!
-//! Reference: @vladmandic/face-api 1.7.15 (after face-api.js by Vincent Mühler), which runs them on TensorFlow.js.
-//! Its files hold weights only, so the architectures are written here, as [`Graph`]s. All networks read maps with
-//! channels last, red first, and pad as TensorFlow does ("same": the odd pixel after).
+//! Reference: @vladmandic/face-api 1.7.15 (after face-api.js by Vincent Mühler), which runs them on TensorFlow.js, and
+//! facenet-pytorch 2.6.0 for [`cascade`]. Their files hold weights only, so the architectures are written here, as
+//! [`Graph`]s. All networks read maps with channels last, red first; those of face-api pad as TensorFlow does ("same":
+//! the odd pixel after).
 //!
 //! | function | network | reads | gives |
 //! | --- | --- | --- | --- |
@@ -11,7 +12,9 @@
 //! | [`expression`] | the same | `[1, 112, 112, 3]` | `answer` `[1, 7]` |
 //! | [`age_gender`] | a small Xception | `[1, 112, 112, 3]` | `age` `[1, 1]`, `gender` `[1, 2]` |
 //! | [`descriptor`] | dlib's residual network | `[1, 150, 150, 3]` | `answer` `[1, 128]` |
+//! | [`cascade`] | the three of MTCNN | pictures of any size, of 24 and of 48 pixels | `answer` `[.., 6]` |
 
+pub mod cascade;
 mod dense;
 mod detector;
 mod residual;

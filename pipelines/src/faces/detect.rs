@@ -22,6 +22,12 @@ pub const CLASSES: usize = 3;
 
 /// Boxes that are compared with each other; many times what an image holds.
 const CANDIDATES: usize = 1000;
+/// A face below this part of the longer side is small for this detector: it has fewer than 52 pixels.
+const SMALL: f32 = 0.1;
+/// Boxes of two detectors that overlap more than this are one face.
+const SAME: f32 = 0.3;
+/// A small box is as another says, when they have more than this part of the smaller in common.
+const SAME_SMALL: f32 = 0.4;
 /// Centres and sizes were trained this many times larger than they are.
 const SCALES: [f32; 2] = [10.0, 5.0];
 
@@ -122,6 +128,31 @@ pub fn decode(
         Candidate { score, area }
     };
     Ok(kept.into_iter().map(candidate).collect())
+}
+
+/// What two detectors found, each face once. `found` are of the network of this file, which sees large faces best and
+/// those seen from the side; `second` are of the [cascade](super::cascade), which sees small ones best: of a face that
+/// both found, the box of the better one remains.
+pub(super) fn united(
+    mut found: Vec<Candidate>,
+    mut second: Vec<Candidate>,
+    (width, height): (u32, u32),
+) -> Vec<Candidate> {
+    let least = width.max(height) as f32 * SMALL;
+    let small = |area: &Area| area.width().max(area.height()) < least;
+    found.retain(|one| {
+        let same = |other: &Candidate| {
+            let less = one.area.size().min(other.area.size());
+            one.area.common(&other.area) > less * SAME_SMALL
+        };
+        !small(&one.area) || !second.iter().any(same)
+    });
+    second.retain(|other| {
+        let same = |one: &Candidate| one.area.overlap(&other.area) > SAME;
+        !found.iter().any(same)
+    });
+    found.extend(second);
+    found
 }
 
 fn sigmoid(x: f32) -> f32 {

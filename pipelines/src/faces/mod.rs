@@ -3,7 +3,8 @@
 //! The way of an image, and the network behind each step:
 //!
 //! ```text
-//! detect      SSD MobileNet V1: boxes
+//! detect      SSD MobileNet V1: boxes, of large faces above all
+//! cascade     MTCNN: boxes, of small and turned faces too
 //!   mesh      MediaPipe: is it a face at all? 468 points, pose, open eyes and mouth
 //!   landmarks 68 points of brows, eyes, nose, mouth and jaw
 //!     aligned box ── age and gender, expression
@@ -12,9 +13,10 @@
 //! ```
 //!
 //! Every module here is arithmetic on pixels and numbers: what a network is shown and what its numbers mean.
-//! References: @vladmandic/face-api 1.7.15 (detector, landmarks, age, gender, expression, descriptor) and
-//! MediaPipe's face mesh and iris.
+//! References: @vladmandic/face-api 1.7.15 (detector, landmarks, age, gender, expression, descriptor),
+//! facenet-pytorch 2.6.0 (cascade) and MediaPipe's face mesh and iris.
 
+pub mod cascade;
 pub mod detect;
 pub mod gaze;
 pub mod landmarks;
@@ -26,6 +28,7 @@ pub mod task;
 
 use crate::error::{Error, Kind};
 
+pub use cascade::CASCADE;
 pub use task::{Face, Faces, FacesInput, FacesOptions, FacesPipeline, FacesTask, Looks};
 
 /// Means of red, green and blue that the networks for cropped faces were trained with.

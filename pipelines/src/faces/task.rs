@@ -4,6 +4,7 @@
 //! team. Networks that nobody asked for are not run: descriptors cost more than everything else about a face.
 
 use super::broken;
+use super::cascade::{CASCADE, Cascade};
 use super::detect::{self, ANCHORS, Candidate, Thresholds};
 use super::gaze::{self, Eye, Gaze};
 use super::landmarks::{DESCRIPTOR_SIDE, Landmarks, SIDE};
@@ -32,7 +33,9 @@ const EXPRESSION: &str = "face-expression";
 const DESCRIPTOR: &str = "face-descriptor";
 
 /// The catalogue's names of the other networks.
-pub const OTHERS: [&str; 6] = [MESH, IRIS, LANDMARKS, AGE_GENDER, EXPRESSION, DESCRIPTOR];
+pub const OTHERS: [&str; 7] = [
+    CASCADE, MESH, IRIS, LANDMARKS, AGE_GENDER, EXPRESSION, DESCRIPTOR,
+];
 
 /// A candidate below this of the mesh's flag is no face.
 const FLAG: f32 = 0.5;
@@ -181,6 +184,7 @@ impl Task for FacesTask {
         Ok(FacesPipeline {
             detector: Network::built(context, DETECTOR, faces::detector)?,
             anchors,
+            cascade: Cascade::load(context)?,
             mesh: Network::tfjs(context, MESH)?,
             iris: Network::tfjs(context, IRIS)?,
             landmarks: Network::built(context, LANDMARKS, faces::landmarks)?,
@@ -196,6 +200,7 @@ impl Task for FacesTask {
 pub struct FacesPipeline {
     detector: Network,
     anchors: Vec<f32>,
+    cascade: Cascade,
     mesh: Network,
     iris: Network,
     landmarks: Network,
@@ -234,7 +239,10 @@ impl FacesPipeline {
         let size = image.dimensions();
         let (boxes, classes) = (answers.of("boxes")?, answers.of("classes")?);
         debug_assert_eq!(self.anchors.len(), ANCHORS * detect::EDGES);
-        let mut candidates = detect::decode(boxes, classes, &self.anchors, size, &thresholds)?;
+        let found = detect::decode(boxes, classes, &self.anchors, size, &thresholds)?;
+        let mut second = self.cascade.find(compute, image)?;
+        second.retain(|candidate| candidate.score >= options.score);
+        let mut candidates = detect::united(found, second, size);
         candidates.sort_by(|a, b| b.area.size().total_cmp(&a.area.size()));
         let mut faces = Vec::new();
         for candidate in candidates {
@@ -365,7 +373,8 @@ impl Pipeline for FacesPipeline {
             &self.descriptor,
         ];
         let anchors = size_of_val(self.anchors.as_slice()) as u64;
-        networks.iter().map(|network| network.memory()).sum::<u64>() + anchors
+        let networks: u64 = networks.iter().map(|network| network.memory()).sum();
+        networks + self.cascade.memory() + anchors
     }
 
     fn sample(&self) -> FacesInput {

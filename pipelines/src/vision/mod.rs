@@ -1,10 +1,11 @@
 //! What networks that look at images share: pixels as they were trained on, and boxes around what they find.
 //!
-//! [`resample`] makes a network's input from a part of an image in the conventions of TensorFlow and OpenCV
-//! (Pillow's are in [`image::resize`](crate::image::resize)); [`boxes`] measures and thins out detections. Networks that
+//! [`resample`] makes a network's input from a part of an image in the conventions of TensorFlow and OpenCV,
+//! [`average`] in PyTorch's (Pillow's are in [`image::resize`](crate::image::resize)); [`boxes`] measures and thins out detections. Networks that
 //! operators bring are shown what their declaration says ([`preprocess`]), or what a hub's file says
 //! ([`processor`]).
 
+pub mod average;
 pub mod boxes;
 pub(crate) mod model;
 pub(crate) mod network;

@@ -1,0 +1,116 @@
+//! Small faces: the cascade against facenet-pytorch, and what the whole task finds of a head at seven sizes.
+
+use bytes::Bytes;
+use candle_core::Device;
+use escala_models::Compute;
+use escala_pipelines::faces::cascade::Cascade;
+use escala_pipelines::faces::{FacesInput, FacesOptions, FacesTask};
+use escala_pipelines::task::{LoadContext, Pipeline, Task};
+use escala_pipelines::vision::Area;
+use escala_weights::{Store, StoreOptions};
+use image::{Rgb, RgbImage};
+use serde_json::Value;
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/");
+/// As in `make_cascade.py`: left, top and side of the head; by how much it is shrunk, to which place.
+const HEAD: (u32, u32, u32) = (128, 0, 240);
+const PLACES: [(u32, u32, u32); 7] = [
+    (1, 20, 20),
+    (2, 300, 40),
+    (3, 460, 30),
+    (4, 600, 30),
+    (5, 700, 50),
+    (6, 800, 60),
+    (8, 900, 60),
+];
+
+fn picture(name: &str) -> RgbImage {
+    let file = image::open(format!("{GOLDEN}images/{name}"));
+    file.expect("a picture").to_rgb8()
+}
+
+fn small() -> RgbImage {
+    let astronaut = picture("astronaut.png");
+    let mut canvas = RgbImage::from_pixel(1200, 500, Rgb([110; 3]));
+    for (times, left, top) in PLACES {
+        let side = HEAD.2 / times;
+        for (x, y) in (0..side).flat_map(|y| (0..side).map(move |x| (x, y))) {
+            let mean = |channel: usize| {
+                let cells = (0..times * times).map(|cell| {
+                    let column = HEAD.0 + x * times + cell % times;
+                    let row = HEAD.1 + y * times + cell / times;
+                    u32::from(astronaut.get_pixel(column, row).0[channel])
+                });
+                ((cells.sum::<u32>() + times * times / 2) / (times * times)) as u8
+            };
+            canvas.put_pixel(left + x, top + y, Rgb([mean(0), mean(1), mean(2)]));
+        }
+    }
+    canvas
+}
+
+fn with_context<T>(load: impl FnOnce(&LoadContext<'_>) -> T) -> T {
+    let store = Store::open(StoreOptions::default()).expect("store");
+    load(&LoadContext {
+        weights: &store,
+        device: &Device::Cpu,
+    })
+}
+
+#[test]
+fn the_cascade_finds_what_the_reference_finds() {
+    let text = std::fs::read_to_string(format!("{GOLDEN}cascade.json")).expect("golden");
+    let golden: Value = serde_json::from_str(&text).expect("json");
+    let cascade = with_context(|context| Cascade::load(context).expect("weights"));
+    let items = golden["items"].as_object().expect("items");
+    assert_eq!(items.len(), 3);
+    let mut faces = 0;
+    for (name, wanted) in items {
+        let image = match name.as_str() {
+            "small" => small(),
+            name => picture(name),
+        };
+        let wanted = wanted.as_array().expect("faces");
+        for threads in [1, 2] {
+            let found = cascade.find(&Compute::cpu(threads), &image).expect("faces");
+            assert_eq!(found.len(), wanted.len(), "{name}: {found:?}");
+            for wanted in wanted {
+                let edge = |i: usize| wanted["xyxy"][i].as_f64().expect("an edge") as f32;
+                let area = Area::new(edge(0), edge(1), edge(2), edge(3));
+                let score = wanted["score"].as_f64().expect("a score") as f32;
+                let same = found.iter().any(|face| {
+                    face.area.overlap(&area) > 0.999 && (face.score - score).abs() < 1e-4
+                });
+                assert!(same, "{name}: {wanted} in {found:?}");
+            }
+        }
+        faces += wanted.len();
+    }
+    assert_eq!(faces, 7);
+}
+
+/// From 110 pixels down to 14 of a picture of 1200; the least that is promised is 25.
+#[test]
+fn a_head_is_found_at_every_size_that_is_promised() {
+    let pipeline = with_context(|context| FacesTask::default().load(context).expect("weights"));
+    let mut png = std::io::Cursor::new(Vec::new());
+    small()
+        .write_to(&mut png, image::ImageFormat::Png)
+        .expect("a file");
+    let input = FacesInput {
+        image: Bytes::from(png.into_inner()),
+        options: FacesOptions::default(),
+    };
+    let found = pipeline.run(&Compute::cpu(2), &[input]).remove(0);
+    let found = found.expect("faces").faces;
+    for (times, left, top) in &PLACES[..4] {
+        let (left, top, side) = (*left as f32, *top as f32, (HEAD.2 / times) as f32);
+        let cell = Area::new(left, top, left + side, top + side);
+        let inside = |area: &Area| area.common(&cell) > 0.9 * area.size();
+        let here: Vec<_> = found.iter().filter(|face| inside(&face.area)).collect();
+        assert_eq!(here.len(), 1, "shrunk {times} times: {found:?}");
+        let height = here[0].area.height() * *times as f32;
+        assert!((90.0..130.0).contains(&height), "{height}");
+    }
+    assert!(found.len() <= PLACES.len(), "{found:?}");
+}
