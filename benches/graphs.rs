@@ -52,7 +52,7 @@ enum Form {
 #[derive(Clone, Copy)]
 struct Case(&'static str, Form, &'static [usize], f32, f32);
 
-const CASES: [Case; 15] = [
+const CASES: [Case; 18] = [
     Case(
         "open-nsfw/model",
         Form::Onnx,
@@ -91,6 +91,27 @@ const CASES: [Case; 15] = [
         "face-ssd-mobilenetv1",
         Form::Built(faces::detector),
         &[1, 512, 512, 3],
+        -1.0,
+        2.0,
+    ),
+    Case(
+        "face-mtcnn/propose",
+        Form::Built(faces::cascade::propose),
+        &[1, 385, 577, 3],
+        -1.0,
+        2.0,
+    ),
+    Case(
+        "face-mtcnn/refine",
+        Form::Built(faces::cascade::refine),
+        &[32, 24, 24, 3],
+        -1.0,
+        2.0,
+    ),
+    Case(
+        "face-mtcnn/confirm",
+        Form::Built(faces::cascade::confirm),
+        &[16, 48, 48, 3],
         -1.0,
         2.0,
     ),
@@ -161,7 +182,8 @@ impl Networks {
         let names = match case.1 {
             Form::Onnx => vec![format!("{file}.onnx")],
             Form::Tfjs => vec!["graph.json".to_owned(), "model.safetensors".to_owned()],
-            Form::Built(_) => vec!["model.safetensors".to_owned()],
+            Form::Built(_) if file.is_empty() => vec!["model.safetensors".to_owned()],
+            Form::Built(_) => vec![format!("{file}.safetensors")],
         };
         let paths = names.iter().map(|name| files.path(name));
         Ok(paths.collect::<std::result::Result<_, _>>()?)

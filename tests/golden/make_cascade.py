@@ -37,7 +37,11 @@ def found(pixels, networks):
     with torch.no_grad():
         boxes, points = detect_face(pixels[None], least, *networks, [0.6, 0.7, 0.7], 0.709, "cpu")
     order = np.argsort(-boxes[0][:, 4], kind="stable")
-    return [{"score": float(b[4]), "xyxy": [float(v) for v in b[:4]]} for b in boxes[0][order]]
+    listed = lambda values: [float(v) for v in values]
+    return [
+        {"score": float(b[4]), "xyxy": listed(b[:4]), "points": [listed(p) for p in five]}
+        for b, five in zip(boxes[0][order], points[0][order])
+    ]
 
 
 def main():

@@ -2,8 +2,8 @@
 //!
 //! Zhang, Zhang, Li and Qiao: Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks
 //! (2016). Reference: facenet-pytorch 2.6.0 (`models/mtcnn.py`). Each network answers two scores before softmax (none,
-//! a face) and how far to move the four edges of what it was shown; the last one answers ten numbers of five points
-//! too, which are not read here. The first network is all convolutions, so that it sees every place of a picture at
+//! a face) and how far to move the four edges of what it was shown; the last one answers where five points are, too, as
+//! parts of what it was shown. The first network is all convolutions, so that it sees every place of a picture at
 //! once.
 //!
 //! The weights are PyTorch's: channels first, and the products read maps with the columns outermost.
@@ -21,6 +21,9 @@ pub const REFINE_SIDE: usize = 24;
 pub const CONFIRM_SIDE: usize = 48;
 /// Numbers of an answer: two scores and four edges.
 pub const NUMBERS: usize = 6;
+/// Numbers of an answer of [`confirm`]: across and down of two eyes, a nose and two corners of a mouth, too, the five
+/// across first.
+pub const CONFIRM_NUMBERS: usize = 16;
 
 /// `answer` `[1, rows, columns, 6]`: what is seen at every second pixel of a picture, in squares of 12 pixels.
 ///
@@ -39,7 +42,7 @@ pub fn propose(weights: &Tensors) -> Result<Graph> {
     let inputs = score.0.get(1).copied().unwrap_or(0);
     let kernel = [score.1, edges.1].concat();
     let kernel = Tensor::new(&[NUMBERS, inputs, 1, 1], kernel)?;
-    let bias = cascade.biases("conv4_1", "conv4_2")?;
+    let bias = cascade.biases(&["conv4_1", "conv4_2"])?;
     let window = Window::square(1, 1, Padding::VALID);
     let answer = cascade
         .graph
@@ -61,10 +64,10 @@ pub fn refine(weights: &Tensors) -> Result<Graph> {
     let x = cascade.halve("pool2", x, 3, Padding::VALID);
     let x = cascade.conv(x, "conv3", "prelu3")?;
     let x = cascade.product(x, 3, "dense4", "prelu4")?;
-    cascade.answer(x, "dense5_1", "dense5_2")
+    cascade.answer(x, &["dense5_1", "dense5_2"])
 }
 
-/// `answer` `[n, 6]` of `n` pictures of [`CONFIRM_SIDE`].
+/// `answer` `[n, 16]` of `n` pictures of [`CONFIRM_SIDE`].
 ///
 /// # Errors
 /// When the weights are not those of the network.
@@ -79,7 +82,7 @@ pub fn confirm(weights: &Tensors) -> Result<Graph> {
     let x = cascade.halve("pool3", x, 2, Padding::VALID);
     let x = cascade.conv(x, "conv4", "prelu4")?;
     let x = cascade.product(x, 3, "dense5", "prelu5")?;
-    cascade.answer(x, "dense6_1", "dense6_2")
+    cascade.answer(x, &["dense6_1", "dense6_2", "dense6_3"])
 }
 
 /// A network of the cascade as it grows.
@@ -99,11 +102,13 @@ impl<'a> Cascade<'a> {
         Ok(self.weights.f32(name)?.1.into_owned())
     }
 
-    /// The biases of two layers that are one here.
-    fn biases(&self, score: &str, edges: &str) -> Result<Vec<f32>> {
-        let mut bias = self.list(&format!("{score}.bias"))?;
-        bias.extend(self.list(&format!("{edges}.bias"))?);
-        Ok(bias)
+    /// The biases of layers that are one here.
+    fn biases(&self, layers: &[&str]) -> Result<Vec<f32>> {
+        let lists = layers
+            .iter()
+            .map(|name| self.list(&format!("{name}.bias")))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(lists.concat())
     }
 
     /// A convolution without padding, and what bends it.
@@ -159,27 +164,29 @@ impl<'a> Cascade<'a> {
         self.bend(x, slopes)
     }
 
-    /// The scores and the edges, by one product.
-    fn answer(mut self, x: Value, score: &str, edges: &str) -> Result<Graph> {
-        let (shape, first) = self.weights.f32(&format!("{score}.weight"))?;
-        let (_, second) = self.weights.f32(&format!("{edges}.weight"))?;
-        let &[_, inputs] = shape.as_slice() else {
-            return Err(self.unfit(score, &shape));
-        };
-        if inputs == 0 || first.len() + second.len() != NUMBERS * inputs {
-            return Err(self.unfit(edges, &shape));
+    /// All that is answered, by one product.
+    fn answer(mut self, x: Value, layers: &[&str]) -> Result<Graph> {
+        let (mut rows, mut inputs) = (Vec::new(), 0);
+        for name in layers {
+            let (shape, weights) = self.weights.f32(&format!("{name}.weight"))?;
+            let &[_, width] = shape.as_slice() else {
+                return Err(self.unfit(name, &shape));
+            };
+            if width == 0 || (inputs != 0 && inputs != width) {
+                return Err(self.unfit(name, &shape));
+            }
+            inputs = width;
+            rows.extend_from_slice(&weights);
         }
-        let mut turned = vec![0.0; NUMBERS * inputs];
-        let rows = first
-            .chunks_exact(inputs)
-            .chain(second.chunks_exact(inputs));
-        for (row, weights) in rows.enumerate() {
+        let outputs = rows.len() / inputs.max(1);
+        let mut turned = vec![0.0; rows.len()];
+        for (row, weights) in rows.chunks_exact(inputs.max(1)).enumerate() {
             for (input, &weight) in weights.iter().enumerate() {
-                turned[input * NUMBERS + row] = weight;
+                turned[input * outputs + row] = weight;
             }
         }
-        let bias = self.biases(score, edges)?;
-        let answer = self.linear(x, "answer", [inputs, NUMBERS], turned, &bias)?;
+        let bias = self.biases(layers)?;
+        let answer = self.linear(x, "answer", [inputs, outputs], turned, &bias)?;
         self.graph.output("answer", answer);
         Ok(self.graph)
     }

@@ -6,15 +6,16 @@
 //! networks see are bounded.
 
 use super::detect::Candidate;
+use super::upright::Features;
 use crate::error::Result;
 use crate::image::resize::Crop;
 use crate::task::{LoadContext, unavailable};
-use crate::vision::Area;
 use crate::vision::average::{average, average_rows};
 use crate::vision::boxes::{suppress, surer};
 use crate::vision::network::{self, Network};
+use crate::vision::{Area, Point};
 use escala_models::Compute;
-use escala_models::faces::cascade::{self, CONFIRM_SIDE, NUMBERS, REFINE_SIDE};
+use escala_models::faces::cascade::{self, CONFIRM_NUMBERS, CONFIRM_SIDE, NUMBERS, REFINE_SIDE};
 use escala_weights::Tensors;
 use image::RgbImage;
 use std::borrow::Cow;
@@ -111,14 +112,19 @@ impl Cascade {
         squares = self.refined(compute, &image, &squares)?;
         let faces = self.confirmed(compute, &image, &squares)?;
         let back = times.max(1) as f32;
-        let candidate = |Judged { score, area, .. }| Candidate {
-            score,
-            area: Area::new(
-                area.left * back,
-                area.top * back,
-                area.right * back,
-                area.bottom * back,
-            ),
+        let enlarge = |point: Point| Point::new(point.x * back, point.y * back);
+        let candidate = |(one, features): (Judged, Features)| {
+            let Area {
+                left,
+                top,
+                right,
+                bottom,
+            } = one.area;
+            Candidate {
+                score: one.score,
+                area: Area::new(left * back, top * back, right * back, bottom * back),
+                features: Some(features.map(enlarge)),
+            }
         };
         Ok(faces.into_iter().map(candidate).collect())
     }
@@ -143,41 +149,74 @@ impl Cascade {
 
     /// The squares that the second network takes for faces.
     fn refined(&self, compute: &Compute, image: &RgbImage, squares: &[Area]) -> Result<Vec<Area>> {
-        let judged = judge(compute, &self.refine, image, squares, REFINE_SIDE)?;
-        let judged = judged.into_iter().filter(|one| one.score > SCORES[1]);
-        let mut kept = thinned(judged.collect(), OVERLAP[1]);
+        let judged = judge::<NUMBERS>(compute, &self.refine, image, squares, REFINE_SIDE)?;
+        let judged = judged
+            .iter()
+            .map(|(area, numbers)| Judged::of(area, numbers));
+        let mut kept = thinned(
+            judged.filter(|one| one.score > SCORES[1]).collect(),
+            OVERLAP[1],
+        );
         kept.truncate(MOST[2]);
         Ok(kept.iter().map(|one| square(one.adjusted())).collect())
     }
 
-    /// The faces.
+    /// The faces, and where their features are.
     fn confirmed(
         &self,
         compute: &Compute,
         image: &RgbImage,
         squares: &[Area],
-    ) -> Result<Vec<Judged>> {
-        let judged = judge(compute, &self.confirm, image, squares, CONFIRM_SIDE)?;
-        let mut faces: Vec<_> = judged
-            .into_iter()
-            .filter(|one| one.score > SCORES[2])
-            .map(|one| Judged {
-                area: one.adjusted(),
-                ..one
-            })
-            .collect();
-        faces.sort_by(|a, b| surer(a.score, b.score));
-        let mut kept: Vec<Judged> = Vec::new();
-        for face in faces {
-            if kept.iter().all(|other| !covers(&other.area, &face.area)) {
-                kept.push(face);
+    ) -> Result<Vec<(Judged, Features)>> {
+        let side = CONFIRM_SIDE;
+        let judged = judge::<CONFIRM_NUMBERS>(compute, &self.confirm, image, squares, side)?;
+        let mut faces = Vec::new();
+        for (area, numbers) in &judged {
+            let Some((numbers, points)) = numbers.split_first_chunk::<NUMBERS>() else {
+                continue;
+            };
+            let one = Judged::of(area, numbers);
+            if one.score > SCORES[2] {
+                let area = one.adjusted();
+                faces.push((Judged { area, ..one }, features(&one.area, points)));
+            }
+        }
+        faces.sort_by(|(a, _), (b, _)| surer(a.score, b.score));
+        let mut kept: Vec<(Judged, Features)> = Vec::new();
+        for (face, features) in faces {
+            if kept
+                .iter()
+                .all(|(other, _)| !covers(&other.area, &face.area))
+            {
+                kept.push((face, features));
             }
         }
         Ok(kept)
     }
 }
 
+/// Five points of a square, of which the numbers across come first.
+fn features(square: &Area, numbers: &[f32]) -> Features {
+    let (width, height) = (square.width() + 1.0, square.height() + 1.0);
+    std::array::from_fn(|index| {
+        let part = |at: usize| numbers.get(at).copied().unwrap_or(0.5);
+        Point::new(
+            square.left + part(index) * width - 1.0,
+            square.top + part(index + 5) * height - 1.0,
+        )
+    })
+}
+
 impl Judged {
+    fn of(area: &Area, numbers: &[f32; NUMBERS]) -> Self {
+        let [none, face, moved @ ..] = *numbers;
+        Self {
+            score: 1.0 / (1.0 + (none - face).exp()),
+            area: *area,
+            moved,
+        }
+    }
+
     /// The square with its edges moved; the reference counts its first and its last pixel.
     fn adjusted(&self) -> Area {
         let (width, height) = (self.area.width() + 1.0, self.area.height() + 1.0);
@@ -263,32 +302,18 @@ fn squares_of(answer: &[f32], level: &Level) -> Vec<Judged> {
     let end = |at: u32| ((STEP * at + CELL) as f32 / scale).floor();
     let mut found = Vec::new();
     for (index, numbers) in answer.as_chunks::<NUMBERS>().0.iter().enumerate() {
-        let score = face(numbers);
-        if score < SCORES[0] {
-            continue;
-        }
         let (row, column) = (index as u32 / columns, index as u32 % columns);
-        found.push(Judged {
-            score,
-            area: Area::new(place(column), place(row), end(column), end(row)),
-            moved: edges(numbers),
-        });
+        let area = Area::new(place(column), place(row), end(column), end(row));
+        let judged = Judged::of(&area, numbers);
+        if judged.score >= SCORES[0] {
+            found.push(judged);
+        }
     }
     if found.len() > MOST[0] {
         found.sort_by(|a, b| surer(a.score, b.score));
         found.truncate(MOST[0]);
     }
     found
-}
-
-/// How likely it is that a face was seen.
-fn face(numbers: &[f32; NUMBERS]) -> f32 {
-    1.0 / (1.0 + (numbers[0] - numbers[1]).exp())
-}
-
-fn edges(numbers: &[f32; NUMBERS]) -> [f32; 4] {
-    let [_, _, edges @ ..] = *numbers;
-    edges
 }
 
 /// Of those that overlap more than `overlap`, the surest; surest first.
@@ -343,13 +368,13 @@ fn pixels_of(area: &Area, (width, height): (u32, u32)) -> Option<Crop> {
 }
 
 /// What a network says of squares of an image; of those outside the image nothing.
-fn judge(
+fn judge<const N: usize>(
     compute: &Compute,
     network: &Network,
     image: &RgbImage,
     squares: &[Area],
     side: usize,
-) -> Result<Vec<Judged>> {
+) -> Result<Vec<(Area, [f32; N])>> {
     let shown: Vec<(Area, Crop)> = squares
         .iter()
         .filter_map(|area| Some((*area, pixels_of(area, image.dimensions())?)))
@@ -368,12 +393,12 @@ fn judge(
         let count = some.len().next_multiple_of(PADDED);
         pixels.resize(count * side * side * 3, 0.0);
         let answers = network.run(compute, &[count, side, side, 3], &pixels)?;
-        let answers = answers.only()?.as_chunks::<NUMBERS>().0;
-        judged.extend(some.iter().zip(answers).map(|((area, _), numbers)| Judged {
-            score: face(numbers),
-            area: *area,
-            moved: edges(numbers),
-        }));
+        let answers = answers.only()?.as_chunks::<N>().0;
+        judged.extend(
+            some.iter()
+                .map(|(area, _)| *area)
+                .zip(answers.iter().copied()),
+        );
     }
     Ok(judged)
 }

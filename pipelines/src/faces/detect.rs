@@ -4,6 +4,7 @@
 //! stretch it and whether a face is in it. The anchors are a tensor of the weights.
 
 use super::broken;
+use super::upright::Features;
 use crate::error::Result;
 use crate::image::resize::Crop;
 use crate::vision::Area;
@@ -24,10 +25,10 @@ pub const CLASSES: usize = 3;
 const CANDIDATES: usize = 1000;
 /// A face below this part of the longer side is small for this detector: it has fewer than 52 pixels.
 const SMALL: f32 = 0.1;
+/// Below this part it takes what is beside a face for one.
+const TINY: f32 = 0.05;
 /// Boxes of two detectors that overlap more than this are one face.
 const SAME: f32 = 0.3;
-/// A small box is as another says, when they have more than this part of the smaller in common.
-const SAME_SMALL: f32 = 0.4;
 /// Centres and sizes were trained this many times larger than they are.
 const SCALES: [f32; 2] = [10.0, 5.0];
 
@@ -71,6 +72,8 @@ pub struct Candidate {
     pub score: f32,
     /// Where it is; it may reach outside the image, but not outside the square around it.
     pub area: Area,
+    /// Eyes, nose and mouth, where the detector sees them.
+    pub features: Option<Features>,
 }
 
 /// The boxes of a `width` x `height` image, surest first. `boxes` and `classes` are the network's answers, `anchors`
@@ -125,7 +128,11 @@ pub fn decode(
     let kept = suppress(&found, thresholds.overlap, thresholds.most);
     let candidate = |index: usize| {
         let (score, area) = found[index];
-        Candidate { score, area }
+        Candidate {
+            score,
+            area,
+            features: None,
+        }
     };
     Ok(kept.into_iter().map(candidate).collect())
 }
@@ -138,18 +145,20 @@ pub(super) fn united(
     mut second: Vec<Candidate>,
     (width, height): (u32, u32),
 ) -> Vec<Candidate> {
-    let least = width.max(height) as f32 * SMALL;
-    let small = |area: &Area| area.width().max(area.height()) < least;
-    found.retain(|one| {
-        let same = |other: &Candidate| {
-            let less = one.area.size().min(other.area.size());
-            one.area.common(&other.area) > less * SAME_SMALL
-        };
-        !small(&one.area) || !second.iter().any(same)
+    let longer = width.max(height) as f32;
+    let part = |area: &Area| area.width().max(area.height()) / longer;
+    let same = |one: &Candidate, other: &Candidate| one.area.overlap(&other.area) > SAME;
+    found.retain(|one| match part(&one.area) {
+        tiny if tiny < TINY => false,
+        small if small < SMALL => !second.iter().any(|other| same(one, other)),
+        _ => true,
     });
     second.retain(|other| {
-        let same = |one: &Candidate| one.area.overlap(&other.area) > SAME;
-        !found.iter().any(same)
+        let Some(one) = found.iter_mut().find(|one| same(one, other)) else {
+            return true;
+        };
+        one.features = other.features;
+        false
     });
     found.extend(second);
     found

@@ -125,6 +125,13 @@ impl Landmarks {
         whole_pixels(&Area::new(x, y, x + across, y + down), width, height)
     }
 
+    /// The same with every point where `place` says; crops are no longer to be made of them.
+    pub(super) fn moved(mut self, place: impl Fn(Point) -> Point) -> Self {
+        self.points = self.points.map(&place);
+        self.pupils = self.pupils.map(|pupils| pupils.map(&place));
+        self
+    }
+
     /// The same with the middles of the irises, that on the left first.
     pub fn with_pupils(self, pupils: [Point; 2]) -> Self {
         Self {

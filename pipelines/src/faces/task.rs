@@ -12,6 +12,7 @@ use super::looks::{AgeGender, Emotion, emotions};
 use super::mesh::{self, Mesh, Pose};
 use super::quality::{Quality, measure};
 use super::similarity::DIMENSIONS;
+use super::upright::Upright;
 use crate::error::{Error, Kind, Result};
 use crate::image::{Detail, ImageLimits, decode_for};
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit, unavailable};
@@ -260,6 +261,35 @@ impl FacesPipeline {
 
     /// What there is to say about a candidate; `None` when it is no face.
     fn look_at(
+        &self,
+        compute: &Compute,
+        image: &RgbImage,
+        candidate: &Candidate,
+        options: &FacesOptions,
+    ) -> Result<Option<Face>> {
+        let features = candidate.features.as_ref();
+        if let Some(part) = features.and_then(|features| Upright::of(image, features)) {
+            let (area, score) = (part.area, candidate.score);
+            let inside = Candidate {
+                score,
+                area,
+                features: None,
+            };
+            if let Some(face) = self.look_closer(compute, &part.image, &inside, options)? {
+                let (width, height) = image.dimensions();
+                let crop = whole_pixels(&candidate.area, width, height);
+                return Ok(crop.map(|crop| Face {
+                    area: candidate.area,
+                    quality: measure(image, crop),
+                    ..part.back(face)
+                }));
+            }
+        }
+        self.look_closer(compute, image, candidate, options)
+    }
+
+    /// As [`FacesPipeline::look_at`], of an upright face.
+    fn look_closer(
         &self,
         compute: &Compute,
         image: &RgbImage,

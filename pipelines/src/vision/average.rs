@@ -3,7 +3,7 @@
 
 use crate::image::resize::Crop;
 use image::RgbImage;
-use std::ops::Range;
+use std::ops::{AddAssign, Range};
 
 /// The pixels of the source that a position of the target covers, on one axis; never none.
 fn covered(position: u32, source: u32, target: u32) -> Range<usize> {
@@ -40,30 +40,54 @@ pub fn average_rows(
     let columns: Vec<_> = (0..width).map(|x| covered(x, crop.width, width)).collect();
     let stride = image.width() as usize * 3;
     let (left, length) = (crop.left as usize * 3, crop.width as usize * 3);
-    let mut sums = vec![0_u32; length];
+    let mut sums = vec![0_u16; length];
     let mut means = vec![0.0_f32; width as usize * 3];
     for y in rows {
         let lines = covered(y, crop.height, height);
-        sums.fill(0);
-        for line in lines.clone() {
+        let line = |line: usize| {
             let start = (crop.top as usize + line) * stride + left;
-            let pixels = &image.as_raw()[start..start + length];
-            for (sum, &value) in sums.iter_mut().zip(pixels) {
-                *sum += u32::from(value);
-            }
-        }
-        let sums = sums.as_chunks::<3>().0;
-        for (mean, columns) in means.as_chunks_mut::<3>().0.iter_mut().zip(&columns) {
-            let mut total = [0_u32; 3];
-            for pixel in &sums[columns.clone()] {
-                for (total, value) in total.iter_mut().zip(pixel) {
-                    *total += value;
-                }
-            }
-            let count = (columns.len() * lines.len()) as f32;
-            *mean = total.map(|total| total as f32 / count);
+            &image.as_raw()[start..start + length]
+        };
+        let count = lines.len();
+        if count <= usize::from(u16::MAX / 255) {
+            add(&mut sums, lines.map(line));
+            across(&sums, &columns, count, &mut means);
+        } else {
+            let mut sums = vec![0_u32; length];
+            add(&mut sums, lines.map(line));
+            across(&sums, &columns, count, &mut means);
         }
         each(&means);
+    }
+}
+
+/// The sums of lines, value by value. `T` holds 255 for each line.
+fn add<'a, T: Copy + From<u8> + AddAssign>(sums: &mut [T], lines: impl Iterator<Item = &'a [u8]>) {
+    sums.fill(T::from(0));
+    for line in lines {
+        for (sum, &value) in sums.iter_mut().zip(line) {
+            *sum += T::from(value);
+        }
+    }
+}
+
+/// The means of columns of sums of `lines` lines.
+fn across<T: Copy + Into<u32>>(
+    sums: &[T],
+    columns: &[Range<usize>],
+    lines: usize,
+    means: &mut [f32],
+) {
+    let sums = sums.as_chunks::<3>().0;
+    for (mean, columns) in means.as_chunks_mut::<3>().0.iter_mut().zip(columns) {
+        let mut total = [0_u32; 3];
+        for pixel in &sums[columns.clone()] {
+            for (total, &value) in total.iter_mut().zip(pixel) {
+                *total += value.into();
+            }
+        }
+        let count = (columns.len() * lines) as f32;
+        *mean = total.map(|total| total as f32 / count);
     }
 }
 
@@ -104,6 +128,21 @@ mod tests {
         assert_eq!(row(3), [5.0, 20.0, 35.0]);
         assert_eq!(row(5), [0.0, 10.0, 20.0, 30.0, 40.0]);
         assert_eq!(row(7), [0.0, 5.0, 15.0, 20.0, 25.0, 35.0, 40.0]);
+    }
+
+    #[test]
+    fn many_bright_lines_are_no_overflow() {
+        let image = RgbImage::from_pixel(2, 1000, Rgb([255, 254, 1]));
+        let means = average(&image, Crop::whole(2, 1000), (1, 1));
+        assert_eq!(means, [255.0, 254.0, 1.0]);
+        let means = average(&image, Crop::whole(2, 1000), (2, 4));
+        assert!(
+            means
+                .as_chunks()
+                .0
+                .iter()
+                .all(|pixel| *pixel == [255.0, 254.0, 1.0])
+        );
     }
 
     #[test]
