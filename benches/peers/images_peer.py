@@ -28,6 +28,7 @@ import onnx
 import onnxruntime
 from PIL import Image
 
+import cascade
 import graphs
 import weights
 from graphs_peer import Contender
@@ -66,9 +67,9 @@ def with_draft(file: bytes, least: int) -> np.ndarray:
     return np.asarray(image.convert("RGB"))
 
 
-def tensors(folder: Path) -> dict[str, np.ndarray]:
-    """The tensors of a model's folder."""
-    data = (folder / "model.safetensors").read_bytes()
+def tensors(file: Path) -> dict[str, np.ndarray]:
+    """The tensors of a file."""
+    data = file.read_bytes()
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
     header.pop("__metadata__", None)
@@ -108,12 +109,14 @@ class Python:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         models = Path(os.environ.get("ESCALA_MODELS_DIR") or base / "escala" / "models")
         (lite,) = models.glob("efficientnet-lite0/*/model.safetensors")
-        weights.efficientnet = lambda: tensors(lite.parent)
+        weights.efficientnet = lambda: tensors(lite)
         onnx.save(graphs.efficientnet(), f"{folder}/efficientnet.onnx")
         self.sessions["efficientnet"] = make(f"{folder}/efficientnet.onnx")
         (anchors,) = models.glob("face-ssd-mobilenetv1/*/model.safetensors")
-        found = [t for t in tensors(anchors.parent).values() if t.reshape(-1).size == 4 * 5118 and t.shape[-1] == 4]
+        found = [t for t in tensors(anchors).values() if t.reshape(-1).size == 4 * 5118 and t.shape[-1] == 4]
         self.anchors = found[0].reshape(-1, 4)
+        (proposals,) = models.glob("face-mtcnn/*/propose.safetensors")
+        self.cascade = cascade.Cascade(proposals.parent, tensors, make)
 
     def run(self, name: str, pixels: np.ndarray) -> list[np.ndarray]:
         session = self.sessions[name]
@@ -173,15 +176,15 @@ class Python:
         seen[:rows, :columns] = small.astype(np.float32) / 127.5 - 1
         outputs = {o.name: v for o, v in zip(self.sessions[FACES[0]].get_outputs(), self.run(FACES[0], seen[None]))}
         scores = 1 / (1 + np.exp(-outputs["classes"].reshape(-1, 3)[:, 1]))
-        at = np.flatnonzero(scores >= 0.5)
+        at = np.flatnonzero(scores >= 0.3)
         low, high = self.anchors[at, :2], self.anchors[at, 2:]
         moved, size = outputs["boxes"].reshape(-1, 4)[at], high - low
         centre = moved[:, :2] / 10 * size + (low + high) / 2
         half = np.exp(moved[:, 2:] / 5) * size / 2
         boxes = np.concatenate([(centre - half).clip(0), (centre + half).clip(max=1)], 1) * longer
+        boxes = boxes[suppressed(boxes, scores[at])][:, [1, 0, 3, 2]]
         faces = []
-        for index in suppressed(boxes, scores[at]):
-            top, left, bottom, right = boxes[index]
+        for left, top, right, bottom in cascade.united(boxes, self.cascade.find(image)[:, :4], longer):
             side = 1.5 * max(bottom - top, right - left)
             corner = ((left + right - side) / 2, (top + bottom - side) / 2)
             turn = np.float32([[192 / side, 0, -corner[0] * 192 / side], [0, 192 / side, -corner[1] * 192 / side]])

@@ -5,7 +5,7 @@
 //! the state's lock is held for as long as it takes to change or copy a few things in memory.
 
 use crate::event::{Event, Indexed};
-use crate::journal::{Journal, sync_folder};
+use crate::journal::{Journal, VERSION, sync_folder};
 use crate::library::Limits;
 use crate::vectors::{Hit, Vectors};
 use crate::{Descriptor, Error, FaceId, Result, io};
@@ -96,6 +96,8 @@ pub struct Description {
     pub users: usize,
     /// When it was made, in milliseconds since 1970.
     pub created: u64,
+    /// The version of its descriptors, [`VERSION`] at most.
+    pub version: u32,
 }
 
 /// Why a face was not deleted.
@@ -567,16 +569,17 @@ impl Collection {
             at: created,
         };
         let events = [created, Event::Tagged { tags }];
-        Journal::create(&folder.join(JOURNAL), events.iter().map(Event::to_bytes))?;
+        let events = events.iter().map(Event::to_bytes);
+        Journal::create(&folder.join(JOURNAL), VERSION, events)?;
         sync_folder(folder)
     }
 
-    /// The id and time of creation of the collection in a folder.
-    pub(crate) fn peek(folder: &Path) -> Result<(String, u64)> {
+    /// The id of the collection in a folder, and its version.
+    pub(crate) fn peek(folder: &Path) -> Result<(String, u32)> {
         let path = folder.join(JOURNAL);
-        let first = Journal::first(&path)?;
+        let (version, first) = Journal::first(&path)?;
         match first.as_deref().and_then(Event::of_bytes) {
-            Some(Event::Created { id, at }) => Ok((id, at)),
+            Some(Event::Created { id, .. }) => Ok((id, version)),
             _ => Err(Error::Format {
                 path,
                 why: "it does not begin with a collection".to_owned(),
@@ -653,7 +656,8 @@ impl Collection {
             let state = self.state.read();
             let mut anew = State::new(state.id.clone(), state.created);
             anew.generation = state.generation + 1;
-            let written = Journal::create(&smaller, state.events().map(|event| event.to_bytes()))?;
+            let events = state.events().map(|event| event.to_bytes());
+            let written = Journal::create(&smaller, journal.version(), events)?;
             for event in state.events().skip(1) {
                 anew.apply(event).map_err(|why| Error::Format {
                     path: smaller.clone(),
@@ -674,10 +678,28 @@ impl Collection {
         Ok(())
     }
 
+    /// Whether its faces can be compared with those that this version describes.
+    ///
+    /// # Errors
+    /// [`Error::Earlier`].
+    pub fn comparable(&self) -> Result<()> {
+        match self.version() {
+            VERSION => Ok(()),
+            _ => Err(Error::Earlier(self.state.read().id.clone())),
+        }
+    }
+
+    /// The version of its descriptors, [`VERSION`] at most.
+    pub fn version(&self) -> u32 {
+        self.journal.lock().version()
+    }
+
     /// What the collection says of itself.
     pub fn describe(&self) -> Description {
+        let version = self.version();
         let state = self.state.read();
         Description {
+            version,
             id: state.id.clone(),
             faces: state.live,
             users: state.users.len(),
@@ -728,6 +750,7 @@ impl Collection {
         if faces.is_empty() {
             return Ok(Vec::new());
         }
+        self.comparable()?;
         let mut journal = self.journal.lock();
         self.room(faces.len())?;
         let faces = named(faces);
@@ -760,6 +783,7 @@ impl Collection {
             ));
         }
         finite(faces)?;
+        self.comparable()?;
         let mut journal = self.journal.lock();
         self.room(faces.len())?;
         {
@@ -1004,6 +1028,7 @@ impl Collection {
     /// # Errors
     /// [`Error::NoUser`]; [`Error::Limit`] when the user would have too many; when the disk refuses.
     pub fn associate(&self, user: &str, ids: &[FaceId], farthest: f32) -> Result<Association> {
+        self.comparable()?;
         let mut journal = self.journal.lock();
         let mut outcome = Association {
             done: Vec::new(),

@@ -4,6 +4,9 @@
 //! file    magic "ESCFACES", version u32, width of descriptors u32; then records
 //! record  length u32, CRC-32 of the payload u32, payload        (all little-endian)
 //! ```
+//! The version also says what the descriptors are: those of version 1 are of faces that were cut out of the image as they
+//! were, those of version 2 of faces that were turned upright first. Neither can be compared with the other.
+//!
 //! A record is on the disk before [`Journal::append`] returns. A crash leaves the last record torn at most: reading
 //! ends at the first record that is not whole, and what stands there is moved to a file beside the journal before it
 //! is cut off, so that nothing is ever thrown away unseen.
@@ -15,7 +18,9 @@ use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 const MAGIC: [u8; 8] = *b"ESCFACES";
-const VERSION: u32 = 1;
+/// What is written, and the earliest that can be read.
+pub const VERSION: u32 = 2;
+const EARLIEST: u32 = 1;
 const HEADER: u64 = 16;
 
 /// Most bytes of a record: a hundred faces take 60 KB, four thousand ids 64 KB.
@@ -24,6 +29,7 @@ const LONGEST: u32 = 16 << 20;
 /// An open journal, at its end.
 pub(crate) struct Journal {
     file: File,
+    version: u32,
     path: PathBuf,
     /// Bytes that are whole records.
     length: u64,
@@ -34,13 +40,17 @@ pub(crate) struct Journal {
 impl Journal {
     /// Starts a journal with these payloads, on the disk when this returns. Its folder's entry is the caller's to
     /// make durable.
-    pub fn create(path: &Path, payloads: impl Iterator<Item = Vec<u8>>) -> Result<Self> {
+    pub fn create(
+        path: &Path,
+        version: u32,
+        payloads: impl Iterator<Item = Vec<u8>>,
+    ) -> Result<Self> {
         let file = File::create_new(path).map_err(io("create", path))?;
         let mut out = std::io::BufWriter::new(file);
         let mut length = HEADER;
         let mut put = |bytes: &[u8]| out.write_all(bytes).map_err(io("write", path));
         put(&MAGIC)?;
-        put(&VERSION.to_le_bytes())?;
+        put(&version.to_le_bytes())?;
         put(&(WIDTH as u32).to_le_bytes())?;
         for payload in payloads {
             let frame = frame(&payload)?;
@@ -53,6 +63,7 @@ impl Journal {
         file.sync_all().map_err(io("sync", path))?;
         Ok(Self {
             file,
+            version,
             path: path.to_owned(),
             length,
             broken: None,
@@ -68,9 +79,10 @@ impl Journal {
             .map_err(io("open", path))?;
         let all = file.metadata().map_err(io("look at", path))?.len();
         let mut length = HEADER;
+        let version;
         {
             let mut reader = BufReader::with_capacity(1 << 20, &mut file);
-            header(&mut reader, path)?;
+            version = header(&mut reader, path)?;
             let mut payload = Vec::new();
             while let Some(size) = record(&mut reader, &mut payload).map_err(io("read", path))? {
                 each(&payload)?;
@@ -79,6 +91,7 @@ impl Journal {
         }
         let mut journal = Self {
             file,
+            version,
             path: path.to_owned(),
             length,
             broken: None,
@@ -93,13 +106,13 @@ impl Journal {
         Ok(journal)
     }
 
-    /// The first payload of a journal.
-    pub fn first(path: &Path) -> Result<Option<Vec<u8>>> {
+    /// The version and the first payload of a journal.
+    pub fn first(path: &Path) -> Result<(u32, Option<Vec<u8>>)> {
         let mut reader = BufReader::new(File::open(path).map_err(io("open", path))?);
-        header(&mut reader, path)?;
+        let version = header(&mut reader, path)?;
         let mut payload = Vec::new();
         let found = record(&mut reader, &mut payload).map_err(io("read", path))?;
-        Ok(found.map(|_| payload))
+        Ok((version, found.map(|_| payload)))
     }
 
     /// Moves what stands behind the last whole record to a file of its own, and cuts it off.
@@ -150,6 +163,11 @@ impl Journal {
         Err(io("write", &self.path)(error))
     }
 
+    /// The version of the file.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
     /// Bytes of the file.
     pub fn length(&self) -> u64 {
         self.length
@@ -171,7 +189,8 @@ fn frame(payload: &[u8]) -> Result<Vec<u8>> {
     Ok(frame)
 }
 
-fn header(reader: &mut impl Read, path: &Path) -> Result<()> {
+/// Reads the header; gives the version.
+fn header(reader: &mut impl Read, path: &Path) -> Result<u32> {
     let wrong = |why: String| Error::Format {
         path: path.to_owned(),
         why,
@@ -184,10 +203,10 @@ fn header(reader: &mut impl Read, path: &Path) -> Result<()> {
     if bytes[..8] != MAGIC {
         return Err(wrong("it is not a journal of faces".to_owned()));
     }
-    if number(8) != VERSION {
+    let version = number(8);
+    if !(EARLIEST..=VERSION).contains(&version) {
         return Err(wrong(format!(
-            "it has version {}, this program reads {VERSION}",
-            number(8)
+            "it has version {version}, this program reads {EARLIEST} to {VERSION}"
         )));
     }
     if number(12) as usize != WIDTH {
@@ -196,7 +215,7 @@ fn header(reader: &mut impl Read, path: &Path) -> Result<()> {
             number(12)
         )));
     }
-    Ok(())
+    Ok(version)
 }
 
 /// Reads the next record into `payload`; gives its size in the file, or `None` at the end or where a record is not

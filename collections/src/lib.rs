@@ -27,6 +27,7 @@ pub use collection::{
     Association, Collection, Deletion, Description, Face, FaceFilter, NewFace, Page, Unassociated,
     Undeleted, User,
 };
+pub use journal::VERSION;
 pub use library::{Library, Limits};
 pub use vectors::{Hit, WIDTH};
 
@@ -60,6 +61,12 @@ pub enum Error {
     /// A token of a list that goes on, which this collection did not give or gave before it was made smaller.
     #[error("the token of the list is not valid any more")]
     Token,
+    /// The collection's faces were described by an earlier version of this program.
+    #[error(
+        "the faces of the collection {0} were described by an earlier version of this program: they can be listed and \
+         deleted, but neither be searched nor added to; delete the collection and index its images again"
+    )]
+    Earlier(String),
     /// Something would grow beyond its limit.
     #[error("{what} would be more than {most}")]
     Limit {

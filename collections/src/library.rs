@@ -9,7 +9,7 @@
 //! collection's faces are read when it is first asked for.
 
 use crate::collection::{Collection, JOURNAL, fits};
-use crate::journal::sync_folder;
+use crate::journal::{VERSION, sync_folder};
 use crate::{Error, Page, Result, io};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -51,6 +51,8 @@ impl Default for Limits {
 #[derive(Clone)]
 struct Entry {
     folder: PathBuf,
+    /// Of its descriptors.
+    version: u32,
     open: Arc<Mutex<Option<Arc<Collection>>>>,
 }
 
@@ -98,9 +100,10 @@ impl Library {
                 fs::remove_dir_all(&path).map_err(io("remove", &path))?;
             } else if path.join(JOURNAL).is_file() {
                 match Collection::peek(&path) {
-                    Ok((id, _)) => {
+                    Ok((id, version)) => {
                         let entry = Entry {
                             folder: path,
+                            version,
                             open: Arc::default(),
                         };
                         entries.insert(id, entry);
@@ -160,22 +163,23 @@ impl Library {
         sync_folder(&self.folder)?;
         let entry = Entry {
             folder,
+            version: VERSION,
             open: Arc::default(),
         };
         entries.insert(id.to_owned(), entry);
         Ok(created)
     }
 
-    /// Ids, at most `most` of them behind the one that `token` names.
-    pub fn ids(&self, token: Option<&str>, most: usize) -> Page<String> {
+    /// Ids, each with the version of its descriptors, at most `most` of them behind the one that `token` names.
+    pub fn ids(&self, token: Option<&str>, most: usize) -> Page<(String, u32)> {
         let entries = self.entries.lock();
         let after = token.map_or(Bound::Unbounded, Bound::Excluded);
         let mut ids = entries
             .range::<str, _>((after, Bound::Unbounded))
-            .map(|(id, _)| id);
-        let items: Vec<String> = ids.by_ref().take(most).cloned().collect();
+            .map(|(id, entry)| (id.clone(), entry.version));
+        let items: Vec<(String, u32)> = ids.by_ref().take(most).collect();
         let more = ids.next().is_some();
-        let next = items.last().filter(|_| more).cloned();
+        let next = items.last().filter(|_| more).map(|(id, _)| id.clone());
         Page { items, next }
     }
 

@@ -2,7 +2,7 @@
 
 use escala_collections::{
     Collection, Descriptor, Error, FaceFilter, FaceId, Library, Limits, NewFace, Unassociated,
-    Undeleted, WIDTH,
+    Undeleted, VERSION, WIDTH,
 };
 use escala_models::team::Team;
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,7 +69,10 @@ fn collections_are_made_listed_and_deleted() {
     let page = library.ids(None, 2);
     assert_eq!(
         (page.items, page.next.as_deref()),
-        (vec!["a".to_owned(), "b".to_owned()], Some("b"))
+        (
+            vec![("a".to_owned(), VERSION), ("b".to_owned(), VERSION)],
+            Some("b")
+        )
     );
     let page = library.ids(Some("b"), 2);
     assert_eq!((page.items.len(), page.next), (2, None));
@@ -486,12 +489,51 @@ fn a_torn_end_is_cut_off_and_kept_beside() {
     for header in [
         &b"ESCFACE"[..],
         b"something else entirely",
-        b"ESCFACES\x02\0\0\0\x80\0\0\0",
+        b"ESCFACES\x03\0\0\0\x80\0\0\0",
     ] {
         fs::write(&journal, header).expect("written");
         let library = Library::open(folder.path(), Limits::default()).expect("opens");
         assert!(matches!(library.get("people"), Err(Error::NoCollection(_))));
     }
+}
+
+/// What an earlier version wrote is kept, listed and deleted, but compared with nothing.
+#[test]
+fn faces_of_an_earlier_version_are_not_compared() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let library = crate::library(folder.path());
+    library.create("people", BTreeMap::new()).expect("made");
+    let faces: Vec<NewFace> = (0..3).map(|i| face(i as f32, 0.0)).collect();
+    let ids = index(&library.get("people").expect("there"), &faces);
+    drop(library);
+    let journal = journals(folder.path()).remove(0);
+    let mut bytes = fs::read(&journal).expect("bytes");
+    bytes[8] = 1;
+    fs::write(&journal, &bytes).expect("written");
+    let library = crate::library(folder.path());
+    assert_eq!(library.ids(None, 9).items, [("people".to_owned(), 1)]);
+    let people = library.get("people").expect("there");
+    let about = people.describe();
+    assert_eq!((about.version, about.faces), (1, 3));
+    people.create_user("ann").expect("made");
+    let earlier =
+        |result: Result<(), Error>| matches!(result, Err(Error::Earlier(id)) if id == "people");
+    assert!(earlier(people.comparable()));
+    assert!(earlier(
+        people.index(Uuid::new_v4(), None, &faces).map(drop)
+    ));
+    assert!(earlier(
+        people
+            .introduce("bob", "", Uuid::new_v4(), &faces)
+            .map(drop)
+    ));
+    assert!(earlier(people.associate("ann", &ids, 9.0).map(drop)));
+    assert_eq!(people.delete(&ids[..1]).expect("deleted").done, ids[..1]);
+    library.create("new", BTreeMap::new()).expect("made");
+    assert_eq!(
+        library.get("new").expect("there").describe().version,
+        VERSION
+    );
 }
 
 #[test]

@@ -1,4 +1,11 @@
-//! Small faces: the cascade against facenet-pytorch, and what the whole task finds of a head at seven sizes.
+//! Small faces: the cascade against facenet-pytorch, what the whole task finds of a head at seven sizes and in crowds, and
+//! heads that are turned.
+//!
+//! ```sh
+//! cargo test --release -p escala-pipelines --test small_faces -- --nocapture    # the table of crowds
+//! ```
+
+mod photographs;
 
 use bytes::Bytes;
 use candle_core::Device;
@@ -9,7 +16,9 @@ use escala_pipelines::faces::{Face, FacesInput, FacesOptions, FacesTask, similar
 use escala_pipelines::task::{LoadContext, Pipeline, Task};
 use escala_pipelines::vision::{Area, Point};
 use escala_weights::{Store, StoreOptions};
+use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
+use photographs::GROUPS;
 use serde_json::Value;
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/");
@@ -192,4 +201,71 @@ fn a_head_is_found_at_every_size_that_is_promised() {
         assert!((90.0..130.0).contains(&height), "{height}");
     }
     assert!(found.len() <= PLACES.len(), "{found:?}");
+}
+
+/// Photographs of groups beside and below each other, each `height` pixels high, in a picture of 1920 x 1080: what is
+/// found of the faces that are found in the photographs themselves.
+#[test]
+fn faces_of_crowds_are_found() {
+    let pipeline = with_context(|context| FacesTask::default().load(context).expect("weights"));
+    let find = |image: Bytes| {
+        let options = FacesOptions {
+            most: 1000,
+            ..FacesOptions::default()
+        };
+        let found = pipeline.run(&Compute::cpu(2), &[FacesInput { image, options }]);
+        found.into_iter().next().expect("one").expect("faces").faces
+    };
+    let photographs: Vec<(RgbImage, Vec<Area>)> = GROUPS
+        .pull()
+        .into_iter()
+        .map(|(_, bytes)| {
+            let image = image::load_from_memory(&bytes).expect("an image").to_rgb8();
+            (image, find(bytes).iter().map(|face| face.area).collect())
+        })
+        .collect();
+    let faces: usize = photographs.iter().map(|(_, faces)| faces.len()).sum();
+    assert_eq!(faces, 22);
+    for (height, least) in [(360, 0.85), (270, 0.85), (216, 0.85)] {
+        let mut crowd = RgbImage::from_pixel(1920, 1080, Rgb([90, 100, 110]));
+        let mut wanted = Vec::new();
+        let (mut left, mut top) = (0, 0);
+        for (image, faces) in photographs.iter().cycle() {
+            let scale = height as f32 / image.height() as f32;
+            let width = (image.width() as f32 * scale) as u32;
+            if left + width > crowd.width() {
+                (left, top) = (0, top + height);
+            }
+            if top + height > crowd.height() {
+                break;
+            }
+            let small = imageops::resize(image, width, height, FilterType::Lanczos3);
+            imageops::replace(&mut crowd, &small, left.into(), top.into());
+            let (x, y) = (left as f32, top as f32);
+            wanted.extend(faces.iter().map(|area| {
+                Area::new(
+                    x + area.left * scale,
+                    y + area.top * scale,
+                    x + area.right * scale,
+                    y + area.bottom * scale,
+                )
+            }));
+            left += width;
+        }
+        let found = find(png(&crowd));
+        let near = |face: &Area, least: f32| found.iter().any(|f| f.area.overlap(face) > least);
+        let hits = wanted.iter().filter(|area| near(area, 0.35)).count();
+        let none = |face: &&Face| wanted.iter().all(|area| face.area.overlap(area) <= 0.15);
+        let wrong = found.iter().filter(none).count();
+        let mut heights: Vec<f32> = wanted.iter().map(Area::height).collect();
+        heights.sort_by(f32::total_cmp);
+        let count = wanted.len();
+        println!(
+            "{count} faces of {:.0} to {:.0} pixels: {hits} found, {wrong} wrong",
+            heights[0],
+            heights[count - 1]
+        );
+        assert!(hits as f32 >= least * count as f32, "{hits} of {count}");
+        assert!(wrong as f32 <= 0.02 * count as f32, "{wrong} of {count}");
+    }
 }

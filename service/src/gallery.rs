@@ -53,9 +53,12 @@ impl Error {
         };
         let kind = match error {
             E::NoCollection(_) | E::NoFace(_) | E::NoUser(_) => Kind::NotFound,
-            E::Exists(_) | E::UserExists(_) | E::Token | E::Limit { .. } | E::Invalid(_) => {
-                Kind::InvalidInput
-            }
+            E::Exists(_)
+            | E::UserExists(_)
+            | E::Token
+            | E::Limit { .. }
+            | E::Invalid(_)
+            | E::Earlier(_) => Kind::InvalidInput,
             E::Io { .. } | E::Format { .. } | E::ReadOnly(_) | E::Unavailable(_) => {
                 Kind::Unavailable
             }

@@ -15,8 +15,6 @@ use image::RgbImage;
 pub const POINTS: usize = 68;
 /// Pixels along each side of what the network for landmarks sees, and those for looks.
 pub const SIDE: u32 = 112;
-/// Pixels along each side of what the network for descriptors sees.
-pub const DESCRIPTOR_SIDE: u32 = 150;
 
 /// A part of an image as the networks for cropped faces were trained to see it: in the middle of a black square of
 /// `side` pixels, means subtracted, by 255.
@@ -35,10 +33,6 @@ pub fn input(image: &RgbImage, crop: Crop, side: u32) -> Vec<f32> {
 pub struct Landmarks {
     /// The points, in the order of iBUG 300-W, in pixels of the image.
     points: [Point; POINTS],
-    /// Columns of the crop that they were found in.
-    width: u32,
-    /// Its rows.
-    height: u32,
     /// The middles of the irises, where they were looked for.
     pupils: Option<[Point; 2]>,
 }
@@ -72,8 +66,6 @@ impl Landmarks {
         };
         Ok(Self {
             points: std::array::from_fn(point),
-            width: crop.width,
-            height: crop.height,
             pupils: None,
         })
     }
@@ -109,20 +101,13 @@ impl Landmarks {
         whole_pixels(&area, width, height)
     }
 
-    /// The part of a `width` x `height` image that the network for descriptors is shown: a square on eyes and mouth.
-    /// `None` when none of it is inside.
-    pub fn square(&self, width: u32, height: u32) -> Option<Crop> {
-        let [left, right] = self.eyes();
-        let mouth = self.mean(48..68);
-        let middle = Point::mean(&[left, right, mouth]);
-        let side = ((mouth.distance(left) + mouth.distance(right)) / 2.0 / 0.45).floor();
-        let x = (middle.x - 0.5 * side).max(0.0).floor();
-        let y = (middle.y - 0.43 * side).max(0.0).floor();
-        let (across, down) = (
-            side.min(self.width as f32 + x),
-            side.min(self.height as f32 + y),
-        );
-        whole_pixels(&Area::new(x, y, x + across, y + down), width, height)
+    /// Points that are known.
+    #[cfg(test)]
+    pub(super) fn known(points: [Point; POINTS]) -> Self {
+        Self {
+            points,
+            pupils: None,
+        }
     }
 
     /// The same with every point where `place` says; crops are no longer to be made of them.
@@ -234,14 +219,9 @@ mod tests {
         let face = &golden["items"][0]["faces"][0];
         let number = |value: &serde_json::Value| value.as_f64().unwrap();
         let points = face["landmarks68"].as_array().unwrap();
-        let landmarks = Landmarks {
-            points: std::array::from_fn(|i| {
-                Point::new(number(&points[i][0]) as f32, number(&points[i][1]) as f32)
-            }),
-            width: 83,
-            height: 101,
-            pupils: None,
-        };
+        let landmarks = Landmarks::known(std::array::from_fn(|i| {
+            Point::new(number(&points[i][0]) as f32, number(&points[i][1]) as f32)
+        }));
         let aligned = &face["aligned_box_xywh"];
         (landmarks, std::array::from_fn(|i| number(&aligned[i])))
     }
@@ -251,13 +231,8 @@ mod tests {
         let (landmarks, [x, y, width, height]) = reference();
         let found = landmarks.aligned(512, 512).unwrap();
         assert_eq!(found, crop(x as u32, y as u32, width as u32, height as u32));
-        let square = landmarks.square(512, 512).unwrap();
-        assert_eq!(square.width, square.height);
-        let [left, right] = landmarks.eyes();
-        assert!(square.left < left.x as u32 && square.left + square.width > right.x as u32);
         // Outside the image nothing is left.
         assert_eq!(landmarks.aligned(100, 50), None);
-        assert_eq!(landmarks.square(100, 50), None);
     }
 
     #[test]

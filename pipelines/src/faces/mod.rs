@@ -10,14 +10,15 @@
 //!   landmarks 68 points of brows, eyes, nose, mouth and jaw
 //!     aligned box ── age and gender, expression
 //!     squares around the eyes of the mesh ── MediaPipe's irises: where the eyes look
-//!     square on eyes and mouth ── descriptor: 128 numbers, near for the same person
+//!     chip: points where the mean face has them ── descriptor: 128 numbers, near for the same person
 //! ```
 //!
 //! Every module here is arithmetic on pixels and numbers: what a network is shown and what its numbers mean.
 //! References: @vladmandic/face-api 1.7.15 (detector, landmarks, age, gender, expression, descriptor),
-//! facenet-pytorch 2.6.0 (cascade) and MediaPipe's face mesh and iris.
+//! facenet-pytorch 2.6.0 (cascade), dlib (chips) and MediaPipe's face mesh and iris.
 
 pub mod cascade;
+pub mod chip;
 pub mod detect;
 pub mod gaze;
 pub mod landmarks;

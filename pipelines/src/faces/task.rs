@@ -5,9 +5,10 @@
 
 use super::broken;
 use super::cascade::{CASCADE, Cascade};
+use super::chip::{self, chip};
 use super::detect::{self, ANCHORS, Candidate, Thresholds};
 use super::gaze::{self, Eye, Gaze};
-use super::landmarks::{DESCRIPTOR_SIDE, Landmarks, SIDE};
+use super::landmarks::{Landmarks, SIDE};
 use super::looks::{AgeGender, Emotion, emotions};
 use super::mesh::{self, Mesh, Pose};
 use super::quality::{Quality, measure};
@@ -334,11 +335,9 @@ impl FacesPipeline {
             false => None,
         };
         let descriptor = if options.descriptors {
-            let square = landmarks.square(width, height).unwrap_or(crop);
-            let shown = super::landmarks::input(image, square, DESCRIPTOR_SIDE);
-            let answers = self
-                .descriptor
-                .run(compute, &picture(DESCRIPTOR_SIDE), &shown)?;
+            let chip = chip(image, &landmarks).ok_or_else(|| broken("points in one place"))?;
+            let shown = super::normalise(chip.as_raw().iter().map(|&v| f32::from(v)).collect());
+            let answers = self.descriptor.run(compute, &picture(chip::SIDE), &shown)?;
             let descriptor = answers.only()?.to_vec();
             if descriptor.len() != DIMENSIONS {
                 return Err(Error::new(Kind::Internal, "a descriptor of another length"));

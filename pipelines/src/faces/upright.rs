@@ -2,8 +2,9 @@
 //! of the image that is turned, and what they find is turned back.
 
 use super::task::Face;
+use crate::vision::turned::Turned;
 use crate::vision::{Area, Point};
-use image::{Rgb, RgbImage};
+use image::RgbImage;
 
 /// Eyes, nose and corners of the mouth, as a detector sees them: left and right are the image's when the face is upright.
 pub type Features = [Point; 5];
@@ -23,12 +24,7 @@ pub(super) struct Upright {
     pub(super) image: RgbImage,
     /// Where the face is in it.
     pub(super) area: Area,
-    /// What lies in the middle of the part.
-    middle: Point,
-    /// Pixels of the image in one of the part.
-    step: f32,
-    /// By how much the face is turned clockwise, in radians.
-    turn: f32,
+    square: Turned,
 }
 
 impl Upright {
@@ -45,48 +41,30 @@ impl Upright {
         let (width, height) = (BOX.0 * unit, BOX.1 * unit);
         let between = Point::mean(&[eyes, mouth]);
         let up = BOX.2 * unit;
-        let middle = Point::new(between.x + up * turn.sin(), between.y - up * turn.cos());
-        let step = (width / WIDEST).max(1.0);
-        let side = (AROUND * height / step).ceil();
-        let half = side / 2.0;
-        let (across, down) = (width / step / 2.0, height / step / 2.0);
-        let mut part = Self {
-            image: RgbImage::new(0, 0),
-            area: Area::new(half - across, half - down, half + across, half + down),
-            middle,
-            step,
+        let square = Turned {
+            middle: Point::new(between.x + up * turn.sin(), between.y - up * turn.cos()),
+            step: (width / WIDEST).max(1.0),
             turn,
         };
-        part.image = part.turned(image, side as u32);
-        Some(part)
-    }
-
-    /// The pixels, black where there is no image.
-    fn turned(&self, image: &RgbImage, side: u32) -> RgbImage {
-        let half = side as f32 / 2.0;
-        RgbImage::from_fn(side, side, |x, y| {
-            let place = Point::new(x as f32 + 0.5 - half, y as f32 + 0.5 - half);
-            let Point { x, y } = self.placed(place);
-            image::imageops::interpolate_bilinear(image, x - 0.5, y - 0.5).unwrap_or(Rgb([0; 3]))
+        let side = (AROUND * height / square.step).ceil();
+        let half = side / 2.0;
+        let (across, down) = (width / square.step / 2.0, height / square.step / 2.0);
+        Some(Self {
+            image: square.pixels(image, side as u32),
+            area: Area::new(half - across, half - down, half + across, half + down),
+            square,
         })
-    }
-
-    /// Where in the image a place is that lies so far from the middle of the part.
-    fn placed(&self, from: Point) -> Point {
-        let (sin, cos) = self.turn.sin_cos();
-        let (x, y) = (from.x * self.step, from.y * self.step);
-        Point::new(
-            self.middle.x + x * cos - y * sin,
-            self.middle.y + x * sin + y * cos,
-        )
     }
 
     /// What was found in the part as it is in the image.
     pub(super) fn back(&self, mut face: Face) -> Face {
         let half = self.image.width() as f32 / 2.0;
-        let place = |point: Point| self.placed(Point::new(point.x - half, point.y - half));
+        let place = |point: Point| {
+            let from = Point::new(point.x - half, point.y - half);
+            self.square.place(from)
+        };
         face.landmarks = face.landmarks.moved(place);
-        face.pose.roll += self.turn.to_degrees();
+        face.pose.roll += self.square.turn.to_degrees();
         if let Some(gaze) = &mut face.gaze {
             gaze.pupils = gaze.pupils.map(place);
         }
@@ -97,11 +75,12 @@ impl Upright {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use image::Rgb;
 
     /// A face that lies on its side, its eyes one above the other: the part has them side by side.
     #[test]
     fn a_part_shows_the_face_upright() {
-        let mut image = RgbImage::from_pixel(300, 200, Rgb([40; 3]));
+        let mut image = RgbImage::from_pixel(300, 150, Rgb([40; 3]));
         let features: Features = [
             Point::new(160.0, 80.0),
             Point::new(160.0, 120.0),
@@ -116,11 +95,11 @@ mod tests {
             }
         }
         let part = Upright::of(&image, &features).expect("a turned face");
-        assert!((part.turn.to_degrees() - 90.0).abs() < 1e-3);
+        assert!((part.square.turn.to_degrees() - 90.0).abs() < 1e-3);
         let half = part.image.width() as f32 / 2.0;
         let seen = |right: f32, down: f32| {
             let from = Point::new(right, down);
-            let place = part.placed(from);
+            let place = part.square.place(from);
             let pixel = part
                 .image
                 .get_pixel((half + right) as u32, (half + down) as u32);
@@ -139,7 +118,9 @@ mod tests {
             assert_eq!(green, 255, "{feature:?}");
         }
         assert_eq!(part.area.centre(), Point::new(half, half));
-        assert_eq!(part.image.get_pixel(0, 0).0, [0; 3], "outside the image");
+        let last = part.image.width() - 1;
+        assert_eq!(part.image.get_pixel(0, 0).0, [40; 3]);
+        assert_eq!(part.image.get_pixel(last, 0).0, [0; 3], "outside the image");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What networks that look at images share: pixels as they were trained on, and boxes around what they find.
 //!
 //! [`resample`] makes a network's input from a part of an image in the conventions of TensorFlow and OpenCV,
-//! [`average`] in PyTorch's (Pillow's are in [`image::resize`](crate::image::resize)); [`boxes`] measures and thins out detections. Networks that
+//! [`average`] in PyTorch's (Pillow's are in [`image::resize`](crate::image::resize)); [`turned`] cuts out
+//! turned squares; [`boxes`] measures and thins out detections. Networks that
 //! operators bring are shown what their declaration says ([`preprocess`]), or what a hub's file says
 //! ([`processor`]).
 
@@ -12,6 +13,7 @@ pub(crate) mod network;
 pub mod preprocess;
 pub mod processor;
 pub mod resample;
+pub mod turned;
 
 pub use boxes::Area;
 

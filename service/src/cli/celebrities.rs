@@ -61,8 +61,8 @@ pub struct RmArgs {
 
 #[derive(Debug, Args)]
 pub struct RecogniseArgs {
-    /// Image files (JPEG, PNG, WebP, GIF, BMP, TIFF), or `-` for standard input.
-    #[arg(required = true, value_name = "FILE")]
+    /// Image files (JPEG, PNG, WebP, GIF, BMP, TIFF), folders of them, or `-` for standard input.
+    #[arg(required = true, value_name = "PATH")]
     files: Vec<PathBuf>,
     #[command(flatten)]
     output: Output,

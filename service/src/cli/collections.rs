@@ -29,7 +29,7 @@ pub enum Collections {
     Rm(Names),
     /// Keep the faces of images.
     #[command(
-        after_help = "Example:\n  escala collections index people holiday/*.jpg --external-id holiday"
+        after_help = "Example:\n  escala collections index people holiday/ --external-id holiday"
     )]
     Index(IndexArgs),
     /// Look for faces that are like the largest one of each image.
@@ -50,8 +50,8 @@ pub struct IndexArgs {
     /// The collection.
     #[arg(value_name = "ID")]
     id: String,
-    /// Image files (JPEG, PNG, WebP, GIF, BMP, TIFF), or `-` for standard input.
-    #[arg(required = true, value_name = "FILE")]
+    /// Image files (JPEG, PNG, WebP, GIF, BMP, TIFF), folders of them, or `-` for standard input.
+    #[arg(required = true, value_name = "PATH")]
     files: Vec<PathBuf>,
     /// What to call the images.
     #[arg(long, value_name = "NAME")]
@@ -71,8 +71,8 @@ pub struct SearchArgs {
     /// The collection.
     #[arg(value_name = "ID")]
     id: String,
-    /// Image files (JPEG, PNG, WebP, GIF, BMP, TIFF), or `-` for standard input.
-    #[arg(required = true, value_name = "FILE")]
+    /// Image files (JPEG, PNG, WebP, GIF, BMP, TIFF), folders of them, or `-` for standard input.
+    #[arg(required = true, value_name = "PATH")]
     files: Vec<PathBuf>,
     /// Least likeness in percent.
     #[arg(long, default_value_t = gallery::faces::THRESHOLD, value_parser = percent)]
@@ -157,7 +157,7 @@ fn list(work: &Work, output: Output) -> Result<(), Stop> {
         let after = token.take();
         let page = work.ask(async |asked| asked.list(after, None).await);
         let page = page.map_err(Stop::Failed)?;
-        for id in page.items {
+        for (id, _) in page.items {
             let about = work.ask(async |asked| asked.describe(&id).await);
             let (about, tags) = about.map_err(Stop::Failed)?;
             match output.json {

@@ -222,7 +222,17 @@ fn collection(library: &Library) -> escala_collections::Result<Option<Arc<Collec
 
 fn collection_or_new(library: &Library) -> escala_collections::Result<Arc<Collection>> {
     match library.create(COLLECTION, BTreeMap::new()) {
-        Ok(_) | Err(escala_collections::Error::Exists(_)) => library.get(COLLECTION),
+        Ok(_) => library.get(COLLECTION),
+        Err(escala_collections::Error::Exists(_)) => {
+            let people = library.get(COLLECTION)?;
+            // Emptied because an earlier version filled it: nothing is left that has to stay as it is.
+            if people.comparable().is_err() && people.describe().users == 0 {
+                library.delete(COLLECTION)?;
+                library.create(COLLECTION, BTreeMap::new())?;
+                return library.get(COLLECTION);
+            }
+            Ok(people)
+        }
         Err(error) => Err(error),
     }
 }
@@ -291,6 +301,9 @@ impl Celebrities {
     ) -> Result<Recognised> {
         let people = self.known().await?;
         let people = people.filter(|collection| collection.describe().faces > 0);
+        if let Some(people) = &people {
+            people.comparable()?;
+        }
         if people.is_none() && !self.told.swap(true, Ordering::Relaxed) {
             tracing::warn!("{HOW_TO_FILL}");
         }

@@ -186,9 +186,14 @@ impl<'a> Collections<'a> {
         self.library(move |library| work(&*library.get(&id)?)).await
     }
 
+    /// A collection whose faces can be compared with those of an image.
     async fn get(&self, id: &str) -> Result<Arc<Collection>> {
         let id = id.to_owned();
-        self.library(move |library| library.get(&id)).await
+        self.library(move |library| {
+            let collection = library.get(&id)?;
+            collection.comparable().map(|()| collection)
+        })
+        .await
     }
 
     /// Makes a collection.
@@ -205,6 +210,7 @@ impl<'a> Collections<'a> {
                 faces: 0,
                 users: 0,
                 created,
+                version: escala_collections::VERSION,
             })
         });
         made.await
@@ -221,11 +227,15 @@ impl<'a> Collections<'a> {
         .await
     }
 
-    /// Ids of collections, at most `asked` from where `token` says.
+    /// Ids of collections, each with the version of its descriptors, at most `asked` from where `token` says.
     ///
     /// # Errors
     /// When the library cannot be opened.
-    pub async fn list(&self, token: Option<String>, asked: Option<usize>) -> Result<Page<String>> {
+    pub async fn list(
+        &self,
+        token: Option<String>,
+        asked: Option<usize>,
+    ) -> Result<Page<(String, u32)>> {
         let most = most(asked, PAGE, PAGE);
         self.library(move |library| Ok(library.ids(token.as_deref(), most)))
             .await
@@ -485,6 +495,7 @@ impl<'a> Collections<'a> {
     pub async fn users_like(&self, id: &str, who: Who, terms: Terms) -> Result<Vec<(User, f32)>> {
         let (most, farthest) = (most(terms.most, FOUND, USERS), terms.farthest());
         self.with(id, move |collection| {
+            collection.comparable()?;
             let (wanted, except) = match who {
                 Who::User(user) => (collection.mean_of(&user)?, Some(user)),
                 Who::Face(face) => (Some(collection.descriptor(face)?), None),

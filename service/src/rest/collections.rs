@@ -768,7 +768,7 @@ pub async fn list(
     let PageQuery { max_results, next } = call.query()?;
     let collections = Collections::of(&app.images, call.options);
     let page = collections.list(next, max_results).await?;
-    let names = page.items.into_iter().map(|id| CollectionName { id });
+    let names = page.items.into_iter().map(|(id, _)| CollectionName { id });
     Ok(Json(CollectionsPage {
         collections: names.collect(),
         next: page.next,

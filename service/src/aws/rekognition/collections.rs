@@ -27,7 +27,12 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// The version of the networks whose descriptors a collection holds.
-const VERSION: &str = "1.0";
+const VERSION: &str = "2.0";
+
+/// The same of descriptors of another version.
+fn version(of: u32) -> String {
+    format!("{of}.0")
+}
 
 /// What stands before a collection's id in its name as a resource.
 const ARN: &str = "arn:aws:rekognition:us-east-1:000000000000:collection/";
@@ -217,7 +222,7 @@ impl Work<'_> {
         Ok(json!({
             "FaceCount": about.faces,
             "UserCount": about.users,
-            "FaceModelVersion": VERSION,
+            "FaceModelVersion": version(about.version),
             "CollectionARN": format!("{ARN}{}", about.id),
             "CreationTimestamp": about.created as f64 / 1000.0,
         }))
@@ -227,8 +232,9 @@ impl Work<'_> {
         let token = self.opened("", input.next_token)?;
         let page = self.collections.list(token, whole(input.max_results));
         let page = self.done(page.await)?;
-        let versions = vec![VERSION; page.items.len()];
-        let output = json!({"CollectionIds": page.items, "FaceModelVersions": versions});
+        let versions: Vec<String> = page.items.iter().map(|(_, of)| version(*of)).collect();
+        let ids: Vec<&String> = page.items.iter().map(|(id, _)| id).collect();
+        let output = json!({"CollectionIds": ids, "FaceModelVersions": versions});
         Ok(self.with_token("", output, page.next))
     }
 

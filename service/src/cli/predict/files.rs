@@ -63,16 +63,7 @@ impl Inputs {
             Some(Destination::Folder(folder)) => std::fs::canonicalize(folder).ok(),
             _ => None,
         };
-        let mut images = Vec::new();
-        for path in &self.paths {
-            if path.is_dir() {
-                let found = walk(path, self.recursive, except.as_deref());
-                images.extend(found);
-            } else {
-                let name = path.file_name().map_or_else(|| path.clone(), PathBuf::from);
-                images.push(Image::new(path.clone(), name));
-            }
-        }
+        let mut images = below(&self.paths, self.recursive, except.as_deref());
         if let Some(pictures) = pictures {
             pictures.share_out(&mut images)?;
         }
@@ -97,6 +88,20 @@ impl Inputs {
             _ => Ok(Destination::Folder(to.to_owned())),
         }
     }
+}
+
+/// The images that paths name, in their order; those of a folder by name.
+pub fn below(paths: &[PathBuf], recursive: bool, except: Option<&Path>) -> Vec<Image> {
+    let mut images = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            images.extend(walk(path, recursive, except));
+        } else {
+            let name = path.file_name().map_or_else(|| path.clone(), PathBuf::from);
+            images.push(Image::new(path.clone(), name));
+        }
+    }
+    images
 }
 
 /// Where the picture of one command that draws a single one goes.

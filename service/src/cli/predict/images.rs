@@ -3,7 +3,7 @@
 
 use super::super::output::{self, table};
 use super::super::{Output, Stop};
-use super::files::{Image, Inputs, single};
+use super::files::{Image, Inputs, below, single};
 use super::{Faults, app, patient, read_within, rows};
 use crate::app::{App, one};
 use crate::compared;
@@ -486,7 +486,7 @@ impl Progress {
     }
 }
 
-/// Answers file after file, each when the one before is done: a line of JSON with the file's name, or a table under it.
+/// Answers file after file (those of a folder by name), each when the one before is done: a line of JSON with the file's name, or a table under it.
 pub fn images_in<A: Serialize>(
     files: &[PathBuf],
     output: Output,
@@ -494,9 +494,9 @@ pub fn images_in<A: Serialize>(
     answer: impl Fn(&Path) -> Result<A, String>,
 ) -> Result<(), Stop> {
     let mut faults = Faults::default();
-    for file in files {
-        let name = file.display().to_string();
-        let found = match answer(file) {
+    for image in below(files, false, None) {
+        let name = image.path.display().to_string();
+        let found = match image.fault.map_or_else(|| answer(&image.path), Err) {
             Ok(found) => found,
             Err(message) => {
                 faults.report(&name, &message, output)?;
