@@ -278,13 +278,18 @@ impl Machine {
         let faces = engine.register(FacesTask::new(images))?;
         let image_text = engine.register(OcrTask::new(images))?;
         let moderation = engine.register(ModerationTask::new(images))?;
-        let bodies = engine.register(BodiesTask::new(detector, images))?;
+        // Rekognition takes smaller ones where it looks for equipment.
+        let smaller = ImageLimits {
+            min_side: 64,
+            ..images
+        };
+        let bodies = engine.register(BodiesTask::new(detector, smaller))?;
         let render = engine.register(RenderTask::new(images))?;
         let face_search = engine.register(SearchTask)?;
         let classify = named.classify.as_deref().map(ClassesTask::new);
         let classify = classify.map(|task| engine.register(task)).transpose()?;
         let covers = named.covers.as_deref();
-        let covers = covers.map(|named| ObjectsTask::covers(named, images));
+        let covers = covers.map(|named| ObjectsTask::covers(named, smaller));
         let covers = covers.map(|task| engine.register(task)).transpose()?;
         let image_classes = named.image_classes.as_deref();
         let image_classes = image_classes.map(|named| ImageClassesTask::new(named, images));

@@ -112,9 +112,16 @@ pub fn labels(opinions: &Opinions, seen: &[Sight], least: f32) -> Vec<Moderation
     found
 }
 
-/// Kinds of pictures, and percents: what is drawn rather than photographed.
+/// How flat an image is that is as likely drawn as photographed, and how far from it that turns.
+const FLAT: f32 = 0.5;
+const FLAT_WIDTH: f32 = 0.06;
+
+/// Kinds of pictures, and percents: what is drawn, in flat colours, rather than photographed.
 pub fn content_types(opinions: &Opinions, least: f32) -> Vec<(&'static str, f32)> {
-    let drawn = 100.0 * (opinions.drawing + opinions.hentai).min(1.0);
+    // The network takes many a photograph of people or animals for a drawing: 8 of 20, up to 99 %. Of those none was
+    // flatter than 0.31, and no drawing of an icon set less flat than 0.77.
+    let flat = 1.0 / (1.0 + ((FLAT - opinions.flat) / FLAT_WIDTH).exp());
+    let drawn = 100.0 * (opinions.drawing * flat + opinions.hentai).min(1.0);
     if drawn >= least && drawn > 0.0 {
         vec![("Illustrated", drawn)]
     } else {
@@ -184,10 +191,17 @@ mod tests {
             drawing: 0.6,
             hentai: 0.3,
             unsafe_for_work: 0.9,
+            flat: 0.7,
             ..Opinions::default()
         };
         assert_eq!(names(drawn, &[]), [""; 0]);
         assert_eq!(content_types(&drawn, 50.0)[0].0, "Illustrated");
+        let photographed = Opinions {
+            drawing: 0.99,
+            flat: 0.31,
+            ..Opinions::default()
+        };
+        assert!(content_types(&photographed, 50.0).is_empty());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The moderation task: from encoded images to opinions, as the engine runs it.
 
-use super::{Opinions, SIDE, classes_input, safety_input};
+use super::{Opinions, SIDE, classes_input, flatness, safety_input, small};
 use crate::error::Result;
 use crate::image::{File, ImageLimits};
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit};
@@ -113,14 +113,16 @@ impl Pipeline for ModerationPipeline {
     fn run(&self, compute: &Compute, batch: &[ModerationInput]) -> Vec<Result<Opinions>> {
         let shown = decode_all(compute, batch, |input, threads| {
             let image = input.image.decoded(&self.limits, GLANCE, threads)?;
-            Ok((classes_input(&image.pixels), safety_input(&image.pixels)))
+            let small = small(&image.pixels);
+            let classes = classes_input(&image.pixels);
+            Ok((classes, safety_input(&small), flatness(&small)))
         });
         let shape = [1, SIDE as usize, SIDE as usize, 3];
-        let opinion = |shown: Result<(Vec<f32>, Vec<f32>)>| {
-            let (classes, safety) = shown?;
+        let opinion = |shown: Result<(Vec<f32>, Vec<f32>, f32)>| {
+            let (classes, safety, flat) = shown?;
             let classes = self.classes.run(compute, &shape, &classes)?;
             let safety = self.safety.run(compute, &shape, &safety)?;
-            Opinions::decode(classes.only()?, safety.only()?)
+            Opinions::decode(classes.only()?, safety.only()?, flat)
         };
         shown.into_iter().map(opinion).collect()
     }

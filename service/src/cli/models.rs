@@ -69,6 +69,7 @@ pub fn run(config: &Config, models: Models) -> Result<(), Stop> {
     match models {
         Models::List(output) => {
             list(config, &store, output)?;
+            covers(config, output)?;
             celebrities(config, output)
         }
         Models::Pull(args) => pull(&store, args),
@@ -150,6 +151,21 @@ fn list(config: &Config, store: &Store, output: Output) -> Result<(), Stop> {
             store.dir().display(),
             detector.name()
         )),
+    }
+}
+
+/// Says which detector tells what covers people, which is none of the catalogue, or how to name one.
+fn covers(config: &Config, output: Output) -> Result<(), Stop> {
+    match &config.checkpoints.covers {
+        Some(named) if !output.json => output::print(&format!("covers: {named}\n")),
+        Some(_) => Ok(()),
+        None => {
+            eprintln!(
+                "there is no detector of protective equipment, so that persons are found, but not what covers them: name one \
+                 with `--model covers=ORG/NAME` or a folder"
+            );
+            Ok(())
+        }
     }
 }
 

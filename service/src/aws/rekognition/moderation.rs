@@ -39,10 +39,15 @@ pub async fn detect(
     options: Options,
 ) -> Result<Value, Failure> {
     let fail = |error| Failure::of(call.service.id, call.operation, error);
-    if input.human_loop_config.is_some() || input.project_version.is_some() {
+    if let Some(adapter) = input.project_version {
+        // There are no adapters here, so that none has this name.
+        let message = format!("The project version {adapter} does not exist.");
+        return Err(Failure::declared("ResourceNotFoundException", message));
+    }
+    if input.human_loop_config.is_some() {
         return Err(fail(Error::new(
             Kind::InvalidInput,
-            "HumanLoopConfig and ProjectVersion are not part of this version of Escala",
+            "HumanLoopConfig is not part of this version of Escala",
         )));
     }
     let image = input.image.encoded(aws, call, options).await?.into();

@@ -14,6 +14,7 @@ use escala_pipelines::vision::Point;
 use escala_pipelines::{Error, Kind, Options};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 
 /// Most words of an answer.
 const MOST_WORDS: usize = 100;
@@ -189,18 +190,25 @@ pub async fn detect(
 fn detections(found: &OcrFound, filters: &Filters) -> Result<Vec<Value>, Error> {
     let (mut lines, mut words) = (Vec::new(), Vec::new());
     for reading in &found.lines {
-        let kept = reading.words.iter().filter_map(|word| {
+        let mut kept = reading.words.iter().filter_map(|word| {
             let geometry = Geometry::of(found, word);
             filters.keep(word, &geometry).then_some((word, geometry))
         });
-        let kept: Vec<(&Word, Geometry)> = kept.take(MOST_WORDS - words.len()).collect();
-        if kept.is_empty() {
+        let room = MOST_WORDS - words.len();
+        let told: Vec<(&Word, Geometry)> = kept.by_ref().take(room).collect();
+        if told.is_empty() {
             continue;
         }
+        let mut said = Cow::Borrowed(&reading.line);
+        if kept.next().is_some() {
+            // The last line says what is told of it.
+            let texts: Vec<&str> = told.iter().map(|(word, _)| &*word.text).collect();
+            said.to_mut().text = texts.join(" ");
+        }
         let line = lines.len();
-        lines.push(&reading.line);
+        lines.push(said);
         words.extend(
-            kept.into_iter()
+            told.into_iter()
                 .map(|(word, geometry)| (line, word, geometry)),
         );
     }
@@ -223,4 +231,45 @@ fn detections(found: &OcrFound, filters: &Filters) -> Result<Vec<Value>, Error> 
         all.push(value);
     }
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use escala_pipelines::ocr::recognise::Reading;
+
+    fn word(text: &str) -> Word {
+        Word {
+            text: text.to_owned(),
+            score: 0.9,
+            quad: [(0.0, 0.0), (9.0, 0.0), (9.0, 5.0), (0.0, 5.0)].map(|(x, y)| Point::new(x, y)),
+        }
+    }
+
+    /// A hundred words are told; the line that has more says what is told of it.
+    #[test]
+    fn the_last_line_says_what_is_told_of_it() {
+        let reading = |name: &str| {
+            let words: Vec<Word> = (0..60).map(|i| word(&format!("{name}{i}"))).collect();
+            let texts: Vec<&str> = words.iter().map(|word| &*word.text).collect();
+            Reading {
+                line: word(&texts.join(" ")),
+                words,
+            }
+        };
+        let found = OcrFound {
+            width: 100,
+            height: 100,
+            lines: vec![reading("a"), reading("b"), reading("c")],
+        };
+        let told = detections(&found, &Filters::default()).unwrap();
+        let of =
+            |kind: &str| -> Vec<&Value> { told.iter().filter(|one| one["Type"] == kind).collect() };
+        let (lines, words) = (of("LINE"), of("WORD"));
+        assert_eq!((lines.len(), words.len()), (2, 100));
+        let said = |line: &Value| line["DetectedText"].as_str().unwrap().split(' ').count();
+        assert_eq!((said(lines[0]), said(lines[1])), (60, 40));
+        assert_eq!(words[99]["DetectedText"], "b39");
+        assert_eq!(words[99]["ParentId"], 1);
+    }
 }
