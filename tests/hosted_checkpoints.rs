@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use common::checkpoints::{Checkpoint, answers, continued, of_task, pairs};
 use common::sagemaker::{self, PATIENCE, call, config, data, model};
-use common::{Server, Setup, image_models, wait_for};
+use common::{Server, Setup, image_models, python, wait_for};
 use serde_json::{Value, json};
 
 const IMAGE: &str = "763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-inference:2.6.0-transformers4.49.0-cpu-py312-ubuntu22.04";
@@ -496,6 +496,198 @@ fn texts_are_continued_as_by_transformers() {
         assert!(
             answer.status == 424 && told.contains(why),
             "{asked}: {answer:?}"
+        );
+    }
+    server.assert_sound("all of it");
+}
+
+/// A template that writes what is said and nothing else, so that what follows is what follows the text.
+const TEMPLATE: &str = r#"{"chat_template": "{% for message in messages %}{% if message.role == 'robot' %}{{ raise_exception('no robots here') }}{% endif %}{{ message.content }}{% endfor %}"}"#;
+
+#[test]
+fn conversations_are_answered_by_the_checkpoints_template() {
+    let place = tempfile::tempdir().expect("a folder");
+    let server = serve(&place);
+    assert_eq!(server.s3("PUT", "/models", b"").status, 200);
+    let of = &continued().checkpoints[0];
+    let case = &of.continued[0];
+    let all: String = case.text[case.prompt.len()..].to_owned();
+    let mut with_template = files(&of.checkpoint);
+    with_template.push((
+        "tokenizer_config.json".to_owned(),
+        TEMPLATE.as_bytes().to_vec(),
+    ));
+    for (name, image) in [("toolkit", IMAGE), ("tgi", GENERATING)] {
+        let mut told = container(&server, name, &with_template, "text-generation");
+        told["Image"] = json!(image);
+        host(&server, name, &told);
+    }
+    let (first, second) = case.prompt.split_at(1);
+    let messages =
+        json!([{"role": "system", "content": first}, {"role": "user", "content": second}]);
+    let asked = json!({"model": "gpt", "messages": messages, "max_tokens": 12, "temperature": 0});
+    let mut tokens = 0;
+    for name in ["toolkit", "tgi"] {
+        let whole = ask(&server, name, &asked);
+        assert_eq!(whole["object"], "chat.completion");
+        assert_eq!(whole["model"], "gpt");
+        let choice = &whole["choices"][0];
+        assert_eq!(
+            choice["message"],
+            json!({"role": "assistant", "content": all})
+        );
+        assert_eq!(choice["finish_reason"], "length");
+        let usage = &whole["usage"];
+        assert_eq!(usage["completion_tokens"], 12);
+        tokens = usage["prompt_tokens"].as_u64().expect("a number");
+        assert_eq!(usage["total_tokens"], tokens + 12);
+    }
+    // As transformers' pipeline is asked and answers.
+    let parameters = json!({"do_sample": false, "max_new_tokens": 12});
+    let talked = ask(
+        &server,
+        "toolkit",
+        &json!({"inputs": messages, "parameters": parameters}),
+    );
+    let mut longer = messages.clone();
+    let list = longer.as_array_mut().expect("a list");
+    list.push(json!({"role": "assistant", "content": all}));
+    assert_eq!(talked, json!([{ "generated_text": longer }]));
+
+    // Token by token; a stop ends it.
+    let stream = |asked: &Value| -> Vec<Value> {
+        let path = "/endpoints/tgi/invocations-response-stream";
+        let answer = server.post(path, "application/json", asked.to_string().as_bytes());
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let said = String::from_utf8(payloads(&answer.body)).expect("a text");
+        let said = said.strip_suffix("data: [DONE]\n\n").expect("an end");
+        let events = said.split("\n\n").filter(|event| !event.is_empty());
+        events
+            .map(|event| {
+                let event = event.strip_prefix("data: ").expect("an event");
+                serde_json::from_str(event).expect("json")
+            })
+            .collect()
+    };
+    let mut streamed = asked.clone();
+    streamed["stream"] = json!(true);
+    streamed["stream_options"] = json!({"include_usage": true});
+    let events = stream(&streamed);
+    let (usage, events) = events.split_last().expect("events");
+    assert_eq!(
+        usage["usage"],
+        json!({"prompt_tokens": tokens, "completion_tokens": 12, "total_tokens": tokens + 12})
+    );
+    assert_eq!(events[0]["choices"][0]["delta"]["role"], "assistant");
+    let (last, others) = events.split_last().expect("events");
+    assert_eq!(last["choices"][0]["finish_reason"], "length");
+    assert!(
+        others
+            .iter()
+            .all(|event| event["choices"][0]["finish_reason"].is_null())
+    );
+    let delta = |event: &Value| {
+        event["choices"][0]["delta"]["content"]
+            .as_str()
+            .map(str::to_owned)
+    };
+    let written: String = events
+        .iter()
+        .map(|event| delta(event).expect("a text"))
+        .collect();
+    let rest = all.strip_prefix(&written).expect("the same text");
+    assert!(
+        rest.chars().all(|c| c == '\u{fffd}'),
+        "{written:?} of {all:?}"
+    );
+    let stop: String = all.chars().skip(3).take(2).collect();
+    let mut stopped = asked.clone();
+    stopped["stop"] = json!([stop]);
+    let choice = &ask(&server, "tgi", &stopped)["choices"][0];
+    assert_eq!(choice["finish_reason"], "stop");
+    let text = choice["message"]["content"].as_str().expect("a text");
+    assert!(
+        all.starts_with(text) && !text.contains(&stop),
+        "{text:?} of {all:?}"
+    );
+
+    // The same by OpenAI's door, where an endpoint is a model.
+    let mut by_name = asked.clone();
+    by_name["model"] = json!("tgi");
+    let post = |asked: &Value| {
+        let path = "/v1/chat/completions";
+        server.post(path, "application/json", asked.to_string().as_bytes())
+    };
+    let answer = post(&by_name);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let choice = answer.json()["choices"][0]["message"]["content"].take();
+    assert_eq!(choice, json!(all));
+    by_name["stream"] = json!(true);
+    let answer = post(&by_name);
+    assert_eq!(answer.content_type, "text/event-stream");
+    let said = String::from_utf8_lossy(&answer.body);
+    assert_eq!(said.matches("chat.completion.chunk").count(), events.len());
+    assert!(said.ends_with("data: [DONE]\n\n"), "{said}");
+    by_name["model"] = json!("nobody");
+    let answer = post(&by_name);
+    assert_eq!(answer.status, 404);
+    assert_eq!(answer.json()["error"]["code"], "model_not_found");
+    let models = server.get("/v1/models").json();
+    let models = models["data"].as_array().expect("models");
+    assert!(
+        models
+            .iter()
+            .any(|model| model["id"] == "tgi" && model["object"] == "model")
+    );
+    assert_eq!(server.get("/v1/models/tgi").json()["owned_by"], "endpoint");
+    python::script("openai_chat.py", &server);
+
+    // What cannot be answered is told.
+    host(
+        &server,
+        "silent",
+        &container(&server, "silent", &files(&of.checkpoint), "text-generation"),
+    );
+    for (name, asked, why) in [
+        ("silent", asked.clone(), "no chat template"),
+        ("tgi", json!({"messages": []}), "each with a role"),
+        (
+            "tgi",
+            json!({"messages": [{"content": "a"}]}),
+            "each with a role",
+        ),
+        (
+            "tgi",
+            json!({"messages": [{"role": "robot", "content": "a"}]}),
+            "no robots here",
+        ),
+        (
+            "tgi",
+            json!({"messages": messages, "n": 2}),
+            "n is not part",
+        ),
+        (
+            "tgi",
+            json!({"messages": messages, "tools": [{"type": "function"}]}),
+            "tools is not part",
+        ),
+        (
+            "tgi",
+            json!({"messages": messages, "max_token": 5}),
+            "max_token is not known",
+        ),
+        (
+            "tgi",
+            json!({"messages": messages, "temperature": -1}),
+            "temperature",
+        ),
+    ] {
+        let path = format!("/endpoints/{name}/invocations");
+        let answer = server.post(&path, "application/json", asked.to_string().as_bytes());
+        let said = String::from_utf8_lossy(&answer.body);
+        assert!(
+            answer.status == 424 && said.contains(why),
+            "{why}: {answer:?}"
         );
     }
     server.assert_sound("all of it");

@@ -24,7 +24,7 @@ fn scores_of_what_follows_are_transformers() {
     for made in &continued().checkpoints {
         let (name, folder) = (&made.checkpoint.name, made.checkpoint.folder());
         let network = Continuer::load(folder.path()).expect("a network");
-        let ids = network.tokens(&made.scored.prompt).expect("tokens");
+        let ids = network.tokens(&made.scored.prompt, true).expect("tokens");
         assert_eq!(ids, made.scored.ids, "{name}");
         for threads in [1, 3] {
             let scores = network
@@ -49,7 +49,7 @@ fn texts_are_continued_as_by_transformers() {
         let network = Continuer::load(folder.path()).expect("a network");
         for text in &made.continued {
             let parameters = &text.parameters;
-            let tokens = network.tokens(&text.prompt).expect("tokens");
+            let tokens = network.tokens(&text.prompt, true).expect("tokens");
             let whole = |name: &str| number(parameters, name).map(|number| number as usize);
             let how = Continuing {
                 most: whole("max_new_tokens")

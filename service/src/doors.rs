@@ -5,7 +5,7 @@
 //! | any, signed for S3 or to a host of S3's (`s3.…`) | S3 |
 //! | `POST /`, `/endpoints/…` | AWS wire (JSON 1.1; SageMaker Runtime) |
 //! | `/v1/text/…`, `/v1/images/…`, `/v1/topics/…`, `/v1/groups/…`, `/v1/streams/…`, `/v1/jobs/…`, `/v1/sql`, `/v1/endpoints/…` | REST |
-//! | `/v1/embeddings`, `/v1/models` | OpenAI |
+//! | `/v1/embeddings`, `/v1/chat/completions`, `/v1/models` | OpenAI |
 //! | `/v2/…` | Open Inference Protocol |
 //! | `/healthz`, `/readyz`, `/metrics`, `/openapi.json`, `/docs`, `GET /` | operations |
 
@@ -29,7 +29,7 @@ pub enum Door {
     S3,
     /// Plain JSON.
     Rest,
-    /// OpenAI's embeddings.
+    /// OpenAI's embeddings and conversations.
     OpenAi,
     /// The Open Inference Protocol.
     OpenInference,
@@ -46,7 +46,7 @@ impl Door {
             "/" if *method == Method::POST => Self::Aws,
             _ if path.starts_with("/endpoints/") => Self::Aws,
             "/" | "/healthz" | "/readyz" | "/metrics" | "/openapi.json" | "/docs" => Self::Ops,
-            "/v1/embeddings" | "/v1/models" => Self::OpenAi,
+            "/v1/embeddings" | "/v1/chat/completions" | "/v1/models" => Self::OpenAi,
             _ if path.starts_with("/v1/models/") => Self::OpenAi,
             "/v2" => Self::OpenInference,
             _ if path.starts_with("/v2/") => Self::OpenInference,

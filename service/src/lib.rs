@@ -1,4 +1,4 @@
-//! The doors of the binary `escala`: AWS wire, REST, OpenAI's embeddings, health and metrics; and its
+//! The doors of the binary `escala`: AWS wire, REST, OpenAI's embeddings and conversations, health and metrics; and its
 //! command line.
 //!
 //! A door translates; it never predicts. The way of a request: [`server`] accepts the connection,
@@ -40,5 +40,6 @@ pub mod sentiments;
 pub mod server;
 #[cfg(feature = "sql")]
 pub mod sql;
+mod streamed;
 pub mod text_classifier;
 pub mod topics;

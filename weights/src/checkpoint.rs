@@ -122,10 +122,12 @@ impl Files {
 }
 
 /// What says more about a sentence encoder, or about how texts are continued, where it is there.
-const MORE: [(&str, u64); 4] = [
+const MORE: [(&str, u64); 6] = [
+    ("chat_template.jinja", JSON),
     ("generation_config.json", JSON),
     ("modules.json", JSON),
     ("sentence_bert_config.json", JSON),
+    ("tokenizer_config.json", JSON),
     ("1_Pooling/config.json", JSON),
 ];
 const CONFIG: &str = "config.json";

@@ -141,12 +141,12 @@ impl Continuer {
         (row as u64).saturating_mul(tokens as u64)
     }
 
-    /// The tokens of a text, with those that its beginning has.
+    /// The tokens of a text; `begun` with those that the beginning of a text has.
     ///
     /// # Errors
     /// When the tokenizer fails.
-    pub fn tokens(&self, text: &str) -> Result<Vec<u32>> {
-        let encoding = self.tokenizer.encode_fast(text, true);
+    pub fn tokens(&self, text: &str, begun: bool) -> Result<Vec<u32>> {
+        let encoding = self.tokenizer.encode_fast(text, begun);
         let encoding = encoding.map_err(|error| Error::Tokenizer(error.to_string()))?;
         Ok(encoding.get_ids().to_vec())
     }

@@ -7,6 +7,7 @@ use super::Aws;
 use super::json11::{self, ERROR_TYPE};
 use crate::app::App;
 use crate::server::observe::Operation;
+use crate::streamed::{Begun, Coming, begin};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
@@ -15,16 +16,14 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::post;
 use escala_sagemaker::asynchronous::Later;
-use escala_sagemaker::invoke::{Answered, Invocation, InvokeError};
-use escala_sagemaker::served::{Asked, Parts};
+use escala_sagemaker::invoke::{Invocation, InvokeError};
+use escala_sagemaker::served::Asked;
 use escala_sagemaker::{Caller, SageMaker};
 use futures_util::stream;
 use std::convert::Infallible;
 use std::future::Future;
 use std::ops::RangeInclusive;
-use std::sync::{Arc, OnceLock};
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use std::sync::Arc;
 
 /// Most bytes of a request's body, as at AWS: 6 MiB.
 const LARGEST: usize = 6 << 20;
@@ -206,30 +205,19 @@ async fn streamed(
     request: Request,
 ) -> Response {
     let answer = async |question: Question| {
-        let (mut asked, invocation) = question.asked(STREAMED_ACCEPT);
-        let (parts, mut receiver, head) = Parts::new();
-        asked.parts = Some(parts);
+        let (asked, invocation) = question.asked(STREAMED_ACCEPT);
         let (sagemaker, caller) = (question.sagemaker.clone(), question.caller.clone());
-        // Whoever goes away takes the question along.
-        let mut answering = JoinSet::new();
-        answering.spawn(async move {
-            let hosting = sagemaker.hosting();
-            hosting.invoke(&caller, &name, asked, &invocation).await
-        });
-        let (body, content_type, variant) = match receiver.recv().await {
-            Some(first) => {
-                let known = |what: &OnceLock<String>| what.get().cloned().unwrap_or_default();
-                let (content_type, variant) = (known(&head.content_type), known(&head.variant));
-                let streaming = Streaming {
-                    first: Some(first),
-                    receiver,
-                    answering,
-                };
-                let body = stream::unfold(streaming, Streaming::next);
-                (Body::from_stream(body), content_type, variant)
+        let begun = begin(sagemaker, caller, name, asked, invocation).await?;
+        let (body, content_type, variant) = match begun {
+            Begun::Parts {
+                content_type,
+                variant,
+                parts,
+            } => {
+                let events = stream::unfold(parts, next);
+                (Body::from_stream(events), content_type, variant)
             }
-            None => {
-                let answered = ended(&mut answering).await?;
+            Begun::Whole(answered) => {
                 let body = answered.said.body;
                 let parts = (0..body.len()).step_by(PART).map(move |from| {
                     let part = body.slice(from..body.len().min(from + PART));
@@ -252,50 +240,16 @@ async fn streamed(
     asked(&app, request, "InvokeEndpointWithResponseStream", answer).await
 }
 
-/// An answer whose parts are on their way.
-struct Streaming {
-    first: Option<Bytes>,
-    receiver: mpsc::Receiver<Bytes>,
-    answering: JoinSet<Result<Answered, InvokeError>>,
-}
-
-impl Streaming {
-    /// The next part as an event; in the end, where the answer broke off, why.
-    async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
-        let part = match self.first.take() {
-            Some(first) => Some(first),
-            None => self.receiver.recv().await,
-        };
-        let message = match part {
-            Some(part) => event(&PAYLOAD, &part),
-            None if self.answering.is_empty() => return None,
-            None => {
-                let error = ended(&mut self.answering).await.err()?;
-                tracing::warn!(
-                    code = error.code,
-                    message = error.message,
-                    "a streamed answer broke off"
-                );
-                let told = serde_json::json!({"Message": error.message, "ErrorCode": error.code});
-                event(&BROKEN, told.to_string().as_bytes())
-            }
-        };
-        Some((Ok(message), self))
-    }
-}
-
-/// How asking ended.
-async fn ended(
-    answering: &mut JoinSet<Result<Answered, InvokeError>>,
-) -> Result<Answered, InvokeError> {
-    match answering.join_next().await {
-        Some(Ok(answered)) => answered,
-        broken => {
-            tracing::error!(?broken, "an invocation broke off");
-            let message = "The invocation broke off; the server's log says why.";
-            Err(error("InternalFailure", 500, message.to_owned()))
+/// The next part as an event; in the end, where the answer broke off, why.
+async fn next(mut parts: Coming) -> Option<(Result<Bytes, Infallible>, Coming)> {
+    let message = match parts.next().await? {
+        Ok(part) => event(&PAYLOAD, &part),
+        Err(error) => {
+            let told = serde_json::json!({"Message": error.message, "ErrorCode": error.code});
+            event(&BROKEN, told.to_string().as_bytes())
         }
-    }
+    };
+    Some((Ok(message), parts))
 }
 
 async fn later(

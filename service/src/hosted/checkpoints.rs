@@ -12,7 +12,7 @@
 //! | `token-classification`, `ner` | `words.rs` | `{"inputs": "text", "parameters": {"aggregation_strategy": "first"}}`: `[{"entity_group": "PER", "score": 0.99, "word": "Ada", "start": 0, "end": 3}]` |
 //! | `question-answering` | `passages.rs` | `{"inputs": {"question": "…", "context": "…"}, "parameters": {"top_k": 2}}`: `{"score": 0.9, "start": 21, "end": 27, "answer": "London"}` |
 //! | `fill-mask` | `masks.rs` | `{"inputs": "She lived in [MASK]."}`: `[{"score": 0.9, "token": 2414, "token_str": "london", "sequence": "she lived in london."}, …]` |
-//! | `text-generation` | `continued.rs` | `{"inputs": "Once", "parameters": {"max_new_tokens": 20}}`: `[{"generated_text": "Once upon a time …"}]`; with `"stream": true` server-sent events |
+//! | `text-generation` | `continued.rs` | `{"inputs": "Once", "parameters": {"max_new_tokens": 20}}`: `[{"generated_text": "Once upon a time …"}]`; `{"messages": [{"role": "user", "content": "Hi"}]}`, by the checkpoint's own template (`messages.rs`, `chat.rs`): `{"choices": [{"message": {"role": "assistant", "content": "…"}, …}], "usage": {…}}`; with `"stream": true` server-sent events |
 //! | `feature-extraction` | `encoder.rs` | `{"inputs": "text"}`: the last hidden states, `[[[0.1, …], …]]`; of `tei` embeddings, `[[0.1, …]]` |
 //! | `sentence-embeddings` | `encoder.rs` | `{"inputs": ["text", …]}`: `{"embeddings": [[0.1, …], …]}` |
 //! | `sentence-similarity` | `encoder.rs` | `{"inputs": {"source_sentence": "text", "sentences": ["text", …]}}`: `{"similarities": [0.9, …]}` |
@@ -21,11 +21,13 @@
 //!
 //! Sources: huggingface/sagemaker-huggingface-inference-toolkit, transformers' pipelines, huggingface/text-embeddings-inference.
 
+mod chat;
 mod classifier;
 mod continued;
 mod encoder;
 mod hypotheses;
 mod masks;
+mod messages;
 mod passages;
 mod pictures;
 mod things;

@@ -4,6 +4,7 @@ use super::error::OpenAiErrorBody;
 use crate::app::App;
 use crate::failure::Failure;
 use crate::rest::embeddings;
+use crate::rest::endpoints::{EndpointView, hosted};
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -50,6 +51,22 @@ fn model(app: &App) -> Model {
     }
 }
 
+/// Endpoints that can be asked: which of them know conversations is theirs to say.
+async fn endpoints(app: &App) -> Result<Vec<Model>, Failure> {
+    // A server that hosts nothing has none.
+    if app.sagemaker.get().is_none() {
+        return Ok(Vec::new());
+    }
+    let hosted = hosted(app, Some("InService")).await?;
+    let model = |endpoint: EndpointView| Model {
+        id: endpoint.name,
+        object: "model",
+        created: endpoint.created,
+        owned_by: "endpoint".to_owned(),
+    };
+    Ok(hosted.into_iter().map(model).collect())
+}
+
 /// Checks that a model's name is ours: the built-in one's with or without the name of its hub's folder.
 ///
 /// # Errors
@@ -65,7 +82,10 @@ pub fn known(app: &App, name: &str) -> Result<(), Failure> {
     Err(Failure::new(StatusCode::NOT_FOUND, "model_not_found", message).at("model"))
 }
 
-/// List the models that can embed.
+/// List the models: the one that embeds, and the endpoints in service.
+///
+/// # Errors
+/// When the endpoints cannot be listed.
 #[utoipa::path(
     get,
     path = "/v1/models",
@@ -73,11 +93,11 @@ pub fn known(app: &App, name: &str) -> Result<(), Failure> {
     tag = "openai",
     responses((status = 200, description = "The models.", body = ModelList))
 )]
-pub async fn list(State(app): State<Arc<App>>) -> Json<ModelList> {
-    Json(ModelList {
-        object: "list",
-        data: vec![model(&app)],
-    })
+pub async fn list(State(app): State<Arc<App>>) -> Result<Json<ModelList>, Failure> {
+    let mut data = vec![model(&app)];
+    data.extend(endpoints(&app).await?);
+    let object = "list";
+    Ok(Json(ModelList { object, data }))
 }
 
 /// Describe one model.
@@ -101,6 +121,10 @@ pub async fn one(
 ) -> Result<Json<Model>, Failure> {
     let Path(name) =
         name.map_err(|_| Failure::invalid("the model's name is not valid UTF-8").at("model"))?;
+    let endpoints = endpoints(&app).await?;
+    if let Some(endpoint) = endpoints.into_iter().find(|model| model.id == name) {
+        return Ok(Json(endpoint));
+    }
     known(&app, &name)?;
     Ok(Json(model(&app)))
 }

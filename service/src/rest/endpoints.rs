@@ -28,10 +28,13 @@ const VARIANT: HeaderName = HeaderName::from_static("x-escala-variant");
 pub struct EndpointView {
     /// Its name.
     #[schema(example = "churn")]
-    name: String,
+    pub name: String,
     /// Where it stands, in SageMaker's words: `Creating`, `InService`, `Updating`, `Failed`, …
     #[schema(example = "InService")]
     status: String,
+    /// When it was made, in seconds since 1970.
+    #[serde(skip)]
+    pub created: u64,
 }
 
 /// The endpoints.
@@ -76,10 +79,22 @@ pub fn caller(app: &App) -> Caller {
     )
 )]
 pub async fn list(State(app): State<Arc<App>>) -> Result<Json<EndpointsView>, Failure> {
-    let (sagemaker, caller) = (sagemaker(&app)?.clone(), caller(&app));
-    let listed = tokio::task::spawn_blocking(move || {
-        sagemaker.call(&caller, "ListEndpoints", json!({"MaxResults": 100}))
-    });
+    let endpoints = hosted(&app, None).await?;
+    Ok(Json(EndpointsView { endpoints }))
+}
+
+/// The endpoints there are, at most a hundred; `status` leaves out those of another.
+///
+/// # Errors
+/// When there are none to be had.
+pub async fn hosted(app: &App, status: Option<&str>) -> Result<Vec<EndpointView>, Failure> {
+    let (sagemaker, caller) = (sagemaker(app)?.clone(), caller(app));
+    let mut wanted = json!({"MaxResults": 100});
+    if let Some(status) = status {
+        wanted["StatusEquals"] = json!(status);
+    }
+    let listed =
+        tokio::task::spawn_blocking(move || sagemaker.call(&caller, "ListEndpoints", wanted));
     let listed = listed
         .await
         .map_err(|error| Failure::of_kind(Kind::Internal, error.to_string()))?;
@@ -89,10 +104,9 @@ pub async fn list(State(app): State<Arc<App>>) -> Result<Json<EndpointsView>, Fa
     let endpoints = endpoints.into_iter().flatten().map(|one| EndpointView {
         name: text(one, "EndpointName"),
         status: text(one, "EndpointStatus"),
+        created: one["CreationTime"].as_f64().unwrap_or_default() as u64,
     });
-    Ok(Json(EndpointsView {
-        endpoints: endpoints.collect(),
-    }))
+    Ok(endpoints.collect())
 }
 
 /// Ask a hosted model.

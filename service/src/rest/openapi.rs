@@ -19,7 +19,7 @@ use utoipa::OpenApi;
         (name = "topics", description = "Records of the event log, which Kafka's clients read and write too"),
         (name = "jobs", description = "Work on more documents than somebody waits for"),
         (name = "endpoints", description = "Hosted models, which SageMaker's operations make"),
-        (name = "openai", description = "For clients of OpenAI's embeddings"),
+        (name = "openai", description = "For clients of OpenAI's embeddings and conversations"),
         (name = "operations", description = "Health and metrics"),
     ),
     paths(
@@ -85,6 +85,7 @@ use utoipa::OpenApi;
         super::jobs::cancel,
         super::endpoints::list,
         super::endpoints::predict,
+        crate::openai::chat::completions,
         crate::openai::embeddings::embeddings,
         crate::openai::models::list,
         crate::openai::models::one,

@@ -3,10 +3,12 @@
 //! Two containers ask in one form and differ in what they take for granted. Hugging Face's inference toolkit answers as
 //! transformers' pipeline `text-generation`: the text with what follows, 256 tokens, drawn. Text Generation Inference
 //! (`huggingface-pytorch-tgi-inference`) answers with what follows alone, 100 tokens, the likeliest, and with `"stream": true` token by
-//! token as server-sent events.
+//! token as server-sent events. Both are also asked with messages instead of a text (`messages.rs`).
 
 use super::super::alone::{Answers, broke};
 use super::super::questions::{answers, refuse, texts};
+use super::chat::Chat;
+use super::messages::{Head, Talk, USUAL};
 use super::{open, whole};
 use crate::failure::chain;
 use bytes::Bytes;
@@ -69,6 +71,8 @@ pub enum Form {
 /// One.
 pub struct Texts {
     network: Continuer,
+    /// How messages become a text, or why they do not.
+    chat: Result<Option<Chat>, String>,
     form: Form,
 }
 
@@ -78,6 +82,8 @@ struct Wanted {
     most: Option<usize>,
     /// Most tokens in all, where somebody says.
     all: Option<usize>,
+    /// Most new tokens where nobody says, if not as the container.
+    usual: Option<usize>,
     /// The last tokens of the text that are read, where somebody says.
     last: Option<usize>,
     choice: Choice,
@@ -118,7 +124,12 @@ impl Texts {
     pub fn load(reference: &str, form: Form, context: &LoadContext<'_>) -> Result<Self, String> {
         let files = open(reference, context)?;
         let network = Continuer::load(files.dir()).map_err(|error| chain(&error))?;
-        Ok(Self { network, form })
+        let chat = Chat::load(files.dir());
+        Ok(Self {
+            network,
+            chat,
+            form,
+        })
     }
 
     fn wanted(&self, parameters: &Value) -> Result<Wanted, Unanswered> {
@@ -202,6 +213,7 @@ impl Texts {
         Ok(Wanted {
             most: whole(parameters, "max_new_tokens", 1)?,
             all: whole(parameters, "max_length", 1)?,
+            usual: None,
             last: whole(parameters, "truncate", 1)?,
             choice,
             ends: ends(parameters.get("eos_token_id"))?,
@@ -212,12 +224,13 @@ impl Texts {
         })
     }
 
-    /// The tokens of a text that are read.
-    fn read(&self, text: &str, wanted: &Wanted) -> Result<Vec<u32>, Unanswered> {
+    /// The tokens of a text that are read; `begun` with those of a text's beginning.
+    fn read(&self, text: &str, wanted: &Wanted, begun: bool) -> Result<Vec<u32>, Unanswered> {
         if text.len() > LONGEST {
             return Err(refuse(400, format!("a text has more than {LONGEST} bytes")));
         }
-        let mut tokens = self.network.tokens(text).map_err(|error| broke(&error))?;
+        let tokens = self.network.tokens(text, begun);
+        let mut tokens = tokens.map_err(|error| broke(&error))?;
         if let Some(last) = wanted.last {
             tokens.drain(..tokens.len().saturating_sub(last));
         }
@@ -252,7 +265,7 @@ impl Texts {
                     Form::Pipeline => own.unwrap_or(256),
                     Form::Inference => 100,
                 };
-                usual.min(room)
+                wanted.usual.unwrap_or(usual).min(room)
             }
         };
         if most == 0 {
@@ -375,18 +388,11 @@ impl Texts {
         prompt: &str,
         wanted: &Wanted,
     ) -> Result<Said, Unanswered> {
-        let tokens = self.read(prompt, wanted)?;
+        let tokens = self.read(prompt, wanted, true)?;
         // Whatever is wrong is said before anything else is.
         self.most(tokens.len(), wanted)?;
-        let mut body = Vec::new();
-        if let Some(parts) = &asked.parts {
-            parts.head().content_type.get_or_init(|| EVENTS.to_owned());
-        }
-        let mut say = |event: Value| {
-            let event = Bytes::from(format!("data:{event}\n\n"));
-            body.extend_from_slice(&event);
-            asked.parts.as_ref().is_none_or(|parts| parts.send(event))
-        };
+        let mut events = Events::new(asked);
+        let mut say = |event: Value| events.say(format!("data:{event}\n\n"));
         // The last token comes with the whole.
         let mut held: Option<Value> = None;
         let mut at = 0;
@@ -394,8 +400,7 @@ impl Texts {
             at += 1;
             let event =
                 json!({"index": at, "token": token(told), "generated_text": null, "details": null});
-            let waits = held.replace(event).is_none_or(&mut say);
-            waits && !asked.given_up.is_so()
+            held.replace(event).is_none_or(&mut say)
         })?;
         if let Some(mut last) = held {
             last["generated_text"] = self.row(prompt, &made, wanted)["generated_text"].take();
@@ -407,10 +412,119 @@ impl Texts {
             });
             say(last);
         }
-        Ok(Said {
+        Ok(events.said())
+    }
+
+    /// Answers a conversation.
+    fn talk(&self, compute: &Compute, asked: &Asked, talk: &Talk) -> Result<Said, Unanswered> {
+        let chat = self.chat.as_ref().map_err(|why| refuse(400, why.clone()))?;
+        let chat = chat.as_ref().ok_or_else(|| {
+            refuse(
+                400,
+                "the checkpoint has no chat template (chat_template.jinja, or in tokenizer_config.json), so that it \
+                 knows no messages; `inputs` are texts",
+            )
+        })?;
+        let prompt = chat.prompt(&talk.sent).map_err(|why| refuse(400, why))?;
+        let mut wanted = self.wanted(&talk.parameters)?;
+        if wanted.several > 1 {
+            return Err(refuse(400, "a conversation is answered once"));
+        }
+        if talk.model.is_some() {
+            wanted.usual = Some(USUAL);
+        }
+        // The template writes what begins a text.
+        let tokens = self.read(&prompt, &wanted, false)?;
+        self.most(tokens.len(), &wanted)?;
+        let choice = wanted.choice.clone();
+        let Some(model) = &talk.model else {
+            if talk.stream {
+                return Err(refuse(
+                    400,
+                    "inputs that are messages have no stream; ask with `messages`",
+                ));
+            }
+            let waits = |_: &Told| !asked.given_up.is_so();
+            let made = self.make(compute, &tokens, &wanted, choice, waits)?;
+            let mut said = talk.messages.clone();
+            if let Value::Array(list) = &mut said {
+                list.push(json!({"role": "assistant", "content": made.text}));
+            }
+            let text = if wanted.full { said } else { json!(made.text) };
+            return Ok(written(&json!([{ "generated_text": text }])));
+        };
+        let head = Head::new(model);
+        if !talk.stream {
+            let waits = |_: &Told| !asked.given_up.is_so();
+            let made = self.make(compute, &tokens, &wanted, choice, waits)?;
+            let text = without_stop(&made, &wanted);
+            let answer = head.completion(text, made.why, tokens.len(), made.tokens.len());
+            return Ok(written(&answer));
+        }
+        let mut events = Events::new(asked);
+        let mut first = true;
+        let made = self.make(compute, &tokens, &wanted, choice, |told| {
+            if told.text.is_empty() && !first {
+                return !asked.given_up.is_so();
+            }
+            let part = head.chunk(&told.text, std::mem::take(&mut first), None);
+            events.say(format!("data: {part}\n\n"))
+        })?;
+        events.say(format!(
+            "data: {}\n\n",
+            head.chunk("", first, Some(made.why))
+        ));
+        if talk.usage {
+            let part = head.counted(tokens.len(), made.tokens.len());
+            events.say(format!("data: {part}\n\n"));
+        }
+        events.say("data: [DONE]\n\n".to_owned());
+        Ok(events.said())
+    }
+}
+
+/// What is new, up to a text that ended it.
+fn without_stop<'a>(made: &'a Made, wanted: &Wanted) -> &'a str {
+    let stops = wanted.stops.iter().filter(|_| made.why == "stop_sequence");
+    let end = stops.filter_map(|stop| made.text.find(stop.as_str())).min();
+    &made.text[..end.unwrap_or(made.text.len())]
+}
+
+fn written(answer: &Value) -> Said {
+    Said {
+        content_type: "application/json".to_owned(),
+        body: answer.to_string().into(),
+    }
+}
+
+/// Sends a server-sent event, and keeps it for who reads the whole.
+struct Events<'a> {
+    asked: &'a Asked,
+    body: Vec<u8>,
+}
+
+impl<'a> Events<'a> {
+    fn new(asked: &'a Asked) -> Self {
+        if let Some(parts) = &asked.parts {
+            parts.head().content_type.get_or_init(|| EVENTS.to_owned());
+        }
+        let body = Vec::new();
+        Self { asked, body }
+    }
+
+    /// Whether anybody still waits.
+    fn say(&mut self, event: String) -> bool {
+        let event = Bytes::from(event);
+        self.body.extend_from_slice(&event);
+        let parts = self.asked.parts.as_ref();
+        parts.is_none_or(|parts| parts.send(event)) && !self.asked.given_up.is_so()
+    }
+
+    fn said(self) -> Said {
+        Said {
             content_type: EVENTS.to_owned(),
-            body: body.into(),
-        })
+            body: self.body.into(),
+        }
     }
 }
 
@@ -509,6 +623,9 @@ impl Spoken {
 
 impl Answers for Texts {
     fn answer(&mut self, compute: &Compute, asked: &Asked) -> Result<Said, Unanswered> {
+        if let Some(talk) = Talk::of(&asked.body)? {
+            return self.talk(compute, asked, &talk);
+        }
         let asked_about = texts(asked.content_type.as_deref(), &asked.body)?;
         let wanted = self.wanted(&asked_about.parameters)?;
         let streamed = serde_json::from_slice::<Streamed>(&asked.body);
@@ -535,7 +652,7 @@ impl Answers for Texts {
         }
         let mut rows = Vec::with_capacity(asked_about.items.len());
         for (number, prompt) in asked_about.items.iter().enumerate() {
-            let tokens = self.read(prompt, &wanted)?;
+            let tokens = self.read(prompt, &wanted, true)?;
             let mut these = Vec::with_capacity(wanted.several);
             for turn in 0..wanted.several {
                 let choice = Choice {
