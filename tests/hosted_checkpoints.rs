@@ -611,6 +611,14 @@ fn conversations_are_answered_by_the_checkpoints_template() {
         "{text:?} of {all:?}"
     );
 
+    let mut streamed = stopped.clone();
+    streamed["stream"] = json!(true);
+    let events_stopped = stream(&streamed);
+    let deltas = events_stopped
+        .iter()
+        .map(|event| delta(event).expect("a text"));
+    assert_eq!(deltas.collect::<String>(), text);
+
     // The same by OpenAI's door, where an endpoint is a model.
     let mut by_name = asked.clone();
     by_name["model"] = json!("tgi");

@@ -78,7 +78,7 @@ fn descriptors_are_those_of_dlib() {
         };
         let off = similarity::distance(descriptor(face), &wanted);
         println!("{name}: {off} from dlib's");
-        assert!(off < 0.12, "{name}: {off}");
+        assert!(off < 0.06, "{name}: {off}");
         pairs.push((face.clone(), wanted));
     }
     let [(a, a_wanted), (b, b_wanted)] = pairs.as_slice() else {

@@ -1433,6 +1433,7 @@ async fn the_openapi_document_is_whole_and_true() {
         "/v1/images/bodies",
         "/v1/text/classify",
         "/v1/embeddings",
+        "/v1/chat/completions",
         "/readyz",
         "/metrics",
     ] {

@@ -64,7 +64,8 @@ impl Upright {
             self.square.place(from)
         };
         face.landmarks = face.landmarks.moved(place);
-        face.pose.roll += self.square.turn.to_degrees();
+        let roll = face.pose.roll + self.square.turn.to_degrees();
+        face.pose.roll = (roll + 180.0).rem_euclid(360.0) - 180.0;
         if let Some(gaze) = &mut face.gaze {
             gaze.pupils = gaze.pupils.map(place);
         }

@@ -7,11 +7,11 @@ use super::error::OpenAiErrorBody;
 use crate::app::App;
 use crate::failure::Failure;
 use crate::hosted::rows::failure;
+use crate::rest::call::{Call, Media};
 use crate::rest::endpoints::{caller, sagemaker};
 use crate::streamed::{Begun, Coming, begin};
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::response::{IntoResponse, Response};
@@ -117,17 +117,16 @@ struct Named {
         (status = 400, description = "The request breaks a rule, or the model knows no conversations.", body = OpenAiErrorBody),
         (status = 404, description = "There is no such endpoint.", body = OpenAiErrorBody),
         (status = 413, description = "The body is too large.", body = OpenAiErrorBody),
+        (status = 415, description = "The body is not JSON.", body = OpenAiErrorBody),
         (status = 429, description = "The model is being opened, or has too much to do.", body = OpenAiErrorBody),
         (status = 503, description = "Nothing is hosted here.", body = OpenAiErrorBody),
     )
 )]
-pub async fn completions(
-    State(app): State<Arc<App>>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Failure> {
-    let body = body.map_err(|error| Failure::new(error.status(), "body", error.body_text()))?;
-    let named: Named =
-        serde_json::from_slice(&body).map_err(|error| Failure::invalid(error.to_string()))?;
+pub async fn completions(State(app): State<Arc<App>>, call: Call) -> Result<Response, Failure> {
+    if call.media != Media::Json {
+        return Err(call.unsupported("application/json"));
+    }
+    let named: Named = call.json().await?;
     // Endpoints also answer what is no conversation, in a form that is not this door's.
     if !named.messages.is_array() {
         return Err(Failure::invalid("messages are a list").at("messages"));
@@ -136,7 +135,7 @@ pub async fn completions(
     let asked = Asked {
         content_type: Some("application/json".to_owned()),
         accept: Some("application/json".to_owned()),
-        body,
+        body: call.body,
         ..Asked::default()
     };
     let refused = |error: &InvokeError| refused(error, &named.model);

@@ -6,9 +6,9 @@
 //! token as server-sent events. Both are also asked with messages instead of a text (`messages.rs`).
 
 use super::super::alone::{Answers, broke};
-use super::super::questions::{answers, refuse, texts};
+use super::super::questions::{answers, essence, refuse, texts};
 use super::chat::Chat;
-use super::messages::{Head, Talk, USUAL};
+use super::messages::{Head, Talk, USUAL, Unsaid};
 use super::{open, whole};
 use crate::failure::chain;
 use bytes::Bytes;
@@ -463,17 +463,17 @@ impl Texts {
         }
         let mut events = Events::new(asked);
         let mut first = true;
+        let mut unsaid = Unsaid::new(&wanted.stops);
         let made = self.make(compute, &tokens, &wanted, choice, |told| {
-            if told.text.is_empty() && !first {
+            let text = unsaid.hear(&told.text);
+            if text.is_empty() && !first {
                 return !asked.given_up.is_so();
             }
-            let part = head.chunk(&told.text, std::mem::take(&mut first), None);
+            let part = head.chunk(&text, std::mem::take(&mut first), None);
             events.say(format!("data: {part}\n\n"))
         })?;
-        events.say(format!(
-            "data: {}\n\n",
-            head.chunk("", first, Some(made.why))
-        ));
+        let last = head.chunk(&unsaid.rest(), first, Some(made.why));
+        events.say(format!("data: {last}\n\n"));
         if talk.usage {
             let part = head.counted(tokens.len(), made.tokens.len());
             events.say(format!("data: {part}\n\n"));
@@ -623,7 +623,9 @@ impl Spoken {
 
 impl Answers for Texts {
     fn answer(&mut self, compute: &Compute, asked: &Asked) -> Result<Said, Unanswered> {
-        if let Some(talk) = Talk::of(&asked.body)? {
+        let kind = asked.content_type.as_deref();
+        let is_json = kind.is_none_or(|kind| essence(kind) == "application/json");
+        if is_json && let Some(talk) = Talk::of(&asked.body)? {
             return self.talk(compute, asked, &talk);
         }
         let asked_about = texts(asked.content_type.as_deref(), &asked.body)?;

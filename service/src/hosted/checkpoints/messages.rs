@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 
 /// Most messages of a conversation.
 const MOST: usize = 4096;
+/// Most bytes of what a request calls the model, which every part of the answer repeats.
+const NAME: usize = 256;
 /// New tokens where a request does not say.
 pub const USUAL: usize = 1024;
 
@@ -121,6 +123,9 @@ impl Talk {
         }
         let model = members.get("model").and_then(Value::as_str);
         let model = model.unwrap_or("escala").to_owned();
+        if model.len() > NAME {
+            return Err(refuse(400, format!("model has more than {NAME} bytes")));
+        }
         let usage = members
             .get("stream_options")
             .is_some_and(|o| o["include_usage"] == true);
@@ -177,6 +182,55 @@ fn checked(messages: Value) -> Result<Value, Unanswered> {
         return Err(refuse(400, wrong));
     }
     Ok(messages)
+}
+
+/// What of a text is said while it grows: not what ends it, nor what may be the beginning of that.
+pub struct Unsaid<'a> {
+    stops: &'a [String],
+    held: String,
+    ended: bool,
+}
+
+impl<'a> Unsaid<'a> {
+    /// A text that any of `stops` ends.
+    pub fn new(stops: &'a [String]) -> Self {
+        Self {
+            stops,
+            held: String::new(),
+            ended: false,
+        }
+    }
+
+    /// What can be said now that more is there.
+    pub fn hear(&mut self, more: &str) -> String {
+        if self.ended {
+            return String::new();
+        }
+        self.held.push_str(more);
+        let stops = self.stops.iter();
+        let end = stops.filter_map(|stop| self.held.find(stop.as_str())).min();
+        if let Some(end) = end {
+            self.ended = true;
+            self.held.truncate(end);
+            return std::mem::take(&mut self.held);
+        }
+        let begun = |stop: &String| {
+            let mut lengths = (1..stop.len()).rev();
+            let is = |&length: &usize| {
+                stop.get(..length)
+                    .is_some_and(|begun| self.held.ends_with(begun))
+            };
+            lengths.find(is).unwrap_or(0)
+        };
+        let kept = self.stops.iter().map(begun).max().unwrap_or(0);
+        let rest = self.held.split_off(self.held.len() - kept);
+        std::mem::replace(&mut self.held, rest)
+    }
+
+    /// What is left to be said when there is no more.
+    pub fn rest(self) -> String {
+        self.held
+    }
 }
 
 /// What identifies an answer.
@@ -247,5 +301,27 @@ fn finish(why: &str) -> &'static str {
     match why {
         "length" => "length",
         _ => "stop",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ends_a_text_is_not_said() {
+        let stops = ["END".to_owned(), "é!".to_owned()];
+        let say = |parts: &[&str]| {
+            let mut unsaid = Unsaid::new(&stops);
+            let mut said: Vec<String> = parts.iter().map(|part| unsaid.hear(part)).collect();
+            said.push(unsaid.rest());
+            said
+        };
+        assert_eq!(say(&["a", "b"]), ["a", "b", ""]);
+        assert_eq!(say(&["aE", "N", "x"]), ["a", "", "ENx", ""]);
+        assert_eq!(say(&["aE", "N", "D b", "c"]), ["a", "", "", "", ""]);
+        assert_eq!(say(&["aEN"]), ["a", "EN"]);
+        assert_eq!(say(&["é", "!é"]), ["", "", ""]);
+        assert_eq!(say(&["EEND"]), ["E", ""]);
     }
 }
