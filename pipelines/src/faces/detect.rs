@@ -172,6 +172,7 @@ fn sigmoid(x: f32) -> f32 {
 mod tests {
     use super::*;
     use crate::error::Kind;
+    use crate::vision::Point;
     use image::Rgb;
 
     #[test]
@@ -236,6 +237,44 @@ mod tests {
         .unwrap();
         assert_eq!(found.len(), 1);
         assert!(found[0].score > 0.99);
+    }
+
+    /// In a picture of 1000 pixels: of a face that both found the better one's box, what one alone found as it is.
+    #[test]
+    fn each_face_is_told_once() {
+        let features = [Point::new(1.0, 2.0); 5];
+        let face = |x: f32, side: f32, score: f32, features: Option<Features>| Candidate {
+            score,
+            area: Area::new(x, 0.0, x + side, side),
+            features,
+        };
+        let seen = Some(features);
+        let told =
+            |found: Vec<Candidate>, second: Vec<Candidate>| united(found, second, (1000, 400));
+        // Large: the first network's box, with what the second knows of it.
+        let large = told(
+            vec![face(0.0, 200.0, 0.8, None)],
+            vec![face(9.0, 180.0, 0.99, seen)],
+        );
+        assert_eq!(large, [face(0.0, 200.0, 0.8, seen)]);
+        // Small: the second's.
+        let small = told(
+            vec![face(0.0, 80.0, 0.8, None)],
+            vec![face(5.0, 75.0, 0.99, seen)],
+        );
+        assert_eq!(small, [face(5.0, 75.0, 0.99, seen)]);
+        // Small, of the first alone; tiny ones of the first are none.
+        let alone = told(
+            vec![face(0.0, 80.0, 0.8, None), face(300.0, 40.0, 0.9, None)],
+            vec![],
+        );
+        assert_eq!(alone, [face(0.0, 80.0, 0.8, None)]);
+        // Two beside each other, and a tiny one of the second.
+        let found = vec![face(0.0, 200.0, 0.8, None)];
+        let second = vec![face(150.0, 180.0, 0.99, seen), face(600.0, 30.0, 0.7, seen)];
+        let three = told(found, second);
+        assert_eq!(three.len(), 3, "{three:?}");
+        assert_eq!(three[0].features, None);
     }
 
     #[test]
