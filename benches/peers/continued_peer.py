@@ -1,6 +1,6 @@
 """Times how a hosted network of Escala and transformers continue texts, in turns; see benches/continue.sh.
 
-    python continued_peer.py ESCALA [--rounds 5] [--layers 12] [--new 32]
+    python continued_peer.py ESCALA [--rounds 5] [--layers 12] [--new 32] [--half] [--texts 8]
 """
 
 import argparse
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import boto3
@@ -23,7 +24,7 @@ IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-tgi-in
 ROLE = "arn:aws:iam::000000000000:role/any"
 
 
-def checkpoint(folder: Path, layers: int):
+def checkpoint(folder: Path, layers: int, half: bool):
     """A network of random weights whose tokens are the letters of the text, and its folder."""
     torch.manual_seed(0)
     config = transformers.Qwen2Config(
@@ -31,7 +32,11 @@ def checkpoint(folder: Path, layers: int):
         num_key_value_heads=2, max_position_embeddings=4096, tie_word_embeddings=True, bos_token_id=None, eos_token_id=None,
     )
     network = transformers.Qwen2ForCausalLM(config).eval()
+    if half:
+        network = network.to(torch.bfloat16)
     network.save_pretrained(folder)
+    # The peer computes with 32-bit floats either way: with less it would not say the same.
+    network = network.float()
     letters = {chr(97 + n): n for n in range(26)}
     words = tokenizers.Tokenizer(tokenizers.models.WordLevel({**letters, "?": 26}, unk_token="?"))
     words.pre_tokenizer = tokenizers.pre_tokenizers.Split("", "isolated")
@@ -87,48 +92,58 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=12)
     parser.add_argument("--new", type=int, default=32)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--half", action="store_true", help="weights are 16-bit brain floats")
+    parser.add_argument("--texts", type=int, default=8, help="texts that are continued at once in the last figure")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model"
-        network = checkpoint(model, options.layers)
+        network = checkpoint(model, options.layers, options.half)
         escala = Escala(options.escala, folder, options.threads, model)
-        text = "".join(chr(97 + n * 7 % 26) for n in range(BEFORE))
-        ids = torch.tensor([[ord(letter) - 97 for letter in text]])
+        texts = ["".join(chr(97 + (n * 7 + turn) % 26) for n in range(BEFORE)) for turn in range(options.texts)]
+        pool = ThreadPoolExecutor(options.texts)
 
-        def peer(_: str, new: int) -> list:
+        def ours(texts: list, new: int) -> list:
+            said = pool.map(lambda text: escala(text, new), texts)
+            return [[token["id"] for token in tokens] for tokens in said]
+
+        def peer(texts: list, new: int) -> list:
+            # Texts of one length, at once: the best case of a batch that is put together beforehand.
+            ids = torch.tensor([[ord(letter) - 97 for letter in text] for text in texts])
             with torch.no_grad():
                 said = network.generate(ids, max_new_tokens=new, min_new_tokens=new, do_sample=False)
-            return said[0, BEFORE:].tolist()
+            return said[:, BEFORE:].tolist()
 
-        def timed(way, new: int) -> tuple[float, list]:
+        def timed(way, texts: list, new: int) -> tuple[float, list]:
             start = time.perf_counter()
-            said = way(text, new)
+            said = way(texts, new)
             return time.perf_counter() - start, said
 
-        ways = {"escala": escala, "transformers": peer}
-        first, rate = {name: [] for name in ways}, {name: [] for name in ways}
+        ways = {"escala": ours, "transformers": peer}
+        first, rate, all_of_them = ({name: [] for name in ways} for _ in range(3))
         try:
             for turn in range(options.rounds + 1):
                 said = {}
                 for name, way in ways.items():
-                    one, _ = timed(way, 1)
-                    all_, tokens = timed(way, 1 + options.new)
-                    said[name] = [token if isinstance(token, int) else token["id"] for token in tokens]
+                    one, _ = timed(way, texts[:1], 1)
+                    more, _ = timed(way, texts[:1], 1 + options.new)
+                    several, said[name] = timed(way, texts, options.new)
                     # The first turn warms both up.
                     if turn:
                         first[name].append(one)
-                        rate[name].append(options.new / (all_ - one))
-                if said["escala"][:4] != said["transformers"][:4]:
+                        rate[name].append(options.new / (more - one))
+                        all_of_them[name].append(options.texts * options.new / several)
+                if [tokens[:4] for tokens in said["escala"]] != [tokens[:4] for tokens in said["transformers"]]:
                     raise SystemExit(f"other tokens: {said}")
         finally:
             escala.process.terminate()
             escala.process.wait()
     print(f"transformers {transformers.__version__}, torch {torch.__version__}, medians of {options.rounds}", file=sys.stderr)
-    for what, figures in [("seconds to the first token", first), ("tokens a second after it", rate)]:
+    of_all = f"tokens a second, {options.texts} texts at once, with reading them"
+    for what, figures in [("seconds to the first token", first), ("tokens a second after it", rate), (of_all, all_of_them)]:
         median = {name: statistics.median(values) for name, values in figures.items()}
         ratio = statistics.median(a / b for a, b in zip(figures["escala"], figures["transformers"]))
-        print(f"{what:27} escala {median['escala']:7.2f}  transformers {median['transformers']:7.2f}  ratio {ratio:.2f}")
+        print(f"{what:51} escala {median['escala']:7.2f}  transformers {median['transformers']:7.2f}  ratio {ratio:.2f}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@
 //! | `tasks.rs` | `escala/sentiment`, `escala/labels`, …: an image's name names the task |
 //! | `checkpoints.rs` | `huggingface-…` images: checkpoints of classifiers and encoders |
 //! | `onnx.rs` | `onnx` images: networks, and what scikit-learn, XGBoost and LightGBM export |
-//! | `alone.rs` | models that answer one request at a time |
+//! | `alone.rs` | how requests come to models: one at a time, or all that wait |
 //! | `rows.rs` | endpoints asked about rows, for flows and others that have many |
 //! | `questions.rs` | what both read of a request, and how they write answers |
 

@@ -14,11 +14,15 @@
 //! | texts | `config.json`, `tokenizer.json`, `model.safetensors` |
 //! | images | `config.json`, `preprocessor_config.json`, `model.safetensors` |
 //! | images | `model.toml` (a [`Declaration`]) and the files that it names |
+//!
+//! In the place of `model.safetensors` there may be `model.safetensors.index.json` and the files that it names
+//! ([`Parts`]).
 
 use crate::declaration::{self, Declaration};
 use crate::digest;
 use crate::error::{Attempt, Error, io_error};
 use crate::hash::{self, Sha256Hex};
+use crate::parts::{self, Parts};
 use crate::progress::{Progress, Stage};
 use crate::pull::{empty, link, lock, sync_folder, write_through};
 use crate::source::{Failure, Inbox, Tell, hub};
@@ -56,7 +60,7 @@ impl Kind {
             Self::Texts => TOKENIZER,
             Self::Images => PREPROCESSOR,
         };
-        let required = [(CONFIG, JSON), (beside, JSON), (TENSORS, 32 << 30)];
+        let required = [(CONFIG, JSON), (beside, JSON), (TENSORS, WEIGHTS)];
         Files {
             required: required
                 .map(|(name, most)| (name.to_owned(), most))
@@ -93,7 +97,32 @@ impl Files {
             let declaration = Declaration::open(&folder.join(declaration::FILE))?;
             return Ok(Self::declared(&declaration));
         }
-        Ok(kind.files())
+        let files = kind.files();
+        Ok(match files.in_parts(&has) {
+            true => files.with_parts(&Parts::open(&folder.join(parts::FILE))?),
+            false => files,
+        })
+    }
+
+    /// Whether the weights are in several files, where these are the names of all.
+    fn in_parts(&self, has: &dyn Fn(&str) -> bool) -> bool {
+        self.has(TENSORS) && !has(TENSORS) && has(parts::FILE)
+    }
+
+    /// The same with the weights in several files.
+    fn with_parts(mut self, parts: &Parts) -> Self {
+        self.required.retain(|(name, _)| name != TENSORS);
+        let list = (parts::FILE.to_owned(), parts::MOST_BYTES);
+        let files = parts.files().iter().map(|name| (name.clone(), WEIGHTS));
+        self.required.extend(std::iter::once(list).chain(files));
+        self
+    }
+
+    /// What is opened to read the weights.
+    fn weights(&self) -> Option<&'static str> {
+        [TENSORS, parts::FILE]
+            .into_iter()
+            .find(|name| self.has(name))
     }
 
     /// By name, and whether each must be there.
@@ -135,6 +164,8 @@ const TOKENIZER: &str = "tokenizer.json";
 const PREPROCESSOR: &str = "preprocessor_config.json";
 const TENSORS: &str = "model.safetensors";
 const JSON: u64 = 256 << 20;
+/// Bytes of a file of weights.
+const WEIGHTS: u64 = 32 << 30;
 /// Bytes of an ONNX file: what its format allows.
 const NETWORK: u64 = 2 << 30;
 
@@ -412,7 +443,8 @@ impl Store {
         let place = Place::of(self, &repo);
         match find(&repo, &revision, &place, kind) {
             Ok(Some(ready)) => Ok(ready),
-            Ok(None) | Err(Error::Damaged { .. } | Error::Declaration { .. }) => {
+            Ok(None)
+            | Err(Error::Damaged { .. } | Error::Declaration { .. } | Error::Tensors(_)) => {
                 let tell = Tell {
                     model: &repo,
                     progress,
@@ -452,8 +484,8 @@ fn local(reference: &str, folder: &Path, kind: Option<Kind>) -> Result<ModelFile
             }
         }
     }
-    if files.has(TENSORS) {
-        Tensors::open(folder.join(TENSORS))?;
+    if let Some(weights) = files.weights() {
+        Tensors::open(folder.join(weights))?;
     }
     Ok(ModelFiles::new(folder.to_owned(), manifest))
 }
@@ -461,10 +493,6 @@ fn local(reference: &str, folder: &Path, kind: Option<Kind>) -> Result<ModelFile
 /// Why there are no weights that are read, where there are others.
 fn missing(name: &str, has: &dyn Fn(&str) -> bool) -> Option<String> {
     let others = [
-        (
-            "model.safetensors.index.json",
-            "the weights are in several files, which are not read",
-        ),
         (
             "pytorch_model.bin",
             "there is pytorch_model.bin, but only safetensors are read",
@@ -575,7 +603,7 @@ fn pull(
     match find(repo, revision, place, kind) {
         Ok(Some(ready)) => return Ok(ready),
         Ok(None) => (),
-        Err(error @ Error::Declaration { .. }) => {
+        Err(error @ (Error::Declaration { .. } | Error::Tensors(_))) => {
             tracing::warn!(repo, %error, "pulling a damaged checkpoint again");
         }
         Err(Error::Damaged { path, why, .. }) => {
@@ -678,12 +706,19 @@ fn fetch(
         transient: false,
     };
     let mut files = kind.unwrap_or_else(|| Kind::guess(&has)).files();
-    let mut names = Vec::new();
+    // What says what there is comes first.
+    let mut there = None;
     if kind != Some(Kind::Texts) && has(declaration::FILE) {
         let path = get(declaration::FILE, declaration::MOST_BYTES)?;
-        names.push(declaration::FILE.to_owned());
+        there = Some(declaration::FILE);
         let declaration = Declaration::open(&path).map_err(|error| other(error.to_string()))?;
         files = Files::declared(&declaration);
+    }
+    if files.in_parts(&has) {
+        let list = get(parts::FILE, parts::MOST_BYTES)?;
+        there = Some(parts::FILE);
+        let parts = Parts::open(&list).map_err(|error| other(error.to_string()))?;
+        files = files.with_parts(&parts);
     }
     if let Some((name, _)) = files.required.iter().find(|(name, _)| !has(name)) {
         return Err(other(match missing(name, &has) {
@@ -696,11 +731,12 @@ fn fetch(
         .iter()
         .map(|(name, most)| (name.as_str(), *most));
     let more = files.more.iter().copied().filter(|(name, _)| has(name));
+    let mut names = Vec::new();
     for (name, most) in required.chain(more) {
-        if !names.iter().any(|got| got == name) {
+        if there != Some(name) {
             get(name, most)?;
-            names.push(name.to_owned());
         }
+        names.push(name.to_owned());
     }
     Ok((listing.commit, names))
 }
@@ -715,8 +751,9 @@ fn publish(
     inbox: &Inbox<'_>,
     staging: &Path,
 ) -> Result<ModelFiles, Error> {
-    let tensors = names.iter().any(|name| name == TENSORS);
-    if tensors && let Err(error) = Tensors::open(staging.join(TENSORS)) {
+    let mut weights = names.iter();
+    let weights = weights.find(|name| [TENSORS, parts::FILE].contains(&name.as_str()));
+    if let Some(Err(error)) = weights.map(|name| Tensors::open(staging.join(name))) {
         // It would be linked again by the next pull.
         empty(&inbox.files)?;
         return Err(error.into());

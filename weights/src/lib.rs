@@ -36,6 +36,7 @@
 //! | `source/` | local folder, hub, `pip`, `npm`; running programs; reading one member of an archive |
 //! | `format/` | readers of foreign formats and the safetensors writer, one module each |
 //! | `tensors.rs` | reading what was published, memory-mapped |
+//! | `parts.rs` | weights that are in several files |
 
 pub mod builtin;
 mod catalogue;
@@ -45,6 +46,7 @@ mod digest;
 mod error;
 pub mod format;
 mod hash;
+pub mod parts;
 mod progress;
 mod pull;
 mod source;

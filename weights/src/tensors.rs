@@ -1,14 +1,17 @@
-//! A safetensors file, memory-mapped and read by name.
+//! A safetensors file, memory-mapped and read by name; or several, where a checkpoint is too large for one
+//! ([`Parts`]).
 //!
 //! The header is checked once when the file is opened (sizes, offsets, overflow, and that the file is exactly
 //! as long as the header says), so a truncated or damaged file is an error and never a panic. Tensors are
 //! borrowed from the map where their alignment allows and copied where it does not.
 
+use crate::parts::Parts;
 use bytemuck::{AnyBitPattern, NoUninit};
 use memmap2::Mmap;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use safetensors::{SafeTensorError, SafeTensors};
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -38,6 +41,14 @@ pub enum Error {
         path: PathBuf,
         /// What does not hold.
         source: SafeTensorError,
+    },
+    /// What lists the files of a checkpoint is not understood, or says what does not hold.
+    #[error("{} does not list the files of a checkpoint: {why}", path.display())]
+    Parts {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
     },
     /// No tensor of this name.
     #[error("{} has no tensor \"{name}\"", path.display())]
@@ -93,57 +104,106 @@ pub enum Error {
     },
 }
 
-/// An open tensor file.
+/// An open tensor file, or several that belong together.
 #[derive(Debug)]
 pub struct Tensors {
     path: PathBuf,
+    /// At least one.
+    files: Vec<Mapped>,
+    /// Which of them has a tensor, where there are several.
+    places: HashMap<String, usize>,
+}
+
+#[derive(Debug)]
+struct Mapped {
     map: Mmap,
     header: Metadata,
     /// Where tensor data starts.
     start: usize,
 }
 
-impl Tensors {
-    /// Maps a file and checks its header.
-    ///
-    /// # Errors
-    /// [`Error::Io`] and [`Error::Malformed`].
-    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
-        let path = path.as_ref().to_owned();
+impl Mapped {
+    fn open(path: &Path) -> Result<Self, Error> {
         let io = |source| Error::Io {
-            path: path.clone(),
+            path: path.to_owned(),
             source,
         };
-        let file = File::open(&path).map_err(io)?;
+        let file = File::open(path).map_err(io)?;
         // SAFETY: a map is sound while nobody changes the file. Published files are written once under
         // another name, made visible by a rename and only ever unlinked, never written or truncated.
         let map = unsafe { Mmap::map(&file) }.map_err(io)?;
         let malformed = |source| Error::Malformed {
-            path: path.clone(),
+            path: path.to_owned(),
             source,
         };
         let (length, header) = SafeTensors::read_metadata(&map).map_err(malformed)?;
         Ok(Self {
             start: LENGTH + length,
-            path,
             map,
             header,
         })
     }
+}
 
-    /// The file.
+impl Tensors {
+    /// Maps a file and checks its header; of [`crate::parts::FILE`] the files that it lists, which are beside it.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Malformed`] and [`Error::Parts`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref().to_owned();
+        if path
+            .file_name()
+            .is_some_and(|name| name == crate::parts::FILE)
+        {
+            return Self::open_parts(path);
+        }
+        Ok(Self {
+            files: vec![Mapped::open(&path)?],
+            places: HashMap::new(),
+            path,
+        })
+    }
+
+    fn open_parts(path: PathBuf) -> Result<Self, Error> {
+        let parts = Parts::open(&path)?;
+        let mut files = Vec::new();
+        for name in parts.files() {
+            files.push(Mapped::open(&path.with_file_name(name))?);
+        }
+        let mut places = HashMap::new();
+        for (tensor, file) in parts.tensors() {
+            if files[file].header.info(tensor).is_none() {
+                return Err(Error::Missing {
+                    path: path.with_file_name(&parts.files()[file]),
+                    name: tensor.to_owned(),
+                });
+            }
+            places.insert(tensor.to_owned(), file);
+        }
+        Ok(Self {
+            path,
+            files,
+            places,
+        })
+    }
+
+    /// The file; of several what lists them.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Size of the file in bytes, which is what the map can take of memory.
+    /// Size of the files in bytes, which is what the maps can take of memory.
     pub fn bytes(&self) -> u64 {
-        self.map.len() as u64
+        self.files.iter().map(|file| file.map.len() as u64).sum()
     }
 
     /// The names of all tensors, sorted.
     pub fn names(&self) -> Vec<String> {
-        let mut names = self.header.offset_keys();
+        let mut names = match self.files.as_slice() {
+            [file] if self.places.is_empty() => file.header.offset_keys(),
+            _ => self.places.keys().cloned().collect(),
+        };
         names.sort();
         names
     }
@@ -154,7 +214,7 @@ impl Tensors {
     /// [`Error::Missing`].
     pub fn info(&self, name: &str) -> Result<(Dtype, &[usize]), Error> {
         self.find(name)
-            .map(|info| (info.dtype, info.shape.as_slice()))
+            .map(|(_, info)| (info.dtype, info.shape.as_slice()))
     }
 
     /// A tensor's raw little-endian bytes, whatever its type.
@@ -162,9 +222,10 @@ impl Tensors {
     /// # Errors
     /// [`Error::Missing`].
     pub fn raw(&self, name: &str) -> Result<&[u8], Error> {
-        let (from, to) = self.find(name)?.data_offsets;
+        let (file, info) = self.find(name)?;
+        let (from, to) = info.data_offsets;
         // The header check holds every offset inside the file.
-        Ok(&self.map[self.start + from..self.start + to])
+        Ok(&file.map[file.start + from..file.start + to])
     }
 
     /// A tensor of 32-bit floats.
@@ -225,9 +286,11 @@ impl Tensors {
         self.typed(name, Dtype::I64, i64::from_le_bytes)
     }
 
-    /// A value of the file's metadata.
+    /// A value of the file's metadata; of several files, of the first one's.
     pub fn metadata(&self, key: &str) -> Option<&str> {
-        self.header
+        self.files
+            .first()?
+            .header
             .metadata()
             .as_ref()?
             .get(key)
@@ -251,15 +314,20 @@ impl Tensors {
         })
     }
 
-    fn find(&self, name: &str) -> Result<&TensorInfo, Error> {
-        self.header.info(name).ok_or_else(|| Error::Missing {
-            path: self.path.clone(),
-            name: name.to_owned(),
-        })
+    fn find(&self, name: &str) -> Result<(&Mapped, &TensorInfo), Error> {
+        let file = match self.places.is_empty() {
+            true => self.files.first(),
+            false => self.places.get(name).map(|&place| &self.files[place]),
+        };
+        file.and_then(|file| Some((file, file.header.info(name)?)))
+            .ok_or_else(|| Error::Missing {
+                path: self.path.clone(),
+                name: name.to_owned(),
+            })
     }
 
     fn expect_type(&self, name: &str, wanted: Dtype) -> Result<&TensorInfo, Error> {
-        let info = self.find(name)?;
+        let (_, info) = self.find(name)?;
         if info.dtype == wanted {
             return Ok(info);
         }

@@ -24,9 +24,37 @@ fn tensors() -> Vec<u8> {
 
 const FILES: [&str; 3] = ["config.json", "tokenizer.json", "model.safetensors"];
 
+/// The same in two files, and what lists them.
+const IN_PARTS: [&str; 5] = [
+    "config.json",
+    "tokenizer.json",
+    "model.safetensors.index.json",
+    "model-00001-of-00002.safetensors",
+    "model-00002-of-00002.safetensors",
+];
+
+fn part(name: &str, from: usize) -> Vec<u8> {
+    let mut contents = Contents::default();
+    let values: Vec<f32> = (from..from + 1000).map(|i| i as f32).collect();
+    let tensor = Tensor::f32(&[10, 100], &values);
+    contents.tensors.insert(name.to_owned(), tensor);
+    let mut file = Vec::new();
+    write(&contents, &mut file).unwrap();
+    file
+}
+
+fn list(first: &str, second: &str) -> String {
+    format!(
+        "{{\"metadata\": {{\"total_size\": 8000}}, \"weight_map\": {{\"a\": {first:?}, \"b\": {second:?}}}}}"
+    )
+}
+
 fn content(name: &str) -> Vec<u8> {
     match name {
         "model.safetensors" => tensors(),
+        "model.safetensors.index.json" => list(IN_PARTS[3], IN_PARTS[4]).into_bytes(),
+        "model-00001-of-00002.safetensors" => part("a", 0),
+        "model-00002-of-00002.safetensors" => part("b", 1000),
         other => format!("{{\"name\": \"{other}\"}}").into_bytes(),
     }
 }
@@ -74,7 +102,10 @@ fn check(files: &ModelFiles, names: &[&str]) {
             "{name}"
         );
     }
-    Tensors::open(files.path("model.safetensors").unwrap()).unwrap();
+    let weights = names
+        .iter()
+        .find(|name| name.starts_with("model.safetensors"));
+    Tensors::open(files.path(weights.unwrap()).unwrap()).unwrap();
 }
 
 fn why(result: Result<ModelFiles, Error>) -> (String, String, bool) {
@@ -213,7 +244,11 @@ fn a_failed_pull_says_why_and_leaves_nothing_visible() {
             "model.safetensors.index.json",
         ],
     );
-    assert!(why(pull()).0.contains("several files"));
+    assert!(
+        why(pull())
+            .0
+            .contains("has no model-00001-of-00002.safetensors")
+    );
     serve(&hub, "main", COMMIT, &["config.json", "model.safetensors"]);
     assert!(why(pull()).0.contains("no tokenizer.json"));
     serve(&hub, "main", "../../escape", &FILES);
@@ -262,6 +297,73 @@ fn offline_asks_nobody_and_a_hub_that_hangs_is_given_up() {
         said.contains("nothing came for 0.3 seconds") && transient,
         "{said}"
     );
+}
+
+#[test]
+fn weights_in_several_files_are_pulled_and_read() {
+    let (bench, hub) = (Bench::new(), Hub::start());
+    let mut files = IN_PARTS.to_vec();
+    files.push("README.md");
+    for revision in ["main", COMMIT] {
+        serve(&hub, revision, COMMIT, &files);
+    }
+    let store = store(&bench, &hub);
+    let pulled = store.checkpoint("org/name", &Silent).unwrap();
+    check(&pulled, &IN_PARTS);
+    let tensors = Tensors::open(pulled.path(IN_PARTS[2]).unwrap()).unwrap();
+    assert_eq!(tensors.names(), ["a", "b"]);
+    for (name, first) in [("a", 0.0), ("b", 1000.0)] {
+        let values = tensors.f32_of(name, &[10, 100]).unwrap();
+        let expected: Vec<f32> = (0..1000).map(|i| first + i as f32).collect();
+        assert_eq!(*values, expected);
+    }
+    assert!(tensors.f32("c").is_err());
+    let both: usize = IN_PARTS[3..].iter().map(|name| content(name).len()).sum();
+    assert_eq!(tensors.bytes(), both as u64);
+    // What was damaged, the list too, is pulled again.
+    for (number, name) in IN_PARTS.iter().enumerate().skip(2) {
+        let path = pulled.path(name).unwrap();
+        drop(fs::remove_file(&path));
+        if number == 2 {
+            fs::write(&path, "{").unwrap();
+        }
+        check(&store.checkpoint("org/name", &Silent).unwrap(), &IN_PARTS);
+    }
+}
+
+#[test]
+fn a_list_of_files_names_files_beside_it() {
+    let (bench, hub) = (Bench::new(), Hub::start());
+    let folder = bench.path("mine");
+    fs::create_dir_all(&folder).unwrap();
+    for name in IN_PARTS {
+        fs::write(folder.join(name), content(name)).unwrap();
+    }
+    let open = || store(&bench, &hub).checkpoint(folder.to_str().unwrap(), &Silent);
+    check(&open().unwrap(), &IN_PARTS);
+    let [_, _, index, first, second] = IN_PARTS;
+    for (text, why) in [
+        (list("../secret.safetensors", second), "secret"),
+        (list("/etc/passwd", second), "passwd"),
+        (list(".safetensors", second), "safetensors"),
+        (list(first, "model.bin"), "model.bin"),
+        (list(first, "model-00003-of-00002.safetensors"), "00003"),
+        // The tensor is in the other one.
+        (list(second, first), "no tensor \"a\""),
+        ("{\"weight_map\": {}}".to_owned(), "0 files"),
+        ("{}".to_owned(), "weight_map"),
+        ("[".to_owned(), "does not list"),
+    ] {
+        fs::write(folder.join(index), &text).unwrap();
+        let error = open().unwrap_err();
+        let mut said = error.to_string();
+        let mut source = std::error::Error::source(&error);
+        while let Some(inner) = source {
+            said.push_str(&inner.to_string());
+            source = inner.source();
+        }
+        assert!(said.contains(why), "{text}: {said}");
+    }
 }
 
 #[test]

@@ -184,17 +184,15 @@ fn open(folder: &Path) -> Result<Weights> {
     Weights::new(config, Arc::new(Tensors::open(tensor_file(folder)?)?))
 }
 
-/// `model.safetensors` of a folder, or why there is none.
+/// `model.safetensors` of a folder, or what lists the files that stand in for it, or why there is none.
 pub(crate) fn tensor_file(folder: &Path) -> Result<PathBuf> {
-    let file = folder.join("model.safetensors");
-    if file.exists() {
-        return Ok(file);
+    for name in ["model.safetensors", escala_weights::parts::FILE] {
+        let file = folder.join(name);
+        if file.exists() {
+            return Ok(file);
+        }
     }
     let others = [
-        (
-            "model.safetensors.index.json",
-            "weights in several files are not read",
-        ),
         (
             "pytorch_model.bin",
             "only safetensors are read, not PyTorch's pickles; save the model again with `safe_serialization=True`",

@@ -1,8 +1,9 @@
 //! Networks that continue texts: GPT-2 (Radford et al. 2019), Llama (Touvron et al. 2023, arXiv:2302.13971), Mistral, Qwen 2
 //! and Qwen 3.
 //!
-//! What is read is a folder in Hugging Face's layout: `config.json`, `model.safetensors` (32- or 16-bit floats) and
-//! `tokenizer.json`, and where it is there `generation_config.json`. Reference implementations: `GPT2LMHeadModel`,
+//! What is read is a folder in Hugging Face's layout: `config.json`, `model.safetensors` (32- or 16-bit floats; or several such
+//! files and `model.safetensors.index.json`) and `tokenizer.json`, and where it is there `generation_config.json`. Weights that are
+//! brain floats stay so in memory. Reference implementations: `GPT2LMHeadModel`,
 //! `LlamaForCausalLM` and their like, and `generate`, of Hugging Face transformers. They run on the CPU.
 //!
 //! | file | what |
@@ -10,20 +11,26 @@
 //! | `mod.rs` | texts in, texts out |
 //! | `config.rs` | sizes and choices from `config.json` |
 //! | `network.rs` | the network, and what it keeps of a text |
+//! | `batch.rs` | several texts that go through it side by side |
+//! | `together.rs` | texts of many callers, continued by one thread |
 //! | `choose.rs` | which token follows |
 
+mod batch;
 mod choose;
 mod config;
 mod network;
+mod together;
 
+pub use batch::Batch;
 pub use choose::Choice;
 pub use config::{Config, Family, Stretch};
+pub use together::{Coming, Together, Told};
 
 use crate::compute::Compute;
 use crate::error::{Error, Result, read_json};
 use config::Ids;
 use escala_weights::Tensors;
-use network::{Kept, Network};
+use network::{CHUNK, Kept, Network, Part, Workspace};
 use serde::Deserialize;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -169,16 +176,35 @@ impl Continuer {
     /// The numbers that the network has for each token of the vocabulary behind these.
     ///
     /// # Errors
-    /// When there are none or more than the network has positions, or one is not known.
+    /// When there are none or more than the network has positions, one is not known, or a number is not finite.
     pub fn scores(&self, compute: &Compute, tokens: &[u32]) -> Result<Vec<f32>> {
         let mut kept = Kept::new(self.config(), self.room(tokens.len())?);
-        self.network.read(&compute.team, &mut kept, tokens)
+        let (mut workspace, mut scores) = (Workspace::default(), Vec::new());
+        let chunks = tokens.chunks(CHUNK);
+        let last = chunks.len().saturating_sub(1);
+        for (number, tokens) in chunks.enumerate() {
+            let mut part = [Part {
+                kept: &mut kept,
+                tokens,
+                told: number == last,
+            }];
+            let told = self
+                .network
+                .read(&compute.team, &mut workspace, &mut part)?;
+            scores = told.to_vec();
+        }
+        match scores.iter().all(|score| score.is_finite()) {
+            _ if tokens.is_empty() => Err(Error::unsupported("there are no tokens")),
+            true => Ok(scores),
+            false => Err(Error::NotFinite),
+        }
     }
 
     /// Tokens that follow others, each shown to `watch`, which ends it by `Break`. A token that ends a text is among them.
     ///
     /// # Errors
-    /// When there are none before, or more with those that may follow than the network has positions.
+    /// When there are none before, none may follow, there are more in all than the network has positions, one is not known, or a
+    /// number is not finite.
     pub fn follow(
         &self,
         compute: &Compute,
@@ -186,35 +212,30 @@ impl Continuer {
         how: &Continuing,
         mut watch: impl FnMut(Chosen) -> ControlFlow<()>,
     ) -> Result<(Vec<Chosen>, Ended)> {
-        let room = self.room(tokens.len().saturating_add(how.most))?;
-        let mut kept = Kept::new(self.config(), room);
-        let ends = match (how.ends.is_empty(), &self.defaults.eos) {
+        let (mut batch, mut chosen) = (Batch::default(), Vec::new());
+        batch.add(self, tokens.to_vec(), how.clone())?;
+        loop {
+            for step in batch.step(self, compute)? {
+                let (next, ended) = step.next?;
+                chosen.push(next);
+                let watched = watch(next);
+                match ended {
+                    Some(Ended::Token) => return Ok((chosen, Ended::Token)),
+                    _ if watched.is_break() => return Ok((chosen, Ended::Watcher)),
+                    Some(ended) => return Ok((chosen, ended)),
+                    None => (),
+                }
+            }
+        }
+    }
+
+    /// Tokens that end a text.
+    fn ends<'a>(&'a self, how: &'a Continuing) -> &'a [u32] {
+        match (how.ends.is_empty(), &self.defaults.eos) {
             (false, _) => &how.ends,
             (true, Some(ends)) => ends,
             (true, None) => &self.config().eos,
-        };
-        let (mut all, mut chosen) = (tokens.to_vec(), Vec::new());
-        let mut new = tokens.to_vec();
-        while chosen.len() < how.most {
-            let mut scores = self.network.read(&compute.team, &mut kept, &new)?;
-            let before = scores.clone();
-            let token = how.choice.of(&mut scores, &all, chosen.len() as u64);
-            let next = Chosen {
-                token,
-                logarithm: logarithm(&before, token as usize),
-            };
-            all.push(token);
-            chosen.push(next);
-            new = vec![token];
-            let watched = watch(next);
-            if ends.contains(&token) {
-                return Ok((chosen, Ended::Token));
-            }
-            if watched.is_break() {
-                return Ok((chosen, Ended::Watcher));
-            }
         }
-        Ok((chosen, Ended::Length))
     }
 
     /// So many tokens, if the network has as many positions.
@@ -227,17 +248,6 @@ impl Continuer {
             ))),
         }
     }
-}
-
-/// The natural logarithm of a token's share.
-fn logarithm(scores: &[f32], token: usize) -> f32 {
-    let highest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = scores
-        .iter()
-        .map(|score| f64::from((score - highest).exp()))
-        .sum();
-    let own = scores.get(token).copied().unwrap_or(f32::NEG_INFINITY);
-    (f64::from(own - highest) - sum.ln()) as f32
 }
 
 /// What is said of how a checkpoint is used; nothing where the file is not there.

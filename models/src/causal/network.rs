@@ -1,7 +1,8 @@
 //! The network on the CPU: tokens in, numbers for the token that follows out, keys and values kept between.
 //!
-//! The whole of a forward pass is one region of the team. Products are split by columns: of a single token each member reads
-//! its part of the weights, which is what such a token costs. Long texts go by in chunks of rows.
+//! The whole of a forward pass is one region of the team, and its rows are tokens of one text or of several: each row's numbers
+//! are the same whatever goes by beside it. Products are split by columns: each member reads its part of the weights, which is
+//! what a few rows cost, however few they are.
 
 use super::config::{Config, Family, Stretch};
 use crate::bert::weights::{Words, numbers};
@@ -18,7 +19,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// Tokens that go through the network at a time: enough to use the weights well.
-const CHUNK: usize = 96;
+pub(super) const CHUNK: usize = 96;
 
 /// A decoder with packed weights.
 pub(super) struct Network {
@@ -65,8 +66,17 @@ pub(super) struct Kept {
     capacity: usize,
 }
 
-/// Buffers of one chunk.
-struct Workspace {
+/// Tokens of a text that go through the network, behind those that are kept of it.
+pub(super) struct Part<'a> {
+    pub(super) kept: &'a mut Kept,
+    pub(super) tokens: &'a [u32],
+    /// Whether the numbers for what follows them are told.
+    pub(super) told: bool,
+}
+
+/// Buffers that a pass needs, kept for the next one.
+#[derive(Default)]
+pub(super) struct Workspace {
     hidden: AlignedVec,
     normed: AlignedVec,
     qkv: AlignedVec,
@@ -75,6 +85,8 @@ struct Workspace {
     inner: AlignedVec,
     /// One part for each member.
     scores: AlignedVec,
+    /// What is told.
+    told: AlignedVec,
 }
 
 /// The same as the members of the team see them.
@@ -87,15 +99,30 @@ struct Buffers<'a> {
     gate: SharedSlice<'a>,
     inner: SharedSlice<'a>,
     scores: SharedSlice<'a>,
+    told: SharedSlice<'a>,
 }
 
-/// What is computed: some tokens, and those before them.
-struct Chunk<'a> {
-    tokens: &'a [u32],
-    /// Tokens before these.
-    before: usize,
+/// A token that goes through.
+struct Row {
+    token: u32,
+    /// Which text it is of.
+    text: usize,
+    /// Its place in the text.
+    position: usize,
+}
+
+/// Where a text's keys and values are kept, of each layer.
+struct Text<'a> {
     keys: Vec<SharedSlice<'a>>,
     values: Vec<SharedSlice<'a>>,
+}
+
+/// What is computed.
+struct Pass<'a> {
+    rows: Vec<Row>,
+    texts: Vec<Text<'a>>,
+    /// Rows whose numbers are told.
+    told: Vec<usize>,
 }
 
 impl Kept {
@@ -149,8 +176,9 @@ impl Reader<'_> {
             }
         }
         let outputs = modules.iter().map(|(_, outputs)| outputs).sum();
-        let packed = PackedMatrix::from_outputs(&weights, &shifts, outputs, inputs, self.isa);
-        Ok(packed)
+        Ok(PackedMatrix::smallest(
+            &weights, &shifts, outputs, inputs, self.isa,
+        ))
     }
 
     /// A linear layer as GPT-2 has it, `[inputs, outputs]`.
@@ -200,7 +228,7 @@ impl Network {
             false if config.tied => read.get(words, &[vocabulary, hidden])?,
             false => return Err(Error::unsupported(format!("a checkpoint without `{own}`"))),
         };
-        let head = PackedMatrix::from_outputs(&head, &[], vocabulary, hidden, isa);
+        let head = PackedMatrix::smallest(&head, &[], vocabulary, hidden, isa);
         let positions =
             gpt2.then(|| read.get("wpe.weight", &[config.max_position_embeddings, hidden]));
         Ok(Self {
@@ -229,94 +257,115 @@ impl Network {
         layers + positions + self.words.bytes() + self.head.bytes()
     }
 
-    /// Takes tokens in, and gives the numbers that each of the vocabulary has for the place behind them.
+    /// Whether the network knows all of these tokens.
     ///
     /// # Errors
-    /// When there are none or more than there is room for, one is not known, or a number is not finite.
-    pub(super) fn read(&self, team: &Team, kept: &mut Kept, tokens: &[u32]) -> Result<Vec<f32>> {
-        let room = kept.capacity - kept.tokens;
-        if tokens.is_empty() || tokens.len() > room {
-            return Err(Error::unsupported(format!(
-                "{} tokens where there is room for {room}",
-                tokens.len()
-            )));
-        }
-        if let Some(id) = tokens
-            .iter()
-            .find(|&&id| id as usize >= self.config.vocab_size)
-        {
-            return Err(Error::unsupported(format!(
-                "token id {id} of {} known",
-                self.config.vocab_size
-            )));
-        }
-        let mut scores = Vec::new();
-        let chunks = tokens.chunks(CHUNK);
-        let last = chunks.len() - 1;
-        let rows = tokens.len().min(CHUNK);
-        let mut workspace = self.workspace(rows, team.threads(), kept.tokens + tokens.len());
-        for (number, tokens) in chunks.enumerate() {
-            let mut out = vec![
-                0.0;
-                if number == last {
-                    self.config.vocab_size
-                } else {
-                    0
-                }
-            ];
-            {
-                let chunk = Chunk {
-                    tokens,
-                    before: kept.tokens,
-                    keys: kept.keys.iter_mut().map(|x| SharedSlice::new(x)).collect(),
-                    values: kept
-                        .values
-                        .iter_mut()
-                        .map(|x| SharedSlice::new(x))
-                        .collect(),
-                };
-                let buffers = workspace.shared();
-                let told = SharedSlice::new(&mut out);
-                team.run(|member| self.forward(member, &chunk, buffers, told));
-            }
-            kept.tokens += tokens.len();
-            scores = out;
-        }
-        match scores.iter().all(|score| score.is_finite()) {
-            true => Ok(scores),
-            false => Err(Error::NotFinite),
+    /// One is not known.
+    pub(super) fn knows(&self, tokens: &[u32]) -> Result<()> {
+        let known = self.config.vocab_size;
+        match tokens.iter().find(|&&id| id as usize >= known) {
+            None => Ok(()),
+            Some(id) => Err(Error::unsupported(format!(
+                "token id {id} of {known} known"
+            ))),
         }
     }
 
-    fn workspace(&self, rows: usize, members: usize, tokens: usize) -> Workspace {
+    /// Takes tokens of some texts in, and gives for each that is told the numbers that each token of the vocabulary has for the
+    /// place behind, one text after the other: `[texts, vocabulary]`.
+    ///
+    /// # Errors
+    /// When there are none of a text or more than there is room for, or one is not known.
+    pub(super) fn read<'a>(
+        &self,
+        team: &Team,
+        workspace: &'a mut Workspace,
+        parts: &mut [Part<'_>],
+    ) -> Result<&'a mut [f32]> {
+        let (mut rows, mut told, mut longest) = (Vec::new(), Vec::new(), 0);
+        for (text, part) in parts.iter().enumerate() {
+            let (before, count) = (part.kept.tokens, part.tokens.len());
+            let room = part.kept.capacity - before;
+            if count == 0 || count > room {
+                return Err(Error::unsupported(format!(
+                    "{count} tokens where there is room for {room}"
+                )));
+            }
+            self.knows(part.tokens)?;
+            longest = longest.max(before + count);
+            rows.extend((before..).zip(part.tokens).map(|(position, &token)| Row {
+                token,
+                text,
+                position,
+            }));
+            if part.told {
+                told.push(rows.len() - 1);
+            }
+        }
+        let numbers = told.len() * self.config.vocab_size;
+        self.make_room(workspace, rows.len(), team.threads(), longest, numbers);
+        let buffers = workspace.shared();
+        let texts = parts.iter_mut().map(|part| Text {
+            keys: part
+                .kept
+                .keys
+                .iter_mut()
+                .map(|x| SharedSlice::new(x))
+                .collect(),
+            values: part
+                .kept
+                .values
+                .iter_mut()
+                .map(|x| SharedSlice::new(x))
+                .collect(),
+        });
+        let pass = Pass {
+            rows,
+            texts: texts.collect(),
+            told,
+        };
+        team.run(|member| self.forward(member, &pass, buffers));
+        for part in parts {
+            part.kept.tokens += part.tokens.len();
+        }
+        Ok(&mut workspace.told[..numbers])
+    }
+
+    fn make_room(
+        &self,
+        workspace: &mut Workspace,
+        rows: usize,
+        members: usize,
+        tokens: usize,
+        told: usize,
+    ) {
         let config = &self.config;
-        let room = |columns: usize| AlignedVec::zeroed(rows * columns);
         let (heads, kept) = (config.num_attention_heads, config.num_key_value_heads);
         let gated = self.layers.iter().any(|layer| layer.gate.is_some());
-        Workspace {
-            hidden: room(config.hidden_size),
-            normed: room(config.hidden_size),
-            qkv: room((heads + 2 * kept) * config.head_dim),
-            mixed: room(heads * config.head_dim),
-            gate: room(if gated { config.intermediate_size } else { 0 }),
-            inner: room(config.intermediate_size),
-            scores: AlignedVec::zeroed(members * tokens.next_multiple_of(16)),
+        let gate = if gated { config.intermediate_size } else { 0 };
+        let of_rows = [
+            (&mut workspace.hidden, config.hidden_size),
+            (&mut workspace.normed, config.hidden_size),
+            (&mut workspace.qkv, (heads + 2 * kept) * config.head_dim),
+            (&mut workspace.mixed, heads * config.head_dim),
+            (&mut workspace.gate, gate),
+            (&mut workspace.inner, config.intermediate_size),
+        ];
+        for (buffer, columns) in of_rows {
+            buffer.reserve_len(rows * columns);
         }
+        let scores = members * tokens.next_multiple_of(16);
+        workspace.scores.reserve_len(scores);
+        workspace.told.reserve_len(told);
     }
 
-    /// One member's part of the network; the numbers of the last token go to `told`, where it has room.
-    fn forward(
-        &self,
-        member: Member<'_>,
-        chunk: &Chunk<'_>,
-        buffers: Buffers<'_>,
-        told: SharedSlice<'_>,
-    ) {
-        let (count, hidden) = (chunk.tokens.len(), self.config.hidden_size);
+    /// One member's part of the network.
+    fn forward(&self, member: Member<'_>, pass: &Pass<'_>, buffers: Buffers<'_>) {
+        let (count, hidden) = (pass.rows.len(), self.config.hidden_size);
         let rows = member.slice(count, 1);
-        self.embed(chunk, buffers.hidden, rows.clone());
+        self.embed(pass, buffers.hidden, rows.clone());
         for (index, layer) in self.layers.iter().enumerate() {
-            self.norm(&layer.before_attention, buffers, rows.clone());
+            self.norm(&layer.before_attention, buffers, rows.clone(), rows.start);
             member.barrier();
             let none = Activation::None;
             product(
@@ -329,9 +378,9 @@ impl Network {
                 none,
             );
             member.barrier();
-            self.keep(layer, index, chunk, buffers, rows.clone());
+            self.keep(layer, index, pass, buffers, rows.clone());
             member.barrier();
-            self.attention(member, layer.window, index, chunk, buffers);
+            self.attention(member, layer.window, index, pass, buffers);
             member.barrier();
             let residual = Some(buffers.hidden);
             product(
@@ -344,7 +393,7 @@ impl Network {
                 none,
             );
             member.barrier();
-            self.norm(&layer.before_inner, buffers, rows.clone());
+            self.norm(&layer.before_inner, buffers, rows.clone(), rows.start);
             member.barrier();
             self.inner(member, layer, buffers, count);
             member.barrier();
@@ -359,39 +408,40 @@ impl Network {
             );
             member.barrier();
         }
-        if told.is_empty() {
-            return;
-        }
-        let last = count - 1;
-        if member.index() == 0 {
-            self.norm(&self.last, buffers, last..count);
+        let told = pass.told.len();
+        for to in member.slice(told, 1) {
+            let row = pass.told[to];
+            self.norm(&self.last, buffers, row..row + 1, to);
         }
         member.barrier();
-        let from = buffers.normed.at(last * hidden, hidden).cast_const();
+        let Some(last) = told.checked_sub(1) else {
+            return;
+        };
+        let (n, from) = (self.head.n(), buffers.normed.at(0, last * hidden + hidden));
         let right = Right {
-            start: told.at(0, self.head.n()),
-            row: self.head.n(),
+            start: buffers.told.at(0, told * n),
+            row: n,
             residual: None,
             activation: Activation::None,
         };
         let panels = member.slice(self.head.panels(), 1);
-        // SAFETY: one row of the hidden size in, one number for each token out; each member writes its own panels.
+        // SAFETY: rows of the hidden size in, one number for each token out; each member writes its own panels.
         unsafe {
-            self.head
-                .multiply(Left::rows(from, hidden), 1, panels, right)
+            let left = Left::rows(from.cast_const(), hidden);
+            self.head.multiply(left, told, panels, right);
         };
     }
 
     /// Words, with their positions where those are a table.
-    fn embed(&self, chunk: &Chunk<'_>, to: SharedSlice<'_>, rows: Range<usize>) {
+    fn embed(&self, pass: &Pass<'_>, to: SharedSlice<'_>, rows: Range<usize>) {
         let hidden = self.config.hidden_size;
         for row in rows {
             let out = to.at(row * hidden, hidden);
             // SAFETY: `at` checked that the row is inside the buffer; it is this member's until the next barrier.
             let out = unsafe { std::slice::from_raw_parts_mut(out, hidden) };
-            self.words.row(chunk.tokens[row] as usize, out);
+            self.words.row(pass.rows[row].token as usize, out);
             if let Some(positions) = &self.positions {
-                let position = &positions[(chunk.before + row) * hidden..][..hidden];
+                let position = &positions[pass.rows[row].position * hidden..][..hidden];
                 out.iter_mut()
                     .zip(position)
                     .for_each(|(out, position)| *out += position);
@@ -399,14 +449,14 @@ impl Network {
         }
     }
 
-    /// Hidden states, normalised.
-    fn norm(&self, norm: &Norm, buffers: Buffers<'_>, rows: Range<usize>) {
+    /// Hidden states, normalised, from row `first` on.
+    fn norm(&self, norm: &Norm, buffers: Buffers<'_>, rows: Range<usize>, first: usize) {
         let (hidden, count) = (self.config.hidden_size, rows.len());
         if count == 0 {
             return;
         }
         let from = buffers.hidden.at(rows.start * hidden, count * hidden);
-        let to = buffers.normed.at(rows.start * hidden, count * hidden);
+        let to = buffers.normed.at(first * hidden, count * hidden);
         // SAFETY: both cover the rows (checked by `at`), which are this member's until the next barrier.
         unsafe {
             std::ptr::copy_nonoverlapping(from, to, count * hidden);
@@ -419,7 +469,7 @@ impl Network {
         &self,
         layer: &Layer,
         index: usize,
-        chunk: &Chunk<'_>,
+        pass: &Pass<'_>,
         buffers: Buffers<'_>,
         rows: Range<usize>,
     ) {
@@ -432,14 +482,15 @@ impl Network {
         let width = (heads + 2 * kept) * dim;
         let mut turned = vec![(0.0, 0.0); self.turns.len()];
         for row in rows {
-            let position = chunk.before + row;
+            let Row { text, position, .. } = pass.rows[row];
+            let text = &pass.texts[text];
             for (turned, turn) in turned.iter_mut().zip(&self.turns) {
                 let angle = turn * position as f32;
                 *turned = (angle.cos(), angle.sin());
             }
             let from = buffers.qkv.at(row * width, width);
-            let keys = chunk.keys[index].at(position * kept * dim, kept * dim);
-            let values = chunk.values[index].at(position * kept * dim, kept * dim);
+            let keys = text.keys[index].at(position * kept * dim, kept * dim);
+            let values = text.values[index].at(position * kept * dim, kept * dim);
             // SAFETY: all are inside their buffers (checked by `at`), and of this row, which is this member's.
             unsafe {
                 if let Some([queries, of_keys]) = &layer.of_heads {
@@ -463,7 +514,7 @@ impl Network {
         member: Member<'_>,
         window: usize,
         index: usize,
-        chunk: &Chunk<'_>,
+        pass: &Pass<'_>,
         buffers: Buffers<'_>,
     ) {
         let config = &self.config;
@@ -476,11 +527,13 @@ impl Network {
         let room = buffers.scores.len() / member.count();
         let scores = buffers.scores.at(member.index() * room, room);
         let scale = 1.0 / (dim as f32).sqrt();
-        let (keys, values) = (chunk.keys[index], chunk.values[index]);
         // Later tokens see more: each member has some of the early ones and some of the late ones.
-        for unit in (member.index()..chunk.tokens.len() * heads).step_by(member.count()) {
+        for unit in (member.index()..pass.rows.len() * heads).step_by(member.count()) {
             let (row, head) = (unit / heads, unit % heads);
-            let end = chunk.before + row + 1;
+            let Row { text, position, .. } = pass.rows[row];
+            let text = &pass.texts[text];
+            let (keys, values) = (text.keys[index], text.values[index]);
+            let end = position + 1;
             let tokens = end.min(window);
             let start = (end - tokens) * kept * dim + head / (heads / kept) * dim;
             let span = (tokens - 1) * kept * dim + dim;
@@ -571,6 +624,7 @@ impl Workspace {
             gate: SharedSlice::new(&mut self.gate),
             inner: SharedSlice::new(&mut self.inner),
             scores: SharedSlice::new(&mut self.scores),
+            told: SharedSlice::new(&mut self.told),
         }
     }
 }

@@ -5,7 +5,7 @@
 //! per head into the panels that the matrix product reads.
 
 use super::math;
-use super::matmul::{Activation, Left, Panel, Right, multiply_panel};
+use super::matmul::{Activation, Left, Panel, Right, Stored, multiply_panel};
 use super::simd::{Isa, Simd, multiversion};
 
 /// Where one head of one sequence lies: rows of a `[tokens, …]` buffer.
@@ -78,6 +78,7 @@ pub unsafe fn attend(
                         bias: std::ptr::null(),
                         columns,
                         step: width,
+                        stored: Stored::Full,
                     },
                     right,
                 );
@@ -106,6 +107,7 @@ pub unsafe fn attend(
                         bias: std::ptr::null(),
                         columns,
                         step: width,
+                        stored: Stored::Full,
                     },
                     right,
                 );

@@ -5,7 +5,7 @@
 //! convolution of the spread gradient with the filter turned around ([`DepthwiseFilter`](super::depthwise::DepthwiseFilter)).
 //! All sums are added to what is there, so that the images of a batch and the groups of rows of an image add up.
 
-use super::matmul::{Activation, Left, Panel, Right, multiply_panel};
+use super::matmul::{Activation, Left, Panel, Right, Stored, multiply_panel};
 use super::simd::{Isa, Simd, multiversion};
 
 /// Elements past the last row that [`add_transposed_product`] may read of its right-hand side.
@@ -52,6 +52,7 @@ pub unsafe fn add_transposed_product(
                 bias: std::ptr::null(),
                 columns: (columns - column).min(width),
                 step: right.row,
+                stored: Stored::Full,
             };
             let out = out.add(column);
             let to = Right {

@@ -34,9 +34,21 @@ pub enum Activation {
     Relu,
 }
 
+/// How the numbers of a right-hand matrix lie in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stored {
+    /// As 32-bit floats.
+    Full,
+    /// As 16-bit brain floats, which are the upper halves of 32-bit ones: each 32 bits have a lane of the panel's first vector
+    /// below and the same lane of the second above. A product of few rows takes as long as its weights take to arrive, and
+    /// these are half as many bytes; they are widened in registers, where nothing is lost.
+    Halves,
+}
+
 /// A right-hand matrix `[k, n]` in panels, with its bias.
 pub struct PackedMatrix {
     data: AlignedVec,
+    stored: Stored,
     bias: AlignedVec,
     k: usize,
     n: usize,
@@ -92,6 +104,19 @@ impl PackedMatrix {
         Self::pack(n, k, bias, isa, |row, column| weights[column * k + row])
     }
 
+    /// As [`PackedMatrix::from_outputs`], in half the memory where every weight is a 16-bit brain float, whatever it was stored as.
+    ///
+    /// # Panics
+    /// When the lengths do not agree.
+    pub fn smallest(weights: &[f32], bias: &[f32], n: usize, k: usize, isa: Isa) -> Self {
+        assert_eq!(weights.len(), n * k, "weights must be [n, k]");
+        let short = weights.iter().all(|weight| weight.to_bits() & 0xffff == 0);
+        let stored = if short { Stored::Halves } else { Stored::Full };
+        Self::packed(n, k, bias, isa, stored, |row, column| {
+            weights[column * k + row]
+        })
+    }
+
     /// Packs a matrix given by its element `(row of k, column of n)`.
     ///
     /// # Panics
@@ -103,18 +128,39 @@ impl PackedMatrix {
         isa: Isa,
         element: impl Fn(usize, usize) -> f32,
     ) -> Self {
+        Self::packed(n, k, bias, isa, Stored::Full, element)
+    }
+
+    fn packed(
+        n: usize,
+        k: usize,
+        bias: &[f32],
+        isa: Isa,
+        stored: Stored,
+        element: impl Fn(usize, usize) -> f32,
+    ) -> Self {
         assert!(
             bias.is_empty() || bias.len() == n,
             "bias must be empty or [n]"
         );
-        let width = 2 * isa.lanes();
+        let (lanes, width) = (isa.lanes(), 2 * isa.lanes());
+        let step = stored.step(isa);
         let panels = n.div_ceil(width);
-        let mut data = AlignedVec::zeroed(panels * width * k);
-        for (panel, block) in data.chunks_exact_mut((width * k).max(1)).enumerate() {
+        let mut data = AlignedVec::zeroed(panels * step * k);
+        for (panel, block) in data.chunks_exact_mut((step * k).max(1)).enumerate() {
             let columns = panel * width..n.min((panel + 1) * width);
             for column in columns {
+                let lane = column - panel * width;
                 for row in 0..k {
-                    block[row * width + column - panel * width] = element(row, column);
+                    let value = element(row, column);
+                    match stored {
+                        Stored::Full => block[row * step + lane] = value,
+                        Stored::Halves => {
+                            let pair = &mut block[row * step + lane % lanes];
+                            let half = value.to_bits() >> 16 << (lane / lanes * 16);
+                            *pair = f32::from_bits(pair.to_bits() | half);
+                        }
+                    }
                 }
             }
         }
@@ -122,6 +168,7 @@ impl PackedMatrix {
         padded[..bias.len()].copy_from_slice(bias);
         Self {
             data,
+            stored,
             bias: padded,
             k,
             n,
@@ -185,15 +232,27 @@ impl PackedMatrix {
         let width = self.panel_width();
         let column = panel * width;
         debug_assert!(self.k.is_multiple_of(left.segments.max(1)));
+        let step = self.stored.step(self.isa);
         let panel = Panel {
-            weights: self.data[column * self.k..].as_ptr(),
+            weights: self.data[panel * step * self.k..].as_ptr(),
             bias: self.bias[column..].as_ptr(),
             columns: (self.n - column).min(width),
-            step: width,
+            step,
+            stored: self.stored,
         };
         let depth = self.k / left.segments.max(1);
         // SAFETY: the caller's contract.
         unsafe { multiply_panel(self.isa, left, rows, depth, panel, right) }
+    }
+}
+
+impl Stored {
+    /// Distance between the rows of a panel, in 32 bits.
+    fn step(self, isa: Isa) -> usize {
+        match self {
+            Self::Full => 2 * isa.lanes(),
+            Self::Halves => isa.lanes(),
+        }
     }
 }
 
@@ -215,8 +274,10 @@ pub(crate) struct Panel {
     pub(crate) bias: *const f32,
     /// Columns that exist.
     pub(crate) columns: usize,
-    /// Distance between rows; readable for both vectors.
+    /// Distance between rows, in 32 bits; readable for both vectors.
     pub(crate) step: usize,
+    /// How they are stored.
+    pub(crate) stored: Stored,
 }
 
 multiversion! {
@@ -246,9 +307,11 @@ unsafe fn panel_body<S: Simd>(left: Left, rows: usize, k: usize, panel: Panel, r
             };
             macro_rules! tiles {
                 ($($rows:literal)*) => {
-                    match (end - start, panel.columns > S::LANES) {
-                        $(($rows, true) => tile::<S, $rows, 2>(left, k, panel, right),
-                          ($rows, false) => tile::<S, $rows, 1>(left, k, panel, right),)*
+                    match (end - start, panel.columns > S::LANES, panel.stored) {
+                        $(($rows, true, Stored::Full) => tile::<S, $rows, 2, false>(left, k, panel, right),
+                          ($rows, false, Stored::Full) => tile::<S, $rows, 1, false>(left, k, panel, right),
+                          ($rows, true, Stored::Halves) => tile::<S, $rows, 2, true>(left, k, panel, right),
+                          ($rows, false, Stored::Halves) => tile::<S, $rows, 1, true>(left, k, panel, right),)*
                         _ => {}
                     }
                 };
@@ -278,7 +341,7 @@ macro_rules! unroll {
 }
 
 #[inline(always)]
-unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
+unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize, const HALVES: bool>(
     left: Left,
     k: usize,
     panel: Panel,
@@ -300,14 +363,16 @@ unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
             for _ in 0..k {
                 // Weights that come from beyond the second level arrive in time; a panel is followed by the next.
                 S::prefetch(weights.wrapping_add(AHEAD));
-                if VECTORS > 1 && S::LANES >= LINE {
+                if !HALVES && VECTORS > 1 && S::LANES >= LINE {
                     S::prefetch(weights.wrapping_add(AHEAD + S::LANES));
                 }
-                let w0 = S::load(weights);
-                let w1 = if VECTORS > 1 {
-                    S::load(weights.add(S::LANES))
+                let (w0, w1) = if HALVES {
+                    S::load_halves(weights)
+                } else if VECTORS > 1 {
+                    (S::load(weights), S::load(weights.add(S::LANES)))
                 } else {
-                    w0
+                    let only = S::load(weights);
+                    (only, only)
                 };
                 unroll!(ROW < ROWS {
                     let x = S::splat(*at.add(ROW * left.row));
@@ -452,18 +517,24 @@ mod tests {
         #[test]
         fn a_packed_product_is_the_product(
             m in 0usize..40, n in 1usize..100, k in 1usize..70, seed in any::<u64>(),
-            kind in 0usize..5, with_residual in any::<bool>(),
+            kind in 0usize..5, with_residual in any::<bool>(), short in any::<bool>(),
         ) {
             let activation = [
                 Activation::None, Activation::Gelu, Activation::GeluTanh, Activation::Relu, Activation::Relu6,
             ][kind];
             let left = values(seed, m * k);
-            let weights = values(seed ^ 1, n * k);
+            let mut weights = values(seed ^ 1, n * k);
+            // One that is no brain float, and is nothing beside the others.
+            weights[0] = f32::from_bits(1);
+            if short {
+                weights.iter_mut().for_each(|weight| *weight = half::bf16::from_f32(*weight).to_f32());
+            }
             let bias = values(seed ^ 2, n);
             let residual = values(seed ^ 3, m * n);
             let expected = reference(&left, &weights, &bias, with_residual.then_some(&residual[..]), m, n, k, activation);
             for isa in Isa::available() {
-                let packed = PackedMatrix::from_outputs(&weights, &bias, n, k, isa);
+                let packed = PackedMatrix::smallest(&weights, &bias, n, k, isa);
+                prop_assert_eq!(packed.stored, if short { Stored::Halves } else { Stored::Full });
                 let mut out = vec![f32::NAN; m * n];
                 let right = Right {
                     start: out.as_mut_ptr(),

@@ -100,6 +100,8 @@ pub(crate) trait Simd: Copy {
     unsafe fn load(p: *const f32) -> Self::V;
     /// The first `count` lanes from memory, the rest zero.
     unsafe fn load_part(p: *const f32, count: usize) -> Self::V;
+    /// The lower and the upper halves of each lane's 32 bits, both as the upper half of a number whose other half is zero.
+    unsafe fn load_halves(p: *const f32) -> (Self::V, Self::V);
     unsafe fn store(p: *mut f32, v: Self::V);
     /// Only the first `count` lanes are written.
     unsafe fn store_part(p: *mut f32, v: Self::V, count: usize);
@@ -150,6 +152,14 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn load_part(p: *const f32, count: usize) -> Self::V {
         std::array::from_fn(|i| if i < count { unsafe { *p.add(i) } } else { 0.0 })
+    }
+    #[inline(always)]
+    unsafe fn load_halves(p: *const f32) -> (Self::V, Self::V) {
+        let pairs = unsafe { p.cast::<[u32; 8]>().read_unaligned() };
+        (
+            pairs.map(|pair| f32::from_bits(pair << 16)),
+            pairs.map(|pair| f32::from_bits(pair & 0xffff_0000)),
+        )
     }
     #[inline(always)]
     unsafe fn store(p: *mut f32, v: Self::V) {
@@ -248,6 +258,17 @@ mod x86 {
             unsafe { _mm256_maskload_ps(p, mask8(count)) }
         }
         #[inline(always)]
+        unsafe fn load_halves(p: *const f32) -> (Self::V, Self::V) {
+            unsafe {
+                let pairs = _mm256_loadu_si256(p.cast());
+                let upper = _mm256_and_si256(pairs, _mm256_set1_epi32(-0x1_0000));
+                (
+                    _mm256_castsi256_ps(_mm256_slli_epi32::<16>(pairs)),
+                    _mm256_castsi256_ps(upper),
+                )
+            }
+        }
+        #[inline(always)]
         unsafe fn store(p: *mut f32, v: Self::V) {
             unsafe { _mm256_storeu_ps(p, v) }
         }
@@ -343,6 +364,17 @@ mod x86 {
         #[inline(always)]
         unsafe fn load_part(p: *const f32, count: usize) -> Self::V {
             unsafe { _mm512_maskz_loadu_ps(mask16(count), p) }
+        }
+        #[inline(always)]
+        unsafe fn load_halves(p: *const f32) -> (Self::V, Self::V) {
+            unsafe {
+                let pairs = _mm512_loadu_si512(p.cast());
+                let upper = _mm512_and_si512(pairs, _mm512_set1_epi32(-0x1_0000));
+                (
+                    _mm512_castsi512_ps(_mm512_slli_epi32::<16>(pairs)),
+                    _mm512_castsi512_ps(upper),
+                )
+            }
         }
         #[inline(always)]
         unsafe fn store(p: *mut f32, v: Self::V) {

@@ -35,7 +35,7 @@ mod words;
 
 pub use pictures::Pictures;
 
-use super::alone::Alone;
+use super::alone::{Alone, Beside};
 use super::questions::refuse;
 use crate::failure::chain;
 use escala_models::Compute;
@@ -131,7 +131,8 @@ impl Checkpoints {
                     true => continued::Form::Inference,
                     false => continued::Form::Pipeline,
                 };
-                self.alone(continued::Texts::load(name, form, &context)?)
+                let texts = continued::Texts::load(name, form, self.compute(), &context)?;
+                Arc::new(Beside::new(texts))
             }
             Asks::States => self.alone(encoder::States::load(name, &context)?),
             Asks::Embeddings | Asks::Similarity => {
@@ -152,8 +153,12 @@ impl Checkpoints {
     }
 
     fn alone(&self, model: impl super::alone::Answers) -> Arc<dyn Served> {
-        let compute = Compute::new(self.device.clone(), self.threads);
-        Arc::new(Alone::new(model, compute))
+        Arc::new(Alone::new(model, self.compute()))
+    }
+
+    /// The threads of a model.
+    fn compute(&self) -> Compute {
+        Compute::new(self.device.clone(), self.threads)
     }
 
     /// What the model is asked.

@@ -20,7 +20,7 @@ use super::Graph;
 use super::op::{Arithmetic, Function, PoolKind, Reduction};
 use super::plan::{Base, Dimension, Finish, Map, Plan, Slot, Step};
 use crate::kernels::elementwise::{self, Block, Pair, Pairing};
-use crate::kernels::matmul::{Left, Panel, Right, multiply_panel};
+use crate::kernels::matmul::{Left, Panel, Right, Stored, multiply_panel};
 use crate::kernels::shared::SharedSlice;
 use crate::kernels::window::{Line, Pooling, pool_line};
 use crate::kernels::{Activation, Isa, PackedMatrix};
@@ -814,6 +814,7 @@ impl Run<'_> {
                                         bias: std::ptr::null(),
                                         columns: count,
                                         step: width,
+                                        stored: Stored::Full,
                                     },
                                     Right {
                                         start: to.add(offsets[0] + column),

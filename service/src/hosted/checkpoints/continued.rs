@@ -3,9 +3,10 @@
 //! Two containers ask in one form and differ in what they take for granted. Hugging Face's inference toolkit answers as
 //! transformers' pipeline `text-generation`: the text with what follows, 256 tokens, drawn. Text Generation Inference
 //! (`huggingface-pytorch-tgi-inference`) answers with what follows alone, 100 tokens, the likeliest, and with `"stream": true` token by
-//! token as server-sent events. Both are also asked with messages instead of a text (`messages.rs`).
+//! token as server-sent events. Both are also asked with messages instead of a text (`messages.rs`). Texts of all requests are
+//! continued side by side ([`Together`]).
 
-use super::super::alone::{Answers, broke};
+use super::super::alone::{AnswersAll, broke, broke_off};
 use super::super::questions::{answers, essence, refuse, texts};
 use super::chat::Chat;
 use super::messages::{Head, Talk, USUAL, Unsaid};
@@ -13,13 +14,14 @@ use super::{open, whole};
 use crate::failure::chain;
 use bytes::Bytes;
 use escala_models::Compute;
-use escala_models::causal::{Choice, Chosen, Continuer, Continuing, Ended};
+use escala_models::causal::{
+    Choice, Chosen, Coming, Continuer, Continuing, Ended, Together, Told as Heard,
+};
 use escala_pipelines::task::LoadContext;
 use escala_sagemaker::served::{Asked, Said, Unanswered};
 use serde::Deserialize;
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
-use std::ops::ControlFlow;
 
 /// Most bytes of a text before it is cut into tokens.
 const LONGEST: usize = 1 << 20;
@@ -70,7 +72,7 @@ pub enum Form {
 
 /// One.
 pub struct Texts {
-    network: Continuer,
+    together: Together,
     /// How messages become a text, or why they do not.
     chat: Result<Option<Chat>, String>,
     form: Form,
@@ -117,19 +119,29 @@ struct Streamed {
 }
 
 impl Texts {
-    /// What is named.
+    /// What is named, with the threads that it has.
     ///
     /// # Errors
     /// A sentence: it continues no texts, or is not there.
-    pub fn load(reference: &str, form: Form, context: &LoadContext<'_>) -> Result<Self, String> {
+    pub fn load(
+        reference: &str,
+        form: Form,
+        compute: Compute,
+        context: &LoadContext<'_>,
+    ) -> Result<Self, String> {
         let files = open(reference, context)?;
         let network = Continuer::load(files.dir()).map_err(|error| chain(&error))?;
         let chat = Chat::load(files.dir());
+        let together = Together::new(network, compute).map_err(|error| chain(&error))?;
         Ok(Self {
-            network,
+            together,
             chat,
             form,
         })
+    }
+
+    fn network(&self) -> &Continuer {
+        self.together.network()
     }
 
     fn wanted(&self, parameters: &Value) -> Result<Wanted, Unanswered> {
@@ -144,7 +156,7 @@ impl Texts {
                 ),
             ));
         }
-        let said = self.network.defaults();
+        let said = self.network().defaults();
         // What the checkpoint says of sampling counts where the pipeline reads it.
         let own = self.form == Form::Pipeline;
         let number = |name: &str, least: f32, most: f32| -> Result<Option<f32>, Unanswered> {
@@ -229,7 +241,7 @@ impl Texts {
         if text.len() > LONGEST {
             return Err(refuse(400, format!("a text has more than {LONGEST} bytes")));
         }
-        let tokens = self.network.tokens(text, begun);
+        let tokens = self.network().tokens(text, begun);
         let mut tokens = tokens.map_err(|error| broke(&error))?;
         if let Some(last) = wanted.last {
             tokens.drain(..tokens.len().saturating_sub(last));
@@ -245,9 +257,9 @@ impl Texts {
 
     /// How many tokens may follow so many.
     fn most(&self, tokens: usize, wanted: &Wanted) -> Result<usize, Unanswered> {
-        let positions = self.network.config().max_position_embeddings;
+        let positions = self.network().config().max_position_embeddings;
         let room = positions.saturating_sub(tokens);
-        let said = self.network.defaults();
+        let said = self.network().defaults();
         let of = |all: Option<usize>| all.map(|all| all.saturating_sub(tokens).max(1));
         let most = match wanted.most.or(of(wanted.all)) {
             Some(most) if most > room => {
@@ -276,7 +288,7 @@ impl Texts {
                 ),
             ));
         }
-        if self.network.memory_of(tokens.saturating_add(most)) > KEPT {
+        if self.network().memory_of(tokens.saturating_add(most)) > KEPT {
             return Err(refuse(
                 400,
                 format!(
@@ -287,41 +299,52 @@ impl Texts {
         Ok(most)
     }
 
-    /// Continues a text once; each token is told to `tell`, which answers whether anybody still waits.
-    fn make(
+    /// Begins to continue a text.
+    fn begin(
         &self,
-        compute: &Compute,
+        asked: &Asked,
         tokens: &[u32],
         wanted: &Wanted,
         choice: Choice,
-        mut tell: impl FnMut(&Told) -> bool,
-    ) -> Result<Made, Unanswered> {
+    ) -> Result<Coming, Unanswered> {
         let how = Continuing {
             most: self.most(tokens.len(), wanted)?,
             choice,
             ends: wanted.ends.clone(),
         };
+        let given_up = asked.given_up.clone();
+        let gone = move || given_up.is_so();
+        Ok(self.together.begin(tokens.to_vec(), how, gone))
+    }
+
+    /// Hears how a text is continued; each token is told to `tell`, which answers whether anybody still waits.
+    fn hear(
+        &self,
+        coming: &Coming,
+        tokens: &[u32],
+        wanted: &Wanted,
+        mut tell: impl FnMut(&Told) -> bool,
+    ) -> Result<Made, Unanswered> {
         let mut spoken = Spoken::new(tokens);
-        let (mut told, mut failed, mut stopped) = (Vec::<Told>::new(), None, false);
+        let mut told = Vec::<Told>::new();
         let mut written = String::new();
-        let watch = |chosen: Chosen| {
-            let text = match spoken.hear(&self.network, chosen.token) {
-                Ok(text) => text,
-                Err(error) => {
-                    failed = Some(broke(&error));
-                    return ControlFlow::Break(());
-                }
+        let longest = wanted.stops.iter().map(String::len).max().unwrap_or(0);
+        let why = loop {
+            let (chosen, ended) = match coming.recv() {
+                Ok(Heard::Next(chosen, ended)) => (chosen, ended),
+                Ok(Heard::Failed(error)) => return Err(broke(&*error)),
+                // Nothing comes for whoever gave up, either; nobody reads this then.
+                Err(_) => return Err(broke_off()),
             };
-            let special = text.is_empty() && self.network.is_special(chosen.token);
+            let text = spoken.hear(self.network(), chosen.token);
+            let text = text.map_err(|error| broke(&error))?;
+            let special = text.is_empty() && self.network().is_special(chosen.token);
             // What is new may end one of them that began before.
-            let longest = wanted.stops.iter().map(String::len).max().unwrap_or(0);
             let from = written.floor_char_boundary(written.len().saturating_sub(longest));
             written.push_str(&text);
             let recent = &written[from..];
-            stopped = wanted
-                .stops
-                .iter()
-                .any(|stop| recent.contains(stop.as_str()));
+            let mut stops = wanted.stops.iter();
+            let stopped = stops.any(|stop| recent.contains(stop.as_str()));
             let one = Told {
                 chosen,
                 text,
@@ -329,34 +352,40 @@ impl Texts {
             };
             let waits = tell(&one);
             told.push(one);
-            match waits && !stopped {
-                true => ControlFlow::Continue(()),
-                false => ControlFlow::Break(()),
+            match ended {
+                Some(Ended::Token) => break "eos_token",
+                _ if stopped => break "stop_sequence",
+                Some(_) => break "length",
+                None if waits => (),
+                None => return Err(refuse(499, "nobody waits for the answer any more")),
             }
         };
-        let followed = self.network.follow(compute, tokens, &how, watch);
-        let (chosen, ended) = followed.map_err(|error| broke(&error))?;
-        if let Some(failed) = failed {
-            return Err(failed);
-        }
-        let why = match ended {
-            Ended::Length => "length",
-            Ended::Token => "eos_token",
-            Ended::Watcher if stopped => "stop_sequence",
-            Ended::Watcher => return Err(refuse(499, "nobody waits for the answer any more")),
-        };
         Ok(Made {
-            text: self.new_text(tokens, &chosen)?,
+            text: self.new_text(tokens, &told)?,
             tokens: told,
             why,
         })
     }
 
+    /// Continues a text once.
+    fn make(
+        &self,
+        asked: &Asked,
+        tokens: &[u32],
+        wanted: &Wanted,
+        tell: impl FnMut(&Told) -> bool,
+    ) -> Result<Made, Unanswered> {
+        let coming = self.begin(asked, tokens, wanted, wanted.choice.clone())?;
+        self.hear(&coming, tokens, wanted, tell)
+    }
+
     /// What was written behind a text: as transformers, what all is as a text behind as many characters as the text has.
-    fn new_text(&self, tokens: &[u32], chosen: &[Chosen]) -> Result<String, Unanswered> {
+    fn new_text(&self, tokens: &[u32], new: &[Told]) -> Result<String, Unanswered> {
         let both = tokens.iter().copied();
-        let both: Vec<u32> = both.chain(chosen.iter().map(|next| next.token)).collect();
-        let text = |tokens: &[u32]| self.network.text(tokens).map_err(|error| broke(&error));
+        let both: Vec<u32> = both
+            .chain(new.iter().map(|told| told.chosen.token))
+            .collect();
+        let text = |tokens: &[u32]| self.network().text(tokens).map_err(|error| broke(&error));
         let before = text(tokens)?.chars().count();
         Ok(text(&both)?.chars().skip(before).collect())
     }
@@ -381,13 +410,7 @@ impl Texts {
     }
 
     /// Token by token, as server-sent events.
-    fn stream(
-        &self,
-        compute: &Compute,
-        asked: &Asked,
-        prompt: &str,
-        wanted: &Wanted,
-    ) -> Result<Said, Unanswered> {
+    fn stream(&self, asked: &Asked, prompt: &str, wanted: &Wanted) -> Result<Said, Unanswered> {
         let tokens = self.read(prompt, wanted, true)?;
         // Whatever is wrong is said before anything else is.
         self.most(tokens.len(), wanted)?;
@@ -396,7 +419,7 @@ impl Texts {
         // The last token comes with the whole.
         let mut held: Option<Value> = None;
         let mut at = 0;
-        let made = self.make(compute, &tokens, wanted, wanted.choice.clone(), |told| {
+        let made = self.make(asked, &tokens, wanted, |told| {
             at += 1;
             let event =
                 json!({"index": at, "token": token(told), "generated_text": null, "details": null});
@@ -416,7 +439,7 @@ impl Texts {
     }
 
     /// Answers a conversation.
-    fn talk(&self, compute: &Compute, asked: &Asked, talk: &Talk) -> Result<Said, Unanswered> {
+    fn talk(&self, asked: &Asked, talk: &Talk) -> Result<Said, Unanswered> {
         let chat = self.chat.as_ref().map_err(|why| refuse(400, why.clone()))?;
         let chat = chat.as_ref().ok_or_else(|| {
             refuse(
@@ -436,7 +459,6 @@ impl Texts {
         // The template writes what begins a text.
         let tokens = self.read(&prompt, &wanted, false)?;
         self.most(tokens.len(), &wanted)?;
-        let choice = wanted.choice.clone();
         let Some(model) = &talk.model else {
             if talk.stream {
                 return Err(refuse(
@@ -445,7 +467,7 @@ impl Texts {
                 ));
             }
             let waits = |_: &Told| !asked.given_up.is_so();
-            let made = self.make(compute, &tokens, &wanted, choice, waits)?;
+            let made = self.make(asked, &tokens, &wanted, waits)?;
             let mut said = talk.messages.clone();
             if let Value::Array(list) = &mut said {
                 list.push(json!({"role": "assistant", "content": made.text}));
@@ -456,7 +478,7 @@ impl Texts {
         let head = Head::new(model);
         if !talk.stream {
             let waits = |_: &Told| !asked.given_up.is_so();
-            let made = self.make(compute, &tokens, &wanted, choice, waits)?;
+            let made = self.make(asked, &tokens, &wanted, waits)?;
             let text = without_stop(&made, &wanted);
             let answer = head.completion(text, made.why, tokens.len(), made.tokens.len());
             return Ok(written(&answer));
@@ -464,7 +486,7 @@ impl Texts {
         let mut events = Events::new(asked);
         let mut first = true;
         let mut unsaid = Unsaid::new(&wanted.stops);
-        let made = self.make(compute, &tokens, &wanted, choice, |told| {
+        let made = self.make(asked, &tokens, &wanted, |told| {
             let text = unsaid.hear(&told.text);
             if text.is_empty() && !first {
                 return !asked.given_up.is_so();
@@ -621,12 +643,12 @@ impl Spoken {
     }
 }
 
-impl Answers for Texts {
-    fn answer(&mut self, compute: &Compute, asked: &Asked) -> Result<Said, Unanswered> {
+impl AnswersAll for Texts {
+    fn answer(&self, asked: &Asked) -> Result<Said, Unanswered> {
         let kind = asked.content_type.as_deref();
         let is_json = kind.is_none_or(|kind| essence(kind) == "application/json");
         if is_json && let Some(talk) = Talk::of(&asked.body)? {
-            return self.talk(compute, asked, &talk);
+            return self.talk(asked, &talk);
         }
         let asked_about = texts(asked.content_type.as_deref(), &asked.body)?;
         let wanted = self.wanted(&asked_about.parameters)?;
@@ -644,7 +666,7 @@ impl Answers for Texts {
                     "a stream is one text: num_return_sequences is 1",
                 ));
             }
-            return self.stream(compute, asked, prompt, &wanted);
+            return self.stream(asked, prompt, &wanted);
         }
         if asked_about.items.len().saturating_mul(wanted.several) > MOST {
             return Err(refuse(
@@ -652,31 +674,35 @@ impl Answers for Texts {
                 format!("a request is answered with at most {MOST} texts"),
             ));
         }
-        let mut rows = Vec::with_capacity(asked_about.items.len());
+        let mut begun = Vec::with_capacity(asked_about.items.len());
         for (number, prompt) in asked_about.items.iter().enumerate() {
             let tokens = self.read(prompt, &wanted, true)?;
-            let mut these = Vec::with_capacity(wanted.several);
-            for turn in 0..wanted.several {
+            let these = (0..wanted.several).map(|turn| {
+                let own = (number * wanted.several + turn) as u64;
                 let choice = Choice {
                     // Each text has draws of its own.
-                    seed: wanted
-                        .choice
-                        .seed
-                        .wrapping_add((number * wanted.several + turn) as u64),
+                    seed: wanted.choice.seed.wrapping_add(own),
                     ..wanted.choice.clone()
                 };
-                let made = self.make(compute, &tokens, &wanted, choice, |_| {
-                    !asked.given_up.is_so()
-                })?;
-                these.push(self.row(prompt, &made, &wanted));
-            }
-            let row = to_raw_value(&these);
+                self.begin(asked, &tokens, &wanted, choice)
+            });
+            let these = these.collect::<Result<Vec<_>, _>>()?;
+            begun.push((prompt, tokens, these));
+        }
+        let mut rows = Vec::with_capacity(begun.len());
+        for (prompt, tokens, these) in begun {
+            let made = these.iter().map(|coming| {
+                let waits = |_: &Told| !asked.given_up.is_so();
+                let made = self.hear(coming, &tokens, &wanted, waits)?;
+                Ok(self.row(prompt, &made, &wanted))
+            });
+            let row = to_raw_value(&made.collect::<Result<Vec<_>, _>>()?);
             rows.push(row.map_err(|error| refuse(500, error.to_string()))?);
         }
         answers(asked_about.answered(), asked.accept.as_deref(), &rows)
     }
 
     fn memory(&self) -> u64 {
-        self.network.memory()
+        self.network().memory()
     }
 }
