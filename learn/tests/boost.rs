@@ -805,6 +805,27 @@ fn a_model_is_the_same_after_it_was_left_in_a_folder() {
     }
 }
 
+/// A model that says which of its rounds was the best answers with those up to it, as XGBoost's scikit-learn classes do.
+#[test]
+fn rounds_behind_the_best_one_do_not_answer() {
+    let case = case("softprob");
+    let trained = |rounds: &str| case.trained(&[("num_round", rounds)], &mut Seen::default());
+    let (short, long) = (trained("3"), trained("6"));
+    assert_ne!(predicted(&short, &case.held), predicted(&long, &case.held));
+    for (best, expected) in [("2", &short), ("5", &long), ("70", &long), ("x", &long)] {
+        let mut told: Value = serde_json::from_slice(&long.json()).unwrap();
+        told["learner"]["attributes"]["best_iteration"] = best.into();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.json"), told.to_string()).unwrap();
+        let opened = Xgboost.open(folder.path()).unwrap();
+        assert_eq!(
+            predicted(&*opened, &case.held),
+            predicted(expected, &case.held),
+            "{best}"
+        );
+    }
+}
+
 /// Where values of a name begin in a document.
 fn places(bytes: &[u8], name: &str) -> Vec<usize> {
     let name = name.as_bytes();

@@ -184,6 +184,29 @@ impl TextClassifier {
         Some(answers.map(|answers| answers.into_iter().map(|answer| answer.scores).collect()))
     }
 
+    /// What the network gives for each label of each pair of texts, or of each text where there are no others, before it is made
+    /// a probability; none of a base with an adapter, whose numbers are scaled to be calibrated.
+    ///
+    /// # Errors
+    /// As [`TextClassifier::classify`].
+    pub fn score(
+        &self,
+        compute: &Compute,
+        texts: &[&str],
+        others: Option<&[&str]>,
+    ) -> Option<escala_models::Result<Vec<Vec<f32>>>> {
+        let Self::Checkpoint(classifier) = self else {
+            return None;
+        };
+        Some(match others {
+            None => classifier.score(compute, texts),
+            Some(others) => {
+                let pairs = texts.iter().copied().zip(others.iter().copied());
+                classifier.score_pairs(compute, &pairs.collect::<Vec<_>>())
+            }
+        })
+    }
+
     /// The probability of each label for each text, in order.
     ///
     /// # Errors

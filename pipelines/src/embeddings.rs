@@ -146,6 +146,18 @@ impl Pipeline for EmbeddingsPipeline {
     }
 
     fn run(&self, compute: &Compute, batch: &[EmbeddingInput]) -> Vec<Result<Embedding>> {
+        self.embed(compute, batch, true)
+    }
+}
+
+impl EmbeddingsPipeline {
+    /// Embeds texts; where they are not to be of `length_one`, as long as the network makes them.
+    pub fn embed(
+        &self,
+        compute: &Compute,
+        batch: &[EmbeddingInput],
+        length_one: bool,
+    ) -> Vec<Result<Embedding>> {
         let slots: Vec<Mutex<Option<Result<Tokens>>>> =
             batch.iter().map(|_| Mutex::default()).collect();
         compute.team.for_each(batch.len(), |index| {
@@ -167,7 +179,10 @@ impl Pipeline for EmbeddingsPipeline {
             .flatten()
             .map(|tokens| tokens.ids.as_slice())
             .collect();
-        let vectors = self.encoder.encode(compute, &sequences);
+        let vectors = match length_one {
+            true => self.encoder.encode(compute, &sequences),
+            false => self.encoder.pool(compute, &sequences),
+        };
         let mut vectors = match vectors {
             Ok(vectors) => vectors.into_iter(),
             Err(error) => {

@@ -36,6 +36,8 @@ pub struct Options {
     pub memory: u64,
     /// Bytes on the disk of all unpacked models together; those that are open may be more.
     pub disk: u64,
+    /// How long an unpacked model stays on the disk after the last one that has it open.
+    pub unpacked: Duration,
     /// Models that are opened at the same time.
     pub loads: usize,
     /// What may come out of one archive.
@@ -47,6 +49,7 @@ impl Default for Options {
         Self {
             memory: 8 << 30,
             disk: 64 << 30,
+            unpacked: Duration::from_secs(24 * 60 * 60),
             loads: 2,
             archive: Limits::default(),
         }
@@ -645,6 +648,8 @@ impl Models {
             stays
         });
         drop(slots);
+        drop(closed);
+        self.tidy(&mut self.folders.lock());
     }
 
     /// Where the data of a model are, or of one of many.
@@ -719,6 +724,7 @@ impl Models {
             environment: &what.environment,
             folder: fetched.as_ref().map(|(folder, _)| folder.as_path()),
         };
+        unscripted(&container).map_err(Unopened::Failed)?;
         for opener in &self.openers {
             let opened = std::panic::catch_unwind(AssertUnwindSafe(|| opener.open(&container)));
             let broke = || Some(Err("opening the model broke; the log says where".to_owned()));
@@ -938,7 +944,7 @@ impl Models {
         Ok((path, held))
     }
 
-    /// Removes folders that no open model has, while there are too many bytes.
+    /// Removes folders that no open model has: those that nobody used for long, and others while there are too many bytes.
     fn tidy(&self, folders: &mut Folders) {
         let mut all: u64 = folders.known.values().map(|folder| folder.bytes).sum();
         let mut free: Vec<_> = folders
@@ -948,8 +954,8 @@ impl Models {
             .map(|(name, folder)| (folder.used, folder.bytes, name.clone()))
             .collect();
         free.sort();
-        for (_, bytes, name) in free {
-            if all <= self.options.disk {
+        for (used, bytes, name) in free {
+            if all <= self.options.disk && used.elapsed() < self.options.unpacked {
                 break;
             }
             let path = self.folder.join(&name);
@@ -1021,6 +1027,23 @@ fn size(folder: &Path) -> std::io::Result<u64> {
         }
     }
     Ok(bytes)
+}
+
+/// Whether a model is to be answered for by a script of its own: that is not run, and other answers would be none of its.
+fn unscripted(container: &Container<'_>) -> std::result::Result<(), String> {
+    let said = |name: &str| container.environment.get(name).map(String::as_str);
+    let program = said("SAGEMAKER_PROGRAM").filter(|name| !name.is_empty());
+    let elsewhere = said("SAGEMAKER_SUBMIT_DIRECTORY").is_some_and(|at| at.starts_with("s3://"));
+    let script = program.unwrap_or("inference.py");
+    let code = container.folder.map(|folder| folder.join("code"));
+    let inside = code.is_some_and(|code| code.join(script).is_file());
+    match inside || (elsewhere && program.is_some()) {
+        false => Ok(()),
+        true => Err(format!(
+            "the model is answered for by a script, {script}, and scripts are not run here; without it (and without SAGEMAKER_PROGRAM) \
+             the model's files are hosted by themselves"
+        )),
+    }
 }
 
 /// Why data cannot be had, in words that AWS begins so.

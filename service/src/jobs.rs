@@ -55,7 +55,7 @@ impl Hosts {
         let engine = machine.engine.config();
         let (weights, device) = (machine.store.clone(), engine.device.clone());
         let threads = engine.threads_per_lane;
-        let limits = crate::machine::image_limits(&asking.config);
+        let limits = crate::machine::image_limits(&asking.config).of_any_size();
         Self {
             trainers: vec![
                 Box::new(TextClassification {

@@ -3,6 +3,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `request.rs` | which requests are S3's, and taking their signatures off |
+//! | `known.rs` | what a request may ask for beside its method and address |
 //! | `chunked.rs` | bodies in the encoding `aws-chunked` |
 //! | `places.rs` | where the buckets are: the store, and folders |
 //! | `transfer.rs` | bytes between bodies and the disk, a piece at a time |
@@ -16,6 +17,7 @@
 
 mod chunked;
 mod conditions;
+mod known;
 mod operations;
 pub mod places;
 mod request;
@@ -122,6 +124,9 @@ impl S3 {
                 }
             },
         };
+        if answer.status().is_client_error() {
+            answer = words::explained(answer).await;
+        }
         if answer.status() == StatusCode::NOT_MODIFIED {
             *answer.body_mut() = Body::empty();
             answer.headers_mut().remove(CONTENT_TYPE);

@@ -15,8 +15,9 @@ from datetime import timedelta
 
 import boto3
 from boto3.s3.transfer import TransferConfig
+from botocore import xform_name
 from botocore.client import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from checks import URL, raises, run
 
 MIB = 1 << 20
@@ -158,6 +159,10 @@ def test_ranges():
         assert (answer["Body"].read(), answer["ContentRange"], status(answer)) == (got, said, 206), answer
         head = s3.head_object(Bucket="main", Key="digits", Range=asked)
         assert (head["ContentLength"], status(head)) == (len(got), 206), head
+    # What is no range, and several, is not looked at.
+    for asked in ("bytes=5-2", "bytes=0-1,3-4", "items=1-2", "bytes=-", "bytes=a-b"):
+        answer = get("digits", Range=asked)
+        assert (answer["Body"].read(), status(answer)) == (b"0123456789", 200), asked
     for asked in ("bytes=10-", "bytes=99-100"):
         with fails("InvalidRange", 416):
             get("digits", Range=asked)
@@ -625,6 +630,71 @@ def test_what_is_not_there_says_so():
             getattr(s3, operation)(Bucket="main", **more)
     with fails("NotImplemented", 501):
         put("encrypted", SSECustomerAlgorithm="AES256", SSECustomerKey="x" * 32)
+
+
+def some(shape, name="", depth=0):
+    """A value of a shape, with the members that must be there."""
+    if name in ("Bucket", "Key"):
+        return {"Bucket": "careful", "Key": "precious"}[name]
+    if shape.type_name == "structure":
+        members = shape.required_members or (list(shape.members)[:1] if 0 < depth < 3 else [])
+        return {member: some(shape.members[member], member, depth + 1) for member in members}
+    if shape.type_name == "list":
+        return [some(shape.member, "", depth + 1)]
+    if shape.type_name == "string":
+        return shape.enum[0] if getattr(shape, "enum", None) else "abc"
+    values = {"map": {"a": "b"}, "boolean": True, "timestamp": 2000000000, "blob": b"x"}
+    return values.get(shape.type_name, 1)
+
+
+def test_no_operation_is_taken_for_another():
+    # Those that are meant to change what is there, and one that is asked at another host.
+    meant = {"CreateBucket", "DeleteBucket", "DeleteObject", "DeleteObjects", "PutObject", "WriteGetObjectResponse"}
+    # Those of the table, beside them.
+    answered = meant | {
+        "AbortMultipartUpload", "CompleteMultipartUpload", "CopyObject", "CreateMultipartUpload", "DeleteBucketTagging",
+        "DeleteObjectTagging", "GetBucketLocation", "GetBucketTagging", "GetBucketVersioning", "GetObject", "GetObjectAttributes",
+        "GetObjectTagging", "HeadBucket", "HeadObject", "ListBuckets", "ListMultipartUploads", "ListObjects", "ListObjectsV2",
+        "ListParts", "PutBucketTagging", "PutObjectTagging", "UploadPart", "UploadPartCopy",
+    }
+    s3.create_bucket(Bucket="careful")
+    model, refused = s3.meta.service_model, 0
+    for operation in sorted(set(model.operation_names) - meant):
+        s3.put_object(Bucket="careful", Key="precious", Body=b"precious")
+        shape = model.operation_model(operation).input_shape
+        try:
+            getattr(s3, xform_name(operation))(**(some(shape) if shape else {}))
+            assert operation in answered, f"{operation} was answered"
+        except ClientError as error:
+            # HEAD has no body to say it in.
+            said = error.response["Error"]["Code"]
+            refused += said in ("NotImplemented", "501")
+            assert operation in answered or said in ("NotImplemented", "501"), (operation, error)
+        except (BotoCoreError, ValueError) as error:
+            # It did not leave the client.
+            assert operation not in answered, (operation, error)
+        left = s3.get_object(Bucket="careful", Key="precious")["Body"].read()
+        assert left == b"precious", operation
+    assert refused > 60, refused
+
+
+def test_what_is_not_kept_is_not_promised():
+    with fails("NotImplemented", 501):
+        put("end", WriteOffsetBytes=1)
+    with fails("NotImplemented", 501):
+        s3.create_bucket(Bucket="locked", ObjectLockEnabledForBucket=True)
+    with fails("NotImplemented", 501):
+        put("locked", ObjectLockMode="COMPLIANCE", ObjectLockRetainUntilDate=2000000000)
+    for key in ("end", "locked"):
+        with fails("404", 404):
+            s3.head_object(Bucket="main", Key=key)
+    # A code has its words.
+    for wrong, code in ((lambda: s3.head_bucket(Bucket="main") and s3.create_bucket(Bucket="eu"), "InvalidBucketName"),
+                        (lambda: put("k" * 1025), "KeyTooLongError")):
+        with raises(ClientError) as refused:
+            wrong()
+        error = refused.error.response["Error"]
+        assert error["Code"] == code and len(error["Message"]) > 20 and error["Message"] != "Unknown", error
 
 
 def test_folders_are_buckets_that_are_read():

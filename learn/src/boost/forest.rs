@@ -236,6 +236,15 @@ impl Forest {
         }
     }
 
+    /// Keeps the rounds up to the best one, where the model says which it is.
+    pub fn keep_best(&mut self) {
+        let best = self.attributes.get("best_iteration");
+        let best = best.and_then(|best| best.parse::<usize>().ok());
+        if let Some(rounds) = best.and_then(|best| best.checked_add(1)) {
+            self.truncate(rounds);
+        }
+    }
+
     /// What trees say of rows.
     ///
     /// # Errors

@@ -103,7 +103,8 @@ impl Boosted {
         Ok(Self::new(train::train(&settings, channels, watch)?))
     }
 
-    /// Reads `xgboost-model`, or the one file of the folder that ends in `.json`, `.ubj`, `.bst` or `.model`.
+    /// Reads `xgboost-model`, or the one file of the folder that ends in `.json`, `.ubj`, `.bst` or `.model`. Where training
+    /// stopped early it answers with the rounds up to the best one, as SageMaker's container and XGBoost's scikit-learn classes do.
     ///
     /// # Errors
     ///
@@ -126,7 +127,9 @@ impl Boosted {
             )));
         }
         let bytes = fs::read(&path).map_err(file)?;
-        Self::read(&bytes).map_err(model)
+        let mut forest = file::read(&bytes).map_err(model)?;
+        forest.keep_best();
+        Ok(Self::new(forest))
     }
 
     /// Reads a model that XGBoost wrote as JSON or as Universal Binary JSON.

@@ -170,6 +170,7 @@ pub fn train(settings: &Settings, channels: &Channels, watch: &mut dyn Watch) ->
             if done == 0 {
                 return Err(Error::Stopped);
             }
+            watch.checkpoint(&mut || checkpoint(&training.forest, rows, done, &best));
             break;
         }
         let measured = threads.run(|| training.round(done))?;

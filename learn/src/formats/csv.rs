@@ -1,4 +1,5 @@
-//! `text/csv`: numbers with commas between them, no header. Values that are empty are missing.
+//! `text/csv`: numbers with commas between them, no header. Values that are empty are missing. Where the first row has no comma
+//! but semicolons, tabs or bars, these are what is between.
 
 use super::rows::{Beside, Rows};
 use crate::{Answers, Error, Result, Values};
@@ -12,12 +13,14 @@ pub(super) fn read(
     weighted: bool,
 ) -> Result<()> {
     let mut values = Vec::new();
+    let mut between = None;
     super::lines(name, input, |number, line| {
         if line.trim_ascii().is_empty() {
             return Ok(());
         }
         values.clear();
-        for (column, text) in line.split(|byte| *byte == b',').enumerate() {
+        let between = *between.get_or_insert_with(|| separator(line));
+        for (column, text) in line.split(|byte| *byte == between).enumerate() {
             values.push(value(text).ok_or_else(|| {
                 let hint = if number == 1 {
                     "; the first row is one of numbers, there is no header"
@@ -44,6 +47,13 @@ pub(super) fn read(
         rows.dense(features, beside)
             .map_err(|why| Error::input(format!("{name}: row {number}: {why}")))
     })
+}
+
+/// What is between the values of a row.
+fn separator(line: &[u8]) -> u8 {
+    let there = |byte: &u8| line.contains(byte);
+    let between = [b',', b';', b'\t', b'|'].into_iter().find(there);
+    between.unwrap_or(b',')
 }
 
 /// A number, or `NaN` where there is nothing.

@@ -30,7 +30,19 @@ struct Tensor {
 /// A list of numbers, or an object of keys, shape and values.
 struct Element(Tensor);
 
-struct Instance(Option<Element>);
+/// Features, and what is to be learned of them.
+struct Instance(Option<Element>, Option<f64>);
+
+/// A label's number: alone, or the only one of a list or of an object's `values`. Others are of rows to predict, where nobody reads
+/// them.
+fn number_of(label: &serde_json::Value) -> Option<f64> {
+    let list = |value: &serde_json::Value| match value.as_array()?.as_slice() {
+        [only] => only.as_f64(),
+        _ => None,
+    };
+    let inside = || list(label.get("values")?);
+    label.as_f64().or_else(|| list(label)).or_else(inside)
+}
 
 impl<'de> Deserialize<'de> for Element {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
@@ -73,10 +85,12 @@ impl<'de> Deserialize<'de> for Instance {
         struct Outer {
             features: Option<Element>,
             data: Option<Inner>,
+            label: Option<serde_json::Value>,
         }
         let outer = Outer::deserialize(deserializer)?;
         Ok(Self(
             outer.features.or(outer.data.and_then(|data| data.features)),
+            outer.label.as_ref().and_then(number_of),
         ))
     }
 }
@@ -125,7 +139,12 @@ fn push(rows: &mut Rows, instance: Instance) -> std::result::Result<(), String> 
         }
         values.push(value);
     }
-    rows.tensor(values, tensor.keys, &tensor.shape, Beside::default())
+    let label = instance.1.map(|label| label as f32);
+    let beside = Beside {
+        label,
+        ..Beside::default()
+    };
+    rows.tensor(values, tensor.keys, &tensor.shape, beside)
 }
 
 /// Objects of answers, each followed by what is between them.

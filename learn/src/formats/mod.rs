@@ -8,7 +8,7 @@
 //! | `text/csv` | no header; the label first where `label_size=1` says so | yes |
 //! | `text/libsvm` | `label[:weight] index:value …`, indices as they are | |
 //! | `application/json` | `{"instances": […]}` | yes |
-//! | `application/jsonlines` | one instance a line | yes |
+//! | `application/jsonlines` | one instance a line; of rows to learn from with `"label": 1` | yes |
 //! | `application/x-recordio-protobuf` | records of `aialgs.data.Record` | yes |
 //! | `application/x-npy` | an array of NumPy's, a row for each of its first index | yes |
 
@@ -344,6 +344,18 @@ mod tests {
         assert_eq!((values[0], values[2], values[3]), (2.5, 4.0, -1000.0));
         assert!(values[1].is_nan() && values[4].is_nan());
 
+        for text in ["1;2.5;\n0;-1;7", "1\t2.5\t\n0\t-1\t7", "1|2.5|\n0|-1|7"] {
+            let table = read(CSV, "a", text.as_bytes()).unwrap();
+            assert_eq!(table.labels.as_deref(), Some(&[1.0, 0.0][..]), "{text}");
+            let values = dense(&table);
+            assert_eq!(
+                (values[0], values[2], values[3]),
+                (2.5, -1.0, 7.0),
+                "{text}"
+            );
+            assert!(values[1].is_nan(), "{text}");
+        }
+
         let weighted = Format::Csv {
             labelled: true,
             weighted: true,
@@ -351,6 +363,27 @@ mod tests {
         let table = read(weighted, "a", &b"1,0.5,9\n0,2,8"[..]).unwrap();
         assert_eq!(table.weights.as_deref(), Some(&[0.5, 2.0][..]));
         assert_eq!(dense(&table), [9.0, 8.0]);
+    }
+
+    #[test]
+    fn lines_of_json_have_their_labels_beside_the_features() {
+        for text in [
+            "{\"label\": 1, \"features\": [2, 3]}\n{\"features\": [4, 5], \"label\": 0.5}",
+            "{\"label\": [1], \"data\": {\"features\": {\"values\": [2, 3]}}}\n{\"label\": {\"values\": [0.5]}, \"features\": [4, 5]}",
+        ] {
+            let table = read(Format::JsonLines, "a", text.as_bytes()).unwrap();
+            assert_eq!(table.labels.as_deref(), Some(&[1.0, 0.5][..]), "{text}");
+            assert_eq!(dense(&table), [2.0, 3.0, 4.0, 5.0], "{text}");
+        }
+        // What no number is, is no label; a row to predict may have one.
+        let text = b"{\"label\": \"cat\", \"features\": [2, 3]}";
+        let table = read(Format::JsonLines, "a", &text[..]).unwrap();
+        assert!(table.labels.is_none());
+        let some = b"{\"label\": 1, \"features\": [2]}\n{\"features\": [4]}";
+        let why = read(Format::JsonLines, "a", &some[..])
+            .unwrap_err()
+            .to_string();
+        assert!(why.contains("others have none"), "{why}");
     }
 
     #[test]

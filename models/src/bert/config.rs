@@ -43,6 +43,8 @@ impl HiddenAct {
 pub enum Problem {
     /// Exactly one label holds: softmax.
     SingleLabel,
+    /// Labels are no classes but numbers, told as the network gives them.
+    Regression,
     /// Each label holds or does not: sigmoid.
     MultiLabel,
 }
@@ -162,6 +164,7 @@ impl Config {
             None => None,
             Some("single_label_classification") => Some(Problem::SingleLabel),
             Some("multi_label_classification") => Some(Problem::MultiLabel),
+            Some("regression") => Some(Problem::Regression),
             Some(other) => return Err(Error::unsupported(format!("problem type `{other}`"))),
         };
         Ok(Self {

@@ -5,7 +5,7 @@
 
 use super::config::{Family, Problem};
 use super::head::{After, Dense, finite, softmax};
-use super::tokenizer::PairTokens;
+use super::tokenizer::{PairTokens, Tokens};
 use super::{Config, Encoder, Output, Tokenizer, Way, each, open};
 use crate::compute::Compute;
 use crate::error::Result;
@@ -26,7 +26,7 @@ pub struct SequenceClassifier {
 /// What a classifier says of one text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Classification {
-    /// The probability of each label, in the order of [`SequenceClassifier::labels`].
+    /// The probability of each label, in the order of [`SequenceClassifier::labels`]; of a regression the numbers.
     pub scores: Vec<f32>,
     /// Tokens read, special ones included.
     pub tokens: usize,
@@ -107,11 +107,26 @@ impl SequenceClassifier {
     /// # Errors
     /// When the tokenizer or the device fails, or the network gives something that is not a number.
     pub fn classify(&self, compute: &Compute, texts: &[&str]) -> Result<Vec<Classification>> {
-        let tokens = each(compute, texts, |text| self.tokenizer.encode(text))?;
-        let sequences: Vec<&[u32]> = tokens.iter().map(|tokens| &*tokens.ids).collect();
-        let rows = self.score(compute, &sequences, &[])?;
+        let (tokens, rows) = self.read(compute, texts)?;
         let read = tokens.iter().map(|one| (one.ids.len(), one.truncated));
         Ok(self.classified(&rows, read))
+    }
+
+    /// What the network gives for each label of each text, before it is made a probability.
+    ///
+    /// # Errors
+    /// As [`SequenceClassifier::classify`].
+    pub fn score(&self, compute: &Compute, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
+        let (_, rows) = self.read(compute, texts)?;
+        let each = rows.chunks_exact(self.labels.len());
+        Ok(each.map(<[f32]>::to_vec).collect())
+    }
+
+    fn read(&self, compute: &Compute, texts: &[&str]) -> Result<(Vec<Tokens>, Vec<f32>)> {
+        let tokens = each(compute, texts, |text| self.tokenizer.encode(text))?;
+        let sequences: Vec<&[u32]> = tokens.iter().map(|tokens| &*tokens.ids).collect();
+        let rows = self.numbers(compute, &sequences, &[])?;
+        Ok((tokens, rows))
     }
 
     /// The scores for each pair of texts, one read behind the other.
@@ -148,12 +163,12 @@ impl SequenceClassifier {
         })?;
         let sequences: Vec<&[u32]> = tokens.iter().map(|tokens| &*tokens.ids).collect();
         let seconds: Vec<usize> = tokens.iter().map(|tokens| tokens.second).collect();
-        let rows = self.score(compute, &sequences, &seconds)?;
+        let rows = self.numbers(compute, &sequences, &seconds)?;
         Ok((tokens, rows))
     }
 
     /// The numbers of all labels of each sequence, one behind the other.
-    fn score(
+    fn numbers(
         &self,
         compute: &Compute,
         sequences: &[&[u32]],
@@ -186,6 +201,7 @@ impl SequenceClassifier {
         let mut scores = row.to_vec();
         match self.problem {
             Problem::SingleLabel => softmax(&mut scores),
+            Problem::Regression => {}
             Problem::MultiLabel => scores
                 .iter_mut()
                 .for_each(|x| *x = 1.0 / (1.0 + (-*x).exp())),

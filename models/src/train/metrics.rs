@@ -110,11 +110,18 @@ impl Metrics {
                 }
             })
             .collect();
+        // As scikit-learn means it: classes that nothing is and nothing was called are not among those meant.
+        let met = |label: &usize| {
+            let said: usize = confusion.iter().map(|row| row[*label]).sum();
+            said + labels[*label].count > 0
+        };
+        let met: Vec<usize> = (0..labels.len()).filter(met).collect();
+        let f1: f64 = met.iter().map(|label| labels[*label].f1).sum();
         Self {
             count,
             loss: loss / total,
             accuracy: right as f64 / total,
-            macro_f1: labels.iter().map(|l| l.f1).sum::<f64>() / labels.len().max(1) as f64,
+            macro_f1: f1 / met.len().max(1) as f64,
             labels,
             confusion,
             calibration_error,

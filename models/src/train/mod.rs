@@ -13,6 +13,7 @@
 //! | `metrics.rs` | accuracy, F1, confusion, calibration |
 //! | `calibrate.rs` | temperature scaling |
 //! | `dataset.rs` | labelled texts from files |
+//! | `aside.rs` | examples that are set aside to look at |
 //! | `ratings.rs` | the ratings that sentiment is learned from |
 //! | `adapter.rs` | what was learned as files, low-rank adapters merged into their base |
 //!
@@ -21,6 +22,7 @@
 //! that was not (with the same number of threads).
 
 pub mod adapter;
+mod aside;
 pub mod calibrate;
 pub mod checkpoint;
 pub mod classifier;
@@ -33,6 +35,8 @@ pub mod ops;
 pub mod optimizer;
 pub mod ratings;
 mod run;
+
+pub use aside::set_aside;
 
 /// A random number that is a function of `seed` and `index` alone (SplitMix64; Steele, Lea and Flood 2014).
 pub(crate) fn random(seed: u64, index: u64) -> u64 {

@@ -59,6 +59,14 @@ impl Default for ImageLimits {
 }
 
 impl ImageLimits {
+    /// The same for images of any size down to one pixel: the least is Rekognition's, not that of networks.
+    pub fn of_any_size(self) -> Self {
+        Self {
+            min_side: 1,
+            ..self
+        }
+    }
+
     /// What an image costs before it is decoded: its pixels, or its bytes where these are more. Nothing for one
     /// that will be refused.
     pub fn cost(&self, bytes: &[u8]) -> u64 {

@@ -87,6 +87,17 @@ fn check(models: &Models, caller: &Caller, input: &Value) -> Result<()> {
         }
         let many = Definition::of(&models.get(caller, model)?).is_some_and(|model| model.many);
         let serverless = variant.get("ServerlessConfig").is_some();
+        if !serverless && text("InstanceType").is_none() {
+            return refuse(format!(
+                "The variant \"{own}\" needs an InstanceType, or a ServerlessConfig."
+            ));
+        }
+        let places = |name: &str| variant["ServerlessConfig"][name].as_u64();
+        if places("ProvisionedConcurrency") > places("MaxConcurrency") {
+            return refuse(format!(
+                "The variant \"{own}\" has a ProvisionedConcurrency above its MaxConcurrency."
+            ));
+        }
         if serverless && variant.get("InitialInstanceCount").is_some() {
             return refuse(format!(
                 "The variant \"{own}\" has a ServerlessConfig; it can have no InitialInstanceCount."

@@ -513,6 +513,17 @@ async fn configurations_that_cannot_be_are_refused() {
         ),
         (json!([serverless]), json!({}), "no InitialInstanceCount"),
         (
+            json!([{"VariantName": "a", "ModelName": "m"}]),
+            json!({}),
+            "needs an InstanceType",
+        ),
+        (
+            json!([{"VariantName": "a", "ModelName": "m", "ServerlessConfig":
+                {"MemorySizeInMB": 1024, "MaxConcurrency": 1, "ProvisionedConcurrency": 2}}]),
+            json!({}),
+            "above its MaxConcurrency",
+        ),
+        (
             json!([one, variant("b", "m", 1.0)]),
             json!({"ShadowProductionVariants": [variant("c", "m", 1.0)]}),
             "one production variant and one shadow",

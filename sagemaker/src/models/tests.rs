@@ -11,6 +11,15 @@ struct Place {
 }
 
 fn place(memory: u64) -> Place {
+    let options = Options {
+        memory,
+        disk: 1,
+        ..Options::default()
+    };
+    place_of(options)
+}
+
+fn place_of(options: Options) -> Place {
     let folder = tempfile::tempdir().unwrap();
     let objects = Memory::default();
     objects.bucket("models");
@@ -19,11 +28,7 @@ fn place(memory: u64) -> Place {
         Arc::new(objects.clone()),
         vec![Arc::new(crate::learned::Learned::new(1))],
         folder.path().join("unpacked"),
-        Options {
-            memory,
-            disk: 1,
-            ..Options::default()
-        },
+        options,
     );
     Place {
         models: models.unwrap(),
@@ -258,6 +263,85 @@ fn two_hundred_models_share_a_budget() {
     let before = place.models.held().1;
     place.models.sweep(Duration::ZERO);
     assert_eq!(place.models.held().1, before);
+}
+
+#[test]
+fn unpacked_models_that_nobody_uses_do_not_stay() {
+    let unpacked = |after: Duration| {
+        let place = place_of(Options {
+            unpacked: after,
+            ..Options::default()
+        });
+        let archive = testing::archive("kmeans");
+        place.objects.put("models", "a", &archive);
+        let container = json!({"Image": "kmeans", "ModelDataUrl": "s3://models/a"});
+        place.create("a", container).unwrap();
+        let open = place.models.open_for_batch("a").unwrap();
+        let folders = || std::fs::read_dir(&place.models.folder).unwrap().count();
+        place.models.sweep(Duration::ZERO);
+        let while_open = folders();
+        drop(open);
+        place.models.sweep(Duration::ZERO);
+        let after = folders();
+        // It is fetched again.
+        place.models.open("a").unwrap();
+        (while_open, after, folders())
+    };
+    assert_eq!(unpacked(Duration::ZERO), (1, 0, 1));
+    assert_eq!(unpacked(Duration::from_secs(3600)), (1, 1, 1));
+}
+
+#[test]
+fn a_model_that_a_script_answers_for_is_refused() {
+    let place = place(1 << 30);
+    let folder = tempfile::tempdir().unwrap();
+    testing::learn("kmeans", folder.path());
+    std::fs::create_dir(folder.path().join("code")).unwrap();
+    let pack = || {
+        let mut bytes = Vec::new();
+        archive::pack(folder.path(), &mut bytes).unwrap();
+        bytes
+    };
+    // What lies there and is no script that answers is left alone.
+    std::fs::write(folder.path().join("code/requirements.txt"), "numpy").unwrap();
+    place.objects.put("models", "plain", &pack());
+    std::fs::write(
+        folder.path().join("code/inference.py"),
+        "def predict_fn(): ...",
+    )
+    .unwrap();
+    place.objects.put("models", "scripted", &pack());
+    std::fs::rename(
+        folder.path().join("code/inference.py"),
+        folder.path().join("code/serve.py"),
+    )
+    .unwrap();
+    place.objects.put("models", "named", &pack());
+    let program = |name: &str| json!({"SAGEMAKER_PROGRAM": name, "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"});
+    let elsewhere = json!({"SAGEMAKER_PROGRAM": "a.py", "SAGEMAKER_SUBMIT_DIRECTORY": "s3://models/code.tar.gz"});
+    for (name, data, environment, script) in [
+        ("a", "plain", json!({}), None),
+        ("b", "plain", program(""), None),
+        ("c", "named", json!({}), None),
+        ("d", "scripted", json!({}), Some("inference.py")),
+        ("e", "named", program("serve.py"), Some("serve.py")),
+        ("f", "plain", elsewhere, Some("a.py")),
+    ] {
+        let container = json!({
+            "Image": "kmeans", "ModelDataUrl": format!("s3://models/{data}"), "Environment": environment
+        });
+        place.create(name, container).unwrap();
+        match (place.models.open(name), script) {
+            (Ok(_), None) => {}
+            (Err(Unopened::Failed(why)), Some(script)) => {
+                assert!(
+                    why.contains(script) && why.contains("not run here"),
+                    "{why}"
+                );
+            }
+            (opened, _) => panic!("{name}: {:?}", opened.err()),
+        }
+    }
 }
 
 #[test]

@@ -145,7 +145,14 @@ pub(super) fn find(objects: &dyn WritableStore, asked: &Asked) -> Result<Channel
     })
 }
 
-/// Objects whose keys begin so; those that stand for folders are none.
+/// Whether a key's last part is a note that tools leave beside their files (`_SUCCESS`, `.part-0.csv.crc`), which containers pass
+/// over.
+fn is_note(key: &str) -> bool {
+    let name = key.rsplit('/').next().unwrap_or(key);
+    name.starts_with(['_', '.'])
+}
+
+/// Objects whose keys begin so; those that stand for folders are none, nor are notes of tools, unless the prefix names one.
 fn under(
     objects: &dyn WritableStore,
     bucket: &str,
@@ -160,7 +167,9 @@ fn under(
         if let Some(end) = page.last() {
             after.clone_from(&end.key);
         }
-        let found = page.into_iter().filter(|one| !one.key.ends_with('/'));
+        let found = page
+            .into_iter()
+            .filter(|one| !one.key.ends_with('/') && (one.key == prefix || !is_note(&one.key)));
         files.extend(found.map(|one| File {
             bucket: bucket.to_owned(),
             key: one.key,

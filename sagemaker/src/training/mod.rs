@@ -419,6 +419,16 @@ impl Inner {
                 "Each ChannelName of InputDataConfig may be there only once.",
             ));
         }
+        if input["EnableManagedSpotTraining"] == true {
+            let stopping = &input["StoppingCondition"];
+            let waits = stopping["MaxWaitTimeInSeconds"].as_u64();
+            let runs = stopping["MaxRuntimeInSeconds"].as_u64();
+            if waits.is_none_or(|waits| Some(waits) < runs) {
+                return Err(Refusal::validation(
+                    "With EnableManagedSpotTraining, StoppingCondition.MaxWaitTimeInSeconds is at least MaxRuntimeInSeconds.",
+                ));
+            }
+        }
         let output = &request.output_data_config;
         let compression = output.compression_type.as_deref();
         if compression.is_some_and(|said| said != "GZIP" && said != "NONE") {

@@ -81,6 +81,9 @@ impl Machine {
             .collect();
         machine.put("data/train/part-1.csv", &rows[..rows.len() / 2]);
         machine.put("data/train/part-2.csv", &rows[rows.len() / 2..]);
+        // Notes that tools leave beside their files.
+        machine.put("data/train/_SUCCESS", "no rows");
+        machine.put("data/train/.part-1.csv.crc", "no rows");
         machine.put("data/held/held.csv", &rows);
         machine.put("data/words.csv", "yes,1,2\nno,2,3\n");
         machine
@@ -405,6 +408,16 @@ fn what_cannot_be_trained_fails_with_a_reason() {
             "ClientError",
             "script",
         ),
+        (
+            request(
+                "x",
+                "xgboost",
+                &train,
+                json!({"_kfold": "3", "num_round": "3"}),
+            ),
+            "ClientError",
+            "_kfold",
+        ),
     ];
     for (number, (mut asked, whose, why)) in cases.into_iter().enumerate() {
         let name = format!("bad-{number}");
@@ -438,7 +451,13 @@ fn requests_that_cannot_be_are_refused() {
         .push(channel);
     let mut plain = asked();
     plain["OutputDataConfig"]["CompressionType"] = json!("ZIP");
+    let mut spot = asked();
+    spot["EnableManagedSpotTraining"] = json!(true);
+    let mut short = spot.clone();
+    short["StoppingCondition"]["MaxWaitTimeInSeconds"] = json!(3599);
     for (asked, why) in [
+        (spot, "MaxWaitTimeInSeconds"),
+        (short, "MaxWaitTimeInSeconds"),
         (both, "either"),
         (regex, "metric definition"),
         (twice, "only once"),
@@ -504,6 +523,41 @@ fn what_is_stopped_leaves_what_it_learned() {
             .unwrap();
         assert_eq!(text(&process.ended(&name), "TrainingJobStatus"), STOPPED);
     }
+}
+
+#[test]
+fn what_is_stopped_leaves_its_checkpoint_to_the_next_job() {
+    let machine = Machine::new();
+    let process = machine.start();
+    let train = |name: &str| {
+        let mut asked = request(name, "patient", &[("train", "data/train/")], json!({}));
+        asked["CheckpointConfig"] = json!({"S3Uri": "s3://bucket/kept"});
+        process.create(asked);
+        process.until(name, |job| text(job, "SecondaryStatus") == "Training");
+        let began = Instant::now();
+        let before = machine.patient.load(Ordering::SeqCst);
+        while machine.patient.load(Ordering::SeqCst) < before + 10 {
+            assert!(began.elapsed() < PATIENCE);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let stop = json!({"TrainingJobName": name});
+        process.call("StopTrainingJob", stop).unwrap();
+        assert_eq!(text(&process.ended(name), "TrainingJobStatus"), STOPPED);
+    };
+    train("first");
+    assert!(
+        !machine
+            .objects
+            .list("bucket", "kept", "", 10)
+            .unwrap()
+            .is_empty()
+    );
+    train("second");
+    let goes_on = |name: &str| {
+        let log = process.log(name);
+        log.iter().any(|line| line.contains("last checkpoint"))
+    };
+    assert!(!goes_on("first") && goes_on("second"));
 }
 
 #[test]

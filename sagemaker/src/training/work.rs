@@ -57,6 +57,8 @@ pub(super) struct Control {
 }
 
 const WHOLE: u32 = 1_000_000;
+/// Hyperparameters of XGBoost's container that ask for a model for each of several parts of the rows.
+const FOLDS: [&str; 2] = ["_kfold", "_num_cv_round"];
 
 impl Work for Inner {
     fn bounds(&self, _: &Spec) -> Bounds {
@@ -304,6 +306,13 @@ impl Inner {
             )));
         }
         let mut given = request.hyper_parameters.clone();
+        for name in FOLDS {
+            if given.get(name).is_some_and(|said| said.trim() != "1") {
+                return Err(Failure::Client(format!(
+                    "the hyperparameter {name} asks for cross-validation, which is not done here: train a job for each fold"
+                )));
+            }
+        }
         // What SageMaker's own parts tell each other.
         given.retain(|name, _| !name.starts_with('_'));
         let mut channels = Vec::new();
@@ -379,6 +388,11 @@ fn identity(
         all.update(&resource.arn);
         all.update(resource.created.to_be_bytes());
     }
+    // More rounds of boosting begin where fewer ended.
+    let given = given
+        .iter()
+        .filter(|(name, _)| !remote || *name != "num_round");
+    let given: BTreeMap<_, _> = given.collect();
     all.update(format!("{} {given:?} {channels:?}", repository(image)));
     all.finalize().into()
 }
@@ -506,7 +520,7 @@ impl Watch for Onlooker<'_, '_, '_> {
     }
 
     fn checkpoint(&mut self, bytes: &mut dyn FnMut() -> Vec<u8>) {
-        if self.checkpoints.kept.elapsed() < APART && !self.control.rest.load(Ordering::SeqCst) {
+        if self.checkpoints.kept.elapsed() < APART && !self.stopped() {
             return;
         }
         if let Err(why) = self.checkpoints.keep(&bytes()) {

@@ -208,6 +208,23 @@ fn open(reference: &str, context: &LoadContext<'_>) -> Result<ModelFiles, String
 }
 
 /// A whole number among the parameters, where there is one.
+/// Refuses parameters that have no effect here: whoever sends one means something by it.
+fn known(parameters: &Value, names: &[&str]) -> Result<(), Unanswered> {
+    let Value::Object(members) = parameters else {
+        return Ok(());
+    };
+    match members.keys().find(|name| !names.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(other) => Err(refuse(
+            400,
+            format!(
+                "parameters.{other} is not known here; these are: {}",
+                names.join(", ")
+            ),
+        )),
+    }
+}
+
 fn whole(parameters: &Value, name: &str, least: u64) -> Result<Option<usize>, Unanswered> {
     match parameters.get(name) {
         None | Some(Value::Null) => Ok(None),

@@ -24,6 +24,7 @@ use escala_models::train::classifier::{Ended, Observer, Progress, Settings, soft
 use escala_models::train::head;
 use escala_models::train::image::{self, Augmentation, Images, Tuner};
 use escala_models::train::metrics::Metrics;
+use escala_models::train::set_aside;
 use escala_pipelines::image::{File as Image, ImageLimits};
 use escala_pipelines::labels::features::{ImageFeatures, WIDTH, inputs, tensors};
 use escala_pipelines::labels::task::MODEL;
@@ -113,7 +114,35 @@ const PARAMETERS: &[Parameter] = &[
         help: "whether augmentation mirrors: not for what left and right tell apart",
     },
     whole("seed", 0, i64::MAX, Some("1"), "of everything random"),
+    // What AWS's own algorithm is told of the network that it makes; here there is one, which learns by AdamW.
+    without_effect("image_shape"),
+    without_effect("num_layers"),
+    without_effect("optimizer"),
+    without_effect("momentum"),
+    without_effect("beta_1"),
+    without_effect("beta_2"),
+    without_effect("eps"),
+    without_effect("gamma"),
+    without_effect("lr_scheduler_factor"),
+    without_effect("lr_scheduler_step"),
+    without_effect("precision_dtype"),
+    without_effect("resize"),
+    without_effect("top_k"),
+    without_effect("kv_store"),
+    without_effect("checkpoint_frequency"),
+    without_effect("early_stopping_min_epochs"),
+    without_effect("early_stopping_tolerance"),
 ];
+
+const fn without_effect(name: &'static str) -> Parameter {
+    Parameter {
+        name,
+        kind: Kind::Text,
+        default: None,
+        required: false,
+        help: "taken and without effect",
+    }
+}
 
 const fn whole(
     name: &'static str,
@@ -564,18 +593,7 @@ impl Trainer for ImageClassification {
         }
         let (validation, held) = match labelled(lesson, "validation")? {
             Some(held) => (lesson.channel("validation").unwrap_or(channel), held),
-            // Every tenth, so that sorted files give all classes to both parts.
-            None => {
-                let (mut held, mut index) = (Vec::new(), 0);
-                train.retain(|one| {
-                    index += 1;
-                    if index % 10 == 0 {
-                        held.push(one.clone());
-                    }
-                    index % 10 != 0
-                });
-                (channel, held)
-            }
+            None => (channel, set_aside(&mut train, |(_, class)| class.clone())),
         };
         // What is seen of an image is held until the layer has learned, and a number for each class. Where the network learns,
         // its values, gradients and means are there, and the activations of an image for each thread.
@@ -618,6 +636,11 @@ impl Trainer for ImageClassification {
             )
         };
         let (train, held) = (see(channel, &train)?, see(validation, &held)?);
+        if train.vectors.is_empty() {
+            return Err(client(
+                "no image could be read; the log says of each why it is passed over",
+            ));
+        }
         let whole = |name| given.integer(name).unwrap_or(1).max(0);
         let settings = Settings {
             epochs: whole("epochs") as u32,

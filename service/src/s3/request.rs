@@ -6,8 +6,11 @@
 //! such requests may neither post nor, without any signature, change anything.
 
 use super::chunked::{Chunked, Trailers};
+use super::known;
 use axum::body::Body;
-use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use axum::http::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, RANGE,
+};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use bytes::Bytes;
@@ -146,6 +149,29 @@ fn unsigned(uri: &Uri) -> S3Result<Uri> {
     address.parse().map_err(|_| S3ErrorCode::InvalidURI.into())
 }
 
+/// Whether a `Range` is one that S3 reads: a single one of bytes, whose end is not before its beginning.
+fn is_range(range: &HeaderValue) -> bool {
+    let range = range
+        .to_str()
+        .ok()
+        .and_then(|text| text.strip_prefix("bytes="));
+    let Some((from, to)) = range.and_then(|range| range.split_once('-')) else {
+        return false;
+    };
+    let number = |text: &str| {
+        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        // What has more digits lies behind the end of any object.
+        digits.then(|| text.parse::<u64>().unwrap_or(u64::MAX))
+    };
+    match (from, to) {
+        ("", to) => number(to).is_some(),
+        (from, "") => number(from).is_some(),
+        (from, to) => number(from)
+            .zip(number(to))
+            .is_some_and(|(from, to)| from <= to),
+    }
+}
+
 fn decode_hex(text: &str) -> Option<Vec<u8>> {
     let pairs = text.as_bytes().chunks(2);
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
@@ -197,6 +223,13 @@ pub fn unsign(
         return Err(s3s::s3_error!(AccessDenied, "Request has expired"));
     }
     parts.uri = unsigned(&parts.uri)?;
+    known::check(&parts)?;
+    if let Some(range) = parts.headers.get(RANGE)
+        && !is_range(range)
+    {
+        // The whole is the answer (RFC 9110, section 14.2).
+        parts.headers.remove(RANGE);
+    }
     let digest = parts.headers.remove("x-amz-content-sha256");
     let digest = digest.as_ref().and_then(|digest| digest.to_str().ok());
     let chunked = digest.is_some_and(|digest| digest.starts_with("STREAMING-"));

@@ -1,6 +1,8 @@
 //! Our values in S3's words, and back.
 
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_LENGTH;
+use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use escala_objects::Error as Missing;
@@ -24,6 +26,62 @@ pub fn other(code: &'static str, status: StatusCode, message: impl Into<String>)
     let mut error = S3Error::with_message(S3ErrorCode::Custom(code.into()), message.into());
     error.set_status_code(status);
     error
+}
+
+/// Most bytes of an answer that says what is wrong.
+const REFUSAL: usize = 64 << 10;
+
+/// An answer that says what is wrong in words, too, where it has only a code.
+pub async fn explained(answer: Response) -> Response {
+    let small = answer.headers().get(CONTENT_LENGTH);
+    let small = small.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if small.is_none_or(|length| length > REFUSAL) {
+        return answer;
+    }
+    let (mut parts, body) = answer.into_parts();
+    let Ok(mut body) = axum::body::to_bytes(body, REFUSAL).await else {
+        return other_answer(parts.status);
+    };
+    let text = std::str::from_utf8(&body).unwrap_or_default();
+    if !text.contains("<Message>")
+        && let Some((before, rest)) = text.split_once("<Code>")
+        && let Some((code, after)) = rest.split_once("</Code>")
+    {
+        let message = message_of(code);
+        body = format!("{before}<Code>{code}</Code><Message>{message}</Message>{after}").into();
+        parts.headers.insert(CONTENT_LENGTH, body.len().into());
+    }
+    Response::from_parts(parts, body.into())
+}
+
+fn other_answer(status: StatusCode) -> Response {
+    let mut answer = Response::default();
+    *answer.status_mut() = status;
+    answer
+}
+
+/// What a code means.
+fn message_of(code: &str) -> &'static str {
+    match code {
+        "InvalidBucketName" => {
+            "The specified bucket is not valid: names have 3 to 63 lower-case letters, digits, dots and dashes."
+        }
+        "KeyTooLongError" => "Your key is too long: keys have at most 1024 bytes.",
+        "InvalidDigest" => "The Content-MD5 you specified is not valid.",
+        "BadDigest" => {
+            "The Content-MD5 or checksum you specified is not that of what was received."
+        }
+        "MalformedXML" => {
+            "The XML you provided was not well-formed, or is not what this operation reads."
+        }
+        "InvalidURI" => "The specified URI could not be parsed.",
+        "MethodNotAllowed" => "The specified method is not allowed against this resource.",
+        "MissingContentLength" => "You must provide the Content-Length HTTP header.",
+        "NotImplemented" => "This operation is not implemented.",
+        "PreconditionFailed" => "At least one of the preconditions you specified did not hold.",
+        "InvalidRange" => "The requested range cannot be satisfied.",
+        _ => "The request cannot be answered; its code says why.",
+    }
 }
 
 /// What a store says, as S3 says it.

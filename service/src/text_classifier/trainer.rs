@@ -386,18 +386,13 @@ impl Observer for Watch<'_> {
     }
 }
 
-/// Every tenth example, set aside: so sorted files give all labels to both parts.
+/// A tenth of the examples of each label, set aside.
 pub fn set_aside(train: &mut Vec<Labelled>) -> Vec<Labelled> {
-    let mut dev = Vec::new();
-    let mut index = 0;
-    train.retain(|example| {
-        index += 1;
-        if index % 10 == 0 {
-            dev.push(example.clone());
-        }
-        index % 10 != 0
-    });
-    dev
+    escala_models::train::set_aside(train, |example| {
+        let likeliest = example.target.iter();
+        let likeliest = likeliest.max_by(|one, other| one.1.total_cmp(other.1));
+        likeliest.map(|(label, _)| label.clone())
+    })
 }
 
 /// Sentiment's labels in Comprehend's order; any others by name.

@@ -7,14 +7,16 @@
 //! Reference: transformers 4.57, `utils/chat_template_utils.py`.
 
 use crate::failure::chain;
+use fancy_regex::Regex;
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Serde;
+use minijinja::value::{Serde, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Value as Shown, context};
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::LazyLock;
 
 /// Most bytes of a template and of the file that may hold it.
 const LONGEST: u64 = 32 << 20;
@@ -38,7 +40,15 @@ const SPECIAL: [&str; 7] = [
 pub struct Chat {
     environment: Environment<'static>,
     special: BTreeMap<&'static str, String>,
+    /// Whether the template goes through the parts of a content by itself.
+    parts: bool,
 }
+
+/// A loop over the parts of a message's content, as templates write it.
+static LOOP: LazyLock<Result<Regex, String>> = LazyLock::new(|| {
+    let pattern = r#"\bin\s+(?:content\b|\w+(?:\.content\b|\[\s*['"]content['"]\s*\]))"#;
+    Regex::new(pattern).map_err(|error| error.to_string())
+});
 
 impl Chat {
     /// The template in a checkpoint's folder, if there is one.
@@ -63,6 +73,10 @@ impl Chat {
 
     /// A template, and the special tokens of a `tokenizer_config.json`.
     fn new(template: String, config: &Value) -> Result<Self, String> {
+        let parts = LOOP.as_ref().map_err(String::clone)?;
+        let parts = parts
+            .is_match(&template)
+            .map_err(|error| error.to_string())?;
         let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder()
             .trim_blocks(true)
@@ -86,6 +100,7 @@ impl Chat {
         Ok(Self {
             environment,
             special: special.collect(),
+            parts,
         })
     }
 
@@ -95,8 +110,11 @@ impl Chat {
     /// # Errors
     /// A sentence: the template refuses the messages, or fails.
     pub fn prompt(&self, messages: &RawValue) -> Result<String, String> {
-        let messages: Shown = serde_json::from_str(messages.get())
-            .map_err(|error| format!("the messages cannot be read: {error}"))?;
+        let unread = |error: serde_json::Error| format!("the messages cannot be read: {error}");
+        let mut messages: Shown = serde_json::from_str(messages.get()).map_err(unread)?;
+        if !self.parts {
+            messages = joined(&messages).map_err(|error| told(&error))?;
+        }
         let render = || {
             let template = self.environment.get_template(NAME)?;
             let special = Shown::from(Serde(&self.special));
@@ -111,6 +129,32 @@ impl Chat {
         render()
             .map_err(|error| format!("the chat template refuses the messages: {}", told(&error)))
     }
+}
+
+/// Messages with the texts of their parts as one, for templates that know only texts.
+fn joined(messages: &Shown) -> Result<Shown, Error> {
+    let mut all = Vec::new();
+    for message in messages.try_iter()? {
+        let content = message.get_attr("content")?;
+        if content.kind() != ValueKind::Seq {
+            all.push(message);
+            continue;
+        }
+        let mut text = String::new();
+        for part in content.try_iter()? {
+            text.push_str(part.get_attr("text")?.as_str().unwrap_or_default());
+        }
+        let mut members = Vec::new();
+        for name in message.try_iter()? {
+            let value = match name.as_str() {
+                Some("content") => Shown::from(text.as_str()),
+                _ => message.get_item(&name)?,
+            };
+            members.push((name, value));
+        }
+        all.push(Shown::from_iter(members));
+    }
+    Ok(Shown::from(all))
 }
 
 /// What a file holds, if it is there.

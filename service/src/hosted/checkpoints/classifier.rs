@@ -2,7 +2,7 @@
 
 use super::super::alone::{Answers, broke};
 use super::super::questions::{Pair, Questions, Shape, answers, pairs, refuse};
-use super::whole;
+use super::{known, whole};
 use escala_models::Compute;
 use escala_pipelines::classifier::TextClassifier;
 use escala_pipelines::task::LoadContext;
@@ -12,6 +12,54 @@ use serde_json::value::{RawValue, to_raw_value};
 
 /// Texts that the network sees at a time.
 const AT_ONCE: usize = 32;
+
+/// Parameters that are known. Texts are cut to what the network reads either way.
+const KNOWN: [&str; 5] = [
+    "top_k",
+    "return_all_scores",
+    "function_to_apply",
+    "truncation",
+    "padding",
+];
+
+/// What makes scores of the network's numbers, where the request says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Function {
+    Softmax,
+    Sigmoid,
+    None,
+}
+
+impl Function {
+    fn of(parameters: &Value) -> Result<Option<Self>, Unanswered> {
+        match parameters.get("function_to_apply") {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(name)) if name == "softmax" => Ok(Some(Self::Softmax)),
+            Some(Value::String(name)) if name == "sigmoid" => Ok(Some(Self::Sigmoid)),
+            Some(Value::String(name)) if name == "none" => Ok(Some(Self::None)),
+            Some(Value::String(name)) if name == "default" => Ok(None),
+            Some(_) => Err(refuse(
+                400,
+                "parameters.function_to_apply is softmax, sigmoid, none or default",
+            )),
+        }
+    }
+
+    fn apply(self, numbers: &mut [f32]) {
+        match self {
+            Self::Softmax => {
+                let highest = numbers.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                numbers.iter_mut().for_each(|x| *x = (*x - highest).exp());
+                let sum: f32 = numbers.iter().sum();
+                numbers.iter_mut().for_each(|x| *x /= sum);
+            }
+            Self::Sigmoid => numbers
+                .iter_mut()
+                .for_each(|x| *x = 1.0 / (1.0 + (-*x).exp())),
+            Self::None => {}
+        }
+    }
+}
 
 /// One.
 pub struct Classifier {
@@ -37,7 +85,15 @@ impl Classifier {
     /// How many labels are told of each text, and whether they were asked for.
     fn most(&self, parameters: &Value) -> Result<(usize, bool), Unanswered> {
         let all = self.model.labels().len();
+        let every = match parameters.get("return_all_scores") {
+            None | Some(Value::Null | Value::Bool(false)) => false,
+            Some(Value::Bool(true)) => true,
+            Some(_) => {
+                return Err(refuse(400, "parameters.return_all_scores is true or false"));
+            }
+        };
         match parameters.get("top_k") {
+            None if every => Ok((all, true)),
             None if self.all => Ok((all, true)),
             None => Ok((1, false)),
             Some(Value::Null) => Ok((all, true)),
@@ -48,8 +104,27 @@ impl Classifier {
         }
     }
 
-    /// The probabilities of the labels of each text, or of each pair.
-    fn scores(&self, compute: &Compute, some: &[Pair]) -> Result<Vec<Vec<f32>>, Unanswered> {
+    /// The probabilities of the labels of each text, or of each pair; by a `function` what it makes of the network's numbers.
+    fn scores(
+        &self,
+        compute: &Compute,
+        some: &[Pair],
+        function: Option<Function>,
+    ) -> Result<Vec<Vec<f32>>, Unanswered> {
+        if let Some(function) = function {
+            let texts: Vec<&str> = some.iter().map(|one| one.text.as_str()).collect();
+            let others: Option<Vec<&str>> = some.iter().map(|one| one.pair.as_deref()).collect();
+            let numbers = self.model.score(compute, &texts, others.as_deref());
+            let numbers = numbers.ok_or_else(|| {
+                refuse(
+                    400,
+                    "parameters.function_to_apply is not for this classifier, whose scores are calibrated",
+                )
+            })?;
+            let mut numbers = numbers.map_err(|error| broke(&error))?;
+            numbers.iter_mut().for_each(|row| function.apply(row));
+            return Ok(numbers);
+        }
         let both: Option<Vec<(&str, &str)>> = some
             .iter()
             .map(|one| Some((one.text.as_str(), one.pair.as_deref()?)))
@@ -90,7 +165,9 @@ impl Answers for Classifier {
             parameters,
             ..
         } = pairs(asked.content_type.as_deref(), &asked.body)?;
+        known(&parameters, &KNOWN)?;
         let (most, list) = self.most(&parameters)?;
+        let function = Function::of(&parameters)?;
         let pairs = items.iter().filter(|item| item.pair.is_some()).count();
         if pairs != 0 && pairs != items.len() {
             return Err(refuse(
@@ -100,7 +177,7 @@ impl Answers for Classifier {
         }
         let mut rows = Vec::with_capacity(items.len());
         for some in items.chunks(AT_ONCE) {
-            for scores in self.scores(compute, some)? {
+            for scores in self.scores(compute, some, function)? {
                 rows.push(self.row(&scores, most, list)?);
             }
         }

@@ -10,7 +10,7 @@ use super::super::alone::{AnswersAll, broke, broke_off};
 use super::super::questions::{answers, essence, refuse, texts};
 use super::chat::Chat;
 use super::messages::{Head, Talk, USUAL, Unsaid};
-use super::{open, whole};
+use super::{known, open, whole};
 use crate::failure::chain;
 use bytes::Bytes;
 use escala_models::Compute;
@@ -145,17 +145,7 @@ impl Texts {
     }
 
     fn wanted(&self, parameters: &Value) -> Result<Wanted, Unanswered> {
-        if let Value::Object(members) = parameters
-            && let Some(other) = members.keys().find(|name| !KNOWN.contains(&name.as_str()))
-        {
-            return Err(refuse(
-                400,
-                format!(
-                    "parameters.{other} is not known here; these are: {}",
-                    KNOWN.join(", ")
-                ),
-            ));
-        }
+        known(parameters, &KNOWN)?;
         let said = self.network().defaults();
         // What the checkpoint says of sampling counts where the pipeline reads it.
         let own = self.form == Form::Pipeline;

@@ -88,6 +88,25 @@ pub struct Sentences {
     form: Form,
 }
 
+/// How texts are embedded, as the containers for embeddings are told.
+#[derive(Deserialize)]
+#[serde(default)]
+struct How {
+    /// Whether embeddings have length one.
+    normalize: bool,
+    /// Whether texts may be cut; they are where nothing is said.
+    truncate: Option<bool>,
+}
+
+impl Default for How {
+    fn default() -> Self {
+        Self {
+            normalize: true,
+            truncate: None,
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Compared {
     inputs: Sides,
@@ -113,13 +132,28 @@ impl Sentences {
         Ok(Self { pipeline, form })
     }
 
-    fn vectors(&self, compute: &Compute, texts: Vec<String>) -> Result<Vec<Vec<f32>>, Unanswered> {
+    fn vectors(
+        &self,
+        compute: &Compute,
+        texts: Vec<String>,
+        how: &How,
+    ) -> Result<Vec<Vec<f32>>, Unanswered> {
         let inputs = texts.into_iter().map(|text| EmbeddingInput { text });
         let inputs: Vec<EmbeddingInput> = inputs.collect();
         let mut vectors = Vec::with_capacity(inputs.len());
         for some in inputs.chunks(AT_ONCE) {
-            for found in self.pipeline.run(compute, some) {
-                vectors.push(found.map_err(|error| told(&error))?.vector);
+            for found in self.pipeline.embed(compute, some, how.normalize) {
+                let found = found.map_err(|error| told(&error))?;
+                if found.truncated && how.truncate == Some(false) {
+                    return Err(refuse(
+                        413,
+                        format!(
+                            "a text has more than the {} tokens that are read, and truncate is false",
+                            found.tokens
+                        ),
+                    ));
+                }
+                vectors.push(found.vector);
             }
         }
         Ok(vectors)
@@ -134,9 +168,10 @@ impl Sentences {
                 ),
             )
         })?;
-        let mut vectors = self.vectors(compute, vec![inputs.source_sentence])?;
+        let how = How::default();
+        let mut vectors = self.vectors(compute, vec![inputs.source_sentence], &how)?;
         let source = vectors.pop().unwrap_or_default();
-        let others = self.vectors(compute, inputs.sentences)?;
+        let others = self.vectors(compute, inputs.sentences, &how)?;
         // All have length one.
         let dot = |other: &Vec<f32>| other.iter().zip(&source).map(|(a, b)| a * b).sum::<f32>();
         let similarities: Vec<f32> = others.iter().map(dot).collect();
@@ -151,7 +186,9 @@ impl Answers for Sentences {
             return self.similarities(compute, &asked.body);
         }
         let asked_about = texts(asked.content_type.as_deref(), &asked.body)?;
-        let vectors = self.vectors(compute, asked_about.items)?;
+        // They are beside `inputs`, in JSON; other bodies have none.
+        let how: How = serde_json::from_slice(&asked.body).unwrap_or_default();
+        let vectors = self.vectors(compute, asked_about.items, &how)?;
         let accept = asked.accept.as_deref();
         match (self.form, asked_about.shape) {
             (Form::Named, Shape::One | Shape::Inputs) => {

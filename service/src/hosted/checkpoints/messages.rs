@@ -181,7 +181,36 @@ fn checked(messages: Value) -> Result<Value, Unanswered> {
     if !list.iter().all(|one| one["role"].is_string()) {
         return Err(refuse(400, wrong));
     }
+    list.iter().try_for_each(content)?;
     Ok(messages)
+}
+
+/// Looks at what a message says: a text, parts that are texts, or nothing where it calls tools.
+fn content(message: &Value) -> Result<(), Unanswered> {
+    let parts = match &message["content"] {
+        Value::String(_) => return Ok(()),
+        Value::Null if message["tool_calls"].is_array() => return Ok(()),
+        Value::Array(parts) => parts,
+        _ => {
+            return Err(refuse(
+                400,
+                "the content of a message is a text, or a list of parts",
+            ));
+        }
+    };
+    match parts
+        .iter()
+        .find(|part| part["type"] != "text" || !part["text"].is_string())
+    {
+        None => Ok(()),
+        Some(part) => Err(refuse(
+            400,
+            format!(
+                "a part of a message is of the type {}; this network reads {{\"type\": \"text\", \"text\": …}}",
+                part["type"]
+            ),
+        )),
+    }
 }
 
 /// What of a text is said while it grows: not what ends it, nor what may be the beginning of that.

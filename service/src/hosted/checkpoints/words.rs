@@ -5,7 +5,7 @@
 
 use super::super::alone::{Answers, broke, told};
 use super::super::questions::{answers, refuse, texts};
-use super::open;
+use super::{known, open};
 use crate::failure::chain;
 use escala_models::Compute;
 use escala_models::bert::{Span, Strategy, TokenClassifier};
@@ -33,6 +33,32 @@ impl Words {
     }
 }
 
+/// Parameters that are known.
+const KNOWN: [&str; 2] = ["aggregation_strategy", "ignore_labels"];
+
+/// Labels that are not told.
+fn ignored(parameters: &Value) -> Result<Vec<String>, Unanswered> {
+    let Some(said) = parameters
+        .get("ignore_labels")
+        .filter(|said| !said.is_null())
+    else {
+        return Ok(Vec::new());
+    };
+    let labels = said.as_array().and_then(|labels| {
+        let labels = labels.iter().map(|label| label.as_str().map(str::to_owned));
+        labels.collect::<Option<Vec<_>>>()
+    });
+    let labels =
+        labels.ok_or_else(|| refuse(400, "parameters.ignore_labels is a list of labels"))?;
+    match labels.iter().any(|label| label == "O") {
+        true => Ok(labels),
+        false => Err(refuse(
+            400,
+            "parameters.ignore_labels has O among them: tokens of no label are not told here",
+        )),
+    }
+}
+
 /// How tokens become groups.
 fn strategy(parameters: &Value) -> Result<Strategy, Unanswered> {
     let said = parameters.get("aggregation_strategy");
@@ -55,7 +81,9 @@ fn strategy(parameters: &Value) -> Result<Strategy, Unanswered> {
 impl Answers for Words {
     fn answer(&mut self, compute: &Compute, asked: &Asked) -> Result<Said, Unanswered> {
         let asked_about = texts(asked.content_type.as_deref(), &asked.body)?;
+        known(&asked_about.parameters, &KNOWN)?;
         let strategy = strategy(&asked_about.parameters)?;
+        let ignored = ignored(&asked_about.parameters)?;
         let mut rows = Vec::with_capacity(asked_about.items.len());
         for some in asked_about.items.chunks(AT_ONCE) {
             let some: Vec<&str> = some.iter().map(String::as_str).collect();
@@ -82,7 +110,9 @@ impl Answers for Words {
                         "end": place.end,
                     }))
                 };
-                let groups = found.spans.iter().map(group);
+                let spans = found.spans.iter();
+                let spans = spans.filter(|span| !ignored.contains(&span.label));
+                let groups = spans.map(group);
                 let groups: Vec<Value> = groups
                     .collect::<escala_pipelines::Result<_>>()
                     .map_err(|error| told(&error))?;
