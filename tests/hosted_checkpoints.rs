@@ -113,6 +113,26 @@ fn checkpoints_of_texts_answer_as_transformers_does() {
             near(&told.expect("a label")["score"], *want, &case.text);
         }
 
+        let by = |parameters: Value| {
+            let asked = json!({"inputs": case.text, "parameters": parameters});
+            let answer = ask(&server, "classes", &asked);
+            let told = answer[0].as_array().expect("labels").clone();
+            assert_eq!(told.len(), 3, "{answer}");
+            labels.map(|label| {
+                let one = told.iter().find(|one| one["label"] == label);
+                one.expect("a label")["score"].as_f64().expect("a number") as f32
+            })
+        };
+        let numbers = by(json!({"function_to_apply": "none", "top_k": null}));
+        let parts = numbers.map(f32::exp);
+        let sigmoids = by(json!({"function_to_apply": "sigmoid", "return_all_scores": true}));
+        for (label, want) in case.scores.iter().enumerate() {
+            let share = parts[label] / parts.iter().sum::<f32>();
+            near(&json!(share), *want, &case.text);
+            let sigmoid = 1.0 / (1.0 + (-numbers[label]).exp());
+            near(&json!(sigmoids[label]), sigmoid, &case.text);
+        }
+
         let states = ask(&server, "states", &json!({"inputs": case.text}));
         let tokens = states[0].as_array().expect("tokens");
         assert_eq!(
@@ -140,7 +160,51 @@ fn checkpoints_of_texts_answer_as_transformers_does() {
                 near(&json!(got), want / length, &case.text);
             }
         }
+        let raw = json!({"inputs": case.text, "normalize": false, "truncate": false});
+        for (got, want) in vector(&ask(&server, "bare", &raw)[0])
+            .iter()
+            .zip(&case.mean)
+        {
+            near(&json!(got), *want, &case.text);
+        }
     }
+    // What has no effect is refused, and a header is none of the texts.
+    let refused = |name: &str, body: Value, why: &str| {
+        let path = format!("/endpoints/{name}/invocations");
+        let refused = server.post(&path, "application/json", body.to_string().as_bytes());
+        let said = String::from_utf8_lossy(&refused.body);
+        assert!(refused.status == 424 && said.contains(why), "{said}");
+    };
+    let with = |parameters: Value| json!({"inputs": "a", "parameters": parameters});
+    refused(
+        "classes",
+        with(json!({"max_length": 5})),
+        "parameters.max_length",
+    );
+    refused(
+        "classes",
+        with(json!({"function_to_apply": "exp"})),
+        "function_to_apply",
+    );
+    refused("words", with(json!({"ignore_labels": ["B-LOC"]})), "has O");
+    refused("words", with(json!({"top_k": 1})), "parameters.top_k");
+    let long = "word ".repeat(2000);
+    refused(
+        "bare",
+        json!({"inputs": long, "truncate": false}),
+        "truncate is false",
+    );
+    let csv = |body: &str| {
+        let answer = server.post(
+            "/endpoints/classes/invocations",
+            "text/csv",
+            body.as_bytes(),
+        );
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.body
+    };
+    assert_eq!(csv("inputs\ngood\nbad\n"), csv("good\nbad\n"));
+    assert_ne!(csv("inputs\ngood\nbad\n"), csv("good\n"));
     // Several at a time, in the shapes that clients send.
     let two: Vec<&str> = sequence.cases[..2].iter().map(|case| &*case.text).collect();
     let listed = ask(&server, "states", &json!({"inputs": two}));
@@ -542,6 +606,58 @@ fn conversations_are_answered_by_the_checkpoints_template() {
         tokens = usage["prompt_tokens"].as_u64().expect("a number");
         assert_eq!(usage["total_tokens"], tokens + 12);
     }
+    // Parts that are texts are their text; what else a part may be is not read.
+    let mut parts = asked.clone();
+    parts["messages"][1]["content"] = json!([{"type": "text", "text": second}]);
+    let said = ask(&server, "tgi", &parts);
+    assert_eq!(said["choices"][0]["message"]["content"], all);
+    assert_eq!(said["usage"]["prompt_tokens"], tokens);
+    let image = json!([{"type": "image_url", "image_url": {"url": "data:,"}}]);
+    for (content, why) in [
+        (image, "image_url"),
+        (json!(null), "a text"),
+        (json!(7), "a text"),
+    ] {
+        parts["messages"][1]["content"] = content;
+        let path = "/endpoints/tgi/invocations";
+        let refused = server.post(path, "application/json", parts.to_string().as_bytes());
+        let said = String::from_utf8_lossy(&refused.body);
+        assert!(refused.status == 424 && said.contains(why), "{said}");
+    }
+    // Several answers, each with draws of its own; the same seed draws the same.
+    let mut several = asked.clone();
+    several["n"] = json!(3);
+    let path = "/endpoints/tgi/invocations";
+    let refused = server.post(path, "application/json", several.to_string().as_bytes());
+    assert_eq!(refused.status, 424, "{refused:?}");
+    several["temperature"] = json!(1.5);
+    several["seed"] = json!(7);
+    let said = ask(&server, "tgi", &several);
+    let choices = said["choices"].as_array().expect("choices");
+    assert_eq!((choices.len(), &choices[2]["index"]), (3, &json!(2)));
+    let content = |at: usize| &choices[at]["message"]["content"];
+    assert!(
+        content(0) != content(1) && content(1) != content(2),
+        "{said}"
+    );
+    assert_eq!(said["usage"]["completion_tokens"], 36);
+    let again = ask(&server, "tgi", &several);
+    assert_eq!(again["choices"], said["choices"]);
+    // Many at once, each with its own end, are answered as each alone.
+    std::thread::scope(|scope| {
+        let asking = (1..=12).map(|most| {
+            let (server, mut asked) = (&server, asked.clone());
+            asked["max_tokens"] = json!(most);
+            scope.spawn(move || ask(server, "tgi", &asked))
+        });
+        for (most, answer) in (1..).zip(asking.collect::<Vec<_>>()) {
+            let answer = answer.join().expect("an answer");
+            assert_eq!(answer["usage"]["completion_tokens"], most);
+            let said = answer["choices"][0]["message"]["content"].as_str();
+            let said = said.expect("a text").trim_end_matches('\u{fffd}');
+            assert!(all.starts_with(said), "{said:?} of {all:?}");
+        }
+    });
     // As transformers' pipeline is asked and answers.
     let parameters = json!({"do_sample": false, "max_new_tokens": 12});
     let talked = ask(

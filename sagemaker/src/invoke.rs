@@ -220,13 +220,7 @@ impl Invoker {
     /// # Errors
     /// There is none, or it does not answer yet.
     pub fn live(&self, account: &str, endpoint: &str) -> Result<Arc<Live>, InvokeError> {
-        match self.table.get(endpoint) {
-            None => Err(InvokeError::absent(endpoint, account)),
-            Some(None) => Err(InvokeError::unavailable(format!(
-                "The models of the endpoint {endpoint} are being opened; ask again in a moment."
-            ))),
-            Some(Some(live)) => Ok(live),
-        }
+        found(self.table.get(endpoint), account, endpoint)
     }
 
     /// Asks an endpoint.
@@ -240,7 +234,9 @@ impl Invoker {
         asked: Asked,
         invocation: &Invocation,
     ) -> Result<Answered, InvokeError> {
-        let live = self.live(account, endpoint)?;
+        // After a start it is in service before its models are open again.
+        let opened = self.table.opened(endpoint, self.limits.patience).await;
+        let live = found(opened, account, endpoint)?;
         if live.current.asynchronous.is_some() {
             return Err(InvokeError::validation(format!(
                 "Endpoint {endpoint} of account {account} is asynchronous: InvokeEndpointAsync asks it."
@@ -475,5 +471,20 @@ fn turn(variant: &Variant) -> Result<Option<OwnedSemaphorePermit>, InvokeError> 
             429,
             "Rate exceeded: the variant answers as many questions as its MaxConcurrency allows.",
         )),
+    }
+}
+
+/// An endpoint of the table.
+fn found(
+    of_table: Option<Option<Arc<Live>>>,
+    account: &str,
+    endpoint: &str,
+) -> Result<Arc<Live>, InvokeError> {
+    match of_table {
+        None => Err(InvokeError::absent(endpoint, account)),
+        Some(None) => Err(InvokeError::unavailable(format!(
+            "The models of the endpoint {endpoint} are being opened; ask again in a moment."
+        ))),
+        Some(Some(live)) => Ok(live),
     }
 }

@@ -17,6 +17,9 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
+/// What XGBoost's container is told to answer with in the place of scores.
+const SELECTED: &str = "SAGEMAKER_INFERENCE_OUTPUT";
+
 /// Opens what `train` wrote, and XGBoost's own files.
 ///
 /// All models of one opener share its threads: they work on so many questions at a time.
@@ -50,6 +53,12 @@ impl Opener for Learned {
                 "a model of {algorithm} has no answers without model data"
             )));
         };
+        let selected = container.environment.get(SELECTED);
+        if selected.is_some_and(|said| !said.is_empty()) {
+            return Some(Err(format!(
+                "{SELECTED} chooses what is told of each row, which is not done here: scores are told"
+            )));
+        }
         if text.is_some() {
             return Some(open_text(algorithm, folder).map(|model| {
                 let classifying = Classifying {
@@ -475,6 +484,14 @@ mod tests {
         let empty = tempfile::tempdir().unwrap();
         let error = opened("xgboost", empty.path(), false).err().unwrap();
         assert!(error.starts_with("the model data"), "{error}");
+        let selected = BTreeMap::from([(SELECTED.to_owned(), "predicted_label".to_owned())]);
+        let container = Container {
+            repository: "kmeans",
+            environment: &selected,
+            folder: Some(folder.path()),
+        };
+        let error = Learned::new(1).open(&container).and_then(Result::err);
+        assert!(error.unwrap().contains(SELECTED));
         let container = Container {
             repository: "pytorch-inference",
             environment: &BTreeMap::new(),

@@ -6,6 +6,9 @@ use std::ops::{Deref, DerefMut};
 #[derive(Clone, Copy)]
 struct Line([f32; 16]);
 
+// SAFETY: sixteen floats without padding, and all bits zero is a float.
+unsafe impl bytemuck::Zeroable for Line {}
+
 /// A zeroed buffer of `f32` whose first element starts a cache line.
 #[derive(Clone, Default)]
 pub struct AlignedVec {
@@ -14,10 +17,10 @@ pub struct AlignedVec {
 }
 
 impl AlignedVec {
-    /// `len` zeros.
+    /// `len` zeros. Large buffers take memory only where something is written to them.
     pub fn zeroed(len: usize) -> Self {
         Self {
-            lines: vec![Line([0.0; 16]); len.div_ceil(16)],
+            lines: bytemuck::allocation::zeroed_vec(len.div_ceil(16)),
             len,
         }
     }
@@ -27,7 +30,7 @@ impl AlignedVec {
         if len > self.lines.len() * 16 {
             // The old contents are not wanted: free them before asking for more.
             self.lines = Vec::new();
-            self.lines = vec![Line([0.0; 16]); len.div_ceil(16)];
+            self.lines = bytemuck::allocation::zeroed_vec(len.div_ceil(16));
         }
         self.len = len;
     }

@@ -12,17 +12,33 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::{Instant, timeout_at};
 
 /// Endpoints by name; of one that will answer as soon as its models are open there is the name alone.
 #[derive(Default)]
-pub struct Table(RwLock<Arc<HashMap<String, Option<Arc<Live>>>>>);
+pub struct Table(RwLock<Arc<HashMap<String, Option<Arc<Live>>>>>, Notify);
 
 impl Table {
     /// The one of a name.
     pub fn get(&self, name: &str) -> Option<Option<Arc<Live>>> {
         let table = Arc::clone(&self.0.read());
         table.get(name).cloned()
+    }
+
+    /// The one of a name, as soon as its models are open; waits for them so long at most.
+    pub async fn opened(&self, name: &str, patience: Duration) -> Option<Option<Arc<Live>>> {
+        let until = Instant::now() + patience;
+        loop {
+            // Whoever waits hears of all changes from here on.
+            let changed = self.1.notified();
+            let mut changed = std::pin::pin!(changed);
+            changed.as_mut().enable();
+            match self.get(name) {
+                Some(None) if timeout_at(until, changed).await.is_ok() => {}
+                found => return found,
+            }
+        }
     }
 
     /// The one of a name, where it answers.
@@ -36,6 +52,7 @@ impl Table {
         let mut new = HashMap::clone(&table);
         new.insert(name.to_owned(), live);
         *table = Arc::new(new);
+        self.1.notify_waiters();
     }
 
     /// Takes one away.
@@ -44,6 +61,7 @@ impl Table {
         let mut new = HashMap::clone(&table);
         new.remove(name);
         *table = Arc::new(new);
+        self.1.notify_waiters();
     }
 
     /// All that answer.

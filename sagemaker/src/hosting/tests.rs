@@ -385,7 +385,8 @@ async fn a_model_that_was_learned_is_deployed_asked_and_deleted() {
         idle: Duration::ZERO,
         ..Options::default()
     });
-    until("it answers again", || hosting.table.live("e")).await;
+    // It is in service, so whoever asks before its model is open again waits for it.
+    assert_eq!(say(&hosting, "e").await.unwrap_err().code, "ModelError");
     let counts = hosting.counts();
     assert_eq!((counts.models_open, counts.model_loads), (1, 1));
     assert_eq!(say(&hosting, "e").await.unwrap_err().code, "ModelError");

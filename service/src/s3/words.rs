@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use escala_objects::Error as Missing;
 use escala_objects::local::checksum::Checksum;
 use escala_objects::local::{About, Error, Tags};
+use hyper::body::Body as _;
 use s3s::dto::{CommonPrefix, ETag, Object, ObjectStorageClass, Tag, Timestamp, TimestampFormat};
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 use std::collections::HashMap;
@@ -33,9 +34,8 @@ const REFUSAL: usize = 64 << 10;
 
 /// An answer that says what is wrong in words, too, where it has only a code.
 pub async fn explained(answer: Response) -> Response {
-    let small = answer.headers().get(CONTENT_LENGTH);
-    let small = small.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if small.is_none_or(|length| length > REFUSAL) {
+    let most = answer.body().size_hint().upper();
+    if most.is_none_or(|most| most > REFUSAL as u64) {
         return answer;
     }
     let (mut parts, body) = answer.into_parts();
@@ -49,7 +49,9 @@ pub async fn explained(answer: Response) -> Response {
     {
         let message = message_of(code);
         body = format!("{before}<Code>{code}</Code><Message>{message}</Message>{after}").into();
-        parts.headers.insert(CONTENT_LENGTH, body.len().into());
+        if parts.headers.contains_key(CONTENT_LENGTH) {
+            parts.headers.insert(CONTENT_LENGTH, body.len().into());
+        }
     }
     Response::from_parts(parts, body.into())
 }

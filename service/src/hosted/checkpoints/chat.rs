@@ -131,6 +131,15 @@ impl Chat {
     }
 }
 
+/// An object's members, in their order.
+struct Members(Vec<(Shown, Shown)>);
+
+impl Serialize for Members {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
 /// Messages with the texts of their parts as one, for templates that know only texts.
 fn joined(messages: &Shown) -> Result<Shown, Error> {
     let mut all = Vec::new();
@@ -152,7 +161,7 @@ fn joined(messages: &Shown) -> Result<Shown, Error> {
             };
             members.push((name, value));
         }
-        all.push(Shown::from_iter(members));
+        all.push(Shown::from(Serde(&Members(members))));
     }
     Ok(Shown::from(all))
 }
@@ -336,6 +345,37 @@ mod tests {
         );
         write("tokenizer_config.json", "{");
         assert!(Chat::load(folder.path()).is_err());
+    }
+
+    /// Parts are one text for templates that know only texts, and parts for those that go through them.
+    #[test]
+    fn parts_are_shown_as_the_template_knows_them() {
+        let messages = raw(
+            r#"[{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
+                {"role": "assistant", "content": "c"}, {"role": "tool"}]"#,
+        );
+        for (template, text) in [
+            (
+                "{% for m in messages %}{{ m.role }}:{{ m.content }};{% endfor %}",
+                "user:ab;assistant:c;tool:;",
+            ),
+            (
+                "{{ messages[0]['content'] | length }}{{ messages[0] | tojson }}",
+                "2{\"role\": \"user\", \"content\": \"ab\"}",
+            ),
+            (
+                "{% for m in messages %}{% if m['content'] is string %}{{ m['content'] }}{% elif m['content'] %}\
+                 {% for part in m['content'] %}<{{ part['text'] }}>{% endfor %}{% endif %}{% endfor %}",
+                "<a><b>c",
+            ),
+            (
+                "{% for content in messages[0].content %}{{ content.text }},{% endfor %}",
+                "a,b,",
+            ),
+        ] {
+            let chat = Chat::new(template.to_owned(), &Value::Null).unwrap();
+            assert_eq!(chat.prompt(&messages).as_deref(), Ok(text), "{template}");
+        }
     }
 
     #[test]

@@ -307,6 +307,25 @@ impl Texts {
         Ok(self.together.begin(tokens.to_vec(), how, gone))
     }
 
+    /// Begins to continue the text of this number as often as is wanted, each time with draws of its own.
+    fn begin_all(
+        &self,
+        asked: &Asked,
+        tokens: &[u32],
+        wanted: &Wanted,
+        number: usize,
+    ) -> Result<Vec<Coming>, Unanswered> {
+        let begun = (0..wanted.several).map(|turn| {
+            let own = (number * wanted.several + turn) as u64;
+            let choice = Choice {
+                seed: wanted.choice.seed.wrapping_add(own),
+                ..wanted.choice.clone()
+            };
+            self.begin(asked, tokens, wanted, choice)
+        });
+        begun.collect()
+    }
+
     /// Hears how a text is continued; each token is told to `tell`, which answers whether anybody still waits.
     fn hear(
         &self,
@@ -440,8 +459,14 @@ impl Texts {
         })?;
         let prompt = chat.prompt(&talk.sent).map_err(|why| refuse(400, why))?;
         let mut wanted = self.wanted(&talk.parameters)?;
-        if wanted.several > 1 {
-            return Err(refuse(400, "a conversation is answered once"));
+        if wanted.several > MOST {
+            return Err(refuse(400, format!("n is at most {MOST}")));
+        }
+        if wanted.several > 1 && (talk.stream || talk.model.is_none()) {
+            return Err(refuse(
+                400,
+                "a conversation that is streamed, or given as inputs, is answered once: n is 1",
+            ));
         }
         if talk.model.is_some() {
             wanted.usual = Some(USUAL);
@@ -467,11 +492,17 @@ impl Texts {
         };
         let head = Head::new(model);
         if !talk.stream {
+            let begun = self.begin_all(asked, &tokens, &wanted, 0)?;
             let waits = |_: &Told| !asked.given_up.is_so();
-            let made = self.make(asked, &tokens, &wanted, waits)?;
-            let text = without_stop(&made, &wanted);
-            let answer = head.completion(text, made.why, tokens.len(), made.tokens.len());
-            return Ok(written(&answer));
+            let made = begun.iter();
+            let made = made.map(|coming| self.hear(coming, &tokens, &wanted, waits));
+            let made = made.collect::<Result<Vec<_>, _>>()?;
+            let texts: Vec<(&str, &str)> = made
+                .iter()
+                .map(|made| (without_stop(made, &wanted), made.why))
+                .collect();
+            let new = made.iter().map(|made| made.tokens.len()).sum();
+            return Ok(written(&head.completion(&texts, tokens.len(), new)));
         }
         let mut events = Events::new(asked);
         let mut first = true;
@@ -667,16 +698,7 @@ impl AnswersAll for Texts {
         let mut begun = Vec::with_capacity(asked_about.items.len());
         for (number, prompt) in asked_about.items.iter().enumerate() {
             let tokens = self.read(prompt, &wanted, true)?;
-            let these = (0..wanted.several).map(|turn| {
-                let own = (number * wanted.several + turn) as u64;
-                let choice = Choice {
-                    // Each text has draws of its own.
-                    seed: wanted.choice.seed.wrapping_add(own),
-                    ..wanted.choice.clone()
-                };
-                self.begin(asked, &tokens, &wanted, choice)
-            });
-            let these = these.collect::<Result<Vec<_>, _>>()?;
+            let these = self.begin_all(asked, &tokens, &wanted, number)?;
             begun.push((prompt, tokens, these));
         }
         let mut rows = Vec::with_capacity(begun.len());

@@ -21,7 +21,7 @@ const NAME: usize = 256;
 pub const USUAL: usize = 1024;
 
 /// Members of a request with `messages` that are read.
-const KNOWN: [&str; 9] = [
+const KNOWN: [&str; 10] = [
     "max_tokens",
     "max_completion_tokens",
     "temperature",
@@ -31,6 +31,7 @@ const KNOWN: [&str; 9] = [
     "repetition_penalty",
     "seed",
     "stop",
+    "n",
 ];
 /// Those that change nothing here.
 const IDLE: [&str; 6] = [
@@ -42,8 +43,7 @@ const IDLE: [&str; 6] = [
     "return_full_text",
 ];
 /// Those that are refused unless they say what is the case anyway.
-const REFUSED: [(&str, &[&str]); 9] = [
-    ("n", &["null", "1"]),
+const REFUSED: [(&str, &[&str]); 8] = [
     ("frequency_penalty", &["null", "0", "0.0"]),
     ("presence_penalty", &["null", "0", "0.0"]),
     ("logit_bias", &["null", "{}"]),
@@ -142,6 +142,7 @@ impl Talk {
             }
             let own = match name.as_str() {
                 "max_tokens" | "max_completion_tokens" => "max_new_tokens",
+                "n" => "num_return_sequences",
                 other => other,
             };
             parameters.insert(own.to_owned(), value);
@@ -291,12 +292,13 @@ impl Head {
         })
     }
 
-    /// The whole answer.
-    pub fn completion(&self, text: &str, why: &str, read: usize, written: usize) -> Value {
-        let message = json!({"role": "assistant", "content": text});
-        let choice =
-            json!({"index": 0, "message": message, "logprobs": null, "finish_reason": finish(why)});
-        let mut whole = self.object("chat.completion", json!([choice]));
+    /// The whole answer: texts, each with why it ends.
+    pub fn completion(&self, texts: &[(&str, &str)], read: usize, written: usize) -> Value {
+        let choices = texts.iter().enumerate().map(|(index, (text, why))| {
+            let message = json!({"role": "assistant", "content": text});
+            json!({"index": index, "message": message, "logprobs": null, "finish_reason": finish(why)})
+        });
+        let mut whole = self.object("chat.completion", choices.collect());
         whole["usage"] = usage(read, written);
         whole
     }
