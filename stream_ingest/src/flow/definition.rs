@@ -3,6 +3,7 @@
 use super::error::{Error, Result};
 use super::{Question, external, input};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Most bytes of a flow's name: its group has a few more.
 const NAME: usize = 100;
@@ -94,6 +95,39 @@ pub struct Definition {
 }
 
 impl Definition {
+    /// Whether what the flow writes comes back to it, through others: it would never end.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], which names the topics on the way.
+    pub fn ends_among<'a>(&'a self, others: impl Iterator<Item = &'a Self>) -> Result<()> {
+        let others: Vec<&Self> = others.filter(|flow| flow.brokers == self.brokers).collect();
+        // Each topic that is written to, and the one whose records come to it.
+        let mut before = BTreeMap::<&str, &str>::new();
+        let mut next = vec![&*self.from];
+        let written = |flow: &'a Self| [&*flow.to, &*flow.dead_letters];
+        while let Some(topic) = next.pop() {
+            let readers = others.iter().copied().chain([self]);
+            for to in readers.filter(|flow| flow.from == topic).flat_map(written) {
+                if to == self.from {
+                    let mut way = vec![to, topic];
+                    while let Some(topic) = before.get(way[way.len() - 1]) {
+                        way.push(topic);
+                    }
+                    way.reverse();
+                    return Err(Error::Invalid(format!(
+                        "flows that write to what they read would never end: {}",
+                        way.join(" → ")
+                    )));
+                }
+                if !before.contains_key(to) {
+                    before.insert(to, topic);
+                    next.push(to);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// A flow as it is wanted.
     ///
     /// # Errors
@@ -146,6 +180,48 @@ impl Definition {
         Question {
             task: self.task.clone(),
             language: self.language.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow(from: &str, to: &str, brokers: Option<&str>) -> Definition {
+        let wanted = Wanted {
+            name: "f".to_owned(),
+            from: from.to_owned(),
+            to: to.to_owned(),
+            brokers: brokers.map(str::to_owned),
+            ..Wanted::default()
+        };
+        Definition::new(wanted, 0).unwrap()
+    }
+
+    #[test]
+    fn flows_in_a_circle_are_refused() {
+        let others = [
+            flow("a", "b", None),
+            flow("b", "c", None),
+            flow("b", "d", None),
+            flow("c", "z", Some("other:9092")),
+        ];
+        let way = |from: &str, to: &str| {
+            let new = flow(from, to, None);
+            let ends = new.ends_among(others.iter());
+            ends.err().map(|error| error.to_string())
+        };
+        for (from, to) in [("c", "e"), ("d", "b2"), ("x", "a"), ("e", "b"), ("z", "c")] {
+            assert_eq!(way(from, to), None, "{from} {to}");
+        }
+        for (from, to, said) in [
+            ("c", "a", "c → a → b → c"),
+            ("d", "b", "d → b → d"),
+            ("b.dead-letters", "a", "b.dead-letters → a → b.dead-letters"),
+        ] {
+            let why = way(from, to).unwrap();
+            assert!(why.contains(said), "{why}");
         }
     }
 }

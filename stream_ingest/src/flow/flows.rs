@@ -253,6 +253,7 @@ impl Flows {
             if entries.len() >= MOST {
                 return Err(Error::Invalid(format!("there are {MOST} flows, the most")));
             }
+            flow.ends_among(entries.values().map(|entry| &*entry.flow))?;
         }
         let refused = self.predictor.takes(&flow.question());
         refused.map_err(Error::Invalid)?;
@@ -327,7 +328,12 @@ impl Flows {
             dead: count(&progress.dead),
             retried: count(&progress.retried),
             missed: count(&progress.missed),
-            rate: progress.rate(),
+            // What rests has none, though what it did lately fades slowly.
+            rate: if known.flow.paused {
+                0.0
+            } else {
+                progress.rate()
+            },
             flow: known.flow.clone(),
         })
     }
