@@ -475,11 +475,19 @@ def text_operations():
         plain(f"grams of numbers {mode}", "TfIdfVectorizer", counted, single, **numbered, mode=mode, max_skip_count=1, min_gram_length=1)
 
 
+def one_row():
+    """A network that takes one row at a time."""
+    weights = {"w": numpy.linspace(-1, 1, 12, dtype=numpy.float32).reshape(4, 3), "b": numpy.array([0.1, 0.2, 0.3], numpy.float32)}
+    nodes = [helper.make_node("Gemm", ["x", "w", "b"], ["h"]), helper.make_node("Softmax", ["h"], ["shares"], axis=1)]
+    network("one_row", nodes, weights, {"x": table[:1]}, ["shares"], {"x": [1, 4], "shares": [1, 3]})
+
+
 classical()
 networks()
 operations()
 texts()
 text_operations()
+one_row()
 packages = [numpy, onnx, onnxruntime, sklearn, skl2onnx, onnxmltools, xgboost, lightgbm]
 answers["made_with"] = {package.__name__: package.__version__ for package in packages} | {"python": sys.version.split()[0]}
 (HERE / "answers.json").write_text(json.dumps(answers, allow_nan=False, separators=(",", ":")) + "\n")
