@@ -238,7 +238,7 @@ impl Tensors {
         if inputs.len() == 1 {
             return Ok(vec![columns]);
         }
-        let widths: Vec<usize> = inputs.iter().map(|wanted| width(wanted)).collect();
+        let widths: Vec<usize> = inputs.iter().map(width).collect();
         let all = widths
             .iter()
             .try_fold(0_usize, |all, width| all.checked_add(*width));
