@@ -237,3 +237,89 @@ fn files_answer_as_onnx_runtime_does_in_every_form() {
     }
     server.assert_sound("all of it");
 }
+
+#[test]
+fn columns_of_texts_are_asked_about_by_name_and_in_their_order() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path().to_str().expect("a plain path");
+    let setup = Setup::default()
+        .with("ESCALA_DATA_DIR", folder)
+        .with("ESCALA_MODELS_PRELOAD", "language");
+    let server = Server::start(&setup);
+    assert_eq!(server.s3("PUT", "/models", b"").status, 200);
+    let golden_answers = answers();
+    for key in ["texts_one_hot", "texts_filled"] {
+        let file = golden("onnx_models").join(format!("{key}.onnx"));
+        let bytes = std::fs::read(file).expect("a golden file");
+        let name = key.replace('_', "-");
+        let source = data(
+            &server,
+            "models",
+            &name,
+            &[("model.onnx".to_owned(), bytes)],
+        );
+        let container = json!({"Image": "onnx", "ModelDataSource": source});
+        call(&server, "CreateModel", &model(&name, &container)).ok();
+        host(&server, &name, &name);
+
+        let case = &golden_answers["models"][key];
+        let inputs = case["inputs"].as_object().expect("inputs");
+        let rows = sizes(&inputs["city"])[0];
+        let row = |row: usize| {
+            let cell =
+                |(name, given): (&String, &Value)| (name.clone(), given["values"][row].clone());
+            Value::Object(inputs.iter().map(cell).collect())
+        };
+        let listed: Vec<Value> = (0..rows).map(row).collect();
+
+        let body = json!({"instances": listed}).to_string();
+        let json = "application/json";
+        let told = ask(&server, &name, json, json, body.as_bytes()).json();
+        for row in 0..rows {
+            equal(&told["predictions"][row], &wanted(case, row), key);
+        }
+        let lines: String = listed.iter().map(|row| format!("{row}\n")).collect();
+        let kind = "application/jsonlines";
+        let told = ask(&server, &name, kind, kind, lines.as_bytes());
+        assert_eq!(told.text.lines().count(), rows, "{key}");
+        for (row, line) in told.text.lines().enumerate() {
+            let line: Value = serde_json::from_str(line).expect("JSON");
+            equal(&line, &wanted(case, row), key);
+        }
+        let cell = |value: &Value| match value {
+            Value::String(text) => format!("\"{text}\""),
+            Value::Null => String::new(),
+            other => other.to_string(),
+        };
+        let line = |row: &Value| {
+            let cells = ["city", "kind", "age", "income"].map(|name| cell(&row[name]));
+            cells.join(",") + "\n"
+        };
+        let csv: String = listed.iter().map(line).collect();
+        let told = ask(&server, &name, "text/csv", kind, csv.as_bytes());
+        for (row, line) in told.text.lines().enumerate() {
+            let line: Value = serde_json::from_str(line).expect("JSON");
+            equal(&line, &wanted(case, row), key);
+        }
+        // KServe's clients give a tensor for each input.
+        let tensors = inputs.iter().map(|(name, given)| {
+            let datatype = match &given["values"][0] {
+                Value::String(_) => "BYTES",
+                _ => "FP32",
+            };
+            json!({"name": name, "shape": given["shape"], "datatype": datatype, "data": given["values"]})
+        });
+        let body = json!({"inputs": tensors.collect::<Vec<_>>()}).to_string();
+        let path = format!("/v2/models/{name}/infer");
+        let told = server.post_accepting(&path, json, json, body.as_bytes());
+        assert_eq!(told.status, 200, "{key}: {told:?}");
+        let told = told.json();
+        let outputs = told["outputs"].as_array().expect("outputs");
+        let labels = outputs
+            .iter()
+            .find(|one| one["name"] == case["outputs"][0]["name"]);
+        let labels = labels.expect("labels");
+        assert_eq!(labels["data"], case["outputs"][0]["values"], "{key}");
+    }
+    server.assert_sound("all of it");
+}

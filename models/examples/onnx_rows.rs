@@ -50,7 +50,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let input = Input {
             name: &name,
             shape: &[ROWS, columns],
-            data: &rows,
+            data: rows.as_slice().into(),
         };
         model.run(&compute, &[input])?;
         times.push(start.elapsed());

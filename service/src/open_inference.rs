@@ -1,7 +1,7 @@
 //! The Open Inference Protocol, version 2, by HTTP: endpoints as KServe's and Triton's clients ask them.
 //!
 //! A tensor of numbers has a row for each of its first dimension, which goes to the model as it would in CSV; one of `BYTES` has
-//! a text for each. What is said of rows comes back as a tensor for each field of the model's answer: `score`,
+//! a text for each. Several tensors have as many rows each, which go to the model as objects by the tensors' names. What is said of rows comes back as a tensor for each field of the model's answer: `score`,
 //! `predicted_label`, …
 //!
 //! Source: the Open Inference Protocol's specification (`/v2/models/NAME/infer`, KServe).
@@ -128,9 +128,12 @@ fn flat<'a>(value: &'a Value, to: &mut Vec<&'a Value>) -> Result<(), Failure> {
 }
 
 impl Tensor {
-    /// The rows of it, as lines of CSV or values of JSON.
-    fn rows(&self) -> Result<Vec<String>, Failure> {
-        let wrong = |why: &str| Failure::invalid(format!("the input {:?} {why}", self.name));
+    fn wrong(&self, why: &str) -> Failure {
+        Failure::invalid(format!("the input {:?} {why}", self.name))
+    }
+
+    /// The values of it, and how many there are in a row.
+    fn values(&self) -> Result<(Vec<&Value>, usize), Failure> {
         let mut values = Vec::new();
         flat(&self.data, &mut values)?;
         let count = self.shape.first().copied().unwrap_or(0);
@@ -139,9 +142,16 @@ impl Tensor {
             .iter()
             .try_fold(1_u64, |all, one| all.checked_mul(*one));
         if all != Some(values.len() as u64) || count == 0 {
-            return Err(wrong("has a shape that is not that of its data"));
+            return Err(self.wrong("has a shape that is not that of its data"));
         }
         let width = values.len() / count as usize;
+        Ok((values, width.max(1)))
+    }
+
+    /// The rows of it, as lines of CSV or values of JSON.
+    fn rows(&self) -> Result<Vec<String>, Failure> {
+        let wrong = |why: &str| self.wrong(why);
+        let (values, width) = self.values()?;
         let row = |row: &[&Value]| -> Result<String, Failure> {
             if self.datatype == "BYTES" {
                 let texts = row.iter().map(|value| value.as_str());
@@ -164,8 +174,42 @@ impl Tensor {
                 .collect::<Result<Vec<_>, _>>()?
                 .join(","))
         };
-        values.chunks(width.max(1)).map(row).collect()
+        values.chunks(width).map(row).collect()
     }
+}
+
+/// The rows of several tensors: objects of values, or lists of them, by the tensors' names.
+fn objects(tensors: &[Tensor]) -> Result<Vec<String>, Failure> {
+    let mut rows: Vec<Map<String, Value>> = Vec::new();
+    let mut all = 0;
+    for (number, tensor) in tensors.iter().enumerate() {
+        let (values, width) = tensor.values()?;
+        all += values.len();
+        if all > MOST {
+            return Err(Failure::invalid(format!(
+                "a request has at most {MOST} values"
+            )));
+        }
+        if number == 0 {
+            rows.resize_with(values.len() / width, Map::new);
+        }
+        if rows.len() * width != values.len() {
+            return Err(tensor.wrong("has another number of rows than those before it"));
+        }
+        for (row, values) in rows.iter_mut().zip(values.chunks(width)) {
+            let value = match values {
+                [only] => (*only).clone(),
+                several => several.iter().copied().cloned().collect(),
+            };
+            if row.insert(tensor.name.clone(), value).is_some() {
+                return Err(tensor.wrong("is there twice"));
+            }
+        }
+    }
+    Ok(rows
+        .into_iter()
+        .map(|row| Value::Object(row).to_string())
+        .collect())
 }
 
 /// The tensors that answers make: one for each field.
@@ -232,10 +276,11 @@ async fn infer(
     let body = body.map_err(|error| Failure::invalid(error.body_text()))?;
     let request: Request = serde_json::from_slice(&body)
         .map_err(|error| Failure::invalid(format!("this is no request for inference: {error}")))?;
-    let [tensor] = &request.inputs[..] else {
-        return Err(Failure::invalid("a model here has one input"));
+    let rows = match &request.inputs[..] {
+        [] => return Err(Failure::invalid("there are no inputs")),
+        [tensor] => tensor.rows()?,
+        tensors => objects(tensors)?,
     };
-    let rows = tensor.rows()?;
     let account = &app.config.aws.account;
     let answers = rows::of_rows(&app.sagemaker, account, &name, Haste::Now, rows).await?;
     let answers: Vec<Value> = answers
@@ -289,6 +334,34 @@ mod tests {
             (&[1, 2], "BYTES", json!(["a", "b"])),
         ] {
             assert!(tensor(shape, datatype, data).is_err(), "{shape:?}");
+        }
+    }
+
+    #[test]
+    fn several_tensors_become_objects() {
+        let tensor = |name: &str, shape: &[u64], datatype: &str, data: Value| Tensor {
+            name: name.to_owned(),
+            shape: shape.to_vec(),
+            datatype: datatype.to_owned(),
+            data,
+        };
+        let city = || tensor("city", &[2, 1], "BYTES", json!(["Rome", "3"]));
+        let size = tensor("size", &[2, 2], "FP32", json!([[1, 2.5], [3, null]]));
+        let rows = objects(&[city(), size]).expect("rows");
+        assert_eq!(
+            rows,
+            [
+                r#"{"city":"Rome","size":[1,2.5]}"#,
+                r#"{"city":"3","size":[3,null]}"#
+            ]
+        );
+        for other in [
+            city(),
+            tensor("size", &[3, 1], "FP32", json!([1, 2, 3])),
+            tensor("size", &[1, 1], "FP32", json!([1])),
+            tensor("size", &[2, 2], "FP32", json!([1])),
+        ] {
+            assert!(objects(&[city(), other]).is_err());
         }
     }
 

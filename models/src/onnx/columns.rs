@@ -165,8 +165,13 @@ struct OneHot {
     zeros: bool,
 }
 
-pub(super) fn one_hot(node: &Node<'_>) -> Result<Made> {
+pub(super) fn one_hot(node: &Node<'_>, inputs: &[Read<'_>]) -> Result<Made> {
     let categories = Classes::read(node, "cats_int64s", "cats_strings")?;
+    if let Some(input) = inputs.first()
+        && (input.fact.kind == Kind::Texts) != (categories.kind() == Kind::Texts)
+    {
+        return Err(node.unsupported("categories of another type than the input"));
+    }
     let (mut whole, mut texts) = (HashMap::new(), HashMap::new());
     match &categories {
         Classes::Whole(list) => list.iter().enumerate().for_each(|(place, category)| {
@@ -282,18 +287,19 @@ impl Operator for Extractor {
             let place = usize::try_from(index).ok().filter(|&place| place < width);
             place.ok_or_else(|| call.invalid(format!("column {index} of {width}")))
         };
-        let places: Vec<usize> = match &indices.data {
-            Data::Whole(indices) => indices.iter().map(|&index| place(index)).collect(),
-            Data::Numbers(indices) => indices.iter().map(|&index| place(index as i64)).collect(),
-            Data::Texts(_) => Err(call.invalid("texts are no numbers of columns")),
-        }?;
+        let places = call.whole(indices)?;
+        let places = places.iter().map(|&index| place(index));
+        let places = places.collect::<Result<Vec<usize>>>()?;
         let mut shape = if lead.is_empty() {
             vec![1]
         } else {
             lead.to_vec()
         };
         shape.push(places.len());
-        call.room(&shape)?;
+        match &x.data {
+            Data::Texts(_) => call.room_for_texts(&shape)?,
+            _ => call.room(&shape)?,
+        };
         fn pick<T: Clone>(data: &[T], width: usize, places: &[usize]) -> Vec<T> {
             let rows = data.chunks(width.max(1));
             rows.flat_map(|row| places.iter().map(|&place| row[place].clone()))

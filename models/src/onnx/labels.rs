@@ -1,7 +1,7 @@
 //! Classes: the labels of classifiers, `LabelEncoder` and `ZipMap`.
 
 use super::Meaning;
-use super::operator::{Fact, Kind, Made, Operator};
+use super::operator::{Fact, Kind, Made, Operator, Read};
 use super::value::{Call, Data, Value};
 use crate::graph::Result;
 use crate::graph::onnx::wire::{Constant, Node};
@@ -135,15 +135,21 @@ struct LabelEncoder {
 }
 
 /// Reads a `LabelEncoder` of any version.
-pub(super) fn encoder(node: &Node<'_>) -> Result<Made> {
+pub(super) fn encoder(node: &Node<'_>, inputs: &[Read<'_>]) -> Result<Made> {
+    let input = inputs.first();
+    let of_texts = input.is_some_and(|input| input.fact.kind == Kind::Texts);
     let classes = node.texts("classes_strings")?;
     if !classes.is_empty() {
-        // The first version: from numbers to texts.
-        let keys = Data::Whole((0..classes.len() as i64).collect());
-        let default = Data::Texts(vec![
-            node.text("default_string").unwrap_or("_Unused").into(),
-        ]);
-        return made(node, keys, Data::Texts(classes), default);
+        // The first version: between texts and their places, in either direction.
+        let places = Data::Whole((0..classes.len() as i64).collect());
+        let classes = Data::Texts(classes);
+        return if of_texts {
+            let default = Data::Whole(vec![node.integer("default_int64", -1)]);
+            made(node, classes, places, default)
+        } else {
+            let default = node.text("default_string").unwrap_or("_Unused").into();
+            made(node, places, classes, Data::Texts(vec![default]))
+        };
     }
     let tensor = |name: &str| {
         let attribute = node.attributes.get(name)?;
@@ -166,6 +172,9 @@ pub(super) fn encoder(node: &Node<'_>) -> Result<Made> {
     let (Some(keys), Some(values)) = (list("keys")?, list("values")?) else {
         return Err(node.unsupported("there are no keys or no values"));
     };
+    if of_texts != matches!(keys, Data::Texts(_)) {
+        return Err(node.unsupported("keys of another type than the input"));
+    }
     let default = match (&values, tensor("default_tensor")) {
         (_, Some(default)) => default,
         (Data::Numbers(_), None) => Data::Numbers(vec![node.float("default_float", -0.0)]),

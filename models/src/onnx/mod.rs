@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! file ── graph::onnx::wire ──▶ nodes ── program.rs ──▶ steps: networks (crate::graph) and operations (operator.rs)
-//!                                                          │ Model::run(named numbers)
+//!                                                          │ Model::run(named numbers and texts)
 //!                                                          ▼
 //!                                          numbers, whole numbers or texts, by name
 //! ```
@@ -17,30 +17,37 @@
 //! | `linear.rs`, `svm.rs`, `distance.rs` | linear models, support vectors, nearest neighbours |
 //! | `columns.rs` | scaling, missing values, categories, picking columns |
 //! | `scores.rs`, `labels.rs` | what becomes of a classifier's sums; classes and their names |
-//! | `shapes.rs` | reshaping and casting labels |
+//! | `shapes.rs` | reshaping and casting labels and texts |
+//! | `picks.rs` | columns of texts: picked, put side by side, compared, filled in |
+//! | `words.rs`, `pattern.rs`, `grams.rs` | texts to lower case, to words, and to counts of words |
 //!
 //! Numbers are `f32` whatever a file says: doubles are rounded, and inputs of whole numbers are given as `f32`, too. Labels
-//! are exact, whole numbers of 64 bits or texts. Inputs cannot be texts.
+//! are exact, whole numbers of 64 bits or texts.
 //!
 //! Files are not trusted: what is read is bounded by the file's length and [`Limits`], lists must fit each other, trees are
-//! walked once when they are read, and an operation that is not known is an error that names it.
+//! walked once when they are read, and an operation that is not known is an error that names it. Texts count towards the
+//! limits by their bytes.
 
 mod columns;
 mod distance;
 mod forest;
+mod grams;
 mod labels;
 mod linear;
 mod operator;
+mod pattern;
+mod picks;
 mod program;
 mod scores;
 mod shapes;
 mod svm;
 mod trees;
 mod value;
+mod words;
 
-pub use crate::graph::{Error, Input, Limits, Result};
+pub use crate::graph::{Error, Limits, Result};
 pub use labels::Classes;
-pub use value::Data;
+pub use value::{Data, Elements, Input};
 
 use crate::Compute;
 use crate::graph::network::is_finite;
@@ -91,7 +98,7 @@ impl Element {
 pub struct Wanted {
     /// Its name.
     pub name: String,
-    /// What the numbers must be: of [`Element::Whole`] and [`Element::Truth`] whole ones.
+    /// What the elements must be: of [`Element::Whole`] and [`Element::Truth`] whole numbers.
     pub element: Element,
     /// Its dimensions, absent where any size goes (the rows of a table, mostly); nothing where the file does not even
     /// say how many there are.
@@ -139,7 +146,7 @@ impl Model {
     /// Opens a file.
     ///
     /// # Errors
-    /// When the file cannot be read, is malformed or over the limits, wants texts, or uses what is not supported.
+    /// When the file cannot be read, is malformed or over the limits, or uses what is not supported.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(|source| Error::File {
@@ -213,8 +220,7 @@ impl Model {
             let input =
                 input.ok_or_else(|| Error::Input(format!("`{}` is missing", wanted.name)))?;
             wanted.check(input, self.limits)?;
-            let data = Data::Numbers(input.data.to_vec());
-            Ok(Value::new(input.shape.to_vec(), data))
+            Ok(Value::new(input.shape.to_vec(), input.data.to_data()))
         });
         let values = values.collect::<Result<Vec<_>>>()?;
         let outputs = self.program.run(compute, values)?.into_iter();
@@ -281,18 +287,23 @@ impl Wanted {
                 "`{name}` has {elements} elements in shape {shape:?}"
             )));
         }
-        if input.data.len() > limits.elements {
+        if input.data.weight() > limits.elements {
             return Err(Error::TooLarge {
                 what: format!("input `{name}`"),
                 limit: limits.elements as u64,
             });
         }
-        let fraction = match self.element {
-            Element::Numbers | Element::Texts => None,
-            Element::Whole | Element::Truth => input
-                .data
+        let fraction = match (self.element, input.data) {
+            (Element::Texts, Elements::Texts(_)) | (Element::Numbers, Elements::Numbers(_)) => None,
+            (Element::Whole | Element::Truth, Elements::Numbers(numbers)) => numbers
                 .iter()
                 .find(|number| number.fract() != 0.0 || !number.is_finite()),
+            (Element::Texts, Elements::Numbers(_)) => {
+                return Err(Error::Input(format!("`{name}` takes texts, not numbers")));
+            }
+            (_, Elements::Texts(_)) => {
+                return Err(Error::Input(format!("`{name}` takes numbers, not texts")));
+            }
         };
         match fraction {
             Some(fraction) => Err(Error::Input(format!(
@@ -306,16 +317,13 @@ impl Wanted {
 fn wanted(input: &Interface) -> Result<Wanted> {
     let name = input.name.clone();
     match Element::of(input.element) {
-        Some(Element::Texts) => Err(Error::Input(format!(
-            "`{name}` is text, and models here take numbers only"
-        ))),
         Some(element) => Ok(Wanted {
             name,
             element,
             shape: input.shape.clone(),
         }),
         None => Err(Error::Input(format!(
-            "`{name}` is no tensor of numbers (element type {})",
+            "`{name}` is no tensor of numbers or texts (element type {})",
             input.element
         ))),
     }

@@ -1,7 +1,7 @@
 //! The operations that are no part of a network: one by one, on whole tables.
 
 use super::value::{Call, Value};
-use super::{Meaning, columns, distance, labels, linear, shapes, svm, trees};
+use super::{Meaning, columns, distance, grams, labels, linear, picks, shapes, svm, trees, words};
 use crate::graph::Result;
 use crate::graph::onnx::wire::{Constant, Node};
 
@@ -39,6 +39,10 @@ impl Fact {
         kind: Kind::Numbers,
         meaning: Meaning::Numbers,
     };
+    pub(super) const TEXTS: Self = Self {
+        kind: Kind::Texts,
+        meaning: Meaning::Numbers,
+    };
 }
 
 /// What a node reads.
@@ -69,8 +73,21 @@ impl Made {
     }
 }
 
+/// The operations outside of ONNX's own set that take texts.
+const TAKE_TEXTS: [&str; 4] = [
+    "ArrayFeatureExtractor",
+    "LabelEncoder",
+    "OneHotEncoder",
+    "Tokenizer",
+];
+
 /// Reads a node; nothing when it is one for a network.
 pub(super) fn read(node: &Node<'_>, inputs: &[Read<'_>]) -> Result<Option<Made>> {
+    let is_text = |input: &Read<'_>| input.fact.kind == Kind::Texts;
+    let takes_texts = node.domain.is_empty() || TAKE_TEXTS.contains(&node.op.as_str());
+    if !takes_texts && inputs.iter().any(is_text) {
+        return Err(node.unsupported("texts as an input"));
+    }
     let made = match (node.domain.as_str(), node.op.as_str()) {
         ("ai.onnx.ml", op) => match op {
             "TreeEnsembleClassifier" => trees::classifier(node),
@@ -83,16 +100,22 @@ pub(super) fn read(node: &Node<'_>, inputs: &[Read<'_>]) -> Result<Option<Made>>
             "Normalizer" => columns::normalizer(node, inputs),
             "Imputer" => columns::imputer(node),
             "Binarizer" => columns::binarizer(node),
-            "OneHotEncoder" => columns::one_hot(node),
+            "OneHotEncoder" => columns::one_hot(node, inputs),
             "FeatureVectorizer" => columns::vectorizer(node),
             "ArrayFeatureExtractor" => columns::extractor(inputs),
-            "LabelEncoder" => labels::encoder(node),
+            "LabelEncoder" => labels::encoder(node, inputs),
             "ZipMap" => labels::zip_map(node),
             _ => Err(node.unsupported("the operation of ai.onnx.ml is not known")),
         },
         ("com.microsoft", "CDist") => distance::all_pairs(node),
+        ("com.microsoft", "Tokenizer") => words::tokenizer(node, inputs),
         ("", "Scan") => distance::scan(node),
-        ("", _) => return shapes::read(node, inputs),
+        ("", "StringNormalizer") => words::normalizer(node, inputs),
+        ("", "TfIdfVectorizer") => grams::vectorizer(node, inputs),
+        ("", _) => match shapes::read(node, inputs)? {
+            Some(made) => Ok(made),
+            None => return picks::read(node, inputs),
+        },
         (domain, _) => Err(node.unsupported(format!("the operator set {domain} is not known"))),
     };
     made.map(Some)

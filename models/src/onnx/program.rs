@@ -4,6 +4,7 @@
 //! the way to it has led from an operation of ours into a network. Networks must know sizes before they run; what is
 //! made of constants and sizes alone is therefore part of every network that asks for it.
 
+use super::Element;
 use super::operator::{self, Fact, Kind, Operator, Read};
 use super::value::{Call, Data, Value};
 use crate::Compute;
@@ -103,7 +104,11 @@ impl Program {
         for input in &body.inputs {
             // Older files list their weights among the inputs.
             if !builder.sources.contains_key(input.name.as_str()) {
-                inputs.push(builder.source(&input.name, Fact::NUMBERS, Maker::Given, 0)?);
+                let fact = match Element::of(input.element) {
+                    Some(Element::Texts) => Fact::TEXTS,
+                    _ => Fact::NUMBERS,
+                };
+                inputs.push(builder.source(&input.name, fact, Maker::Given, 0)?);
             }
         }
         for (number, node) in body.nodes.iter().enumerate() {
@@ -147,7 +152,7 @@ impl Program {
             values[*slot] = Some(constant.clone());
         }
         for (slot, input) in self.inputs.iter().zip(inputs) {
-            held += input.data.len();
+            held += input.data.weight();
             values[*slot] = Some(Arc::new(input));
         }
         for step in &self.steps {
@@ -170,7 +175,7 @@ impl Program {
             }
             for (slot, value) in step.outputs.iter().zip(made) {
                 if let Some(slot) = *slot {
-                    held += value.data.len();
+                    held += value.data.weight();
                     values[slot] = Some(Arc::new(value));
                 }
             }
@@ -181,7 +186,7 @@ impl Program {
                 });
             }
             for &slot in &step.done {
-                held -= values[slot].take().map_or(0, |value| value.data.len());
+                held -= values[slot].take().map_or(0, |value| value.data.weight());
             }
         }
         let outputs = self.outputs.iter().map(|(slot, _)| values[*slot].clone());

@@ -37,11 +37,88 @@ impl Data {
         let bytes = match self {
             Self::Numbers(numbers) => size_of_val(numbers.as_slice()),
             Self::Whole(numbers) => size_of_val(numbers.as_slice()),
-            Self::Texts(texts) => {
-                size_of_val(texts.as_slice()) + texts.iter().map(|text| text.len()).sum::<usize>()
-            }
+            Self::Texts(texts) => texts_bytes(texts),
         };
         bytes as u64
+    }
+
+    /// How much of a run's limits this takes: its elements, and of texts the numbers that would take as much memory.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Texts(texts) => weight_of(texts),
+            data => data.len(),
+        }
+    }
+}
+
+fn texts_bytes(texts: &[Arc<str>]) -> usize {
+    size_of_val(texts) + texts.iter().map(|text| text.len()).sum::<usize>()
+}
+
+/// The numbers that would take as much memory as these texts.
+pub(super) fn weight_of(texts: &[Arc<str>]) -> usize {
+    texts_bytes(texts) / size_of::<f32>()
+}
+
+/// What a run reads: elements in row-major order.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// The input's name.
+    pub name: &'a str,
+    /// Its dimensions.
+    pub shape: &'a [usize],
+    /// Its elements.
+    pub data: Elements<'a>,
+}
+
+/// The elements of an input.
+#[derive(Clone, Copy, Debug)]
+pub enum Elements<'a> {
+    /// Numbers, whole ones and truths, too.
+    Numbers(&'a [f32]),
+    /// Texts.
+    Texts(&'a [Arc<str>]),
+}
+
+impl<'a> From<&'a [f32]> for Elements<'a> {
+    fn from(numbers: &'a [f32]) -> Self {
+        Self::Numbers(numbers)
+    }
+}
+
+impl<'a> From<&'a [Arc<str>]> for Elements<'a> {
+    fn from(texts: &'a [Arc<str>]) -> Self {
+        Self::Texts(texts)
+    }
+}
+
+impl Elements<'_> {
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Numbers(numbers) => numbers.len(),
+            Self::Texts(texts) => texts.len(),
+        }
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// As [`Data::weight`].
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Numbers(numbers) => numbers.len(),
+            Self::Texts(texts) => weight_of(texts),
+        }
+    }
+
+    pub(super) fn to_data(self) -> Data {
+        match self {
+            Self::Numbers(numbers) => Data::Numbers(numbers.to_vec()),
+            Self::Texts(texts) => Data::Texts(texts.to_vec()),
+        }
     }
 }
 
@@ -106,6 +183,13 @@ impl Call<'_> {
         })
     }
 
+    /// As [`Call::room`], of a result of texts.
+    pub(super) fn room_for_texts(&self, shape: &[usize]) -> Result<usize> {
+        let each = size_of::<Arc<str>>() / size_of::<f32>();
+        self.room(&[shape, &[each]].concat())?;
+        self.room(shape)
+    }
+
     pub(super) fn input<'v>(&self, inputs: &[&'v Value], index: usize) -> Result<&'v Value> {
         let input = inputs.get(index).copied();
         input.ok_or_else(|| self.invalid(format!("input {index} is missing")))
@@ -117,6 +201,25 @@ impl Call<'_> {
             Data::Numbers(numbers) => Ok(Cow::Borrowed(numbers)),
             Data::Whole(numbers) => Ok(Cow::Owned(
                 numbers.iter().map(|&number| number as f32).collect(),
+            )),
+            Data::Texts(_) => Err(self.invalid("texts where numbers are wanted")),
+        }
+    }
+
+    /// An input's elements as texts.
+    pub(super) fn texts<'v>(&self, value: &'v Value) -> Result<&'v [Arc<str>]> {
+        match &value.data {
+            Data::Texts(texts) => Ok(texts),
+            _ => Err(self.invalid("numbers where texts are wanted")),
+        }
+    }
+
+    /// An input's elements as whole numbers, such as places or a shape.
+    pub(super) fn whole<'v>(&self, value: &'v Value) -> Result<Cow<'v, [i64]>> {
+        match &value.data {
+            Data::Whole(numbers) => Ok(Cow::Borrowed(numbers)),
+            Data::Numbers(numbers) => Ok(Cow::Owned(
+                numbers.iter().map(|&number| number as i64).collect(),
             )),
             Data::Texts(_) => Err(self.invalid("texts where numbers are wanted")),
         }

@@ -6,6 +6,7 @@ pub enum Attribute<'a> {
     Integer(i64),
     Integers(&'a [i64]),
     Floats(&'a [f32]),
+    Text(&'a str),
     Texts(&'a [&'a str]),
 }
 
@@ -30,6 +31,17 @@ fn bytes(field: u64, body: &[u8], out: &mut Vec<u8>) {
 
 /// A node of `ai.onnx.ml`.
 pub fn ml(op: &str, inputs: &[&str], outputs: &[&str], list: &[(&str, Attribute<'_>)]) -> Vec<u8> {
+    node("ai.onnx.ml", op, inputs, outputs, list)
+}
+
+/// A node of any set.
+pub fn node(
+    domain: &str,
+    op: &str,
+    inputs: &[&str],
+    outputs: &[&str],
+    list: &[(&str, Attribute<'_>)],
+) -> Vec<u8> {
     let mut node = Vec::new();
     inputs
         .iter()
@@ -38,7 +50,7 @@ pub fn ml(op: &str, inputs: &[&str], outputs: &[&str], list: &[(&str, Attribute<
         .iter()
         .for_each(|name| bytes(2, name.as_bytes(), &mut node));
     bytes(4, op.as_bytes(), &mut node);
-    bytes(7, b"ai.onnx.ml", &mut node);
+    bytes(7, domain.as_bytes(), &mut node);
     for (name, attribute) in list {
         let mut body = Vec::new();
         bytes(1, name.as_bytes(), &mut body);
@@ -49,6 +61,7 @@ pub fn ml(op: &str, inputs: &[&str], outputs: &[&str], list: &[(&str, Attribute<
                 let list: Vec<u8> = list.iter().flat_map(|x| x.to_le_bytes()).collect();
                 bytes(7, &list, &mut body);
             }
+            Attribute::Text(text) => bytes(4, text.as_bytes(), &mut body),
             Attribute::Texts(list) => list.iter().for_each(|x| bytes(9, x.as_bytes(), &mut body)),
         }
         bytes(5, &body, &mut node);

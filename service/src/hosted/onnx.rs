@@ -6,9 +6,13 @@
 //!
 //! | content type | what is asked |
 //! | --- | --- |
-//! | `text/csv`, `application/jsonlines`, `application/x-recordio-protobuf` | a row each: for the only input, or a column for each input |
+//! | `text/csv`, `application/x-recordio-protobuf` | a row each: for the only input, or the columns of the inputs in their order |
+//! | `application/jsonlines` | a row each, as instances below are, or `{"features": [1.5, …]}` as CSV would have it |
 //! | `application/x-npy` | an array for the only input |
-//! | `application/json` | `{"instances": [row, …]}`, a row being a list, or an object of lists by the inputs' names; `{"inputs": array}` or `{"inputs": {"name": array, …}}` |
+//! | `application/json` | `{"instances": [row, …]}`, a row being a list, or an object of values or lists by the inputs' names; `{"inputs": array}` or `{"inputs": {"name": array, …}}` |
+//!
+//! Inputs of texts take texts, and numbers and truths as they are written; what is missing is an empty text. A model that takes
+//! one row at a time is asked row by row. `asked.rs` reads requests.
 //!
 //! | accepted | what is answered |
 //! | --- | --- |
@@ -19,12 +23,14 @@
 //!
 //! A row is an object of the outputs by their names, or the only output alone; scores are objects by the classes' names.
 
+mod asked;
+
+use self::asked::Array;
 use super::alone::{Alone, Answers, broke};
 use super::checkpoints::Pictures;
 use super::questions::{essence, refuse};
 use crate::failure::chain;
-use escala_learn::formats::{self, Format, npy};
-use escala_learn::{Csr, Features};
+use escala_learn::formats::npy;
 use escala_models::Compute;
 use escala_models::compute::Device;
 use escala_models::onnx::{Data, Error, Input, Meaning, Model, Output, Wanted};
@@ -42,9 +48,7 @@ const REPOSITORIES: [&str; 3] = ["onnx", "onnxruntime", "sagemaker-tritonserver"
 const DEPTH: usize = 4;
 /// What says that a network is shown images.
 const DECLARATION: &str = "model.toml";
-/// Most dimensions of an array of JSON.
-const DIMENSIONS: usize = 8;
-/// Most numbers that rows with few values are filled up to.
+/// Most numbers that rows with few values are filled up to, and that answers to rows asked one by one may have together.
 const MOST: usize = 1 << 26;
 
 /// Who opens them.
@@ -132,14 +136,8 @@ fn find(folder: &Path) -> Result<PathBuf, String> {
     }
 }
 
-/// A model on numbers.
+/// A model on numbers and texts.
 struct Tensors(Model);
-
-/// Numbers in a shape, for an input.
-struct Array {
-    shape: Vec<usize>,
-    data: Vec<f32>,
-}
 
 /// How a request is answered where nothing else is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,22 +153,13 @@ impl Answers for Tensors {
     fn answer(&mut self, compute: &Compute, asked: &Asked) -> Result<Said, Unanswered> {
         let (arrays, form) = self.asked(asked)?;
         let form = accepted(asked.accept.as_deref(), form)?;
-        let inputs: Vec<Input<'_>> = self
-            .0
-            .inputs()
-            .iter()
-            .zip(&arrays)
-            .map(|(wanted, array)| Input {
-                name: &wanted.name,
-                shape: &array.shape,
-                data: &array.data,
-            })
-            .collect();
-        let outputs = self.0.run(compute, &inputs).map_err(|error| match error {
-            Error::Input(_) | Error::TooLarge { .. } => refuse(400, error.to_string()),
-            Error::NotFinite(_) => refuse(500, error.to_string()),
-            error => broke(&error),
-        })?;
+        let outputs = match self.rows_apart(&arrays) {
+            Some(rows) => self.one_by_one(compute, &arrays, rows, asked)?,
+            None => {
+                let inputs = self.0.inputs().iter().zip(&arrays);
+                self.run(compute, inputs.map(|(wanted, array)| array.whole(wanted)))?
+            }
+        };
         let rows = arrays
             .first()
             .and_then(|array| array.shape.first().copied());
@@ -183,189 +172,69 @@ impl Answers for Tensors {
 }
 
 impl Tensors {
-    /// An array for each input, and how the request is answered.
-    fn asked(&self, asked: &Asked) -> Result<(Vec<Array>, Form), Unanswered> {
-        let kind = essence(asked.content_type.as_deref().unwrap_or("application/json"));
-        match kind.as_str() {
-            "application/json" | "application/octet-stream" => self.json(&asked.body),
-            "application/x-npy" => {
-                let array = npy::Array::parse(&asked.body);
-                let npy::Array { shape, values } = array.map_err(|why| refuse(400, why))?;
-                let array = Array {
-                    shape,
-                    data: values,
-                };
-                Ok((vec![self.only(array)?], Form::Npy))
-            }
-            "text/csv"
-            | "application/jsonlines"
-            | "application/x-jsonlines"
-            | "application/x-recordio-protobuf" => {
-                let form = match kind.as_str() {
-                    "text/csv" => Form::Csv,
-                    _ => Form::Lines,
-                };
-                let told = |error: escala_learn::Error| refuse(400, error.to_string());
-                let format = Format::of(&kind, false).map_err(told)?;
-                let table = formats::read(format, "the body", &asked.body[..]).map_err(told)?;
-                let rows = table.rows();
-                let (columns, values) = match table.features {
-                    Features::Dense { columns, values } => (columns, values),
-                    Features::Sparse(rows) => dense(&rows)?,
-                };
-                Ok((self.columns(rows, columns, values)?, form))
-            }
-            other => Err(refuse(
-                415,
-                format!(
-                    "{other} is not read here; application/json, application/jsonlines, application/x-npy, application/x-recordio-protobuf and text/csv are"
-                ),
-            )),
-        }
-    }
-
-    /// The array is the only input's.
-    fn only(&self, array: Array) -> Result<Array, Unanswered> {
-        match self.0.inputs() {
-            [_] => Ok(array),
-            inputs => Err(refuse(
-                400,
-                format!("the model has the inputs {}: name them", names(inputs)),
-            )),
-        }
-    }
-
-    /// Rows of a table: those of the only input, or a column for each.
-    fn columns(
+    fn run<'a>(
         &self,
+        compute: &Compute,
+        inputs: impl Iterator<Item = Input<'a>>,
+    ) -> Result<Vec<Output>, Unanswered> {
+        let inputs: Vec<Input<'_>> = inputs.collect();
+        self.0.run(compute, &inputs).map_err(|error| match error {
+            Error::Input(_) | Error::TooLarge { .. } => refuse(400, error.to_string()),
+            Error::NotFinite(_) => refuse(500, error.to_string()),
+            error => broke(&error),
+        })
+    }
+
+    /// How many rows are asked about, where the model takes one at a time and there are more.
+    fn rows_apart(&self, arrays: &[Array]) -> Option<usize> {
+        let one = |wanted: &Wanted| {
+            let shape = wanted.shape.as_deref();
+            shape.and_then(<[_]>::first) == Some(&Some(1))
+        };
+        let rows = *arrays.first()?.shape.first()?;
+        let same = |array: &Array| array.shape.first() == Some(&rows);
+        (rows > 1 && self.0.inputs().iter().all(one) && arrays.iter().all(same)).then_some(rows)
+    }
+
+    /// The answers to rows that are asked about one by one, below each other.
+    fn one_by_one(
+        &self,
+        compute: &Compute,
+        arrays: &[Array],
         rows: usize,
-        columns: usize,
-        values: Vec<f32>,
-    ) -> Result<Vec<Array>, Unanswered> {
-        let inputs = self.0.inputs();
-        if let [only] = inputs {
-            return Ok(vec![Array {
-                shape: row_shape(only, rows, columns),
-                data: values,
-            }]);
-        }
-        if inputs.len() != columns {
-            return Err(refuse(
-                400,
-                format!(
-                    "rows have {columns} columns, and the model has the inputs {}: a column for each",
-                    names(inputs)
-                ),
-            ));
-        }
-        let column = |(at, wanted): (usize, &Wanted)| Array {
-            shape: row_shape(wanted, rows, 1),
-            data: values.iter().skip(at).step_by(columns).copied().collect(),
-        };
-        Ok(inputs.iter().enumerate().map(column).collect())
-    }
-
-    fn json(&self, body: &[u8]) -> Result<(Vec<Array>, Form), Unanswered> {
-        let read = serde_json::from_slice::<Value>(body);
-        let read =
-            read.map_err(|error| refuse(400, format!("the request is not valid JSON: {error}")))?;
-        if let Some(instances) = read.get("instances") {
-            let rows = instances.as_array().filter(|rows| !rows.is_empty());
-            let rows = rows.ok_or_else(|| refuse(400, "instances is a list of rows"))?;
-            return Ok((self.instances(rows)?, Form::Predictions));
-        }
-        let inputs = match &read {
-            Value::Object(members) => members.get("inputs"),
-            whole => Some(whole),
-        };
-        let inputs = inputs.ok_or_else(|| {
-            refuse(
-                400,
-                "the request is {\"instances\": [row, …]} or {\"inputs\": {\"name\": array, …}}",
-            )
-        })?;
-        let arrays = match inputs {
-            Value::Object(named) => {
-                let unknown = named.keys().find(|name| {
-                    let mut inputs = self.0.inputs().iter();
-                    inputs.all(|input| input.name != **name)
-                });
-                if let Some(unknown) = unknown {
-                    return Err(refuse(
-                        400,
-                        format!(
-                            "there is no input {unknown:?}; the model has {}",
-                            names(self.0.inputs())
-                        ),
-                    ));
-                }
-                let of = |wanted: &Wanted| {
-                    let array = named.get(&wanted.name);
-                    let array = array.ok_or_else(|| missing(wanted))?;
-                    array_of(array)
-                };
-                self.0.inputs().iter().map(of).collect::<Result<_, _>>()?
+        asked: &Asked,
+    ) -> Result<Vec<Output>, Unanswered> {
+        let mut all: Vec<Output> = Vec::new();
+        for row in 0..rows {
+            if asked.given_up.is_so() {
+                return Err(refuse(503, "nobody waits for the answer"));
             }
-            array => vec![self.only(array_of(array)?)?],
-        };
-        Ok((arrays, Form::Outputs))
-    }
-
-    /// Rows, each a list for the only input or an object of lists for all.
-    fn instances(&self, rows: &[Value]) -> Result<Vec<Array>, Unanswered> {
-        let of = |wanted: &Wanted| {
-            let mut whole: Option<Array> = None;
-            for (number, row) in rows.iter().enumerate() {
-                let value = match (row, self.0.inputs()) {
-                    (Value::Object(members), [_]) => members
-                        .get(&wanted.name)
-                        .or_else(|| members.get("features"))
-                        .ok_or_else(|| missing(wanted))?,
-                    (Value::Object(members), _) => {
-                        members.get(&wanted.name).ok_or_else(|| missing(wanted))?
-                    }
-                    (row, [_]) => row,
-                    (_, inputs) => {
+            let parts: Vec<Array> = arrays.iter().map(|array| array.row(row)).collect();
+            let inputs = self.0.inputs().iter().zip(&parts);
+            let outputs = self.run(compute, inputs.map(|(wanted, array)| array.whole(wanted)))?;
+            if row == 0 {
+                all = outputs;
+                continue;
+            }
+            for (whole, output) in all.iter_mut().zip(outputs) {
+                let fits = output.shape.first() == Some(&1)
+                    && whole.shape.get(1..) == output.shape.get(1..)
+                    && whole.data.len().saturating_add(output.data.len()) <= MOST;
+                match (&mut whole.data, output.data) {
+                    (Data::Numbers(all), Data::Numbers(more)) if fits => all.extend(more),
+                    (Data::Whole(all), Data::Whole(more)) if fits => all.extend(more),
+                    (Data::Texts(all), Data::Texts(more)) if fits => all.extend(more),
+                    _ => {
                         return Err(refuse(
                             400,
-                            format!("a row is an object of {}", names(inputs)),
-                        ));
-                    }
-                };
-                let array = array_of(value)?;
-                match &mut whole {
-                    None => {
-                        whole = Some(Array {
-                            shape: std::iter::once(1).chain(array.shape).collect(),
-                            data: array.data,
-                        });
-                    }
-                    Some(whole) if whole.shape[1..] == array.shape => {
-                        whole.shape[0] += 1;
-                        whole.data.extend(array.data);
-                    }
-                    Some(whole) => {
-                        return Err(refuse(
-                            400,
-                            format!(
-                                "row {} has the shape {:?}, and the rows before it have {:?}",
-                                number + 1,
-                                array.shape,
-                                &whole.shape[1..]
-                            ),
+                            "the model takes one row at a time, and its outputs do not go below each other",
                         ));
                     }
                 }
+                whole.shape[0] += 1;
             }
-            let mut whole = whole.ok_or_else(|| missing(wanted))?;
-            // A number for an input of one column is a row of one.
-            let rank = wanted.shape.as_ref().map(Vec::len);
-            if whole.shape.len() == 1 && rank == Some(2) {
-                whole.shape.push(1);
-            }
-            Ok(whole)
-        };
-        self.0.inputs().iter().map(of).collect()
+        }
+        Ok(all)
     }
 
     fn said(&self, outputs: &[Output], rows: usize, form: Form) -> Result<Said, Unanswered> {
@@ -464,99 +333,6 @@ impl Tensors {
     }
 }
 
-fn names(inputs: &[Wanted]) -> String {
-    let names: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
-    names.join(", ")
-}
-
-fn missing(wanted: &Wanted) -> Unanswered {
-    refuse(400, format!("the input {:?} is missing", wanted.name))
-}
-
-/// The shape of rows of so many numbers for an input: as the file declares it, where that fits.
-fn row_shape(wanted: &Wanted, rows: usize, columns: usize) -> Vec<usize> {
-    let declared = wanted.shape.as_deref().unwrap_or_default();
-    let inside: Option<Vec<usize>> = declared.iter().skip(1).copied().collect();
-    match inside {
-        Some(inside)
-            if !declared.is_empty()
-                && inside
-                    .iter()
-                    .try_fold(1_usize, |all, one| all.checked_mul(*one))
-                    == Some(columns) =>
-        {
-            std::iter::once(rows).chain(inside).collect()
-        }
-        // The model says what does not fit.
-        _ => vec![rows, columns],
-    }
-}
-
-/// Rows with all their zeroes.
-fn dense(rows: &Csr) -> Result<(usize, Vec<f32>), Unanswered> {
-    let count = rows.starts.len().saturating_sub(1);
-    let all = count.checked_mul(rows.columns);
-    let all = all.filter(|all| *all <= MOST).ok_or_else(|| {
-        refuse(
-            400,
-            format!("{count} rows of {} numbers are too many", rows.columns),
-        )
-    })?;
-    let mut values = vec![0.0; all];
-    for (at, row) in values.chunks_exact_mut(rows.columns.max(1)).enumerate() {
-        let (columns, numbers) = rows.row(at);
-        for (column, number) in columns.iter().zip(numbers) {
-            row[*column as usize] = *number;
-        }
-    }
-    Ok((rows.columns, values))
-}
-
-/// Lists in lists of numbers; nothing is a number that is missing.
-fn array_of(value: &Value) -> Result<Array, Unanswered> {
-    fn fill(value: &Value, shape: &[usize], data: &mut Vec<f32>) -> Result<(), Unanswered> {
-        match (value, shape) {
-            (Value::Array(items), [length, inside @ ..]) if items.len() == *length => {
-                items.iter().try_for_each(|item| fill(item, inside, data))
-            }
-            (Value::Number(number), []) => {
-                data.push(number.as_f64().unwrap_or(f64::NAN) as f32);
-                Ok(())
-            }
-            (Value::Bool(truth), []) => {
-                data.push(f32::from(u8::from(*truth)));
-                Ok(())
-            }
-            (Value::Null, []) => {
-                data.push(f32::NAN);
-                Ok(())
-            }
-            _ => Err(refuse(
-                400,
-                "an array is lists of numbers, all of one level equally long",
-            )),
-        }
-    }
-    let mut shape = Vec::new();
-    let mut inside = value;
-    while let Value::Array(items) = inside {
-        if shape.len() == DIMENSIONS {
-            return Err(refuse(
-                400,
-                format!("an array has at most {DIMENSIONS} dimensions"),
-            ));
-        }
-        shape.push(items.len());
-        match items.first() {
-            Some(first) => inside = first,
-            None => break,
-        }
-    }
-    let mut data = Vec::new();
-    fill(value, &shape, &mut data)?;
-    Ok(Array { shape, data })
-}
-
 /// An element as JSON.
 fn element(data: &Data, at: usize) -> Value {
     // The shortest text that reads back as this number: what it is widened to has digits that it does not know.
@@ -633,27 +409,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arrays_are_lists_of_one_length() {
-        let array = array_of(&json!([[1, 2.5, null], [true, -3, 4e-2]])).expect("an array");
-        assert_eq!(array.shape, [2, 3]);
-        assert_eq!(
-            (array.data[1], array.data[3], array.data[5]),
-            (2.5, 1.0, 0.04)
-        );
-        assert!(array.data[2].is_nan());
-        assert_eq!(array_of(&json!(7)).expect("a number").shape, [0_usize; 0]);
-        for wrong in [
-            json!([[1], [1, 2]]),
-            json!([1, [2]]),
-            json!(["x"]),
-            json!([[[[[[[[[1]]]]]]]]]),
-            json!([[], [1]]),
-        ] {
-            assert!(array_of(&wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
     fn one_file_is_found_wherever_it_is() {
         let folder = tempfile::tempdir().expect("a folder");
         let place = |path: &str| {
@@ -673,6 +428,27 @@ mod tests {
                 .expect_err("two")
                 .contains("one is hosted")
         );
+    }
+
+    #[test]
+    fn rows_are_asked_one_by_one_where_the_model_takes_one() {
+        let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/onnx_models/");
+        let model = Model::open(format!("{golden}one_row.onnx")).expect("a model");
+        let compute = Compute::cpu(1);
+        let mut model = Tensors(model);
+        let mut ask = |body: &str| {
+            let asked = Asked {
+                content_type: Some("text/csv".to_owned()),
+                body: body.to_owned().into(),
+                ..Asked::default()
+            };
+            let said = model.answer(&compute, &asked).expect("an answer");
+            String::from_utf8(said.body.to_vec()).expect("text")
+        };
+        let rows = ["1,2,3,4\n", "0,0,0,0\n", "-1,0.5,2,1\n"];
+        let alone: String = rows.iter().map(|row| ask(row)).collect();
+        assert_eq!(ask(&rows.concat()), alone);
+        assert_eq!(alone.lines().count(), 3);
     }
 
     #[test]

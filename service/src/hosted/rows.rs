@@ -98,9 +98,11 @@ fn cut(rows: &[String]) -> Vec<Piece> {
 fn kind(row: &str) -> Option<&'static str> {
     match row.trim_start().chars().next() {
         None => None,
-        Some('{' | '[' | '"') => serde_json::from_str::<&RawValue>(row)
-            .is_ok()
-            .then_some("application/jsonlines"),
+        Some('{' | '[' | '"') if serde_json::from_str::<&RawValue>(row).is_ok() => {
+            Some("application/jsonlines")
+        }
+        Some('{' | '[') => None,
+        // Texts of CSV may stand in quotes.
         Some(_) => (!row.trim_end().contains(['\n', '\r'])).then_some("text/csv"),
     }
 }
@@ -182,12 +184,28 @@ mod tests {
 
     #[test]
     fn rows_of_one_kind_are_asked_about_together() {
-        let rows = ["1,2", "3", "[1]", "{\"a\": \n1}", "", "[", "1\n2", "\"x\""];
+        let rows = [
+            "1,2",
+            "3",
+            "[1]",
+            "{\"a\": \n1}",
+            "",
+            "[",
+            "1\n2",
+            "\"x\"",
+            "\"x\",1",
+        ];
         let rows: Vec<String> = rows.map(str::to_owned).to_vec();
         let (csv, json) = (Some("text/csv"), Some("application/jsonlines"));
         assert_eq!(
             cut(&rows),
-            [(csv, 0, 2), (json, 2, 4), (None, 4, 7), (json, 7, 8)]
+            [
+                (csv, 0, 2),
+                (json, 2, 4),
+                (None, 4, 7),
+                (json, 7, 8),
+                (csv, 8, 9)
+            ]
         );
         let many = vec!["1".to_owned(); ROWS + 1];
         assert_eq!(cut(&many), [(csv, 0, ROWS), (csv, ROWS, ROWS + 1)]);

@@ -24,9 +24,11 @@ import sklearn
 import xgboost
 from onnx import TensorProto, helper, numpy_helper
 from onnxmltools.convert.common.data_types import FloatTensorType
+from skl2onnx.common import data_types
 from sklearn import cluster, compose, decomposition, discriminant_analysis, ensemble, impute, linear_model
 from sklearn import naive_bayes, neighbors, neural_network, preprocessing, svm, tree
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 
 warnings.filterwarnings("ignore")
@@ -60,6 +62,8 @@ def listed(values):
 def run(model, inputs):
     """What ONNX Runtime gives: for a sequence of maps the classes and a row of numbers for each."""
     session = onnxruntime.InferenceSession(model)
+    # Texts must be objects.
+    inputs = {name: value.astype(object) if value.dtype.kind == "U" else value for name, value in inputs.items()}
     outputs = []
     for declared, value in zip(session.get_outputs(), session.run(None, inputs)):
         output = {"name": declared.name}
@@ -84,7 +88,7 @@ def keep(name, model, inputs):
 
 
 def sklearn_model(name, model, labels, x=table, **options):
-    model.fit(x, labels)
+    model.fit(*([x] if labels is None else [x, labels]))
     options.setdefault("target_opset", {"": 18, "ai.onnx.ml": 3})
     exported = skl2onnx.to_onnx(model, x[:1], **options)
     keep(name, exported, {exported.graph.input[0].name: x[:ROWS]})
@@ -209,13 +213,15 @@ def networks():
     network("reductions", nodes, {}, {"x": table[:6] * 40}, ["y"], {"x": ["batch", 4], "y": ["batch", 3]})
 
 
-def operation(name, op, x, outputs, **attributes):
-    node = helper.make_node(op, ["x"], [output for output, _ in outputs], domain="ai.onnx.ml", **attributes)
-    kind = TensorProto.INT64 if x.dtype == numpy.int64 else TensorProto.FLOAT
+def operation(name, op, x, outputs, domain="ai.onnx.ml", version=3, opset=17, constants=None, **attributes):
+    tensors = [numpy_helper.from_array(value, key) for key, value in (constants or {}).items()]
+    node = helper.make_node(op, ["x", *(constants or {})], [output for output, _ in outputs], domain=domain, **attributes)
+    kind = {"i": TensorProto.INT64, "f": TensorProto.FLOAT, "U": TensorProto.STRING}[x.dtype.kind]
     results = [helper.make_tensor_value_info(output, kind, None) for output, kind in outputs]
-    declared = helper.make_tensor_value_info("x", kind, [None, x.shape[1]])
-    graph = helper.make_graph([node], "g", [declared], results)
-    sets = [helper.make_opsetid("ai.onnx.ml", 3), helper.make_opsetid("", 17)]
+    declared = helper.make_tensor_value_info("x", kind, [None, *x.shape[1:]])
+    graph = helper.make_graph([node], "g", [declared], results, tensors)
+    versions = {domain: 1} | {"ai.onnx.ml": version, "": opset}
+    sets = [helper.make_opsetid(*known) for known in sorted(versions.items(), reverse=True)]
     model = helper.make_model(graph, opset_imports=sets, ir_version=8).SerializeToString()
     case = {"name": name, "model": base64.b64encode(model).decode(), "inputs": given({"x": x}), "outputs": run(model, {"x": x})}
     answers["operations"].append(case)
@@ -292,9 +298,196 @@ def operations():
         operation(f"two classes {transform}", "SVMClassifier", x, both, **classes, **machine)
 
 
+def table_model(name, model, labels, columns, types, changed=None, **options):
+    """A model of columns, each an input of its own, asked about rows of which some have `changed` values."""
+    model.fit(numpy.stack([column.astype(object) for column in columns.values()], 1), labels)
+    types = [(column, types.get(column, data_types.StringTensorType)([None, 1])) for column in columns]
+    options.setdefault("target_opset", {"": 18, "ai.onnx.ml": 3})
+    exported = skl2onnx.to_onnx(model, initial_types=types, **options)
+    asked = {column: values[:ROWS].reshape(-1, 1).copy() for column, values in columns.items()}
+    for column, values in (changed or {}).items():
+        asked[column] = asked[column].astype(object)
+        asked[column][: len(values), 0] = values
+        asked[column] = asked[column].astype(columns[column].dtype if columns[column].dtype.kind != "U" else str)
+    keep(name, exported, asked)
+
+
+def texts_model(name, model, texts, labels, asked, shape=(None,), **options):
+    model.fit(texts, labels)
+    options.setdefault("target_opset", {"": 18, "ai.onnx.ml": 3})
+    # A locale that is everywhere.
+    counts = [step for step in model if isinstance(step, (CountVectorizer, TfidfVectorizer))]
+    options["options"] = {id(step): {"locale": "C.UTF-8"} | options.get("options", {}) for step in counts} or None
+    exported = skl2onnx.to_onnx(model, initial_types=[("text", data_types.StringTensorType(list(shape)))], **options)
+    keep(name, exported, {"text": asked})
+
+
+def texts():
+    dice = numpy.random.RandomState(11)
+    cities, kinds = ["Oslo", "Paris", "Rome", "São Paulo"], ["a", "b", "c"]
+    city, kind = dice.choice(cities, 160), dice.choice(kinds, 160)
+    age, income = table[:, 0].copy(), gaps[:, 1].copy()
+    income[:3] = [1.5, numpy.nan, 2.5]
+    number = whole[:, 2].copy()
+    labels = ((city == "Paris") + (age > 0)).astype(int)
+    named = numpy.array(["no", "maybe", "yes"])[labels]
+    holes = city.copy()
+    holes[::7] = ""
+    columns = {"city": city, "kind": kind, "age": age, "income": table[:, 1]}
+    types = {"age": data_types.FloatTensorType, "income": data_types.FloatTensorType, "number": data_types.Int64TensorType}
+    unknown = {"city": ["Rome", "Bergen", "", "oslo"], "kind": ["c", "c", "z"]}
+    scaled = ("numbers", preprocessing.StandardScaler(), [2, 3])
+
+    def side_by_side(*encoders):
+        return compose.ColumnTransformer([scaled, *((f"e{at}", encoder, [at]) if len(encoders) > 1 else ("e", encoder, [0, 1]) for at, encoder in enumerate(encoders))])
+
+    t = table_model
+    line = linear_model.LogisticRegression
+    hot, strict = preprocessing.OneHotEncoder(handle_unknown="ignore"), preprocessing.OneHotEncoder()
+    t("texts_one_hot", make_pipeline(side_by_side(hot), line()), named, columns, types, unknown)
+    t("texts_one_hot_strict", make_pipeline(side_by_side(strict), line()), labels, columns, types)
+    t("texts_one_hot_dropped", make_pipeline(side_by_side(preprocessing.OneHotEncoder(drop="first")), line()), labels, columns, types)
+    small = {"n_estimators": 4, "random_state": 0}
+    forest = ensemble.RandomForestClassifier(max_depth=3, **small)
+    t("texts_ordinal", make_pipeline(side_by_side(preprocessing.OrdinalEncoder()), forest), labels, columns, types)
+    other = preprocessing.OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+    t("texts_ordinal_unknown", make_pipeline(side_by_side(other), ensemble.GradientBoostingClassifier(max_depth=2, **small)), labels, columns, types, unknown)
+    target = preprocessing.TargetEncoder(target_type="continuous", random_state=0)
+    t("texts_target", make_pipeline(side_by_side(target), linear_model.LinearRegression()), labels.astype(float), columns, types, unknown)
+    filled = make_pipeline(impute.SimpleImputer(missing_values="", strategy="most_frequent"), hot)
+    always = make_pipeline(impute.SimpleImputer(missing_values="", strategy="constant", fill_value="none"), other)
+    means = make_pipeline(impute.SimpleImputer(), preprocessing.StandardScaler())
+    parts = [("numbers", means, [2, 3]), ("filled", filled, [0]), ("always", always, [0, 1])]
+    with_holes = {"city": holes, "kind": kind, "age": age, "income": income}
+    t("texts_filled", make_pipeline(compose.ColumnTransformer(parts), line()), labels, with_holes, types, {"city": ["", "Bergen"], "kind": [""]})
+    parts = [("same", preprocessing.FunctionTransformer(), [2]), ("hot", hot, [0]), ("words", CountVectorizer(lowercase=False), 1)]
+    passed = {"city": city, "kind": numpy.char.add(kind, " one two"), "age": age, "number": number}
+    t("texts_passed", make_pipeline(compose.ColumnTransformer(parts, remainder="passthrough"), linear_model.LinearRegression()), labels, passed, types)
+    t("texts_kept", compose.ColumnTransformer([("numbers", preprocessing.StandardScaler(), [2, 3]), ("texts", "passthrough", [0, 1])]), None, columns, types)
+    t("texts_neighbours", make_pipeline(side_by_side(hot), neighbors.KNeighborsClassifier(3)), labels, columns, types)
+    newer = {"target_opset": {"": 21, "ai.onnx.ml": 4}}
+    t("texts_newer", make_pipeline(side_by_side(hot, other), tree.DecisionTreeClassifier(max_depth=3, random_state=0)), named, columns, types, unknown, **newer)
+
+    both = numpy.stack([city, kind], 1)
+    s = sklearn_model
+    s("texts_only", make_pipeline(hot, tree.DecisionTreeClassifier(max_depth=3, random_state=0)), named, both.astype(object))
+    s("texts_binarized", preprocessing.LabelBinarizer(), None, city.astype(object), target_opset={"": 19, "ai.onnx.ml": 3})
+    s("texts_numbered", preprocessing.LabelEncoder(), None, city.astype(object))
+
+    said = ["The first document, is good.", "This one is the second document!", "And the third one: don't.", "Is this the FIRST document? Ça, naïve café 12"]
+    said = numpy.array(said * 4)
+    mood = numpy.array([0, 1, 1, 0] * 4)
+    asked = numpy.array(["The good document is good", "", "ÇA, the the FIRST\nis\tit? 12_3", "Nothing of it", "third third one don't one"])
+    w = texts_model
+    w("words_counted", make_pipeline(CountVectorizer(), line()), said, mood, asked)
+    w("words_weighted", make_pipeline(TfidfVectorizer(), line()), said, mood, asked.reshape(-1, 1), (None, 1))
+    w("words_pairs", make_pipeline(TfidfVectorizer(ngram_range=(1, 2), norm="l1", sublinear_tf=True), line()), said, mood, asked)
+    w("words_binary", make_pipeline(CountVectorizer(binary=True, lowercase=False, ngram_range=(2, 3)), line()), said, mood, asked)
+    w("words_stopped", make_pipeline(TfidfVectorizer(stop_words="english", use_idf=False), line()), said, mood, asked)
+    w("words_pattern", make_pipeline(TfidfVectorizer(token_pattern=r"\b[a-z']+\b"), line()), said, mood, asked)
+    w("words_spaces", make_pipeline(TfidfVectorizer(token_pattern=r"\S+"), line()), said, mood, asked)
+    cut = {"separators": [" ", "[.?!]", ",", "\\s"], "tokenexp": None}
+    w("words_separated", make_pipeline(CountVectorizer(), line()), said, mood, asked, options=cut)
+    w("words_characters", make_pipeline(CountVectorizer(analyzer="char", ngram_range=(1, 3)), line()), said, mood, asked)
+
+
+def text_operations():
+    whole, single, text = TensorProto.INT64, TensorProto.FLOAT, TensorProto.STRING
+    x = numpy.array([["ab aab. b", "", "b"], ["é ba\nab x", "a-b--c  d", "naïve_12 été"]])
+    number = numpy.array([[1], [3], [2]])
+    names = numpy.array([["one"], ["three"], [""], ["One"]])
+
+    def encoder(name, x, kind, **attributes):
+        operation(f"encoded {name}", "LabelEncoder", x, [("y", kind)], **attributes)
+
+    encoder("texts to whole", names, whole, keys_strings=["one", "three", ""], values_int64s=[7, 10_000_000_001, 5], default_int64=-9)
+    encoder("texts to whole by default", names, whole, keys_strings=["one"], values_int64s=[7])
+    encoder("texts to numbers", names, single, keys_strings=["one", "three"], values_floats=[0.5, -2.0], default_float=9.5)
+    encoder("texts to texts", names, text, keys_strings=["one", "three"], values_strings=["eins", "drei"], default_string="?")
+    encoder("texts to texts by default", names, text, keys_strings=["one"], values_strings=["eins"])
+    encoder("whole to texts", number, text, keys_int64s=[1, 2], values_strings=["one", "two"])
+    encoder("texts of the first version", names, whole, version=1, classes_strings=["one", "three"], default_int64=4)
+    encoder("whole of the first version", number, text, version=1, classes_strings=["zero", "one", "two"], default_string="many")
+
+    def tensor(values, kind):
+        return helper.make_tensor("t", kind, [len(values)], [value.encode() if kind == text else value for value in values])
+
+    keys, default = tensor(["one", "three"], text), tensor([8], whole)
+    encoder("tensors of texts to whole", names, whole, version=4, keys_tensor=keys, values_tensor=tensor([1, 3], whole), default_tensor=default)
+    encoder("tensors of texts to numbers", names, single, version=4, keys_tensor=keys, values_tensor=tensor([1.5, 3.5], single), default_tensor=tensor([-1.0], single))
+    encoder("tensors of texts to texts", names, text, version=4, keys_tensor=keys, values_tensor=tensor(["eins", "drei"], text), default_tensor=tensor(["?"], text))
+    encoder("tensors of whole to texts", number, text, version=4, keys_tensor=tensor([1, 2], whole), values_tensor=tensor(["a", "b"], text), default_tensor=tensor(["?"], text))
+    operation("one hot texts", "OneHotEncoder", names, [("y", single)], cats_strings=["three", "one", ""], zeros=1)
+    operation("one hot known texts", "OneHotEncoder", names[:3], [("y", single)], cats_strings=["three", "one", ""], zeros=0)
+    operation("columns of texts", "ArrayFeatureExtractor", x, [("y", text)], constants={"i": numpy.array([2, 0, 2])})
+
+    def plain(name, op, x, kind, constants=None, **attributes):
+        constants = {key: value.astype(object) if value.dtype.kind == "U" else value for key, value in (constants or {}).items()}
+        operation(name, op, x, [("y", kind)], domain="", constants=constants, **attributes)
+
+    plain("gathered", "Gather", x, text, {"i": numpy.array([[1], [-1]])}, axis=1)
+    # Of rows of several texts ONNX Runtime 1.32 copies the first text only.
+    plain("gathered rows", "Gather", x[:, :1], text, {"i": numpy.array([1, 0, 1])}, axis=0)
+    plain("gathered one", "Gather", x, text, {"i": numpy.array(1)}, axis=-1)
+    plain("joined", "Concat", x, text, {"b": x[:, :1], "c": x}, axis=-1)
+    plain("joined rows", "Concat", x, text, {"b": x[1:]}, axis=0)
+    plain("equal", "Equal", x, TensorProto.BOOL, {"b": numpy.array(["", "b", "b"])}, opset=19)
+    plain("equal rows", "Equal", x, TensorProto.BOOL, {"b": numpy.array([["b"], ["x"]])}, opset=19)
+    plain("shaped", "Reshape", x, text, {"s": numpy.array([-1, 2])})
+    plain("flat", "Flatten", x, text, axis=0)
+    plain("deeper", "Unsqueeze", x, text, {"a": numpy.array([0, -1])})
+    plain("read numbers", "Cast", numpy.array(["1.5", " -2e3", "+7"]), single, to=single)
+    plain("read whole", "Cast", numpy.array(["15", "-2"]), whole, to=whole)
+    numbers = [0.1, -0.0, 1e10, 1e-5, 123456789, 0.5, 3, 99999999, 12345678.9, numpy.nan, numpy.inf, -numpy.inf, 1.17549435e-38, 3.4e38, 1e-4, 0.00012345678, 9999999.5, -1.5e-45]
+    plain("written numbers", "Cast", numpy.array(numbers, numpy.float32), text, to=text)
+
+    letters = numpy.array(["İIıiß", "ÀÉ ΑΣΊΑΣ ŉǰ", "ᾳᾴᾀ ﬁ Ǆǅǆ", "ЖЩ ა Ა", "The", "the", "AND"])
+    for action in ["LOWER", "UPPER", "NONE"]:
+        for sensitive in [0, 1]:
+            for stopped in [{}, {"stopwords": ["The", "and"]}]:
+                plain(f"{action} {sensitive} {stopped}", "StringNormalizer", letters, text, case_change_action=action, is_case_sensitive=sensitive, locale="C.UTF-8", **stopped)
+    plain("nothing left", "StringNormalizer", letters[4:6], text, is_case_sensitive=0, case_change_action="NONE", stopwords=["THE"], locale="C.UTF-8")
+
+    def words(name, x, **attributes):
+        attributes = {"mark": 0, "pad_value": "#", "mincharnum": 1} | attributes
+        operation(f"words {name} {attributes}", "Tokenizer", x, [("y", text)], domain="com.microsoft", **attributes)
+
+    patterns = ["a|ab", "a*", "[a-z]+?", r"\w+", r"\W+", r"\b\w\w+\b", ".", "..", "(a)(b)?", "(a?)(ab)?", "^a", "[[:alpha:]]+", r"\p{L}+", r"\S+", r"[^\s\d]+", "(?i)A+", "[a-z]{2}", "[a-zA-Z0-9_]+", "[]a]+", r"a\-b"]
+    for pattern in patterns:
+        for least in [1] if pattern == "." else [1, 2]:
+            words("matching", x, tokenexp=pattern, mincharnum=least)
+    for separators in [[" "], [""], [" ", "b"], ["[.]", r"\s"], ["ab", "a"], ["a|ab"], ["."], ["--", "-"], [r"\b"], ["a*"], ["$"]]:
+        for more in [{}, {"mark": 1}] + ([] if separators == [""] else [{"mincharnum": 3}]):
+            words("between", x, separators=separators, **more)
+    words("in a list", x[1], tokenexp="[a-z]+", mark=1)
+
+    pool = {"max_gram_length": 3, "ngram_counts": [0, 3, 9], "ngram_indexes": [5, 0, 1, 2, 3, 4, 6], "weights": [2.0, 3.0, 5.0, 7.0, 11.0, 13.0, 17.0]}
+    pool |= {"pool_strings": ["a", "b", "c", "a", "b", "b", "c", "a", "c", "a", "b", "c"]}
+    rows = numpy.array([["a", "b", "c", "a", "x", "c"], ["b", "a", "x", "b", "b", "c"]])
+    numbered = {name: value for name, value in pool.items() if name != "pool_strings"} | {"pool_int64s": [1, 2, 3, 1, 2, 2, 3, 1, 3, 1, 2, 3]}
+    counted = numpy.array([[1, 2, 3, 1, 9, 3]])
+    for mode in ["TF", "IDF", "TFIDF"]:
+        for skipped in [0, 1, 3]:
+            for shortest in [1, 2, 3]:
+                more = {"mode": mode, "max_skip_count": skipped, "min_gram_length": shortest}
+                plain(f"grams {more}", "TfIdfVectorizer", rows, single, **pool, **more)
+        plain(f"grams of a list {mode}", "TfIdfVectorizer", rows[0], single, **pool, mode=mode, max_skip_count=0, min_gram_length=1)
+        plain(f"grams of numbers {mode}", "TfIdfVectorizer", counted, single, **numbered, mode=mode, max_skip_count=1, min_gram_length=1)
+
+
+def one_row():
+    """A network that takes one row at a time."""
+    weights = {"w": numpy.linspace(-1, 1, 12, dtype=numpy.float32).reshape(4, 3), "b": numpy.array([0.1, 0.2, 0.3], numpy.float32)}
+    nodes = [helper.make_node("Gemm", ["x", "w", "b"], ["h"]), helper.make_node("Softmax", ["h"], ["shares"], axis=1)]
+    network("one_row", nodes, weights, {"x": table[:1]}, ["shares"], {"x": [1, 4], "shares": [1, 3]})
+
+
 classical()
 networks()
 operations()
+texts()
+text_operations()
+one_row()
 packages = [numpy, onnx, onnxruntime, sklearn, skl2onnx, onnxmltools, xgboost, lightgbm]
 answers["made_with"] = {package.__name__: package.__version__ for package in packages} | {"python": sys.version.split()[0]}
 (HERE / "answers.json").write_text(json.dumps(answers, allow_nan=False, separators=(",", ":")) + "\n")
