@@ -19,7 +19,7 @@ pub struct Progress {
     pub errors: u64,
     /// Bytes that were read of the inputs.
     pub bytes: u64,
-    /// Documents a second, over the last minute.
+    /// Documents a second, over the last minute; of a job that has ended, over all its time.
     pub rate: f64,
     /// Seconds until the last document, at this rate; `None` where nothing is known of it.
     pub left: Option<f64>,
@@ -31,7 +31,14 @@ impl Progress {
         // A task that comes back in this moment may be in both.
         let documents = (usage.documents + doing.documents).min(job.planned.documents);
         let open = job.planned.documents - documents;
-        let rate = if job.state.is_live() { rate } else { 0.0 };
+        let rate = match (job.state.is_live(), job.begun, job.ended) {
+            (true, ..) => rate,
+            (false, Some(begun), Some(ended)) => {
+                let seconds = ended.saturating_sub(begun).max(1) as f64 / 1000.0;
+                documents as f64 / seconds
+            }
+            _ => 0.0,
+        };
         Self {
             documents,
             errors: usage.errors + doing.errors,
