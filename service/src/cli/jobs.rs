@@ -4,7 +4,7 @@ use super::output::{self, table};
 use super::remote::{Remote, Server, part, with_query};
 use super::{Output, Stop};
 use crate::config::Config;
-use crate::rest::jobs::{EventView, EventsView, JobView, SampleView, JobsView, ScoreRequest};
+use crate::rest::jobs::{EventView, EventsView, JobView, JobsView, SampleView, ScoreRequest};
 use crate::scoring::{FORMATS, tasks};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
