@@ -241,6 +241,15 @@ fn jobs_are_looked_after_by_rest_and_by_command_line() {
         shown.contains("completed") && shown.contains("300 of 300"),
         "{shown}"
     );
+    let ended = described(&server, &id);
+    let time = |name: &str| ended[name].as_f64().expect("a time");
+    let rate = ended["documents_per_second"].as_f64().expect("a rate");
+    let took = (time("ended") - time("begun")).max(0.001);
+    assert!(
+        (rate - 300.0 / took).abs() <= 0.01 + rate * 0.001,
+        "{ended}"
+    );
+    assert!(shown.contains(&format!("{rate:.1}")), "{shown}");
     let listed = said(&jobs(&server, &["list", "--state", "completed"]));
     assert!(
         listed.contains(&id) && listed.contains("comprehend.language"),

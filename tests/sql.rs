@@ -263,6 +263,33 @@ fn the_door_refuses_what_is_not_allowed() {
     server.assert_sound("refused queries");
 }
 
+/// A row that is too large is an error that names the limit, before the first rows and behind some.
+#[test]
+fn the_door_sends_no_row_without_bounds() {
+    let server = Server::start(&Setup::default());
+    let ask = |sql: &str| server.post("/v1/sql", "application/sql", sql.as_bytes());
+    let refused = ask("SELECT repeat('x', 100000000) AS x");
+    refused.assert_rest_error(422, "too_large", "a large row");
+    assert!(
+        refused.text.contains("at most 67108864 are sent"),
+        "{refused:?}"
+    );
+    let some = ask(
+        "SELECT repeat('x', CASE WHEN value = 3000 THEN 100000000 ELSE 3 END) AS x FROM generate_series(1, 3000)",
+    );
+    assert_eq!(some.status, 200);
+    let last = some.text.lines().last().expect("a line");
+    assert!(
+        last.contains("too_large") && last.contains("67108864"),
+        "{last}"
+    );
+    // What is large and within the bounds is whole.
+    let large = ask("SELECT repeat('x', 3000000) AS x FROM generate_series(1, 3)");
+    let lengths: Vec<usize> = large.text.lines().map(str::len).collect();
+    assert_eq!(lengths, [3_000_008; 3]);
+    server.assert_sound("large rows");
+}
+
 #[test]
 fn a_query_ends_when_its_caller_goes_away_and_too_many_are_refused() {
     let setup = Setup::default().with("ESCALA_SQL_QUERIES", "1");
@@ -388,6 +415,46 @@ fn a_table_is_scored_beside_its_rows() {
         left.iter()
             .all(|name| !name.to_string_lossy().starts_with(".escala")),
         "{left:?}"
+    );
+}
+
+/// The line of a row stays as it was; folders of images are for others.
+#[test]
+fn lines_are_scored_as_they_were_written() {
+    let folder = tempfile::tempdir().expect("folder");
+    let at = folder.path();
+    let lines = [
+        r#"{"id":1,"text":"hello there, how are you?"}"#,
+        r#"{"id":2.50, "text":"hello there, how are you?"}"#,
+        r#"{"id":12345678901234567890,"text":"hello there, how are you?","x":{"y":null}}"#,
+        r#"{"id":true,"text":"hello there, how are you?"}"#,
+    ];
+    fs::write(at.join("m.jsonl"), lines.join("\n")).expect("table");
+    let score = |table: &str, to: &str| {
+        let task = ["--task", "language", "--text-column", "text", "-o", to];
+        command(at, &[&["score", table], &task[..]].concat())
+    };
+    let said = score("m.jsonl", "o.jsonl");
+    assert!(said.status.success(), "{}", text(&said.stderr));
+    let out = fs::read_to_string(at.join("o.jsonl")).expect("file");
+    assert_eq!(out.lines().count(), lines.len());
+    for (got, line) in out.lines().zip(lines) {
+        let kept = line.trim_end_matches('}').trim_end();
+        assert!(got.starts_with(kept), "{got}");
+        let got: Value = serde_json::from_str(got).expect("JSON");
+        assert_eq!(
+            (&got["language"]["code"], &got["language_error"]),
+            (&json!("en"), &Value::Null)
+        );
+    }
+    fs::create_dir(at.join("photos")).expect("folder");
+    fs::write(at.join("photos/a.png"), "").expect("file");
+    let said = score("photos", "p.jsonl");
+    assert!(!said.status.success());
+    let why = text(&said.stderr);
+    assert!(
+        why.contains("images('photos')") && why.contains("escala jobs score"),
+        "{why}"
     );
 }
 

@@ -1,12 +1,13 @@
 //! A query from its text to its rows.
 
 use crate::endpoint::{PREDICT, Predict};
-use crate::files::Files;
+use crate::files::{Files, endings};
 use crate::functions::{Callable, Cosine, Form, Similarity};
 use crate::images::Images;
 use crate::json::JsonValue;
 use crate::model::Model;
 use crate::places::{Places, Stores};
+use crate::placing::Placing;
 use crate::predict::exec::{Planner, PredictExec};
 use crate::predict::hoist::Hoist;
 use crate::predict::settle::Settle;
@@ -16,17 +17,22 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::DynamicFileCatalog;
 pub use datafusion::common::DataFusionError;
-use datafusion::common::config::{ConfigExtension, ConfigOptions};
+use datafusion::common::config::{
+    ConfigEntry, ConfigExtension, ConfigField, ConfigOptions, ExtensionOptions,
+};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result, config_field, extensions_options, plan_err};
+use datafusion::common::{Result, config_field, plan_err};
 use datafusion::execution::context::{SQLOptions, SessionContext};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::parser::{DFParser, Statement};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
 use std::str::FromStr;
@@ -73,15 +79,73 @@ impl fmt::Display for OnError {
 
 config_field!(OnError);
 
-extensions_options! {
-    /// The settings of a session that are about models: `SET escala.… = …`.
-    pub struct Settings {
-        /// What becomes of a row that a model cannot answer: `null` or `error`.
-        pub on_error: OnError, default = OnError::Null
-        /// Most bytes of answers that a query keeps, so that it asks once about each distinct input.
-        pub memory: usize, default = 64 << 20
-        /// Pieces of rows that are asked about at the same time, for each partition.
-        pub pieces: usize, default = pieces()
+/// The settings of a session that are about models: `SET escala.… = …`.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What becomes of a row that a model cannot answer: `null` or `error`.
+    pub on_error: OnError,
+    /// Most bytes of answers that a query keeps, so that it asks once about each distinct input.
+    pub memory: usize,
+    /// Pieces of rows that are asked about at the same time, for each partition.
+    pub pieces: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            on_error: OnError::Null,
+            memory: 64 << 20,
+            pieces: pieces(),
+        }
+    }
+}
+
+impl ExtensionOptions for Settings {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn cloned(&self) -> Box<dyn ExtensionOptions> {
+        Box::new(self.clone())
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        match key {
+            "on_error" => self.on_error.set(key, value),
+            "memory" => self.memory.set(key, value),
+            "pieces" => self.pieces.set(key, value),
+            _ => plan_err!("there is no setting `{}.{key}`", Self::PREFIX),
+        }
+    }
+
+    /// With their whole names, by which `SHOW` finds them.
+    fn entries(&self) -> Vec<ConfigEntry> {
+        let entry = |name: &str, value: String, description| ConfigEntry {
+            key: format!("{}.{name}", Self::PREFIX),
+            value: Some(value),
+            description,
+        };
+        vec![
+            entry(
+                "on_error",
+                self.on_error.to_string(),
+                "what becomes of a row that a model cannot answer: null or error",
+            ),
+            entry(
+                "memory",
+                self.memory.to_string(),
+                "most bytes of answers that a query keeps",
+            ),
+            entry(
+                "pieces",
+                self.pieces.to_string(),
+                "pieces of rows that are asked about at the same time, for each partition",
+            ),
+        ]
     }
 }
 
@@ -204,6 +268,10 @@ impl Engine {
         let state = SessionStateBuilder::new_from_existing(state)
             .with_catalog_list(Arc::new(catalogs))
             .build();
+        let mut state = state;
+        for factory in endings() {
+            state.register_file_format(factory, true)?;
+        }
         let context = SessionContext::new_with_state(state);
         files.of(context.state_weak_ref());
         for function in functions {
@@ -264,7 +332,11 @@ impl Session {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub async fn plan(&self, statement: Statement) -> Result<Query> {
+    pub async fn plan(&self, mut statement: Statement) -> Result<Query> {
+        let placing = match self.rights {
+            Rights::All => Placing::aside(&mut statement)?,
+            Rights::Read => None,
+        };
         let plan = self.context.state().statement_to_plan(statement).await?;
         if self.rights == Rights::Read {
             let only_read = SQLOptions::new()
@@ -274,7 +346,9 @@ impl Session {
             only_read.verify_plan(&plan)?;
         }
         let frame = self.context.execute_logical_plan(plan).await?;
-        self.of(frame.logical_plan().clone()).await
+        let mut query = self.of(frame.logical_plan().clone()).await?;
+        query.placing = placing.map(Arc::new);
+        Ok(query)
     }
 
     /// Plans what was put together without SQL.
@@ -284,6 +358,7 @@ impl Session {
             plan: state.create_physical_plan(&plan).await?,
             context: self.context.task_ctx(),
             wrong: None,
+            placing: None,
         })
     }
 
@@ -303,6 +378,7 @@ impl Session {
             plan: state.create_physical_plan(&plan).await?,
             context: state.task_ctx(),
             wrong: None,
+            placing: None,
         })
     }
 
@@ -321,6 +397,8 @@ pub struct Query {
     context: Arc<TaskContext>,
     /// Rows that are none.
     pub(crate) wrong: Option<Arc<Wrong>>,
+    /// What it writes, which comes into its place with the end of its rows.
+    placing: Option<Arc<Placing>>,
 }
 
 /// How far a query is.
@@ -345,7 +423,21 @@ impl Query {
     /// # Errors
     /// When it cannot begin.
     pub fn rows(&self) -> Result<SendableRecordBatchStream> {
-        execute_stream(self.plan.clone(), self.context.clone())
+        let rows = execute_stream(self.plan.clone(), self.context.clone())?;
+        let Some(placing) = self.placing.clone() else {
+            return Ok(rows);
+        };
+        let schema = rows.schema();
+        let rows = stream::try_unfold((rows, placing), |(mut rows, placing)| async move {
+            match rows.try_next().await? {
+                Some(batch) => Ok(Some((batch, (rows, placing)))),
+                None => placing.end().map(|()| None),
+            }
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(
+            schema,
+            rows.boxed(),
+        )))
     }
 
     /// All of its rows.

@@ -1,21 +1,25 @@
 //! Files as tables: `FROM 'reviews/*.parquet'`.
 
 use crate::csv::{self, Uneven};
+use crate::images::is_image;
+use crate::listed::{Listed, Said, said};
 use crate::places::{Address, Places};
+use crate::score::rows;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider, UrlTableFactory};
-use datafusion::common::{DataFusionError, Result, internal_err, plan_err};
-use datafusion::datasource::file_format::FileFormat;
+use datafusion::common::config::CsvOptions;
+use datafusion::common::{DataFusionError, GetExt, Result, internal_err, plan_err};
 use datafusion::datasource::file_format::arrow::ArrowFormat;
-use datafusion::datasource::file_format::csv::CsvFormat;
-use datafusion::datasource::file_format::json::JsonFormat;
+use datafusion::datasource::file_format::csv::{CsvFormat, CsvFormatFactory};
+use datafusion::datasource::file_format::json::{JsonFormat, JsonFormatFactory};
 use datafusion::datasource::file_format::parquet::ParquetFormat;
-use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig};
+use datafusion::datasource::file_format::{FileFormat, FileFormatFactory};
 use datafusion::execution::SessionState;
 use futures_util::TryStreamExt;
 use object_store::path::Path as Key;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use parking_lot::RwLock;
+use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -73,12 +77,50 @@ impl Format {
                 .with_newlines_in_values(true)
         };
         match self {
-            Self::Parquet => Arc::new(ParquetFormat::default()),
+            // Columns stay what they are in the file, so that they are the same when they are written again.
+            Self::Parquet => Arc::new(ParquetFormat::default().with_force_view_types(false)),
             Self::Csv => Arc::new(csv()),
             Self::Tsv => Arc::new(csv().with_delimiter(b'\t')),
             Self::JsonLines => Arc::new(JsonFormat::default()),
             Self::Arrow => Arc::new(ArrowFormat),
         }
+    }
+}
+
+/// What `COPY … TO 'x.tsv'` and `STORED AS` take beside what DataFusion does.
+pub(crate) fn endings() -> Vec<Arc<dyn FileFormatFactory>> {
+    let lines = || Arc::new(JsonFormatFactory::new());
+    let values = Arc::new(CsvFormatFactory::new_with_options(
+        CsvOptions::default().with_delimiter(b'\t'),
+    ));
+    vec![
+        Arc::new(Ending("jsonl", lines())),
+        Arc::new(Ending("ndjson", lines())),
+        Arc::new(Ending("tsv", values)),
+    ]
+}
+
+/// A format by another name.
+#[derive(Debug)]
+struct Ending(&'static str, Arc<dyn FileFormatFactory>);
+
+impl GetExt for Ending {
+    fn get_ext(&self) -> String {
+        self.0.to_owned()
+    }
+}
+
+impl FileFormatFactory for Ending {
+    fn create(
+        &self,
+        session: &dyn Session,
+        options: &HashMap<String, String>,
+    ) -> Result<Arc<dyn FileFormat>> {
+        self.1.create(session, options)
+    }
+
+    fn default(&self) -> Arc<dyn FileFormat> {
+        self.1.default()
     }
 }
 
@@ -163,8 +205,8 @@ pub(crate) struct Found {
     address: Address,
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) format: Format,
-    /// How their names end.
-    ending: String,
+    /// The files, by their names.
+    files: Vec<ObjectMeta>,
 }
 
 impl Found {
@@ -172,84 +214,103 @@ impl Found {
     pub(crate) async fn at(state: &SessionState, name: &str, address: Address) -> Result<Self> {
         let (address, store) = found(state, name, address).await?;
         let listing = address.listing()?;
-        let first = match address.is_folder() {
-            false => address.url.path().to_owned(),
-            true => {
-                let mut files = store.list(Some(listing.prefix()));
-                let mut first: Option<Key> = None;
-                while let Some(file) = files.try_next().await? {
-                    let key = file.location;
-                    let format = Format::from_str(key.as_ref());
-                    let fits = format.is_ok() && listing.contains(&key, false);
-                    if fits && first.as_ref().is_none_or(|first| key < *first) {
-                        first = Some(key);
-                    }
+        let mut files = Vec::new();
+        let (mut pictures, mut first) = (false, None);
+        if address.is_folder() {
+            // All endings, until the first name says which it is.
+            let mut listed = store.list(Some(listing.prefix()));
+            while let Some(file) = listed.try_next().await? {
+                if !address.takes(&file.location) {
+                    continue;
                 }
-                match first {
-                    Some(first) => first.to_string(),
-                    None => {
-                        return plan_err!(
-                            "{name}: there is no table (.parquet, .csv, .tsv, .jsonl, .arrow)"
-                        );
-                    }
+                match Format::from_str(file.location.as_ref()) {
+                    Ok(_) => files.push(file),
+                    Err(_) => pictures |= is_image(&file.location),
                 }
             }
+            files.sort_unstable_by(|one, other| one.location.cmp(&other.location));
+            if let Some(file) = files.first() {
+                first = Some(file.location.to_string());
+            }
+        } else {
+            files.push(store.head(listing.prefix()).await?);
+            first = Some(address.url.path().to_owned());
+        }
+        let Some(first) = first else {
+            let kinds = ".parquet, .csv, .tsv, .jsonl, .arrow";
+            return match pictures {
+                true => plan_err!(
+                    "{name}: there is no table ({kinds}), but images: a query reads them as images('{name}'), and `escala jobs score` scores those of a bucket"
+                ),
+                false => plan_err!("{name}: there is no table ({kinds})"),
+            };
         };
         let format: Format = first
             .parse()
             .map_err(|error: NoFormat| DataFusionError::Plan(error.to_string()))?;
         let ending = first.rsplit('.').next().unwrap_or_default();
+        if address.is_folder() {
+            files.retain(|file| file.location.extension() == Some(ending));
+        }
         Ok(Self {
-            ending: ending.to_owned(),
             address,
             store,
             format,
+            files,
         })
     }
 
     /// Their names, in order.
-    pub(crate) async fn files(&self) -> Result<Vec<Key>> {
-        let listing = self.address.listing()?;
-        if !self.address.is_folder() {
-            return Ok(vec![listing.prefix().clone()]);
-        }
-        let mut files = self.store.list(Some(listing.prefix()));
-        let mut keys = Vec::new();
-        while let Some(file) = files.try_next().await? {
-            let key = file.location;
-            if key.extension() == Some(&self.ending) && listing.contains(&key, false) {
-                keys.push(key);
-            }
-        }
-        keys.sort();
-        Ok(keys)
+    pub(crate) fn files(&self) -> Vec<Key> {
+        let files = self.files.iter();
+        files.map(|file| file.location.clone()).collect()
     }
 
     /// They as a table.
-    pub(crate) async fn table(&self, state: &SessionState) -> Result<Arc<dyn TableProvider>> {
-        let listing = self.address.listing()?;
-        let options = ListingOptions::new(self.format.reader())
-            .with_file_extension(format!(".{}", self.ending));
+    pub(crate) async fn table(
+        &self,
+        state: &SessionState,
+        keys: Keys,
+    ) -> Result<Arc<dyn TableProvider>> {
+        let files = self.files();
+        let reader = self.format.reader();
         let schema = match self.format {
             Format::Csv | Format::Tsv => {
-                let files = self.files().await?;
                 let separator = self.format.separator();
-                csv::schema(
-                    &*self.store,
-                    &files,
-                    separator,
-                    Typing::Inferred,
-                    Uneven::Refused,
-                )
-                .await?
+                let (typing, uneven) = (Typing::Inferred, Uneven::Refused);
+                csv::schema(&*self.store, &files, separator, typing, uneven).await?
             }
-            _ => options.infer_schema(state, &listing).await?,
+            Format::JsonLines => rows::json_schema(&*self.store, &files, Typing::Inferred).await?,
+            Format::Parquet | Format::Arrow => {
+                let with = self.files.iter().filter(|file| file.size > 0);
+                let with: Vec<ObjectMeta> = with.cloned().collect();
+                reader.infer_schema(state, &self.store, &with).await?
+            }
         };
-        let config = ListingTableConfig::new(listing)
-            .with_listing_options(options)
-            .with_schema(schema);
-        Ok(Arc::new(ListingTable::try_new(config)?))
+        let url = self.address.listing()?.object_store();
+        let said = |file: &ObjectMeta| match keys {
+            Keys::Columns => said(
+                self.address
+                    .folders(&file.location)
+                    .iter()
+                    .map(String::as_str),
+            ),
+            Keys::PassedOver => Said::new(),
+        };
+        let files = self.files.iter().map(|file| (file.clone(), said(file)));
+        let (store, files) = (self.store.clone(), files.collect());
+        let listed = Listed::new(url, store, self.format, reader, schema, files);
+        Ok(Arc::new(listed))
     }
+}
+
+/// What becomes of folders' names like `year=2026`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keys {
+    /// They are columns.
+    Columns,
+    /// Nothing: rows are what files have.
+    PassedOver,
 }
 
 /// The table that an address is.
@@ -260,7 +321,7 @@ pub(crate) async fn table(
 ) -> Result<Arc<dyn TableProvider>> {
     let found = Found::at(state, name, address).await?;
     found
-        .table(state)
+        .table(state, Keys::Columns)
         .await
         .map_err(|error| unread(name, error))
 }

@@ -130,7 +130,8 @@ impl TableProvider for Folder {
     }
 }
 
-fn is_image(key: &Key) -> bool {
+/// Whether it is named like an image.
+pub(crate) fn is_image(key: &Key) -> bool {
     let ending = key.extension().unwrap_or_default().to_ascii_lowercase();
     ENDINGS.contains(&ending.as_str())
 }

@@ -2,7 +2,9 @@
 
 use crate::engine::Query;
 use crate::files::Format;
-use datafusion::arrow::array::RecordBatch;
+use crate::kinds::Members;
+use crate::score::rows::LINE;
+use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::csv::WriterBuilder;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::arrow::ipc::writer::StreamWriter;
@@ -56,6 +58,11 @@ pub struct Writer<W: Write + Send> {
 
 enum Kind<W: Write + Send> {
     Json(datafusion::arrow::json::Writer<W, LineDelimited>),
+    /// Lines as they were read, which this column has, with the columns behind it as more members.
+    Lines {
+        at: usize,
+        to: W,
+    },
     Csv(Box<datafusion::arrow::csv::Writer<W>>),
     Arrow(StreamWriter<W>),
     Parquet(Box<ArrowWriter<W>>),
@@ -80,14 +87,20 @@ impl<W: Write + Send> Writer<W> {
     /// # Errors
     /// When the format has no place for such columns.
     pub fn with_header(format: Format, schema: SchemaRef, to: W, header: bool) -> Result<Self> {
-        let csv = |separator: u8, to: W| {
+        let csv = |separator: u8, to: W| -> Result<Kind<W>> {
             let builder = WriterBuilder::new().with_header(header);
-            Kind::Csv(Box::new(builder.with_delimiter(separator).build(to)))
+            let mut writer = builder.with_delimiter(separator).build(to);
+            // The names are there without rows, too.
+            writer.write(&flat(&RecordBatch::new_empty(schema.clone()))?)?;
+            Ok(Kind::Csv(Box::new(writer)))
         };
         let kind = match format {
-            Format::JsonLines => Kind::Json(JsonBuilder::new().with_explicit_nulls(true).build(to)),
-            Format::Csv => csv(b',', to),
-            Format::Tsv => csv(b'\t', to),
+            Format::JsonLines => match schema.index_of(LINE) {
+                Ok(at) => Kind::Lines { at, to },
+                Err(_) => Kind::Json(JsonBuilder::new().with_explicit_nulls(true).build(to)),
+            },
+            Format::Csv => csv(b',', to)?,
+            Format::Tsv => csv(b'\t', to)?,
             Format::Arrow => Kind::Arrow(StreamWriter::try_new(to, &schema)?),
             Format::Parquet => {
                 let properties = WriterProperties::builder()
@@ -108,6 +121,7 @@ impl<W: Write + Send> Writer<W> {
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         match &mut self.kind {
             Kind::Json(writer) => writer.write(batch)?,
+            Kind::Lines { at, to } => to.write_all(&longer(batch, *at)?)?,
             Kind::Csv(writer) => writer.write(&flat(batch)?)?,
             Kind::Arrow(writer) => writer.write(batch)?,
             Kind::Parquet(writer) => {
@@ -130,11 +144,65 @@ impl<W: Write + Send> Writer<W> {
                 writer.finish()?;
                 writer.into_inner()
             }
+            Kind::Lines { to, .. } => to,
             Kind::Csv(writer) => writer.into_inner(),
             Kind::Arrow(writer) => writer.into_inner()?,
             Kind::Parquet(writer) => writer.into_inner()?,
         })
     }
+}
+
+/// Lines of JSON in the column `at`, with the columns behind it as their last members. A member that a line has stays its own.
+fn longer(batch: &RecordBatch, at: usize) -> Result<Vec<u8>> {
+    let added: Vec<usize> = (at + 1..batch.num_columns()).collect();
+    let added = batch.project(&added)?;
+    let answers = json(&added)?;
+    let lines = batch.column(at).as_string_opt::<i32>();
+    let mut out = Vec::with_capacity(answers.len() * 2);
+    for (row, answer) in answers.lines().enumerate() {
+        let line = lines.filter(|lines| lines.is_valid(row));
+        let line = line.map(|lines| lines.value(row)).unwrap_or_default();
+        let kept = line.trim_end().strip_suffix('}').map(str::trim_end);
+        let Some(kept) = kept else {
+            out.extend_from_slice(answer.as_bytes());
+            out.push(b'\n');
+            continue;
+        };
+        out.extend_from_slice(kept.as_bytes());
+        let mut first = kept.ends_with('{') && kept.trim_start().len() == 1;
+        let has = |name: &str| {
+            // A name may be written with escapes.
+            let maybe = line.contains(name) || line.contains('\\');
+            let members = maybe
+                .then(|| serde_json::from_str::<Members>(line).ok())
+                .flatten();
+            members.is_some_and(|members| members.0.iter().any(|(one, _)| one == name))
+        };
+        let members: Members = serde_json::from_str(answer)
+            .map_err(|error| DataFusionError::External(error.into()))?;
+        for (name, value) in members.0.iter().filter(|(name, _)| !has(name)) {
+            if !std::mem::take(&mut first) {
+                out.push(b',');
+            }
+            serde_json::to_writer(&mut out, name)
+                .map_err(|error| DataFusionError::External(error.into()))?;
+            out.push(b':');
+            out.extend_from_slice(value.get().as_bytes());
+        }
+        out.extend_from_slice(b"}\n");
+    }
+    Ok(out)
+}
+
+/// Rows as lines of JSON.
+fn json(batch: &RecordBatch) -> Result<String> {
+    let mut lines = Vec::new();
+    let mut writer = JsonBuilder::new()
+        .with_explicit_nulls(true)
+        .build::<_, LineDelimited>(&mut lines);
+    writer.write(batch)?;
+    writer.finish()?;
+    String::from_utf8(lines).map_err(|error| DataFusionError::External(error.into()))
 }
 
 /// Rows whose structures and lists are JSON in a text, for formats that have neither.
@@ -165,14 +233,7 @@ fn flat(batch: &RecordBatch) -> Result<RecordBatch> {
             )])),
             vec![column.clone()],
         )?;
-        let mut lines = Vec::new();
-        let mut writer = JsonBuilder::new()
-            .with_explicit_nulls(true)
-            .build::<_, LineDelimited>(&mut lines);
-        writer.write(&one)?;
-        writer.finish()?;
-        let lines =
-            String::from_utf8(lines).map_err(|error| DataFusionError::External(error.into()))?;
+        let lines = json(&one)?;
         let value = |line: &str| {
             let value = line.strip_prefix("{\"v\":")?.strip_suffix('}')?;
             (value != "null").then(|| value.to_owned())

@@ -13,7 +13,7 @@ use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, future};
-use glob::Pattern;
+use glob::{MatchOptions, Pattern};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
 use object_store::{
@@ -91,7 +91,13 @@ impl Places {
             }
             return plan_err!("`{scheme}://` cannot be read here");
         }
-        if !name.contains(['/', '.', '*', '\\']) && !self.folders.contains_key(name) {
+        // A folder needs no slash; whatever else has none is a table that somebody made.
+        let plain = !name.contains(['/', '.', '*', '\\']);
+        let is_folder = || match self.anywhere {
+            true => Path::new(name).is_dir(),
+            false => self.folders.contains_key(&name.to_ascii_lowercase()),
+        };
+        if plain && !is_folder() {
             return Ok(None);
         }
         if self.anywhere {
@@ -174,6 +180,40 @@ impl Address {
             self.url.set_path(&path);
         }
         self
+    }
+
+    /// The parts of a key below it.
+    fn below(&self, key: &Key) -> Vec<String> {
+        let root = Key::from_url_path(self.url.path()).unwrap_or_default();
+        let parts = key.prefix_match(&root).into_iter().flatten();
+        parts.map(|part| part.as_ref().to_owned()).collect()
+    }
+
+    /// The names of the folders between it and a key.
+    pub(crate) fn folders(&self, key: &Key) -> Vec<String> {
+        let mut parts = self.below(key);
+        parts.pop();
+        parts
+    }
+
+    /// Whether a file is one of those that it names: in a pattern `*` is a part of a name and `**` are folders; without one
+    /// they are all files below it but those that others hide (`_delta_log/…`, `.part.crc`).
+    pub(crate) fn takes(&self, key: &Key) -> bool {
+        let parts = self.below(key);
+        match &self.pattern {
+            Some(pattern) => {
+                let options = MatchOptions {
+                    case_sensitive: true,
+                    require_literal_separator: true,
+                    require_literal_leading_dot: true,
+                };
+                pattern.matches_with(&parts.join("/"), options)
+            }
+            None => {
+                let hides = |part: &String| part.starts_with(['_', '.']) && !part.contains('=');
+                !parts.is_empty() && !parts.iter().any(hides)
+            }
+        }
     }
 
     pub(crate) fn listing(&self) -> Result<ListingTableUrl> {

@@ -7,11 +7,11 @@ pub mod cut;
 pub(crate) mod rows;
 
 use crate::engine::{Query, Session};
-use crate::files::{Format, Found, Typing, unread};
+use crate::files::{Format, Found, Keys, Typing, unread};
 use cut::selection;
 use datafusion::catalog::memory::DataSourceExec;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, DataFusionError, Result, plan_err};
+use datafusion::common::{Column, DataFusionError, Result, plan_err};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder};
 use datafusion::logical_expr::Expr;
@@ -53,7 +53,7 @@ pub struct Scoring {
     pub language: Option<String>,
     /// The column of the answers. That of the errors ends in `_error`.
     pub answers: String,
-    /// What is written. Into a format without types rows of such go as they were.
+    /// What is written. Into a format without types rows of such go as they were, and lines of JSON into such.
     pub format: Format,
 }
 
@@ -82,29 +82,52 @@ pub async fn query(session: &Session, split: &Split, scoring: &Scoring) -> Resul
                 Format::Csv | Format::Tsv => Typing::Texts,
                 _ => Typing::Inferred,
             };
-            let files = found.files().await?;
+            let files = found.files();
             let range = match &split.part {
                 Part::Bytes(range) if files.len() == 1 => Some(range.clone()),
                 Part::All => None,
                 _ => return plan_err!("a part is one of the bytes of one file"),
             };
-            let table = rows::table(found.store.clone(), files, found.format, typing, range);
-            let (table, counted) = table.await.map_err(|error| unread(&split.file, error))?;
+            let unread = |error| unread(&split.file, error);
+            let known = rows::columns(&*found.store, &files, found.format, typing).await;
+            let known = known.map_err(unread)?;
+            let named = known.fields().iter().map(|field| field.name().as_str());
+            check(&named.collect::<Vec<_>>(), scoring)?;
+            // Lines stay as they were written.
+            let (known, taken) = match (found.format, scoring.format) {
+                (Format::JsonLines, Format::JsonLines) => {
+                    let taken = vec![scoring.answers.clone(), scoring.errors()];
+                    (rows::kept(&scoring.column), taken)
+                }
+                _ => (known, Vec::new()),
+            };
+            let store = found.store.clone();
+            let table = rows::table(store, files, found.format, known, taken, range);
+            let (table, counted) = table.map_err(unread)?;
             (table, Some(counted))
         }
         false => {
-            let table = found.table(&state).await;
+            let table = found.table(&state, Keys::PassedOver).await;
             (table.map_err(|error| unread(&split.file, error))?, None)
         }
     };
     let frame = context.read_table(table)?;
+    if !text {
+        let named = frame.schema().fields().iter();
+        let named = named.map(|field| field.name().as_str());
+        check(&named.collect::<Vec<_>>(), scoring)?;
+    }
     let Some(function) = state
         .scalar_functions()
         .get(&format!("try_{}", scoring.function))
     else {
         return plan_err!("there is no function {}()", scoring.function);
     };
-    let mut about = column(frame.schema(), &scoring.column)?;
+    let mut columns = frame.schema().columns().into_iter();
+    let about = columns.find(|column| column.name == scoring.column);
+    let Some(mut about) = about.map(Expr::Column) else {
+        return plan_err!("there is no column `{}`", scoring.column);
+    };
     let errors = scoring.errors();
     let mut wrong = None;
     let mut columns: Vec<Expr> = Vec::new();
@@ -112,9 +135,6 @@ pub async fn query(session: &Session, split: &Split, scoring: &Scoring) -> Resul
         if text && field.name() == rows::WRONG {
             wrong = Some(Expr::Column(Column::new(table.cloned(), field.name())));
             continue;
-        }
-        if [&scoring.answers, &errors].contains(&field.name()) {
-            return plan_err!("there is a column `{}` already", field.name());
         }
         columns.push(Expr::Column(Column::new(table.cloned(), field.name())));
     }
@@ -152,18 +172,16 @@ pub async fn query(session: &Session, split: &Split, scoring: &Scoring) -> Resul
     Ok(query)
 }
 
-fn column(schema: &DFSchema, name: &str) -> Result<Expr> {
-    let mut columns = schema.columns().into_iter();
-    match columns.find(|column| column.name == name) {
-        Some(column) => Ok(Expr::Column(column)),
-        None => {
-            let names = schema.fields().iter().map(|field| field.name().as_str());
-            let names: Vec<&str> = names.filter(|name| *name != rows::WRONG).collect();
-            plan_err!(
-                "there is no column `{name}`; there are {}",
-                names.join(", ")
-            )
-        }
+/// Checks that there is the column that is asked about, and none that is named like the answers.
+fn check(names: &[&str], scoring: &Scoring) -> Result<()> {
+    if !names.contains(&scoring.column.as_str()) {
+        let (name, names) = (&scoring.column, names.join(", "));
+        return plan_err!("there is no column `{name}`; there are {names}");
+    }
+    let own = [scoring.answers.clone(), scoring.errors()];
+    match own.iter().find(|name| names.contains(&name.as_str())) {
+        Some(name) => plan_err!("there is a column `{name}` already"),
+        None => Ok(()),
     }
 }
 

@@ -19,7 +19,7 @@ pub struct Progress {
     pub errors: u64,
     /// Bytes that were read of the inputs.
     pub bytes: u64,
-    /// Documents a second, over the last minute.
+    /// Documents a second, over the last minute; of a job that has ended, over all its time.
     pub rate: f64,
     /// Seconds until the last document, at this rate; `None` where nothing is known of it.
     pub left: Option<f64>,
@@ -31,7 +31,14 @@ impl Progress {
         // A task that comes back in this moment may be in both.
         let documents = (usage.documents + doing.documents).min(job.planned.documents);
         let open = job.planned.documents - documents;
-        let rate = if job.state.is_live() { rate } else { 0.0 };
+        let rate = match (job.state.is_live(), job.begun, job.ended) {
+            (true, ..) => rate,
+            (false, Some(begun), Some(ended)) => {
+                let seconds = ended.saturating_sub(begun).max(1) as f64 / 1000.0;
+                documents as f64 / seconds
+            }
+            _ => 0.0,
+        };
         Self {
             documents,
             errors: usage.errors + doing.errors,
@@ -89,6 +96,60 @@ impl Rates {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::{Form, Planned, Source, Spec, Split, State, Target};
+    use serde_json::Value;
+
+    #[test]
+    fn of_a_job_that_has_ended_the_rate_is_of_all_its_time() {
+        let job = |state, begun, ended| Job {
+            id: "a".to_owned(),
+            spec: Spec {
+                kind: "a".to_owned(),
+                name: None,
+                priority: 0,
+                input: Source {
+                    bucket: "in".to_owned(),
+                    prefix: String::new(),
+                    split: Split::Lines,
+                },
+                output: Target {
+                    bucket: "out".to_owned(),
+                    folder: String::new(),
+                    form: Form::Joined {
+                        name: "a".to_owned(),
+                    },
+                },
+                question: Value::Null,
+                details: Value::Null,
+            },
+            state,
+            submitted: 0,
+            begun,
+            ended,
+            why: None,
+            planned: Planned {
+                documents: 500,
+                ..Planned::default()
+            },
+            samples: Vec::new(),
+        };
+        let usage = Usage {
+            documents: 300,
+            ..Usage::default()
+        };
+        for (state, begun, ended, rate) in [
+            (State::Completed, Some(1000), Some(3000), 150.0),
+            (State::Running, Some(1000), None, 7.0),
+            // What never began did nothing.
+            (State::Stopped, None, Some(3000), 0.0),
+        ] {
+            let progress = Progress::of(&job(state, begun, ended), &usage, Doing::default(), 7.0);
+            assert!(
+                (progress.rate - rate).abs() < 1e-9,
+                "{state:?}: {progress:?}"
+            );
+        }
+    }
 
     #[test]
     fn a_rate_is_of_the_last_minute() {

@@ -4,7 +4,7 @@ use super::output::{self, table};
 use super::remote::{Remote, Server, part, with_query};
 use super::{Output, Stop};
 use crate::config::Config;
-use crate::rest::jobs::{EventView, EventsView, JobView, JobsView, ScoreRequest};
+use crate::rest::jobs::{EventView, EventsView, JobView, JobsView, SampleView, ScoreRequest};
 use crate::scoring::{FORMATS, tasks};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -326,13 +326,22 @@ fn shown(job: &JobView, output: Output) -> Result<(), Stop> {
         ));
     }
     for sample in &job.samples {
-        let place = match sample.line {
-            Some(number) => format!("{}, line {number}", sample.file),
-            None => sample.file.clone(),
-        };
+        let place = place(&job.kind, sample);
         lines.push(line("error", format!("{place}: {}", sample.message)));
     }
     output::print(&table(&lines))
+}
+
+/// Where a document without an answer is, for people, who count from 1. A row of a table may have many lines.
+fn place(kind: &str, sample: &SampleView) -> String {
+    let unit = match kind.starts_with("score.") {
+        true => "row",
+        false => "line",
+    };
+    match sample.line {
+        Some(number) => format!("{}, {unit} {}", sample.file, number.saturating_add(1)),
+        None => sample.file.clone(),
+    }
 }
 
 /// Shows a bar, or a line of JSON for each change, until the job ends; one that failed is an error.

@@ -30,7 +30,7 @@ const MOST: usize = 1000;
 pub struct SampleView {
     /// The name of its file.
     pub file: String,
-    /// Its line, from 0, where documents are lines.
+    /// Its line, from 0, where documents are lines; of a table its row, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
     /// A word for programs.
@@ -110,7 +110,7 @@ pub struct JobView {
     pub bytes: u64,
     /// Bytes that are done with.
     pub bytes_done: u64,
-    /// Documents a second, over the last minute.
+    /// Documents a second, over the last minute; of a job that has ended, between its begin and its end.
     pub documents_per_second: f64,
     /// Seconds until the last document, at this rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -18,11 +18,13 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use escala_pipelines::Kind;
-use escala_sql::arrow::array::RecordBatch;
+use escala_sql::arrow::array::{Array, AsArray, RecordBatch};
+use escala_sql::arrow::datatypes::DataType;
 use escala_sql::copy::Copying;
 use escala_sql::files::Format;
 use escala_sql::output::{Buffer, Writer};
 use serde::Deserialize;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::mpsc::Receiver;
 use utoipa::ToSchema;
@@ -35,6 +37,10 @@ const FORMATS: [(&str, Format); 5] = [
     ("text/csv", Format::Csv),
     ("application/vnd.apache.arrow.stream", Format::Arrow),
 ];
+/// Bytes of a row's values at most.
+const ROW: u64 = 64 << 20;
+/// Bytes of values that are written at once, about.
+const PIECE: u64 = 1 << 20;
 /// Proxies are asked not to gather what they pass on.
 const NO_BUFFERING: (HeaderName, HeaderValue) = (
     HeaderName::from_static("x-accel-buffering"),
@@ -60,7 +66,7 @@ pub struct SqlRequest {
 ///
 /// A body of type `text/plain` or `application/sql` is the query. Tables are files of the folders that `sql.folders` of the
 /// configuration names: `FROM 'NAME/part-*.parquet'` (Parquet, CSV, TSV, lines of JSON, Arrow), `images('NAME/folder')`.
-/// Rows are sent as they come. An error after the first rows is the last line of JSON Lines, `{"error": {"code", "message"}}`,
+/// Rows are sent as they come; one of more than 64 MiB is an error. An error after the first rows is the last line of JSON Lines, `{"error": {"code", "message"}}`,
 /// and breaks the other formats off. `COPY` becomes a job, whose object is there when all rows are in it.
 ///
 /// # Errors
@@ -129,14 +135,14 @@ pub async fn sql(
         Failure::invalid(format!("{media} has no place for these columns: {error}"))
     })?;
     // What goes wrong before the first rows has a status of its own.
-    let first = match pieces.recv().await {
-        Some(Ok(Piece::Rows(rows))) => Some(rows),
+    let left = match pieces.recv().await {
+        Some(Ok(Piece::Rows(rows))) => cut(&rows)?,
         Some(Err(failure)) => return Err(failure),
-        _ => None,
+        _ => VecDeque::new(),
     };
     let answer = Answer {
         pieces,
-        first,
+        left,
         writer: Some(writer),
         written,
         format,
@@ -212,7 +218,8 @@ fn preferred(headers: &HeaderMap) -> Result<(&'static str, Format), Failure> {
 /// The rows of a query on their way.
 struct Answer {
     pieces: Receiver<Result<Piece, Failure>>,
-    first: Option<RecordBatch>,
+    /// Rows that came and are not written yet.
+    left: VecDeque<RecordBatch>,
     /// Gone when everything was said.
     writer: Option<Writer<Buffer>>,
     written: Buffer,
@@ -223,25 +230,36 @@ impl Answer {
     /// The next bytes; an error breaks the answer off.
     async fn next(&mut self) -> Option<Result<Bytes, Failure>> {
         loop {
-            let writer = self.writer.as_mut()?;
-            let rows = match self.first.take() {
-                Some(rows) => rows,
-                None => match self.pieces.recv().await {
-                    Some(Ok(Piece::Rows(rows))) => rows,
-                    Some(Ok(Piece::Columns(_))) => continue,
-                    Some(Err(failure)) => return Some(self.end_with(failure)),
-                    None => {
-                        let end = self.writer.take()?.end();
-                        return Some(end.map(|end| end.take().into()).map_err(unwritten));
-                    }
-                },
-            };
-            if let Err(error) = writer.write(&rows) {
-                return Some(self.end_with(unwritten(error)));
+            self.writer.as_ref()?;
+            if let Some(rows) = self.left.pop_front() {
+                let mut writer = self.writer.take()?;
+                // Whoever goes away waits for these rows at most, and no request at another door for any.
+                let writing = tokio::task::spawn_blocking(move || {
+                    let done = writer.write(&rows);
+                    (writer, done)
+                });
+                match writing.await {
+                    Ok((writer, Ok(()))) => self.writer = Some(writer),
+                    Ok((_, Err(error))) => return Some(self.end_with(unwritten(error))),
+                    Err(error) => return Some(self.end_with(unwritten(error))),
+                }
+                let written = self.written.take();
+                if !written.is_empty() {
+                    return Some(Ok(written.into()));
+                }
+                continue;
             }
-            let written = self.written.take();
-            if !written.is_empty() {
-                return Some(Ok(written.into()));
+            match self.pieces.recv().await {
+                Some(Ok(Piece::Rows(rows))) => match cut(&rows) {
+                    Ok(some) => self.left = some,
+                    Err(failure) => return Some(self.end_with(failure)),
+                },
+                Some(Ok(Piece::Columns(_))) => {}
+                Some(Err(failure)) => return Some(self.end_with(failure)),
+                None => {
+                    let end = self.writer.take()?.end();
+                    return Some(end.map(|end| end.take().into()).map_err(unwritten));
+                }
             }
         }
     }
@@ -258,6 +276,45 @@ impl Answer {
             _ => Err(failure),
         }
     }
+}
+
+/// Rows in pieces that are not large, unless one row is.
+///
+/// # Errors
+/// 422 where a row is larger than [`ROW`].
+fn cut(rows: &RecordBatch) -> Result<VecDeque<RecordBatch>, Failure> {
+    let mut pieces = VecDeque::new();
+    let (mut from, mut bytes) = (0, 0_u64);
+    for row in 0..rows.num_rows() {
+        let size = size(&rows.slice(row, 1));
+        if size > ROW {
+            let message = format!("a row has {size} bytes; at most {ROW} are sent");
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            return Err(Failure::new(status, "too_large", message));
+        }
+        if row > from && bytes + size > PIECE {
+            pieces.push_back(rows.slice(from, row - from));
+            (from, bytes) = (row, 0);
+        }
+        bytes += size;
+    }
+    pieces.push_back(rows.slice(from, rows.num_rows() - from));
+    Ok(pieces)
+}
+
+/// Bytes of the values of a row, about.
+fn size(row: &RecordBatch) -> u64 {
+    let sizes = row.columns().iter().map(|column| match column.data_type() {
+        // Views share what they show with other rows.
+        DataType::Utf8View => column.as_string_view().lengths().map(u64::from).sum(),
+        DataType::BinaryView => column.as_binary_view().lengths().map(u64::from).sum(),
+        // What cannot be told is found when it is written.
+        _ => column
+            .to_data()
+            .get_slice_memory_size()
+            .map_or(0, |size| size as u64),
+    });
+    sizes.sum()
 }
 
 fn unwritten(error: impl std::fmt::Display) -> Failure {
@@ -297,5 +354,31 @@ mod tests {
         }
         let nothing = preferred(&HeaderMap::new()).map(|(media, _)| media);
         assert_eq!(nothing, Ok("application/x-ndjson"));
+    }
+
+    #[test]
+    fn rows_are_cut_by_their_bytes_and_none_is_too_large() {
+        use escala_sql::arrow::array::{ArrayRef, StringArray, StringViewArray};
+        let of = |lengths: &[usize], view: bool| {
+            let texts = lengths.iter().map(|length| "x".repeat(*length));
+            let column: ArrayRef = match view {
+                true => Arc::new(StringViewArray::from_iter_values(texts)),
+                false => Arc::new(StringArray::from_iter_values(texts)),
+            };
+            let rows = RecordBatch::try_from_iter([("text", column)]).expect("rows");
+            let cut = cut(&rows).map_err(|failure| failure.message)?;
+            Ok(cut.iter().map(RecordBatch::num_rows).collect::<Vec<_>>())
+        };
+        let large = 600 << 10;
+        for view in [true, false] {
+            assert_eq!(of(&[], view), Ok(vec![0]));
+            assert_eq!(of(&[10; 256], view), Ok(vec![256]));
+            assert_eq!(
+                of(&[large, 10, large, 2 << 20, 10], view),
+                Ok(vec![2, 1, 1, 1])
+            );
+            let refused: Result<Vec<usize>, String> = of(&[10, 65 << 20], view);
+            assert!(refused.is_err_and(|why| why.contains("at most 67108864")));
+        }
     }
 }

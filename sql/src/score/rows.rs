@@ -1,17 +1,20 @@
 //! The rows of text files, all of them: one that is not as the others is a row with nothing but what could be read of it, and
-//! [`WRONG`] says what is wrong with it. A query over files (`FROM 'x.csv'`) ends there; scoring goes on.
+//! [`WRONG`] says what is wrong with it. Scoring goes on; a query over lines of JSON (`FROM 'x.jsonl'`) ends there and says
+//! where.
 
 use crate::csv::{self, Uneven};
 use crate::files::{Format, Typing};
+use crate::kinds::{Columns, Members, Object};
 use bytes::Bytes;
-use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, StringArray, StringBuilder};
+use datafusion::arrow::array::{
+    Array, ArrayRef, RecordBatch, RecordBatchOptions, StringArray, StringBuilder,
+};
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::json::ReaderBuilder;
-use datafusion::arrow::json::reader::infer_json_schema_from_iterator;
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::streaming::StreamingTable;
-use datafusion::common::{Result, exec_err, plan_err};
+use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
@@ -27,6 +30,8 @@ use std::sync::Arc;
 
 /// The column that says what is wrong with a row. No file can have one of this name: names have no control characters here.
 pub(super) const WRONG: &str = "\u{1}wrong";
+/// The column of the lines themselves, of JSON that becomes JSON again.
+pub(crate) const LINE: &str = "\u{1}line";
 /// Rows that are handed on at once, as everywhere here.
 const BATCH: usize = 256;
 /// Bytes of a row at most.
@@ -37,44 +42,118 @@ const VALUES: usize = 1 << 20;
 const EXAMPLES: usize = 3;
 /// Lines that are looked at to guess what columns are.
 const LINES: usize = 1000;
+/// What some editors write before the first line.
+const MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The rows of files as a table, in their order, with [`WRONG`] as its last column.
+/// What the files' rows have.
+///
+/// # Errors
+/// A file cannot be read, or has no columns.
+pub(super) async fn columns(
+    store: &dyn ObjectStore,
+    files: &[Key],
+    format: Format,
+    typing: Typing,
+) -> Result<SchemaRef> {
+    let known = match format {
+        Format::JsonLines => json_schema(store, files, typing).await?,
+        _ => {
+            let separator = format.separator();
+            csv::schema(store, files, separator, typing, Uneven::PassedOver).await?
+        }
+    };
+    match known
+        .fields()
+        .iter()
+        .find(|field| [WRONG, LINE].contains(&field.name().as_str()))
+    {
+        Some(field) => plan_err!("there is a column {:?}", field.name()),
+        None => Ok(known),
+    }
+}
+
+/// Columns of lines of JSON that are kept as they are: what is asked about, and [`LINE`].
+pub(super) fn kept(about: &str) -> SchemaRef {
+    let column = |name: &str| Field::new(name, DataType::Utf8, true);
+    Arc::new(Schema::new(vec![column(about), column(LINE)]))
+}
+
+/// The rows of files as a table, in their order: of what they have the `known` columns, and [`WRONG`] as the last one.
+/// Lines of JSON that have one of the `taken` members are wrong.
 ///
 /// A range is for a single file: of CSV it begins and ends where rows do, of lines of JSON it has the lines that begin in it.
 ///
 /// # Errors
-/// A file cannot be read, or has no columns.
-pub(super) async fn table(
+/// There is no such table.
+pub(super) fn table(
     store: Arc<dyn ObjectStore>,
     files: Vec<Key>,
     format: Format,
-    typing: Typing,
+    known: SchemaRef,
+    taken: Vec<String>,
     range: Option<Range<u64>>,
 ) -> Result<(Arc<dyn TableProvider>, Arc<Wrong>)> {
-    let known = match format {
-        Format::JsonLines => json_schema(&*store, &files).await?,
-        _ => {
-            let separator = format.separator();
-            csv::schema(&*store, &files, separator, typing, Uneven::PassedOver).await?
-        }
-    };
-    if let Some(field) = known.fields().iter().find(|field| field.name() == WRONG) {
-        return plan_err!("there is a column {:?}", field.name());
-    }
     let mut fields: Vec<Field> = known.fields().iter().map(|one| (**one).clone()).collect();
     fields.push(Field::new(WRONG, DataType::Utf8, true));
     let wrong = Arc::new(Wrong::default());
+    let part = |file| Part {
+        file,
+        range: range.clone(),
+        keys: Vec::new(),
+    };
     let rows = Rows {
-        wrong: wrong.clone(),
+        wrong: Some(wrong.clone()),
         store,
-        files,
-        range,
+        parts: files.into_iter().map(part).collect(),
         format,
         known,
+        taken: taken.into(),
         schema: Arc::new(Schema::new(fields)),
+        order: None,
     };
     let table = StreamingTable::try_new(rows.schema.clone(), vec![Arc::new(rows)])?;
     Ok((Arc::new(table), wrong))
+}
+
+/// Some rows of a table of lines of JSON, for a query, which a line that is none of them ends.
+///
+/// They have the columns `schema`: each is one of the file's, `known`, or one of the keys of a part, as `order` says.
+pub(crate) fn of_query(
+    store: Arc<dyn ObjectStore>,
+    parts: Vec<Part>,
+    known: SchemaRef,
+    schema: SchemaRef,
+    order: Vec<Origin>,
+) -> Arc<dyn PartitionStream> {
+    Arc::new(Rows {
+        wrong: None,
+        store,
+        parts,
+        format: Format::JsonLines,
+        known,
+        taken: Arc::default(),
+        schema,
+        order: Some(order.into()),
+    })
+}
+
+/// Rows of one file.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    pub(crate) file: Key,
+    /// Where they begin.
+    pub(crate) range: Option<Range<u64>>,
+    /// What its folders' names say.
+    pub(crate) keys: Vec<ScalarValue>,
+}
+
+/// Where a column is from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Origin {
+    /// This one of the file's.
+    File(usize),
+    /// This one of the keys.
+    Key(usize),
 }
 
 /// Counts rows that are wrong.
@@ -99,40 +178,56 @@ impl Wrong {
 }
 
 /// What lines of JSON have, by the first of them that are objects.
-async fn json_schema(store: &dyn ObjectStore, files: &[Key]) -> Result<SchemaRef> {
-    let mut objects = Vec::new();
-    for file in files {
+///
+/// # Errors
+/// They cannot be read.
+pub(crate) async fn json_schema(
+    store: &dyn ObjectStore,
+    files: &[Key],
+    typing: Typing,
+) -> Result<SchemaRef> {
+    let mut object = Object::default();
+    let mut seen = 0;
+    'files: for file in files {
         let mut lines = Lines::new(store, file, None).await?;
-        while objects.len() < LINES {
-            let Some(line) = lines.next(file).await? else {
-                break;
-            };
-            let object = serde_json::from_slice::<serde_json::Value>(&line);
-            objects.extend(object.ok().filter(serde_json::Value::is_object).map(Ok));
+        while let Some(line) = lines.next(file).await? {
+            if let Ok(members) = serde_json::from_slice::<Members>(&line.text) {
+                object.add(&members);
+                seen += 1;
+            }
+            if seen >= LINES {
+                break 'files;
+            }
         }
     }
-    Ok(Arc::new(infer_json_schema_from_iterator(
-        objects.into_iter(),
-    )?))
+    let schema = object.schema();
+    if typing == Typing::Inferred {
+        return Ok(schema);
+    }
+    let text = |field: &Arc<Field>| Field::new(field.name(), DataType::Utf8, true);
+    let texts: Vec<Field> = schema.fields().iter().map(text).collect();
+    Ok(Arc::new(Schema::new(texts)))
 }
 
 struct Rows {
-    wrong: Arc<Wrong>,
+    /// Counts those that are wrong, which have a column then; the first one ends the query where nothing counts.
+    wrong: Option<Arc<Wrong>>,
     store: Arc<dyn ObjectStore>,
-    files: Vec<Key>,
-    range: Option<Range<u64>>,
+    parts: Vec<Part>,
     format: Format,
-    /// What the files have.
+    /// What is read of the files.
     known: SchemaRef,
-    /// That and [`WRONG`].
+    /// Members that lines must not have.
+    taken: Arc<[String]>,
+    /// What rows have: that and [`WRONG`], or what `order` says.
     schema: SchemaRef,
+    order: Option<Arc<[Origin]>>,
 }
 
 impl fmt::Debug for Rows {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
         out.debug_struct("Rows")
-            .field("files", &self.files)
-            .field("range", &self.range)
+            .field("parts", &self.parts)
             .finish_non_exhaustive()
     }
 }
@@ -146,11 +241,12 @@ impl PartitionStream for Rows {
         let reading = Reading {
             wrong: self.wrong.clone(),
             store: self.store.clone(),
-            left: self.files.iter().cloned().collect(),
-            range: self.range.clone(),
+            left: self.parts.iter().cloned().collect(),
             format: self.format,
             known: self.known.clone(),
+            taken: self.taken.clone(),
             schema: self.schema.clone(),
+            order: self.order.clone(),
             file: None,
         };
         let batches = futures_util::stream::try_unfold(reading, |mut reading| async {
@@ -166,18 +262,24 @@ impl PartitionStream for Rows {
 
 /// Files that are read one after the other.
 struct Reading {
-    wrong: Arc<Wrong>,
+    wrong: Option<Arc<Wrong>>,
     store: Arc<dyn ObjectStore>,
-    left: VecDeque<Key>,
-    range: Option<Range<u64>>,
+    left: VecDeque<Part>,
     format: Format,
     known: SchemaRef,
+    taken: Arc<[String]>,
     schema: SchemaRef,
-    file: Option<(Key, File)>,
+    order: Option<Arc<[Origin]>>,
+    file: Option<(Part, File)>,
 }
 
 /// Values of rows, and what is wrong with each.
-type Batch = (Vec<ArrayRef>, Vec<Option<String>>);
+struct Batch {
+    values: Vec<ArrayRef>,
+    wrong: Vec<Option<String>>,
+    /// Of lines of JSON: the byte at which each begins.
+    begun: Vec<u64>,
+}
 
 enum File {
     Csv(Box<Records>),
@@ -188,40 +290,73 @@ impl Reading {
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
         loop {
             if self.file.is_none() {
-                let Some(key) = self.left.pop_front() else {
+                let Some(part) = self.left.pop_front() else {
                     return Ok(None);
                 };
+                let range = part.range.clone();
                 let file = match self.format {
                     Format::JsonLines => {
-                        File::Json(Lines::new(&*self.store, &key, self.range.clone()).await?)
+                        File::Json(Lines::new(&*self.store, &part.file, range).await?)
                     }
                     format => {
                         let separator = format.separator();
-                        let range = self.range.clone();
-                        let records = Records::new(&*self.store, &key, separator, range);
+                        let records = Records::new(&*self.store, &part.file, separator, range);
                         File::Csv(Box::new(records.await?))
                     }
                 };
-                self.file = Some((key, file));
+                self.file = Some((part, file));
             }
-            let Some((key, file)) = &mut self.file else {
+            let Some((part, file)) = &mut self.file else {
                 continue;
             };
             let batch = match file {
-                File::Csv(records) => records.batch(key, &self.known).await?,
-                File::Json(lines) => lines.batch(key, &self.known).await?,
+                File::Csv(records) => records.batch(&part.file, &self.known).await?,
+                File::Json(lines) => lines.batch(&part.file, &self.known, &self.taken).await?,
             };
-            match batch {
-                Some((mut columns, wrong)) => {
-                    self.wrong.add(&wrong);
-                    columns.push(Arc::new(StringArray::from(wrong)));
-                    let batch = RecordBatch::try_new(self.schema.clone(), columns)?;
-                    return Ok(Some(batch));
+            let Some(mut batch) = batch else {
+                self.file = None;
+                continue;
+            };
+            let rows = batch.wrong.len();
+            let columns = match (&self.wrong, &self.order) {
+                (Some(counted), _) => {
+                    counted.add(&batch.wrong);
+                    batch.values.push(Arc::new(StringArray::from(batch.wrong)));
+                    batch.values
                 }
-                None => self.file = None,
-            }
+                (None, order) => {
+                    let first = batch.wrong.iter().zip(&batch.begun);
+                    let mut first = first.filter_map(|(why, at)| Some((why.as_ref()?, *at)));
+                    if let Some((why, at)) = first.next() {
+                        let number = line_at(&*self.store, &part.file, at).await?;
+                        return exec_err!("{} cannot be read: line {number}: {why}", part.file);
+                    }
+                    let mut columns = Vec::with_capacity(self.schema.fields().len());
+                    for from in order.iter().flat_map(|order| order.iter()) {
+                        columns.push(match from {
+                            Origin::File(at) => batch.values[*at].clone(),
+                            Origin::Key(at) => part.keys[*at].to_array_of_size(rows)?,
+                        });
+                    }
+                    columns
+                }
+            };
+            let options = RecordBatchOptions::new().with_row_count(Some(rows));
+            let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
+            return Ok(Some(batch));
         }
     }
+}
+
+/// The number of the line that begins at a byte, from 1.
+async fn line_at(store: &dyn ObjectStore, file: &Key, at: u64) -> Result<u64> {
+    let mut before = Chunks::new(store, file, Some(0..at)).await?;
+    let mut number = 1;
+    while before.fill().await? {
+        let bytes = std::mem::take(&mut before.bytes);
+        number += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+    }
+    Ok(number)
 }
 
 /// Bytes of an object as they come.
@@ -378,7 +513,11 @@ impl Records {
         for (mut column, field) in columns.into_iter().zip(known.fields()) {
             arrays.push(typed(column.finish(), field, &mut wrong)?);
         }
-        Ok(Some((arrays, wrong)))
+        Ok(Some(Batch {
+            values: arrays,
+            wrong,
+            begun: Vec::new(),
+        }))
     }
 }
 
@@ -407,10 +546,19 @@ fn typed(texts: StringArray, field: &Field, wrong: &mut [Option<String>]) -> Res
 /// Lines of JSON.
 struct Lines {
     chunks: Chunks,
-    /// Bytes until which lines may begin.
-    left: u64,
+    /// The next byte.
+    at: u64,
+    /// Where lines may not begin any more.
+    until: u64,
     /// What there was before is not a whole line.
     within: bool,
+}
+
+/// A line without its end.
+struct Line {
+    text: Vec<u8>,
+    /// The byte at which it begins.
+    begun: u64,
 }
 
 impl Lines {
@@ -424,7 +572,8 @@ impl Lines {
         let chunks = Chunks::new(store, file, Some(if empty { 0..0 } else { from..length }));
         Ok(Self {
             chunks: chunks.await?,
-            left: if empty { 0 } else { range.end - from },
+            at: from,
+            until: if empty { from } else { range.end },
             within,
         })
     }
@@ -435,7 +584,7 @@ impl Lines {
             let bytes = &mut self.chunks.bytes;
             let end = bytes.iter().position(|byte| *byte == b'\n');
             let some = bytes.split_to(end.map_or(bytes.len(), |end| end + 1));
-            self.left = self.left.saturating_sub(some.len() as u64);
+            self.at += some.len() as u64;
             if line.len() + some.len() > MOST {
                 return exec_err!("{file}: a row has more than {MOST} bytes");
             }
@@ -448,16 +597,20 @@ impl Lines {
     }
 
     /// The next line that is not blank.
-    async fn next(&mut self, file: &Key) -> Result<Option<Vec<u8>>> {
+    async fn next(&mut self, file: &Key) -> Result<Option<Line>> {
         if std::mem::take(&mut self.within) {
             self.take(file, &mut Vec::new()).await?;
         }
-        while self.left > 0 {
-            let mut line = Vec::new();
-            let more = self.take(file, &mut line).await?;
-            line.truncate(line.trim_ascii_end().len());
-            if !line.is_empty() {
-                return Ok(Some(line));
+        while self.at < self.until {
+            let begun = self.at;
+            let mut text = Vec::new();
+            let more = self.take(file, &mut text).await?;
+            text.truncate(text.trim_ascii_end().len());
+            if begun == 0 && text.starts_with(MARK) {
+                text.drain(..MARK.len());
+            }
+            if !text.is_empty() {
+                return Ok(Some(Line { text, begun }));
             }
             if !more {
                 break;
@@ -466,50 +619,97 @@ impl Lines {
         Ok(None)
     }
 
-    async fn batch(&mut self, file: &Key, known: &SchemaRef) -> Result<Option<Batch>> {
+    async fn batch(
+        &mut self,
+        file: &Key,
+        known: &SchemaRef,
+        taken: &[String],
+    ) -> Result<Option<Batch>> {
         let mut lines = Vec::new();
         let mut bytes = 0;
         while lines.len() < BATCH && bytes < MOST {
             let Some(line) = self.next(file).await? else {
                 break;
             };
-            bytes += line.len();
+            bytes += line.text.len();
             lines.push(line);
         }
         if lines.is_empty() {
             return Ok(None);
         }
-        let mut wrong = vec![None; lines.len()];
-        let batch = match objects(known, &lines) {
+        let some: Vec<usize> = (0..known.fields().len())
+            .filter(|at| known.field(*at).name() != LINE)
+            .collect();
+        let named = Arc::new(known.project(&some)?);
+        let columns = Columns::new(named.fields());
+        let (mut fitted, mut wrong) = (Vec::new(), Vec::new());
+        for line in &mut lines {
+            let mut object = Vec::new();
+            let why = match serde_json::from_slice::<Members>(&line.text) {
+                Ok(members) => {
+                    let why = columns.fit(&members, &mut object);
+                    why.or_else(|| {
+                        let has = |name: &&String| members.0.iter().any(|(one, _)| one == *name);
+                        let name = taken.iter().find(has)?;
+                        Some(format!("the line has a member `{name}` already"))
+                    })
+                }
+                Err(error) => {
+                    object.extend_from_slice(b"{}");
+                    // What is none is not kept either.
+                    line.text.clear();
+                    Some(format!("the line is no row: {error}"))
+                }
+            };
+            fitted.push(object);
+            wrong.push(why);
+        }
+        let batch = match objects(&named, &fitted) {
             Ok(batch) => batch,
             // One spoils it: each alone, then.
             Err(_) => {
-                let good = |line: &Vec<u8>| objects(known, std::slice::from_ref(line));
-                for (line, why) in lines.iter_mut().zip(&mut wrong) {
+                let good = |line: &Vec<u8>| objects(&named, std::slice::from_ref(line));
+                for (line, why) in fitted.iter_mut().zip(&mut wrong) {
                     if let Err(error) = good(line) {
                         *why = Some(format!("the line is no row: {error}"));
                         *line = b"{}".to_vec();
                     }
                 }
-                objects(known, &lines)?
+                objects(&named, &fitted)?
             }
         };
-        Ok(Some((batch.columns().to_vec(), wrong)))
+        let mut values = batch.columns().to_vec();
+        if some.len() < known.fields().len() {
+            // What was read as JSON is UTF-8.
+            let text = |line: &mut Line| {
+                let text = String::from_utf8(std::mem::take(&mut line.text)).ok();
+                text.filter(|text| !text.is_empty())
+            };
+            values.push(Arc::new(StringArray::from_iter(lines.iter_mut().map(text))));
+        }
+        Ok(Some(Batch {
+            values,
+            wrong,
+            begun: lines.iter().map(|line| line.begun).collect(),
+        }))
     }
 }
 
-/// Lines as rows: each must be one object.
+/// Lines as rows, each one object.
 fn objects(known: &SchemaRef, lines: &[Vec<u8>]) -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(lines.len()));
+    if known.fields().is_empty() {
+        let none = RecordBatch::try_new_with_options(known.clone(), Vec::new(), &options);
+        return Ok(none?);
+    }
     let mut decoder = ReaderBuilder::new(known.clone())
         .with_batch_size(lines.len().max(1))
         .build_decoder()?;
-    for (row, line) in lines.iter().enumerate() {
-        let taken = decoder.decode(line)?;
-        // Two objects in a line, or half of one.
-        if taken != line.len() || decoder.has_partial_record() || decoder.len() != row + 1 {
-            return exec_err!("a line must be one JSON object");
-        }
+    for line in lines {
+        decoder.decode(line)?;
     }
-    let batch = decoder.flush()?;
-    Ok(batch.unwrap_or_else(|| RecordBatch::new_empty(known.clone())))
+    match decoder.flush()? {
+        Some(batch) if batch.num_rows() == lines.len() => Ok(batch),
+        _ => exec_err!("the lines are not as many rows"),
+    }
 }

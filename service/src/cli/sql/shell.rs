@@ -6,13 +6,44 @@ use crate::machine::data_folder;
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 
-const HELP: &str = "Statements end in `;`. \\q leaves. \\d lists the functions of models. Tables are files: FROM 'folder/*.parquet',
-images('folder'). SET escala.on_error = 'error'; ends queries whose rows cannot be answered.
+const HELP: &str = "Statements end in `;`. \\q leaves, \\h or \\? shows this, \\d lists the functions of models. Tables are files:
+FROM 'folder/*.parquet', images('folder'). SHOW TABLES; lists those that were made. SET escala.on_error = 'error'; ends queries
+whose rows cannot be answered.
 ";
 const FUNCTIONS: &str = "sentiment(text [, language])    language(text)    entities(text [, language])    key_phrases(text [, language])
 pii(text [, language])    redact(text [, language])    embed(text)    similarity(a, b)    labels(image)    faces(image)
-json_value(text, path)
+predict(endpoint, value, ...)    json_value(text, path)
 ";
+
+/// A line that is no part of a statement.
+#[derive(Debug, PartialEq, Eq)]
+enum Command {
+    Leave,
+    /// Shows a text.
+    Show(&'static str),
+    /// There is no such command.
+    Unknown(String),
+}
+
+impl Command {
+    /// The command that a line is, behind the lines of a statement that has no end yet.
+    fn of(line: &str, statement: &str) -> Option<Self> {
+        let line = line.trim();
+        match line {
+            "\\q" | "exit" | "quit" => return Some(Self::Leave),
+            "\\h" | "\\?" | "help" => return Some(Self::Show(HELP)),
+            "\\d" => return Some(Self::Show(FUNCTIONS)),
+            _ => {}
+        }
+        // A text in quotes may go on with anything.
+        let quoted = statement.matches('\'').count() % 2 == 1;
+        let name = line
+            .split_whitespace()
+            .next()
+            .filter(|name| name.starts_with('\\') && !quoted)?;
+        Some(Self::Unknown(name.to_owned()))
+    }
+}
 
 pub(super) fn run(config: &Config, desk: &mut Desk) -> Result<(), Stop> {
     let mut editor = DefaultEditor::new().map_err(failed)?;
@@ -42,18 +73,18 @@ pub(super) fn run(config: &Config, desk: &mut Desk) -> Result<(), Stop> {
             Err(ReadlineError::Eof) => break,
             Err(error) => return Err(failed(error)),
         };
-        match line.trim() {
-            "\\q" | "exit" | "quit" => break,
-            "\\h" | "\\?" | "help" => {
-                print!("{HELP}");
+        match Command::of(&line, &statement) {
+            Some(Command::Leave) => break,
+            Some(Command::Show(text)) => {
+                print!("{text}");
                 continue;
             }
-            "\\d" => {
-                print!("{FUNCTIONS}");
+            Some(Command::Unknown(name)) => {
+                eprintln!("invalid command {name}. Try \\? for help.");
                 continue;
             }
-            "" if statement.is_empty() => continue,
-            _ => {}
+            None if statement.is_empty() && line.trim().is_empty() => continue,
+            None => {}
         }
         if !statement.is_empty() {
             statement.push('\n');
@@ -80,4 +111,41 @@ pub(super) fn run(config: &Config, desk: &mut Desk) -> Result<(), Stop> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use escala_sql::functions::FUNCTIONS as ALL;
+
+    #[test]
+    fn what_begins_with_a_backslash_is_a_command_and_no_statement() {
+        let unknown = |name: &str| Some(Command::Unknown(name.to_owned()));
+        for (line, statement, want) in [
+            ("\\dt", "", unknown("\\dt")),
+            ("  \\timing on", "", unknown("\\timing")),
+            ("\\x", "SELECT 1", unknown("\\x")),
+            ("\\x", "SELECT 'a", None),
+            ("\\q", "SELECT 1", Some(Command::Leave)),
+            (" exit ", "", Some(Command::Leave)),
+            ("\\?", "", Some(Command::Show(HELP))),
+            ("\\d", "", Some(Command::Show(FUNCTIONS))),
+            ("SELECT '\\d';", "", None),
+            ("", "", None),
+        ] {
+            assert_eq!(
+                Command::of(line, statement),
+                want,
+                "{line} after {statement}"
+            );
+        }
+    }
+
+    #[test]
+    fn all_functions_are_listed() {
+        let named = ALL.iter().map(|function| function.name);
+        for name in named.chain(["predict", "similarity", "json_value"]) {
+            assert!(FUNCTIONS.contains(&format!("{name}(")), "{name}");
+        }
+    }
 }
