@@ -787,8 +787,8 @@ fn conversations_are_answered_by_the_checkpoints_template() {
         ),
         (
             "tgi",
-            json!({"messages": messages, "n": 2}),
-            "n is not part",
+            json!({"messages": messages, "n": 2, "stream": true}),
+            "n is 1",
         ),
         (
             "tgi",

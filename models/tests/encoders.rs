@@ -54,6 +54,35 @@ fn tokens_and_mean_hidden_states_are_transformers() {
     }
 }
 
+/// A regression tells the numbers from which a classifier makes its probabilities.
+#[test]
+fn regressions_tell_numbers() {
+    let compute = Compute::cpu(1);
+    let exclusive = of_task("sequence").filter(|checkpoint| checkpoint.name == "bert");
+    let mut seen = 0;
+    for checkpoint in exclusive {
+        let folder = checkpoint.folder();
+        let mut config = checkpoint.config.clone();
+        config["problem_type"] = "regression".into();
+        let path = folder.path().join("config.json");
+        std::fs::write(path, config.to_string()).expect("a file");
+        let network = SequenceClassifier::load(folder.path(), &Device::Cpu).expect("a network");
+        assert_eq!(network.problem(), Problem::Regression);
+        let texts = checkpoint.texts();
+        let numbers = network.classify(&compute, &texts).expect("numbers");
+        let raw = network.score(&compute, &texts).expect("numbers");
+        for ((answer, raw), case) in numbers.iter().zip(&raw).zip(&checkpoint.cases) {
+            assert_eq!(&answer.scores, raw);
+            let parts: Vec<f32> = raw.iter().map(|number| number.exp()).collect();
+            let all: f32 = parts.iter().sum();
+            let shares: Vec<f32> = parts.iter().map(|part| part / all).collect();
+            assert!(near(&shares, &case.scores), "{}", case.text);
+            seen += 1;
+        }
+    }
+    assert!(seen > 3);
+}
+
 #[test]
 fn scores_of_texts_are_transformers() {
     for checkpoint in of_task("sequence") {

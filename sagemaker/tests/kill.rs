@@ -108,7 +108,9 @@ fn worker(folder: &Path) {
     let (hosting, _objects) = open(folder, &runtime);
     for name in ["a", "b"] {
         let container = json!({"Image": "parrot", "Environment": {"SAYS": name}});
-        let variant = json!({"VariantName": "All", "ModelName": name, "InitialInstanceCount": 1});
+        let variant = json!({
+            "VariantName": "All", "ModelName": name, "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"
+        });
         let later = json!({"OutputConfig": {"S3OutputPath": "s3://box/out"}});
         for (operation, input) in [
             (

@@ -39,6 +39,14 @@ def test_seeds_repeat_what_is_drawn():
     assert first == again and first != other, (first, again, other)
 
 
+def test_several_answers_to_parts():
+    parts = [{"role": "user", "content": [{"type": "text", "text": "Ada "}, {"type": "text", "text": "wrote"}]}]
+    answer = client.chat.completions.create(**{**ASKED, "messages": parts, "temperature": 1.5}, n=3, seed=1)
+    assert [choice.index for choice in answer.choices] == [0, 1, 2], answer
+    assert len({choice.message.content for choice in answer.choices}) == 3, answer
+    assert answer.usage.completion_tokens == 24, answer
+
+
 def test_endpoints_are_models():
     assert "tgi" in [model.id for model in client.models.list().data]
     assert client.models.retrieve("tgi").id == "tgi"
@@ -49,6 +57,7 @@ def test_errors_are_the_ones_of_the_client():
         client.chat.completions.create(**{**ASKED, "model": "gpt-4o"})
     with raises(openai.BadRequestError):
         client.chat.completions.create(**{**ASKED, "messages": []})
+    # All would be the same one.
     with raises(openai.BadRequestError):
         client.chat.completions.create(**ASKED, n=2)
 

@@ -339,8 +339,8 @@ mod tests {
             ("\"0\": \"no\"", "\"7\": \"no\"", "without number 0"),
             (
                 "multi_label_classification",
-                "regression",
-                "problem type `regression`",
+                "ranking",
+                "problem type `ranking`",
             ),
             (
                 "\"num_attention_heads\": 2",

@@ -41,6 +41,8 @@ const FORMATS: [(&str, Format); 5] = [
 const ROW: u64 = 64 << 20;
 /// Bytes of values that are written at once, about.
 const PIECE: u64 = 1 << 20;
+/// Rows that are taken to be of about one size.
+const MANY: usize = 1024;
 /// Proxies are asked not to gather what they pass on.
 const NO_BUFFERING: (HeaderName, HeaderValue) = (
     HeaderName::from_static("x-accel-buffering"),
@@ -285,6 +287,16 @@ impl Answer {
 fn cut(rows: &RecordBatch) -> Result<VecDeque<RecordBatch>, Failure> {
     let mut pieces = VecDeque::new();
     let (mut from, mut bytes) = (0, 0_u64);
+    // Where none can be too large, many are not looked at one by one.
+    let all = size(rows);
+    if all <= PIECE || (all <= ROW && rows.num_rows() >= MANY) {
+        let some = all.div_ceil(PIECE).max(1) as usize;
+        let most = rows.num_rows().div_ceil(some).max(1);
+        for from in (0..rows.num_rows().max(1)).step_by(most) {
+            pieces.push_back(rows.slice(from, most.min(rows.num_rows() - from)));
+        }
+        return Ok(pieces);
+    }
     for row in 0..rows.num_rows() {
         let size = size(&rows.slice(row, 1));
         if size > ROW {
@@ -373,6 +385,7 @@ mod tests {
         for view in [true, false] {
             assert_eq!(of(&[], view), Ok(vec![0]));
             assert_eq!(of(&[10; 256], view), Ok(vec![256]));
+            assert_eq!(of(&[1500; 2000], view), Ok(vec![667, 667, 666]));
             assert_eq!(
                 of(&[large, 10, large, 2 << 20, 10], view),
                 Ok(vec![2, 1, 1, 1])

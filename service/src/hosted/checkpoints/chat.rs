@@ -46,7 +46,8 @@ pub struct Chat {
 
 /// A loop over the parts of a message's content, as templates write it.
 static LOOP: LazyLock<Result<Regex, String>> = LazyLock::new(|| {
-    let pattern = r#"\bin\s+(?:content\b|\w+(?:\.content\b|\[\s*['"]content['"]\s*\]))"#;
+    let pattern =
+        r#"\bfor\s+\w+\s+in\s+(?:content\b|[\w.\[\]'"-]*(?:\.content\b|\[['"]content['"]\]))"#;
     Regex::new(pattern).map_err(|error| error.to_string())
 });
 
@@ -140,7 +141,7 @@ impl Serialize for Members {
     }
 }
 
-/// Messages with the texts of their parts as one, for templates that know only texts.
+/// Messages whose parts are texts with these as one, for templates that know only texts.
 fn joined(messages: &Shown) -> Result<Shown, Error> {
     let mut all = Vec::new();
     for message in messages.try_iter()? {
@@ -149,9 +150,14 @@ fn joined(messages: &Shown) -> Result<Shown, Error> {
             all.push(message);
             continue;
         }
-        let mut text = String::new();
+        let (mut text, mut are_texts) = (String::new(), true);
         for part in content.try_iter()? {
+            are_texts &= part.get_attr("type")?.as_str() == Some("text");
             text.push_str(part.get_attr("text")?.as_str().unwrap_or_default());
+        }
+        if !are_texts {
+            all.push(message);
+            continue;
         }
         let mut members = Vec::new();
         for name in message.try_iter()? {
@@ -371,6 +377,11 @@ mod tests {
             (
                 "{% for content in messages[0].content %}{{ content.text }},{% endfor %}",
                 "a,b,",
+            ),
+            // It only looks for something in a text.
+            (
+                "{% if 'b' in messages[0].content %}{{ messages[0].content }}{% endif %}",
+                "ab",
             ),
         ] {
             let chat = Chat::new(template.to_owned(), &Value::Null).unwrap();
