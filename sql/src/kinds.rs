@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 /// Characters of a value that a reason shows.
 const SHOWN: usize = 40;
+/// Lists and objects within each other that are columns; what is deeper is a text.
+const DEPTH: usize = 32;
 
 /// The members of an object in their order, each with the text of its value.
 pub(crate) struct Members<'t>(pub(crate) Vec<(String, &'t RawValue)>);
@@ -68,7 +70,7 @@ impl Object {
     /// Takes in what the members of another are.
     pub(crate) fn add(&mut self, members: &Members) {
         for (name, value) in &members.0 {
-            self.meet(name, Kind::of(value.get()));
+            self.meet(name, Kind::of(value.get(), DEPTH));
         }
     }
 
@@ -98,20 +100,23 @@ impl Object {
 }
 
 impl Kind {
-    /// What a value is, of which is known that it is JSON.
-    fn of(text: &str) -> Self {
+    /// What a value is, of which is known that it is JSON; `left` levels of it are looked into.
+    fn of(text: &str, left: usize) -> Self {
         match text.as_bytes().first() {
             Some(b't' | b'f') => Self::Flag,
             Some(b'"') => Self::Text,
+            Some(b'[' | b'{') if left == 0 => Self::Text,
             Some(b'[') => {
                 let items: Vec<&RawValue> = serde_json::from_str(text).unwrap_or_default();
-                let items = items.into_iter().map(|item| Self::of(item.get()));
+                let items = items.into_iter().map(|item| Self::of(item.get(), left - 1));
                 Self::List(Box::new(items.fold(Self::Nothing, Self::and)))
             }
             Some(b'{') => {
                 let mut object = Object::default();
                 if let Ok(members) = serde_json::from_str::<Members>(text) {
-                    object.add(&members);
+                    for (name, value) in &members.0 {
+                        object.meet(name, Self::of(value.get(), left - 1));
+                    }
                 }
                 Self::Object(object)
             }
