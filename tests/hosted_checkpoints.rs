@@ -194,6 +194,8 @@ fn checkpoints_of_texts_answer_as_transformers_does() {
         json!({"inputs": long, "truncate": false}),
         "truncate is false",
     );
+    let wrong = json!({"inputs": "a", "normalize": "no"});
+    refused("bare", wrong, "normalize is true or false");
     let csv = |body: &str| {
         let answer = server.post(
             "/endpoints/classes/invocations",
@@ -991,6 +993,22 @@ fn classifiers_of_images_come_from_a_bucket_or_a_hub() {
     );
     let pulled = json!({"Image": IMAGE, "Environment": {"HF_MODEL_ID": "org/tiny-vit"}});
     host(&server, "pulled", &pulled);
+    // Small ones are images, too.
+    let small = image::RgbImage::from_fn(9, 7, |x, y| image::Rgb([x as u8 * 20, y as u8 * 30, 99]));
+    let mut png = std::io::Cursor::new(Vec::new());
+    small
+        .write_to(&mut png, image::ImageFormat::Png)
+        .expect("a picture");
+    let answer = server.post("/endpoints/stored/invocations", "image/png", png.get_ref());
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let told = answer.json();
+    let sum: f64 = told
+        .as_array()
+        .expect("classes")
+        .iter()
+        .map(|one| one["score"].as_f64().expect("a number"))
+        .sum();
+    assert!(sum > 0.0 && sum < 1.001, "{told}");
     let labels = &vit.files["config.json"]["id2label"];
     for case in &vit.cases {
         let image = image_models::image(&case.image);

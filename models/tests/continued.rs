@@ -10,6 +10,7 @@ use safetensors::Dtype;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[path = "../../tests/common/checkpoints.rs"]
@@ -257,7 +258,7 @@ fn callers_share_a_network() {
         for ((tokens, how), alone) in wishes().into_iter().zip(&alone) {
             let together = &together;
             scope.spawn(move || {
-                let coming = together.begin(tokens, how, never);
+                let coming = together.begin(tokens.into(), how, never);
                 for (at, one) in alone.iter().enumerate() {
                     let last = (at + 1 == alone.len()).then_some(Ended::Length);
                     assert_eq!(hear(&coming), (*one, last));
@@ -269,13 +270,14 @@ fn callers_share_a_network() {
 
     // Nobody waits for the second any more, the third is not heard, the fourth is no text: the first goes on.
     let (tokens, how) = wishes().remove(3);
+    let tokens: Arc<[u32]> = tokens.into();
     let long = Continuing { most: 30, ..how };
     let asked = AtomicUsize::new(0);
     let gone = move || asked.fetch_add(1, Ordering::Relaxed) > 4;
     let first = together.begin(tokens.clone(), long.clone(), never);
     let second = together.begin(tokens.clone(), long.clone(), gone);
     drop(together.begin(tokens.clone(), long.clone(), never));
-    let fourth = together.begin(vec![1, 400], long.clone(), never);
+    let fourth = together.begin([1, 400].into(), long.clone(), never);
     let heard = std::iter::from_fn(|| second.recv().ok()).count();
     assert!((1..=5).contains(&heard), "{heard} tokens, asked five times");
     match fourth.recv() {

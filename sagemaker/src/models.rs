@@ -14,7 +14,7 @@ use escala_objects::{ObjectName, WritableStore};
 use parking_lot::{Condvar, Mutex};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Write;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
@@ -648,8 +648,34 @@ impl Models {
             stays
         });
         drop(slots);
-        drop(closed);
-        self.tidy(&mut self.folders.lock());
+    }
+
+    /// Removes unpacked models that nobody used for long, but for those that are `pinned`: their data may be others now, and they
+    /// must be the same models when they are opened again. Nothing is removed where these cannot
+    /// be told.
+    pub fn clear(&self, pinned: impl FnOnce() -> Option<HashSet<String>>) {
+        let old = |folder: &Folder| {
+            Arc::strong_count(&folder.held) == 1 && folder.used.elapsed() >= self.options.unpacked
+        };
+        if !self.folders.lock().known.values().any(old) {
+            return;
+        }
+        let Some(pinned) = pinned() else {
+            return;
+        };
+        let mut folders = self.folders.lock();
+        let found = folders.known.iter_mut().filter(|(_, folder)| old(folder));
+        let mut gone = Vec::new();
+        for (name, folder) in found {
+            match pinned.contains(name) {
+                // It is looked at again as late as any other.
+                true => folder.used = Instant::now(),
+                false => gone.push(name.clone()),
+            }
+        }
+        for name in gone {
+            self.remove(&mut folders, &name);
+        }
     }
 
     /// Where the data of a model are, or of one of many.
@@ -944,7 +970,7 @@ impl Models {
         Ok((path, held))
     }
 
-    /// Removes folders that no open model has: those that nobody used for long, and others while there are too many bytes.
+    /// Removes folders that no open model has, while there are too many bytes.
     fn tidy(&self, folders: &mut Folders) {
         let mut all: u64 = folders.known.values().map(|folder| folder.bytes).sum();
         let mut free: Vec<_> = folders
@@ -954,19 +980,28 @@ impl Models {
             .map(|(name, folder)| (folder.used, folder.bytes, name.clone()))
             .collect();
         free.sort();
-        for (used, bytes, name) in free {
-            if all <= self.options.disk && used.elapsed() < self.options.unpacked {
+        for (_, bytes, name) in free {
+            if all <= self.options.disk {
                 break;
             }
-            let path = self.folder.join(&name);
-            match std::fs::remove_dir_all(&path) {
-                Ok(()) => {
-                    folders.known.remove(&name);
-                    all -= bytes;
+            if self.remove(folders, &name) {
+                all -= bytes;
+            }
+        }
+    }
+
+    /// Removes a folder; whether it is gone.
+    fn remove(&self, folders: &mut Folders, name: &str) -> bool {
+        let path = self.folder.join(name);
+        match std::fs::remove_dir_all(&path) {
+            Ok(()) => folders.known.remove(name).is_some(),
+            Err(error) => {
+                tracing::warn!(%error, path = %path.display(), "an unpacked model stays");
+                // It is tried again as late as any other.
+                if let Some(folder) = folders.known.get_mut(name) {
+                    folder.used = Instant::now();
                 }
-                Err(error) => {
-                    tracing::warn!(%error, path = %path.display(), "an unpacked model stays");
-                }
+                false
             }
         }
     }

@@ -400,11 +400,12 @@ def test_texts_are_learned():
 
 
 def picture(draw, red):
-    """A PNG of 96 by 96 pixels, more of one colour than of another."""
-    line = lambda: b"\0" + b"".join(bytes((draw.randrange(160, 256), draw.randrange(60), draw.randrange(60))[:: 1 if red else -1]) for _ in range(96))
+    """A PNG of 96 by 96 pixels, or of 32 by 32, more of one colour than of another."""
+    side = draw.choice((96, 32))
+    line = lambda: b"\0" + b"".join(bytes((draw.randrange(160, 256), draw.randrange(60), draw.randrange(60))[:: 1 if red else -1]) for _ in range(side))
     chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    head = struct.pack(">IIBBBBB", 96, 96, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"".join(line() for _ in range(96)))) + chunk(b"IEND", b"")
+    head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"".join(line() for _ in range(side)))) + chunk(b"IEND", b"")
 
 
 def test_images_are_learned():
@@ -413,7 +414,7 @@ def test_images_are_learned():
         red = number % 2 == 0
         s3.put_object(Bucket="lake", Key=f"pictures/{'red' if red else 'blue'}/{number}.png", Body=picture(draw, red))
     s3.put_object(Bucket="lake", Key="pictures/red/broken.png", Body=b"no picture")
-    job = trained("pictures", "811284229777.dkr.ecr.us-east-1.amazonaws.com/image-classification:1", {"num_classes": "2", "epochs": "30"}, [channel("train", "pictures", "application/x-image")])
+    job = trained("pictures", "811284229777.dkr.ecr.us-east-1.amazonaws.com/image-classification:1", {"num_classes": "2", "epochs": "30", "image_shape": "3,32,32", "num_layers": "18"}, [channel("train", "pictures", "application/x-image")])
     said = logs.filter_log_events(logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix="pictures/", filterPattern="broken.png")["events"]
     assert len(said) == 1, said
     model("pictures", "image-classification", job["ModelArtifacts"]["S3ModelArtifacts"])

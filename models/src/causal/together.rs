@@ -23,7 +23,7 @@ pub struct Together {
 
 /// A text that somebody wants to have continued.
 struct Wish {
-    tokens: Vec<u32>,
+    tokens: Arc<[u32]>,
     how: Continuing,
     gone: Gone,
     tell: Sender<Told>,
@@ -70,7 +70,7 @@ impl Together {
     /// for it any more; so does the receiver when it is dropped.
     pub fn begin(
         &self,
-        tokens: Vec<u32>,
+        tokens: Arc<[u32]>,
         how: Continuing,
         gone: impl Fn() -> bool + Send + 'static,
     ) -> Coming {
@@ -177,7 +177,10 @@ impl Thread {
             let Some(wish) = self.waiting.pop_front() else {
                 return;
             };
-            match self.batch.add(&self.network, wish.tokens, wish.how) {
+            match self
+                .batch
+                .add(&self.network, wish.tokens.to_vec(), wish.how)
+            {
                 Ok(number) => {
                     let going = Going {
                         gone: wish.gone,

@@ -156,6 +156,14 @@ mod tests {
         );
         let f1: Vec<f64> = metrics.labels.iter().map(|l| l.f1).collect();
         assert_eq!(f1, vec![2.0 / 3.0, 0.5, 0.0]);
+        assert!((metrics.macro_f1 - (2.0 / 3.0 + 0.5) / 3.0).abs() < 1e-12);
+        // Of the first two classes only: the third is neither there nor said.
+        let two = Metrics::of(&predicted[..3], &targets[..3], 3);
+        assert_eq!(
+            two.confusion,
+            vec![vec![1, 0, 0], vec![1, 1, 0], vec![0; 3]]
+        );
+        assert!((two.macro_f1 - 2.0 / 3.0).abs() < 1e-12);
         let loss = -(0.95f64.ln() + 0.4f64.ln() + 0.72f64.ln() + 0.1f64.ln()) / 4.0;
         assert!((metrics.loss - loss).abs() < 1e-6);
         // |0.95-1| + |0.6-0| + |0.72-1| + |0.8-0|, a quarter each.

@@ -172,6 +172,24 @@ impl Drop for Deployer {
 }
 
 impl Shared {
+    /// The data that models of endpoints were deployed with; none where that cannot be read.
+    fn pinned(&self) -> Option<HashSet<String>> {
+        let states = [
+            CREATING,
+            UPDATING,
+            IN_SERVICE,
+            ROLLING_BACK,
+            ROLLBACK_FAILED,
+        ];
+        let endpoints = self.store.in_states(Kind::Endpoint, &states).ok()?;
+        let mut pinned = HashSet::new();
+        for kept in &endpoints {
+            let endpoint = Endpoint::of(kept).ok()?;
+            pinned.extend(endpoint.models().filter_map(|model| model.pinned.clone()));
+        }
+        Some(pinned)
+    }
+
     /// Looks for endpoints that are on their way until somebody asks for rest, and then until all threads ended.
     fn look(self: Arc<Self>) {
         loop {
@@ -191,6 +209,7 @@ impl Shared {
             signal.look = false;
             drop(signal);
             self.models.sweep(self.idle);
+            self.models.clear(|| self.pinned());
             let states = [DELETING, ROLLING_BACK, CREATING, UPDATING];
             let mut names: Vec<String> = match self.store.in_states(Kind::Endpoint, &states) {
                 Ok(found) => found.into_iter().map(|endpoint| endpoint.name).collect(),

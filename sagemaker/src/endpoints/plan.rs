@@ -67,6 +67,14 @@ pub struct VariantPlan {
 }
 
 impl Endpoint {
+    /// The models of all its variants, those that it is to have included.
+    pub fn models(&self) -> impl Iterator<Item = &Definition> {
+        let coming = self.pending.iter().map(|pending| &pending.plan);
+        let plans = std::iter::once(&self.current).chain(coming);
+        let variants = plans.flat_map(|plan| plan.variants.iter().chain(&plan.shadows));
+        variants.map(|variant| &variant.model)
+    }
+
     /// An endpoint that was kept.
     ///
     /// # Errors

@@ -277,18 +277,26 @@ fn unpacked_models_that_nobody_uses_do_not_stay() {
         let container = json!({"Image": "kmeans", "ModelDataUrl": "s3://models/a"});
         place.create("a", container).unwrap();
         let open = place.models.open_for_batch("a").unwrap();
+        let mut pinned = place.models.definition("a").unwrap();
+        place.models.pin(&mut pinned).unwrap();
         let folders = || std::fs::read_dir(&place.models.folder).unwrap().count();
-        place.models.sweep(Duration::ZERO);
-        let while_open = folders();
+        let sweep = |pinned: Option<Vec<String>>| {
+            place.models.sweep(Duration::ZERO);
+            place.models.clear(|| pinned.map(HashSet::from_iter));
+            folders()
+        };
+        let while_open = sweep(Some(Vec::new()));
         drop(open);
-        place.models.sweep(Duration::ZERO);
-        let after = folders();
+        // What an endpoint was deployed with stays, and all where nobody knows what that is.
+        let untold = sweep(None);
+        let deployed = sweep(Some(vec![pinned.pinned.unwrap()]));
+        let after = sweep(Some(vec!["another".to_owned()]));
         // It is fetched again.
         place.models.open("a").unwrap();
-        (while_open, after, folders())
+        [while_open, untold, deployed, after, folders()]
     };
-    assert_eq!(unpacked(Duration::ZERO), (1, 0, 1));
-    assert_eq!(unpacked(Duration::from_secs(3600)), (1, 1, 1));
+    assert_eq!(unpacked(Duration::ZERO), [1, 1, 1, 0, 1]);
+    assert_eq!(unpacked(Duration::from_secs(3600)), [1; 5]);
 }
 
 #[test]

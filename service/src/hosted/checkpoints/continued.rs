@@ -22,6 +22,7 @@ use escala_sagemaker::served::{Asked, Said, Unanswered};
 use serde::Deserialize;
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// Most bytes of a text before it is cut into tokens.
 const LONGEST: usize = 1 << 20;
@@ -227,7 +228,7 @@ impl Texts {
     }
 
     /// The tokens of a text that are read; `begun` with those of a text's beginning.
-    fn read(&self, text: &str, wanted: &Wanted, begun: bool) -> Result<Vec<u32>, Unanswered> {
+    fn read(&self, text: &str, wanted: &Wanted, begun: bool) -> Result<Arc<[u32]>, Unanswered> {
         if text.len() > LONGEST {
             return Err(refuse(400, format!("a text has more than {LONGEST} bytes")));
         }
@@ -241,7 +242,7 @@ impl Texts {
                 400,
                 "there is nothing to continue: the text has no tokens",
             )),
-            false => Ok(tokens),
+            false => Ok(tokens.into()),
         }
     }
 
@@ -293,7 +294,7 @@ impl Texts {
     fn begin(
         &self,
         asked: &Asked,
-        tokens: &[u32],
+        tokens: &Arc<[u32]>,
         wanted: &Wanted,
         choice: Choice,
     ) -> Result<Coming, Unanswered> {
@@ -304,14 +305,14 @@ impl Texts {
         };
         let given_up = asked.given_up.clone();
         let gone = move || given_up.is_so();
-        Ok(self.together.begin(tokens.to_vec(), how, gone))
+        Ok(self.together.begin(Arc::clone(tokens), how, gone))
     }
 
     /// Begins to continue the text of this number as often as is wanted, each time with draws of its own.
     fn begin_all(
         &self,
         asked: &Asked,
-        tokens: &[u32],
+        tokens: &Arc<[u32]>,
         wanted: &Wanted,
         number: usize,
     ) -> Result<Vec<Coming>, Unanswered> {
@@ -380,7 +381,7 @@ impl Texts {
     fn make(
         &self,
         asked: &Asked,
-        tokens: &[u32],
+        tokens: &Arc<[u32]>,
         wanted: &Wanted,
         tell: impl FnMut(&Told) -> bool,
     ) -> Result<Made, Unanswered> {

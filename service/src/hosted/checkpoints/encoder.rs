@@ -89,8 +89,6 @@ pub struct Sentences {
 }
 
 /// How texts are embedded, as the containers for embeddings are told.
-#[derive(Deserialize)]
-#[serde(default)]
 struct How {
     /// Whether embeddings have length one.
     normalize: bool,
@@ -104,6 +102,29 @@ impl Default for How {
             normalize: true,
             truncate: None,
         }
+    }
+}
+
+impl How {
+    /// As a request says it beside its `inputs`; bodies that are no object of JSON say nothing.
+    fn of(body: &[u8]) -> Result<Self, Unanswered> {
+        #[derive(Default, Deserialize)]
+        struct Said {
+            normalize: Option<serde_json::Value>,
+            truncate: Option<serde_json::Value>,
+        }
+        let object = body.trim_ascii_start().starts_with(b"{");
+        let said: Option<Said> = object.then(|| serde_json::from_slice(body).ok()).flatten();
+        let said = said.unwrap_or_default();
+        let flag = |name: &str, value: Option<serde_json::Value>| match value {
+            None | Some(serde_json::Value::Null) => Ok(None),
+            Some(serde_json::Value::Bool(flag)) => Ok(Some(flag)),
+            Some(_) => Err(refuse(400, format!("{name} is true or false"))),
+        };
+        Ok(Self {
+            normalize: flag("normalize", said.normalize)?.unwrap_or(true),
+            truncate: flag("truncate", said.truncate)?,
+        })
     }
 }
 
@@ -186,8 +207,7 @@ impl Answers for Sentences {
             return self.similarities(compute, &asked.body);
         }
         let asked_about = texts(asked.content_type.as_deref(), &asked.body)?;
-        // They are beside `inputs`, in JSON; other bodies have none.
-        let how: How = serde_json::from_slice(&asked.body).unwrap_or_default();
+        let how = How::of(&asked.body)?;
         let vectors = self.vectors(compute, asked_about.items, &how)?;
         let accept = asked.accept.as_deref();
         match (self.form, asked_about.shape) {
