@@ -369,6 +369,42 @@ mod tests {
         assert_eq!(names, ["z", "a", "m"]);
     }
 
+    /// Whoever nests values as deep as they like has texts from some depth on, and a stack left.
+    #[test]
+    fn what_is_too_deep_is_a_text() {
+        for (open, close) in [("[", "]"), ("{\"b\":", "}")] {
+            for depth in [10, 200_000] {
+                let value = format!("{}1{}", open.repeat(depth), close.repeat(depth));
+                let line = format!("{{\"a\":{value}}}");
+                let known = schema(&[&line]);
+                let (mut kind, mut levels) = (known.field(0).data_type(), 0);
+                loop {
+                    kind = match kind {
+                        DataType::List(field) => field.data_type(),
+                        DataType::Struct(fields) => fields[0].data_type(),
+                        _ => break,
+                    };
+                    levels += 1;
+                }
+                assert_eq!(levels, depth.min(DEPTH));
+                let leaf = if depth > DEPTH {
+                    DataType::Utf8
+                } else {
+                    DataType::Int64
+                };
+                assert_eq!(*kind, leaf);
+                let (written, wrong) = fitted(&known, &line);
+                assert_eq!(wrong, None);
+                assert_eq!(written == line, depth < DEPTH);
+                // A column that was seen to be a text takes it whole.
+                let texts = schema(&[r#"{"a":"x"}"#]);
+                let quoted = serde_json::to_string(&value).expect("a text");
+                let want = (format!("{{\"a\":{quoted}}}"), None);
+                assert_eq!(fitted(&texts, &line), want);
+            }
+        }
+    }
+
     #[test]
     fn values_are_those_of_their_columns_as_they_were_written() {
         let texts = schema(&[r#"{"a":"x"}"#]);
