@@ -1,0 +1,214 @@
+//! What is refused, and what of the server fails a request.
+
+use super::*;
+
+#[tokio::test]
+async fn what_is_wrong_with_the_server_fails_the_request() {
+    let router = router();
+    for (text, status, code) in [
+        ("!invalid", 400, "invalid_input"),
+        ("!unsupported", 400, "unsupported"),
+        ("!missing", 404, "not_found"),
+        ("!large", 413, "too_large"),
+        ("!overloaded", 429, "overloaded"),
+        ("!internal", 500, "internal"),
+        ("!panic", 500, "internal"),
+        ("!unavailable", 503, "unavailable"),
+        ("!deadline", 504, "deadline"),
+    ] {
+        let answer = post(&router, "/v1/text/language", json!({ "text": text })).await;
+        let body = answer.json();
+        assert_eq!(
+            (answer.status.as_u16(), body["error"]["code"].as_str()),
+            (status, Some(code)),
+            "{text}"
+        );
+        assert_eq!(
+            body["error"]["request_id"].as_str(),
+            Some(answer.header("x-request-id")),
+            "{text}"
+        );
+        assert_eq!(
+            body["error"].as_object().map(|error| error.len()),
+            Some(3),
+            "{text}"
+        );
+        if status == 429 {
+            assert_eq!(answer.header("retry-after"), "3");
+        }
+        if status == 500 {
+            assert!(
+                !body["error"]["message"]
+                    .as_str()
+                    .expect("message")
+                    .contains("told to"),
+                "{body}"
+            );
+        }
+    }
+    let answer = post(
+        &router,
+        "/v1/text/language",
+        json!({ "texts": ["en", "!overloaded"] }),
+    )
+    .await;
+    assert_eq!(answer.status, 429);
+    assert_eq!(
+        post(&router, "/v1/text/language", json!({ "text": "en" }))
+            .await
+            .status,
+        200,
+        "it lives on"
+    );
+}
+
+#[tokio::test]
+async fn malformed_requests_are_told_what_is_wrong() {
+    let router = router();
+    let path = "/v1/text/language";
+    for (body, part) in [
+        ("", "not valid JSON"),
+        ("{", "not valid JSON"),
+        ("[]", "does not fit"),
+        ("{}", "either `text` or `texts`"),
+        (r#"{"text":"a","texts":["b"]}"#, "either `text` or `texts`"),
+        (r#"{"text":1}"#, "does not fit"),
+        (r#"{"txt":"a"}"#, "unknown field `txt`"),
+        (r#"{"texts":[]}"#, "there is no text"),
+        (r#" ["a", null]"#, "must be an object"),
+        ("{\"text\":\"\u{0}\"}", "not valid JSON"),
+    ] {
+        let answer = send(&router, "POST", path, "application/json", body.to_owned()).await;
+        let message = answer.json()["error"]["message"]
+            .as_str()
+            .expect("message")
+            .to_owned();
+        assert_eq!(answer.status, 400, "{body}");
+        assert!(message.contains(part), "{body}: {message}");
+    }
+    let answer = send(&router, "POST", path, "text/plain", &b"\xff\xfe"[..]).await;
+    assert_eq!(answer.status, 400);
+    for media in ["", "application/x-www-form-urlencoded", "image/png"] {
+        let answer = send(&router, "POST", path, media, "{}").await;
+        assert_eq!(
+            (
+                answer.status.as_u16(),
+                answer.json()["error"]["code"].as_str()
+            ),
+            (415, Some("unsupported_media_type")),
+            "{media}"
+        );
+    }
+    let answer = get(&router, path).await;
+    assert_eq!(
+        (
+            answer.status.as_u16(),
+            answer.json()["error"]["code"].as_str()
+        ),
+        (405, Some("method_not_allowed"))
+    );
+    assert_eq!(answer.header("allow"), "POST");
+    let answer = get(&router, "/v1/nothing").await;
+    assert_eq!(
+        (
+            answer.status.as_u16(),
+            answer.json()["error"]["code"].as_str()
+        ),
+        (404, Some("not_found"))
+    );
+}
+
+#[tokio::test]
+async fn limits_are_kept_in_every_doors_shape() {
+    let mut config = Config::default();
+    config.limits.body = Size::bytes(1000);
+    config.limits.image = Size::bytes(100);
+    config.limits.text = Size::bytes(10);
+    config.limits.rest_text = Size::bytes(10);
+    config.limits.texts = 3;
+    config.check().expect("holds together");
+    let router = doors::router(app(config));
+    let large = "x".repeat(2000);
+    for path in ["/v1/text/language", "/v1/images/labels"] {
+        let answer = send(&router, "POST", path, "application/json", large.clone()).await;
+        assert_eq!(
+            (
+                answer.status.as_u16(),
+                answer.json()["error"]["code"].as_str()
+            ),
+            (413, Some("too_large")),
+            "{path}"
+        );
+    }
+    let answer = send(
+        &router,
+        "POST",
+        "/v1/embeddings",
+        "application/json",
+        large.clone(),
+    )
+    .await;
+    assert_eq!(
+        (
+            answer.status.as_u16(),
+            answer.json()["error"]["type"].as_str()
+        ),
+        (413, Some("invalid_request_error"))
+    );
+    let answer = send(&router, "POST", "/", "application/x-amz-json-1.1", large).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.json()["__type"].as_str()),
+        (413, Some("RequestEntityTooLargeException"))
+    );
+
+    let answer = post(
+        &router,
+        "/v1/text/language",
+        json!({ "texts": ["ok", "eleven byte"] }),
+    )
+    .await;
+    assert_eq!(answer.status, 413);
+    let answer = post(
+        &router,
+        "/v1/text/embeddings",
+        json!({ "texts": ["a", "b", "c", "d"] }),
+    )
+    .await;
+    assert_eq!(answer.status, 400);
+    let answer = send(
+        &router,
+        "POST",
+        "/v1/images/labels",
+        "image/png",
+        "x".repeat(101),
+    )
+    .await;
+    assert_eq!(answer.status, 413);
+}
+
+#[tokio::test]
+async fn lists_of_millions_are_counted_and_not_kept() {
+    let router = router();
+    let many = 1_000_000;
+    let empties = format!("[{}\"\"]", "\"\",".repeat(many - 1));
+    for path in ["/v1/text/language", "/v1/text/embeddings"] {
+        let body = format!("{{\"texts\":{empties}}}");
+        let answer = send(&router, "POST", path, "application/json", body).await;
+        let message = answer.json()["error"]["message"].to_string();
+        assert!(message.contains("there are 1000000 texts"), "{message}");
+    }
+    let body = format!("{{\"image\":\"aGk=\",\"exclude_labels\":{empties}}}");
+    let answer = send(
+        &router,
+        "POST",
+        "/v1/images/labels",
+        "application/json",
+        body,
+    )
+    .await;
+    let message = answer.json()["error"]["message"].to_string();
+    assert!(
+        message.contains("`exclude_labels` has 1000000 names"),
+        "{message}"
+    );
+}
