@@ -123,7 +123,7 @@ def test_each_kind_answers_each_line_as_the_operation_on_one_text_does():
         shown = ended(kind, job)
         assert shown["JobName"] == kind and shown["SubmitTime"] <= shown["EndTime"], shown
         uri = shown["OutputDataConfig"]["S3Uri"]
-        folder = f"s3://answers/out/000000000000-{CODES[kind]}-{job}/output/"
+        folder = f"s3://answers/out/123456789012-{CODES[kind]}-{job}/output/"
         if kind == "pii_entities":
             assert uri == folder, uri
             got = [json.loads(line) for name in ("a.txt", "b.txt") for line in read(f"{uri}{name}.out").splitlines()]

@@ -28,9 +28,19 @@ const SMALL: f32 = 0.1;
 /// Below this part it takes what is beside a face for one.
 const TINY: f32 = 0.05;
 /// Boxes of two detectors that overlap more than this are one face.
-const SAME: f32 = 0.3;
+pub(super) const SAME: f32 = 0.3;
 /// Centres and sizes were trained this many times larger than they are.
 const SCALES: [f32; 2] = [10.0, 5.0];
+
+/// What is black to the network.
+pub(super) const BLACK: f32 = -1.0;
+
+/// How many of the network's pixels an image of this size covers.
+pub(super) fn seen((width, height): (u32, u32)) -> (u32, u32) {
+    let longer = u64::from(width.max(height).max(1));
+    let part = |length: u32| (u64::from(length) * u64::from(SIDE)).div_ceil(longer).max(1) as u32;
+    (part(width), part(height))
+}
 
 /// The image as the network was trained to see it: in the upper left corner of a black square, 512 x 512 x 3,
 /// −1 to 1.

@@ -5,6 +5,7 @@
 //! ```text
 //! detect      SSD MobileNet V1: boxes, of large faces above all
 //! cascade     MTCNN: boxes, of small and turned faces too
+//! quarters    the whole picture turned, where it lies on its side or stands on its head
 //! upright     the part of the image around a face that is turned, turned back
 //!   mesh      MediaPipe: is it a face at all? 468 points, pose, open eyes and mouth
 //!   landmarks 68 points of brows, eyes, nose, mouth and jaw
@@ -25,6 +26,7 @@ pub mod landmarks;
 pub mod looks;
 pub mod mesh;
 pub mod quality;
+mod quarters;
 pub mod similarity;
 pub mod task;
 pub mod upright;

@@ -12,6 +12,7 @@ use super::landmarks::{Landmarks, SIDE};
 use super::looks::{AgeGender, Emotion, emotions};
 use super::mesh::{self, Mesh, Pose};
 use super::quality::{Quality, measure};
+use super::quarters::Quarter;
 use super::similarity::DIMENSIONS;
 use super::upright::Upright;
 use crate::error::{Error, Kind, Result};
@@ -41,6 +42,8 @@ pub const OTHERS: [&str; 7] = [
 
 /// A candidate below this of the mesh's flag is no face.
 const FLAG: f32 = 0.5;
+/// What the detector must be sure of in a picture that is turned, for that it is looked at more closely.
+const SURE: f32 = 0.5;
 
 /// One image and what is asked about it.
 #[derive(Clone, Debug)]
@@ -223,6 +226,8 @@ fn picture(side: u32) -> [usize; 4] {
 }
 
 impl FacesPipeline {
+    /// The faces of an image, largest first. Where none stands upright it may be that the picture does not: it is looked at
+    /// again as most of its faces lie, or, when it has none, as the detector is surest of some.
     fn find(
         &self,
         compute: &Compute,
@@ -230,21 +235,93 @@ impl FacesPipeline {
         options: &FacesOptions,
     ) -> Result<Faces> {
         let image = &prepared.image;
+        let size = image.dimensions();
+        let found = self.detect(compute, size, &prepared.pixels, options.score)?;
+        let mut faces = self.among(compute, image, found, options)?;
+        let turns = match faces.as_slice() {
+            [] => self.turns(compute, prepared, options)?,
+            _ => {
+                let rolls = faces.iter().map(|face| face.pose.roll);
+                Quarter::righting(rolls).into_iter().collect()
+            }
+        };
+        for turn in turns {
+            let turned = turn.turned(image);
+            let pixels = detect::input(&turned);
+            let found = self.detect(compute, turned.dimensions(), &pixels, options.score)?;
+            let found = self.among(compute, &turned, found, options)?;
+            if found.is_empty() {
+                continue;
+            }
+            let found: Vec<Face> = found.into_iter().map(|face| turn.back(size, face)).collect();
+            faces.retain(|one| {
+                let same = |other: &Face| one.area.overlap(&other.area) > detect::SAME;
+                !found.iter().any(same)
+            });
+            faces.extend(found);
+            faces.sort_by(|a, b| b.area.size().total_cmp(&a.area.size()));
+            faces.truncate(options.most);
+            break;
+        }
+        Ok(Faces {
+            width: size.0,
+            height: size.1,
+            faces,
+        })
+    }
+
+    /// What the detector of large faces takes for faces in an image of this size, of which it is shown these pixels.
+    fn detect(
+        &self,
+        compute: &Compute,
+        size: (u32, u32),
+        pixels: &[f32],
+        score: f32,
+    ) -> Result<Vec<Candidate>> {
         let shape = picture(detect::SIDE);
-        let answers = self
-            .detector
-            .run_letterboxed(compute, &shape, &prepared.pixels)?;
+        let answers = self.detector.run_letterboxed(compute, &shape, pixels)?;
         let thresholds = Thresholds {
-            score: options.score,
+            score,
             ..Thresholds::default()
         };
-        let size = image.dimensions();
         let (boxes, classes) = (answers.of("boxes")?, answers.of("classes")?);
         debug_assert_eq!(self.anchors.len(), ANCHORS * detect::EDGES);
-        let found = detect::decode(boxes, classes, &self.anchors, size, &thresholds)?;
+        detect::decode(boxes, classes, &self.anchors, size, &thresholds)
+    }
+
+    /// How an image without faces may be turned, as the detector is surest of some first.
+    fn turns(
+        &self,
+        compute: &Compute,
+        prepared: &Prepared,
+        options: &FacesOptions,
+    ) -> Result<Vec<Quarter>> {
+        let score = options.score.max(SURE);
+        let size = prepared.image.dimensions();
+        let mut turns = Vec::new();
+        for turn in Quarter::ALL {
+            let shown = turn.shown(&prepared.pixels, detect::SIDE, detect::seen(size));
+            let found = self.detect(compute, turn.size(size), &shown, score)?;
+            let best = found.iter().map(|candidate| candidate.score);
+            if let Some(best) = best.max_by(f32::total_cmp) {
+                turns.push((best, turn));
+            }
+        }
+        turns.sort_by(|a, b| b.0.total_cmp(&a.0));
+        Ok(turns.into_iter().map(|(_, turn)| turn).collect())
+    }
+
+    /// The faces among what the detector `found` and what the cascade finds, largest first.
+    fn among(
+        &self,
+        compute: &Compute,
+        image: &RgbImage,
+        found: Vec<Candidate>,
+        options: &FacesOptions,
+    ) -> Result<Vec<Face>> {
         let mut second = self.cascade.find(compute, image)?;
         second.retain(|candidate| candidate.score >= options.score);
-        let mut candidates = detect::united(found, second, size);
+        let mut candidates = detect::united(found, second, image.dimensions());
         candidates.sort_by(|a, b| b.area.size().total_cmp(&a.area.size()));
         let mut faces = Vec::new();
         for candidate in candidates {
@@ -253,11 +330,7 @@ impl FacesPipeline {
             }
             faces.extend(self.look_at(compute, image, &candidate, options)?);
         }
-        Ok(Faces {
-            width: size.0,
-            height: size.1,
-            faces,
-        })
+        Ok(faces)
     }
 
     /// What there is to say about a candidate; `None` when it is no face.

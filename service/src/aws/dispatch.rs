@@ -103,8 +103,8 @@ pub async fn run(
     options: Options,
 ) -> Result<Value, Failure> {
     match request {
-        Request::Comprehend(request) => comprehend::run(aws, call, request, options).await,
-        Request::Rekognition(request) => rekognition::run(aws, call, request, options).await,
+        Request::Comprehend(request) => comprehend::run(aws, &caller, call, request, options).await,
+        Request::Rekognition(request) => rekognition::run(aws, &caller, call, request, options).await,
         Request::SageMaker(input) => sagemaker::run(aws, caller, call, input).await,
     }
 }

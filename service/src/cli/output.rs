@@ -3,6 +3,7 @@
 use super::Stop;
 use serde::Serialize;
 use std::io::{BufRead, Write};
+use std::path::Path;
 
 /// Prints text. A reader that has read enough (`| head`) is no failure.
 pub fn print(text: &str) -> Result<(), Stop> {
@@ -80,6 +81,11 @@ pub fn for_each_group(
 ) -> Result<(), Stop> {
     const GROUP: usize = 256;
     if texts != ["-"] {
+        for text in texts.iter().filter(|text| Path::new(text).is_file()) {
+            eprintln!(
+                "warning: '{text}' is taken as a text, though there is a file of that name; its lines are read by: - < '{text}'"
+            );
+        }
         return work(texts);
     }
     for_each_lines(&mut std::io::stdin().lock(), most_bytes, GROUP, work)

@@ -18,6 +18,7 @@ use super::dispatch::{Call, typed};
 use super::errors::Failure;
 use document::Form;
 use escala_pipelines::Options;
+use escala_sagemaker::Caller;
 use serde_json::Value;
 
 /// The operations that have handlers.
@@ -127,6 +128,7 @@ pub fn read(call: Call, input: Value) -> Result<Request, Failure> {
 /// What the operation answers instead of its output.
 pub async fn run(
     aws: &Aws,
+    caller: &Caller,
     call: Call,
     request: Request,
     options: Options,
@@ -134,7 +136,7 @@ pub async fn run(
     let (view, mut form) = match request.0 {
         About::Documents { view, form } => (view, form),
         About::Segments(request) => return toxic::answer(aws, call, request, options).await,
-        About::Jobs(request) => return jobs::run(aws, call, request).await,
+        About::Jobs(request) => return jobs::run(aws, caller, call, request).await,
     };
     if let Some(most) = aws.long_texts {
         form.allow(most);

@@ -21,6 +21,7 @@ use bytes::Bytes;
 use escala_collections::{Face, FaceId, Unassociated, Undeleted, User};
 use escala_pipelines::faces::similarity::percent;
 use escala_pipelines::{Error, Kind, Options};
+use escala_sagemaker::Caller;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -33,9 +34,6 @@ const VERSION: &str = "2.0";
 fn version(of: u32) -> String {
     format!("{of}.0")
 }
-
-/// What stands before a collection's id in its name as a resource.
-const ARN: &str = "arn:aws:rekognition:us-east-1:000000000000:collection/";
 
 /// The members of all these requests; each operation has some, which the service model has checked.
 #[derive(Deserialize)]
@@ -66,6 +64,7 @@ pub struct Input {
 /// A call with what its answer needs.
 struct Work<'a> {
     aws: &'a Aws,
+    caller: &'a Caller,
     collections: Collections<'a>,
     call: Call,
     options: Options,
@@ -75,10 +74,17 @@ struct Work<'a> {
 ///
 /// # Errors
 /// What the operation answers instead of its output.
-pub async fn run(aws: &Aws, call: Call, input: Input, options: Options) -> Result<Value, Failure> {
+pub async fn run(
+    aws: &Aws,
+    caller: &Caller,
+    call: Call,
+    input: Input,
+    options: Options,
+) -> Result<Value, Failure> {
     let collections = Collections::of(&aws.images, options);
     let work = Work {
         aws,
+        caller,
         collections,
         call,
         options,
@@ -196,6 +202,12 @@ fn face_ids(ids: &[FaceId]) -> Vec<Value> {
 }
 
 impl Work<'_> {
+    /// The name of a collection in all of AWS.
+    fn arn(&self, id: &str) -> String {
+        let Caller { account, region } = self.caller;
+        format!("arn:aws:rekognition:{region}:{account}:collection/{id}")
+    }
+
     fn engine(&self, error: Error) -> Failure {
         Failure::of(self.call.service.id, self.call.operation, error)
     }
@@ -213,7 +225,7 @@ impl Work<'_> {
     async fn create(&self, input: Input) -> Result<Value, Failure> {
         let (id, tags) = (input.collection_id, input.tags.unwrap_or_default());
         let made = self.done(self.collections.create(&id, tags).await)?;
-        let arn = format!("{ARN}{}", made.id);
+        let arn = self.arn(&made.id);
         Ok(json!({"StatusCode": 200, "CollectionArn": arn, "FaceModelVersion": VERSION}))
     }
 
@@ -223,7 +235,7 @@ impl Work<'_> {
             "FaceCount": about.faces,
             "UserCount": about.users,
             "FaceModelVersion": version(about.version),
-            "CollectionARN": format!("{ARN}{}", about.id),
+            "CollectionARN": self.arn(&about.id),
             "CreationTimestamp": about.created as f64 / 1000.0,
         }))
     }

@@ -14,6 +14,7 @@ use super::Aws;
 use super::dispatch::{Call, typed};
 use super::errors::Failure;
 use escala_pipelines::Options;
+use escala_sagemaker::Caller;
 use serde_json::Value;
 
 /// The operations that have handlers.
@@ -103,6 +104,7 @@ pub fn read(call: Call, input: Value) -> Result<Request, Failure> {
 /// What the operation answers instead of its output.
 pub async fn run(
     aws: &Aws,
+    caller: &Caller,
     call: Call,
     request: Request,
     options: Options,
@@ -123,6 +125,6 @@ pub async fn run(
         }
         Request::GetCelebrityInfo(input) => celebrities::info(aws, call, *input).await,
         Request::Media(request) => media::run(aws, call, request, options).await,
-        Request::Collections(input) => collections::run(aws, call, *input, options).await,
+        Request::Collections(input) => collections::run(aws, caller, call, *input, options).await,
     }
 }

@@ -146,7 +146,7 @@ async fn a_job_answers_each_line_as_the_operation_on_one_text_does() {
         assert!(job["EndTime"].as_f64() >= job["SubmitTime"].as_f64());
         let id = job["JobId"].as_str().expect("an id");
         let uri = job["OutputDataConfig"]["S3Uri"].as_str().expect("a place");
-        let folder = format!("s3://answers/out/000000000000-{code}-{id}/output/");
+        let folder = format!("s3://answers/out/123456789012-{code}-{id}/output/");
         assert_eq!(uri, format!("{folder}output.tar.gz"));
         let arn = job["JobArn"].as_str().expect("a name");
         assert!(arn.ends_with(&format!("-detection-job/{id}")), "{arn}");

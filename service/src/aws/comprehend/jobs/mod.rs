@@ -26,6 +26,7 @@ use crate::aws::errors::Failure;
 use escala_batch::runner::{self, Runner};
 use escala_batch::store;
 use escala_pipelines::{Error, Kind as ErrorKind};
+use escala_sagemaker::Caller;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -198,36 +199,47 @@ pub fn read(call: Call, input: &Value) -> Result<Option<Request>, Failure> {
 ///
 /// # Errors
 /// What the operation answers instead of its output.
-pub async fn run(aws: &Aws, call: Call, request: Request) -> Result<Value, Failure> {
+pub async fn run(
+    aws: &Aws,
+    caller: &Caller,
+    call: Call,
+    request: Request,
+) -> Result<Value, Failure> {
+    let caller = caller.clone();
     let jobs = aws.jobs.clone().ok_or_else(|| {
         let error = Error::new(ErrorKind::Unavailable, "This server keeps no jobs.");
         Failure::of(call.service.id, call.operation, error)
     })?;
     // What is kept is on a disk.
-    away(move || answer(&jobs, call, request)).await
+    away(move || answer(&jobs, &caller, call, request)).await
 }
 
-fn answer(jobs: &Arc<Runner>, call: Call, request: Request) -> Result<Value, Failure> {
+fn answer(
+    jobs: &Arc<Runner>,
+    caller: &Caller,
+    call: Call,
+    request: Request,
+) -> Result<Value, Failure> {
     let kind = request.kind;
     let fail = |error: runner::Error| failure(call, &error);
     match request.asked {
         Asked::Start(start) => {
-            let job = start.submit(jobs, kind).map_err(fail)?;
+            let job = start.submit(jobs, caller, kind).map_err(fail)?;
             Ok(json!({
                 "JobId": job.id,
-                "JobArn": show::arn(kind, &job),
+                "JobArn": show::arn(caller, kind, &job),
                 "JobStatus": show::status(job.state),
             }))
         }
         Asked::Describe(named) => {
             let job = of_kind(jobs, kind, &named.job_id).map_err(fail)?;
             let name = format!("{}DetectionJobProperties", kind.middle);
-            Ok(json!({ name: show::properties(kind, &job) }))
+            Ok(json!({ name: show::properties(caller, kind, &job) }))
         }
         Asked::List(list) => {
             let (jobs, next) = list.page(jobs, call, kind)?;
             let name = format!("{}DetectionJobPropertiesList", kind.middle);
-            let shown = jobs.iter().map(|job| show::properties(kind, job));
+            let shown = jobs.iter().map(|job| show::properties(caller, kind, job));
             let mut answer = json!({ name: shown.collect::<Vec<_>>() });
             if let Some(next) = next {
                 answer["NextToken"] = next.into();

@@ -1,6 +1,5 @@
 //! Jobs as AWS shows them, and pages of them.
 
-use super::start::ACCOUNT;
 use super::{Kind, failure, invalid};
 use crate::aws::dispatch::Call;
 use crate::aws::errors::Failure;
@@ -8,18 +7,18 @@ use crate::aws::jobs::{page, place, seconds};
 use escala_batch::job::{Form, Job, State};
 use escala_batch::runner::Runner;
 use escala_batch::store::Filter;
+use escala_sagemaker::Caller;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// The region in ARNs.
-const REGION: &str = "us-east-1";
 /// Jobs of a page where the request does not say.
 const PAGE: usize = 100;
 
 /// The name of a job in all of AWS.
-pub fn arn(kind: &Kind, job: &Job) -> String {
+pub fn arn(caller: &Caller, kind: &Kind, job: &Job) -> String {
+    let Caller { account, region } = caller;
     format!(
-        "arn:aws:comprehend:{REGION}:{ACCOUNT}:{}-detection-job/{}",
+        "arn:aws:comprehend:{region}:{account}:{}-detection-job/{}",
         kind.arn, job.id
     )
 }
@@ -37,7 +36,7 @@ pub fn status(state: State) -> &'static str {
 }
 
 /// `…DetectionJobProperties`.
-pub fn properties(kind: &Kind, job: &Job) -> Value {
+pub fn properties(caller: &Caller, kind: &Kind, job: &Job) -> Value {
     let output = &job.spec.output;
     let file = match &output.form {
         Form::Archive { name, .. } | Form::Collected { name, .. } => name.as_str(),
@@ -49,7 +48,7 @@ pub fn properties(kind: &Kind, job: &Job) -> Value {
     };
     let mut shown = job.spec.details.clone();
     shown["JobId"] = job.id.clone().into();
-    shown["JobArn"] = arn(kind, job).into();
+    shown["JobArn"] = arn(caller, kind, job).into();
     shown["JobStatus"] = status(job.state).into();
     shown["SubmitTime"] = seconds(job.submitted).into();
     shown["OutputDataConfig"] =

@@ -11,11 +11,10 @@ use escala_objects::ObjectName;
 use escala_pipelines::pii::redact::{Mode, Redaction};
 use escala_pipelines::pii::{LANGUAGES as PII_LANGUAGES, PiiKind};
 use escala_pipelines::{sentiment, syntax, targeted};
+use escala_sagemaker::Caller;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// The account in ARNs and in the names of outputs.
-pub(super) const ACCOUNT: &str = "000000000000";
 /// What `Describe` shows as it was given, beside what the job itself says.
 const SHOWN: [&str; 7] = [
     "InputDataConfig",
@@ -163,11 +162,12 @@ impl Start {
     ///
     /// # Errors
     /// Those of [`Runner::submit`].
-    pub fn submit(mut self, jobs: &Runner, kind: &Kind) -> Result<Job, Error> {
+    pub fn submit(mut self, jobs: &Runner, caller: &Caller, kind: &Kind) -> Result<Job, Error> {
         let id = Runner::new_id();
         let prefix = self.output.trim_end_matches('/');
         let slash = if prefix.is_empty() { "" } else { "/" };
-        self.spec.output.folder = format!("{prefix}{slash}{ACCOUNT}-{}-{id}/output/", kind.code);
+        let account = &caller.account;
+        self.spec.output.folder = format!("{prefix}{slash}{account}-{}-{id}/output/", kind.code);
         let token = self.token.as_deref().map(|token| Token {
             token,
             request: &self.request,

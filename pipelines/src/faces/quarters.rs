@@ -1,0 +1,159 @@
+//! Pictures that lie on their side or stand on their head: the detectors know faces that are tilted, but few that lie. Such
+//! a picture is turned by quarters until they see some, and what they see is turned back.
+
+use super::detect;
+use super::task::Face;
+use crate::vision::{Area, Point};
+use image::{RgbImage, imageops};
+
+/// A face that is tilted more than this lies: the picture is looked at as one that is turned, in degrees.
+const LIES: f32 = 45.0;
+
+/// By how much a picture is turned clockwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Quarter {
+    /// By 90 degrees.
+    One,
+    /// By 180 degrees.
+    Two,
+    /// By 270 degrees.
+    Three,
+}
+
+impl Quarter {
+    /// All of them; what cameras do most comes first.
+    pub(super) const ALL: [Self; 3] = [Self::One, Self::Three, Self::Two];
+
+    /// What brings upright most of faces with these rolls; `None` when most stand, and when there are none.
+    pub(super) fn righting(rolls: impl Iterator<Item = f32>) -> Option<Self> {
+        let (mut turns, mut all) = ([0; 3], 0);
+        for roll in rolls {
+            all += 1;
+            if roll.abs() > 180.0 - LIES {
+                turns[Self::Two as usize] += 1;
+            } else if roll < -LIES {
+                turns[Self::One as usize] += 1;
+            } else if roll > LIES {
+                turns[Self::Three as usize] += 1;
+            }
+        }
+        let most = Self::ALL
+            .into_iter()
+            .max_by_key(|turn| turns[*turn as usize])?;
+        (turns[most as usize] * 2 > all).then_some(most)
+    }
+
+    /// The picture turned.
+    pub(super) fn turned(self, image: &RgbImage) -> RgbImage {
+        match self {
+            Self::One => imageops::rotate90(image),
+            Self::Two => imageops::rotate180(image),
+            Self::Three => imageops::rotate270(image),
+        }
+    }
+
+    /// What a network sees of the turned picture, of the `pixels` that it sees of the picture itself: the picture is in the
+    /// upper left corner of a square of `side` pixels, `across` x `down` of them.
+    pub(super) fn shown(self, pixels: &[f32], side: u32, (across, down): (u32, u32)) -> Vec<f32> {
+        let mut turned = vec![detect::BLACK; pixels.len()];
+        let (columns, rows) = self.size((across, down));
+        for (y, x) in (0..rows).flat_map(|y| (0..columns).map(move |x| (y, x))) {
+            let middle = Point::new(x as f32 + 0.5, y as f32 + 0.5);
+            let from = self.place((across, down), middle);
+            let pixel = |x: u32, y: u32| ((y * side + x) * 3) as usize;
+            let (to, from) = (pixel(x, y), pixel(from.x as u32, from.y as u32));
+            if let (Some(to), Some(from)) = (turned.get_mut(to..to + 3), pixels.get(from..from + 3)) {
+                to.copy_from_slice(from);
+            }
+        }
+        turned
+    }
+
+    /// The width and height of the turned picture.
+    pub(super) fn size(self, (width, height): (u32, u32)) -> (u32, u32) {
+        match self {
+            Self::Two => (width, height),
+            Self::One | Self::Three => (height, width),
+        }
+    }
+
+    /// Where in the `width` x `height` picture a place is of the turned one.
+    fn place(self, (width, height): (u32, u32), at: Point) -> Point {
+        let (width, height) = (width as f32, height as f32);
+        match self {
+            Self::One => Point::new(at.y, height - at.x),
+            Self::Two => Point::new(width - at.x, height - at.y),
+            Self::Three => Point::new(width - at.y, at.x),
+        }
+    }
+
+    /// What was found in the turned picture as it is in the `width` x `height` one.
+    pub(super) fn back(self, size: (u32, u32), mut face: Face) -> Face {
+        let place = |point: Point| self.place(size, point);
+        let corners = [
+            place(Point::new(face.area.left, face.area.top)),
+            place(Point::new(face.area.right, face.area.bottom)),
+        ];
+        face.area = Area::new(
+            corners[0].x.min(corners[1].x),
+            corners[0].y.min(corners[1].y),
+            corners[0].x.max(corners[1].x),
+            corners[0].y.max(corners[1].y),
+        );
+        face.landmarks = face.landmarks.moved(place);
+        if let Some(gaze) = &mut face.gaze {
+            gaze.pupils = gaze.pupils.map(place);
+        }
+        let degrees = [90.0, 180.0, 270.0][self as usize];
+        face.pose.roll = (face.pose.roll - degrees + 180.0).rem_euclid(360.0) - 180.0;
+        face
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::Rgb;
+
+    /// The middle of a pixel of the turned picture is the middle of the pixel that it was.
+    #[test]
+    fn places_are_those_of_the_pixels() {
+        let image = RgbImage::from_fn(5, 3, |x, y| Rgb([x as u8, y as u8, 7]));
+        for turn in Quarter::ALL {
+            let turned = turn.turned(&image);
+            for (x, y, Rgb([column, row, _])) in turned.enumerate_pixels() {
+                let at = Point::new(x as f32 + 0.5, y as f32 + 0.5);
+                let wanted = Point::new(f32::from(*column) + 0.5, f32::from(*row) + 0.5);
+                assert_eq!(turn.place((5, 3), at), wanted, "{turn:?} {x} {y}");
+            }
+        }
+    }
+
+    /// What a network is shown is what it would be shown of the turned picture.
+    #[test]
+    fn what_is_shown_is_the_turned_picture() {
+        let image = RgbImage::from_fn(2 * detect::SIDE, detect::SIDE / 2, |x, y| {
+            Rgb([(x / 8) as u8, (y / 4) as u8, 7])
+        });
+        let pixels = detect::input(&image);
+        let seen = detect::seen(image.dimensions());
+        assert_eq!(seen, (detect::SIDE, detect::SIDE / 4));
+        for turn in Quarter::ALL {
+            let shown = turn.shown(&pixels, detect::SIDE, seen);
+            let wanted = detect::input(&turn.turned(&image));
+            let far = |(shown, wanted): (&f32, &f32)| (shown - wanted).abs() > 0.02;
+            assert_eq!(shown.iter().zip(&wanted).filter(|both| far(*both)).count(), 0, "{turn:?}");
+        }
+    }
+
+    #[test]
+    fn most_faces_say_how_a_picture_lies() {
+        let righting = |rolls: &[f32]| Quarter::righting(rolls.iter().copied());
+        assert_eq!(righting(&[]), None);
+        assert_eq!(righting(&[3.0, -40.0]), None);
+        assert_eq!(righting(&[-92.0]), Some(Quarter::One));
+        assert_eq!(righting(&[170.0, -175.0, 2.0]), Some(Quarter::Two));
+        assert_eq!(righting(&[88.0, 60.0, -100.0]), Some(Quarter::Three));
+        assert_eq!(righting(&[88.0, 2.0]), None, "no more lie than stand");
+    }
+}
