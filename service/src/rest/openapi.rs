@@ -1,5 +1,6 @@
 //! The OpenAPI 3.1 document, made from the handlers themselves.
 
+use serde_json::Value;
 use utoipa::OpenApi;
 
 /// Everything but the AWS wire, which AWS's own models describe.
@@ -115,5 +116,26 @@ fn document() -> utoipa::openapi::OpenApi {
 
 /// The document as JSON.
 pub fn json() -> String {
-    document().to_json().expect("the document is JSON")
+    let mut document = serde_json::to_value(document()).expect("the document is JSON");
+    told(&mut document);
+    document.to_string()
+}
+
+/// Descriptions as callers read them: without what is for those who read the source.
+fn told(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members.iter_mut() {
+                match value {
+                    Value::String(text) if name == "description" || name == "summary" => {
+                        let said = text.split("# Errors").next().unwrap_or_default();
+                        *text = said.replace("[`", "`").replace("`]", "`").trim_end().to_owned();
+                    }
+                    value => told(value),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(told),
+        _ => {}
+    }
 }
