@@ -273,6 +273,16 @@ impl State {
         })
     }
 
+    /// Places in an image and ids of its faces.
+    fn of_image(&self, image: Uuid) -> Vec<([f32; 4], FaceId)> {
+        let live = (0..self.vectors.len()).filter(|&at| self.vectors.is_live(at));
+        live.filter_map(|at| {
+            let record = self.record(at).filter(|record| record.image == image)?;
+            Some((record.place, self.vectors.id(at)?))
+        })
+        .collect()
+    }
+
     /// Makes what an event says true. Events were checked before they were written, so one that does not fit is
     /// damage, and says so.
     fn apply(&mut self, event: Event) -> std::result::Result<(), String> {
@@ -741,6 +751,30 @@ impl Collection {
         external: Option<&str>,
         faces: &[NewFace],
     ) -> Result<Vec<FaceId>> {
+        self.add(image, external, faces, false)
+    }
+
+    /// As [`Collection::index`]; a face that is there already, of the same image in the same place, is not stored again:
+    /// its id is given. Looks at every face.
+    ///
+    /// # Errors
+    /// Those of [`Collection::index`].
+    pub fn index_once(
+        &self,
+        image: Uuid,
+        external: Option<&str>,
+        faces: &[NewFace],
+    ) -> Result<Vec<FaceId>> {
+        self.add(image, external, faces, true)
+    }
+
+    fn add(
+        &self,
+        image: Uuid,
+        external: Option<&str>,
+        faces: &[NewFace],
+        once: bool,
+    ) -> Result<Vec<FaceId>> {
         if external.is_some_and(|name| name.len() > usize::from(u8::MAX)) {
             return Err(Error::Invalid(
                 "a name of an image is longer than 255 bytes".to_owned(),
@@ -752,13 +786,41 @@ impl Collection {
         }
         self.comparable()?;
         let mut journal = self.journal.lock();
-        self.room(faces.len())?;
-        let faces = named(faces);
-        let ids = faces.iter().map(|face| face.id).collect();
+        let there = match once {
+            true => self.state.read().of_image(image),
+            false => Vec::new(),
+        };
+        let known = |face: &NewFace| {
+            let mut there = there.iter();
+            there
+                .find(|(place, _)| *place == face.place)
+                .map(|(_, id)| *id)
+        };
+        let known: Vec<Option<FaceId>> = faces.iter().map(known).collect();
+        let new: Vec<NewFace> = faces
+            .iter()
+            .zip(&known)
+            .filter(|(_, known)| known.is_none())
+            .map(|(face, _)| face.clone())
+            .collect();
+        if new.is_empty() {
+            return Ok(known.into_iter().flatten().collect());
+        }
+        self.room(new.len())?;
+        let new = named(&new);
+        let mut ids = new
+            .iter()
+            .map(|face| face.id)
+            .collect::<Vec<_>>()
+            .into_iter();
+        let ids = known
+            .into_iter()
+            .filter_map(|known| known.or_else(|| ids.next()));
+        let ids = ids.collect();
         let event = Event::Indexed {
             image,
             external: external.map(str::to_owned),
-            faces,
+            faces: new,
         };
         self.commit(&mut journal, event)?;
         Ok(ids)

@@ -140,7 +140,12 @@ fn pictures_that_lie_have_the_faces_of_those_that_stand() {
             assert!(found.len() <= upright.len(), "{name} {degrees}: {found:?}");
             standing += upright.len();
             for face in &upright {
-                let Area { left, top, right, bottom } = face.area;
+                let Area {
+                    left,
+                    top,
+                    right,
+                    bottom,
+                } = face.area;
                 let place = match degrees {
                     90.0 => Area::new(height - bottom, left, height - top, right),
                     180.0 => Area::new(width - right, height - bottom, width - left, height - top),
@@ -158,7 +163,11 @@ fn pictures_that_lie_have_the_faces_of_those_that_stand() {
     assert!(lying * 100 >= standing * 97, "{lying} of {standing}");
     for name in ["chelsea.png", "coffee.png", "ocr_dense.png"] {
         let image = picture(name);
-        let lying = [imageops::rotate90(&image), imageops::rotate180(&image), image];
+        let lying = [
+            imageops::rotate90(&image),
+            imageops::rotate180(&image),
+            image,
+        ];
         for image in &lying {
             assert_eq!(faces(image), [], "{name}");
         }

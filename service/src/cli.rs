@@ -6,6 +6,15 @@
 //! the command or the configuration is wrong. Predictions run in this process with the same engine as
 //! the server's: no server is needed, and the answers are the same. Topics are a running server's, which is asked.
 
+/// A line on standard error. A reader of it that has gone (`2>&1 | head`) is no reason to stop what is under way.
+macro_rules! note {
+    ($($said:tt)*) => {{
+        use std::io::Write as _;
+        // There is nobody else to tell.
+        let _ = writeln!(std::io::stderr(), $($said)*);
+    }};
+}
+
 mod celebrities;
 mod collections;
 mod embed;
@@ -128,11 +137,11 @@ pub fn main() -> ExitCode {
     };
     match stop {
         Stop::Failed(message) => {
-            eprintln!("error: {message}");
+            note!("error: {message}");
             ExitCode::FAILURE
         }
         Stop::Usage(message) => {
-            eprintln!("error: {message}");
+            note!("error: {message}");
             ExitCode::from(2)
         }
         Stop::Silent => ExitCode::FAILURE,

@@ -56,6 +56,8 @@ pub struct Config {
     /// Address that the HTTP doors listen on.
     #[serde(with = "units::address")]
     pub listen: SocketAddr,
+    /// Who may ask through a browser, and by which names.
+    pub server: Server,
     /// Where weights are kept and come from.
     pub models: Models,
     /// Where what users store is kept.
@@ -108,6 +110,17 @@ pub struct Models {
     pub hub_token: Option<Secret>,
     /// Tasks whose models are pulled, loaded and warmed at start. Others load on first use.
     pub preload: Vec<String>,
+}
+
+/// Who may ask through a browser, and by which names.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// Origins whose pages may ask and read the answers, such as `http://localhost:3000`; `*` for all.
+    pub origins: Vec<String>,
+    /// Names that a server that listens on this machine alone is asked for by, beside `localhost`, addresses, names without
+    /// a dot, and those under `.localhost`, `.local` and `.internal`.
+    pub hosts: Vec<String>,
 }
 
 /// Where what users store is kept.
@@ -239,6 +252,9 @@ pub struct Kafka {
     /// Address that Kafka's clients connect to, or `off`: then the log is not opened either.
     #[serde(with = "units::text")]
     pub listen: Listen,
+    /// `host:port` that clients are told to connect to, where that is not the address they came to: behind a mapped port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advertised: Option<String>,
     /// Whether a topic is made when a client that allows it asks for one that is not there.
     pub auto_create: bool,
     /// Partitions of a topic whose maker did not say.
@@ -257,10 +273,21 @@ pub struct Kafka {
     pub external: Vec<PathBuf>,
 }
 
+impl Kafka {
+    /// Host and port of `advertised`.
+    pub fn advertised(&self) -> Option<(String, u16)> {
+        let (host, port) = self.advertised.as_deref()?.rsplit_once(':')?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let port = port.parse().ok().filter(|port| *port != 0)?;
+        (!host.is_empty()).then(|| (host.to_owned(), port))
+    }
+}
+
 impl Default for Kafka {
     fn default() -> Self {
         Self {
             listen: Listen::on(SocketAddr::from(([127, 0, 0, 1], 9092))),
+            advertised: None,
             auto_create: true,
             partitions: 1,
             reserve: Size::bytes(32 << 20),
@@ -567,6 +594,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 4566)),
+            server: Server::default(),
             models: Models::default(),
             data: Data::default(),
             s3: S3::default(),
@@ -797,6 +825,10 @@ impl Config {
                 "`kafka.partitions` must be between 1 and 10000".to_owned(),
             ),
             (
+                self.kafka.advertised.is_none() || self.kafka.advertised().is_some(),
+                "`kafka.advertised` must be `host:port`".to_owned(),
+            ),
+            (
                 !self.kafka.offsets_retention.get().is_zero(),
                 "`kafka.offsets_retention` must be longer than 0s".to_owned(),
             ),
@@ -804,16 +836,14 @@ impl Config {
                 !self.kafka.transactional_id_expiration.get().is_zero(),
                 "`kafka.transactional_id_expiration` must be longer than 0s".to_owned(),
             ),
-            (
-                crate::logs::directives(&self.log.level).is_ok(),
-                format!(
-                    "`log.level` is not a level or a list of directives: `{}`",
-                    self.log.level
-                ),
-            ),
         ];
         if let Some((_, message)) = rules.into_iter().find(|(holds, _)| !holds) {
             return Err(Error::Conflict(message));
+        }
+        if let Err(why) = crate::logs::directives(&self.log.level) {
+            return Err(Error::Conflict(format!(
+                "`log.level` is not a level or a list of directives: {why}"
+            )));
         }
         if let Some(task) = self
             .models

@@ -84,6 +84,7 @@ fn aws_failure(failure: &Failure, request_id: &str) -> Response {
     let name = match failure.status {
         StatusCode::PAYLOAD_TOO_LARGE => "RequestEntityTooLargeException",
         StatusCode::REQUEST_TIMEOUT => "RequestTimeoutException",
+        StatusCode::FORBIDDEN => "AccessDeniedException",
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => "ThrottlingException",
         status if status.is_server_error() => "InternalFailure",
         _ => "SerializationException",

@@ -39,6 +39,8 @@ impl Kafka {
                 "{what}: {why}; set `kafka.listen` to another address, or to `off` for a server without it"
             )
         };
+        let homeless =
+            |what: &str, why: String| format!("{what}: {why}; `data.dir` sets the folder");
         let listener = TcpListener::bind(wanted).await.map_err(|error| {
             let what = format!("cannot listen for Kafka's clients on {wanted}");
             failed(&what, error.to_string())
@@ -46,7 +48,7 @@ impl Kafka {
         let unknown = |error: io::Error| error.to_string();
         let address = listener.local_addr().map_err(unknown)?;
         let folder = data_folder(config);
-        let folder = folder.map_err(|why| failed("the event log has no place", why))?;
+        let folder = folder.map_err(|why| homeless("the event log has no place", why))?;
         let folder = folder.join("log");
         let options = Options {
             reserve_bytes: config.kafka.reserve.get(),
@@ -61,7 +63,7 @@ impl Kafka {
         });
         let opened = opened.await.map_err(|error| error.to_string())?;
         let what = || format!("cannot open the event log in {}", folder.display());
-        let log = opened.map_err(|why| failed(&what(), why))?;
+        let log = opened.map_err(|why| homeless(&what(), why))?;
         Ok(Some(Self {
             log,
             listener,
@@ -99,6 +101,7 @@ impl Kafka {
             groups,
             cluster: self.log.cluster_id().to_string(),
             folder: self.folder.display().to_string(),
+            advertised: config.kafka.advertised(),
             auto_create: config.kafka.auto_create,
             partitions: config.kafka.partitions,
             metrics: self.metrics.clone(),

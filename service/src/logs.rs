@@ -6,7 +6,7 @@
 
 use crate::config::{Log, LogFormat};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -18,23 +18,29 @@ const LIBRARIES: &str = "hyper=warn,hyper_util=warn,mio=warn,ureq=warn,rustls=wa
 ///
 /// # Errors
 /// When the text is neither.
-pub fn directives(level: &str) -> Result<EnvFilter, ParseError> {
+pub fn directives(level: &str) -> Result<EnvFilter, String> {
     // Libraries below are only of interest when something is wrong with them. The engine tells of every
     // load, which `serve` tells already; at `debug` both are heard.
     let quiet = match level {
         "error" | "off" => level.to_owned(),
+        // A word alone would be the name of a crate, of which everything is said, and of all others nothing.
+        word if !word.contains(['=', ',']) && word.parse::<LevelFilter>().is_err() => {
+            return Err(format!(
+                "`{word}` is none of error, warn, info, debug, trace, off"
+            ));
+        }
         "info" => format!("info,escala_pipelines=warn,{LIBRARIES}"),
         "warn" | "debug" | "trace" => format!("{level},{LIBRARIES}"),
         _ => level.to_owned(),
     };
-    EnvFilter::try_new(quiet)
+    EnvFilter::try_new(quiet).map_err(|error| error.to_string())
 }
 
 /// Starts logging. Called once; a second call changes nothing.
 ///
 /// # Errors
 /// When the level cannot be read.
-pub fn start(log: &Log) -> Result<(), ParseError> {
+pub fn start(log: &Log) -> Result<(), String> {
     let registry = tracing_subscriber::registry().with(directives(&log.level)?);
     let lines = fmt::layer().with_writer(std::io::stderr);
     let started = match log.format {
@@ -72,6 +78,8 @@ mod tests {
         ] {
             directives(text).expect(text);
         }
-        directives("loud=very").expect_err("not a level");
+        for text in ["loud=very", "verbose", "warning", ""] {
+            directives(text).expect_err(text);
+        }
     }
 }

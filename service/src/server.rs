@@ -7,6 +7,7 @@
 
 pub mod body;
 pub mod observe;
+mod pages;
 pub mod stall;
 
 use crate::config::Config;

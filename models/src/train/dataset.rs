@@ -2,7 +2,7 @@
 //!
 //! * `.jsonl`: an object a line with `text` and either `label` (a name) or `target` (an object of names and
 //!   probabilities); other members are ignored.
-//! * `.csv`, `.tsv`: `label,text` a row, without a heading.
+//! * `.csv`, `.tsv`: `label,text` a row; a first row that says just that is a heading.
 
 use crate::error::{Error, Result};
 use serde::Deserialize;
@@ -68,6 +68,11 @@ pub fn read(path: &Path) -> Result<Vec<Labelled>> {
         for (index, row) in rows.records().enumerate() {
             let row = row.map_err(|error| bad(index + 1, &error.to_string()))?;
             match (row.get(0), row.get(1), row.len()) {
+                // What the columns are called, which nobody says of a text.
+                (Some(label), Some(text), 2)
+                    if index == 0
+                        && label.trim().eq_ignore_ascii_case("label")
+                        && text.trim().eq_ignore_ascii_case("text") => {}
                 (Some(label), Some(text), 2) => all.push(Labelled {
                     text: text.to_owned(),
                     target: BTreeMap::from([(label.trim().to_owned(), 1.0)]),

@@ -165,6 +165,8 @@ struct Shared {
     store: Arc<Store>,
     slots: RwLock<Vec<Arc<dyn Slot>>>,
     signals: Arc<Signals>,
+    /// What the task whose turn was last had had of the lanes' time.
+    turn: Mutex<Duration>,
 }
 
 /// Stops the threads when the last user has gone; the threads themselves hold only `Shared`.
@@ -195,6 +197,7 @@ impl Engine {
             store,
             slots: RwLock::default(),
             signals,
+            turn: Mutex::default(),
         });
         // From here on an error drops the owner, which stops the threads started so far.
         let engine = Self {

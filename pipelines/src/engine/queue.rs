@@ -58,6 +58,8 @@ pub(super) struct Queue<P> {
     lists: [List; CLASSES.len()],
     items: usize,
     cost: u64,
+    /// Of each priority.
+    costs: [u64; CLASSES.len()],
 }
 
 /// The part of `bound` that items of this priority may fill.
@@ -81,6 +83,7 @@ impl<P> Queue<P> {
             }; CLASSES.len()],
             items: 0,
             cost: 0,
+            costs: [0; CLASSES.len()],
         }
     }
 
@@ -92,6 +95,11 @@ impl<P> Queue<P> {
     /// Cost waiting.
     pub fn cost(&self) -> u64 {
         self.cost
+    }
+
+    /// Cost that is computed before a new item of this priority.
+    pub fn ahead(&self, class: Priority) -> u64 {
+        self.costs[..=class as usize].iter().sum()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -112,6 +120,7 @@ impl<P> Queue<P> {
         }
         self.items += 1;
         self.cost += entry.cost;
+        self.costs[class as usize] += entry.cost;
         let list = &mut self.lists[class as usize];
         let (previous, next) = (list.last, NONE);
         let index = if self.free == NONE {
@@ -257,6 +266,7 @@ impl<P> Queue<P> {
         }
         self.items -= 1;
         self.cost -= entry.cost;
+        self.costs[class as usize] -= entry.cost;
         Some(entry)
     }
 }
@@ -411,6 +421,10 @@ mod tests {
                 }
                 prop_assert_eq!(queue.items(), model.waiting.len());
                 prop_assert_eq!(queue.cost(), model.cost());
+                for class in CLASSES {
+                    let before = model.waiting.iter().filter(|item| item.1 <= class);
+                    prop_assert_eq!(queue.ahead(class), before.map(|item| item.2).sum::<u64>());
+                }
                 prop_assert!(queue.items() <= 12);
                 prop_assert!(queue.cost() <= 60 || queue.items() == 1);
                 // Memory is bounded too: nodes are reused.

@@ -38,7 +38,11 @@ pub(super) const BLACK: f32 = -1.0;
 /// How many of the network's pixels an image of this size covers.
 pub(super) fn seen((width, height): (u32, u32)) -> (u32, u32) {
     let longer = u64::from(width.max(height).max(1));
-    let part = |length: u32| (u64::from(length) * u64::from(SIDE)).div_ceil(longer).max(1) as u32;
+    let part = |length: u32| {
+        (u64::from(length) * u64::from(SIDE))
+            .div_ceil(longer)
+            .max(1) as u32
+    };
     (part(width), part(height))
 }
 

@@ -62,7 +62,8 @@ impl Quarter {
             let from = self.place((across, down), middle);
             let pixel = |x: u32, y: u32| ((y * side + x) * 3) as usize;
             let (to, from) = (pixel(x, y), pixel(from.x as u32, from.y as u32));
-            if let (Some(to), Some(from)) = (turned.get_mut(to..to + 3), pixels.get(from..from + 3)) {
+            if let (Some(to), Some(from)) = (turned.get_mut(to..to + 3), pixels.get(from..from + 3))
+            {
                 to.copy_from_slice(from);
             }
         }
@@ -142,7 +143,11 @@ mod tests {
             let shown = turn.shown(&pixels, detect::SIDE, seen);
             let wanted = detect::input(&turn.turned(&image));
             let far = |(shown, wanted): (&f32, &f32)| (shown - wanted).abs() > 0.02;
-            assert_eq!(shown.iter().zip(&wanted).filter(|both| far(*both)).count(), 0, "{turn:?}");
+            assert_eq!(
+                shown.iter().zip(&wanted).filter(|both| far(*both)).count(),
+                0,
+                "{turn:?}"
+            );
         }
     }
 

@@ -253,7 +253,10 @@ impl FacesPipeline {
             if found.is_empty() {
                 continue;
             }
-            let found: Vec<Face> = found.into_iter().map(|face| turn.back(size, face)).collect();
+            let found: Vec<Face> = found
+                .into_iter()
+                .map(|face| turn.back(size, face))
+                .collect();
             faces.retain(|one| {
                 let same = |other: &Face| one.area.overlap(&other.area) > detect::SAME;
                 !found.iter().any(same)

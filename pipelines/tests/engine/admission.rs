@@ -10,6 +10,45 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 #[test]
+fn what_cannot_be_computed_in_its_time_is_refused_at_once() {
+    let (engine, log) = (engine(1), Arc::new(Log::default()));
+    let limits = Limits {
+        batch_cost: 4,
+        batch_items: 1,
+        ..LIMITS
+    };
+    let probe = Probe {
+        limits,
+        ..Probe::new("a", &log)
+    };
+    let (handle, gate, holder) = held(&engine, probe);
+    // The first item takes 50 milliseconds: as long as it takes until the other is late.
+    let late = handle.predict(plain(1), Options::within(Duration::from_millis(50)));
+    assert_eq!(kind(wait(late)), Kind::Deadline);
+    gate.open();
+    assert!(wait(holder).is_ok());
+    let gate = Gate::new();
+    let mut waiting = vec![handle.predict(item(2, Act::Hold(gate.clone())), Options::default())];
+    gate.wait_for_arrivals(1);
+    waiting.extend((3..=5).map(|id| handle.predict(plain(id), Options::default())));
+    let hurried = Options::within(Duration::from_millis(100));
+    let refused = wait(handle.predict(plain(6), hurried)).expect_err("three items are before it");
+    assert_eq!(refused.kind(), Kind::Overloaded, "{refused}");
+    assert!(refused.retry_after().is_some_and(|after| !after.is_zero()));
+    let many = handle.predict_many(vec![plain(7), plain(8)], hurried);
+    for answer in wait(many) {
+        assert_eq!(kind(answer), Kind::Overloaded);
+    }
+    // Who has time has a place.
+    waiting.push(handle.predict(plain(9), Options::default()));
+    gate.open();
+    for prediction in waiting {
+        assert!(wait(prediction).is_ok());
+    }
+    assert_eq!(log.ran(), [0, 2, 3, 4, 5, 9]);
+}
+
+#[test]
 fn a_full_queue_refuses_and_a_caller_that_goes_makes_room_at_once() {
     let (engine, log) = (engine(1), Arc::new(Log::default()));
     let limits = Limits {

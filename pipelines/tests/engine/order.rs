@@ -33,7 +33,7 @@ fn a_deadline_is_answered_while_the_lane_is_busy_and_the_item_is_never_computed(
 }
 
 #[test]
-fn urgent_items_overtake_and_within_a_priority_the_oldest_goes_first_whatever_its_task() {
+fn urgent_items_overtake_and_within_a_priority_the_task_goes_first_that_had_less() {
     let (engine, log) = (engine(1), Arc::new(Log::default()));
     let limits = Limits {
         batch_items: 1,
@@ -70,7 +70,34 @@ fn urgent_items_overtake_and_within_a_priority_the_oldest_goes_first_whatever_it
     for prediction in submitted {
         assert!(wait(prediction).is_ok());
     }
-    assert_eq!(log.ran(), [0, 3, 4, 7, 2, 5, 1, 6]);
+    // The first task had the lane while it was held.
+    assert_eq!(log.ran(), [0, 4, 3, 7, 2, 5, 6, 1]);
+}
+
+/// However much waits for one task, another's item is next, though it came last.
+#[test]
+fn a_task_does_not_wait_for_all_that_waits_for_another() {
+    let (engine, log) = (engine(1), Arc::new(Log::default()));
+    let limits = Limits {
+        batch_items: 1,
+        ..LIMITS
+    };
+    let other = engine.register(Probe::new("b", &log)).expect("a new task");
+    other.load_blocking().expect("it loads");
+    let busy = Probe {
+        limits,
+        ..Probe::new("a", &log)
+    };
+    let (handle, gate, _holder) = held(&engine, busy);
+    let mut waiting: Vec<_> = (1..=4)
+        .map(|id| handle.predict(plain(id), Options::default()))
+        .collect();
+    waiting.push(other.predict(plain(5), Options::default()));
+    gate.open();
+    for prediction in waiting {
+        assert!(wait(prediction).is_ok());
+    }
+    assert_eq!(log.ran(), [0, 5, 1, 2, 3, 4]);
 }
 
 #[test]

@@ -104,7 +104,9 @@ pub async fn run(
 ) -> Result<Value, Failure> {
     match request {
         Request::Comprehend(request) => comprehend::run(aws, &caller, call, request, options).await,
-        Request::Rekognition(request) => rekognition::run(aws, &caller, call, request, options).await,
+        Request::Rekognition(request) => {
+            rekognition::run(aws, &caller, call, request, options).await
+        }
         Request::SageMaker(input) => sagemaker::run(aws, caller, call, input).await,
     }
 }

@@ -128,7 +128,7 @@ fn list(machine: &Machine, config: &Config, output: Output) -> Result<(), Stop> 
     }
     people.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
     if people.is_empty() {
-        eprintln!("{HOW_TO_FILL}");
+        note!("{HOW_TO_FILL}");
     }
     if output.json {
         return people.iter().try_for_each(output::json);

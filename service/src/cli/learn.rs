@@ -170,7 +170,7 @@ struct Run {
 
 impl Watch for Run {
     fn log(&mut self, line: &str) {
-        self.bar.suspend(|| eprintln!("{line}"));
+        self.bar.suspend(|| note!("{line}"));
     }
 
     fn metric(&mut self, name: &str, value: f64) {
@@ -207,14 +207,14 @@ impl Watch for Run {
             Err(error) => {
                 if error.kind() != std::io::ErrorKind::NotFound {
                     let path = self.path.display();
-                    eprintln!("warning: begins anew: {path}: {error}");
+                    note!("warning: begins anew: {path}: {error}");
                 }
                 return None;
             }
         };
         // That of another run is nothing to go on from.
         let kept = kept.strip_prefix(&self.identity)?.to_vec();
-        eprintln!("goes on from {}", self.path.display());
+        note!("goes on from {}", self.path.display());
         Some(kept)
     }
 }
@@ -251,7 +251,7 @@ pub fn train(args: &TableArgs) -> Result<(), Stop> {
         test: some(&args.test)?,
     };
     let (rows, columns) = (channels.train.rows(), channels.train.columns());
-    eprintln!("{rows} rows of {columns} columns");
+    note!("{rows} rows of {columns} columns");
     let bar = match std::io::stderr().is_terminal() {
         true => ProgressBar::new(0),
         false => ProgressBar::hidden(),
@@ -272,7 +272,7 @@ pub fn train(args: &TableArgs) -> Result<(), Stop> {
     run.bar.finish_and_clear();
     let model = model.map_err(stop)?;
     if let Some(why) = &run.unkept {
-        eprintln!("warning: the last checkpoint was not kept: {why}");
+        note!("warning: the last checkpoint was not kept: {why}");
     }
     // There whole or not at all.
     let mut new = args.output.clone().into_os_string();

@@ -111,9 +111,10 @@ fn list(config: &Config, store: &Store, output: Output) -> Result<(), Stop> {
                 entry.title.clone(),
             ]);
             if let Some(why) = why {
-                eprintln!(
+                note!(
                     "{}: {why}; `escala models pull {}` pulls it again",
-                    entry.name, entry.name
+                    entry.name,
+                    entry.name
                 );
             }
         }
@@ -160,7 +161,7 @@ fn covers(config: &Config, output: Output) -> Result<(), Stop> {
         Some(named) if !output.json => output::print(&format!("covers: {named}\n")),
         Some(_) => Ok(()),
         None => {
-            eprintln!(
+            note!(
                 "there is no detector of protective equipment, so that persons are found, but not what covers them: name one \
                  with `--model covers=ORG/NAME` or a folder"
             );
@@ -177,11 +178,11 @@ fn celebrities(config: &Config, output: Output) -> Result<(), Stop> {
         )),
         Ok(Some(_)) => Ok(()),
         Ok(None) => {
-            eprintln!("{HOW_TO_FILL}");
+            note!("{HOW_TO_FILL}");
             Ok(())
         }
         Err(error) => {
-            eprintln!("celebrities: {}", chain(&error));
+            note!("celebrities: {}", chain(&error));
             Ok(())
         }
     }
@@ -204,7 +205,7 @@ fn each(
             Err(error) => {
                 failed = true;
                 let message = chain(&error);
-                eprintln!("error: {message}");
+                note!("error: {message}");
                 if output.json {
                     output::json(&json!({ "name": name, "status": "failed", "error": message }))?;
                 }
@@ -239,7 +240,7 @@ fn pull(store: &Store, args: PullArgs) -> Result<(), Stop> {
     let names = match (args.all, args.names.is_empty()) {
         (true, _) => {
             for entry in catalog.iter().filter(asking) {
-                eprintln!("{}: skipped: {}", entry.name, flag(entry));
+                note!("{}: skipped: {}", entry.name, flag(entry));
             }
             names_of(catalog.iter().filter(|entry| !asking(entry)))
         }
@@ -289,16 +290,18 @@ fn flag(entry: &Entry) -> String {
 /// Shows a model's licence, and asks whoever sits at the terminal whether they accept it. Where nobody does, the
 /// answer is no, with the flag that says yes.
 fn accepts(entry: &Entry) -> bool {
-    eprintln!(
+    note!(
         "{}\nLicence: {}\n\n{}",
-        entry.title, entry.licence, entry.notice
+        entry.title,
+        entry.licence,
+        entry.notice
     );
     let (input, errors) = (io::stdin(), io::stderr());
     let answered = input.is_terminal()
         && errors.is_terminal()
         && asked(entry, &mut input.lock(), &mut errors.lock());
     if !answered {
-        eprintln!("error: {}: nothing was pulled: {}", entry.name, flag(entry));
+        note!("error: {}: nothing was pulled: {}", entry.name, flag(entry));
     }
     answered
 }
@@ -335,7 +338,7 @@ fn verify(store: &Store, args: NameArgs) -> Result<(), Stop> {
         false => args.names,
     };
     if names.is_empty() {
-        eprintln!("there are no models in {}", store.dir().display());
+        note!("there are no models in {}", store.dir().display());
     }
     each(&names, args.output, |name| {
         let verified = match store.names_checkpoint(name) {

@@ -82,7 +82,7 @@ pub fn for_each_group(
     const GROUP: usize = 256;
     if texts != ["-"] {
         for text in texts.iter().filter(|text| Path::new(text).is_file()) {
-            eprintln!(
+            note!(
                 "warning: '{text}' is taken as a text, though there is a file of that name; its lines are read by: - < '{text}'"
             );
         }

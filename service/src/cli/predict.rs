@@ -260,7 +260,7 @@ pub struct Faults(usize);
 impl Faults {
     pub fn report(&mut self, what: &str, message: &str, output: Output) -> Result<(), Stop> {
         self.0 += 1;
-        eprintln!("error: {what}: {message}");
+        note!("error: {what}: {message}");
         match output.json {
             true => output::json(&json!({ "input": what, "error": message })),
             false => Ok(()),

@@ -57,7 +57,7 @@ pub fn run(config: &Config, args: ScoreArgs) -> Result<(), Stop> {
     let rows = desk.write(&query, &args.output)?;
     let took = began.elapsed().as_secs_f64();
     let counts = query.counts();
-    eprintln!(
+    note!(
         "{rows} rows in {took:.1} s ({:.0} a second), {} inputs asked about, {} without an answer",
         rows as f64 / took.max(1e-9),
         counts.asked,

@@ -15,11 +15,12 @@ use crate::flows;
 use crate::hosted::Hosted;
 use crate::jobs;
 use crate::kafka::Kafka;
-use crate::machine::Machine;
+use crate::machine::{Machine, data_folder};
 use crate::ready::Readiness;
 use crate::server;
 use clap::Args;
 use escala_weights::Terminal;
+use std::fs::{File, TryLockError};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
@@ -99,20 +100,41 @@ fn open_more_files() {
     }
 }
 
+/// Holds the data folder, so that no second server begins to work on it: several of its stores open only when they are
+/// asked for. A folder that cannot be made or written is for those that need it to complain of.
+fn alone(config: &Config) -> Result<Option<File>, String> {
+    let Ok(folder) = data_folder(config) else {
+        return Ok(None);
+    };
+    let path = folder.join("server.lock");
+    let made = std::fs::create_dir_all(&folder).and_then(|()| File::create(&path));
+    let Ok(file) = made else {
+        return Ok(None);
+    };
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(format!(
+            "another server works on the data folder {}; `data.dir` sets another",
+            folder.display()
+        )),
+        // A file system without locks has none to offer.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(file)),
+    }
+}
+
 /// Says something to the person at the terminal, or to the log when it is for machines.
 struct Voice(LogFormat);
 
 impl Voice {
     fn say(&self, text: &str) {
         match self.0 {
-            LogFormat::Text => eprintln!("{text}"),
+            LogFormat::Text => note!("{text}"),
             LogFormat::Json => tracing::info!("{text}"),
         }
     }
 
     fn complain(&self, text: &str) {
         match self.0 {
-            LogFormat::Text => eprintln!("warning: {text}"),
+            LogFormat::Text => note!("warning: {text}"),
             LogFormat::Json => tracing::warn!("{text}"),
         }
     }
@@ -130,7 +152,18 @@ async fn serve(config: Config) -> Result<(), Stop> {
     let address = listener
         .local_addr()
         .map_err(|error| Stop::failed(&error))?;
+    let open = [Some(address), config.kafka.listen.address()];
+    for address in open
+        .into_iter()
+        .flatten()
+        .filter(|one| !one.ip().is_loopback())
+    {
+        voice.complain(&format!(
+            "whoever reaches {address} may read, change and delete everything: keys and signatures are not checked; keep it in a network of yours"
+        ));
+    }
 
+    let _alone = alone(&config).map_err(Stop::Failed)?;
     let kafka = Kafka::open(&config).await.map_err(Stop::Failed)?;
 
     let preload: Vec<&'static str> = TASKS

@@ -238,7 +238,7 @@ impl Desk {
 
     /// Says that a table has more rows than are shown.
     fn say_more(rows: usize) {
-        eprintln!("the first {rows} rows; `--rows`, `--format` or `-o` give more");
+        note!("the first {rows} rows; `--rows`, `--format` or `-o` give more");
     }
 
     fn print(&self, query: &Query) -> Result<(), Stop> {
@@ -304,7 +304,7 @@ pub(super) fn complain(query: &Query) {
     if counts.failed > 0 {
         let examples: HashSet<String> = counts.examples.into_iter().collect();
         let examples: Vec<String> = examples.into_iter().collect();
-        eprintln!(
+        note!(
             "warning: {} answers are missing: {}",
             counts.failed,
             examples.join("; ")

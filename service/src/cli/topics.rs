@@ -248,7 +248,7 @@ fn each(
                 failed = true;
                 match names.output.json {
                     true => output::json(&json!({ "topic": topic, "error": message }))?,
-                    false => eprintln!("{topic}: {message}"),
+                    false => note!("{topic}: {message}"),
                 }
             }
             Err(stop) => return Err(stop),
@@ -440,7 +440,7 @@ impl Written {
         let partitions = partitions.map(|(partition, (first, last))| {
             format!("; partition {partition}: {first} to {last}")
         });
-        eprintln!(
+        note!(
             "{} in {}{}",
             counted(self.records),
             args.topic,
@@ -536,7 +536,7 @@ fn consume(config: &Config, args: ConsumeArgs) -> Result<(), Stop> {
         }
         start = [("offset", Some(answer.next)), ("from_time", None)];
     }
-    eprintln!("{} of {}", counted(printed), args.topic);
+    note!("{} of {}", counted(printed), args.topic);
     Ok(())
 }
 
@@ -555,11 +555,11 @@ fn tail(config: &Config, args: TailArgs) -> Result<(), Stop> {
     on_interrupt(move || {
         // No line is cut in two.
         let _whole = std::io::stdout().lock();
-        eprintln!("{} of {topic}", counted(counter.load(Ordering::Relaxed)));
+        note!("{} of {topic}", counted(counter.load(Ordering::Relaxed)));
         std::process::exit(0);
     })?;
     let events = remote.events(&asked, None)?;
-    eprintln!("following {}; Ctrl-C ends it", args.topic);
+    note!("following {}; Ctrl-C ends it", args.topic);
     if args.limit == Some(0) {
         return Ok(());
     }
@@ -568,7 +568,7 @@ fn tail(config: &Config, args: TailArgs) -> Result<(), Stop> {
         args.shape.print(record(&event)?)?;
         let printed = printed.fetch_add(1, Ordering::Relaxed) + 1;
         if args.limit.is_some_and(|limit| printed >= limit) {
-            eprintln!("{} of {}", counted(printed), args.topic);
+            note!("{} of {}", counted(printed), args.topic);
             return Ok(());
         }
     }

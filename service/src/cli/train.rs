@@ -325,7 +325,7 @@ impl Watch {
 
 impl Onlooker for Watch {
     fn say(&mut self, line: &str) {
-        self.bar.suspend(|| eprintln!("{line}"));
+        self.bar.suspend(|| note!("{line}"));
     }
 
     fn labels(&mut self, labels: &[String]) {
@@ -372,7 +372,7 @@ impl Observer for Watch {
             if best { "  best" } else { "" },
         );
         if self.bar.is_hidden() {
-            eprintln!("{line}");
+            note!("{line}");
         } else {
             self.bar.println(line);
         }

@@ -35,8 +35,10 @@ const fn key(name: &'static str, kind: Kind) -> Key {
 }
 
 /// Every setting.
-pub const KEYS: [Key; 71] = [
+pub const KEYS: [Key; 74] = [
     key("listen", Kind::Text),
+    key("server.origins", Kind::List),
+    key("server.hosts", Kind::List),
     key("models.dir", Kind::Text),
     key("models.local_dir", Kind::Text),
     key("models.catalog_dir", Kind::Text),
@@ -52,6 +54,7 @@ pub const KEYS: [Key; 71] = [
     key("s3.dir", Kind::Text),
     key("objects.remote", Kind::Table),
     key("kafka.listen", Kind::Text),
+    key("kafka.advertised", Kind::Text),
     key("kafka.auto_create", Kind::Switch),
     key("kafka.partitions", Kind::Number),
     key("kafka.reserve", Kind::Text),

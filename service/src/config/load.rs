@@ -2,12 +2,15 @@
 
 use super::keys::{KEYS, Key, nearest};
 use super::{Config, Error};
+use escala_models::kernels::Isa;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Variables with our prefix that are not settings: the path of the file.
-const OTHER_VARIABLES: [&str; 1] = ["ESCALA_CONFIG"];
+/// The variable that chooses the instructions of kernels, which the kernels read themselves.
+const ISA: &str = "ESCALA_ISA";
+/// Variables with our prefix that are not settings: the path of the file, and what is read elsewhere.
+const OTHER_VARIABLES: [&str; 2] = ["ESCALA_CONFIG", ISA];
 /// A name that the weights themselves use for a setting; the setting's own variable comes first.
 const ALIAS: (&str, &str) = ("ESCALA_WEIGHTS_DIR", "models.local_dir");
 /// Variables with these prefixes belong to the test and bench programs and are left alone.
@@ -92,6 +95,17 @@ pub fn load(
     let file = find_file(file, &variables, here);
     if let Some(path) = &file {
         read_file(path, &mut table, &mut origins)?;
+    }
+    if let Some(isa) = variables.get(ISA) {
+        let available = Isa::available();
+        let names: Vec<_> = available.iter().map(|isa| isa.name()).collect();
+        if !names.contains(&isa.as_str()) {
+            return Err(Error::Value {
+                key: ISA.to_owned(),
+                origin: "the environment".to_owned(),
+                message: format!("this machine has no `{isa}`, only {}", names.join(", ")),
+            });
+        }
     }
     for (name, value) in &variables {
         if !name.starts_with("ESCALA_")

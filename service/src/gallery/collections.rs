@@ -14,6 +14,7 @@ use escala_collections::{
 use escala_pipelines::faces::similarity::farthest;
 use escala_pipelines::faces::{self, Faces, FacesInput, FacesOptions};
 use escala_pipelines::{Kind, Options};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -293,6 +294,16 @@ impl<'a> Collections<'a> {
         }
         // Before the networks work for nothing.
         self.get(id).await?;
+        // The same bytes under the same name are the same image, whose faces are not kept twice.
+        let named = how.external.as_deref().map(|name| {
+            let digest = Sha256::new()
+                .chain_update(name)
+                .chain_update([0])
+                .chain_update(&image);
+            let digest = digest.finalize();
+            let (first, _) = digest.split_at(16);
+            uuid::Builder::from_custom_bytes(first.try_into().unwrap_or_default()).into_uuid()
+        });
         let seen = self.seen(image, how.looks, how.gaze).await?;
         let most = most(how.most, MOST_FACES, MOST_FACES);
         let (mut taken, mut left) = (Vec::new(), Vec::new());
@@ -308,9 +319,13 @@ impl<'a> Collections<'a> {
         }
         let new = taken.iter().map(|&place| kept(&seen, &seen.faces[place]));
         let new = new.collect::<escala_pipelines::Result<Vec<_>>>()?;
-        let image = Uuid::new_v4();
+        let image = named.unwrap_or_else(Uuid::new_v4);
         let indexed = self.with(id, move |collection| {
-            let ids = collection.index(image, how.external.as_deref(), &new)?;
+            let external = how.external.as_deref();
+            let ids = match named {
+                Some(_) => collection.index_once(image, external, &new)?,
+                None => collection.index(image, external, &new)?,
+            };
             let face = |id: FaceId| {
                 let face = collection.face(id);
                 face.ok_or(escala_collections::Error::NoFace(id))

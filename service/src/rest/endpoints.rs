@@ -74,7 +74,7 @@ pub fn caller(app: &App) -> Caller {
     path = "/v1/endpoints",
     tag = "endpoints",
     responses(
-        (status = 200, body = EndpointsView),
+        (status = 200, description = "What is hosted.", body = EndpointsView),
         (status = 503, description = "Nothing is hosted here.", body = ErrorBody),
     )
 )]

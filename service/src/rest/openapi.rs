@@ -129,7 +129,11 @@ fn told(value: &mut Value) {
                 match value {
                     Value::String(text) if name == "description" || name == "summary" => {
                         let said = text.split("# Errors").next().unwrap_or_default();
-                        *text = said.replace("[`", "`").replace("`]", "`").trim_end().to_owned();
+                        *text = said
+                            .replace("[`", "`")
+                            .replace("`]", "`")
+                            .trim_end()
+                            .to_owned();
                     }
                     value => told(value),
                 }

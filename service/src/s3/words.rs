@@ -186,7 +186,10 @@ macro_rules! about {
                 .clone()
                 .filter(|one| !one.is_empty()),
             content_language: $input.content_language.clone(),
-            expires: $input.expires.as_ref().and_then(super::words::http_date),
+            expires: $input
+                .expires
+                .as_ref()
+                .and_then(crate::s3::words::http_date),
             redirect: $input.website_redirect_location.clone(),
             user: $input
                 .metadata

@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::doors::Door;
 use crate::failure::Failure;
 use crate::server::body::{self, Buffers};
+use crate::server::pages;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{CONNECTION, HeaderName, HeaderValue, RETRY_AFTER};
@@ -125,10 +126,23 @@ pub async fn observe(State(observer): State<Observer>, request: Request, next: N
     parts.extensions.insert(operation);
     parts.extensions.insert(Deadline(deadline));
     parts.extensions.insert(door);
+    let admitted = pages::admit(&app.config, &parts.method, &parts.uri, &parts.headers);
+    let (reader, admitted) = match admitted {
+        Ok(reader) => (reader, Ok(())),
+        Err(failure) => (None, Err(failure)),
+    };
+    if let Some(reader) = &reader
+        && let Some(mut response) = reader.preflight(&parts.method, &parts.headers)
+    {
+        reader.may_read(response.headers_mut());
+        watch.status = response.status().as_u16();
+        return response;
+    }
     // Objects are read piece by piece by their door, within limits of its own.
-    let body = match door {
-        Door::S3 => Ok((body, None)),
-        _ => body::collect(&parts.headers, body, &app.config.limits, deadline, &buffers)
+    let body = match (admitted, door) {
+        (Err(failure), _) => Err(failure),
+        (Ok(()), Door::S3) => Ok((body, None)),
+        (Ok(()), _) => body::collect(&parts.headers, body, &app.config.limits, deadline, &buffers)
             .await
             .map(|held| {
                 app.metrics.read(held.bytes.len() as u64);
@@ -187,6 +201,9 @@ pub async fn observe(State(observer): State<Observer>, request: Request, next: N
     if !whole.is_read() {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
+    }
+    if let Some(reader) = reader {
+        reader.may_read(response.headers_mut());
     }
     watch.status = response.status().as_u16();
     response

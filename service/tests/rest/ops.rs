@@ -139,7 +139,10 @@ async fn the_openapi_document_is_whole_and_true() {
     }
 
     let text = document.to_string();
-    assert!(!text.contains("# Errors") && !text.contains("[`"), "for readers of the source");
+    assert!(
+        !text.contains("# Errors") && !text.contains("[`"),
+        "for readers of the source"
+    );
     let paths = document["paths"].as_object().expect("paths");
     let mut operations = Vec::new();
     for (path, item) in paths {

@@ -66,6 +66,11 @@ impl<T: Task> TaskSlot<T> {
             let mut inner = self.inner.lock();
             let outcome = match self.unwilling(&inner, now) {
                 Some(error) => Err((error, entry)),
+                None if let Some(error) =
+                    self.hopeless(&inner, shared, options.priority, deadline - now) =>
+                {
+                    Err((error, entry))
+                }
                 None => match inner.queue.push(options.priority, entry) {
                     Ok(ticket) => {
                         self.admitted(&mut inner, deadline, &mut todo);
@@ -111,6 +116,11 @@ impl<T: Task> TaskSlot<T> {
                 };
                 let cost = *cost;
                 if let Some(error) = self.unwilling(&inner, now) {
+                    Metrics::add(&self.metrics.refused, items.len());
+                    outcome = Admitted::Refused(error);
+                    break;
+                }
+                if let Some(error) = self.hopeless(&inner, shared, priority, deadline - now) {
                     Metrics::add(&self.metrics.refused, items.len());
                     outcome = Admitted::Refused(error);
                     break;
@@ -211,6 +221,30 @@ impl<T: Task> TaskSlot<T> {
         if todo.load {
             self.start_load(shared);
         }
+    }
+
+    /// Why an item that has so much `time` left would not be computed in it, if so: what waits before it takes longer, even
+    /// when every lane works on it as fast as they ever did. Whoever asks should know now, not when the time is over.
+    fn hopeless(
+        &self,
+        inner: &Inner<T>,
+        shared: &Shared,
+        priority: Priority,
+        time: Duration,
+    ) -> Option<Error> {
+        let rate = inner.best_rate? * shared.config.lanes.max(1) as f64;
+        let wait = inner.queue.ahead(priority) as f64 / rate;
+        if !(wait.is_finite() && wait > time.as_secs_f64()) {
+            return None;
+        }
+        let later = Duration::from_secs_f64((wait - time.as_secs_f64()).clamp(1.0, 60.0));
+        let message = format!(
+            "the queue of {} holds work for {wait:.0} s and the request has {:.0} s; try again in {:.0} s",
+            self.name,
+            time.as_secs_f64(),
+            later.as_secs_f64()
+        );
+        Some(Error::new(Kind::Overloaded, message).with_retry_after(later))
     }
 
     fn full(&self, inner: &Inner<T>) -> Error {

@@ -37,6 +37,10 @@ pub(in crate::engine) trait Slot: Send + Sync {
     fn version(&self) -> &str;
     /// The most urgent work that could run now and since when it waits.
     fn head(&self) -> Option<(Priority, Instant)>;
+    /// What it had of the lanes' time, as [`Slot::charge`] counts.
+    fn had(&self) -> Duration;
+    /// Counts time of a lane that began when it had `had`.
+    fn charge(&self, had: Duration, time: Duration);
     /// Runs the most urgent batch, if another lane has not taken it.
     fn run(&self, compute: &Compute);
     /// Answers items whose deadline has come; the earliest deadline of the others.
@@ -98,6 +102,8 @@ struct Inner<T: Task> {
     earliest: Option<Instant>,
     /// Cost computed per second, smoothed.
     rate: Option<f64>,
+    /// The same by batches that are large enough to show what a lane can do: the best, which fades.
+    best_rate: Option<f64>,
 }
 
 pub(in crate::engine) struct TaskSlot<T: Task> {
@@ -111,6 +117,7 @@ pub(in crate::engine) struct TaskSlot<T: Task> {
     pub room: Notify,
     metrics: Metrics,
     signals: Arc<Signals>,
+    had: Mutex<Duration>,
 }
 
 /// What a panic said, kept as the source of an error.
@@ -148,7 +155,9 @@ impl<T: Task> TaskSlot<T> {
                 load_waiters: Vec::new(),
                 earliest: None,
                 rate: None,
+                best_rate: None,
             }),
+            had: Mutex::new(Duration::ZERO),
             room: Notify::new(),
             metrics: Metrics::new(),
             signals,
@@ -261,6 +270,15 @@ impl<T: Task> Slot for TaskSlot<T> {
             Stage::Ready { .. } => inner.queue.head(),
             _ => None,
         }
+    }
+
+    fn had(&self) -> Duration {
+        *self.had.lock()
+    }
+
+    fn charge(&self, had: Duration, time: Duration) {
+        let mut sum = self.had.lock();
+        *sum = (*sum).max(had).saturating_add(time);
     }
 
     fn run(&self, compute: &Compute) {

@@ -56,26 +56,6 @@ async fn updates_under_load_lose_no_question() {
     assert_eq!(counted, all[0] + all[1] + 10);
 }
 
-/// Begins an update whose new model fails half of the traffic, which is watched for an hour.
-fn update_to_failing(hosting: &Hosting, alarm: &str) {
-    parrot(hosting, "bad", json!({"FAILS": "500"}));
-    config(
-        hosting,
-        "bad",
-        json!([variant("AllTraffic", "bad", 1.0)]),
-        json!({}),
-    );
-    let routing = json!({"Type": "CANARY", "WaitIntervalInSeconds": 3600, "CanarySize": {"Type": "CAPACITY_PERCENT", "Value": 50}});
-    let input = json!({
-        "EndpointName": "e", "EndpointConfigName": "bad",
-        "DeploymentConfig": {
-            "BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": routing},
-            "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": alarm}]},
-        },
-    });
-    call(hosting, "UpdateEndpoint", input).unwrap();
-}
-
 #[tokio::test]
 async fn an_alarm_turns_traffic_back() {
     let place = Place::new();

@@ -124,6 +124,10 @@ pub fn failure(call: Call, error: gallery::Error) -> Failure {
                 "ResourceNotFoundException",
                 format!("The collection id: {id} does not exist"),
             )),
+            E::NoFace(_) if call.operation.name == "SearchFaces" => Some((
+                "InvalidParameterException",
+                "faceId was not found in the collection.".to_owned(),
+            )),
             E::UserExists(_) => Some(("ConflictException", error.to_string())),
             E::Token => Some((
                 "InvalidPaginationTokenException",

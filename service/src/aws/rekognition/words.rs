@@ -19,6 +19,9 @@ use std::borrow::Cow;
 /// Most words of an answer.
 const MOST_WORDS: usize = 100;
 
+/// Least confidence of a word in percent where the request says nothing: AWS's `DetectionFilter`.
+const SURE: f32 = 80.0;
+
 /// The version of the networks, in the answer.
 const VERSION: &str = "1.0";
 
@@ -157,11 +160,13 @@ impl Filters {
         let inside = regions.is_empty() || regions.iter().any(|region| region.holds(centre));
         let filter = self.word_filter.as_ref();
         let least = |value: Option<f32>| value.unwrap_or(0.0);
-        let good = filter.is_none_or(|filter| {
-            word.score * 100.0 >= least(filter.min_confidence)
-                && geometry.high.y - geometry.low.y >= least(filter.min_bounding_box_height)
-                && geometry.high.x - geometry.low.x >= least(filter.min_bounding_box_width)
-        });
+        let sure = filter.and_then(|filter| filter.min_confidence);
+        let good = word.score * 100.0 >= sure.unwrap_or(SURE);
+        let good = good
+            && filter.is_none_or(|filter| {
+                geometry.high.y - geometry.low.y >= least(filter.min_bounding_box_height)
+                    && geometry.high.x - geometry.low.x >= least(filter.min_bounding_box_width)
+            });
         inside && good
     }
 }

@@ -108,7 +108,7 @@ proptest! {
     fn any_request_is_answered(seed in any::<u64>()) {
         let mut dice = Dice(seed);
         let client = client();
-        for (id, names) in [(Id::Comprehend, comprehend::OPERATIONS), (Id::Rekognition, rekognition::OPERATIONS)] {
+        for (id, names) in [(Id::Comprehend, super::super::comprehend::OPERATIONS), (Id::Rekognition, super::super::rekognition::OPERATIONS)] {
             for name in names {
                 let operation = service(id).operation(name).expect("known");
                 let input = dice.value(service(id), operation.input, 0);

@@ -73,8 +73,8 @@ async fn operations_that_are_not_built_say_so() {
     }
     // Every operation that is announced can be read.
     for (id, names) in [
-        (Id::Comprehend, comprehend::OPERATIONS),
-        (Id::Rekognition, rekognition::OPERATIONS),
+        (Id::Comprehend, super::super::comprehend::OPERATIONS),
+        (Id::Rekognition, super::super::rekognition::OPERATIONS),
     ] {
         assert!(
             names

@@ -118,7 +118,7 @@ pub fn labels(config: &Config, args: LabelsArgs) -> Result<(), Stop> {
         if config.checkpoints.objects.is_some() {
             return Err(Stop::failed(&error));
         }
-        eprintln!("warning: labels have no boxes: {}", chain(&error));
+        note!("warning: labels have no boxes: {}", chain(&error));
     }
     let options = LabelsOptions {
         max_labels: args.max_labels as usize,
@@ -205,7 +205,7 @@ pub fn moderation(config: &Config, args: ImagesArgs) -> Result<(), Stop> {
     let terminal = Terminal::new();
     let others = machine.warm(&machine.labels, &terminal);
     if let Err(error) = others.and_then(|()| machine.warm(&machine.objects, &terminal)) {
-        eprintln!(
+        note!(
             "warning: swimwear, weapons and drinks may be missed: {}",
             chain(&error)
         );

@@ -39,7 +39,7 @@ pub(super) fn answer(server: &Remote, text: &str, how: &Shown) -> Result<(), Sto
         let body = json!({"query": query, "on_error": how.on_error});
         if copying(&query).map_err(failed)?.is_some() {
             let job: Job = server.send("POST", PATH, &body)?;
-            eprintln!(
+            note!(
                 "job {0}; `escala jobs watch {0}` shows how far it is",
                 job.id
             );

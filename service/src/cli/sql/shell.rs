@@ -80,7 +80,7 @@ pub(super) fn run(config: &Config, desk: &mut Desk) -> Result<(), Stop> {
                 continue;
             }
             Some(Command::Unknown(name)) => {
-                eprintln!("invalid command {name}. Try \\? for help.");
+                note!("invalid command {name}. Try \\? for help.");
                 continue;
             }
             None if statement.is_empty() && line.trim().is_empty() => continue,
@@ -98,7 +98,7 @@ pub(super) fn run(config: &Config, desk: &mut Desk) -> Result<(), Stop> {
         let _ = editor.add_history_entry(text.as_str());
         match desk.answer(&text, None, false) {
             Ok(()) | Err(Stop::Silent) => {}
-            Err(Stop::Failed(why) | Stop::Usage(why)) => eprintln!("error: {why}"),
+            Err(Stop::Failed(why) | Stop::Usage(why)) => note!("error: {why}"),
         }
     }
     if let Ok(history) = &history {
@@ -107,7 +107,7 @@ pub(super) fn run(config: &Config, desk: &mut Desk) -> Result<(), Stop> {
             .map_err(ReadlineError::Io)
             .and_then(|()| editor.save_history(history))
         {
-            eprintln!("warning: the history is not kept: {error}");
+            note!("warning: the history is not kept: {error}");
         }
     }
     Ok(())

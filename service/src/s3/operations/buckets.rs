@@ -5,9 +5,8 @@ use crate::s3::places::{Place, Places};
 use crate::s3::words;
 use escala_objects::listing::{self, Listing, Page};
 use escala_objects::local;
-use s3s::S3Request;
-use s3s::S3Result;
 use s3s::dto::*;
+use s3s::{S3Request, S3Result, s3_error};
 use std::time::SystemTime;
 
 pub(super) async fn list_buckets(
@@ -58,7 +57,10 @@ pub(super) async fn create_bucket(
     })
 }
 
-pub(super) async fn head_bucket(door: &Door, request: S3Request<HeadBucketInput>) -> Answer<HeadBucketOutput> {
+pub(super) async fn head_bucket(
+    door: &Door,
+    request: S3Request<HeadBucketInput>,
+) -> Answer<HeadBucketOutput> {
     let bucket = request.input.bucket;
     door.at(move |places| match places.of(&bucket)? {
         Place::Elsewhere(store) => Ok(store.list(&bucket, "", "", 0).map(drop)?),

@@ -6,13 +6,11 @@ use crate::s3::conditions::{self, Conditions};
 use crate::s3::places::{Place, Places};
 use crate::s3::transfer::{Sums, waiting};
 use crate::s3::words::{self, about, checksum_type, etag, failure, given, say_checksum};
-use axum::http::StatusCode;
 use escala_objects::local::checksum::Algorithm;
-use escala_objects::local::{self, Condition, Copy, Expected, Given, Info, Put};
+use escala_objects::local::{self, Condition, Copy, Expected, Info, Part as ObjectsPart, Put};
 use escala_objects::{Described, ObjectName};
 use s3s::dto::*;
-use s3s::{S3ErrorCode, S3Request, S3Result, s3_error};
-use std::io::Write;
+use s3s::{S3Request, S3Result, s3_error};
 
 /// Most objects that one request deletes.
 const DELETED: usize = 1000;
@@ -62,7 +60,10 @@ fn content_range(range: &std::ops::Range<u64>, length: u64) -> String {
     format!("bytes {}-{}/{length}", range.start, range.end - 1)
 }
 
-pub(super) async fn put_object(door: &Door, request: S3Request<PutObjectInput>) -> Answer<PutObjectOutput> {
+pub(super) async fn put_object(
+    door: &Door,
+    request: S3Request<PutObjectInput>,
+) -> Answer<PutObjectOutput> {
     let input = &request.input;
     no_encryption(input.sse_customer_key.as_deref())?;
     let sums = Sums::of(
@@ -104,7 +105,10 @@ pub(super) async fn put_object(door: &Door, request: S3Request<PutObjectInput>) 
     answer(output)
 }
 
-pub(super) async fn get_object(door: &Door, request: S3Request<GetObjectInput>) -> Answer<GetObjectOutput> {
+pub(super) async fn get_object(
+    door: &Door,
+    request: S3Request<GetObjectInput>,
+) -> Answer<GetObjectOutput> {
     let input = request.input;
     no_encryption(input.sse_customer_key.as_deref())?;
     let name = name(&input.bucket, &input.key, input.version_id.as_deref())?;
@@ -165,7 +169,10 @@ pub(super) async fn get_object(door: &Door, request: S3Request<GetObjectInput>) 
     answer(output)
 }
 
-pub(super) async fn head_object(door: &Door, request: S3Request<HeadObjectInput>) -> Answer<HeadObjectOutput> {
+pub(super) async fn head_object(
+    door: &Door,
+    request: S3Request<HeadObjectInput>,
+) -> Answer<HeadObjectOutput> {
     let input = request.input;
     no_encryption(input.sse_customer_key.as_deref())?;
     let name = name(&input.bucket, &input.key, input.version_id.as_deref())?;
@@ -326,9 +333,8 @@ pub(super) async fn delete_objects(
         match refused {
             None if object.e_tag.is_none() => keys.push(object.key),
             refused => {
-                let refused = refused.unwrap_or_else(|| {
-                    s3_error!(NotImplemented, "deletions have no conditions")
-                });
+                let refused = refused
+                    .unwrap_or_else(|| s3_error!(NotImplemented, "deletions have no conditions"));
                 errors.push(Error {
                     code: Some(refused.code().as_str().to_owned()),
                     message: refused.message().map(str::to_owned),
@@ -355,7 +361,10 @@ pub(super) async fn delete_objects(
     })
 }
 
-pub(super) async fn copy_object(door: &Door, request: S3Request<CopyObjectInput>) -> Answer<CopyObjectOutput> {
+pub(super) async fn copy_object(
+    door: &Door,
+    request: S3Request<CopyObjectInput>,
+) -> Answer<CopyObjectOutput> {
     let input = &request.input;
     no_encryption(input.sse_customer_key.as_deref())?;
     let (from, to) = (

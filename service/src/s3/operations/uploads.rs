@@ -1,15 +1,15 @@
 //! Operations on uploads in parts.
 
 use super::found::find;
-use super::{Answer, Door, UNSAID, answer, entries, is_url, name, no_encryption, part_number, source};
+use super::{Answer, Door, answer, entries, is_url, name, no_encryption, part_number, source};
 use crate::s3::conditions::{self, Conditions};
 use crate::s3::places::Place;
 use crate::s3::transfer::{Sums, waiting};
-use crate::s3::words::{self, about, checksum_type, etag, failure, given, say_checksum};
+use crate::s3::words::{self, about, checksum_type, etag, given, say_checksum};
 use escala_objects::local::checksum::Algorithm;
-use escala_objects::local::{self, Condition, Expected, Given, NewUpload, Part as ObjectsPart};
+use escala_objects::local::{self, Expected, Given, NewUpload};
 use s3s::dto::*;
-use s3s::{S3Request, S3Result, s3_error};
+use s3s::{S3ErrorCode, S3Request, s3_error};
 use std::io::Write;
 
 pub(super) async fn create_multipart_upload(
@@ -23,17 +23,15 @@ pub(super) async fn create_multipart_upload(
         None => None,
         Some(named) => {
             let algorithm = Algorithm::named(named.as_str());
-            let algorithm = algorithm.ok_or_else(|| {
-                s3_error!(InvalidRequest, "the checksum algorithm is not known")
-            })?;
+            let algorithm = algorithm
+                .ok_or_else(|| s3_error!(InvalidRequest, "the checksum algorithm is not known"))?;
             let asked = input.checksum_type.as_ref().map(ChecksumType::as_str);
             let composite = match asked {
                 Some(ChecksumType::COMPOSITE) => true,
                 Some(_) => false,
                 None => algorithm != Algorithm::Crc64Nvme,
             };
-            if composite && algorithm == Algorithm::Crc64Nvme
-                || !composite && !algorithm.combines()
+            if composite && algorithm == Algorithm::Crc64Nvme || !composite && !algorithm.combines()
             {
                 return Err(s3_error!(
                     InvalidRequest,
@@ -61,7 +59,10 @@ pub(super) async fn create_multipart_upload(
     })
 }
 
-pub(super) async fn upload_part(door: &Door, request: S3Request<UploadPartInput>) -> Answer<UploadPartOutput> {
+pub(super) async fn upload_part(
+    door: &Door,
+    request: S3Request<UploadPartInput>,
+) -> Answer<UploadPartOutput> {
     let input = &request.input;
     no_encryption(input.sse_customer_key.as_deref())?;
     let number = part_number(input.part_number)?;
@@ -168,7 +169,10 @@ pub(super) async fn upload_part_copy(
     })
 }
 
-pub(super) async fn list_parts(door: &Door, request: S3Request<ListPartsInput>) -> Answer<ListPartsOutput> {
+pub(super) async fn list_parts(
+    door: &Door,
+    request: S3Request<ListPartsInput>,
+) -> Answer<ListPartsOutput> {
     let input = request.input;
     let most = entries(input.max_parts)?;
     let after = input.part_number_marker.unwrap_or(0);
@@ -300,8 +304,7 @@ pub(super) async fn complete_multipart_upload(
 ) -> Answer<CompleteMultipartUploadOutput> {
     let input = &request.input;
     let name = name(&input.bucket, &input.key, None)?;
-    let condition =
-        conditions::of_write(input.if_match.as_ref(), input.if_none_match.as_ref())?;
+    let condition = conditions::of_write(input.if_match.as_ref(), input.if_none_match.as_ref())?;
     let parts = input
         .multipart_upload
         .as_ref()
@@ -312,8 +315,7 @@ pub(super) async fn complete_multipart_upload(
     for part in parts {
         let number = part_number(part.part_number.unwrap_or(0))?;
         let sums = given!(part).into_iter();
-        let mut sums =
-            sums.filter_map(|(algorithm, value)| Some((algorithm, value?.to_owned())));
+        let mut sums = sums.filter_map(|(algorithm, value)| Some((algorithm, value?.to_owned())));
         named.push(Given {
             number,
             checksum: sums.next(),
