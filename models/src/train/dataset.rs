@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn csv_is_label_and_text_with_quotes() {
-        let all = read_text("a.csv", "A,\"one, two\"\nB,three\n").expect("examples");
+        let all = read_text("a.csv", "Label,text\nA,\"one, two\"\nB,three\n").expect("examples");
         assert_eq!(all[0].text, "one, two");
         assert_eq!(all[1].target.keys().collect::<Vec<_>>(), ["B"]);
     }

@@ -143,7 +143,7 @@ impl Mesh {
 }
 
 /// A measure that is half sure at `middle`, and turns over about `width` around it.
-fn share(value: f32, middle: f32, width: f32) -> f32 {
+pub(super) fn share(value: f32, middle: f32, width: f32) -> f32 {
     1.0 / (1.0 + ((middle - value) / width).exp())
 }
 

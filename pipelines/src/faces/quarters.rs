@@ -1,13 +1,10 @@
-//! Pictures that lie on their side or stand on their head: the detectors know faces that are tilted, but few that lie. Such
-//! a picture is turned by quarters until they see some, and what they see is turned back.
+//! Pictures that lie on their side or stand on their head: the detectors know faces that are tilted, but few that lie, and
+//! take hanging ones for upright. Such a picture is turned by quarters, and what is seen in it then is turned back.
 
 use super::detect;
 use super::task::Face;
 use crate::vision::{Area, Point};
 use image::{RgbImage, imageops};
-
-/// A face that is tilted more than this lies: the picture is looked at as one that is turned, in degrees.
-const LIES: f32 = 45.0;
 
 /// By how much a picture is turned clockwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,25 +20,6 @@ pub(super) enum Quarter {
 impl Quarter {
     /// All of them; what cameras do most comes first.
     pub(super) const ALL: [Self; 3] = [Self::One, Self::Three, Self::Two];
-
-    /// What brings upright most of faces with these rolls; `None` when most stand, and when there are none.
-    pub(super) fn righting(rolls: impl Iterator<Item = f32>) -> Option<Self> {
-        let (mut turns, mut all) = ([0; 3], 0);
-        for roll in rolls {
-            all += 1;
-            if roll.abs() > 180.0 - LIES {
-                turns[Self::Two as usize] += 1;
-            } else if roll < -LIES {
-                turns[Self::One as usize] += 1;
-            } else if roll > LIES {
-                turns[Self::Three as usize] += 1;
-            }
-        }
-        let most = Self::ALL
-            .into_iter()
-            .max_by_key(|turn| turns[*turn as usize])?;
-        (turns[most as usize] * 2 > all).then_some(most)
-    }
 
     /// The picture turned.
     pub(super) fn turned(self, image: &RgbImage) -> RgbImage {
@@ -149,16 +127,5 @@ mod tests {
                 "{turn:?}"
             );
         }
-    }
-
-    #[test]
-    fn most_faces_say_how_a_picture_lies() {
-        let righting = |rolls: &[f32]| Quarter::righting(rolls.iter().copied());
-        assert_eq!(righting(&[]), None);
-        assert_eq!(righting(&[3.0, -40.0]), None);
-        assert_eq!(righting(&[-92.0]), Some(Quarter::One));
-        assert_eq!(righting(&[170.0, -175.0, 2.0]), Some(Quarter::Two));
-        assert_eq!(righting(&[88.0, 60.0, -100.0]), Some(Quarter::Three));
-        assert_eq!(righting(&[88.0, 2.0]), None, "no more lie than stand");
     }
 }

@@ -42,7 +42,11 @@ pub const OTHERS: [&str; 7] = [
 
 /// A candidate below this of the mesh's flag is no face.
 const FLAG: f32 = 0.5;
-/// What the detector must be sure of in a picture that is turned, for that it is looked at more closely.
+/// The mesh's flag of a face that is seen as it should be; where one is less, the picture may lie.
+const CLEAR: f32 = 0.995;
+/// So is one that is tilted more than this, in degrees.
+const LIES: f32 = 40.0;
+/// What the detector must be sure of in a picture that is turned.
 const SURE: f32 = 0.5;
 
 /// One image and what is asked about it.
@@ -215,6 +219,25 @@ pub struct FacesPipeline {
     limits: ImageLimits,
 }
 
+/// A face, and whether it is seen as it should be.
+struct Look {
+    face: Face,
+    /// How sure the mesh is that it is one.
+    flag: f32,
+    /// The same of the face turned upside down.
+    hanging: f32,
+}
+
+/// The faces of a picture as it lies.
+#[derive(Default)]
+struct Seen {
+    faces: Vec<Face>,
+    /// How sure the networks are of all of them together.
+    sure: f32,
+    /// Whether the picture may lie on its side or stand on its head.
+    doubtful: bool,
+}
+
 struct Prepared {
     image: RgbImage,
     pixels: Vec<f32>,
@@ -226,8 +249,8 @@ fn picture(side: u32) -> [usize; 4] {
 }
 
 impl FacesPipeline {
-    /// The faces of an image, largest first. Where none stands upright it may be that the picture does not: it is looked at
-    /// again as most of its faces lie, or, when it has none, as the detector is surest of some.
+    /// The faces of an image, largest first. Where they are not surely upright, or there are none, it may be that the picture
+    /// lies: it is looked at again as the detector is surest of faces in it, and how more is seen counts.
     fn find(
         &self,
         compute: &Compute,
@@ -236,41 +259,60 @@ impl FacesPipeline {
     ) -> Result<Faces> {
         let image = &prepared.image;
         let size = image.dimensions();
-        let found = self.detect(compute, size, &prepared.pixels, options.score)?;
-        let mut faces = self.among(compute, image, found, options)?;
-        let turns = match faces.as_slice() {
-            [] => self.turns(compute, prepared, options)?,
-            _ => {
-                let rolls = faces.iter().map(|face| face.pose.roll);
-                Quarter::righting(rolls).into_iter().collect()
+        let mut seen = self.seen(compute, image, &prepared.pixels, options)?;
+        if seen.doubtful {
+            let turns = self.turns(compute, prepared, options)?;
+            for (_, turn) in turns.into_iter().filter(|(sum, _)| *sum > seen.sure) {
+                let turned = turn.turned(image);
+                let pixels = detect::input(&turned);
+                let other = self.seen(compute, &turned, &pixels, options)?;
+                if other.sure > seen.sure {
+                    let back = other.faces.into_iter().map(|face| turn.back(size, face));
+                    seen.faces = back.collect();
+                    break;
+                }
             }
-        };
-        for turn in turns {
-            let turned = turn.turned(image);
-            let pixels = detect::input(&turned);
-            let found = self.detect(compute, turned.dimensions(), &pixels, options.score)?;
-            let found = self.among(compute, &turned, found, options)?;
-            if found.is_empty() {
-                continue;
-            }
-            let found: Vec<Face> = found
-                .into_iter()
-                .map(|face| turn.back(size, face))
-                .collect();
-            faces.retain(|one| {
-                let same = |other: &Face| one.area.overlap(&other.area) > detect::SAME;
-                !found.iter().any(same)
-            });
-            faces.extend(found);
-            faces.sort_by(|a, b| b.area.size().total_cmp(&a.area.size()));
-            faces.truncate(options.most);
-            break;
         }
         Ok(Faces {
             width: size.0,
             height: size.1,
-            faces,
+            faces: seen.faces,
         })
+    }
+
+    /// The faces of a picture as it lies, of which the detector of large faces is shown these pixels.
+    fn seen(
+        &self,
+        compute: &Compute,
+        image: &RgbImage,
+        pixels: &[f32],
+        options: &FacesOptions,
+    ) -> Result<Seen> {
+        let found = self.detect(compute, image.dimensions(), pixels, options.score)?;
+        let mut second = self.cascade.find(compute, image)?;
+        second.retain(|candidate| candidate.score >= options.score);
+        let mut candidates = detect::united(found, second, image.dimensions());
+        candidates.sort_by(|a, b| b.area.size().total_cmp(&a.area.size()));
+        let mut seen = Seen::default();
+        for candidate in candidates {
+            if seen.faces.len() == options.most {
+                break;
+            }
+            let looked = self.look_at(compute, image, &candidate, options)?;
+            let Some(Look {
+                face,
+                flag,
+                hanging,
+            }) = looked
+            else {
+                continue;
+            };
+            seen.sure += face.score * flag;
+            seen.doubtful |= flag < CLEAR || hanging >= flag || face.pose.roll.abs() > LIES;
+            seen.faces.push(face);
+        }
+        seen.doubtful |= seen.faces.is_empty();
+        Ok(seen)
     }
 
     /// What the detector of large faces takes for faces in an image of this size, of which it is shown these pixels.
@@ -292,48 +334,23 @@ impl FacesPipeline {
         detect::decode(boxes, classes, &self.anchors, size, &thresholds)
     }
 
-    /// How an image without faces may be turned, as the detector is surest of some first.
+    /// How an image may be turned, with how sure the detector is of all faces together, surest first.
     fn turns(
         &self,
         compute: &Compute,
         prepared: &Prepared,
         options: &FacesOptions,
-    ) -> Result<Vec<Quarter>> {
+    ) -> Result<Vec<(f32, Quarter)>> {
         let score = options.score.max(SURE);
         let size = prepared.image.dimensions();
         let mut turns = Vec::new();
         for turn in Quarter::ALL {
             let shown = turn.shown(&prepared.pixels, detect::SIDE, detect::seen(size));
             let found = self.detect(compute, turn.size(size), &shown, score)?;
-            let best = found.iter().map(|candidate| candidate.score);
-            if let Some(best) = best.max_by(f32::total_cmp) {
-                turns.push((best, turn));
-            }
+            turns.push((found.iter().map(|candidate| candidate.score).sum(), turn));
         }
-        turns.sort_by(|a, b| b.0.total_cmp(&a.0));
-        Ok(turns.into_iter().map(|(_, turn)| turn).collect())
-    }
-
-    /// The faces among what the detector `found` and what the cascade finds, largest first.
-    fn among(
-        &self,
-        compute: &Compute,
-        image: &RgbImage,
-        found: Vec<Candidate>,
-        options: &FacesOptions,
-    ) -> Result<Vec<Face>> {
-        let mut second = self.cascade.find(compute, image)?;
-        second.retain(|candidate| candidate.score >= options.score);
-        let mut candidates = detect::united(found, second, image.dimensions());
-        candidates.sort_by(|a, b| b.area.size().total_cmp(&a.area.size()));
-        let mut faces = Vec::new();
-        for candidate in candidates {
-            if faces.len() == options.most {
-                break;
-            }
-            faces.extend(self.look_at(compute, image, &candidate, options)?);
-        }
-        Ok(faces)
+        turns.sort_by(|a: &(f32, _), b| b.0.total_cmp(&a.0));
+        Ok(turns)
     }
 
     /// What there is to say about a candidate; `None` when it is no face.
@@ -343,7 +360,7 @@ impl FacesPipeline {
         image: &RgbImage,
         candidate: &Candidate,
         options: &FacesOptions,
-    ) -> Result<Option<Face>> {
+    ) -> Result<Option<Look>> {
         let features = candidate.features.as_ref();
         if let Some(part) = features.and_then(|features| Upright::of(image, features)) {
             let (area, score) = (part.area, candidate.score);
@@ -352,13 +369,16 @@ impl FacesPipeline {
                 area,
                 features: None,
             };
-            if let Some(face) = self.look_closer(compute, &part.image, &inside, options)? {
+            if let Some(look) = self.look_closer(compute, &part.image, &inside, options)? {
                 let (width, height) = image.dimensions();
                 let crop = whole_pixels(&candidate.area, width, height);
-                return Ok(crop.map(|crop| Face {
-                    area: candidate.area,
-                    quality: measure(image, crop),
-                    ..part.back(face)
+                return Ok(crop.map(|crop| Look {
+                    face: Face {
+                        area: candidate.area,
+                        quality: measure(image, crop),
+                        ..part.back(look.face)
+                    },
+                    ..look
                 }));
             }
         }
@@ -372,26 +392,38 @@ impl FacesPipeline {
         image: &RgbImage,
         candidate: &Candidate,
         options: &FacesOptions,
-    ) -> Result<Option<Face>> {
+    ) -> Result<Option<Look>> {
         let (width, height) = image.dimensions();
         let area = candidate.area;
         let Some(crop) = whole_pixels(&area, width, height) else {
             return Ok(None);
         };
-        let shown = mesh::input(image, &area);
-        let answers = self.mesh.run(compute, &picture(mesh::SIDE), &shown)?;
-        let &[flag] = answers.of("output_faceflag")? else {
-            return Err(broken("an answer of another size"));
-        };
+        let mut shown = mesh::input(image, &area);
+        let (flag, mesh) = self.flagged(compute, &shown)?;
         if flag < FLAG {
             return Ok(None);
         }
-        let mesh = Mesh::decode(answers.of("output_mesh")?)?;
+        // The same upside down.
+        shown.as_chunks_mut::<3>().0.reverse();
+        let (hanging, _) = self.flagged(compute, &shown)?;
         let shown = super::landmarks::input(image, crop, SIDE);
         let answers = self.landmarks.run(compute, &picture(SIDE), &shown)?;
         let landmarks = Landmarks::decode(answers.only()?, &area, crop)?;
         // Points that all lie outside leave no picture; the detector's is the next best.
         let aligned = landmarks.aligned(width, height).unwrap_or(crop);
+        let pose = mesh.pose();
+        let eyes = match options.looks || options.gaze {
+            true => Some(self.eyes(compute, image, &mesh, &area)?),
+            false => None,
+        };
+        // Of lids the eyes' own network knows more than the mesh, which leaves them open.
+        let open = eyes.as_ref().and_then(|eyes| gaze::open(eyes));
+        let open = open.unwrap_or_else(|| mesh.eyes_open());
+        let gaze = eyes.filter(|_| options.gaze && open >= 0.5);
+        let gaze = gaze.and_then(|[left, right]| {
+            let size = image.dimensions();
+            Gaze::of((&left.0, &left.1), (&right.0, &right.1), &pose, size)
+        });
         let looks = if options.looks {
             let shown = super::landmarks::input(image, aligned, SIDE);
             let looks = self.age_gender.run(compute, &picture(SIDE), &shown)?;
@@ -399,16 +431,11 @@ impl FacesPipeline {
             Some(Looks {
                 age_gender: AgeGender::decode(looks.of("age")?, looks.of("gender")?)?,
                 emotions: emotions(expression.only()?)?,
-                eyes_open: mesh.eyes_open(),
+                eyes_open: open,
                 mouth_open: mesh.mouth_open(),
             })
         } else {
             None
-        };
-        let pose = mesh.pose();
-        let gaze = match options.gaze && mesh.eyes_open() >= 0.5 {
-            true => self.gaze(compute, image, &mesh, &area, &pose)?,
-            false => None,
         };
         let descriptor = if options.descriptors {
             let chip = chip(image, &landmarks).ok_or_else(|| broken("points in one place"))?;
@@ -422,7 +449,7 @@ impl FacesPipeline {
         } else {
             None
         };
-        Ok(Some(Face {
+        let face = Face {
             score: candidate.score,
             area,
             pose,
@@ -434,32 +461,38 @@ impl FacesPipeline {
             looks,
             gaze,
             descriptor,
+        };
+        Ok(Some(Look {
+            face,
+            flag,
+            hanging,
         }))
     }
 
-    /// Where the eyes of a face at `area` look; `None` when an eye has no size.
-    fn gaze(
+    /// How sure the mesh is that it is shown a face, and the mesh.
+    fn flagged(&self, compute: &Compute, shown: &[f32]) -> Result<(f32, Mesh)> {
+        let answers = self.mesh.run(compute, &picture(mesh::SIDE), shown)?;
+        let &[flag] = answers.of("output_faceflag")? else {
+            return Err(broken("an answer of another size"));
+        };
+        Ok((flag, Mesh::decode(answers.of("output_mesh")?)?))
+    }
+
+    /// The eyes of a face at `area`, that on the left first, each with the square in which it was seen.
+    fn eyes(
         &self,
         compute: &Compute,
         image: &RgbImage,
         mesh: &Mesh,
         area: &Area,
-        pose: &Pose,
-    ) -> Result<Option<Gaze>> {
-        let size = image.dimensions();
+    ) -> Result<[(Eye, Area); 2]> {
         let look = |side: gaze::Side| -> Result<(Eye, Area)> {
-            let square = gaze::square(mesh, area, size, side);
+            let square = gaze::square(mesh, area, image.dimensions(), side);
             let shown = gaze::input(image, square, side);
             let answers = self.iris.run(compute, &picture(gaze::SIDE), &shown)?;
             Ok((Eye::decode(answers.only()?, side)?, square))
         };
-        let (left, right) = (look(gaze::Side::Left)?, look(gaze::Side::Right)?);
-        Ok(Gaze::of(
-            (&left.0, &left.1),
-            (&right.0, &right.1),
-            pose,
-            size,
-        ))
+        Ok([look(gaze::Side::Left)?, look(gaze::Side::Right)?])
     }
 }
 

@@ -58,7 +58,7 @@ impl From<MethodChoice> for Method {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples are read from .jsonl ({\"text\": …, \"label\": …} or {\"text\": …, \"target\": {label: probability, …}})
-and from .csv or .tsv (label,text without a heading).
+and from .csv or .tsv (label,text).
 
 A run that was stopped (Ctrl-C, or worse) goes on where it was when the same command is given again.
 

@@ -12,7 +12,7 @@ use crate::server::pages;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{CONNECTION, HeaderName, HeaderValue, RETRY_AFTER};
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
@@ -64,6 +64,8 @@ struct Watch {
     door: Door,
     operation: Operation,
     id: RequestId,
+    method: Method,
+    uri: Uri,
     started: Instant,
     status: u16,
 }
@@ -78,17 +80,19 @@ impl Drop for Watch {
             .cloned()
             .unwrap_or(Cow::Borrowed("unknown"));
         let (door, status, id) = (self.door.name(), self.status, &*self.id.0);
-        let ms = took.as_secs_f64() * 1e3;
+        let ms = took.as_micros() as f64 / 1e3;
+        // What is asked for, without the questions in the address.
+        let (method, path) = (&self.method, self.uri.path());
         match status {
             // Probes ask often, and their 503 is an answer.
             _ if self.door == Door::Ops => {
-                tracing::debug!(id, door, %operation, status, ms, "request");
+                tracing::debug!(id, door, %operation, %method, path, status, ms, "request");
             }
-            500.. => tracing::warn!(id, door, %operation, status, ms, "request"),
+            500.. => tracing::warn!(id, door, %operation, %method, path, status, ms, "request"),
             400.. if status != CALLER_GONE => {
-                tracing::info!(id, door, %operation, status, ms, "request")
+                tracing::info!(id, door, %operation, %method, path, status, ms, "request")
             }
-            _ => tracing::debug!(id, door, %operation, status, ms, "request"),
+            _ => tracing::debug!(id, door, %operation, %method, path, status, ms, "request"),
         }
         self.app.metrics.answered(door, operation, status, took);
     }
@@ -115,6 +119,8 @@ pub async fn observe(State(observer): State<Observer>, request: Request, next: N
         door,
         operation: operation.clone(),
         id: id.clone(),
+        method: request.method().clone(),
+        uri: request.uri().clone(),
         started,
         status: CALLER_GONE,
     };
