@@ -15,7 +15,9 @@
 //! | [`usa`], [`uk`], [`canada`], [`india`] | identity numbers of these countries |
 //! | [`documents`] | passports, driving licences of any country |
 //! | [`time`] | dates, times, ages |
-//! | [`person`] | names, addresses |
+//! | [`person`] | names, addresses: what the reading and these two say of them |
+//! | `letters` | titles, greetings, closings and introductions around names |
+//! | `places` | parts of addresses |
 //! | [`spain`] | identity numbers of Spain, which Comprehend does not know: only where they are asked for |
 //!
 //! What is found by the shape of digits alone needs a checksum or a word beside it that says what it is
@@ -35,10 +37,12 @@ pub mod cards;
 pub mod checksum;
 pub mod documents;
 pub mod india;
+mod letters;
 pub mod network;
 pub mod page;
 pub mod person;
 pub mod phone;
+mod places;
 pub mod redact;
 pub mod secrets;
 pub mod spain;
@@ -74,6 +78,9 @@ pub const SURE: f32 = 0.99;
 pub const LIKELY: f32 = 0.9;
 /// The shape is common, and only weak signs say what it is.
 pub const PLAUSIBLE: f32 = 0.7;
+/// A word directly before says what it is, and the check digits that it should have do not hold: a slip, an example,
+/// or a number of another authority.
+pub const UNPROVEN: f32 = 0.6;
 
 names! {
     /// A kind of personal data, as Comprehend names them.
@@ -298,7 +305,7 @@ pub struct Found {
 /// # Errors
 /// `Internal` when a rule speaks of half a character.
 pub fn detect(text: &str, syntax: Option<&Syntax>) -> Result<Pii> {
-    search(text, syntax.map(english), false)
+    search(text, syntax, false)
 }
 
 /// [`detect`], and the kinds that Comprehend does not know.
@@ -306,37 +313,31 @@ pub fn detect(text: &str, syntax: Option<&Syntax>) -> Result<Pii> {
 /// # Errors
 /// As [`detect`].
 pub fn detect_extended(text: &str, syntax: Option<&Syntax>) -> Result<Pii> {
-    search(text, syntax.map(english), true)
+    search(text, syntax, true)
 }
 
-/// A reading, and what finds people and places in it.
-type Reading<'s> = (&'s Syntax, fn(&Page<'_>, &Syntax, &mut Vec<Found>));
-
-fn english(syntax: &Syntax) -> Reading<'_> {
-    (syntax, person::find)
-}
-
-fn spanish(syntax: &Syntax) -> Reading<'_> {
-    (syntax, person::find_spanish)
-}
-
-fn search(text: &str, reading: Option<Reading<'_>>, extended: bool) -> Result<Pii> {
-    found_in(text, reading, extended, calibration::score)
+fn search(text: &str, syntax: Option<&Syntax>, extended: bool) -> Result<Pii> {
+    found_in(text, &person::ENGLISH, syntax, extended, calibration::score)
 }
 
 /// [`search`] in a Spanish text. The model's scores of names are not those that were calibrated.
 fn search_spanish(text: &str, syntax: Option<&Syntax>, extended: bool) -> Result<Pii> {
-    found_in(text, syntax.map(spanish), extended, |found| {
-        match found.evidence {
+    found_in(
+        text,
+        &person::SPANISH,
+        syntax,
+        extended,
+        |found| match found.evidence {
             Evidence::Model => found.score,
             Evidence::Pattern | Evidence::Checksum => calibration::score(found),
-        }
-    })
+        },
+    )
 }
 
 fn found_in(
     text: &str,
-    reading: Option<Reading<'_>>,
+    tongue: &person::Tongue,
+    syntax: Option<&Syntax>,
     extended: bool,
     score: fn(&Found) -> f32,
 ) -> Result<Pii> {
@@ -349,7 +350,7 @@ fn found_in(
             evidence: found.evidence,
         })
     };
-    all(text, reading, extended)
+    all(text, tongue, syntax, extended)
         .into_iter()
         .map(entity)
         .collect()
@@ -357,10 +358,10 @@ fn found_in(
 
 /// What the rules find in an English text, overlaps settled, with the rules' own scores.
 pub fn findings(text: &str, syntax: Option<&Syntax>, extended: bool) -> Vec<Found> {
-    all(text, syntax.map(english), extended)
+    all(text, &person::ENGLISH, syntax, extended)
 }
 
-fn all(text: &str, reading: Option<Reading<'_>>, extended: bool) -> Vec<Found> {
+fn all(text: &str, tongue: &person::Tongue, syntax: Option<&Syntax>, extended: bool) -> Vec<Found> {
     const FAMILIES: [fn(&Page<'_>, &mut Vec<Found>); 12] = [
         network::find,
         secrets::find,
@@ -383,11 +384,22 @@ fn all(text: &str, reading: Option<Reading<'_>>, extended: bool) -> Vec<Found> {
     if extended {
         spain::find(&page, &mut found);
     }
-    if let Some((syntax, find)) = reading {
-        find(&page, syntax, &mut found);
+    person::find(&page, tongue, syntax, &mut found);
+    for found in &mut found {
+        if HYPHENED.contains(&found.kind) {
+            found.bytes = page.hyphened(found.bytes.clone());
+        }
     }
     settle(found)
 }
+
+/// Numbers whose groups may stand between hyphens: what a hyphen joins to one is a part of it.
+const HYPHENED: [PiiKind; 4] = [
+    PiiKind::LicensePlate,
+    PiiKind::DriverId,
+    PiiKind::PassportNumber,
+    PiiKind::BankAccountNumber,
+];
 
 /// Keeps the best of what overlaps: better evidence first, then the longest, then the highest score.
 fn settle(mut found: Vec<Found>) -> Vec<Found> {
@@ -488,7 +500,7 @@ impl Pipeline for PiiPipeline {
                 false => None,
             };
             let syntax = made.as_ref().or(input.reading.as_deref());
-            search(text, syntax.map(english), input.extended)
+            search(text, syntax, input.extended)
         })
     }
 }
