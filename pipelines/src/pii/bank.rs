@@ -183,6 +183,8 @@ pub fn find(page: &Page<'_>, found: &mut Vec<Found>) {
             || page.text[..bytes.start].ends_with(['$', '€', '£', '¥', '₹', '.', ',']);
         if shape
             && !counted
+            // Few digits are anything's number but behind the word itself.
+            && (digits >= 8 || page.led(&bytes, account_words()))
             && page.announced(&bytes, account_words())
             && !page.led(&bytes, card_account())
         {

@@ -21,6 +21,9 @@ pattern!(
     code = r"(?i)(?-u:\b)(?:cvv2?|cvc2?|cid|csc|cvn|security code|verification (?:code|value|number)|código de (?:seguridad|verificación))(?:\s*(?:number|code))?(?:\s*(?:is|es|was|:|=|#|-))?\s*(?P<value>[0-9]{3,4})(?-u:\b)"
 );
 pattern!(expiry = r"(?-u:\b)(?:0?[1-9]|1[0-2])\s?[/-]\s?(?:20[2-9][0-9]|[2-9][0-9])(?-u:\b)");
+pattern!(
+    month = r"(?i)(?-u:\b)(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.? (?:20[2-9][0-9]|['’]?[2-9][0-9])(?-u:\b)"
+);
 pattern!(expires = words r"exp|expiry|expires?|expiration|expiring|valid (?:thru|through|until|to)|caduca|caducidad|vence|vencimiento|válida hasta");
 pattern!(
     pin = r"(?i)(?-u:\b)pin(?:\s*(?:number|code|no\.?))?(?:\s(?:for|of|to|de|del)(?:\s[\p{L}']{1,12}){1,4}\s(?:is|es|was|era)|\s*(?:is|es|was|era|:|=|#|-))?\s*(?P<value>[0-9]{4})(?-u:\b)"
@@ -63,6 +66,12 @@ pub fn find(page: &Page<'_>, found: &mut Vec<Found>) {
             found.push(shaped(PiiKind::CreditDebitExpiry, bytes, LIKELY));
         } else if page.announced(&bytes, card()) && !dated().is_match(page.before(&bytes)) {
             found.push(shaped(PiiKind::CreditDebitExpiry, bytes, PLAUSIBLE));
+        }
+    }
+    // The guide's own example is a month and a year; much else expires, too.
+    for bytes in page.matches(month()) {
+        if page.led(&bytes, expires()) && card().is_match(page.before(&bytes)) {
+            found.push(shaped(PiiKind::CreditDebitExpiry, bytes, LIKELY));
         }
     }
     for bytes in page.matches(pin()) {

@@ -1,7 +1,7 @@
 //! What stands around names in letters and talk: titles, greetings, closings, introductions.
 //!
-//! Each [`Frames`] holds the forms of a language. A form that is used for little else (`Dear`, `My name is`) makes a
-//! name of any capitalised words behind it that name no audience ([`nobody`]); `I'm` and `This is` need the reading
+//! Each `Frames` holds the forms of a language. A form that is used for little else (`Dear`, `My name is`) makes a
+//! name of any capitalised words behind it that name no audience (`nobody`); `I'm` and `This is` need the reading
 //! to see a name there, too; and names in small letters are those of the lists of given names.
 
 use super::page::{Page, pattern, shaped};
@@ -48,6 +48,8 @@ pattern!(
 );
 // A dash before the last line, behind a sentence.
 pattern!(dashed = &format!(r"[.!?)]\s*\n\s*(?:--?|[–—~])\s?(?P<value>{SIGNED})\s*$"));
+// The name before an address of mail.
+pattern!(displayed = &format!(r#"(?:^|[\n:,;"])[ \t]*"?(?P<value>{NAME})"?\s<[^<>\s@]+@"#));
 pattern!(
     introduced = &format!(
         r"(?-u:\b)(?:I(?:['’]m| am)|(?i:this is|it['’]s|it is))\s(?P<value>{GREETED})(?:[,.!;)\n]|\s(?:from|with|at|here|speaking|calling|again|and|writing|in)(?-u:\b)|\s*$)"
@@ -117,7 +119,15 @@ pub(super) struct Frames {
 
 /// English.
 pub(super) static ENGLISH: Frames = Frames {
-    sure: &[titled, called, greeted, signed, signed_beside, dashed],
+    sure: &[
+        titled,
+        called,
+        greeted,
+        signed,
+        signed_beside,
+        dashed,
+        displayed,
+    ],
     weak: introduced,
     small: [small, small_known],
     address,
@@ -125,14 +135,22 @@ pub(super) static ENGLISH: Frames = Frames {
 
 /// Spanish.
 pub(super) static SPANISH: Frames = Frames {
-    sure: &[tratado, llamado, saludado, firmado, firmado_al_lado, dashed],
+    sure: &[
+        tratado,
+        llamado,
+        saludado,
+        firmado,
+        firmado_al_lado,
+        dashed,
+        displayed,
+    ],
     weak: presentado,
     small: [menudo, menudo_conocido],
     address: tratamiento,
 };
 
 /// Words that name a field of a form, an audience or nobody, in small letters.
-const FIELDS: &str = "aba rtn ohip phn nino ni epic nrega dl utr uti sku isbn email e-mail phone mobile fax ssn itin vin pin cvv iban swift bic url ip mac nhs sin pan aadhaar passport \
+const FIELDS: &str = "president home diary minister secretary chairman chairperson lord lady ambassador senator governor mayor back string str text option vec cow integer boolean number object array list path date varchar regex somebody someone anybody nobody performance rate penalty aba rtn ohip phn nino ni epic nrega dl utr uti sku isbn email e-mail phone mobile fax ssn itin vin pin cvv iban swift bic url ip mac nhs sin pan aadhaar passport \
     visa mastercard amex card password username login name address dob account customer team sir madam friend \
     friends all everyone colleagues correo teléfono móvil dni nie cif nif pasaporte tarjeta contraseña usuario \
     nombre apellidos dirección domicilio cuenta cliente clientes señor señora señores amigo amiga amigos todos \
@@ -206,7 +224,7 @@ const STOPS: &str = "and i im i'm from but so with calling writing here not on i
     should do does did have has had will am are be been being if because since speaking spelled spelt misspelled \
     wrong required missing incorrect unknown misprinted changed different listed shown printed too very really \
     still already no yes hello hi he she we they me our their his her y e soy de del en con por para que mi me \
-    la el los las un una pero se lo le muy ya no sí tengo quiero estoy llamo vivo necesito escribo";
+    la el los las un una pero se lo le muy ya no sí tengo poco mucho bastante siempre nunca tampoco también solo ahora aquí tengo quiero estoy llamo vivo necesito escribo";
 
 fn set(words: &'static str) -> HashSet<&'static str> {
     words.split_whitespace().collect()
@@ -231,6 +249,36 @@ pub(super) fn field(words: &str) -> bool {
         .all(|word| FIELD_SET.contains(&*lower(word)))
 }
 
+/// A name without the ending that says whose something is, and without what two dashes part from it.
+fn bare(text: &str, bytes: Range<usize>) -> Range<usize> {
+    let name = &text[bytes.clone()];
+    let name = name.split("--").next().unwrap_or_default();
+    let name = ["'s", "’s", "'", "’", "-"]
+        .iter()
+        .find_map(|ending| name.strip_suffix(ending))
+        .unwrap_or(name);
+    bytes.start..bytes.start + name.len()
+}
+
+/// A name of a program's: `ObjectName`, `String(`, `Cow::`.
+fn program(text: &str, bytes: &Range<usize>) -> bool {
+    let behind = &text[bytes.end..];
+    let called = behind.starts_with(['(', '<', '[', '_', '=']) || behind.starts_with("::");
+    let humped = |word: &str| {
+        let joined = [
+            "Mc", "Mac", "De", "Di", "Du", "La", "Le", "Lo", "Van", "Von", "Fitz", "O'", "O’",
+            "D'", "D’",
+        ];
+        let word = joined
+            .iter()
+            .find_map(|head| word.strip_prefix(head))
+            .unwrap_or(word);
+        let mut letters = word.chars().zip(word.chars().skip(1));
+        letters.any(|(one, next)| one.is_lowercase() && next.is_uppercase())
+    };
+    called || text[bytes.clone()].split([' ', '-']).any(humped)
+}
+
 /// Nobody's name: a field, a group, a firm or a product.
 pub(super) fn nobody(page: &Page<'_>, bytes: &Range<usize>) -> bool {
     let words = page.at(bytes);
@@ -250,6 +298,7 @@ pub(super) fn nobody(page: &Page<'_>, bytes: &Range<usize>) -> bool {
         title == *before && products.split(' ').any(|product| product == first)
     });
     field(words)
+        || program(page.text, bytes)
         || words
             .split_whitespace()
             .any(|word| GROUP_SET.contains(&*word.to_lowercase()))
@@ -287,6 +336,7 @@ pub(super) fn find(
 ) {
     for pattern in frames.sure {
         for bytes in page.matches(pattern()) {
+            let bytes = bare(page.text, bytes);
             let known = page.at(&bytes).split(' ').next().is_some_and(given);
             if !nobody(page, &bytes) && (known || !read_as_other(syntax, &bytes)) {
                 found.push(shaped(PiiKind::Name, bytes, LIKELY));
@@ -294,10 +344,16 @@ pub(super) fn find(
         }
     }
     for bytes in page.matches((frames.weak)()) {
+        let bytes = bare(page.text, bytes);
         let words = page.at(&bytes);
         let proper = syntax.is_none_or(|syntax| proper(syntax, &bytes));
         let known = words.split(' ').next().is_some_and(given);
-        let read = proper && !read_as_other(syntax, &bytes);
+        // "IT'S HOT!" shouts.
+        let shouted = words
+            .chars()
+            .filter(|c| c.is_alphabetic())
+            .all(char::is_uppercase);
+        let read = proper && !shouted && !read_as_other(syntax, &bytes);
         if (read || known) && !nobody(page, &bytes) {
             found.push(shaped(PiiKind::Name, bytes, PLAUSIBLE));
         }

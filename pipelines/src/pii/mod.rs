@@ -16,15 +16,17 @@
 //! | [`documents`] | passports, driving licences of any country |
 //! | [`time`] | dates, times, ages |
 //! | [`person`] | names, addresses: what the reading and these two say of them |
-//! | `letters` | titles, greetings, closings and introductions around names |
-//! | `places` | parts of addresses |
+//! | [`letters`] | titles, greetings, closings and introductions around names |
+//! | [`places`] | parts of addresses |
 //! | [`spain`] | identity numbers of Spain, which Comprehend does not know: only where they are asked for |
 //!
 //! What is found by the shape of digits alone needs a checksum or a word beside it that says what it is
-//! (`routing`, `PIN`, `passport`): a number without either is not reported.
+//! (`routing`, `PIN`, `passport`): a number without either is not reported. Of several words the nearest in the same
+//! sentence says it, those of orders and invoices included ([`page::Page::announced`]); behind the word itself
+//! ([`page::Page::led`]) a number is reported without its proof, as [`UNPROVEN`].
 //!
-//! Spanish texts get the rules and their Spanish words; names and addresses, too, where the caller brings a reading
-//! ([`PiiInput::may_be_read`]), because the Spanish model is not on every machine.
+//! Spanish texts get the rules and their Spanish words, for names and addresses, too; what only a reading tells is added
+//! where the caller brings one ([`PiiInput::may_be_read`]), because the Spanish model is not on every machine.
 //!
 //! Rules have scores of their own ([`SURE`] and below), set by hand; [`calibration`] makes them what was right on
 //! texts with known answers, which are English: what rests on the reading of a Spanish text keeps the model's score. Every search is a finite automaton's with bounded look around it, so that time grows with the length of the text
@@ -37,12 +39,12 @@ pub mod cards;
 pub mod checksum;
 pub mod documents;
 pub mod india;
-mod letters;
+pub mod letters;
 pub mod network;
 pub mod page;
 pub mod person;
 pub mod phone;
-mod places;
+pub mod places;
 pub mod redact;
 pub mod secrets;
 pub mod spain;
@@ -68,8 +70,8 @@ pub const LANGUAGES: &[&str] = &["en", "es"];
 /// Those of them whose texts are read for names, places and dates.
 pub const READ: &[&str] = &["en"];
 
-/// Those of them that are searched for names and places where a reading of the text is brought, and without one for
-/// the rest.
+/// Those of them that are searched for all names and places where a reading of the text is brought, and without one
+/// for those that their shape tells.
 pub const READ_IF_PRESENT: &[&str] = &["es"];
 
 /// A checksum holds, and the shape or a word beside it says what it is.

@@ -39,7 +39,13 @@ pub fn find(page: &Page<'_>, found: &mut Vec<Found>) {
     };
     for bytes in page.matches(email()) {
         let local = page.at(&bytes).split('@').next().unwrap_or_default();
-        if !local.contains("..") && !local.ends_with('.') && login_in(&bytes).is_none() {
+        // `git@host:owner/name` is the address of a repository.
+        let repository = local == "git" && page.text[bytes.end..].starts_with(':');
+        if !repository
+            && !local.contains("..")
+            && !local.ends_with('.')
+            && login_in(&bytes).is_none()
+        {
             found.push(shaped(PiiKind::Email, bytes, SURE));
         }
     }

@@ -186,10 +186,9 @@ impl<'t> Page<'t> {
     /// The text just before a range, from the beginning of its sentence or clause.
     fn clause(&self, range: &Range<usize>) -> &'t str {
         let before = self.before(range);
-        let mut behind = before.char_indices().rev().peekable();
         let mut worded = false;
         let mut spaced = false;
-        while let Some((place, c)) = behind.next() {
+        for (place, c) in before.char_indices().rev() {
             let ends = match c {
                 ';' | '!' => true,
                 // What follows a question answers it.

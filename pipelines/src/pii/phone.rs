@@ -73,7 +73,9 @@ pub fn find(page: &Page<'_>, found: &mut Vec<Found>) {
         let dialled = number.split(['x', 'e']).next();
         let (digits, before) = (dialled.map_or(0, digits), &page.text[..bytes.start]);
         let within = before.ends_with(['-', '.', '/', '$', '€', '£', '¥']);
-        let counts = unit().is_match(&page.text[bytes.end..]) || timed().is_match(number);
+        // Many single digits between dots name an object or a section.
+        let dotted = number.split('.').filter(|group| group.len() == 1).count() > 1;
+        let counts = dotted || unit().is_match(&page.text[bytes.end..]) || timed().is_match(number);
         if (7..=15).contains(&digits) && !within && !counts && page.led(&bytes, line()) {
             found.push(shaped(PiiKind::Phone, bytes, LIKELY));
         }
@@ -105,7 +107,11 @@ pub fn find(page: &Page<'_>, found: &mut Vec<Found>) {
         } else {
             9..=9
         };
-        if length.contains(&digits.len()) && page.announced(&bytes, called()) {
+        // A part of a longer number between dots.
+        let within = page.text[..bytes.start].ends_with(['-', '.', '/'])
+            || page.text[bytes.end..].starts_with('.')
+                && page.text[bytes.end + 1..].starts_with(|c: char| c.is_ascii_digit());
+        if !within && length.contains(&digits.len()) && page.announced(&bytes, called()) {
             found.push(shaped(PiiKind::Phone, bytes, PLAUSIBLE));
         }
     }

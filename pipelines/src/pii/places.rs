@@ -2,7 +2,7 @@
 //!
 //! The forms of the United States, Canada, the United Kingdom, Ireland, Australia and India, and those of Spain. A
 //! state's abbreviation is also a word or a field (`OK`, `IN`, `ID`), so a ZIP code has to belong to the state, and
-//! a town, a street or a word of living somewhere has to stand beside both ([`Code::sure`]).
+//! a town, a street or a word of living somewhere has to stand beside both (`Part::sure`).
 
 use super::page::{Page, pattern};
 use regex::Regex;
@@ -20,7 +20,7 @@ const CANADIAN: &str = r"[ABCEGHJ-NPRSTVXY][0-9][ABCEGHJ-NPRSTV-Z] [0-9][ABCEGHJ
 
 pattern!(
     street = &format!(
-        r"(?-u:\b)(?:(?:Flat|Unit|Apartment|Apt|Suite|Ste|Room|Shop|Level)\.? ?#?[A-Za-z]?[0-9]{{1,4}}[A-Za-z]?,? )?[0-9]{{1,6}}[A-Za-z]?(?:[-/][0-9]{{1,5}}[A-Za-z]?)?(?: (?:[NSEW]\.?|North|South|East|West))?(?: (?:[A-Z][A-Za-z'.-]{{0,30}}|[0-9]{{1,3}}(?:st|nd|rd|th))){{0,4}} {STREET}(?-u:\b)\.?(?: (?:[NS]\.?[EW]|[NSEW]|(?:North|South)(?:east|west)?|East|West)(?-u:\b)\.?)?(?:,? (?:(?:Apt|Apartment|Suite|Ste|Unit|Floor|Flat|Room|#)\.? ?#?[A-Za-z0-9-]{{1,6}}(?-u:\b)|(?:[0-9]{{1,3}}(?:st|nd|rd|th)|[Gg]round|[Ff]irst|[Ss]econd|[Tt]hird|[Tt]op) [Ff]l(?:oor|r)?(?-u:\b)\.?)){{0,2}}(?:(?:,? {TOWN})?(?:,? (?:{STATE}|{REGION})(?-u:\b))?,? (?:{ZIP}|{BRITISH}|{CANADIAN})(?-u:\b)|,? {TOWN},? (?:{STATE}|{REGION})(?-u:\b)(?: [0-9]{{4}}(?-u:\b))?|,? {TOWN},? ?[-–]? ?[1-9][0-9]{{2}} ?[0-9]{{3}}(?-u:\b))?"
+        r"(?-u:\b)(?:(?:Flat|Unit|Apartment|Apt|Suite|Ste|Room|Shop|Level)\.? ?#?[A-Za-z]?[0-9]{{1,4}}[A-Za-z]?,? )?[0-9]{{1,6}}[A-Za-z]?(?:[-/][0-9]{{1,5}}[A-Za-z]?)?(?: (?:[NSEW]\.?|North|South|East|West))?(?: (?:[A-Z][A-Za-z'.-]{{0,30}}|[0-9]{{1,3}}(?:st|nd|rd|th))){{0,4}} {STREET}(?-u:\b)\.?(?: (?:[NS]\.?[EW]|[NSEW]|(?:North|South)(?:east|west)?|East|West)(?-u:\b)\.?)?(?:,? (?:(?:Apt|Apartment|Suite|Ste|Unit|Floor|Flat|Room|#)\.? ?#?[A-Za-z0-9-]{{1,6}}(?-u:\b)|(?:[0-9]{{1,3}}(?:st|nd|rd|th)|[Gg]round|[Ff]irst|[Ss]econd|[Tt]hird|[Ff]ourth|[Ff]ifth|[Ss]ixth|[Tt]op) [Ff]l(?:oor|r)?(?-u:\b)\.?)){{0,2}}(?:(?:,? {TOWN})?(?:,? (?:{STATE}|{REGION})(?-u:\b))?,? {{1,2}}(?:{ZIP}|{BRITISH}|{CANADIAN})(?-u:\b)|,? {TOWN},? (?:{STATE}|{REGION})(?-u:\b)(?: [0-9]{{4}}(?-u:\b))?|,? {TOWN},? ?[-–]? ?[1-9][0-9]{{2}} ?[0-9]{{3}}(?-u:\b))?"
     )
 );
 pattern!(box_number = r"(?i)(?-u:\b)P\.? ?O\.? Box [0-9]{1,7}(?-u:\b)");

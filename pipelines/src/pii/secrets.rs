@@ -1,7 +1,7 @@
 //! Accounts: user names, passwords, AWS keys.
 //!
 //! What names a secret may be a word of a sentence, a key (`DB_PASSWORD=`, `"password":`, `password =>`), a tag, an
-//! option of a command, or the place before the host in the address of a server ([`credentials`]).
+//! option of a command, or the place before the host in the address of a server (`credentials`).
 
 use super::page::{Page, pattern, shaped};
 use super::{Found, LIKELY, PLAUSIBLE, PiiKind, SURE};
@@ -13,10 +13,10 @@ pattern!(
     access_key =
         r"(?-u:\b)(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}(?-u:\b)|(?-u:\b)AKIA[A-Z0-9]{16}(?-u:\b)"
 );
-pattern!(secret_key = r"[A-Za-z0-9/+=]+");
+pattern!(secret_key = r"[A-Za-z0-9/+]{40,}");
 pattern!(secret_words = words r"secret|secret[_ ]?access[_ ]?key|aws[_ ]?secret[_ ]?access[_ ]?key|aws|access key|AKIA[A-Z0-9]{16}|ASIA[A-Z0-9]{16}");
 pattern!(
-    username = r#"(?i)(?:user[ _-]?name|user[ _-]?id|login(?:[ _-]?(?:name|id))?|screen[ _-]?name|nick(?:name)?|nombre de usuario|usuario)(?:(?P<key>["'`]?\s*(?::=|=>|[:=])\s*)|(?P<verb>\s+(?:is|was|es|era)\s+|\s+[-–—]\s+)|(?P<next>\s+))["'`]?(?P<value>@?[\p{L}\p{N}_][\p{L}\p{N}._+-]*(?:@[\p{L}\p{N}.-]+)?)"#
+    username = r#"(?i)(?:user[ _-]?name|user[ _-]?id|login(?:[ _-]?(?:name|id))?|screen[ _-]?name|nick(?:name)?|nombre de usuario|usuario)(?:(?P<key>["'`]?\s*(?::=|=>|[:=])\s*)|(?P<verb>\s+(?:is|was|es|era)\s+|[ \t]+[-–—][ \t]+)|(?P<next>\s+))["'`]?(?P<value>@?[\p{L}\p{N}_][\p{L}\p{N}._+-]*(?:@[\p{L}\p{N}.-]+)?)"#
 );
 // "user" alone begins many lines of conversations: only as a key of programs, or before what is no word.
 pattern!(
@@ -40,7 +40,7 @@ pattern!(
 pattern!(handle = r"@[A-Za-z0-9_](?:\.?[A-Za-z0-9_]){1,29}(?-u:\b)");
 // The name may end a longer key (`PGPASSWORD`, `db_password`); what follows the name says whether a value does.
 pattern!(
-    password = r#"(?i)(?:password|passwd|passphrase|passcode|contraseña|(?:^|[^\p{L}\p{N}])(?:pwd|clave(?: de acceso)?|(?P<short>passw|pass|pw)))(?:(?P<key>["'`]?\]?\s*(?::=|=>|[:=])\s*)|(?P<verb>(?:\s+(?:for|to|of|on|de|del|para)(?:\s+[\p{L}'’-]+){1,4})?\s+(?:is|was|es|era)\s*:?\s+|\s+[-–—]\s+))(?:"(?P<double>(?:[^"\\\n]|\\.)+)"|'(?P<single>(?:[^'\\\n]|\\.)+)'|`(?P<back>[^`\n]+)`|(?P<value>\S+))"#
+    password = r#"(?i)(?:password|passwd|passphrase|passcode|contraseña|passwor[dt]e?|kennwort|mot de passe|senha|wachtwoord|пароль|密码|(?:^|[^\p{L}\p{N}])(?:pwd|clave(?: de acceso)?|(?P<short>passw|pass|pw)))(?:[ \t]*\([^()\n]{1,40}\))?(?:(?P<key>["'`]?\]?[ \t]*(?::=|=>|[:=：])[ \t]*(?:\r?\n[ \t]*)?)|(?P<verb>(?:\s+(?:for|to|of|on|de|del|para)(?:\s+[\p{L}'’-]+){1,4})?\s+(?:is|was|es|era)\s*:?\s+|[ \t]+[-–—][ \t]+))(?:"(?P<double>(?:[^"\\\n]|\\.)+)"|'(?P<single>(?:[^'\\\n]|\\.)+)'|`(?P<back>[^`\n]+)`|(?P<value>\S+))"#
 );
 pattern!(
     changed = r#"(?i)(?-u:\b)(?:chang|reset|set|updat)[a-z]{0,4}\s+(?:[\p{L}'’-]+\s+){0,4}(?:password|passphrase|passcode|pwd)\s+(?:back\s+)?to:?\s+["'`“‘]?(?P<value>\S+)"#
@@ -50,6 +50,23 @@ pattern!(
 );
 pattern!(
     option = r#"(?-u:\B)--?(?:[a-z0-9]{1,20}-){0,3}(?:password|passwd|passphrase|pass|pwd)[ =]["']?(?P<value>[^\s"'-][^\s"']{2,})"#
+);
+// Commands and statements that take a password without its name: `sshpass -p`, `mysql -p`, `CREATE USER`; and
+// settings of images, `ENV DB_PASSWORD x`.
+pattern!(
+    given = r#"(?:(?-u:\b)sshpass\s+-p\s*|(?-u:\b)mysql[a-z]{0,10}\s(?:[^\s]+\s){0,6}?-p|(?i:identified\s(?:with\s\S+\s)?by)\s+(?:PASSWORD\s+)?["'])["']?(?P<value>[^\s"']{3,})"#
+);
+pattern!(setting = r#"(?-u:\b)(?:[A-Z0-9]+_)+(?:PASSWORD|PASSWD|PWD)[ \t]+["']?(?P<value>\S+)"#);
+pattern!(
+    login =
+        r#"(?:^|\s)(?:-u|--user)[ =]?["']?(?P<user>[A-Za-z_][^\s:"']*):(?P<password>[^\s"']{3,})"#
+);
+// "Use 'x' as the password."
+pattern!(
+    named_after = r#"(?i)["'`“‘](?P<value>[^\s"'`“”‘’]{3,64})["'`”’]\s(?:as|is|for)\s(?:the|my|your|a|our|his|her)?\s?(?:[\p{L}-]+\s)?(?:password|passphrase|passcode)(?-u:\b)"#
+);
+pattern!(
+    password_next = r"(?i)^[,;/|]?\s{0,2}(?:and )?(?:password|passwd|passw|pass|pwd|pw)\s?[:=]"
 );
 pattern!(
     counted = r"(?i)^[ -](?:character|char|letter|digit|symbol|day|week|month|year|hour|minute|time|attempt|tr(?:y|ies))"
@@ -86,15 +103,15 @@ pub fn find(page: &Page<'_>, found: &mut Vec<Found>) {
         found.push(shaped(PiiKind::AwsAccessKey, bytes, SURE));
     }
     for bytes in page.matches(secret_key()) {
-        let key = page.at(&bytes).trim_start_matches('=');
-        let bytes = bytes.end - key.len()..bytes.end;
+        let key = page.at(&bytes);
         if key.len() == 40 && random(key) && page.announced(&bytes, secret_words()) {
             found.push(shaped(PiiKind::AwsSecretKey, bytes, 0.97));
         }
     }
     for Credentials { user, password, .. } in credentials(page) {
         // "git" is everybody's name on the servers of repositories.
-        if !user.is_empty() && !(password.is_none() && page.at(&user) == "git") {
+        let anybody = password.is_none() && page.at(&user) == "git";
+        if !user.is_empty() && !anybody {
             found.push(shaped(PiiKind::Username, user, LIKELY));
         }
         if let Some(password) = password {
@@ -118,7 +135,7 @@ fn usernames(page: &Page<'_>, found: &mut Vec<Found>) {
             .next_back()
             .is_some_and(|c| c.is_alphanumeric() || c == '@');
         // `adminUsername: x` is a key, "blogin is" no words.
-        if inner && !keyed || kept.chars().count() < 2 || code(page.text, &bytes) {
+        if inner && !keyed || kept.chars().count() < 2 || code(page.text, &bytes) || absent(kept) {
             continue;
         }
         // "The user name is required" names nobody.
@@ -156,7 +173,8 @@ fn usernames(page: &Page<'_>, found: &mut Vec<Found>) {
             || (kept.contains('.') && how.as_str().contains(':'));
         let common = COMMON.contains(&&*kept.to_lowercase());
         let number = kept.chars().all(char::is_numeric);
-        if (program || mixed)
+        let with_password = password_next().is_match(&page.text[bytes.end..]);
+        if (program || mixed || with_password)
             && !common
             && !number
             && kept.chars().count() >= 2
@@ -229,9 +247,22 @@ fn passwords(page: &Page<'_>, found: &mut Vec<Found>) {
             found.push(shaped(PiiKind::Password, bytes, LIKELY));
         }
     }
-    for bytes in option().captures_iter(page.text).filter_map(value) {
+    let commands = option().captures_iter(page.text).filter_map(value);
+    for bytes in commands.chain(given().captures_iter(page.text).filter_map(value)) {
         if !absent(page.at(&bytes)) {
             found.push(shaped(PiiKind::Password, bytes, LIKELY));
+        }
+    }
+    let settings = setting().captures_iter(page.text).filter_map(value);
+    for bytes in settings.chain(named_after().captures_iter(page.text).filter_map(value)) {
+        found.extend(bare(page, bytes, None).map(|bytes| shaped(PiiKind::Password, bytes, LIKELY)));
+    }
+    for captures in login().captures_iter(page.text) {
+        if let (Some(user), Some(password)) = (captures.name("user"), captures.name("password")) {
+            found.push(shaped(PiiKind::Username, user.range(), LIKELY));
+            if !absent(password.as_str()) {
+                found.push(shaped(PiiKind::Password, password.range(), LIKELY));
+            }
         }
     }
     for captures in pair().captures_iter(page.text) {
@@ -274,6 +305,9 @@ fn bare(page: &Page<'_>, value: Range<usize>, key: Option<&str>) -> Option<Range
         '"', '\'', '`', '”', '’', '.', ',', ';', ')', '?', '}', ']', '>', '<',
     ]);
     let kept = kept.strip_suffix("</password").unwrap_or(kept);
+    // A string of a program ends at its quote.
+    let kept = kept.split('"').next().unwrap_or_default();
+    let kept = kept.strip_suffix('\\').unwrap_or(kept);
     let bytes = start..start + kept.len();
     // After a verb, plain words are a sentence about a password: "the password is wrong".
     let told = key.is_some()
@@ -292,7 +326,7 @@ pattern!(
 );
 // Names of values that programs fill in: `${X}`, `{{x}}`, `<x>`, `%s`, `$PASSWORD`, `process.env.X`.
 pattern!(
-    filled = r"^(?:\$(?:[({]|[A-Za-z_]+$)|\{\{?\s*[A-Za-z_.]+|\{\}?$|<[^<>]*>?$|%[a-z({]|%[A-Z_]+%$|\[[^\]]*\]?$|(?:process|os|self|this|config|settings|env|request|req|args|options|props|params|data|form)\.[A-Za-z_]|[*•xX.…_-]{3,}$)"
+    filled = r"^(?:\$(?:[({]|[A-Za-z_]+$)|&(?:mut )?[a-z]+$|\{\{?\s*[A-Za-z_.]+|\{\}?$|<[^<>]*>?$|%[a-z({]|%[A-Z_]+%$|\[[^\]]*\]?$|(?:process|os|self|this|config|settings|env|request|req|args|options|props|params|data|form)\.[A-Za-z_]|[*•xX.…_-]{3,}$)"
 );
 
 /// Bytes of the longest password between quotes: more is a text.
@@ -367,8 +401,10 @@ fn absent(value: &str) -> bool {
     let value = value.trim_matches(['*', '.', ',', '!']);
     value.is_empty()
         || NOTHING.contains(&&*value.to_lowercase())
-        || value.starts_with('=')
+        || value.starts_with(['=', ':'])
+        || value.ends_with(':')
         || value.contains(".password")
+        || value.contains(".username")
         || filled().is_match(value)
 }
 
@@ -553,6 +589,7 @@ const COMMON: &[&str] = &[
     "form",
     "failed",
     "successful",
+    "regex",
     "username",
     "password",
     "obligatorio",

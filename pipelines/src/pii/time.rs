@@ -34,11 +34,12 @@ pattern!(
 );
 // Newspapers' and letters' way, without a unit.
 pattern!(
-    being = r"(?i)(?-u:\b)(?:i['’]m|i am|(?:he|she)(?: is|['’]s)|turn(?:s|ed|ing)|tengo|tiene)(?: (?:only|just|already|now|nearly|almost))? (?P<value>[1-9][0-9]?|1[01][0-9])(?:[.,;!?](?:\s|$)|\s*$|\s*\n| and (?:i|my|he|she|a|live|have|single|married|divorced|retired)(?-u:\b)| now(?-u:\b)| today(?-u:\b))"
+    being = r"(?i)(?-u:\b)(?:i['’]m|i am|(?:he|she|my (?:son|daughter|child|kid|baby|brother|sister|mother|father|mum|mom|dad|wife|husband|partner|boyfriend|girlfriend|friend|grandmother|grandfather))(?: is|['’]s)|turn(?:s|ed|ing)|tengo|tiene)(?: (?:only|just|already|now|nearly|almost))? (?P<value>[1-9][0-9]?|1[01][0-9])(?:[.,;!?](?:\s|$)|\s*$|\s*\n| and (?:i|my|he|she|a|live|have|single|married|divorced|retired)(?-u:\b)| now(?-u:\b)| today(?-u:\b))"
 );
 pattern!(
     thing = r"(?i)^[ -](?:(?-i:\p{Lu})\p{L}{1,12}[ -])?(?:wines?|whisk(?:y|ey)|rum|port|cheese|laptops?|computers?|pcs?|phones?|tvs?|televisions?|tablets?|printers?|servers?|routers?|cameras?|machines?|dishwashers?|fridges?|boilers?|engines?|batter(?:y|ies)|cars?|trucks?|vans?|bikes?|bicycles?|boats?|ships?|planes?|aircraft|trains?|bus(?:es)?|vehicles?|houses?|homes?|buildings?|towers?|bridges?|church(?:es)?|castles?|hotels?|schools?|apartments?|flats?|roofs?|walls?|roads?|towns?|cit(?:y|ies)|villages?|trees?|oaks?|company|companies|business(?:es)?|firms?|startups?|organi[sz]ations?|clubs?|brands?|code|codebases?|bugs?|software|systems?|apps?|versions?|accounts?|tickets?|laws?|rules?|tradition|custom|document|contracts?|records?|books?|films?|movies?|songs?|albums?|paintings?|coins?|stamps?|furniture|sofas?|mattress(?:es)?|shoes?|jackets?|recipes?|problems?|issues?|debts?|loans?|mortgages?|warrant(?:y|ies)|data|files?|backups?|hardware|equipment|models?|products?|game|games|console|consoles|carpets?|rugs?|watch(?:es)?)(?-u:\b)"
 );
+pattern!(bracket = r"^(?:[-–][0-9]|\.[0-9]| (?:to|or) [0-9])");
 pattern!(old_words = words r"old|of age|de edad");
 pattern!(
     aged = r"(?i)(?-u:\b)(?:aged?|edad)(?:\s*(?:is|of|es|de|:|=))?\s*(?P<value>[0-9]{1,3})(?-u:\b)"
@@ -84,7 +85,8 @@ pub fn find(page: &Page<'_>, found: &mut Vec<Found>) {
         }
     }
     for bytes in page.matches(aged()).chain(page.matches(person())) {
-        if human(page.at(&bytes)) {
+        // A bracket of ages, and an edition.
+        if human(page.at(&bytes)) && !bracket().is_match(&page.text[bytes.end..]) {
             found.push(shaped(PiiKind::Age, bytes, LIKELY));
         }
     }
