@@ -1,18 +1,33 @@
 //! Banks: IBAN, business identifier codes, routing and account numbers.
 
 use super::page::{Page, pattern, proven, shaped};
-use super::{Found, LIKELY, PLAUSIBLE, PiiKind, SURE, checksum};
+use super::{Found, LIKELY, PLAUSIBLE, PiiKind, SURE, UNPROVEN, checksum};
+use std::ops::Range;
 
 pattern!(iban = r"(?-u:\b)[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]{1,4}){3,8}(?-u:\b)");
+pattern!(iban_words = words r"iban(?: (?:number|no\.?|code))?");
 pattern!(swift = r"(?-u:\b)[A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?(?-u:\b)");
-pattern!(swift_words = words r"swift|bic|swift/bic|swift-bic");
+// "swift" alone is an adjective.
+pattern!(swift_words = words r"bic|swift ?[/-]? ?(?:bic|code|number|no\.?|id|address)|swift(?: (?:is|was|es))?[ :=#]*$");
 pattern!(routing = r"(?-u:\b)[0-9]{9}(?-u:\b)");
+// The guide's own sample letter hides all but the last four digits.
+pattern!(masked = r"(?i)(?:[X*•#][ -]?){3,15}[0-9]{3,6}(?-u:\b)");
+pattern!(
+    last = r"(?i)(?-u:\b)(?:ending|ends|ended)\s(?:in|with|on)\s(?P<value>[0-9]{4})(?-u:\b)|(?-u:\b)last (?:four|4)(?: digits)?(?:\s(?:of|on|are|is|my|the|your|card|account|:)){0,5}\s(?P<four>[0-9]{4})(?-u:\b)"
+);
 pattern!(routing_words = words r"routing|aba|rtn|transit|wires?|wiring");
+pattern!(routing_names = words r"routing|aba(?: routing)?|rtn|transit");
 pattern!(
     sort_code = r"(?i)(?-u:\b)sort code(?:\s*(?:is|:|=))?\s*(?P<value>[0-9]{2}[- ]?[0-9]{2}[- ]?[0-9]{2})(?-u:\b)"
 );
 pattern!(account = r"(?-u:\b)[0-9]{1,6}(?:[ -]?[0-9]{2,6}){1,4}(?-u:\b)");
-pattern!(account_words = words r"account|acct|a/c|checking|savings|cuenta");
+pattern!(account_words = words r"accounts?|acct|a/c|checking|savings|cuenta");
+pattern!(card_account = words r"card account(?: (?:number|no\.?))?");
+pattern!(
+    amount = r"(?i)^ ?(?:[$€£¥₹%]|(?:usd|eur|euros?|gbp|jpy|yen|inr|rupees?|dollars?|bucks|pounds?|pesos?|francs?|chf|cents?|percent|points?|times|people|users?|items?|miles|kg|km)(?-u:\b))"
+);
+// Banco de España: bank, branch, check digits, account.
+pattern!(spanish = r"(?-u:\b)[0-9]{4}(?:[ -][0-9]{4}[ -][0-9]{2}[ -]|[0-9]{6})[0-9]{10}(?-u:\b)");
 
 /// Countries of the SWIFT IBAN registry with the length of their numbers.
 const IBAN: &[(&str, usize)] = &[
@@ -112,25 +127,21 @@ const MORE_COUNTRIES: &str = "AF AG AI AM AO AR AU AW BB BD BF BJ BM BN BO BS BT
     LK LR LS MA MG MH ML MM MO MS MV MW MX MY MZ NA NE NG NP NR NZ PA PE PG PH PR PW PY RW SB SG SL SN SR SS SY SZ TC \
     TD TG TH TJ TM TO TT TV TW TZ UG US UY UZ VC VE VI VN VU WS ZA ZM ZW";
 
+/// Words of everyday with the shape and a country of a bank's code.
+const WORDS: &[&str] = &[
+    "REQUIRED", "THANKYOU", "CUSTOMER", "DOCUMENT", "DEADLINE", "BUSINESS", "EXCHANGE", "DELIVERY",
+    "OVERSEAS", "PROVIDED", "CONTINUE", "FEBRUARY", "BANKNAME", "TRANSFER", "PAYMENTS", "RECEIVED",
+    "REGISTER", "SECURITY", "NATIONAL", "OPTIONAL", "PASSWORD", "INVOICES", "RESPONSE",
+];
+
 /// Finds the data of bank accounts.
 pub fn find(page: &Page<'_>, found: &mut Vec<Found>) {
     for bytes in page.matches(iban()) {
-        let country = &page.at(&bytes)[..2];
-        let Some((_, length)) = IBAN.iter().find(|(code, _)| *code == country) else {
-            continue;
-        };
-        // Capitals after the number match too: the country says where it ends.
-        let mut left = *length;
-        let end = page.at(&bytes).char_indices().find_map(|(place, c)| {
-            left -= usize::from(c.is_ascii_alphanumeric());
-            (left == 0).then_some(bytes.start + place + 1)
-        });
-        let Some(end) = end else { continue };
-        let whole = !page.text[end..].starts_with(|c: char| c.is_alphanumeric());
-        let bytes = bytes.start..end;
-        if whole && checksum::iban(&page.compact(&bytes)) {
-            let kind = PiiKind::InternationalBankAccountNumber;
-            found.push(proven(kind, bytes, SURE));
+        let kind = PiiKind::InternationalBankAccountNumber;
+        match account_of(page, &bytes) {
+            Some(bytes) => found.push(proven(kind, bytes, SURE)),
+            None if page.led(&bytes, iban_words()) => found.push(shaped(kind, bytes, UNPROVEN)),
+            None => {}
         }
     }
     for bytes in page.matches(swift()) {
@@ -140,7 +151,9 @@ pub fn find(page: &Page<'_>, found: &mut Vec<Found>) {
             || MORE_COUNTRIES
                 .split_whitespace()
                 .any(|known| known == country);
-        if known && page.announced(&bytes, swift_words()) {
+        // Words of eight capitals that hold the letters of a country.
+        let word = WORDS.contains(&code);
+        if known && !word && page.announced(&bytes, swift_words()) {
             found.push(shaped(PiiKind::SwiftCode, bytes, 0.97));
         } else if known && code.bytes().any(|byte| byte.is_ascii_digit()) {
             found.push(shaped(PiiKind::SwiftCode, bytes, PLAUSIBLE));
@@ -153,15 +166,70 @@ pub fn find(page: &Page<'_>, found: &mut Vec<Found>) {
         let named = page.announced(&bytes, routing_words());
         if issued && named && checksum::aba(page.at(&bytes)) {
             found.push(proven(PiiKind::BankRouting, bytes, SURE));
+        } else if page.led(&bytes, routing_names()) {
+            found.push(shaped(PiiKind::BankRouting, bytes, UNPROVEN));
         }
     }
     for bytes in page.matches(sort_code()) {
         found.push(shaped(PiiKind::BankRouting, bytes, LIKELY));
     }
     for bytes in page.matches(account()) {
+        let at = page.at(&bytes);
         let digits = page.compact(&bytes).len();
-        if (6..=17).contains(&digits) && page.announced(&bytes, account_words()) {
+        let groups = at.split([' ', '-']).count();
+        // Pairs of digits are times, dates and sort codes.
+        let shape = (6..=20).contains(&digits) && digits >= 3 * groups;
+        let counted = amount().is_match(&page.text[bytes.end..])
+            || page.text[..bytes.start].ends_with(['$', '€', '£', '¥', '₹', '.', ',']);
+        if shape
+            && !counted
+            // Few digits are anything's number but behind the word itself.
+            && (digits >= 8 || page.led(&bytes, account_words()))
+            && page.announced(&bytes, account_words())
+            && !page.led(&bytes, card_account())
+        {
             found.push(shaped(PiiKind::BankAccountNumber, bytes, LIKELY));
         }
     }
+    for bytes in page.matches(spanish()) {
+        // The digits of a business account in an IBAN are a part of that.
+        if page.announced(&bytes, account_words()) {
+            found.push(match checksum::ccc(&page.compact(&bytes)) {
+                true => proven(PiiKind::BankAccountNumber, bytes, SURE),
+                false => shaped(PiiKind::BankAccountNumber, bytes, LIKELY),
+            });
+        }
+    }
+    for bytes in page.matches(masked()) {
+        if page.led(&bytes, routing_names()) {
+            found.push(shaped(PiiKind::BankRouting, bytes, LIKELY));
+        } else if page.announced(&bytes, account_words()) && !page.led(&bytes, card_account()) {
+            found.push(shaped(PiiKind::BankAccountNumber, bytes, LIKELY));
+        }
+    }
+    for captures in last().captures_iter(page.text) {
+        let Some(value) = captures.name("value").or_else(|| captures.name("four")) else {
+            continue;
+        };
+        let whole = captures.get(0).map_or(value.range(), |whole| whole.range());
+        // Of a card: `cards`.
+        if page.announced(&whole, account_words()) && !page.led(&whole, card_account()) {
+            found.push(shaped(PiiKind::BankAccountNumber, value.range(), PLAUSIBLE));
+        }
+    }
+}
+
+/// The number at the beginning of what looks like an IBAN, as long as its country says, if its check digits hold.
+fn account_of(page: &Page<'_>, bytes: &Range<usize>) -> Option<Range<usize>> {
+    let country = &page.at(bytes)[..2];
+    let (_, length) = IBAN.iter().find(|(code, _)| *code == country)?;
+    // Capitals after the number match too: the country says where it ends.
+    let mut left = *length;
+    let end = page.at(bytes).char_indices().find_map(|(place, c)| {
+        left -= usize::from(c.is_ascii_alphanumeric());
+        (left == 0).then_some(bytes.start + place + 1)
+    })?;
+    let whole = !page.text[end..].starts_with(|c: char| c.is_alphanumeric());
+    let bytes = bytes.start..end;
+    (whole && checksum::iban(&page.compact(&bytes))).then_some(bytes)
 }

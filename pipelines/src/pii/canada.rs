@@ -1,7 +1,7 @@
 //! Canada: Social Insurance and provincial health numbers.
 
 use super::page::{Page, pattern, proven, shaped};
-use super::{Found, LIKELY, PLAUSIBLE, PiiKind, SURE, checksum};
+use super::{Found, LIKELY, PLAUSIBLE, PiiKind, SURE, UNPROVEN, checksum};
 
 pattern!(insurance = r"(?-u:\b)[0-9]{3}(?:-[0-9]{3}-|[ ][0-9]{3}[ ]|[0-9]{3})[0-9]{3}(?-u:\b)");
 pattern!(insurance_words = words r"sin|social insurance(?: number)?|numéro d'assurance sociale|nas");
@@ -16,8 +16,8 @@ pub fn find(page: &Page<'_>, found: &mut Vec<Found>) {
         // Employment and Social Development Canada: Luhn's formula; numbers with 8 are not given.
         let digits = page.compact(&bytes);
         let given = !digits.starts_with('8') && !digits.trim_matches('0').is_empty();
+        let kind = PiiKind::CaSocialInsuranceNumber;
         if given && checksum::luhn(&digits) {
-            let kind = PiiKind::CaSocialInsuranceNumber;
             let named = page.beside(&bytes, insurance_words());
             let grouped = page.at(&bytes).len() > 9;
             match (named, grouped) {
@@ -25,6 +25,8 @@ pub fn find(page: &Page<'_>, found: &mut Vec<Found>) {
                 (false, true) => found.push(shaped(kind, bytes, PLAUSIBLE)),
                 (false, false) => {}
             }
+        } else if page.led(&bytes, insurance_words()) {
+            found.push(shaped(kind, bytes, UNPROVEN));
         }
     }
     for bytes in page.matches(health()) {

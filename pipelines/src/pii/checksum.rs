@@ -129,6 +129,25 @@ pub fn vin(text: &str) -> bool {
     })
 }
 
+/// An account in Spain (Código Cuenta Cliente): two check digits, by weights that are powers of two modulo 11, over
+/// bank and branch and over the account.
+pub fn ccc(text: &str) -> bool {
+    const WEIGHTS: [u32; 10] = [1, 2, 4, 8, 5, 10, 9, 7, 3, 6];
+    let Some(digits) = digits(text).filter(|digits| digits.len() == 20) else {
+        return false;
+    };
+    let check = |part: &[u32]| {
+        let skipped = WEIGHTS.len() - part.len();
+        let weighed = WEIGHTS[skipped..].iter().zip(part);
+        match 11 - weighed.map(|(weight, digit)| weight * digit).sum::<u32>() % 11 {
+            11 => 0,
+            10 => 1,
+            digit => digit,
+        }
+    };
+    check(&digits[..8]) == digits[8] && check(&digits[10..]) == digits[9]
+}
+
 /// Spain's Ministry of the Interior: the number modulo 23 chooses the letter of a DNI.
 pub fn dni(text: &str) -> bool {
     const LETTERS: &[u8; 23] = b"TRWAGMYFPDXBNJZSQVHLCKE";

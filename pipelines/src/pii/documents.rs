@@ -5,7 +5,7 @@ use super::{Found, LIKELY, PiiKind};
 
 pattern!(passport = r"(?-u:\b)[A-Z]{0,3}[0-9]{6,9}[A-Z]?(?-u:\b)");
 pattern!(passport_words = words r"passports?|passport (?:number|no\.?|#)|pasaporte");
-pattern!(licence = r"(?-u:\b)[A-Z]{0,3}[0-9](?:[ -]?[A-Z0-9]){4,14}(?-u:\b)");
+pattern!(licence = r"(?-u:\b)(?:[A-Z]{1,3}-?)?[0-9](?:[ -]?[A-Z0-9]){4,14}(?-u:\b)");
 pattern!(licence_words = words r"driver'?s?'?’?s? licen[cs]e|driving licen[cs]e|driver'?s? id|dl|dl#|dln|permiso de conducir|licencia de conducir");
 // Driver and Vehicle Licensing Agency: five letters of the surname padded with 9, the date of birth, initials.
 pattern!(

@@ -15,14 +15,18 @@
 //! | [`usa`], [`uk`], [`canada`], [`india`] | identity numbers of these countries |
 //! | [`documents`] | passports, driving licences of any country |
 //! | [`time`] | dates, times, ages |
-//! | [`person`] | names, addresses |
+//! | [`person`] | names, addresses: what the reading and these two say of them |
+//! | [`letters`] | titles, greetings, closings and introductions around names |
+//! | [`places`] | parts of addresses |
 //! | [`spain`] | identity numbers of Spain, which Comprehend does not know: only where they are asked for |
 //!
 //! What is found by the shape of digits alone needs a checksum or a word beside it that says what it is
-//! (`routing`, `PIN`, `passport`): a number without either is not reported.
+//! (`routing`, `PIN`, `passport`): a number without either is not reported. Of several words the nearest in the same
+//! sentence says it, those of orders and invoices included ([`page::Page::announced`]); behind the word itself
+//! ([`page::Page::led`]) a number is reported without its proof, as [`UNPROVEN`].
 //!
-//! Spanish texts get the rules and their Spanish words; names and addresses, too, where the caller brings a reading
-//! ([`PiiInput::may_be_read`]), because the Spanish model is not on every machine.
+//! Spanish texts get the rules and their Spanish words, for names and addresses, too; what only a reading tells is added
+//! where the caller brings one ([`PiiInput::may_be_read`]), because the Spanish model is not on every machine.
 //!
 //! Rules have scores of their own ([`SURE`] and below), set by hand; [`calibration`] makes them what was right on
 //! texts with known answers, which are English: what rests on the reading of a Spanish text keeps the model's score. Every search is a finite automaton's with bounded look around it, so that time grows with the length of the text
@@ -35,10 +39,12 @@ pub mod cards;
 pub mod checksum;
 pub mod documents;
 pub mod india;
+pub mod letters;
 pub mod network;
 pub mod page;
 pub mod person;
 pub mod phone;
+pub mod places;
 pub mod redact;
 pub mod secrets;
 pub mod spain;
@@ -64,8 +70,8 @@ pub const LANGUAGES: &[&str] = &["en", "es"];
 /// Those of them whose texts are read for names, places and dates.
 pub const READ: &[&str] = &["en"];
 
-/// Those of them that are searched for names and places where a reading of the text is brought, and without one for
-/// the rest.
+/// Those of them that are searched for all names and places where a reading of the text is brought, and without one
+/// for those that their shape tells.
 pub const READ_IF_PRESENT: &[&str] = &["es"];
 
 /// A checksum holds, and the shape or a word beside it says what it is.
@@ -74,6 +80,9 @@ pub const SURE: f32 = 0.99;
 pub const LIKELY: f32 = 0.9;
 /// The shape is common, and only weak signs say what it is.
 pub const PLAUSIBLE: f32 = 0.7;
+/// A word directly before says what it is, and the check digits that it should have do not hold: a slip, an example,
+/// or a number of another authority.
+pub const UNPROVEN: f32 = 0.6;
 
 names! {
     /// A kind of personal data, as Comprehend names them.
@@ -298,7 +307,7 @@ pub struct Found {
 /// # Errors
 /// `Internal` when a rule speaks of half a character.
 pub fn detect(text: &str, syntax: Option<&Syntax>) -> Result<Pii> {
-    search(text, syntax.map(english), false)
+    search(text, syntax, false)
 }
 
 /// [`detect`], and the kinds that Comprehend does not know.
@@ -306,37 +315,31 @@ pub fn detect(text: &str, syntax: Option<&Syntax>) -> Result<Pii> {
 /// # Errors
 /// As [`detect`].
 pub fn detect_extended(text: &str, syntax: Option<&Syntax>) -> Result<Pii> {
-    search(text, syntax.map(english), true)
+    search(text, syntax, true)
 }
 
-/// A reading, and what finds people and places in it.
-type Reading<'s> = (&'s Syntax, fn(&Page<'_>, &Syntax, &mut Vec<Found>));
-
-fn english(syntax: &Syntax) -> Reading<'_> {
-    (syntax, person::find)
-}
-
-fn spanish(syntax: &Syntax) -> Reading<'_> {
-    (syntax, person::find_spanish)
-}
-
-fn search(text: &str, reading: Option<Reading<'_>>, extended: bool) -> Result<Pii> {
-    found_in(text, reading, extended, calibration::score)
+fn search(text: &str, syntax: Option<&Syntax>, extended: bool) -> Result<Pii> {
+    found_in(text, &person::ENGLISH, syntax, extended, calibration::score)
 }
 
 /// [`search`] in a Spanish text. The model's scores of names are not those that were calibrated.
 fn search_spanish(text: &str, syntax: Option<&Syntax>, extended: bool) -> Result<Pii> {
-    found_in(text, syntax.map(spanish), extended, |found| {
-        match found.evidence {
+    found_in(
+        text,
+        &person::SPANISH,
+        syntax,
+        extended,
+        |found| match found.evidence {
             Evidence::Model => found.score,
             Evidence::Pattern | Evidence::Checksum => calibration::score(found),
-        }
-    })
+        },
+    )
 }
 
 fn found_in(
     text: &str,
-    reading: Option<Reading<'_>>,
+    tongue: &person::Tongue,
+    syntax: Option<&Syntax>,
     extended: bool,
     score: fn(&Found) -> f32,
 ) -> Result<Pii> {
@@ -349,7 +352,7 @@ fn found_in(
             evidence: found.evidence,
         })
     };
-    all(text, reading, extended)
+    all(text, tongue, syntax, extended)
         .into_iter()
         .map(entity)
         .collect()
@@ -357,10 +360,10 @@ fn found_in(
 
 /// What the rules find in an English text, overlaps settled, with the rules' own scores.
 pub fn findings(text: &str, syntax: Option<&Syntax>, extended: bool) -> Vec<Found> {
-    all(text, syntax.map(english), extended)
+    all(text, &person::ENGLISH, syntax, extended)
 }
 
-fn all(text: &str, reading: Option<Reading<'_>>, extended: bool) -> Vec<Found> {
+fn all(text: &str, tongue: &person::Tongue, syntax: Option<&Syntax>, extended: bool) -> Vec<Found> {
     const FAMILIES: [fn(&Page<'_>, &mut Vec<Found>); 12] = [
         network::find,
         secrets::find,
@@ -383,11 +386,22 @@ fn all(text: &str, reading: Option<Reading<'_>>, extended: bool) -> Vec<Found> {
     if extended {
         spain::find(&page, &mut found);
     }
-    if let Some((syntax, find)) = reading {
-        find(&page, syntax, &mut found);
+    person::find(&page, tongue, syntax, &mut found);
+    for found in &mut found {
+        if HYPHENED.contains(&found.kind) {
+            found.bytes = page.hyphened(found.bytes.clone());
+        }
     }
     settle(found)
 }
+
+/// Numbers whose groups may stand between hyphens: what a hyphen joins to one is a part of it.
+const HYPHENED: [PiiKind; 4] = [
+    PiiKind::LicensePlate,
+    PiiKind::DriverId,
+    PiiKind::PassportNumber,
+    PiiKind::BankAccountNumber,
+];
 
 /// Keeps the best of what overlaps: better evidence first, then the longest, then the highest score.
 fn settle(mut found: Vec<Found>) -> Vec<Found> {
@@ -488,7 +502,7 @@ impl Pipeline for PiiPipeline {
                 false => None,
             };
             let syntax = made.as_ref().or(input.reading.as_deref());
-            search(text, syntax.map(english), input.extended)
+            search(text, syntax, input.extended)
         })
     }
 }

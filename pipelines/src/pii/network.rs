@@ -1,8 +1,10 @@
 //! Networks: e-mail and web addresses, IP and MAC addresses.
 
 use super::page::{Page, pattern, shaped};
+use super::secrets::credentials;
 use super::{Found, PLAUSIBLE, PiiKind, SURE};
 use std::net::Ipv6Addr;
+use std::ops::Range;
 
 // RFC 5321, 4.5.3.1: 64 octets before the @; RFC 1035: labels of 63.
 pattern!(
@@ -21,19 +23,44 @@ pattern!(
     mac = r"(?-u:\b)(?:[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}|[0-9A-Fa-f]{2}(?:-[0-9A-Fa-f]{2}){5}|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4})(?-u:\b)"
 );
 
+/// Marks that end a sentence around an address, not the address.
+const MARKS: [char; 9] = ['.', ',', ';', ':', '!', '?', ')', '*', '_'];
+
 /// Finds the addresses of networks.
 pub fn find(page: &Page<'_>, found: &mut Vec<Found>) {
+    // Who logs in stands before the host: no mail goes there.
+    let logins: Vec<Range<usize>> = credentials(page)
+        .into_iter()
+        .map(|login| login.bytes)
+        .collect();
+    let login_in = |bytes: &Range<usize>| {
+        let next = logins.partition_point(|login| login.end <= bytes.start);
+        logins.get(next).filter(|login| login.start < bytes.end)
+    };
     for bytes in page.matches(email()) {
         let local = page.at(&bytes).split('@').next().unwrap_or_default();
-        if !local.contains("..") && !local.ends_with('.') {
+        // `git@host:owner/name` is the address of a repository.
+        let repository = local == "git" && page.text[bytes.end..].starts_with(':');
+        if !repository
+            && !local.contains("..")
+            && !local.ends_with('.')
+            && login_in(&bytes).is_none()
+        {
             found.push(shaped(PiiKind::Email, bytes, SURE));
         }
     }
     for bytes in page.matches(url()) {
-        // Marks that end the sentence around it, not the address.
-        let kept = page
-            .at(&bytes)
-            .trim_end_matches(['.', ',', ';', ':', '!', '?', ')', '*', '_']);
+        // The rest of an address with a name and a password, which are kinds of their own.
+        if let Some(login) = login_in(&bytes) {
+            let rest = page.text.get(login.end..bytes.end).unwrap_or_default();
+            let kept = rest.trim_end_matches(MARKS);
+            if !kept.is_empty() {
+                let bytes = login.end..login.end + kept.len();
+                found.push(shaped(PiiKind::Url, bytes, SURE));
+            }
+            continue;
+        }
+        let kept = page.at(&bytes).trim_end_matches(MARKS);
         // A scheme alone is no address.
         if kept.len() > "https://".len() {
             let bytes = bytes.start..bytes.start + kept.len();

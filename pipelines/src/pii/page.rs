@@ -10,7 +10,7 @@ use std::ops::Range;
 /// When it is not one; a test compiles them all.
 pub fn compile(source: &str) -> Regex {
     RegexBuilder::new(source)
-        .size_limit(4 << 20)
+        .size_limit(8 << 20)
         .build()
         .expect("patterns of the program are sound")
 }
@@ -45,6 +45,19 @@ pub(crate) use pattern;
 const BEFORE: usize = 48;
 /// Bytes after it.
 const AFTER: usize = 24;
+
+// What a number behind one of these is: the nearest says it. Kinds of personal data and what else people number.
+pattern!(label = words r"accounts?|acct|a/c|checking|savings|cuentas?|iban|swift|bic|routing|aba|rtn|sort code|cards?|visa|mastercard|amex|tarjetas?|cvv|cvc|pin|phone|telephone|tel|cell|mobile|fax|whatsapp|teléfono|móvil|ssn|social (?:security|insurance)|itin|passports?|pasaporte|licen[cs]es?|plates?|matrícula|vin|chassis|nhs|utr|sin|ohip|phn|aadhaar|pan|voter|epic|username|password|orders?|pedidos?|invoices?|facturas?|tickets?|tracking|ref|references?|referencia|serial|isbn|sku|transactions?|confirmation|bookings?|reservations?|receipts?|parcels?|shipments?|expediente|(?:case|item|part|model|lot|batch|room|policy|claim|file|job|project|product|version|member|customer|client|user|employee|student|patient|record)(?: (?:number|no\.?|nr\.?|id|code|ref))? ?#?$|(?:case|item|part|model|lot|batch|policy|claim|file|job|project|product|member|customer|client|user|employee|student|patient|record) (?:number|no\.?|nr\.?|id|code|#)");
+// What may stand between a word and the value that it announces.
+pattern!(
+    filler = r#"(?i)^[\s:=#.,()"'“”*?-]*(?:(?:numbers?|no|nr|num|n[ºo°]|número|numero|code|id|card|is|was|are|as|the|this|my|our|your|his|her|me|us|him|them|at|on|of|to|for|es|era|al|en|follows|below|here|new|old|current|now)(?:[\s:=#.,()"'“”*-]+|$)){0,5}$"#
+);
+
+/// Short forms whose full stop ends no sentence.
+const SHORTENED: &[&str] = &[
+    "no", "nr", "nos", "num", "núm", "tel", "tél", "ph", "mob", "acct", "acc", "exp", "lic", "ref",
+    "reg", "ext", "st", "dr", "mr", "mrs", "ms", "sr", "sra", "id", "cta", "tlf", "telf",
+];
 
 /// A text to search.
 pub struct Page<'t> {
@@ -93,6 +106,56 @@ impl<'t> Page<'t> {
         kept.map(|c| c.to_ascii_uppercase()).collect()
     }
 
+    /// More groups of digits follow or precede the range: it is a part of a longer number.
+    pub fn goes_on(&self, range: &Range<usize>) -> bool {
+        let digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_digit);
+        let (before, after) = (
+            &self.text.as_bytes()[..range.start],
+            &self.text.as_bytes()[range.end..],
+        );
+        let parts = |byte: &u8| matches!(byte, b' ' | b'-');
+        (before.last().is_some_and(parts) && digit(before.iter().rev().nth(1)))
+            || (after.first().is_some_and(parts) && digit(after.get(1)))
+    }
+
+    /// A range, and the short groups that hyphens join to it: digits, or a few capitals.
+    pub fn hyphened(&self, range: Range<usize>) -> Range<usize> {
+        const GROUPS: usize = 3;
+        let group = |part: &str| {
+            let capitals = part.bytes().all(|byte| byte.is_ascii_uppercase());
+            let digits = part.bytes().any(|byte| byte.is_ascii_digit());
+            (digits && part.len() <= 8) || (capitals && (1..=3).contains(&part.len()))
+        };
+        let Range { mut start, mut end } = range;
+        for _ in 0..GROUPS {
+            let Some(before) = self.text[..start].strip_suffix('-') else {
+                break;
+            };
+            let kept = before
+                .bytes()
+                .rev()
+                .take(9)
+                .take_while(u8::is_ascii_alphanumeric);
+            let from = before.len() - kept.count();
+            if !group(&before[from..]) {
+                break;
+            }
+            start = from;
+        }
+        for _ in 0..GROUPS {
+            let Some(after) = self.text[end..].strip_prefix('-') else {
+                break;
+            };
+            let kept = after.bytes().take(9).take_while(u8::is_ascii_alphanumeric);
+            let length = kept.count();
+            if !group(&after[..length]) {
+                break;
+            }
+            end += 1 + length;
+        }
+        start..end
+    }
+
     /// The text just before a range.
     pub fn before(&self, range: &Range<usize>) -> &'t str {
         let mut start = range.start.saturating_sub(BEFORE);
@@ -120,15 +183,74 @@ impl<'t> Page<'t> {
         }
     }
 
-    /// A word before the range says what it is.
-    pub fn announced(&self, range: &Range<usize>, words: &Regex) -> bool {
-        words.is_match(self.before(range))
+    /// The text just before a range, from the beginning of its sentence or clause.
+    fn clause(&self, range: &Range<usize>) -> &'t str {
+        let before = self.before(range);
+        let mut worded = false;
+        let mut spaced = false;
+        for (place, c) in before.char_indices().rev() {
+            let ends = match c {
+                ';' | '!' => true,
+                // What follows a question answers it.
+                '?' => worded,
+                '.' => spaced && !shortened(&before[..place]),
+                _ => false,
+            };
+            if ends {
+                return &before[place + c.len_utf8()..];
+            }
+            worded |= c.is_alphabetic();
+            spaced = c.is_whitespace();
+        }
+        before
     }
 
-    /// A word before or after the range says what it is.
-    pub fn beside(&self, range: &Range<usize>, words: &Regex) -> bool {
-        self.announced(range, words) || words.is_match(self.after(range))
+    /// A word before the range says what it is: in the same sentence, and nearer than any that says something else.
+    pub fn announced(&self, range: &Range<usize>, words: &Regex) -> bool {
+        let clause = self.clause(range);
+        // The mark behind a word is a part of its match.
+        last_end(words, clause)
+            .is_some_and(|own| last_end(label(), clause).is_none_or(|other| other <= own + 1))
     }
+
+    /// A word directly before the range says what it is.
+    pub fn led(&self, range: &Range<usize>, words: &Regex) -> bool {
+        let clause = self.clause(range);
+        last_end(words, clause).is_some_and(|end| filler().is_match(&clause[end..]))
+    }
+
+    /// A word before or after the range says what it is; what stands directly before it goes first.
+    pub fn beside(&self, range: &Range<usize>, words: &Regex) -> bool {
+        self.announced(range, words)
+            || (words.is_match(self.after(range)) && !self.led(range, label()))
+    }
+}
+
+/// Where the last of these words ends in a text, with the mark that parts it from what follows.
+fn last_end(words: &Regex, text: &str) -> Option<usize> {
+    let (mut from, mut last) = (0, None);
+    while let Some(found) = words.find_at(text, from) {
+        last = Some(found.end());
+        // The mark between two words belongs to both.
+        let mark = text[found.range()].chars().next_back();
+        from = (found.end() - mark.map_or(0, char::len_utf8)).max(from + 1);
+        while !text.is_char_boundary(from) {
+            from += 1;
+        }
+        if from >= text.len() {
+            break;
+        }
+    }
+    last
+}
+
+/// The text ends in a short form, or in a letter.
+fn shortened(text: &str) -> bool {
+    let word = text
+        .rsplit(|c: char| !c.is_alphabetic())
+        .next()
+        .unwrap_or_default();
+    word.chars().count() == 1 || SHORTENED.contains(&&*word.to_lowercase())
 }
 
 /// Something found by its shape.

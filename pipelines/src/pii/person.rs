@@ -1,184 +1,70 @@
 //! Names and addresses, and what else the model reads as dates: its reading and the words around.
 //!
-//! An address is a street with its number, widened by the places that follow; a place alone is one only where
-//! the text says that somebody is there ("lives in", "address:"). The forms of English-speaking countries are known,
-//! and in Spanish texts those of Spain; the Spanish model reads no dates.
+//! A name stands behind a title, a greeting, a closing of a letter or what introduces somebody ([`super::letters`]), or
+//! the model reads it. An address is a street with its number ([`super::places`]), widened by the places that follow; a
+//! place alone is one only where the text says that somebody is there ("lives in", "address:"). The forms of
+//! English-speaking countries are known, and in Spanish texts those of Spain; the Spanish model reads no dates.
+//! Without a reading the shapes alone answer.
 
+use super::letters::{self, Frames, nobody};
 use super::page::{Page, pattern, shaped};
+use super::places::{self, Part, parted, together, widened};
 use super::{Evidence, Found, LIKELY, PLAUSIBLE, PiiKind};
 use crate::syntax::{PartOfSpeech, Syntax};
 use regex::Regex;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-const STREET: &str = r"(?:Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Place|Pl|Square|Sq|Terrace|Ter|Way|Highway|Hwy|Parkway|Pkwy|Circle|Cir|Alley|Trail|Trl|Crescent|Close|Row|Mews|Gardens|Broadway)";
-const STATE: &str = r"(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY])";
-
-pattern!(
-    street = &format!(
-        r"(?-u:\b)[0-9]{{1,6}}[A-Za-z]?(?:-[0-9]{{1,5}})?(?: (?:[NSEW]\.?|North|South|East|West))?(?: (?:[A-Z][A-Za-z'.-]{{0,30}}|[0-9]{{1,3}}(?:st|nd|rd|th))){{0,4}} {STREET}(?-u:\b)\.?(?:,? (?:Apt|Apartment|Suite|Ste|Unit|Floor|Flat|Room|#)\.? ?#?[A-Za-z0-9-]{{1,6}}(?-u:\b))?(?:,? [A-Z][A-Za-z.'-]{{1,30}}(?: [A-Z][A-Za-z.'-]{{1,30}}){{0,3}},? {STATE}(?-u:\b))?(?:,? [0-9]{{5}}(?:-[0-9]{{4}})?(?-u:\b))?"
-    )
-);
-pattern!(box_number = r"(?i)(?-u:\b)P\.? ?O\.? Box [0-9]{1,7}(?-u:\b)");
-// State and ZIP code; Royal Mail's postcodes; Canada Post's.
-pattern!(
-    code = &format!(
-        r"(?-u:\b)(?:{STATE} [0-9]{{5}}(?:-[0-9]{{4}})?|(?:[A-Z]{{1,2}}[0-9][A-Z0-9]?|GIR) [0-9][ABD-HJLNP-UW-Z]{{2}}|[ABCEGHJ-NPRSTVXY][0-9][ABCEGHJ-NPRSTV-Z] [0-9][ABCEGHJ-NPRSTV-Z][0-9])(?-u:\b)"
-    )
-);
 pattern!(there = words r"live|lives|lived|living|reside|resides|resided|residing|resident of|address|addresses|home|born in|born on [^.!?]{1,30} in|married in|grew up in|(?:i|we|he|she|they) left|moved to|located|mail(?:ed)? to|ship(?:ped)? to|deliver(?:ed)? to|based in|from");
-pattern!(
-    titled = r"(?-u:\b)(?:Mr|Mrs|Ms|Miss|Dr|Prof|Professor|Sir|Madam|Dear|[Mm]y name is|[Nn]ame:|[Rr]egards,|[Ss]incerely,|[Yy]ours,|[Ww]ishes,)\.? (?:(?:Mr|Mrs|Ms|Dr|Prof)\.? )?(?P<value>\p{Lu}[\p{L}'’-]+(?: \p{Lu}\.)?(?: \p{Lu}[\p{L}'’-]+){0,2})"
-);
-pattern!(
-    title = r"^(?i:mr|mrs|ms|miss|dr|prof|professor|sir|madam|dear|president|captain|judge)\.?\s+"
-);
-
-pattern!(age_after = r"^, (?:de )?([1-9][0-9]?|1[01][0-9])(?:,|\.|;| and| años,)");
-// A town that the model does not know, between a street and its code.
-pattern!(town = r"^,? ?\p{Lu}[\p{L}'’.-]{1,30}(?: \p{Lu}[\p{L}'’.-]{1,30}){0,2},? ?$");
-
-// Spanish: streets with a number, as they are written on letters; the number of a house may be missing (s/n).
-pattern!(
-    calle = r"(?-u:\b)(?:(?i:calle|avenida|avda|av|plaza|pza|paseo|carretera|ctra|camino|ronda|travesía|glorieta|callejón|rambla)\.?|(?i:c)/) ?(?:(?:de|del|la|las|los|el|y) )*\p{Lu}[\p{L}'’.-]*(?: (?:(?:de|del|la|las|los|el|y) )*\p{Lu}[\p{L}'’.-]*){0,4},? (?:(?:n\.?[ºo°]|núm\.?|número) ?)?(?:[0-9]{1,4}[A-Za-z]?|s/n)(?:,? [0-9]{1,2} ?[ºª°.]+(?: ?(?:[A-Z]|izda\.?|izq\.?|dcha\.?|izquierda|derecha))?)?(?:,? (?:0[1-9]|[1-4][0-9]|5[0-2])[0-9]{3} \p{Lu}[\p{L}'’.-]+)?"
-);
-pattern!(apartado = r"(?i)(?-u:\b)apartado (?:de correos|postal) [0-9]{1,6}(?-u:\b)");
-// Spain's postcodes begin with the number of one of 52 provinces; the town follows.
-pattern!(codigo = r"(?-u:\b)(?:0[1-9]|[1-4][0-9]|5[0-2])[0-9]{3} \p{Lu}[\p{L}'’.-]+");
 pattern!(alli = words r"viv(?:o|e|es|en|imos|ía|íamos|ían|í|ió|ieron|ido|iendo)|resid(?:o|e|en|imos|ía|ían|ió|ieron|iendo|entes? en)|reside en|domicilio|domiciliad[oa]s? en|dirección|casa|hogar|naci(?:ó|eron|dos?|das?)|nací|cri(?:é|ó|aron) en|casad[oa]s? en|mud(?:é|ó|aron|amos) a|traslad(?:é|ó|aron|amos) a|enví[aoeé]n?(?:los?|las?)? a|enviar(?:los?|las?)? a|entregar(?:los?|las?)? en|ubicad[oa]s? en|sit[oa]s? en|desde|vecin[oa]s? de|natural de");
-pattern!(
-    tratado = r"(?-u:\b)(?:(?:Sr|Sra|Srta|Dr|Dra|Prof|Dña|Lic)\.|Señora?|Señorita|Doctora?|Profesora?|Don|Doña|D\.|[Mm]e llamo|[Mm]i nombre es|[Nn]ombre:|Estimad[oa]|Querid[oa]|[Ss]aludos,|[Aa]tentamente,|[Cc]ordialmente,) (?:(?:Sr|Sra|Srta|Dr|Dra|D|Dña)\. |[Dd]on |[Dd]oña )?(?P<value>\p{Lu}[\p{L}'’-]+(?: \p{Lu}\.)?(?: (?:(?:de|del|la|las|los|y) ){0,2}\p{Lu}[\p{L}'’-]+){0,3})"
-);
-pattern!(
-    tratamiento = r"^(?i:sr|sra|srta|dr|dra|prof|dña|d|lic|señora?|señorita|don|doña|doctora?|profesora?|presidente|presidenta|capitán|jueza?|estimad[oa]|querid[oa])\.?\s+"
-);
+pattern!(age_after = r"^, (?:de )?([1-9][0-9]?|1[01][0-9])(?:,|\.|;| and| años,)");
 
 /// What a language says of people and places.
-struct Tongue {
+pub(super) struct Tongue {
     /// The model's label of a person.
     person: &'static str,
-    /// A title or a form of address, and the name after it.
-    titled: fn() -> &'static Regex,
-    /// The titles before a name that are no part of it.
-    title: fn() -> &'static Regex,
+    /// What stands around names.
+    frames: &'static Frames,
     /// Parts of addresses.
-    addresses: [fn() -> &'static Regex; 3],
+    addresses: fn(&Page<'_>) -> Vec<Part>,
     /// Somebody is there.
     there: fn() -> &'static Regex,
 }
 
-static ENGLISH: Tongue = Tongue {
+/// English.
+pub(super) static ENGLISH: Tongue = Tongue {
     person: "PERSON",
-    titled,
-    title,
-    addresses: [street, box_number, code],
+    frames: &letters::ENGLISH,
+    addresses: places::english,
     there,
 };
 
-static SPANISH: Tongue = Tongue {
+/// Spanish.
+pub(super) static SPANISH: Tongue = Tongue {
     person: "PER",
-    titled: tratado,
-    title: tratamiento,
-    addresses: [calle, apartado, codigo],
+    frames: &letters::SPANISH,
+    addresses: places::spanish,
     there: alli,
 };
 
-/// Words that the model takes for people where a form names its fields.
-const FIELDS: &[&str] = &[
-    "email",
-    "e-mail",
-    "phone",
-    "mobile",
-    "fax",
-    "ssn",
-    "itin",
-    "vin",
-    "pin",
-    "cvv",
-    "iban",
-    "swift",
-    "bic",
-    "url",
-    "ip",
-    "mac",
-    "nhs",
-    "sin",
-    "pan",
-    "aadhaar",
-    "passport",
-    "visa",
-    "mastercard",
-    "amex",
-    "card",
-    "password",
-    "username",
-    "login",
-    "name",
-    "address",
-    "dob",
-    "account",
-    "customer",
-    "team",
-    "sir",
-    "madam",
-    "friend",
-    "friends",
-    "all",
-    "everyone",
-    "colleagues",
-    "correo",
-    "teléfono",
-    "móvil",
-    "dni",
-    "nie",
-    "cif",
-    "nif",
-    "pasaporte",
-    "tarjeta",
-    "contraseña",
-    "usuario",
-    "nombre",
-    "apellidos",
-    "dirección",
-    "domicilio",
-    "cuenta",
-    "cliente",
-    "clientes",
-    "señor",
-    "señora",
-    "señores",
-    "amigo",
-    "amiga",
-    "amigos",
-    "todos",
-    "equipo",
-    "compañeros",
-];
-
-/// Finds names, addresses and dates in the model's reading of an English text.
-pub fn find(page: &Page<'_>, syntax: &Syntax, found: &mut Vec<Found>) {
-    search(&ENGLISH, page, syntax, found);
-}
-
-/// Finds names and addresses in the model's reading of a Spanish text.
-pub fn find_spanish(page: &Page<'_>, syntax: &Syntax, found: &mut Vec<Found>) {
-    search(&SPANISH, page, syntax, found);
-}
-
-fn search(tongue: &Tongue, page: &Page<'_>, syntax: &Syntax, found: &mut Vec<Found>) {
+/// Finds names, addresses and dates in a text of a language, with the model's reading of it where there is one.
+pub(super) fn find(
+    page: &Page<'_>,
+    tongue: &Tongue,
+    syntax: Option<&Syntax>,
+    found: &mut Vec<Found>,
+) {
     let shapes = Covered::by(found.iter().map(|found| found.bytes.clone()));
-    for bytes in page.matches((tongue.titled)()) {
-        if !field(page.at(&bytes)) {
-            found.push(shaped(PiiKind::Name, bytes, LIKELY));
-        }
-    }
-    let mut addresses: Vec<Range<usize>> = Vec::new();
-    for pattern in tongue.addresses {
-        addresses.extend(page.matches(pattern()));
-    }
+    letters::find(page, tongue.frames, syntax, found);
+    let parts = (tongue.addresses)(page);
+    let unsure: BTreeSet<(usize, usize)> = (parts.iter().filter(|part| !part.sure))
+        .map(|part| (part.bytes.start, part.bytes.end))
+        .collect();
+    let mut addresses: Vec<Range<usize>> = parts.into_iter().map(|part| part.bytes).collect();
     let mut places: Vec<Range<usize>> = Vec::new();
     let mut names: Vec<Range<usize>> = Vec::new();
-    for entity in &syntax.entities {
+    for entity in syntax.iter().flat_map(|syntax| &syntax.entities) {
+        let Some(syntax) = syntax else { break };
         let bytes = entity.extent.begin_byte..entity.extent.end_byte;
         // A rule that knows the shape knows better.
         if shapes.meets(&bytes) {
@@ -192,7 +78,15 @@ fn search(tongue: &Tongue, page: &Page<'_>, syntax: &Syntax, found: &mut Vec<Fou
         };
         match entity.label.as_str() {
             label if label == tongue.person => {
+                let end = bytes.end;
                 if let Some(bytes) = name(tongue, page, syntax, bytes) {
+                    // The day that the reading joined to the name.
+                    let rest = &page.text[bytes.end..end];
+                    let day = rest.trim_start();
+                    if day.starts_with(char::is_alphabetic) && says_when(day) {
+                        let day = end - day.len()..end;
+                        found.push(read(PiiKind::DateTime, day, entity.score));
+                    }
                     names.push(bytes.clone());
                     found.push(read(PiiKind::Name, bytes, entity.score));
                 }
@@ -234,6 +128,11 @@ fn search(tongue: &Tongue, page: &Page<'_>, syntax: &Syntax, found: &mut Vec<Fou
         }
     }
     for bytes in together(page.text, addresses) {
+        // A state and five digits, and nothing beside them that says that somebody is there.
+        if unsure.contains(&(bytes.start, bytes.end)) && !page.announced(&bytes, (tongue.there)()) {
+            continue;
+        }
+        let bytes = widened(page.text, bytes);
         // The end of a sentence; "St." keeps its mark inside of an address only.
         let bytes = bytes.start..bytes.start + page.at(&bytes).trim_end_matches('.').len();
         let digits = page.at(&bytes).bytes().any(|byte| byte.is_ascii_digit());
@@ -250,11 +149,6 @@ fn search(tongue: &Tongue, page: &Page<'_>, syntax: &Syntax, found: &mut Vec<Fou
             evidence,
         });
     }
-}
-
-/// Nothing but a comma or white space.
-fn parted(between: &str) -> bool {
-    matches!(between, "" | " " | "," | ", " | "\n" | ",\n")
 }
 
 /// The bytes that some ranges cover together, so that one look tells whether another range meets them.
@@ -282,30 +176,6 @@ impl Covered {
     }
 }
 
-/// Joins parts that overlap or that only a comma, white space or the name of a town parts.
-fn together(text: &str, mut parts: Vec<Range<usize>>) -> Vec<Range<usize>> {
-    let coded = |part: &Range<usize>| {
-        code()
-            .find(&text[part.clone()])
-            .is_some_and(|code| code.start() == 0)
-    };
-    parts.sort_by_key(|part| (part.start, part.end));
-    let mut joined: Vec<Range<usize>> = Vec::new();
-    for part in parts {
-        match joined.last_mut() {
-            Some(last)
-                if part.start <= last.end
-                    || parted(&text[last.end..part.start])
-                    || (coded(&part) && town().is_match(&text[last.end..part.start])) =>
-            {
-                last.end = last.end.max(part.end);
-            }
-            _ => joined.push(part),
-        }
-    }
-    joined
-}
-
 /// The name in what the model takes for a person, without titles and endings; `None` when it is none.
 fn name(
     tongue: &Tongue,
@@ -314,7 +184,7 @@ fn name(
     bytes: Range<usize>,
 ) -> Option<Range<usize>> {
     let whole = page.at(&bytes);
-    let start = bytes.start + (tongue.title)().find(whole).map_or(0, |title| title.end());
+    let start = bytes.start + letters::forms_of_address(tongue.frames, whole);
     let kept = &page.text[start..bytes.end];
     let kept = kept
         .strip_suffix("'s")
@@ -326,6 +196,8 @@ fn name(
         .next()
         .unwrap_or_default()
         .trim_end();
+    // "John yesterday": what begins with a small letter ends a name that does not, but for "van" and "de".
+    let kept = letters::capitals(kept);
     let kept_end = start + kept.len();
     let start = whole_name(tongue, page, syntax, start);
     let kept = &page.text[start..kept_end];
@@ -342,7 +214,13 @@ fn name(
         .chars()
         .all(|c| c.is_alphabetic() || c.is_whitespace() || ".,'’-".contains(c));
     let letters = kept.chars().filter(|c| c.is_alphabetic()).count();
-    (proper && plain && letters >= 2 && !field(kept)).then_some(bytes)
+    let behind = &page.text[bytes.end..];
+    // A part of an address or of a program's text.
+    let tagged = page.text[..bytes.start].ends_with(['#', '@', '/', '_', '='])
+        || behind.starts_with(['/', '=', '_', '('])
+        || (behind.starts_with(':') && behind[1..].starts_with(char::is_alphanumeric));
+    (proper && plain && letters >= 2 && !tagged && !dotted(kept) && !nobody(page, &bytes))
+        .then_some(bytes)
 }
 
 /// Where a name begins whose first word the model left out: "Emeka" of "Emeka Haddad".
@@ -356,7 +234,9 @@ fn whole_name(tongue: &Tongue, page: &Page<'_>, syntax: &Syntax, start: usize) -
         let joined = page.text.get(token.extent.end_byte..start) == Some(" ");
         let capital = word.starts_with(char::is_uppercase) && word.chars().all(char::is_alphabetic);
         let proper = token.part_of_speech == PartOfSpeech::ProperNoun;
-        let titled = (tongue.title)().is_match(&page.text[token.extent.begin_byte..start]);
+        let titled =
+            letters::forms_of_address(tongue.frames, &page.text[token.extent.begin_byte..start])
+                > 0;
         let next = syntax
             .entities
             .partition_point(|entity| entity.extent.end_byte <= token.extent.begin_byte);
@@ -365,7 +245,7 @@ fn whole_name(tongue: &Tongue, page: &Page<'_>, syntax: &Syntax, start: usize) -
         if !(joined && capital && proper)
             || titled
             || named
-            || field(word)
+            || letters::field(word)
             || word.chars().count() < 2
         {
             break;
@@ -388,11 +268,17 @@ fn counts(page: &Page<'_>, syntax: &Syntax, bytes: &Range<usize>) -> bool {
     bare && syntax.tokens.get(next).is_some_and(noun)
 }
 
-/// The words name a field of a form or an audience, not a person.
-fn field(words: &str) -> bool {
-    words
-        .split_whitespace()
-        .all(|word| FIELDS.contains(&word.to_lowercase().trim_matches(['.', '\'', '’'])))
+/// A full stop within a word of several letters: "ASP.NET", no initials.
+fn dotted(words: &str) -> bool {
+    let mut before = 0;
+    let mut letters = words.chars().peekable();
+    while let Some(c) = letters.next() {
+        if c == '.' && before > 1 && letters.peek().is_some_and(|next| next.is_alphabetic()) {
+            return true;
+        }
+        before = if c.is_alphabetic() { before + 1 } else { 0 };
+    }
+    false
 }
 
 /// What the model calls a date points at a time: it has a number that is no count of days, or names a month, a

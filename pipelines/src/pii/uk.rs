@@ -1,13 +1,15 @@
 //! United Kingdom: National Insurance, taxpayer and health service numbers.
 
 use super::page::{Page, pattern, proven, shaped};
-use super::{Found, LIKELY, PLAUSIBLE, PiiKind, SURE, checksum};
+use super::{Found, LIKELY, PLAUSIBLE, PiiKind, SURE, UNPROVEN, checksum};
 
 // HM Revenue and Customs, NIM39110: letters that are not used, and prefixes that are not given.
 pattern!(
     insurance =
         r"(?-u:\b)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D](?-u:\b)"
 );
+pattern!(like_insurance = r"(?-u:\b)[A-Z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-Z](?-u:\b)");
+pattern!(insurance_words = words r"national insurance(?: (?:number|no\.?))?|nino|ni|ni number");
 pattern!(health = r"(?-u:\b)[0-9]{3}(?:[ -][0-9]{3}[ -]|[0-9]{3})[0-9]{4}(?-u:\b)");
 pattern!(health_words = words r"nhs|national health(?: service)?(?: number)?|health service");
 pattern!(taxpayer = r"(?-u:\b)[0-9]{5} ?[0-9]{5}(?-u:\b)");
@@ -22,6 +24,11 @@ pub fn find(page: &Page<'_>, found: &mut Vec<Found>) {
             found.push(shaped(kind, bytes, 0.97));
         }
     }
+    for bytes in page.matches(like_insurance()) {
+        if page.led(&bytes, insurance_words()) {
+            found.push(shaped(PiiKind::UkNationalInsuranceNumber, bytes, UNPROVEN));
+        }
+    }
     for bytes in page.matches(health()) {
         let kind = PiiKind::UkNationalHealthServiceNumber;
         if checksum::nhs(&page.compact(&bytes)) {
@@ -33,6 +40,8 @@ pub fn find(page: &Page<'_>, found: &mut Vec<Found>) {
                 (false, true) => found.push(shaped(kind, bytes, PLAUSIBLE)),
                 (false, false) => {}
             }
+        } else if page.led(&bytes, health_words()) {
+            found.push(shaped(kind, bytes, UNPROVEN));
         }
     }
     for bytes in page.matches(taxpayer()) {

@@ -1,9 +1,15 @@
 //! United States: Social Security and individual taxpayer numbers.
 
 use super::page::{Page, pattern, shaped};
-use super::{Found, LIKELY, PLAUSIBLE, PiiKind, SURE};
+use super::{Found, LIKELY, PLAUSIBLE, PiiKind, SURE, UNPROVEN};
 
 pattern!(number = r"(?-u:\b)[0-9]{3}(?:-[0-9]{2}-|[ ][0-9]{2}[ ]|[0-9]{2})[0-9]{4}(?-u:\b)");
+// Behind the word, whatever parts the groups and whoever issued it.
+pattern!(any = r"(?-u:\b)[0-9]{3}[ .-]?[0-9]{2}[ .-]?[0-9]{4}(?-u:\b)");
+pattern!(
+    last = r"(?i)(?-u:\b)(?:ending in|ends in|last (?:four|4)(?: digits)?(?:\s(?:of|are|is|my|the|your|ssn|social|security|number|:)){1,6})\s(?P<value>[0-9]{4})(?-u:\b)"
+);
+pattern!(masked = r"(?i)(?:[X*•#]{3}[ -]?[X*•#]{2}[ -]?)[0-9]{4}(?-u:\b)");
 pattern!(ssn_words = words r"ssn|ss#|social security(?: (?:number|no\.?))?|social|seguro social");
 pattern!(itin_words = words r"itin|tax(?:payer)? id(?:entification)?(?: number)?|tax identification number|individual taxpayer");
 
@@ -31,6 +37,31 @@ pub fn find(page: &Page<'_>, found: &mut Vec<Found>) {
             (false, true) => found.push(shaped(kind, bytes, LIKELY)),
             (false, false) if spaced => found.push(shaped(kind, bytes, PLAUSIBLE)),
             _ => {}
+        }
+    }
+    unproven(page, found);
+}
+
+/// Numbers that a word directly before names and that nobody issued, and last digits.
+fn unproven(page: &Page<'_>, found: &mut Vec<Found>) {
+    for bytes in page.matches(any()) {
+        let digits = page.compact(&bytes);
+        // A dot is as good as a dash; examples begin with 000, 666 or 9.
+        let dotted = page.at(&bytes).contains('.') && !digits.starts_with(['9', '0']);
+        let score = if dotted { LIKELY } else { UNPROVEN };
+        if page.led(&bytes, ssn_words()) {
+            found.push(shaped(PiiKind::Ssn, bytes, score));
+        } else if page.led(&bytes, itin_words()) {
+            let kind = PiiKind::UsIndividualTaxIdentificationNumber;
+            found.push(shaped(kind, bytes, UNPROVEN));
+        }
+    }
+    for bytes in page.matches(masked()) {
+        found.push(shaped(PiiKind::Ssn, bytes, PLAUSIBLE));
+    }
+    for bytes in page.matches(last()) {
+        if page.announced(&bytes, ssn_words()) {
+            found.push(shaped(PiiKind::Ssn, bytes, PLAUSIBLE));
         }
     }
 }

@@ -6,9 +6,12 @@ use super::{Found, LIKELY, PLAUSIBLE, PiiKind, SURE, checksum};
 pattern!(vin = r"(?-u:\b)[A-HJ-NPR-Z0-9]{17}(?-u:\b)");
 pattern!(vin_words = words r"vin|vehicle identification(?: number)?|chassis(?: number)?|bastidor");
 pattern!(
-    plate = r"(?-u:\b)(?:[A-Z]{1,3}[- ]?[0-9]{1,4}[- ]?[A-Z]{0,3}|[0-9]{1,4}[- ]?[A-Z]{1,3}(?:[- ]?[0-9]{1,4})?)(?-u:\b)"
+    plate = r"(?-u:\b)(?:[A-Z]{1,3}-[A-ZÄÖÜ]{1,2}[ -]?[0-9]{1,4}[EH]?|[A-Z]{2}[ -]?[0-9]{1,2}[ -]?[A-Z]{1,3}[ -]?[0-9]{4}|[A-Z]{1,3}[- ]?[0-9]{1,4}[- ]?[A-Z]{0,3}|[0-9]{1,4}[- ]?[A-Z]{1,3}(?:[- ]?[0-9]{1,4})?)(?-u:\b)"
 );
-pattern!(plate_words = words r"plates?|licen[cs]e plates?|number plates?|plate (?:number|no\.?)|tag number|vehicle registration(?: number)?|matrícula");
+pattern!(plate_words = words r"plates?|licen[cs]e plates?|number plates?|plate (?:number|no\.?)|tag number|(?:vehicle|car|van|bike|motorcycle) reg(?:istration)?(?: (?:number|no\.?|plate))?|reg(?:istration)? (?:plate|mark)|matrícula|kennzeichen");
+// Driver and Vehicle Licensing Agency, marks since 2001: a region, half a year, three letters.
+pattern!(british = r"(?-u:\b)[A-HJ-PR-Y]{2}[0-9]{2} ?[A-HJ-PR-Z]{3}(?-u:\b)");
+pattern!(registration = words r"reg|registration(?: (?:number|no\.?))?|registered");
 
 /// Finds the data of vehicles.
 pub fn find(page: &Page<'_>, found: &mut Vec<Found>) {
@@ -27,7 +30,12 @@ pub fn find(page: &Page<'_>, found: &mut Vec<Found>) {
     }
     for bytes in page.matches(plate()) {
         let length = page.compact(&bytes).len();
-        if (4..=8).contains(&length) && page.announced(&bytes, plate_words()) {
+        if (4..=10).contains(&length) && page.announced(&bytes, plate_words()) {
+            found.push(shaped(PiiKind::LicensePlate, bytes, LIKELY));
+        }
+    }
+    for bytes in page.matches(british()) {
+        if page.led(&bytes, registration()) {
             found.push(shaped(PiiKind::LicensePlate, bytes, LIKELY));
         }
     }
