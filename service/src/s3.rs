@@ -72,9 +72,10 @@ impl S3Host for Hosts {
 /// Failures that happen before the door sees a request.
 pub fn failure(failure: &crate::failure::Failure, _id: &str) -> Response {
     let mut error = s3s::S3Error::with_message(
-        match failure.status.is_server_error() {
-            true => s3s::S3ErrorCode::InternalError,
-            false => s3s::S3ErrorCode::InvalidRequest,
+        match failure.status {
+            status if status.is_server_error() => s3s::S3ErrorCode::InternalError,
+            StatusCode::FORBIDDEN => s3s::S3ErrorCode::AccessDenied,
+            _ => s3s::S3ErrorCode::InvalidRequest,
         },
         failure.message.clone(),
     );

@@ -12,6 +12,7 @@ use hyper::body::Body as _;
 use s3s::dto::{CommonPrefix, ETag, Object, ObjectStorageClass, Tag, Timestamp, TimestampFormat};
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 use std::collections::HashMap;
+use std::io::ErrorKind;
 
 /// Most tags of an object, and of a bucket.
 const OBJECT_TAGS: usize = 10;
@@ -112,6 +113,17 @@ pub fn failure(error: Error) -> S3Error {
         }
         Error::Digest(_) => S3ErrorCode::BadDigest,
         Error::Elsewhere(_) => S3ErrorCode::NotImplemented,
+        // Clients try again after other errors of the server, and send all of it anew.
+        Error::Disk(cause)
+            if matches!(
+                cause.kind(),
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+            ) =>
+        {
+            tracing::warn!(%error, "the disk of the store of objects is full");
+            let full = "the disk of the store is full";
+            return other("StorageFull", StatusCode::INSUFFICIENT_STORAGE, full);
+        }
         Error::InUse(_)
         | Error::Version(_)
         | Error::Closed

@@ -212,3 +212,62 @@ async fn lists_of_millions_are_counted_and_not_kept() {
         "{message}"
     );
 }
+
+/// A page of a stranger's in a browser on this machine, behind every door, and one that the configuration names.
+#[tokio::test]
+async fn pages_of_strangers_are_refused_in_every_doors_shape() {
+    let mut config = Config::default();
+    config.server.origins = vec!["http://localhost:3000".to_owned()];
+    let router = doors::router(app(config));
+    let ask = async |method: &str, path: &str, headers: &[(&str, &str)]| {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request
+            .body(Body::from(r#"{"text":"a"}"#))
+            .expect("a request");
+        let response = router.clone().oneshot(request).await.expect("an answer");
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.expect("a body").to_bytes();
+        (
+            parts.status,
+            parts.headers,
+            String::from_utf8_lossy(&body).into_owned(),
+        )
+    };
+    let stranger = ("origin", "http://evil.example");
+    for (path, said) in [
+        ("/v1/text/language", r#""code":"forbidden""#),
+        ("/v1/sql", r#""code":"forbidden""#),
+        ("/v1/embeddings", "server.origins"),
+        ("/v2/models/m/infer", "server.origins"),
+        ("/", "AccessDeniedException"),
+    ] {
+        let (status, headers, body) = ask("POST", path, &[stranger]).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{path}");
+        assert!(body.contains(said), "{path}: {body}");
+        assert!(
+            !headers.contains_key("access-control-allow-origin"),
+            "{path}"
+        );
+    }
+    let rebound = [("host", "evil.example:4566")];
+    assert_eq!(
+        ask("GET", "/healthz", &rebound).await.0,
+        StatusCode::FORBIDDEN
+    );
+
+    let page = ("origin", "http://localhost:3000");
+    let preflight = [page, ("access-control-request-method", "POST")];
+    let (status, headers, _) = ask("OPTIONS", "/v1/text/language", &preflight).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    assert_eq!(headers["access-control-allow-methods"], "POST");
+    let json = ("content-type", "application/json");
+    let (status, headers, body) = ask("POST", "/v1/text/language", &[page, json]).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    assert_eq!(
+        headers["access-control-allow-origin"],
+        "http://localhost:3000"
+    );
+}
