@@ -169,7 +169,7 @@ fn calm() -> Vec<String> {
 }
 
 /// Disguised words that are seen, and harmless texts that are called toxic, at most.
-const DISGUISED: (usize, usize) = (12, 1);
+const DISGUISED: (usize, usize) = (13, 0);
 
 #[test]
 fn words_that_are_spelled_to_be_overlooked_are_seen() {
