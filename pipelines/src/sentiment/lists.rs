@@ -23,7 +23,7 @@ static HEADING: LazyLock<Regex> = LazyLock::new(|| {
 /// Nothing bad is told.
 static NOTHING: LazyLock<Regex> = LazyLock::new(|| {
     compile(
-        r"(?i)^\W*(?:none|nothing|nil|n/?a|no|zero|can't think|not (?:many|much|any)|haven't|-)(?-u:\b)|^\W*$",
+        r"(?i)^\W*(?:none|nothing|nil|n/?a|no|zero)?(?: (?:so far|yet|really|at all|to (?:report|mention)|cons|complaints))?\W*$|^\W*(?:can't think|haven't found)(?-u:\b)",
     )
 });
 
@@ -159,6 +159,10 @@ mod tests {
                 vec!["I like it.", "Bad: the price"],
             ),
             ("Pros: cheap\nCons: none", vec!["Good: cheap"]),
+            (
+                "Pros: cheap\nCons: no sound",
+                vec!["Good: cheap", "Bad: no sound"],
+            ),
             (
                 "Food great, service slow, prices high, view amazing.",
                 vec!["Food great", "service slow", "prices high", "view amazing"],
