@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{escala, golden, golden_json};
+use common::{MADE_BY_RULES, MENDED_BY_RULES, escala, golden, golden_json, without};
 use serde_json::Value;
 use std::io::Write;
 use std::path::Path;
@@ -100,10 +100,13 @@ fn readings_of_texts() {
     };
     for (line, item) in ask("entities").iter().zip(items) {
         assert_eq!(line["text"], item["text"]);
-        for (ours, reference) in [("text", "text"), ("label", "label")] {
+        let ours = without(&line["entities"], &MADE_BY_RULES, "text");
+        let reference = without(&item["ents"], &MENDED_BY_RULES, "text");
+        assert_eq!(ours.len(), reference.len(), "{}", item["text"]);
+        for (ours, reference) in ours.iter().zip(reference) {
             assert_eq!(
-                strings(&line["entities"], ours),
-                strings(&item["ents"], reference)
+                (&ours["text"], &ours["label"]),
+                (&reference["text"], &reference["label"])
             );
         }
     }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Server, Setup, escala, golden_json};
+use common::{MADE_BY_RULES_ES, MENDED_BY_RULES_ES, Server, Setup, escala, golden_json, without};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -416,7 +416,11 @@ fn readings_are_the_reference_ones_through_every_door() {
                 (&token["Text"], &token["BeginOffset"]),
                 (&word["text"], &word["idx"])
             );
-            assert_eq!(token["PartOfSpeech"]["Tag"], part, "{word}");
+            // Signs that the tagger takes for nouns are none.
+            let text = word["text"].as_str().expect("text");
+            if text.contains(char::is_alphanumeric) {
+                assert_eq!(token["PartOfSpeech"]["Tag"], part, "{word}");
+            }
             assert_eq!(
                 (&read["lemma"], &read["dependency"]),
                 (&word["lemma"], &word["dep"])
@@ -427,11 +431,9 @@ fn readings_are_the_reference_ones_through_every_door() {
             let text = entity["text"].as_str().expect("text");
             text.chars().any(char::is_alphanumeric)
         };
-        let found = entities["Entities"].as_array().expect("entities");
-        let wanted = item["ents"]
-            .as_array()
-            .expect("entities")
-            .iter()
+        let found = without(&entities["Entities"], &MADE_BY_RULES_ES, "Text");
+        let wanted = without(&item["ents"], &MENDED_BY_RULES_ES, "text")
+            .into_iter()
             .filter(named);
         assert_eq!(found.len(), wanted.clone().count(), "{text}");
         for (found, wanted) in found.iter().zip(wanted) {
@@ -450,12 +452,17 @@ fn readings_are_the_reference_ones_through_every_door() {
                 (&wanted["start_char"], &wanted["end_char"])
             );
         }
-        // Each phrase is a noun chunk, or what is left of one without the marks around it.
+        // Each phrase is a noun chunk, or what is left of one without the marks around it, or holds an entity.
         let chunks = item["noun_chunks"].as_array().expect("chunks");
         for phrase in phrases["KeyPhrases"].as_array().expect("phrases") {
             let phrase = phrase["Text"].as_str().expect("text");
             let of = |chunk: &Value| chunk["text"].as_str().expect("text").contains(phrase);
-            assert!(chunks.iter().any(of), "{phrase} in {text}");
+            let entities = entities["Entities"].as_array().expect("entities");
+            let holds = |entity: &Value| phrase.contains(entity["Text"].as_str().expect("text"));
+            assert!(
+                chunks.iter().any(of) || entities.iter().any(holds),
+                "{phrase} in {text}"
+            );
             assert!(
                 !phrase.starts_with([',', '.', ':', ';', '\n', '-']),
                 "{phrase:?}"

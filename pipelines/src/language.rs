@@ -1,4 +1,6 @@
-//! Dominant language of a text: fastText `lid.176`.
+//! Dominant language of a text: fastText `lid.176`, and for texts of a few words what it does not know of them (`short`).
+
+mod short;
 
 use crate::chinese;
 use crate::error::{Error, Kind, Result};
@@ -13,6 +15,9 @@ pub const MODEL: &str = "lid.176";
 
 /// Languages less likely than this are not named, but for the likeliest.
 const FLOOR: f32 = 0.01;
+
+/// Bytes of a text that may be short: so many letters of any script, and signs between them.
+const SHORT: usize = 160;
 
 /// Bytes of text that a thread takes at a time: about half a millisecond of work, so that calling the others
 /// costs little and long texts are shared out as well as short ones.
@@ -106,10 +111,17 @@ impl LanguagePipeline {
                 "the language classifier's answer is not a number",
             ));
         }
-        let mut likely: Vec<(usize, f32)> = scores
-            .iter()
-            .copied()
-            .enumerate()
+        let labels = self.classifier.labels();
+        // The end of the line is a row, too.
+        let known = || self.classifier.rows(text).len() > 1;
+        let short = text.len() <= SHORT;
+        let decided = match short {
+            true => short::decide(text, labels, scores, known()),
+            false => None,
+        };
+        let told = decided.unwrap_or_else(|| scores.iter().copied().enumerate().collect());
+        let mut likely: Vec<(usize, f32)> = told
+            .into_iter()
             .filter(|&(_, score)| score >= FLOOR)
             .collect();
         if likely.is_empty() {

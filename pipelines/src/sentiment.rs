@@ -10,12 +10,19 @@
 //! whatever language, and so what was learned in one holds in the others. An operator can name another classifier, one for
 //! English texts and one for all others; its labels are known by what popular checkpoints call them.
 //!
+//! **What the built-in classifier does not know.** It learned from sentences: ratings in figures become words before it
+//! reads them (`ratings`), and opinions without verbs are read apart (`lists`). A classifier that an operator named reads
+//! texts as they are.
+//!
 //! **Parts.** A long text is cut between sentences into parts of at most [`PART`] bytes (of other classifiers: what
 //! they can read). The text's
 //! probabilities are the parts' mean, weighted by length. Parts that contradict each other make the text mixed: with
 //! *u* the mean of how much more positive than negative the positive parts are, *d* the same of the negative parts and
 //! *m* the smaller of both, *m* is moved from POSITIVE and *m* from NEGATIVE to MIXED. (The targets of the training
 //! examples are made of the raters' shares in the same way.)
+
+mod lists;
+mod ratings;
 
 use crate::classifier::{Source, TextClassifier};
 use crate::error::{Error, Kind, Result};
@@ -26,6 +33,7 @@ use escala_models::Compute;
 use escala_weights::{Progress, Store, builtin};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::sync::{Arc, Weak};
 
 /// Bytes of a text that the built-in classifiers read together: they learned from sentences.
@@ -106,6 +114,8 @@ pub struct Judge {
     places: Vec<usize>,
     /// Bytes that are read together.
     part: usize,
+    /// Ratings and lists are made what it knows.
+    prepares: bool,
 }
 
 impl Judge {
@@ -116,10 +126,10 @@ impl Judge {
     fn named(reference: &str, context: &LoadContext<'_>) -> Result<Self> {
         let classifier = TextClassifier::named(reference, context)?;
         let part = classifier.bytes_at_once();
-        Self::of(classifier, part, reference)
+        Self::of(classifier, part, reference, false)
     }
 
-    fn of(classifier: TextClassifier, part: usize, name: &str) -> Result<Self> {
+    fn of(classifier: TextClassifier, part: usize, name: &str, prepares: bool) -> Result<Self> {
         let labels = classifier.labels();
         let meant: Option<Vec<Sentiment>> = labels
             .iter()
@@ -131,6 +141,7 @@ impl Judge {
                 places: meant.iter().map(|sentiment| *sentiment as usize).collect(),
                 classifier,
                 part,
+                prepares,
             }),
             _ => Err(Error::new(
                 Kind::Unavailable,
@@ -141,6 +152,21 @@ impl Judge {
                     labels.join(", ")
                 ),
             )),
+        }
+    }
+
+    /// The parts of a text that are judged apart, as the classifier reads them.
+    fn parts<'t>(&self, text: &'t str) -> Vec<Cow<'t, str>> {
+        if !self.prepares {
+            let parts = sentence_parts(text, self.part).into_iter();
+            return parts.map(|part| Cow::Borrowed(&text[part])).collect();
+        }
+        match ratings::in_words(text) {
+            Cow::Borrowed(text) => lists::parts(text, self.part),
+            Cow::Owned(text) => {
+                let parts = lists::parts(&text, self.part).into_iter();
+                parts.map(|part| Cow::Owned(part.into_owned())).collect()
+            }
         }
     }
 
@@ -186,7 +212,7 @@ impl SharedClassifier {
         let shared = Arc::new(match &self.source {
             Source::Catalogue(base) => {
                 let classifier = TextClassifier::builtin(&builtin::SENTIMENT, context)?;
-                Judge::of(classifier, PART, base)?
+                Judge::of(classifier, PART, base, true)?
             }
             Source::Checkpoint(reference) => Judge::named(reference, context)?,
         });
@@ -308,10 +334,11 @@ impl Pipeline for SentimentPipeline {
     fn run(&self, compute: &Compute, batch: &[Arc<str>]) -> Vec<Result<Parts>> {
         let (mut texts, mut counts) = (Vec::new(), Vec::with_capacity(batch.len()));
         for text in batch {
-            let parts = sentence_parts(text, self.judge.part);
-            counts.push(parts.len());
-            texts.extend(parts.into_iter().map(|part| &text[part]));
+            let before = texts.len();
+            texts.extend(self.judge.parts(text));
+            counts.push(texts.len() - before);
         }
+        let texts: Vec<&str> = texts.iter().map(|text| &**text).collect();
         let mut scores = Vec::with_capacity(texts.len());
         for some in texts.chunks(AT_ONCE) {
             match self.judge.classifier.classify(compute, some) {

@@ -12,10 +12,38 @@
 //! chunks, without the marks, conjunctions and prepositions that the Spanish ones begin and end with, and without
 //! those that are one pronoun or hold neither letter nor digit. Tokens of white space are left out.
 //!
+//! The models were made of newspapers. Texts as people send them hold what those do not, and rules after the networks
+//! mend what becomes of it; the networks' own answers stay spaCy's:
+//!
+//! | file | what it mends |
+//! | --- | --- |
+//! | `unseen` | characters without width, which are not read |
+//! | `breaks` | names and phrases over line ends, tabs, tags and emoji |
+//! | `identifiers` | addresses, numbers and handles, which are OTHER |
+//! | `amounts` | currency and percent signs beside a number |
+//! | `brands` | well-known names, and products with their model (English) |
+//! | `companies` | names that end with a company's form |
+//! | `claims` | how what rules know meets what the recogniser found |
+//! | `phrases` | key phrases from chunks and entities |
+//! | `parts` | parts of speech of signs |
+//!
 //! Scores are the networks' own probabilities of what they chose, moved so that their means are the precision that the
 //! models' makers measured ([`scores`]).
 
+mod amounts;
+mod brands;
+mod breaks;
+mod claims;
+mod companies;
+mod identifiers;
+mod parts;
+mod phrases;
 pub mod scores;
+mod unseen;
+
+use breaks::Breaks;
+use claims::Draft;
+pub(crate) use unseen::analyse;
 
 use crate::classifier::Source;
 use crate::error::{Error, Kind, Result};
@@ -203,7 +231,8 @@ pub struct Entity {
     /// What it is.
     pub kind: EntityType,
     /// What the recogniser calls it: in English a label of OntoNotes 5, finer than `kind`; in Spanish `PER`,
-    /// `LOC`, `ORG` or `MISC`.
+    /// `LOC`, `ORG` or `MISC`. What rules found has such a label as well or, where it is an address or number, a kind of
+    /// personal data (`EMAIL`, `PHONE`, …), `HANDLE` or `NUMBER`.
     pub label: String,
     /// Probability, 0 to 1.
     pub score: f32,
@@ -460,7 +489,7 @@ impl Pipeline for SyntaxPipeline {
 
     fn run(&self, compute: &Compute, batch: &[Arc<str>]) -> Vec<Result<Syntax>> {
         let answers = each(compute, batch, |text| {
-            read(self.shared.language(), text, &self.shared.analyse(text))
+            read(self.shared.language(), text, &analyse(&self.shared, text))
         });
         self.recognise(compute, batch, answers)
     }
@@ -488,7 +517,10 @@ pub(crate) fn read(language: Language, text: &str, document: &Document) -> Resul
         let head = place.get(token.head).copied().flatten();
         tokens.push(Token {
             extent: offsets.extent(token.start..token.end)?,
-            part_of_speech: PartOfSpeech::of_universal(&token.pos),
+            part_of_speech: parts::of(
+                text.get(token.start..token.end).unwrap_or_default(),
+                PartOfSpeech::of_universal(&token.pos),
+            ),
             score: calibrated.tag(probability(token.tag_score)?),
             tag: token.tag.clone(),
             lemma: token.lemma.clone(),
@@ -496,21 +528,25 @@ pub(crate) fn read(language: Language, text: &str, document: &Document) -> Resul
             head: head.unwrap_or(own),
         });
     }
-    let mut entities = Vec::with_capacity(document.entities.len());
+    let breaks = Breaks::of(text);
+    let mut drafts = Vec::with_capacity(document.entities.len());
     for span in &document.entities {
         let label = &span.label;
-        if let Some(extent) = offsets.trimmed(bytes(document, &span.tokens)?)?
-            && wordy(extent.of(text))
-        {
-            entities.push(Entity {
-                extent,
-                kind: EntityType::of_label(label),
-                label: label.clone(),
-                score: calibrated.entity(label, probability(span.score)?),
-            });
+        let score = calibrated.entity(label, probability(span.score)?);
+        let found = bytes(document, &span.tokens)?;
+        offsets.extent(found.clone())?;
+        if let Some(bytes) = named_part(text, &breaks, &found) {
+            drafts.push(Draft::new(bytes, EntityType::of_label(label), label, score));
         }
     }
-    let mut key_phrases = Vec::with_capacity(document.noun_chunks.len());
+    let drafts = identifiers::claim(language, text, drafts);
+    let drafts = amounts::complete(text, drafts);
+    let drafts = match language {
+        Language::English => brands::claim(text, &tokens, drafts),
+        Language::Spanish => drafts,
+    };
+    let drafts = companies::complete(text, &tokens, drafts);
+    let mut chunks = Vec::with_capacity(document.noun_chunks.len());
     for span in &document.noun_chunks {
         let words = document.tokens.get(span.tokens.clone()).unwrap_or_default();
         let mut words = words.iter().filter(|token| !token.is_space);
@@ -519,13 +555,29 @@ pub(crate) fn read(language: Language, text: &str, document: &Document) -> Resul
             .is_some_and(|token| PartOfSpeech::of_universal(&token.pos) == PartOfSpeech::Pronoun)
             && words.next().is_none();
         let phrase = without_edges(document, text, &span.tokens);
-        match offsets.trimmed(bytes(document, &phrase)?)? {
-            Some(extent) if !pronoun && wordy(extent.of(text)) => key_phrases.push(KeyPhrase {
-                extent,
-                score: calibrated.phrase(probability(span.score)?),
-            }),
-            _ => {}
+        let extent = offsets.extent(bytes(document, &phrase)?)?;
+        let score = calibrated.phrase(probability(span.score)?);
+        if !pronoun && wordy(extent.of(text)) {
+            chunks.push((extent.begin_byte..extent.end_byte, score));
         }
+    }
+    let phrases = phrases::all(text, &breaks, &tokens, chunks, &drafts);
+    let mut key_phrases = Vec::with_capacity(phrases.len());
+    for (bytes, score) in phrases {
+        if let Some(extent) = offsets.trimmed(bytes)?
+            && wordy(extent.of(text))
+        {
+            key_phrases.push(KeyPhrase { extent, score });
+        }
+    }
+    let mut entities = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        entities.push(Entity {
+            extent: offsets.extent(draft.bytes)?,
+            kind: draft.kind,
+            label: draft.label,
+            score: draft.score,
+        });
     }
     let mut sentences = Vec::with_capacity(document.sentences.len());
     for sentence in &document.sentences {
@@ -536,6 +588,28 @@ pub(crate) fn read(language: Language, text: &str, document: &Document) -> Resul
         entities,
         key_phrases,
         sentences,
+    })
+}
+
+/// The part of what the recogniser found that is a name: between breaks the first that is not the heading of what
+/// follows (`City: …`) and stands before any picture, because what it makes of words behind one is seldom a name; nothing
+/// when none holds a letter or digit.
+fn named_part(text: &str, breaks: &Breaks<'_>, found: &Range<usize>) -> Option<Range<usize>> {
+    let parts = breaks.parts(found);
+    if let [only] = &parts[..]
+        && only.start == found.start
+    {
+        return wordy(text.get(only.clone())?).then(|| only.clone());
+    }
+    let loose = |c: char| c.is_whitespace() || matches!(c, '-' | '*' | '#' | '>' | '|' | ',' | ';');
+    let undrawn = |part: &Range<usize>| !text[found.start..part.start].contains(breaks::is_picture);
+    let mut parts = parts
+        .into_iter()
+        .take_while(undrawn)
+        .filter_map(|part| breaks::trimmed(text, part, loose));
+    parts.find(|part| {
+        let heading = text[part.clone()].ends_with(':') || text[part.end..].starts_with(':');
+        wordy(&text[part.clone()]) && !heading
     })
 }
 

@@ -30,9 +30,14 @@
 //! calm texts were called toxic (`tests/toxicity.rs` measures both). The price of the largest of many scores: the longer
 //! a text, the likelier one of its sentences is mistaken.
 //!
+//! Words that are spelled to be overlooked (`b1tch`, `i d i o t`) are also scored as they are meant (`disguise`), and each
+//! score is the larger.
+//!
 //! Scores are the network's outputs: probabilities of the labels that people gave to comments on Wikipedia. They are not
 //! recalibrated, because that needs labelled texts of the kind to be judged; `pipelines/README.md` has what was
 //! measured.
+
+mod disguise;
 
 use crate::classifier::{Source, TextClassifier};
 use crate::error::{Error, Kind, Result};
@@ -239,7 +244,24 @@ impl Network {
     /// The scores of each text: the largest of its parts'.
     fn scores(&self, compute: &Compute, batch: &[Arc<str>]) -> escala_models::Result<Vec<Scores>> {
         match self {
-            Self::ToxBlock(classifier) => tox_block(classifier, compute, batch),
+            Self::ToxBlock(classifier) => {
+                let known = |word: &str| !classifier.words().of(word).is_empty();
+                let meant = batch.iter().enumerate().filter_map(|(index, text)| {
+                    disguise::removed(text, known).map(|meant| (index, Arc::from(meant)))
+                });
+                let (owners, meant): (Vec<usize>, Vec<Arc<str>>) = meant.unzip();
+                let mut scores = tox_block(classifier, compute, &[batch, &meant[..]].concat())?;
+                let others = scores.split_off(batch.len());
+                for (owner, other) in owners.into_iter().zip(others) {
+                    for (score, other) in scores[owner].iter_mut().zip(other) {
+                        *score = match (*score, other) {
+                            (Some(score), Some(other)) => Some(score.max(other)),
+                            (score, other) => score.or(other),
+                        };
+                    }
+                }
+                Ok(scores)
+            }
             Self::Named {
                 classifier,
                 says,

@@ -1,5 +1,5 @@
 //! Sentiment on hand-written sentences that no model was trained or tuned on: English ones made to be mistaken for
-//! mixed, and five other languages.
+//! mixed, ratings in figures, and five other languages.
 //!
 //! ```text
 //! cargo test --release -p escala-pipelines --test sentiment -- --nocapture
@@ -122,6 +122,16 @@ fn english_sentences_that_are_easily_mistaken_for_mixed() {
 
 /// Least polarity, accuracy, macro F1 and F1 of MIXED.
 const MIXED: [f32; 4] = [0.59, 0.59, 0.61, 0.67];
+
+#[test]
+fn ratings_in_figures_and_lists_without_verbs() {
+    let figures = figures("ratings", &pipeline());
+    assert!(figures.polarity >= RATINGS[0], "{}", figures.polarity);
+    assert!(figures.accuracy >= RATINGS[1], "{}", figures.accuracy);
+}
+
+/// Least polarity and accuracy.
+const RATINGS: [f32; 2] = [0.98, 0.95];
 
 /// Language, least polarity, least accuracy.
 const LANGUAGES: [(&str, f32, f32); 5] = [

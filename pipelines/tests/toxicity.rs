@@ -168,6 +168,32 @@ fn calm() -> Vec<String> {
         .collect()
 }
 
+/// Disguised words that are seen, and harmless texts that are called toxic, at most.
+const DISGUISED: (usize, usize) = (13, 0);
+
+#[test]
+fn words_that_are_spelled_to_be_overlooked_are_seen() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/disguised.tsv");
+    let file = std::fs::read_to_string(file).expect("labelled set");
+    let lines = file.lines().filter(|line| !line.starts_with('#'));
+    let rows = lines.map(|line| line.split_once('\t').expect("label, tab, text"));
+    let (labels, texts): (Vec<&str>, Vec<Arc<str>>) =
+        rows.map(|(label, text)| (label, Arc::from(text))).unzip();
+    let answers = pipeline().run(&Compute::cpu(2), &texts);
+    let (mut seen, mut alarms) = (0, 0);
+    for ((label, text), answer) in labels.iter().zip(&texts).zip(answers) {
+        let toxicity = answer.expect("answer").toxicity;
+        match (*label == "TOXIC", toxicity >= 0.5) {
+            (true, true) => seen += 1,
+            (false, true) => alarms += 1,
+            _ => {}
+        }
+        println!("{label} {toxicity:.2} {text}");
+    }
+    println!("| disguised | {seen} seen | {alarms} false alarms |");
+    assert!(seen >= DISGUISED.0 && alarms <= DISGUISED.1);
+}
+
 /// What is found of the toxic sentences within calm words, and how often calm words alone are called toxic.
 #[derive(Default)]
 struct Within {

@@ -48,6 +48,50 @@ pub fn golden_json(name: &str) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// Entities of the reference in `spacy_en.json` of which rules make something else, and what they make of them: an
+/// address, a card's number, a sign that belongs to its amount, a company with its form.
+pub const MENDED_BY_RULES: [&str; 8] = [
+    "AnyCompany Financial Services",
+    "LLC",
+    "1111-0000-1111-0008",
+    "24.53",
+    "Email",
+    "https://www.example.com/path?x=1",
+    "2.5",
+    "RT @user:",
+];
+pub const MADE_BY_RULES: [&str; 7] = [
+    "AnyCompany Financial Services, LLC",
+    "1111-0000-1111-0008",
+    "$24.53",
+    "jane.doe@example.com",
+    "https://www.example.com/path?x=1",
+    "€2.5m",
+    "@user",
+];
+
+/// The same of `spacy_es.json`.
+pub const MENDED_BY_RULES_ES: [&str; 4] =
+    ["Telefónica S.A. anunció ayer", "RT @user", "15%", "Tel"];
+pub const MADE_BY_RULES_ES: [&str; 7] = [
+    "Telefónica S.A.",
+    "@user",
+    "@maria_lopez",
+    "https://t.co/abc123",
+    "15%",
+    "1.234,56 €",
+    "+34 912 345 678",
+];
+
+/// The entities of a list whose text is not one of these.
+pub fn without<'v>(entities: &'v Value, texts: &[&str], member: &str) -> Vec<&'v Value> {
+    let entities = entities.as_array().expect("a list").iter();
+    let text = |entity: &Value| entity[member].as_str().expect("text").to_owned();
+    entities
+        .filter(|entity| !texts.contains(&&*text(entity)))
+        .collect()
+}
+
 /// The bytes of a golden image.
 pub fn golden_image(name: &str) -> Vec<u8> {
     let path = golden("images").join(name);

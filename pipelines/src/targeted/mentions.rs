@@ -305,6 +305,14 @@ fn nouns(tree: &Tree<'_>, taken: &mut [bool], found: &mut Vec<Mention>) {
             true => types::of_name(tree, "", &words, index),
             false => common.unwrap_or(TargetType::Other),
         };
+        // A loud fan is no person.
+        let blows = tree
+            .dependents(index, &["amod", "compound"])
+            .any(|word| types::is_of_machines(tree.lower(word)));
+        let kind = match kind == TargetType::Person && tree.lemma(index) == "fan" && blows {
+            true => TargetType::Other,
+            false => kind,
+        };
         // "Twice a day" measures, "that day" dates.
         let measured = types::is_unit_of_time(tree.lemma(index))
             && tree
@@ -347,6 +355,14 @@ fn names_nothing(tree: &Tree<'_>, index: usize) -> bool {
         }
     }
     if dep == "dobj" && types::is_fixed(tree.lemma(head), tree.lower(index)) {
+        return true;
+    }
+    // "Staff rude": what the thing before it is like.
+    let described = index > 0
+        && tree.head(index - 1) == index
+        && tree.dep(index - 1) == "compound"
+        && types::is_adjective_too(tree.lower(index));
+    if described {
         return true;
     }
     let bottom = first_joined(tree, index);

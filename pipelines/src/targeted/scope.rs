@@ -7,6 +7,7 @@
 //! | the object, and the subject is the writer, nobody, or holds the opinion | the predicate with its subject |
 //! | another object, a place, a part (`the screen on this laptop`) | its noun phrase when that says something |
 //! | what something is (`he is a gifted player`) | its noun phrase, or the clause |
+//! | with what it is like, between commas and without a verb (`service slow, prices high`) | these words |
 //! | in a sentence without a verb (`Great camera, terrible battery`) | its noun phrase |
 //! | behind `than`, `unlike`, `instead of`, `prefer … to` | the clause, turned: what is good there is bad here |
 //! | before nothing but `is not`, `doesn't` | the clause before, turned |
@@ -17,6 +18,7 @@
 use super::TargetType;
 use super::mentions::{Form, Mention, first_joined};
 use super::tree::{SUBJECTS, Tree};
+use super::types;
 use crate::syntax::PartOfSpeech;
 
 /// How many words before and after a mention are looked at.
@@ -49,6 +51,9 @@ fn find(tree: &Tree<'_>, mention: &Mention, may_stand_in: bool) -> Option<Scope>
     }
     if mention.kind == TargetType::PersonalTitle {
         return None;
+    }
+    if let Some(scope) = item(tree, mention) {
+        return Some(scope);
     }
     let head = mention.head;
     let bottom = first_joined(tree, head);
@@ -86,6 +91,47 @@ fn find(tree: &Tree<'_>, mention: &Mention, may_stand_in: bool) -> Option<Scope>
             }
         }
     }
+}
+
+/// The item of a list without verbs that is a thing and behind it how it is: between commas or a sentence's ends there
+/// is nothing else. Who reads such lists as sentences hangs the words on whatever stands near.
+fn item(tree: &Tree<'_>, mention: &Mention) -> Option<Scope> {
+    const WORDS: usize = 5;
+    let sentence = tree.sentence(mention.head);
+    let ends = |word: usize| {
+        tree.sentence(word) != sentence
+            || matches!(tree.lower(word), "," | ";" | "." | "!" | "?" | "…")
+    };
+    let before = (0..mention.words.start)
+        .rev()
+        .take(WORDS)
+        .take_while(|word| !ends(*word))
+        .count();
+    let start = mention.words.start - before;
+    let after = (mention.words.end..tree.len())
+        .take(WORDS)
+        .take_while(|word| !ends(*word))
+        .count();
+    let end = mention.words.end + after;
+    // What the tagger makes of words before it and behind it.
+    let leads = |word: usize| {
+        matches!(
+            tree.part(word),
+            PartOfSpeech::Determiner | PartOfSpeech::CoordinatingConjunction
+        )
+    };
+    let like = |word: usize| {
+        matches!(
+            tree.part(word),
+            PartOfSpeech::Adjective | PartOfSpeech::Adverb
+        ) || types::is_adjective_too(tree.lower(word))
+    };
+    let told = end > mention.words.end
+        && end - start <= WORDS
+        && (start..mention.words.start).all(leads)
+        && (mention.words.end..end).all(like)
+        && (mention.words.end..end).any(|word| tree.part(word) != PartOfSpeech::Adverb);
+    told.then(|| plain(trimmed(tree, (start..end).collect())))
 }
 
 fn plain(words: Vec<usize>) -> Scope {

@@ -2,7 +2,7 @@
 
 use super::{Plan, Scores, Targeted};
 use crate::error::Result;
-use crate::syntax::{LIMITS, MODEL, SharedEnglish, read};
+use crate::syntax::{LIMITS, MODEL, SharedEnglish, analyse, read};
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit, each};
 use escala_models::Compute;
 use escala_models::spacy::{self, Language};
@@ -130,7 +130,7 @@ impl<S: Task> Pipeline for TargetedPipeline<S> {
         let plans = each(compute, batch, |text| {
             Plan::of(
                 text,
-                &read(Language::English, text, &self.english.analyse(text))?,
+                &read(Language::English, text, &analyse(&self.english, text))?,
             )
         });
         let clauses = plans.iter().flatten().flat_map(|plan| plan.clauses());

@@ -208,7 +208,11 @@ impl<'a> Tree<'a> {
             "ccomp" if self.completes(index) => false,
             "ccomp" => own_subject() || self.is_verb(index),
             "advcl" => own_subject() || self.has(index, &["mark"]),
-            "conj" => self.is_verb(index) && own_subject(),
+            // "… but the service slow": the verb is left out where it is the one before.
+            "conj" => {
+                let adjective = self.part(index) == PartOfSpeech::Adjective;
+                (self.is_verb(index) || adjective) && own_subject()
+            }
             _ => self.head(index) == index,
         }
     }

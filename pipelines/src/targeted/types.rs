@@ -156,7 +156,9 @@ const NAMES: &[(TargetType, &str)] = &[
     // Companies that other names' lists would make something else of.
     (
         TargetType::Organization,
-        "apple microsoft google amazon ibm intel oracle lufthansa github_inc",
+        "apple microsoft google amazon ibm intel oracle lufthansa github_inc fedex ups dhl walmart costco ebay etsy best_buy \
+         home_depot verizon comcast t-mobile vodafone hilton marriott hyatt wells_fargo wayfair lidl aldi tesco carrefour \
+         doordash grubhub openai nvidia qualcomm spacex citibank american_express mastercard",
     ),
     (
         TargetType::Movie,
@@ -165,10 +167,33 @@ const NAMES: &[(TargetType, &str)] = &[
 ];
 
 words! {
+    /// A well-known name that is also a common word or a place, in small letters.
+    pub fn is_common_too = "apple amazon oracle dove puma columbia disney ford kia lg hp ups target galaxy \
+    pixel switch echo surface civic golf mustang signal edge word excel outlook slack zoom teams notion uber windows java \
+    python patagonia lego volvo ferrari";
+}
+words! {
+    /// A well-known name that people have as well, in small letters.
+    pub fn is_surname_too = "ford disney tesla dell honda porsche ferrari benz levi's kellogg's dyson chanel gucci prada braun \
+    heinz bosch hyatt hilton philips audi mercedes lincoln carrefour";
+}
+
+words! {
     /// A title before a name, in small letters.
     pub fn is_title = "mr mr. mrs mrs. ms ms. miss dr dr. doctor professor prof prof. president senator governor mayor \
     sir dame lord lady king queen prince princess captain colonel general sergeant judge minister chancellor reverend \
     rev. father sister phd ph.d. md m.d. pope bishop rabbi imam";
+}
+
+words! {
+    /// An adjective of reviews that is taken for a noun behind another one: "staff rude".
+    pub fn is_adjective_too = "rude slow cold hot loud noisy dirty bland pricey cheap fresh stale friendly helpful tiny huge \
+    spacious cramped comfy uncomfortable tasty delicious overpriced broken late awful amazing great good bad terrible poor \
+    high low clean quiet";
+}
+words! {
+    /// What a fan that blows is said to be.
+    pub fn is_of_machines = "loud noisy quiet silent electric cooling ceiling exhaust broken built-in";
 }
 
 words! {
