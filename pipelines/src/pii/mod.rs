@@ -55,7 +55,7 @@ pub mod vehicle;
 
 use crate::error::Result;
 use crate::offsets::{Extent, Offsets};
-use crate::syntax::{LIMITS, MODEL, SharedEnglish, Syntax, SyntaxInput, names, read};
+use crate::syntax::{LIMITS, MODEL, SharedEnglish, Syntax, SyntaxInput, analyse, names, read};
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit, each};
 use escala_models::Compute;
 use escala_models::spacy::{English, Language};
@@ -498,7 +498,11 @@ impl Pipeline for PiiPipeline {
                 return search_spanish(text, input.reading.as_deref(), input.extended);
             }
             let made = match input.needs_reading() {
-                true => Some(read(Language::English, text, &self.english.analyse(text))?),
+                true => Some(read(
+                    Language::English,
+                    text,
+                    &analyse(&self.english, text),
+                )?),
                 false => None,
             };
             let syntax = made.as_ref().or(input.reading.as_deref());
