@@ -43,7 +43,7 @@ pub const OTHERS: [&str; 7] = [
 /// A candidate below this of the mesh's flag is no face.
 const FLAG: f32 = 0.5;
 /// The mesh's flag of a face that is seen as it should be; where one is less, the picture may lie.
-const CLEAR: f32 = 0.995;
+const CLEAR: f32 = 0.9995;
 /// So is one that is tilted more than this, in degrees.
 const LIES: f32 = 40.0;
 /// What the detector must be sure of in a picture that is turned.
