@@ -1,4 +1,5 @@
-//! `application/json` and `application/jsonlines`: instances whose features are lists of numbers, or keys with values.
+//! `application/json` and `application/jsonlines`: instances whose features are lists of numbers, or keys with values; an
+//! instance may be the list of numbers alone.
 
 use super::rows::{Beside, Rows};
 use super::{MAX_JSON, number, unreadable};
@@ -87,11 +88,36 @@ impl<'de> Deserialize<'de> for Instance {
             data: Option<Inner>,
             label: Option<serde_json::Value>,
         }
-        let outer = Outer::deserialize(deserializer)?;
-        Ok(Self(
-            outer.features.or(outer.data.and_then(|data| data.features)),
-            outer.label.as_ref().and_then(number_of),
-        ))
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Instance;
+
+            fn expecting(&self, out: &mut fmt::Formatter) -> fmt::Result {
+                out.write_str("an object with features, or a list of numbers")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(
+                self,
+                list: A,
+            ) -> std::result::Result<Instance, A::Error> {
+                let list = serde::de::value::SeqAccessDeserializer::new(list);
+                Ok(Instance(Some(Element::deserialize(list)?), None))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(
+                self,
+                map: A,
+            ) -> std::result::Result<Instance, A::Error> {
+                let map = serde::de::value::MapAccessDeserializer::new(map);
+                let outer = Outer::deserialize(map)?;
+                let inner = || outer.data?.features;
+                Ok(Instance(
+                    outer.features.or_else(inner),
+                    outer.label.as_ref().and_then(number_of),
+                ))
+            }
+        }
+        deserializer.deserialize_any(Either)
     }
 }
 

@@ -375,6 +375,17 @@ mod tests {
             assert_eq!(table.labels.as_deref(), Some(&[1.0, 0.5][..]), "{text}");
             assert_eq!(dense(&table), [2.0, 3.0, 4.0, 5.0], "{text}");
         }
+        // A row may be its numbers alone.
+        let lists = b"[2, 3]\n[4, null]";
+        let table = read(Format::JsonLines, "a", &lists[..]).unwrap();
+        assert_eq!(dense(&table)[..3], [2.0, 3.0, 4.0]);
+        let body = b"{\"instances\": [[2, 3], {\"features\": [4, 5]}]}";
+        let table = read(Format::Json, "a", &body[..]).unwrap();
+        assert_eq!(dense(&table), [2.0, 3.0, 4.0, 5.0]);
+        let nested = read(Format::JsonLines, "a", &b"[[2, 3]]"[..])
+            .unwrap_err()
+            .to_string();
+        assert!(nested.contains("invalid type: sequence"), "{nested}");
         // What no number is, is no label; a row to predict may have one.
         let text = b"{\"label\": \"cat\", \"features\": [2, 3]}";
         let table = read(Format::JsonLines, "a", &text[..]).unwrap();
