@@ -314,6 +314,10 @@ impl Ours {
 
     /// Waits where the disk is full or the log busy, longer each time; anything else is handed back.
     async fn wait(&self, error: log::Error, pause: &mut Duration) -> Halted<()> {
+        if matches!(error, log::Error::Fenced) && self.work.fence.holds() {
+            // The work goes on; it is the topic that is gone, or another of its name.
+            return Err(log::Error::NoTopic(self.work.flow.from.clone()).into());
+        }
         if !matches!(error, log::Error::Full { .. } | log::Error::Busy) {
             return Err(Halt::from(error));
         }
