@@ -74,7 +74,13 @@ impl Kafka {
         let place = folder.clone();
         let opened = tokio::task::spawn_blocking(move || -> Result<Log, String> {
             let disk = Folder::open(place).map_err(unknown)?;
-            Log::open(Arc::new(disk), options).map_err(|error| chain(&error))
+            Log::open(Arc::new(disk), options).map_err(|error| match error {
+                Error::Damaged { .. } => format!(
+                    "{}; `escala log check` lists all damage, and `escala log repair` goes on without what is lost",
+                    chain(&error)
+                ),
+                error => chain(&error),
+            })
         });
         let opened = opened.await.map_err(|error| error.to_string())?;
         let what = || format!("cannot open the event log in {}", folder.display());
