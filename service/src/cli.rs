@@ -1,5 +1,5 @@
 //! The command line: `serve`, `predict`, `embed`, `sql`, `score`, `train`, `collections`, `celebrities`, `topics`,
-//! `streams`, `models`, `config`.
+//! `log`, `streams`, `models`, `config`.
 //!
 //! Promises: answers go to standard output and everything else to standard error; `--json` prints one
 //! JSON object a line; the exit status is 0 when everything was answered, 1 when something failed, 2 when
@@ -20,6 +20,7 @@ mod collections;
 mod embed;
 mod jobs;
 mod learn;
+mod log;
 mod models;
 mod output;
 mod predict;
@@ -94,6 +95,9 @@ enum Command {
     /// Look after the topics of a running server's event log, and read and write their records.
     #[command(subcommand)]
     Topics(topics::Topics),
+    /// Look for damage in the event log of a server that is stopped, and repair it.
+    #[command(subcommand)]
+    Log(log::Log),
     /// Look after the jobs of a running server.
     #[command(subcommand)]
     Jobs(jobs::Jobs),
@@ -186,6 +190,7 @@ fn run(cli: Cli) -> Result<(), Stop> {
         Command::Celebrities(command) => celebrities::run(&loaded.config, command),
         Command::Streams(command) => streams::run(&loaded.config, command),
         Command::Topics(command) => topics::run(&loaded.config, command),
+        Command::Log(command) => log::run(&loaded.config, command),
         Command::Jobs(command) => jobs::run(&loaded.config, command),
         Command::Models(models) => models::run(&loaded.config, models),
         Command::Config(output) => config_in_force(&loaded, output),

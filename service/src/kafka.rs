@@ -16,6 +16,27 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 
+/// The log's folder in the data folder.
+pub const FOLDER: &str = "log";
+
+/// Where the log is.
+///
+/// # Errors
+/// When nothing says where.
+pub fn folder(config: &Config) -> Result<PathBuf, String> {
+    Ok(data_folder(config)?.join(FOLDER))
+}
+
+/// How the log is opened.
+pub fn log_options(config: &Config) -> Options {
+    Options {
+        reserve_bytes: config.kafka.reserve.get(),
+        cache_bytes: config.kafka.cache.as_usize(),
+        transactional_id_expiration: config.kafka.transactional_id_expiration.get(),
+        ..Options::default()
+    }
+}
+
 /// An open log and the port that leads to it.
 pub struct Kafka {
     log: Log,
@@ -47,19 +68,19 @@ impl Kafka {
         })?;
         let unknown = |error: io::Error| error.to_string();
         let address = listener.local_addr().map_err(unknown)?;
-        let folder = data_folder(config);
+        let folder = folder(config);
         let folder = folder.map_err(|why| homeless("the event log has no place", why))?;
-        let folder = folder.join("log");
-        let options = Options {
-            reserve_bytes: config.kafka.reserve.get(),
-            cache_bytes: config.kafka.cache.as_usize(),
-            transactional_id_expiration: config.kafka.transactional_id_expiration.get(),
-            ..Options::default()
-        };
+        let options = log_options(config);
         let place = folder.clone();
         let opened = tokio::task::spawn_blocking(move || -> Result<Log, String> {
             let disk = Folder::open(place).map_err(unknown)?;
-            Log::open(Arc::new(disk), options).map_err(|error| chain(&error))
+            Log::open(Arc::new(disk), options).map_err(|error| match error {
+                Error::Damaged { .. } => format!(
+                    "{}; `escala log check` lists all damage, and `escala log repair` goes on without what is lost",
+                    chain(&error)
+                ),
+                error => chain(&error),
+            })
         });
         let opened = opened.await.map_err(|error| error.to_string())?;
         let what = || format!("cannot open the event log in {}", folder.display());

@@ -279,7 +279,10 @@ pub async fn serve(
     let places = Arc::new(Semaphore::new(
         limits.connections.min(Semaphore::MAX_PERMITS),
     ));
-    let groups = Groups::new(options.groups.clone(), log.now());
+    let groups = {
+        let directory = options.metrics.directory().clone();
+        Groups::new(options.groups.clone(), log.now(), directory)
+    };
     let shared = Arc::new(Shared {
         log,
         requests: Budget::new(limits.requests_bytes.max(limits.produce_bytes)),

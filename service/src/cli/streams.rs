@@ -290,7 +290,7 @@ fn described(flow: &StreamView, output: Output) -> Result<(), Stop> {
         (None, _) => "none".to_owned(),
     };
     let line = |name: &str, value: String| vec![name.to_owned(), value];
-    let lines = [
+    let mut lines = vec![
         line("name", flow.name.clone()),
         line("state", state),
         line("asks", asks),
@@ -314,6 +314,9 @@ fn described(flow: &StreamView, output: Output) -> Result<(), Stop> {
             ),
         ),
     ];
+    if let Some(warning) = &flow.warning {
+        lines.push(line("warning", warning.clone()));
+    }
     let mut partitions = vec![
         ["PARTITION", "POSITION", "END", "LAG"]
             .map(str::to_owned)

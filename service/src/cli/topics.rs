@@ -630,6 +630,12 @@ fn lag(config: &Config, args: LagArgs) -> Result<(), Stop> {
             output::json(&group)?;
             continue;
         }
+        if group.partitions.is_empty() {
+            // Its members have committed nothing yet.
+            let mut row = vec!["-".to_owned(); head.len()];
+            row[0] = output::short(&group.group, 60);
+            rows.push(row);
+        }
         rows.extend(group.partitions.iter().map(|standing| {
             vec![
                 output::short(&group.group, 60),

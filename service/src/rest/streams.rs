@@ -121,6 +121,9 @@ pub struct StreamView {
     /// What a waiting flow waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What is unusual about where its answers go, if anything is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
     /// Where the Kafka is whose topics these are; the built-in log when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub brokers: Option<String>,
@@ -184,6 +187,7 @@ impl From<Description> for StreamView {
             name: flow.name.clone(),
             state: state.to_owned(),
             reason,
+            warning: about.warning,
             brokers: flow.brokers.clone(),
             from: flow.from.clone(),
             to: flow.to.clone(),

@@ -28,10 +28,11 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use escala_stream_ingest::log::{Topic, now};
+use escala_stream_ingest::log::{self, Topic, now};
 use escala_stream_ingest::records::Draft;
 use serde::Serialize;
 use serde::de::IgnoredAny;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -485,7 +486,7 @@ fn answer(reader: &Reader, shown: &[Shown]) -> Result<Response, Failure> {
     Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
 }
 
-/// List the groups that have committed offsets.
+/// List the groups that have committed offsets or have members.
 ///
 /// # Errors
 /// Those of [`crate::failure`].
@@ -500,9 +501,18 @@ fn answer(reader: &Reader, shown: &[Shown]) -> Result<Response, Failure> {
     )
 )]
 pub async fn groups(State(app): State<Arc<App>>) -> Result<Json<GroupsAnswer>, Failure> {
-    let groups = log_of(&app)?.groups().into_iter();
+    let mut groups: BTreeSet<String> = log_of(&app)?.groups().into_iter().collect();
+    groups.extend(peopled(&app));
+    let groups = groups.into_iter();
     let groups = groups.map(|group| GroupLine { group }).collect();
     Ok(Json(GroupsAnswer { groups }))
+}
+
+/// The groups that have members.
+fn peopled(app: &App) -> impl Iterator<Item = String> + use<> {
+    let broker = app.kafka_metrics.as_ref();
+    let groups = broker.map(|broker| broker.groups()).unwrap_or_default();
+    groups.into_keys()
 }
 
 /// Where a group stands, and how far behind it is.
@@ -518,13 +528,19 @@ pub async fn groups(State(app): State<Arc<App>>) -> Result<Json<GroupsAnswer>, F
     responses(
         StoredErrors,
         (status = 200, description = "By topic and partition.", body = GroupView),
-        (status = 404, description = "The group has committed nothing.", body = ErrorBody),
+        (status = 404, description = "The group has committed nothing and has no members.", body = ErrorBody),
     )
 )]
 pub async fn group(State(app): State<Arc<App>>, group: Name) -> Result<Json<GroupView>, Failure> {
     let log = log_of(&app)?;
     let group = part(group)?;
-    let standings = lag::standings(log, &group).await?;
+    let standings = match lag::standings(log, &group).await {
+        // It has members, which have committed nothing yet.
+        Err(Error::Log(log::Error::NoGroup(_))) if peopled(&app).any(|known| known == group) => {
+            Vec::new()
+        }
+        standings => standings?,
+    };
     let partitions: Vec<StandingView> = standings.into_iter().map(Into::into).collect();
     Ok(Json(GroupView {
         group,

@@ -98,11 +98,11 @@ impl From<&Error> for Code {
             Error::TooLong { .. } => Self::InvalidRequest,
             // What clients try again: the producer keeps the batch and its place.
             Error::Busy => Self::RequestTimedOut,
-            Error::Full { .. }
-            | Error::Damaged { .. }
-            | Error::Failed(_)
-            | Error::Closed
-            | Error::Io { .. } => Self::KafkaStorageError,
+            // Whoever reads must be told that it is no empty partition, and not try again in silence.
+            Error::Damaged { .. } => Self::CorruptMessage,
+            Error::Full { .. } | Error::Failed(_) | Error::Closed | Error::Io { .. } => {
+                Self::KafkaStorageError
+            }
         }
     }
 }

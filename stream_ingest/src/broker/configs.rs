@@ -143,7 +143,10 @@ fn setting(
         | "leader.replication.throttled.replicas" => 7,
         "compression.type" | "message.timestamp.type" | "log.dirs" => 2,
         "min.cleanable.dirty.ratio" => 6,
-        "auto.create.topics.enable" | "preallocate" | "unclean.leader.election.enable" => 1,
+        "auto.create.topics.enable"
+        | "message.downconversion.enable"
+        | "preallocate"
+        | "unclean.leader.election.enable" => 1,
         name if name.ends_with(".ms") || name == "retention.bytes" || name == "flush.messages" => 5,
         _ => 3,
     };

@@ -1,5 +1,8 @@
 //! Fetch: batches as they lie in the log, and waiting for more.
 //!
+//! What is wrong with a partition is said at once, except that it is damaged: that does not pass, and clients ask again and
+//! again. Such an answer comes when there are records of others, or when the client has waited as long as it would.
+//!
 //! Which partitions are meant may follow from a session (`sessions.rs`); everything else is the same with one.
 
 use super::budget::Held;
@@ -54,6 +57,7 @@ struct Look {
     partitions: Vec<PartitionData>,
     bytes: usize,
     failed: bool,
+    damaged: bool,
     held: Vec<Held>,
 }
 
@@ -62,7 +66,8 @@ async fn fetch(context: &Context, request: &Arc<Request>, deadline: Instant) -> 
     let mut moved: Option<Vec<watch::Receiver<i64>>> = None;
     loop {
         let look = look(context, request).await;
-        let enough = look.bytes >= request.min_bytes.max(0) as usize;
+        let least = request.min_bytes.max(i32::from(look.damaged));
+        let enough = look.bytes >= least.max(0) as usize;
         if enough || look.failed || Instant::now() >= deadline || *stopping.borrow() {
             count(context, request, &look.partitions);
             return look;
@@ -165,7 +170,10 @@ async fn look(context: &Context, request: &Arc<Request>) -> Look {
             }
             Err(code) => {
                 data.error_code = code.number();
-                look.failed = true;
+                match code {
+                    Code::CorruptMessage => look.damaged = true,
+                    _ => look.failed = true,
+                }
                 context.options().metrics.failed(Api::Fetch, code);
             }
         }

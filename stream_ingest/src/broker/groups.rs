@@ -2,8 +2,11 @@
 //!
 //! After a restart nobody is a member of anything: members are told so, join again, and go on at the offsets that were
 //! committed.
+//!
+//! A group for which a flow reads in this process is the flow's alone while it is at work (`flows.rs`).
 
 mod expiry;
+mod flows;
 mod group;
 pub(crate) mod kept;
 mod offsets;
@@ -37,12 +40,15 @@ const TYPE: &str = "classic";
 /// How much of a client's name is put into the ids of members.
 const NAME_IN_ID: usize = 64;
 
+/// Groups by name. Clones are the same.
+pub(crate) type Directory = Arc<Mutex<BTreeMap<String, Arc<Mutex<Group>>>>>;
+
 /// The groups that have members.
 #[derive(Debug)]
 pub(crate) struct Groups {
     limits: GroupLimits,
     bytes: Budget,
-    all: Mutex<BTreeMap<String, Arc<Mutex<Group>>>>,
+    all: Directory,
     /// When the sessions are looked at next, unless told otherwise.
     planned: Mutex<Option<Instant>>,
     sooner: Notify,
@@ -50,12 +56,12 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
-    /// No groups; `now` in milliseconds since 1970.
-    pub fn new(limits: GroupLimits, now: i64) -> Self {
+    /// No groups, which come into `all`; `now` in milliseconds since 1970.
+    pub fn new(limits: GroupLimits, now: i64, all: Directory) -> Self {
         Self {
             bytes: Budget::new(limits.bytes),
             limits,
-            all: Mutex::new(BTreeMap::new()),
+            all,
             planned: Mutex::new(None),
             sooner: Notify::new(),
             seen: expiry::Seen::new(now),
@@ -159,6 +165,16 @@ impl Groups {
     }
 }
 
+/// The groups in a directory that have members, with how many these are.
+pub(crate) fn peopled(all: &Directory) -> BTreeMap<String, usize> {
+    let all = all.lock();
+    let members = all.iter().map(|(name, group)| {
+        let members = group.lock().members.len();
+        (name.clone(), members)
+    });
+    members.filter(|(_, members)| *members > 0).collect()
+}
+
 fn duration(milliseconds: i32) -> Duration {
     Duration::from_millis(u64::try_from(milliseconds).unwrap_or_default())
 }
@@ -223,6 +239,10 @@ fn enter(
     let limits = &groups.limits;
     if request.group_id.is_empty() {
         return Err(Code::InvalidGroupId);
+    }
+    if context.log().occupied_group(&request.group_id).is_some() {
+        // It shares its partitions with nobody, which clients take for another protocol, and for good.
+        return Err(Code::InconsistentGroupProtocol);
     }
     let session = duration(request.session_timeout_ms);
     if !(limits.shortest_session..=limits.longest_session).contains(&session) {
@@ -309,6 +329,9 @@ fn assign(
     request: sync_group::Request,
 ) -> Result<oneshot::Receiver<SyncAnswer>, Code> {
     let groups = &context.shared.groups;
+    if context.log().occupied_group(&request.group_id).is_some() {
+        return Err(Code::UnknownMemberId);
+    }
     let assignments = request
         .assignments
         .into_iter()
@@ -345,9 +368,13 @@ pub(crate) async fn heartbeat(
         generation: request.generation_id,
     };
     let groups = &context.shared.groups;
-    let alive = groups.with(&request.group_id, |group| {
-        group.heartbeat(who, Instant::now())
-    });
+    let alive = match context.log().occupied_group(&request.group_id) {
+        // It was a member before a flow had the group.
+        Some(_) => None,
+        None => groups.with(&request.group_id, |group| {
+            group.heartbeat(who, Instant::now())
+        }),
+    };
     let alive = alive.unwrap_or(Err(Code::UnknownMemberId));
     heartbeat::Response {
         error_code: alive.err().unwrap_or(Code::None).number(),
@@ -408,7 +435,7 @@ pub(crate) async fn describe(
         false => i32::MIN,
     };
     let groups = request.groups.into_iter().map(|name| {
-        let described =
+        let described = flows::describe(context, &name).or_else(|| {
             context.shared.groups.with(&name, |group| {
                 let members = group.members.iter().map(|(id, member)| {
                     describe_groups::DescribedGroupMember {
@@ -433,7 +460,8 @@ pub(crate) async fn describe(
                     members: members.collect(),
                     ..describe_groups::DescribedGroup::default()
                 }
-            });
+            })
+        });
         let described = described.unwrap_or_else(|| {
             let known = stored.contains(&name);
             // Before version 6 there is no error for it.
@@ -476,6 +504,9 @@ pub(crate) async fn list(
         let group = group.lock();
         groups.insert(name.clone(), (group.state, group.protocol_type.clone()));
     }
+    for name in context.log().occupied_groups() {
+        groups.insert(name, (State::Stable, flows::TYPE.to_owned()));
+    }
     let listed = |filter: &[String], word: &str| {
         filter.is_empty() || filter.iter().any(|one| one.eq_ignore_ascii_case(word))
     };
@@ -508,9 +539,11 @@ pub(crate) async fn delete(
     for name in request.groups_names {
         let shared = context.shared.clone();
         let group = name.clone();
-        let empty = move || match shared.groups.find(&group) {
-            Some(group) => group.lock().is_idle(),
-            None => true,
+        let log = context.log().clone();
+        let empty = move || {
+            let members = shared.groups.find(&group);
+            let idle = members.is_none_or(|members| members.lock().is_idle());
+            idle && log.occupied_group(&group).is_none()
         };
         let here = !empty();
         let deleted = match context.log().delete_group(&name, empty).await {

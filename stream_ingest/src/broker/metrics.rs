@@ -1,6 +1,7 @@
 //! What the broker counts, as Prometheus text.
 
 use super::Code;
+use super::groups::{Directory, peopled};
 use crate::wire::Api;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ pub struct Metrics {
     open: AtomicI64,
     accepted: AtomicU64,
     refused: AtomicU64,
+    groups: Directory,
 }
 
 impl Default for Metrics {
@@ -30,6 +32,7 @@ impl Default for Metrics {
             open: AtomicI64::new(0),
             accepted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            groups: Directory::default(),
         }
     }
 }
@@ -67,6 +70,16 @@ impl Metrics {
         errors.entry((api, code.number())).or_insert((code, 0)).1 += 1;
     }
 
+    /// Where the broker keeps the groups that have members.
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.groups
+    }
+
+    /// The groups that have members, with how many these are, whether they have committed anything or not.
+    pub fn groups(&self) -> BTreeMap<String, usize> {
+        peopled(&self.groups)
+    }
+
     /// Writes everything counted so far, in the text format of Prometheus.
     pub fn write(&self, out: &mut String) {
         // Writing to a string cannot fail.
@@ -92,7 +105,20 @@ impl Metrics {
         for ((api, _), (code, count)) in self.errors.lock().iter() {
             writeln!(out, "{name}{{api=\"{api:?}\",error=\"{code:?}\"}} {count}")?;
         }
+        let groups = self.groups();
         let single = [
+            (
+                "groups",
+                "gauge",
+                "Groups that have members.",
+                groups.len().to_string(),
+            ),
+            (
+                "group_members",
+                "gauge",
+                "Members of groups.",
+                groups.values().sum::<usize>().to_string(),
+            ),
             (
                 "connections_open",
                 "gauge",

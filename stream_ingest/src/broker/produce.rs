@@ -139,6 +139,8 @@ async fn outcome(
         },
         Ok(Err(error)) => {
             let code = match Code::from(&error) {
+                // It is the partition that is damaged, and not the batch.
+                _ if matches!(error, Error::Damaged { .. }) => Code::KafkaStorageError,
                 Code::InvalidTxnState if asked.version >= ABORTABLE => Code::TransactionAbortable,
                 code => code,
             };

@@ -153,10 +153,14 @@ impl Definition {
         if wanted.to == dead_letters {
             return invalid("answers and dead letters need topics of their own".to_owned());
         }
+        let field = wanted.field.as_deref().map(input::field_of);
+        if let Some(field) = &field {
+            input::check_pointer(field).map_err(Error::Invalid)?;
+        }
         let brokers = wanted.brokers.as_deref().map(external::brokers);
         Ok(Self {
             brokers: brokers.transpose().map_err(Error::Invalid)?,
-            field: wanted.field.as_deref().map(input::field_of),
+            field,
             name: wanted.name,
             from: wanted.from,
             to: wanted.to,

@@ -34,13 +34,22 @@ pub fn retention(policy: &str, own: Option<&str>) -> Option<String> {
     }
 }
 
+/// Room for what is written beside a record's own bytes: where it is from, and why it has no answer.
+const ROOM: usize = 64 << 10;
+
+/// The `max.message.bytes` of a topic for answers to the records of one with this: a dead letter has all of its record, and
+/// more headers.
+pub fn largest(from: usize) -> usize {
+    from.saturating_add(ROOM).min(log::LONGEST_BATCH)
+}
+
 /// A log that a flow reads and writes.
 pub trait EventLog: Send + Sync + 'static {
     /// How many partitions a topic has; `None` where there is no such topic.
     fn partitions<'a>(&'a self, topic: &'a str) -> BoxFuture<'a, Result<Option<u32>>>;
 
     /// Makes a topic for answers to the records of another, `from`, which keeps them as long as that keeps its records:
-    /// they have the same times. One that is there stays as it is.
+    /// they have the same times. It takes what that takes, with room for headers ([`largest`]). One that is there stays as it is.
     fn create_topic<'a>(
         &'a self,
         topic: &'a str,
@@ -69,8 +78,9 @@ pub trait EventLog: Send + Sync + 'static {
         offsets: BTreeMap<u32, i64>,
     ) -> BoxFuture<'a, Result<()>>;
 
-    /// Keeps the offsets of a flow's group from expiring until [`EventLog::forget`], where that is in its hands.
-    fn hold(&self, flow: &Definition);
+    /// Keeps the offsets of a flow's group from expiring until [`EventLog::forget`], and from being changed by others while
+    /// the flow is at work, where that is in its hands.
+    fn hold(&self, flow: &Definition, at_work: bool);
 
     /// Forgets a flow's group and its offsets.
     fn forget<'a>(&'a self, flow: &'a Definition) -> BoxFuture<'a, Result<()>>;

@@ -1,6 +1,6 @@
 //! The flows there are: kept in a file, begun and ended here.
 
-use super::definition::{Definition, Wanted};
+use super::definition::{Definition, Start, Wanted};
 use super::error::{Error, Result};
 use super::event_log::{EventLog, Extent};
 use super::external::External;
@@ -84,6 +84,8 @@ pub struct Description {
     pub missed: u64,
     /// Records a second, of the last seconds.
     pub rate: f64,
+    /// What is unusual about where answers go, if anything is.
+    pub warning: Option<String>,
 }
 
 /// Where a flow is put.
@@ -113,6 +115,9 @@ impl Entry {
         self.fence.fall();
         if let Some(work) = self.work.take() {
             work.abort();
+            if let Ok(log) = &self.log {
+                log.hold(&self.flow, false);
+            }
         }
         self.progress.forget();
     }
@@ -178,13 +183,13 @@ impl Flows {
     fn entry(&self, flow: Definition) -> Entry {
         let mut entry = Entry {
             log: self.log_of(&flow).map_err(Arc::new),
+            progress: Arc::new(Progress::of(&flow.name)),
             flow: Arc::new(flow),
-            progress: Arc::default(),
             fence: Fence::default(),
             work: None,
         };
         if let Ok(log) = &entry.log {
-            log.hold(&entry.flow);
+            log.hold(&entry.flow, false);
         }
         self.begin(&mut entry);
         entry
@@ -224,6 +229,7 @@ impl Flows {
             progress: entry.progress.clone(),
             fence: entry.fence.now(),
         });
+        log.hold(&entry.flow, true);
         entry.work = Some(tokio::spawn(supervise(work, log)));
     }
 
@@ -266,11 +272,26 @@ impl Flows {
         for name in [&flow.to, &flow.dead_letters] {
             log.create_topic(name, partitions, &flow.from).await?;
         }
-        self.keep(|flows| flows.push(flow.clone())).await?;
+        if flow.start == Start::Latest {
+            begin_at_the_end(&*log, &flow).await?;
+        }
+        if let Err(error) = self.keep(|flows| flows.push(flow.clone())).await {
+            // Another of its name begins where it says.
+            if flow.brokers.is_none()
+                && let Err(error) = log.forget(&flow).await
+            {
+                tracing::warn!(flow = flow.name, %error, "where a flow was to begin is not forgotten");
+            }
+            return Err(error);
+        }
         let name = flow.name.clone();
         let entry = self.entry(flow);
         self.entries.lock().insert(name.clone(), entry);
-        self.describe(&name).await
+        let made = self.describe(&name).await?;
+        if let Some(warning) = &made.warning {
+            tracing::warn!(flow = name, "{warning}");
+        }
+        Ok(made)
     }
 
     /// All flows, sorted by name.
@@ -313,6 +334,7 @@ impl Flows {
             }
             Err(error) => return Err(error),
         };
+        let warning = known.warning(lag.len()).await;
         let state = match (flow.paused, progress.why().or(unknown)) {
             (true, _) => State::Paused,
             (false, Some(why)) => State::Waiting(why),
@@ -323,6 +345,7 @@ impl Flows {
             model: self.predictor.model(&flow.question()),
             state,
             lag,
+            warning,
             records: count(&progress.records),
             answers: count(&progress.answers),
             dead: count(&progress.dead),
@@ -541,6 +564,30 @@ impl Known {
         })
     }
 
+    /// That answers come to partitions of other numbers than their records, which `partitions` have, where they do.
+    async fn warning(&self, partitions: usize) -> Option<String> {
+        if partitions == 0 {
+            return None;
+        }
+        let (log, mut others) = (self.log().ok()?, Vec::new());
+        for topic in [&self.flow.to, &self.flow.dead_letters] {
+            match log.partitions(topic).await {
+                Ok(Some(count)) if count as usize != partitions => {
+                    others.push(format!("{topic} has {count}"));
+                }
+                // What cannot be asked now is no news.
+                _ => {}
+            }
+        }
+        let from = &self.flow.from;
+        let rule =
+            "what comes from partition p goes to partition p modulo their number, whatever its key";
+        (!others.is_empty()).then(|| {
+            let others = others.join(" and ");
+            format!("{from} has {partitions} partitions and {others}: {rule}")
+        })
+    }
+
     /// Where it stands in each partition.
     async fn lag(&self) -> Result<Vec<Lag>> {
         let log = self.log()?;
@@ -557,6 +604,19 @@ impl Known {
         };
         Ok((0..).zip(extents).map(lag).collect())
     }
+}
+
+/// Commits where the partitions end now, so that a new flow begins there whenever it begins to work; partitions that come
+/// later are read from their first record. On another Kafka the group may be at work already, on other servers: then it
+/// stands where it stands.
+async fn begin_at_the_end(log: &dyn EventLog, flow: &Definition) -> Result<()> {
+    let shared = flow.brokers.is_some();
+    if shared && !log.offsets(flow).await?.is_empty() {
+        return Ok(());
+    }
+    let extents = log.extents(&flow.from).await?;
+    let ends = (0..).zip(extents.iter().map(|extent| extent.high));
+    log.put(flow, ends.collect()).await
 }
 
 async fn offset(

@@ -24,7 +24,7 @@ mod partition;
 
 use super::definition::Definition;
 use super::error::{Error, Result};
-use super::event_log::{EventLog, Extent, Halted, Member, retention};
+use super::event_log::{EventLog, Extent, Halted, Member, largest, retention};
 use super::worker::Work;
 pub(super) use client::aside;
 use client::{Cluster, Consumer};
@@ -306,7 +306,12 @@ impl EventLog for Kafka {
                 let like = [ResourceSpecifier::Topic(from)];
                 let like = admin.describe_configs(&like, options).await?.pop();
                 // Whoever may make topics need not be allowed to look at settings.
-                let kept = like.and_then(|like| like.ok()).and_then(|like| {
+                let like = like.and_then(|like| like.ok());
+                let most = like.as_ref().and_then(|like| {
+                    let most = like.get("max.message.bytes")?.value.as_deref()?;
+                    Some(largest(most.parse().ok()?).to_string())
+                });
+                let kept = like.and_then(|like| {
                     let policy = like.get("cleanup.policy")?.value.clone()?;
                     let own = like.get("retention.ms")?;
                     let own = own.value.as_deref().filter(|_| own.source == OWN);
@@ -316,6 +321,9 @@ impl EventLog for Kafka {
                 let mut new = NewTopic::new(topic, wanted as i32, TopicReplication::Fixed(-1));
                 if let Some(kept) = &kept {
                     new = new.set("retention.ms", kept);
+                }
+                if let Some(most) = &most {
+                    new = new.set("max.message.bytes", most);
                 }
                 match admin.create_topics([&new], options).await?.pop() {
                     None | Some(Ok(_) | Err((_, Code::TopicAlreadyExists))) => Ok(()),
@@ -392,7 +400,8 @@ impl EventLog for Kafka {
         })
     }
 
-    fn hold(&self, _: &Definition) {
+    fn hold(&self, _: &Definition, _: bool) {
+        // While it is at work it is a member of its group there.
         // `offsets.retention.minutes` of that Kafka counts from when the flow rests.
     }
 

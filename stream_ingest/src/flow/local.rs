@@ -1,8 +1,8 @@
 //! Flows on the built-in log: answers and offset are one frame of it.
 
-use super::definition::{Definition, Guarantee, Start};
+use super::definition::{Definition, Guarantee};
 use super::error::Result;
-use super::event_log::{EventLog, Extent, Halt, Halted, Member, Partition, retention};
+use super::event_log::{EventLog, Extent, Halt, Halted, Member, Partition, largest, retention};
 use super::output::Written;
 use super::reader::{Part, Reader};
 use super::worker::{PAUSE, Work};
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often a flow looks for new partitions of its topic.
+/// How often a flow looks for new partitions of its topic, and whether it was made anew.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The built-in log.
@@ -46,12 +46,10 @@ impl EventLog for Local {
             let own = config.overrides.get("retention.ms").map(String::as_str);
             let policy = if config.delete { "delete" } else { "compact" };
             let kept = retention(policy, own);
-            let kept = kept.as_deref().map(|kept| ("retention.ms", kept));
-            match self
-                .0
-                .create_topic(topic, partitions, kept.as_slice())
-                .await
-            {
+            let most = largest(config.max_message_bytes).to_string();
+            let mut settings = vec![("max.message.bytes", &*most)];
+            settings.extend(kept.as_deref().map(|kept| ("retention.ms", kept)));
+            match self.0.create_topic(topic, partitions, &settings).await {
                 Ok(_) | Err(log::Error::TopicExists(_)) => Ok(()),
                 Err(error) => Err(error.into()),
             }
@@ -110,8 +108,9 @@ impl EventLog for Local {
         })
     }
 
-    fn hold(&self, flow: &Definition) {
-        self.0.keep_group(&flow.group());
+    fn hold(&self, flow: &Definition, at_work: bool) {
+        let topic = at_work.then_some(&*flow.from);
+        self.0.occupy_group(&flow.group(), topic);
     }
 
     fn forget<'a>(&'a self, flow: &'a Definition) -> BoxFuture<'a, Result<()>> {
@@ -146,13 +145,15 @@ impl Member for Alone {
     fn assigned<'a>(&'a self, before: &'a BTreeMap<u32, u64>) -> BoxFuture<'a, BTreeMap<u32, u64>> {
         Box::pin(async move {
             loop {
-                // A topic that is gone for now has as many partitions as before.
-                if let Ok(topic) = self.log.topic(&self.work.flow.from)
-                    && topic.partitions as usize > before.len()
-                {
-                    return (0..topic.partitions)
-                        .map(|partition| (partition, 0))
-                        .collect();
+                // A topic that is gone for now has the partitions that it had.
+                if let Ok(topic) = self.log.topic(&self.work.flow.from) {
+                    // One that is made anew has another id: its partitions are others.
+                    let number = topic.id.as_u64_pair().1;
+                    let now = (0..topic.partitions).map(|partition| (partition, number));
+                    let now = now.collect::<BTreeMap<_, _>>();
+                    if now != *before {
+                        return now;
+                    }
                 }
                 tokio::time::sleep(LOOK).await;
             }
@@ -170,7 +171,7 @@ impl Member for Alone {
                 begun,
                 reader,
             };
-            // A flow that begins at the end must not begin later after a restart.
+            // So that its group is seen from now on.
             place.keep(begun).await?;
             let place: Box<dyn Partition> = Box::new(place);
             Ok(place)
@@ -179,18 +180,15 @@ impl Member for Alone {
 }
 
 impl Alone {
-    /// Where the partition goes on.
+    /// Where the partition goes on. Where nothing was committed it is at its first record: a flow that begins at the end
+    /// has committed where that was when it was made, so the partition came later.
     async fn begin(&self, partition: u32) -> log::Result<i64> {
         let flow = &self.work.flow;
         let offsets = self.log.offsets(&flow.group()).await?;
         if let Some(committed) = offsets.get(&(flow.from.clone(), partition)) {
             return Ok(committed.offset);
         }
-        let known = self.log.describe(&flow.from, partition)?;
-        Ok(match flow.start {
-            Start::Earliest => known.log_start,
-            Start::Latest => known.high_watermark,
-        })
+        Ok(self.log.describe(&flow.from, partition)?.log_start)
     }
 }
 
@@ -240,10 +238,9 @@ impl Partition for Ours {
                 Guarantee::ExactlyOnce => loop {
                     let (group, outputs) = (flow.group(), outputs.clone());
                     let offsets = offsets(&flow.from, [(self.partition, next)]);
-                    let fence = self.work.fence.clone();
                     let done = self
                         .log
-                        .commit_batch(outputs, &group, offsets, move || fence.holds());
+                        .commit_batch(outputs, &group, offsets, self.fence());
                     match done.await {
                         Ok(_) => return Ok(()),
                         Err(error) => self.wait(error, &mut pause).await?,
@@ -295,16 +292,19 @@ impl Ours {
         Ok(outputs)
     }
 
+    /// Whether this work is still the flow's, and the partition the one that was read.
+    fn fence(&self) -> impl FnOnce() -> bool + Send + use<> {
+        let (fence, presence) = (self.work.fence.clone(), self.reader.presence().clone());
+        move || fence.holds() && presence.holds()
+    }
+
     /// Keeps the offset that the partition goes on with.
     async fn keep(&self, next: i64) -> Halted<()> {
         let (flow, mut pause) = (&self.work.flow, PAUSE.0);
         let group = flow.group();
         loop {
             let offsets = offsets(&flow.from, [(self.partition, next)]);
-            let fence = self.work.fence.clone();
-            let done = self
-                .log
-                .commit_offsets(&group, offsets, move || fence.holds());
+            let done = self.log.commit_offsets(&group, offsets, self.fence());
             match done.await {
                 Ok(()) => return Ok(()),
                 Err(error) => self.wait(error, &mut pause).await?,
@@ -314,6 +314,10 @@ impl Ours {
 
     /// Waits where the disk is full or the log busy, longer each time; anything else is handed back.
     async fn wait(&self, error: log::Error, pause: &mut Duration) -> Halted<()> {
+        if matches!(error, log::Error::Fenced) && self.work.fence.holds() {
+            // The work goes on; it is the topic that is gone, or another of its name.
+            return Err(log::Error::NoTopic(self.work.flow.from.clone()).into());
+        }
         if !matches!(error, log::Error::Full { .. } | log::Error::Busy) {
             return Err(Halt::from(error));
         }

@@ -48,7 +48,7 @@ pub use error::{Error, Result};
 pub use external::{External, Unusable};
 pub use flows::{Description, Flows, Lag, State, To};
 pub use input::{Input, Takes, field_of};
-pub use output::{DEAD_CODE, DEAD_MESSAGE, FLOW, OFFSET, PARTITION, TOPIC};
+pub use output::{DEAD_CODE, DEAD_MESSAGE, DEAD_VALUE, FLOW, OFFSET, PARTITION, TOPIC};
 pub use reader::Reader;
 
 use futures_util::future::BoxFuture;

@@ -20,6 +20,11 @@ pub const FLOW: &str = "escala.flow";
 pub const DEAD_CODE: &str = "escala.error.code";
 /// Header of dead letters: a sentence that says why.
 pub const DEAD_MESSAGE: &str = "escala.error.message";
+/// Header of dead letters without the value of their record: that it is too large, and how large.
+pub const DEAD_VALUE: &str = "escala.error.value";
+
+/// Most characters of why there is no answer.
+const LONGEST_MESSAGE: usize = 4096;
 
 /// The value of an answer.
 #[derive(Serialize)]
@@ -169,21 +174,32 @@ impl Writer<'_> {
     fn bury(&self, written: &mut Written, record: Record, failed: &Failed) {
         let why = |draft: &mut Draft| {
             let code = Bytes::from(failed.code.clone());
-            let message = Bytes::from(failed.message.clone());
+            let message: String = failed.message.chars().take(LONGEST_MESSAGE).collect();
+            let message = Bytes::from(message);
             draft.headers.push((DEAD_CODE.to_owned(), Some(code)));
             draft.headers.push((DEAD_MESSAGE.to_owned(), Some(message)));
         };
         let mut draft = self.draft(&record);
         draft.value = record.value;
         why(&mut draft);
-        if HEAD + records::weight(&draft) > self.most_dead {
-            // It was as large as may be; where it is says the rest.
+        let fits = |draft: &Draft| HEAD + records::weight(draft) <= self.most_dead;
+        let mut left_out = None;
+        if !fits(&draft) {
+            left_out = draft.value.take().map(|value| {
+                let said = format!("left out, {} bytes", value.len());
+                (DEAD_VALUE.to_owned(), Some(Bytes::from(said)))
+            });
+            draft.headers.extend(left_out.clone());
+        }
+        if !fits(&draft) {
+            // It was as large as may be without its value, too; where it is says the rest.
             draft = Draft {
                 timestamp: record.timestamp,
                 headers: self.whence(record.offset).into(),
                 ..Draft::default()
             };
             why(&mut draft);
+            draft.headers.extend(left_out);
         }
         written.bytes += records::weight(&draft);
         written.dead.push(draft);

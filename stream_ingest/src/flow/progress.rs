@@ -14,6 +14,7 @@ const SECONDS: f64 = 10.0;
 /// Counters of one flow since the server started.
 #[derive(Debug, Default)]
 pub struct Progress {
+    flow: String,
     /// Records that were read and are done with.
     pub records: AtomicU64,
     /// Answers that were written.
@@ -36,6 +37,14 @@ struct Inside {
 }
 
 impl Progress {
+    /// Of a flow with this name.
+    pub fn of(flow: &str) -> Self {
+        Self {
+            flow: flow.to_owned(),
+            ..Self::default()
+        }
+    }
+
     /// Some of a partition is durable: the offset after it, and how many records it had.
     pub fn done(&self, partition: u32, next: i64, records: u64, answers: u64, dead: u64) {
         self.records.fetch_add(records, Ordering::Relaxed);
@@ -73,7 +82,11 @@ impl Progress {
     pub fn trouble(&self, partition: u32, why: String) {
         let before = self.inside.lock().trouble.insert(partition, why.clone());
         if before.as_ref() != Some(&why) {
-            tracing::warn!(partition, why, "a flow waits");
+            let flow = &*self.flow;
+            match partition {
+                ALL => tracing::warn!(flow, why, "a flow waits"),
+                partition => tracing::warn!(flow, partition, why, "a flow waits"),
+            }
         }
     }
 
@@ -111,5 +124,72 @@ impl Inside {
         since.map_or(0.0, |since| {
             self.rate * (-since.as_secs_f64() / SECONDS).exp()
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt::{Debug, Write};
+    use std::sync::Arc;
+    use tracing::field::{Field, Visit};
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Metadata, Subscriber};
+
+    /// Keeps the fields of what is logged.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<String>>>);
+
+    struct Line(String);
+
+    impl Visit for Line {
+        fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+            write!(self.0, "{}={value:?} ", field.name()).expect("a line");
+        }
+    }
+
+    impl Subscriber for Lines {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+        fn event(&self, event: &Event<'_>) {
+            let mut line = Line(String::new());
+            event.record(&mut line);
+            self.0.lock().push(line.0);
+        }
+
+        fn enter(&self, _: &Id) {}
+
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[test]
+    fn a_flow_that_waits_is_named_once_for_each_reason() {
+        let lines = Lines::default();
+        tracing::subscriber::with_default(lines.clone(), || {
+            let progress = Progress::of("of-reviews");
+            for why in ["full", "full", "busy"] {
+                progress.trouble(2, why.to_owned());
+            }
+            progress.trouble(ALL, "gone".to_owned());
+        });
+        let lines = lines.0.lock();
+        let said = |at: usize, what: &str| assert!(lines[at].contains(what), "{}", lines[at]);
+        assert_eq!(lines.len(), 3);
+        for at in 0..3 {
+            said(at, "flow=\"of-reviews\"");
+        }
+        said(0, "partition=2");
+        said(1, "why=\"busy\"");
+        assert!(!lines[2].contains("partition"), "{}", lines[2]);
     }
 }

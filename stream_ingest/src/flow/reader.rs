@@ -1,6 +1,6 @@
 //! Records of a partition from an offset on, one part after the other.
 
-use crate::log::{Error, Isolation, Log, Result};
+use crate::log::{Error, Isolation, Log, Presence, Result};
 use crate::records::{self, Record, Records};
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -64,6 +64,7 @@ pub struct Reader {
     /// The offset after what was looked at.
     seen: i64,
     high: watch::Receiver<i64>,
+    presence: Presence,
     missed: u64,
 }
 
@@ -73,8 +74,10 @@ impl Reader {
     /// # Errors
     /// When there is no such partition.
     pub fn new(log: Log, topic: &str, partition: u32, offset: i64) -> Result<Self> {
+        let presence = log.presence(topic, partition)?;
         let high = log.watch(topic, partition)?;
         Ok(Self {
+            presence,
             log,
             topic: topic.to_owned(),
             partition,
@@ -86,6 +89,11 @@ impl Reader {
             high,
             missed: 0,
         })
+    }
+
+    /// The partition that is read: one of a topic that is made anew is another.
+    pub fn presence(&self) -> &Presence {
+        &self.presence
     }
 
     /// How many records were gone before they were read, since this was last asked.
@@ -210,6 +218,10 @@ impl Reader {
                     reading.await.unwrap_or(Err(Error::Closed))
                 }
             };
+            if !self.presence.holds() {
+                // What was read may be another's of the same name.
+                return Err(Error::NoTopic(topic.clone()));
+            }
             match read {
                 Ok(read) => {
                     let all = read.batches.iter().flat_map(records::split);

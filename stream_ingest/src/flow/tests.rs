@@ -161,9 +161,12 @@ suite!(
     what_cannot_be_predicted_goes_to_the_dead_letters_and_stops_nobody,
     a_machine_without_an_answer_is_waited_for,
     answers_too_large_for_the_topic_and_letters_too_large_are_not_lost,
+    what_a_topic_takes_its_dead_letters_take,
     a_flow_rests_goes_on_is_put_elsewhere_and_goes,
     what_cannot_be_a_flow_is_refused,
     new_partitions_and_records_that_were_deleted_are_noticed,
+    a_flow_that_begins_at_the_end_has_all_that_came_since_it_was_made,
+    new_partitions_are_new_to_a_flow_that_begins_at_the_end,
     answers_are_kept_as_long_as_their_records,
     a_flow_that_is_stopped_anywhere_answers_once,
 );
@@ -343,6 +346,42 @@ async fn answers_too_large_for_the_topic_and_letters_too_large_are_not_lost(grou
         (dead[1].value.as_ref(), header(&dead[1], OFFSET)),
         (None, "2".to_owned())
     );
+    // What is missing is said, and what fits is there.
+    assert_eq!(header(&dead[1], DEAD_VALUE), "left out, 6000 bytes");
+    assert_eq!(dead[1].key.as_deref(), Some(&b"k"[..]));
+    assert_eq!(header(&dead[1], "trace"), "k");
+    assert_eq!(header(&dead[0], DEAD_VALUE), "");
+}
+
+/// Dead letters have the value of their record and more headers: topics that a flow makes have room for both.
+async fn what_a_topic_takes_its_dead_letters_take(ground: &Ground) {
+    // The largest value of a topic as they are made, and one of a topic that takes more.
+    for (at, settings, length) in [
+        (0, vec![], 1_048_480),
+        (1, vec![("max.message.bytes", "4000000")], 3_000_000),
+    ] {
+        let name = |name: &str| format!("{name}-{at}");
+        ground.create_topic(&name("in"), 1, &settings).await;
+        let large = Draft {
+            headers: Vec::new(),
+            ..draft("k", &"x".repeat(length))
+        };
+        ground.append_to(&name("in"), 0, &[large]).await;
+        let flows = ground.flows_in(&name("flows.json"), &Arc::default());
+        let wanted = Wanted {
+            name: ground.name(&name("f")),
+            from: ground.name(&name("in")),
+            to: ground.name(&name("out")),
+            field: Some("text".to_owned()),
+            ..ground.wanted()
+        };
+        flows.create(wanted).await.unwrap();
+        through(&flows, &ground.name(&name("f"))).await;
+        let dead = ground.read(&format!("{}.dead-letters", name("out")), 0);
+        assert_eq!(dead.len(), 1);
+        assert_eq!(dead[0].value.as_ref().map(Bytes::len), Some(length));
+        assert_eq!(header(&dead[0], DEAD_VALUE), "");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -520,6 +559,11 @@ async fn what_cannot_be_a_flow_is_refused(ground: &Ground) {
             "no broker",
         ),
         (into(text("a/b")), illegal),
+        (
+            wanted(|wanted| wanted.field = Some("/a~2".to_owned())),
+            "~2",
+        ),
+        (wanted(|wanted| wanted.field = Some("/a~".to_owned())), "~"),
     ] {
         let error = flows.create(wanted).await.unwrap_err();
         assert!(error.to_string().contains(why), "{error}");
@@ -554,6 +598,11 @@ async fn new_partitions_and_records_that_were_deleted_are_noticed(ground: &Groun
     ground.append(2, &[draft("d", "4")]).await;
     let about = through(&flows, &ground.name("f")).await;
     assert_eq!((about.missed, about.answers), (2, 2));
+    // What is unusual is said.
+    let (from, to) = (ground.name("in"), ground.name("out"));
+    let said = format!("{from} has 3 partitions and {to} has 1 and {to}.dead-letters has 1: ");
+    let warning = about.warning.unwrap_or_default();
+    assert!(warning.starts_with(&said), "{warning}");
     // The topic that it writes has one partition: what was 2 comes there too.
     let mut said: Vec<Value> = ground
         .read("out", 0)
@@ -562,6 +611,89 @@ async fn new_partitions_and_records_that_were_deleted_are_noticed(ground: &Groun
         .collect();
     said.sort_by_key(Value::to_string);
     assert_eq!(said, ["3", "4"]);
+}
+
+/// What the answers in a partition of `out` say, sorted.
+fn said(ground: &Ground, partition: u32) -> Vec<String> {
+    let answers = ground.read("out", partition);
+    let said = answers.iter().map(|answer| {
+        let said = &value(answer)["prediction"];
+        said.as_str().unwrap().to_owned()
+    });
+    let mut said: Vec<String> = said.collect();
+    said.sort();
+    said
+}
+
+/// A flow that begins at the end begins where that was when it was made, also where it rested at first.
+async fn a_flow_that_begins_at_the_end_has_all_that_came_since_it_was_made(ground: &Ground) {
+    ground.create_topic("in", 1, &[]).await;
+    ground.append(0, &[draft("a", "before")]).await;
+    let flows = ground.flows(&Arc::default());
+    let wanted = Wanted {
+        start: Start::Latest,
+        paused: true,
+        ..ground.wanted()
+    };
+    let made = flows.create(wanted).await.unwrap();
+    assert_eq!((made.lag.len(), made.warning), (1, None));
+    assert_eq!((made.lag[0].position, made.lag[0].lag()), (1, 0));
+    assert_eq!(ground.committed(0).await, Some(1));
+    ground.append(0, &[draft("b", "1"), draft("c", "2")]).await;
+    flows.resume(&ground.name("f")).await.unwrap();
+    through(&flows, &ground.name("f")).await;
+    assert_eq!(said(ground, 0), ["1", "2"]);
+}
+
+/// All of a partition came after a flow was made that was there before it.
+async fn new_partitions_are_new_to_a_flow_that_begins_at_the_end(ground: &Ground) {
+    ground.create_topic("in", 1, &[]).await;
+    let flows = ground.flows(&Arc::default());
+    let wanted = Wanted {
+        start: Start::Latest,
+        ..ground.wanted()
+    };
+    flows.create(wanted).await.unwrap();
+    // It is at work.
+    ground.append(0, &[draft("a", "0")]).await;
+    until("an answer", async || !said(ground, 0).is_empty()).await;
+    ground.add_partitions("in", 3).await;
+    ground.append(1, &[draft("b", "1"), draft("c", "2")]).await;
+    ground.append(2, &[draft("d", "3")]).await;
+    // Answers to new partitions come to the one that there is.
+    until("the answers", async || said(ground, 0).len() == 4).await;
+    assert_eq!(said(ground, 0), ["0", "1", "2", "3"]);
+}
+
+/// A topic that is made anew has other records, however many partitions it has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_is_made_anew_is_read_from_its_beginning() {
+    let ground = Ground::local();
+    ground.create_topic("in", 3, &[]).await;
+    let flows = ground.flows(&Arc::default());
+    let wanted = Wanted {
+        start: Start::Latest,
+        ..ground.wanted()
+    };
+    flows.create(wanted).await.unwrap();
+    ground.append(0, &[draft("a", "1")]).await;
+    through(&flows, "f").await;
+    for (partitions, new) in [(1, ["2", "3"]), (3, ["4", "5"])] {
+        ground.log().delete_topic("in").await.unwrap();
+        ground.create_topic("in", partitions, &[]).await;
+        // More than there were, so that none could be taken for one that was read.
+        ground.append(0, &new.map(|text| draft("k", text))).await;
+        until("the answers", async || {
+            said(&ground, 0).last().map(String::as_str) == Some(new[1])
+        })
+        .await;
+        until("a flow that runs", async || {
+            let about = flows.describe("f").await.unwrap();
+            about.state == State::Running && about.lag.len() == partitions as usize
+        })
+        .await;
+    }
+    assert_eq!(said(&ground, 0), ["1", "2", "3", "4", "5"]);
 }
 
 /// Answers have the times of their records: with the log's own retention those to old ones would go at once.

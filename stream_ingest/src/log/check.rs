@@ -14,12 +14,66 @@ use super::wal::{FOLDER, Scan};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, IoSlice};
+use std::ops::Range;
 use std::sync::Arc;
+
+/// Damage to acknowledged data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// The topic that it is in, if that is known: its name, or the id of one that the checkpoint does not have yet.
+    pub topic: Option<String>,
+    /// The partition of it.
+    pub partition: Option<u32>,
+    /// The file, relative to the log's folder.
+    pub path: String,
+    /// The byte in it.
+    pub at: u64,
+    /// What is wrong.
+    pub why: String,
+    /// The offsets that cannot be read, the last excluded, if they are known. In a segment that was compacted not all of
+    /// them had records.
+    pub offsets: Option<Range<i64>>,
+}
+
+impl Damage {
+    /// What an error says; `None` for one that is of no damage.
+    fn of(error: &Error, place: Option<(&str, u32)>, offsets: Option<Range<i64>>) -> Option<Self> {
+        let Error::Damaged { path, at, why } = error else {
+            return None;
+        };
+        Some(Self {
+            topic: place.map(|(topic, _)| topic.to_owned()),
+            partition: place.map(|(_, partition)| partition),
+            path: path.clone(),
+            at: *at,
+            why: why.clone(),
+            offsets,
+        })
+    }
+}
 
 /// Reads everything that a log has on its disk and gives all damage to acknowledged data, each with its file and place.
 /// Changes nothing. The log must not be open.
 pub fn check(disk: Arc<dyn Disk>, options: &Options) -> Result<Vec<Error>> {
-    let mut damages = checkpoint::damages(&*disk, &options.defaults)?;
+    let damages = examine(disk, options)?.into_iter();
+    let error = |damage: Damage| Error::Damaged {
+        path: damage.path,
+        at: damage.at,
+        why: damage.why,
+    };
+    Ok(damages.map(error).collect())
+}
+
+/// As [`check`], and says which topics and offsets are meant.
+///
+/// # Errors
+/// When the disk cannot be read.
+pub fn examine(disk: Arc<dyn Disk>, options: &Options) -> Result<Vec<Damage>> {
+    let whole = checkpoint::damages(&*disk, &options.defaults)?;
+    let whole = whole
+        .iter()
+        .filter_map(|error| Damage::of(error, None, None));
+    let mut damages: Vec<Damage> = whole.collect();
     let Some(image) = checkpoint::read(&*disk, &options.defaults).or_else(|error| match error {
         // It is among the damages.
         Error::Damaged { .. } => Ok(None),
@@ -32,23 +86,72 @@ pub fn check(disk: Arc<dyn Disk>, options: &Options) -> Result<Vec<Error>> {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         _ => {
             let scan = Scan::new(&*disk, image.lsn)?;
-            damages.extend(scan.damages.iter().map(|damage| damage.error()));
+            damages.extend(scan.damages.iter().filter_map(|damage| {
+                let place = damage.place.map(|(id, partition)| {
+                    let known = image.topics.get(&id);
+                    let name = known.map_or_else(|| id.to_string(), |topic| topic.name.clone());
+                    (name, partition)
+                });
+                let place = place
+                    .as_ref()
+                    .map(|(name, partition)| (&**name, *partition));
+                Damage::of(&damage.error(), place, None)
+            }));
         }
     }
     let files = Files::new(disk);
     for topic in image.topics.values() {
-        for partition in &topic.partitions {
-            damages.extend(partition.refused.clone());
-            for segment in &partition.segments {
-                let found = match segment_damage(&files, segment)? {
-                    Some(damage) => vec![damage],
-                    None => segment.scan(&files, |_, _| {}),
-                };
-                damages.extend(found);
+        for (index, partition) in (0..).zip(&topic.partitions) {
+            let place = Some((&*topic.name, index));
+            let refused = partition.refused.as_ref();
+            damages.extend(refused.and_then(|error| Damage::of(error, place, None)));
+            for (segment, end) in with_ends(partition) {
+                for (error, offsets) in segment_damages(&files, segment, end)? {
+                    match Damage::of(&error, place, Some(offsets)) {
+                        Some(damage) => damages.push(damage),
+                        None => return Err(error),
+                    }
+                }
             }
         }
     }
     Ok(damages)
+}
+
+/// The segments of a partition, each with the offset where the next begins.
+fn with_ends(partition: &PartitionImage) -> impl Iterator<Item = (&Arc<Segment>, i64)> {
+    let bases = partition.segments.iter().skip(1);
+    let ends = bases.map(|segment| segment.base);
+    let ends = ends.chain(std::iter::once(partition.next));
+    partition.segments.iter().zip(ends)
+}
+
+/// The damage in a segment, and the offsets between what can be read before and after it.
+fn segment_damages(files: &Files, segment: &Segment, end: i64) -> Result<Vec<(Error, Range<i64>)>> {
+    if let Some(damage) = segment_damage(files, segment)? {
+        // What is there is read as far as it goes; the rest is missing.
+        let mut from = segment.base;
+        if files.disk.open(&segment.path).is_ok() {
+            segment.scan(files, |_, head, _| from = head.last_offset() + 1);
+        }
+        return Ok(vec![(damage, from..end.max(from))]);
+    }
+    let mut whole: Vec<(u64, Range<i64>)> = Vec::new();
+    let damages = segment.scan(files, |at, head, _| {
+        whole.push((at, head.base_offset..head.last_offset() + 1));
+    });
+    let lost = |error: Error| {
+        let at = match &error {
+            Error::Damaged { at, .. } => *at,
+            _ => 0,
+        };
+        let after = whole.partition_point(|(place, _)| *place < at);
+        let before = after.checked_sub(1).and_then(|last| whole.get(last));
+        let from = before.map_or(segment.base, |(_, offsets)| offsets.end);
+        let to = whole.get(after).map_or(end, |(_, offsets)| offsets.start);
+        (error, from..to.max(from))
+    };
+    Ok(damages.into_iter().map(lost).collect())
 }
 
 /// Whether a segment's file is not as long as it should be.
@@ -90,10 +193,7 @@ pub fn repair(disk: Arc<dyn Disk>, options: Options) -> Result<Vec<Error>> {
             let before = lost.len();
             lost.extend(partition.refused.take());
             let mut kept: Vec<Arc<Segment>> = Vec::new();
-            let bases = partition.segments.iter().skip(1);
-            let mut ends = bases.map(|segment| segment.base);
-            for segment in &partition.segments {
-                let end = ends.next().unwrap_or(partition.next);
+            for (segment, end) in with_ends(partition) {
                 let markers = partition.decisions.markers(segment.base, end).collect();
                 kept.extend(rescue(&files, &folder, segment, markers, &mut lost)?);
             }
@@ -129,7 +229,7 @@ fn rescue(
     let missing = segment_damage(files, segment)?;
     let mut batches: Vec<Bytes> = Vec::new();
     let mut max_timestamp = -1;
-    let damages = segment.scan(files, |head, batch| {
+    let damages = segment.scan(files, |_, head, batch| {
         max_timestamp = max_timestamp.max(head.max_timestamp);
         markers.remove(&head.base_offset);
         batches.push(batch);
@@ -163,8 +263,7 @@ fn rescue(
         let slices: Vec<IoSlice<'_>> = batches.iter().map(|batch| IoSlice::new(batch)).collect();
         file.write_at(&slices, 0)?;
         file.sync()?;
-        files.remove(path)?;
-        files.disk.rename(&aside, path)?;
+        files.replace(&aside, path)?;
         files.disk.sync_folder(folder)
     };
     write().map_err(io("rewrite", path))?;

@@ -175,8 +175,8 @@ pub enum Error {
         /// Bytes that must be.
         needed: u64,
     },
-    /// Data that was acknowledged is damaged on the disk (Kafka: 56, `KAFKA_STORAGE_ERROR`). What else is there is
-    /// served.
+    /// Data that was acknowledged is damaged on the disk (Kafka: 2, `CORRUPT_MESSAGE`, to who reads; 56,
+    /// `KAFKA_STORAGE_ERROR`, to who appends). What else is there is served.
     #[error("{path} is damaged at byte {at}: {why}")]
     Damaged {
         /// The file, relative to the log's folder.

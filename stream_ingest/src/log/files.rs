@@ -61,6 +61,12 @@ impl Files {
         }
     }
 
+    /// Puts a file in the place of another, whole.
+    pub fn replace(&self, from: &str, to: &str) -> io::Result<()> {
+        self.open.lock().files.remove(to);
+        self.disk.rename(from, to)
+    }
+
     fn keep(&self, path: &str, file: Arc<dyn File>) {
         let mut open = self.open.lock();
         if open.files.len() >= MOST {

@@ -44,6 +44,18 @@ impl Drop for Handle {
     }
 }
 
+/// A partition that was there.
+#[derive(Clone)]
+pub struct Presence(Arc<Live>);
+
+impl Presence {
+    /// Whether it still is. As part of a fence of a commit ([`Log::commit_offsets`]) this is exact: no commit for a topic
+    /// comes into another of its name.
+    pub fn holds(&self) -> bool {
+        !self.0.is_gone()
+    }
+}
+
 /// The threads of a log.
 const THREADS: usize = 3;
 
@@ -464,7 +476,8 @@ impl Log {
         isolation: Isolation,
     ) -> Result<Read> {
         let live = self.live(topic, partition)?;
-        live.read(&self.shared().files, offset, max_bytes, isolation)
+        let read = live.read(&self.shared().files, offset, max_bytes, isolation);
+        told(&live, topic, partition, read)
     }
 
     /// As [`Log::read`], from memory alone: `None` where the disk would have to be read.
@@ -477,7 +490,8 @@ impl Log {
         isolation: Isolation,
     ) -> Result<Option<Read>> {
         let live = self.live(topic, partition)?;
-        live.read_recent(offset, max_bytes, isolation)
+        let read = live.read_recent(offset, max_bytes, isolation);
+        told(&live, topic, partition, read)
     }
 
     /// The first record whose timestamp is at least this, or `None`. A compressed batch is found as a whole, by its
@@ -489,19 +503,26 @@ impl Log {
         timestamp: i64,
     ) -> Result<Option<Found>> {
         let live = self.live(topic, partition)?;
-        live.find_time(&self.shared().files, |time| time >= timestamp)
+        let found = live.find_time(&self.shared().files, |time| time >= timestamp);
+        told(&live, topic, partition, found)
     }
 
     /// The record with the largest timestamp (`ListOffsets` with -3), or `None` if there is no record. May read from
     /// the disk.
     pub fn offset_of_max_time(&self, topic: &str, partition: u32) -> Result<Option<Found>> {
         let live = self.live(topic, partition)?;
-        live.max_time(&self.shared().files)
+        let found = live.max_time(&self.shared().files);
+        told(&live, topic, partition, found)
     }
 
     /// The high watermark of a partition, as it moves. The sender goes away with the topic or the log.
     pub fn watch(&self, topic: &str, partition: u32) -> Result<watch::Receiver<i64>> {
         Ok(self.live(topic, partition)?.watch())
+    }
+
+    /// Tells a partition from one of the same name and number in a topic that is made later.
+    pub fn presence(&self, topic: &str, partition: u32) -> Result<Presence> {
+        Ok(Presence(self.live(topic, partition)?))
     }
 
     /// Makes `before` the first offset of a partition; -1 is the high watermark. Gives the first offset that is
@@ -696,17 +717,37 @@ impl Log {
     /// Says that the offsets of a group do not expire as long as the log is open, whoever reads with it: it has no members
     /// that a broker knows.
     pub fn keep_group(&self, group: &str) {
-        self.shared().kept_groups.lock().insert(group.to_owned());
+        self.occupy_group(group, None);
     }
 
-    /// Takes back [`Log::keep_group`].
+    /// As [`Log::keep_group`], and says which topic is read for the group in this process from now on, or that none is. As
+    /// long as one is, nobody else shall change the group's offsets: whoever serves others asks [`Log::occupied_group`].
+    pub fn occupy_group(&self, group: &str, topic: Option<&str>) {
+        let (group, topic) = (group.to_owned(), topic.map(str::to_owned));
+        self.shared().kept_groups.lock().insert(group, topic);
+    }
+
+    /// The topic that is read for a group in this process. Does not block: a fence may ask.
+    pub fn occupied_group(&self, group: &str) -> Option<String> {
+        let groups = self.shared().kept_groups.lock();
+        groups.get(group).cloned().flatten()
+    }
+
+    /// The groups for which topics are read in this process.
+    pub fn occupied_groups(&self) -> Vec<String> {
+        let groups = self.shared().kept_groups.lock();
+        let occupied = groups.iter().filter(|(_, topic)| topic.is_some());
+        occupied.map(|(group, _)| group.clone()).collect()
+    }
+
+    /// Takes back [`Log::keep_group`] and [`Log::occupy_group`].
     pub fn release_group(&self, group: &str) {
         self.shared().kept_groups.lock().remove(group);
     }
 
     /// Whether the offsets of a group do not expire.
     pub fn keeps_group(&self, group: &str) -> bool {
-        self.shared().kept_groups.lock().contains(group)
+        self.shared().kept_groups.lock().contains_key(group)
     }
 
     /// A producer id that was never given before; its epoch is 0.
@@ -721,6 +762,16 @@ impl Log {
     pub(crate) fn submit_producer(&self) -> Result<(i64, u64)> {
         self.change(|sequencer| sequencer.producer_id())
     }
+}
+
+/// What was read; of damage the log of the server is told once a partition.
+fn told<T>(live: &Live, topic: &str, partition: u32, read: Result<T>) -> Result<T> {
+    if let Err(error @ Error::Damaged { path, at, .. }) = &read
+        && live.note_damage()
+    {
+        tracing::warn!(topic, partition, file = path, at, %error, "a partition is damaged");
+    }
+    read
 }
 
 fn short(what: &'static str, bytes: usize, most: usize) -> Result<()> {

@@ -112,6 +112,7 @@ pub(crate) struct Traffic {
 #[derive(Default)]
 struct Sums {
     partitions: u64,
+    damaged: u64,
     size: u64,
     dirty: u64,
     bytes_in: u64,
@@ -124,6 +125,7 @@ impl Sums {
     fn add(&mut self, live: &Live) {
         let traffic = live.traffic();
         self.partitions += 1;
+        self.damaged += u64::from(live.is_damaged());
         self.size += live.describe().bytes;
         self.dirty += live.dirty().load(Relaxed);
         self.bytes_in += traffic.bytes_in.load(Relaxed);
@@ -136,8 +138,14 @@ impl Sums {
 type Column = (&'static str, &'static str, &'static str, fn(&Sums) -> u64);
 
 /// Name, kind and meaning of what is told of each topic.
-const COLUMNS: [Column; 7] = [
+const COLUMNS: [Column; 8] = [
     ("partitions", "gauge", "Partitions.", |sums| sums.partitions),
+    (
+        "damaged_partitions",
+        "gauge",
+        "Partitions in which damage was found since the start, or before.",
+        |sums| sums.damaged,
+    ),
     ("size_bytes", "gauge", "Bytes in segments.", |sums| {
         sums.size
     }),

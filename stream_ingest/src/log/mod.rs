@@ -25,8 +25,8 @@
 //! ```
 //!
 //! Readers ask `partition/`: what is recent is in memory, the rest is read from segments with its sums checked. Opening
-//! is `recovery.rs`; the format of the write-ahead log and what it can tell are in `wal/`; [`check`] and [`repair`] look
-//! after a log that is not open. All of the disk is behind [`disk::Disk`]; `simulation/` puts one in its place that
+//! is `recovery.rs`; the format of the write-ahead log and what it can tell are in `wal/`; [`check`], [`examine`]
+//! and [`repair`] look after a log that is not open. All of the disk is behind [`disk::Disk`]; `simulation/` puts one in its place that
 //! forgets whatever a crash may.
 //!
 //! # Promises
@@ -94,9 +94,9 @@ mod transactions;
 mod types;
 mod wal;
 
-pub use check::{check, repair};
+pub use check::{Damage, check, examine, repair};
 pub use error::{Error, Result};
-pub use handle::{Log, Pending};
+pub use handle::{Log, Pending, Presence};
 pub use topics::{LONGEST_BATCH, SETTINGS, TopicConfig};
 pub use types::{
     Aborted, Acks, Appended, Clock, Committed, End, Found, Ids, Isolation, Offsets, Options,

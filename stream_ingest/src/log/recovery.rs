@@ -34,6 +34,14 @@ pub(crate) fn recover(
     options: Options,
 ) -> Result<(Arc<Shared>, Writer, Store)> {
     let mut store = restore(disk, options, false, &mut Vec::new())?;
+    for topic in store.image.topics.values() {
+        for (partition, found) in (0_u32..).zip(&topic.partitions) {
+            if let Some(error) = &found.refused {
+                let topic = &*topic.name;
+                tracing::error!(topic, partition, %error, "a partition is out of use");
+            }
+        }
+    }
     if let Err(error) = store.reserve() {
         tracing::warn!(%error, "no reserve could be kept");
     }
@@ -164,7 +172,7 @@ fn agree(store: &mut Store) -> Result<()> {
             }
             for segment in &partition.segments {
                 if let Some(damage) = segment_damage(&store.files, segment)? {
-                    refuse(partition.refused.get_or_insert(damage));
+                    partition.refused.get_or_insert(damage);
                     continue;
                 }
                 let cut = disk.open(&segment.path).and_then(|file| {
@@ -214,10 +222,6 @@ fn sweep(files: &Files, folder: &str, known: &BTreeSet<String>, next: i64) -> Re
     Ok(swept)
 }
 
-fn refuse(error: &Error) {
-    tracing::error!(%error, "a partition is out of use");
-}
-
 /// Lays down what the write-ahead log has after the checkpoint.
 fn replay(store: &mut Store, lost: &mut Vec<Error>) -> Result<()> {
     let disk = store.files.disk.clone();
@@ -255,7 +259,7 @@ fn replay(store: &mut Store, lost: &mut Vec<Error>) -> Result<()> {
         if let Some((topic, partition)) = damage.place
             && let Some(found) = store.image.partition(topic, partition)
         {
-            refuse(found.refused.get_or_insert_with(|| damage.error()));
+            found.refused.get_or_insert_with(|| damage.error());
         }
     }
     for path in damaged {

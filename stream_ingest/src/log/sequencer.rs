@@ -325,6 +325,7 @@ impl Sequencer {
         self.names.remove(name);
         if let Some(topic) = self.topics.remove(&id) {
             self.partitions -= topic.partitions.len();
+            topic.partitions.iter().for_each(|one| one.live.go());
         }
         let event = Event::Removed {
             id,

@@ -12,7 +12,7 @@ use super::store::{Reserve, relieve};
 use super::types::{Acks, Options};
 use super::wal::Spare;
 use parking_lot::{Condvar, Mutex, RwLock};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -117,8 +117,8 @@ pub(crate) struct Shared {
     pub to_lay: Condvar,
     /// Offsets of groups, as far as they are durable.
     pub groups: RwLock<Groups>,
-    /// Groups whose offsets do not expire.
-    pub kept_groups: Mutex<BTreeSet<String>>,
+    /// Groups whose offsets do not expire, each with the topic that is read for it in this process at the moment.
+    pub kept_groups: Mutex<BTreeMap<String, Option<String>>>,
     /// The last LSN that is acknowledged: durable, or written where that is enough ([`Flush::Later`]). Also changed, to the
     /// same, when the log fails.
     pub settled: watch::Sender<u64>,

@@ -48,9 +48,10 @@ pub struct TopicConfig {
     pub overrides: BTreeMap<&'static str, String>,
 }
 
-/// The settings that there are, with their defaults. What is about replicas, indexes and files as Kafka has them is taken and
-/// shown, so that tools which set it can, and has nothing to change here.
-pub const SETTINGS: [(&str, &str); 23] = [
+/// The settings that there are, with their defaults. What is about replicas, indexes, files and older clients as Kafka has them
+/// is taken and shown, so that tools which set it can, and has nothing to change here; nor are records refused for their
+/// times.
+pub const SETTINGS: [(&str, &str); 27] = [
     ("cleanup.policy", "delete"),
     ("compression.type", "producer"),
     ("delete.retention.ms", "86400000"),
@@ -62,6 +63,10 @@ pub const SETTINGS: [(&str, &str); 23] = [
     ("leader.replication.throttled.replicas", ""),
     ("max.compaction.lag.ms", "9223372036854775807"),
     ("max.message.bytes", "1048588"),
+    ("message.downconversion.enable", "true"),
+    ("message.timestamp.after.max.ms", "9223372036854775807"),
+    ("message.timestamp.before.max.ms", "9223372036854775807"),
+    ("message.timestamp.difference.max.ms", "9223372036854775807"),
     ("message.timestamp.type", "CreateTime"),
     ("min.cleanable.dirty.ratio", "0.5"),
     ("min.compaction.lag.ms", "0"),
@@ -166,7 +171,7 @@ impl TopicConfig {
                 }
             }
             "min.insync.replicas" => {
-                number(1, 1)?;
+                number(1, i64::from(i32::MAX))?;
             }
             "min.cleanable.dirty.ratio" => {
                 let ratio = value
@@ -187,8 +192,12 @@ impl TopicConfig {
             "delete.retention.ms" => {
                 self.delete_retention = Duration::from_millis(number(0, i64::MAX)? as u64);
             }
-            "preallocate" | "unclean.leader.election.enable" => {
-                if !matches!(value.trim(), "true" | "false") {
+            "message.downconversion.enable" | "preallocate" | "unclean.leader.election.enable" => {
+                let value = value.trim();
+                if !["true", "false"]
+                    .iter()
+                    .any(|known| known.eq_ignore_ascii_case(value))
+                {
                     return Err(refuse("it must be true or false"));
                 }
             }
@@ -358,6 +367,11 @@ mod tests {
             ("file.delete.delay.ms", "1000"),
             ("leader.replication.throttled.replicas", "*"),
             ("unclean.leader.election.enable", "true"),
+            ("min.insync.replicas", "2"),
+            ("message.timestamp.before.max.ms", "86400000"),
+            ("message.timestamp.after.max.ms", "0"),
+            ("message.timestamp.difference.max.ms", "3600000"),
+            ("message.downconversion.enable", "false"),
             ("flush.messages", "10000"),
             ("flush.ms", "1000"),
             ("delete.retention.ms", "3000"),
@@ -392,7 +406,11 @@ mod tests {
             ("index.interval.bytes", "-1"),
             ("cleanup.policy", "keep"),
             ("compression.type", "gzip"),
-            ("min.insync.replicas", "2"),
+            ("min.insync.replicas", "0"),
+            ("min.insync.replicas", "2147483648"),
+            ("message.timestamp.before.max.ms", "-1"),
+            ("message.timestamp.after.max.ms", "soon"),
+            ("message.downconversion.enable", "yes"),
             ("max.message.bytes", "1000000000000"),
             ("no.such.setting", "1"),
             ("min.cleanable.dirty.ratio", "1.5"),

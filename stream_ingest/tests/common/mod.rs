@@ -43,15 +43,19 @@ pub fn options() -> Options {
 
 impl Broker {
     pub fn start(options: Options) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let usual = log::Options::default().retention_every;
-        Self::on(options, folder, Arc::default(), usual)
+        Self::over(options, tempfile::tempdir().expect("a folder"))
     }
 
     /// One whose log looks so often for what is old or to be compacted.
     pub fn tidying(options: Options, every: Duration) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         Self::on(options, folder, Arc::default(), every)
+    }
+
+    /// One over the log in a folder.
+    pub fn over(options: Options, folder: TempDir) -> Self {
+        let usual = log::Options::default().retention_every;
+        Self::on(options, folder, Arc::default(), usual)
     }
 
     fn on(

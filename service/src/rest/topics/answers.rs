@@ -154,7 +154,7 @@ pub struct GroupLine {
     pub(crate) group: String,
 }
 
-/// The groups that have committed offsets.
+/// The groups that have committed offsets or have members.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct GroupsAnswer {
     /// By name.

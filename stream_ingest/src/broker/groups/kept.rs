@@ -80,10 +80,15 @@ pub(crate) fn fence(
 ) {
     let refused = Arc::new(Mutex::new(None));
     let reason = refused.clone();
-    let shared = context.shared.clone();
+    let (shared, log) = (context.shared.clone(), context.log().clone());
     let (group, member) = (group.to_owned(), who.member.to_owned());
     let (instance, generation) = (who.instance.map(str::to_owned), who.generation);
     let fence = move || {
+        if log.occupied_group(&group).is_some() {
+            // Who commits is no member: a flow is the only one.
+            *reason.lock() = Some(Code::UnknownMemberId);
+            return false;
+        }
         let who = Who {
             member: &member,
             instance: instance.as_deref(),

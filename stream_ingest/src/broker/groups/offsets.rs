@@ -278,6 +278,9 @@ pub(crate) async fn delete_offsets(
 
 /// The topics that the members of a group read, if it has members; only consumers say which.
 fn subscribed(context: &Context, name: &str) -> Option<Result<BTreeSet<String>, Code>> {
+    if let Some(topic) = context.log().occupied_group(name) {
+        return Some(Ok([topic].into()));
+    }
     context.shared.groups.with(name, |group| {
         if group.state == State::Empty {
             return Ok(BTreeSet::new());

@@ -1,6 +1,6 @@
 //! A partition of another Kafka: committed records are read ahead, answers and offset are one transaction.
 
-use super::super::definition::{Guarantee, Start};
+use super::super::definition::Guarantee;
 use super::super::event_log::{Halt, Halted, Partition};
 use super::super::output::Written;
 use super::super::reader::{Item, Part};
@@ -116,11 +116,8 @@ impl Theirs {
         let extent = extent.ok_or_else(missing)?;
         drop(consumer);
         let known = known.get(&partition).copied();
-        let begun = match (known, flow.start) {
-            (Some(offset), _) => offset.max(extent.start),
-            (None, Start::Earliest) => extent.start,
-            (None, Start::Latest) => extent.end,
-        };
+        // A flow that begins at the end has committed where that was when it was made: other partitions came later.
+        let begun = known.map_or(extent.start, |offset| offset.max(extent.start));
         let writing = Arc::new(Writing {
             shared: shared.clone(),
             work: work.clone(),
@@ -132,7 +129,7 @@ impl Theirs {
             takes,
         });
         if known.is_none() {
-            // A flow that begins at the end must not begin later after a restart.
+            // So that its group is seen from now on.
             writing.commit(&Written::default(), begun)?;
         }
         Ok(Self {

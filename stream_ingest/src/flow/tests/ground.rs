@@ -157,7 +157,11 @@ impl Ground {
 
     /// Appends to `in`.
     pub async fn append(&self, partition: u32, drafts: &[Draft]) {
-        let name = self.name("in");
+        self.append_to("in", partition, drafts).await;
+    }
+
+    pub async fn append_to(&self, name: &str, partition: u32, drafts: &[Draft]) {
+        let name = self.name(name);
         #[cfg(feature = "kafka")]
         if let Some(other) = &self.other {
             return other.append(&name, partition, drafts);

@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use segment::Segment;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use tokio::sync::watch;
 
 /// What readers see of a partition.
@@ -32,6 +32,10 @@ pub(crate) struct Live {
     traffic: Traffic,
     /// Bytes that were not compacted yet.
     dirty: AtomicU64,
+    /// Its topic was deleted.
+    gone: AtomicBool,
+    /// Damage was found in it.
+    damaged: AtomicBool,
 }
 
 struct State {
@@ -85,6 +89,8 @@ impl Live {
             watermark: watch::Sender::new(standing.next),
             traffic: Traffic::default(),
             dirty: AtomicU64::new(0),
+            gone: AtomicBool::new(false),
+            damaged: AtomicBool::new(standing.refused.is_some()),
             state: Mutex::new(State {
                 log_start: standing.log_start,
                 high_watermark: standing.next,
@@ -105,6 +111,25 @@ impl Live {
 
     pub fn dirty(&self) -> &AtomicU64 {
         &self.dirty
+    }
+
+    /// Says that its topic was deleted.
+    pub fn go(&self) {
+        self.gone.store(true, SeqCst);
+    }
+
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(SeqCst)
+    }
+
+    /// Notes that damage was found; whether it is the first.
+    pub fn note_damage(&self) -> bool {
+        !self.damaged.swap(true, Relaxed)
+    }
+
+    /// Whether damage was found in it since the log was opened, or when it was.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.load(Relaxed)
     }
 
     pub fn watch(&self) -> watch::Receiver<i64> {

@@ -300,7 +300,7 @@ impl Segment {
     }
 
     /// Reads every batch that can be read, and gives where damage is.
-    pub fn scan(&self, files: &Files, mut each: impl FnMut(Head, Bytes)) -> Vec<Error> {
+    pub fn scan(&self, files: &Files, mut each: impl FnMut(u64, Head, Bytes)) -> Vec<Error> {
         let mut damages = Vec::new();
         let mut walk = match Walk::new(self, files, self.beginning(), self.extent()) {
             Ok(walk) => walk,
@@ -312,7 +312,7 @@ impl Segment {
                 Ok(Some((at, head))) => {
                     walk.peek(&head)
                         .and_then(|batch| match batch::intact(&batch, &head) {
-                            true => Ok((head, batch)),
+                            true => Ok((at, head, batch)),
                             false => Err(self.damaged(at, "the CRC-32C of a batch is another")),
                         })
                 }
@@ -320,9 +320,9 @@ impl Segment {
                 Err(error) => Err(error),
             };
             match batch {
-                Ok((head, batch)) => {
+                Ok((at, head, batch)) => {
                     walk.skip(&head);
-                    each(head, batch);
+                    each(at, head, batch);
                 }
                 Err(error) => {
                     let goes_on = matches!(error, Error::Damaged { .. }) && walk.find_next();
