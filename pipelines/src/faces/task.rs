@@ -417,7 +417,7 @@ impl FacesPipeline {
             false => None,
         };
         // Of lids the eyes' own network knows more than the mesh, which leaves them open.
-        let open = eyes.as_ref().and_then(|eyes| gaze::open(eyes));
+        let open = eyes.as_ref().and_then(gaze::open);
         let open = open.unwrap_or_else(|| mesh.eyes_open());
         let gaze = eyes.filter(|_| options.gaze && open >= 0.5);
         let gaze = gaze.and_then(|[left, right]| {

@@ -112,7 +112,7 @@ pub fn run(config: &Config, command: Log) -> Result<(), Stop> {
         }
     }
     if damages.is_empty() {
-        eprintln!("no damage in {}", folder.display());
+        note!("no damage in {}", folder.display());
         return Ok(());
     }
     match repairs {
@@ -122,7 +122,7 @@ pub fn run(config: &Config, command: Log) -> Result<(), Stop> {
         )),
         Some(true) => {
             repair(disk, options).map_err(|error| Stop::failed(&error))?;
-            eprintln!(
+            note!(
                 "repaired; the files with damage are kept in {}",
                 folder.join("damaged").display()
             );
