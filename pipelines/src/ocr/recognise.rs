@@ -196,7 +196,7 @@ fn is_mark(text: &str) -> bool {
 /// Where a word ends whose last character is at `last`, and where the next begins whose first is at `next`: around
 /// the widest blank between them, or both in the middle.
 fn between(last: f32, next: f32, blanks: &[Blank]) -> (f32, f32) {
-    let inside = |blank: &&Blank| blank.from > last && blank.to < next;
+    let inside = |blank: &&Blank| (last..next).contains(&blank.from.midpoint(blank.to));
     let width = |blank: &Blank| blank.to - blank.from;
     let widest = blanks
         .iter()
