@@ -14,6 +14,7 @@ use escala_pipelines::faces::landmarks::Landmarks;
 use escala_pipelines::faces::looks::Gender;
 use escala_pipelines::faces::{Face, FacesInput, FacesOptions, FacesTask};
 use escala_pipelines::moderation::{ModerationInput, ModerationTask, labels};
+use escala_pipelines::objects::nanodet::sureness;
 use escala_pipelines::objects::{ObjectsInput, ObjectsTask};
 use escala_pipelines::ocr::{OcrInput, OcrTask};
 use escala_pipelines::task::{LoadContext, Pipeline, Task};
@@ -91,14 +92,15 @@ fn objects_are_those_of_the_reference() {
         for wanted in wanted {
             let [left, top, right, bottom] = [0, 1, 2, 3].map(|i| number(&wanted["box_xyxy"][i]));
             let area = Area::new(left, top, right, bottom).within(found.width, found.height);
-            let score = 100.0 * number(&wanted["score"]);
-            if jpeg && score < 33.0 {
+            let raw = number(&wanted["score"]);
+            if jpeg && raw < 0.33 {
                 continue;
             }
+            let score = 100.0 * sureness(raw);
             let same = found.objects.iter().find(|object| {
                 kinds.all()[object.class].coco == name(&wanted["label"])
                     && object.area.overlap(&area) > if jpeg { 0.6 } else { 0.98 }
-                    && (object.confidence - score).abs() < if jpeg { 2.0 } else { 0.1 }
+                    && (object.confidence - score).abs() < if jpeg { 3.0 } else { 0.15 }
             });
             assert!(
                 same.is_some(),
@@ -353,7 +355,12 @@ fn hard_texts_are_those_of_the_reference() {
             assert!(wanted.is_empty());
             continue;
         }
-        // Lines of a turned picture are sorted by corners that a pixel more or less can exchange.
+        if image.starts_with("ocr_turned") {
+            // However a page is turned, its lines are read as they were written.
+            let drawn = list(&item["drawn"]).iter().map(|line| dense(name(line)));
+            assert!(texts.iter().cloned().eq(drawn), "{image}: {texts:?}");
+        }
+        // The reference sorts lines of a turned picture by their corners.
         texts.sort();
         wanted.sort();
         assert_eq!(texts, wanted, "{image}");

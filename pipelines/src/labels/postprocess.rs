@@ -10,6 +10,9 @@ use super::{Label, LabelFilters, LabelsOptions};
 use crate::error::{Error, Kind, Result};
 use std::cmp::Reverse;
 
+/// How much a view beside the centre counts.
+const ASIDE: f64 = 0.9;
+
 /// Softmax of one image's scores.
 ///
 /// # Errors
@@ -49,24 +52,23 @@ pub fn softmax(logits: &[f32]) -> Result<Vec<f64>> {
 
 /// The labels that the options ask for: by confidence, among equals the more specific first, then by name. Where more
 /// than one class may hold, a label is as sure as the surest of its classes instead of all together.
+///
+/// `views` are the probabilities of the image's centre, and perhaps of other squares: a label is as sure as the surest
+/// of them says, where others than the centre count [`ASIDE`] times as much, because what is cut off there looks like
+/// other things.
 pub fn labels(
     taxonomy: &Taxonomy,
-    probabilities: &[f64],
+    views: &[Vec<f64>],
     exclusive: bool,
     options: &LabelsOptions,
 ) -> Vec<Label> {
     let nodes = taxonomy.nodes();
-    let join = |sum: &mut f64, probability: f64| match exclusive {
-        true => *sum += probability,
-        false => *sum = sum.max(probability),
-    };
-    // Classes are added in the same order everywhere: rounding cannot make a descendant surer.
-    let mut sums = vec![0f64; nodes.len()];
-    for (class, &probability) in probabilities.iter().enumerate() {
-        let label = taxonomy.of_class(class);
-        join(&mut sums[label], probability);
-        for &ancestor in &nodes[label].ancestors {
-            join(&mut sums[ancestor], probability);
+    let mut sums = vec![0_f64; nodes.len()];
+    for (view, probabilities) in views.iter().enumerate() {
+        let weight = if view == 0 { 1.0 } else { ASIDE };
+        let seen = sums_of(taxonomy, probabilities, exclusive);
+        for (sum, seen) in sums.iter_mut().zip(seen) {
+            *sum = sum.max(weight * seen.min(1.0));
         }
     }
     let filter = Filter::new(&options.filters);
@@ -106,6 +108,25 @@ pub fn labels(
             }
         })
         .collect()
+}
+
+/// How sure each label is by one view.
+fn sums_of(taxonomy: &Taxonomy, probabilities: &[f64], exclusive: bool) -> Vec<f64> {
+    let nodes = taxonomy.nodes();
+    let join = |sum: &mut f64, probability: f64| match exclusive {
+        true => *sum += probability,
+        false => *sum = sum.max(probability),
+    };
+    // Classes are added in the same order everywhere: rounding cannot make a descendant surer.
+    let mut sums = vec![0f64; nodes.len()];
+    for (class, &probability) in probabilities.iter().enumerate() {
+        let label = taxonomy.of_class(class);
+        join(&mut sums[label], probability);
+        for &ancestor in &nodes[label].ancestors {
+            join(&mut sums[ancestor], probability);
+        }
+    }
+    sums
 }
 
 /// The filters in lower case.
@@ -182,7 +203,12 @@ mod tests {
             (281, 0.16692),
             (287, 0.01537),
         ]);
-        let found = labels(taxonomy(), &photo, true, &LabelsOptions::default());
+        let found = labels(
+            taxonomy(),
+            std::slice::from_ref(&photo),
+            true,
+            &LabelsOptions::default(),
+        );
         let mut sorted = names(&found);
         sorted.sort_unstable();
         assert_eq!(sorted, ["Animal", "Cat", "Feline", "Mammal", "Pet"]);
@@ -193,7 +219,7 @@ mod tests {
         assert_eq!(cat.aliases, ["House Cat", "Domestic Cat"]);
         let low = labels(
             taxonomy(),
-            &photo,
+            std::slice::from_ref(&photo),
             true,
             &LabelsOptions {
                 min_confidence: 40.0,
@@ -210,7 +236,7 @@ mod tests {
     fn classes_of_one_label_are_summed() {
         let found = labels(
             taxonomy(),
-            &with(&[(836, 0.5), (837, 0.4)]),
+            &[with(&[(836, 0.5), (837, 0.4)])],
             true,
             &LabelsOptions::default(),
         );
@@ -226,12 +252,17 @@ mod tests {
         // One class has everything: its whole chain is equally sure.
         let mut certain = vec![0.0; CLASSES];
         certain[967] = 1.0;
-        let found = labels(taxonomy(), &certain, true, &LabelsOptions::default());
+        let found = labels(
+            taxonomy(),
+            std::slice::from_ref(&certain),
+            true,
+            &LabelsOptions::default(),
+        );
         assert_eq!(names(&found), ["Espresso", "Coffee", "Beverage", "Food"]);
         assert!(found.iter().all(|label| label.confidence == 100.0));
         let one = labels(
             taxonomy(),
-            &certain,
+            std::slice::from_ref(&certain),
             true,
             &LabelsOptions {
                 max_labels: 1,
@@ -250,10 +281,11 @@ mod tests {
                 min_confidence: 30.0,
                 ..LabelsOptions::default()
             };
-            let mut names: Vec<String> = labels(taxonomy(), &mixed, true, &options)
-                .into_iter()
-                .map(|label| label.name)
-                .collect();
+            let mut names: Vec<String> =
+                labels(taxonomy(), std::slice::from_ref(&mixed), true, &options)
+                    .into_iter()
+                    .map(|label| label.name)
+                    .collect();
             names.sort();
             names
         };
@@ -358,7 +390,7 @@ mod tests {
             min_confidence in 0.0f32..100.0,
         ) {
             let shares = probabilities(&seed).unwrap();
-            let all = labels(taxonomy(), &shares, true, &everything());
+            let all = labels(taxonomy(), std::slice::from_ref(&shares), true, &everything());
             prop_assert_eq!(all.len(), taxonomy().nodes().len());
             let sure: HashMap<&str, f32> = all.iter().map(|label| (label.name.as_str(), label.confidence)).collect();
             for label in &all {
@@ -369,7 +401,7 @@ mod tests {
             }
             prop_assert!(all.windows(2).all(|pair| pair[0].confidence >= pair[1].confidence));
             let options = LabelsOptions { max_labels, min_confidence, ..LabelsOptions::default() };
-            let some = labels(taxonomy(), &shares, true, &options);
+            let some = labels(taxonomy(), std::slice::from_ref(&shares), true, &options);
             let sure = all.iter().filter(|label| label.confidence >= min_confidence);
             let expected: Vec<Label> = sure.take(max_labels).cloned().collect();
             prop_assert_eq!(some, expected);

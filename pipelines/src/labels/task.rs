@@ -29,6 +29,13 @@ pub const MODEL_VERSION: &str = "1.1";
 const SIDE: u32 = 224;
 /// Numbers in what the network sees of one image.
 const VALUES: usize = (SIDE * SIDE * 3) as usize;
+/// Of an image whose longer side is at most so many times the shorter one, the centre shows enough. Most photographs are
+/// 4 : 3 or 3 : 2.
+const NEARLY_SQUARE: f32 = 1.55;
+/// From here on three squares leave gaps.
+const LONG: f32 = 2.4;
+/// Squares beside centres that the network sees at once.
+const ASIDE: usize = 16;
 
 /// A network that scores classes. What is said here of an image and of scores holds unless an implementation says
 /// otherwise in all of the methods that it may leave out.
@@ -43,6 +50,12 @@ pub trait Classifier: Send + Sync + 'static {
     /// What the network sees of an image, [`Classifier::values`] numbers.
     fn input(&self, image: &RgbImage) -> Vec<f32> {
         network_input(image)
+    }
+
+    /// Squares of an image beside its centre that are looked at, too; at most [`SIDE`] pixels a side. None for what sees
+    /// images in its own way.
+    fn aside(&self, image: &RgbImage) -> Vec<RgbImage> {
+        squares_aside(image)
     }
 
     /// How much of an image [`Classifier::input`] needs.
@@ -173,6 +186,8 @@ pub struct LabelsPipeline {
 struct Prepared {
     /// What the network sees; `None` when no labels are asked for.
     pixels: Option<Vec<f32>>,
+    /// What else it is shown, as bytes, of which there are fewer.
+    aside: Vec<RgbImage>,
     properties: Option<ImageProperties>,
 }
 
@@ -217,8 +232,17 @@ impl LabelsPipeline {
         let image = &decoded.pixels;
         let wanted = input.options.general_labels;
         let pixels = wanted.then(|| self.network.input(image));
+        let aside = if wanted {
+            self.network.aside(image)
+        } else {
+            Vec::new()
+        };
         let properties = input.options.properties.map(|most| measure(image, most));
-        Ok(Prepared { pixels, properties })
+        Ok(Prepared {
+            pixels,
+            aside,
+            properties,
+        })
     }
 
     /// Scores of all images that have pixels, in order.
@@ -230,11 +254,30 @@ impl LabelsPipeline {
             .flatten()
             .copied()
             .collect();
+        self.scores_of(compute, &images)
+    }
+
+    /// Scores of the squares beside the centres of all images, in order; some at a time.
+    fn scores_aside(&self, compute: &Compute, prepared: &[Result<Prepared>]) -> Result<Vec<f32>> {
+        let squares: Vec<&RgbImage> = prepared
+            .iter()
+            .flatten()
+            .flat_map(|item| &item.aside)
+            .collect();
+        let mut scores = Vec::new();
+        for some in squares.chunks(ASIDE) {
+            let images: Vec<f32> = some.iter().copied().flat_map(numbers).collect();
+            scores.extend(self.scores_of(compute, &images)?);
+        }
+        Ok(scores)
+    }
+
+    fn scores_of(&self, compute: &Compute, images: &[f32]) -> Result<Vec<f32>> {
         if images.is_empty() {
             return Ok(Vec::new());
         }
         let count = images.len() / self.network.values().max(1);
-        let scores = self.network.logits(compute, &images)?;
+        let scores = self.network.logits(compute, images)?;
         if scores.len() != count * self.taxonomy.classes() {
             let message = format!(
                 "the network answered {} scores for {count} images",
@@ -267,6 +310,10 @@ impl Classifier for ImageClassifier {
         ImageClassifier::input(self, image)
     }
 
+    fn aside(&self, _: &RgbImage) -> Vec<RgbImage> {
+        Vec::new()
+    }
+
     fn detail(&self) -> Detail {
         ImageClassifier::detail(self)
     }
@@ -291,8 +338,43 @@ impl Classifier for ImageClassifier {
 /// The centre of the image as the network was trained to see it.
 pub(super) fn network_input(image: &RgbImage) -> Vec<f32> {
     let crop = Crop::centre(image.width(), image.height(), SIDE);
-    let small = bicubic(image, crop, SIDE, SIDE);
-    small
+    numbers(&bicubic(image, crop, SIDE, SIDE))
+}
+
+/// Squares along the longer side of an image that its centre shows too little of, from the left or the top, without the
+/// centre; of the centre's size, as the network is shown them.
+fn squares_aside(image: &RgbImage) -> Vec<RgbImage> {
+    let (width, height) = image.dimensions();
+    let ratio = width.max(height) as f32 / width.min(height).max(1) as f32;
+    let count = match ratio {
+        ..=NEARLY_SQUARE => 0,
+        ..=LONG => 3,
+        _ => 5,
+    };
+    let centre = Crop::centre(width, height, SIDE);
+    let place = |length: u32, part: u32| (length - centre.width) * part / (count - 1);
+    let squares = (0..count).filter(|&part| 2 * part + 1 != count);
+    squares
+        .map(|part| {
+            let crop = if width > height {
+                Crop {
+                    left: place(width, part),
+                    ..centre
+                }
+            } else {
+                Crop {
+                    top: place(height, part),
+                    ..centre
+                }
+            };
+            bicubic(image, crop, SIDE, SIDE)
+        })
+        .collect()
+}
+
+/// The pixels of a square as the network was trained to see them.
+fn numbers(square: &RgbImage) -> Vec<f32> {
+    square
         .as_raw()
         .iter()
         .map(|&value| (f32::from(value) - 127.0) / 128.0)
@@ -334,16 +416,26 @@ impl Pipeline for LabelsPipeline {
                     .expect("`for_each` visits every index before it returns")
             })
             .collect();
-        let scores = self.scores(compute, &prepared);
-        let mut next = 0;
-        let answer = |item: Prepared, options: &LabelsOptions, next: &mut usize| {
+        let classes = self.taxonomy.classes().max(1);
+        let shares = |scores: Result<Vec<f32>>| -> Result<Vec<Result<Vec<f64>>>> {
+            let scores = scores?;
+            let images = scores.chunks_exact(classes);
+            Ok(images
+                .map(|mine| self.network.probabilities(mine))
+                .collect())
+        };
+        let mut centres = shares(self.scores(compute, &prepared)).map(Vec::into_iter);
+        let mut aside = shares(self.scores_aside(compute, &prepared)).map(Vec::into_iter);
+        let mut answer = |item: Prepared, options: &LabelsOptions| {
             let labels = if item.pixels.is_some() {
-                let scores = scores.as_ref().map_err(Clone::clone)?;
-                let classes = self.taxonomy.classes();
-                let mine = &scores[*next * classes..(*next + 1) * classes];
-                *next += 1;
-                let shares = self.network.probabilities(mine)?;
-                labels(&self.taxonomy, &shares, self.network.exclusive(), options)
+                let centre = centres.as_mut().map_err(|error| error.clone())?;
+                let mut views: Vec<Result<Vec<f64>>> = centre.next().into_iter().collect();
+                if !item.aside.is_empty() {
+                    let aside = aside.as_mut().map_err(|error| error.clone())?;
+                    views.extend(aside.by_ref().take(item.aside.len()));
+                }
+                let views = views.into_iter().collect::<Result<Vec<_>>>()?;
+                labels(&self.taxonomy, &views, self.network.exclusive(), options)
             } else {
                 Vec::new()
             };
@@ -356,7 +448,7 @@ impl Pipeline for LabelsPipeline {
         prepared
             .into_iter()
             .zip(batch)
-            .map(|(item, input)| answer(item?, &input.options, &mut next))
+            .map(|(item, input)| answer(item?, &input.options))
             .collect()
     }
 }
@@ -512,6 +604,35 @@ mod tests {
             );
             assert_eq!(red.model_version, MODEL_VERSION);
         }
+    }
+
+    /// Bright is what the stub calls a cat, and dark an espresso.
+    #[test]
+    fn what_is_beside_the_centre_of_a_long_image_is_seen() {
+        let (pipeline, _) = pipeline(Stub::default());
+        let half_bright = |size: (u32, u32), bright: fn(u32, u32) -> bool| {
+            let image = RgbImage::from_fn(size.0, size.1, |x, y| {
+                Rgb([if bright(x, y) { 250 } else { 5 }; 3])
+            });
+            let mut bytes = Cursor::new(Vec::new());
+            image.write_to(&mut bytes, ImageFormat::Png).unwrap();
+            ask(Bytes::from(bytes.into_inner()))
+        };
+        let names = |input: LabelsInput| {
+            let answers = pipeline.run(&Compute::cpu(2), &[input]);
+            let labels = &answers[0].as_ref().unwrap().labels;
+            let name = |name: &str| labels.iter().any(|label| label.name == name);
+            [name("Tiger Cat"), name("Espresso")]
+        };
+        let right = half_bright((400, 200), |x, _| x >= 300);
+        assert_eq!(names(right), [true, true]);
+        let below = half_bright((200, 1600), |_, y| (1000..1300).contains(&y));
+        assert_eq!(names(below), [true, true]);
+        // A square one is seen as its centre only.
+        let corner = half_bright((240, 200), |x, _| x >= 200);
+        assert_eq!(names(corner), [false, true]);
+        assert!(squares_aside(&RgbImage::new(1, 1)).is_empty());
+        assert_eq!(squares_aside(&RgbImage::new(10_000, 1)).len(), 4);
     }
 
     #[test]

@@ -3,9 +3,10 @@
 use super::Detection;
 use super::kinds::{Kind, Kinds};
 use super::nanodet::{self, Answer, Thresholds};
-use super::{detr, yolo};
+use super::{detr, parts, yolo};
 use crate::error::{self, Error, Result};
 use crate::image::Detail;
+use crate::image::resize::Crop;
 use crate::labels::taxonomy::Taxonomy;
 use crate::task::LoadContext;
 use crate::vision::GLANCE;
@@ -86,6 +87,15 @@ impl Detector {
         }
     }
 
+    /// The parts of an image of this size that are looked at beside all of it; none where the whole is enough, and for
+    /// networks that are brought, which see images as they are declared to.
+    pub fn parts(&self, width: u32, height: u32) -> Vec<Crop> {
+        match &self.eye {
+            Eye::NanoDet(_) => parts::parts(width, height),
+            Eye::Brought(_) => Vec::new(),
+        }
+    }
+
     /// What the network is shown of an image.
     pub fn show(&self, image: &RgbImage) -> Shown {
         match &self.eye {
@@ -94,13 +104,20 @@ impl Detector {
         }
     }
 
-    /// The detections in an image, surest first. Must not be called from inside a team's region.
+    /// The detections in an image, surest first; scores of the built-in network as [`nanodet::sureness`]. Must not be
+    /// called from inside a team's region.
     ///
     /// # Errors
     /// `Internal` when the network fails or its numbers mean nothing.
     pub fn find(&self, compute: &Compute, shown: &Shown) -> Result<Vec<Detection>> {
         match &self.eye {
-            Eye::NanoDet(network) => nanodet(network, compute, shown, &Thresholds::default()),
+            Eye::NanoDet(network) => {
+                let mut found = nanodet(network, compute, shown, &Thresholds::default())?;
+                for detection in &mut found {
+                    detection.score = nanodet::sureness(detection.score);
+                }
+                Ok(found)
+            }
             Eye::Brought(model) => {
                 brought(model, self.kinds.len(), &model.detections, compute, shown)
             }

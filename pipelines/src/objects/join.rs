@@ -43,7 +43,11 @@ pub fn join(labels: &[Label], objects: &[Object], options: &LabelsOptions) -> Ve
         joined.insert(label.name.clone(), located);
     }
     for (object, confidence) in settle(labels, objects) {
-        if confidence < options.min_confidence {
+        // A label that is sure enough by itself has all its places, however sure each is.
+        let known = joined.get(&object.name).map(|known| known.label.confidence);
+        if confidence < options.min_confidence
+            && known.is_none_or(|sure| sure < options.min_confidence)
+        {
             continue;
         }
         for parent in &object.parents {
@@ -190,6 +194,21 @@ mod tests {
         assert!((found[1].instances[0].confidence - 54.4).abs() < 0.1);
         assert_eq!(found[1].instances[0].area, objects[2].area);
         assert!(found[0].instances.is_empty());
+    }
+
+    #[test]
+    fn a_label_that_passes_keeps_its_places() {
+        let labels = [label("Animal", 92.0, &[]), label("Cat", 91.7, &["Animal"])];
+        let objects = [
+            object(15, "Cat", 54.5, 0.0, &["Animal"]),
+            object(0, "Person", 54.0, 300.0, &[]),
+        ];
+        let found = join(&labels, &objects, &least(55.0));
+        let names: Vec<_> = found.iter().map(|l| l.label.name.as_str()).collect();
+        assert_eq!(names, ["Animal", "Cat"]);
+        assert_eq!(found[1].instances.len(), 1);
+        assert!((found[1].instances[0].confidence - 54.5).abs() < 1e-4);
+        assert!((found[1].label.confidence - 91.7).abs() < 1e-4);
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod detr;
 pub mod join;
 pub mod kinds;
 pub mod nanodet;
+pub mod parts;
 pub mod plain;
 pub mod task;
 pub mod yolo;

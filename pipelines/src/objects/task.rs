@@ -1,12 +1,14 @@
 //! The objects task: from encoded images to things with boxes, as the engine runs it.
 
+use super::Detection;
 use super::detector::{Detector, SharedDetector};
+use super::parts::{of_image, once};
 use crate::error::Result;
 use crate::image::{File, ImageLimits};
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit};
 use crate::vision::Area;
 use crate::vision::network::decode_all;
-use crate::vision::preprocess::Shown;
+use crate::vision::preprocess::{Frame, Shown};
 use escala_models::Compute;
 use escala_weights::{Progress, Store};
 use image::{Rgb, RgbImage};
@@ -15,13 +17,16 @@ use std::sync::Arc;
 /// Pixels that a detector is expected to see, when the cost of an image is estimated.
 pub(crate) const PIXELS: u64 = 640 * 640;
 
+/// Most objects of an image that is seen in parts.
+const MOST: usize = 100;
+
 /// One image and what is asked about it.
 #[derive(Clone, Debug)]
 pub struct ObjectsInput {
     /// The encoded image.
     pub image: File,
     /// Least confidence in percent; detectors leave out what they are less sure of than they were told, the built-in one
-    /// what is below 30.
+    /// what is below 50 ([`sureness`](super::nanodet::sureness) of its scores from 0.3 on).
     pub min_confidence: f32,
     /// Most objects, surest first.
     pub most: usize,
@@ -148,9 +153,68 @@ pub struct ObjectsPipeline {
     limits: ImageLimits,
 }
 
+/// What a batch holds of an image before the network sees it.
+enum Seen {
+    Whole(Shown),
+    /// A long one, which is decoded when its turn comes: its parts take more memory.
+    Long,
+}
+
 impl ObjectsPipeline {
-    fn find(&self, compute: &Compute, shown: &Shown, input: &ObjectsInput) -> Result<Objects> {
-        let found = self.detector.find(compute, shown)?;
+    fn find(&self, compute: &Compute, seen: Seen, input: &ObjectsInput) -> Result<Objects> {
+        match seen {
+            Seen::Whole(shown) => {
+                let found = self.detector.find(compute, &shown)?;
+                let Frame { width, height, .. } = shown.frame;
+                Ok(self.objects((width, height), found, input))
+            }
+            Seen::Long => self.find_in_parts(compute, input),
+        }
+    }
+
+    /// What is in a long image: in all of it, and in its parts, one after the other.
+    fn find_in_parts(&self, compute: &Compute, input: &ObjectsInput) -> Result<Objects> {
+        let threads = crate::image::threads(compute, 1);
+        let detail = self.detector.detail();
+        let image = input.image.decoded(&self.limits, detail, threads)?;
+        let (width, height) = (image.width, image.height);
+        let shown = self.detector.show(&image.pixels).of(width, height);
+        let mut found = self.detector.find(compute, &shown)?;
+        let (columns, rows) = image.pixels.dimensions();
+        let (across, down) = (
+            width as f32 / columns.max(1) as f32,
+            height as f32 / rows.max(1) as f32,
+        );
+        for part in self.detector.parts(columns, rows) {
+            let pixels = image::imageops::crop_imm(
+                &image.pixels,
+                part.left,
+                part.top,
+                part.width,
+                part.height,
+            );
+            let shown = self.detector.show(&pixels.to_image());
+            let here = self.detector.find(compute, &shown)?;
+            found.extend(of_image(here, part, (columns, rows)).map(|detection| {
+                let Area {
+                    left,
+                    top,
+                    right,
+                    bottom,
+                } = detection.area;
+                let area = Area::new(left * across, top * down, right * across, bottom * down);
+                Detection { area, ..detection }
+            }));
+        }
+        Ok(self.objects((width, height), once(found, MOST), input))
+    }
+
+    fn objects(
+        &self,
+        (width, height): (u32, u32),
+        found: Vec<Detection>,
+        input: &ObjectsInput,
+    ) -> Objects {
         let objects = found.into_iter().filter_map(|detection| {
             let kind = self.detector.kind(detection.class)?;
             let category = Some(&kind.category).filter(|category| !category.is_empty());
@@ -165,11 +229,11 @@ impl ObjectsPipeline {
             })
         });
         let sure = |object: &Object| object.confidence >= input.min_confidence;
-        Ok(Objects {
-            width: shown.frame.width,
-            height: shown.frame.height,
+        Objects {
+            width,
+            height,
             objects: objects.filter(sure).take(input.most).collect(),
-        })
+        }
     }
 }
 
@@ -191,14 +255,19 @@ impl Pipeline for ObjectsPipeline {
     }
 
     fn run(&self, compute: &Compute, batch: &[ObjectsInput]) -> Vec<Result<Objects>> {
-        let shown = decode_all(compute, batch, |input, threads| {
+        let seen = decode_all(compute, batch, |input, threads| {
+            // Of a header that cannot be read, decoding says what is wrong.
+            let (width, height) = crate::image::dimensions(&input.image).unwrap_or_default();
+            if !self.detector.parts(width, height).is_empty() {
+                return Ok(Seen::Long);
+            }
             let detail = self.detector.detail();
             let image = input.image.decoded(&self.limits, detail, threads)?;
             let shown = self.detector.show(&image.pixels);
-            Ok(shown.of(image.width, image.height))
+            Ok(Seen::Whole(shown.of(image.width, image.height)))
         });
-        let each = shown.into_iter().zip(batch);
-        each.map(|(shown, input)| self.find(compute, &shown?, input))
+        let each = seen.into_iter().zip(batch);
+        each.map(|(seen, input)| self.find(compute, seen?, input))
             .collect()
     }
 }

@@ -12,6 +12,8 @@ use std::borrow::Cow;
 
 /// A shorter side below this is scaled up to it.
 const SHORTEST: u32 = 736;
+/// Unless the longer one would be longer than this.
+const LONGEST: f32 = 4000.0;
 /// A pixel above this is text.
 const PIXEL: f32 = 0.3;
 /// A line below this mean of its pixels is none.
@@ -22,8 +24,6 @@ const GROWTH: f32 = 1.6;
 const THIN: f32 = 3.0;
 /// Most regions of an image.
 const REGIONS: usize = 1000;
-/// Lines whose upper left corners differ by less than this many rows are read from left to right.
-const SAME_ROW: f32 = 10.0;
 
 /// What the network sees of an image.
 #[derive(Debug)]
@@ -40,7 +40,8 @@ pub struct Input {
 pub fn input(image: &RgbImage) -> Input {
     let (width, height) = image.dimensions();
     let shortest = width.min(height).max(1);
-    let scale = (SHORTEST as f32 / shortest as f32).max(1.0);
+    let most = LONGEST / width.max(height).max(1) as f32;
+    let scale = (SHORTEST as f32 / shortest as f32).min(most).max(1.0);
     let to = |side: u32| {
         let side = (side as f32 * scale) as u32;
         ((side as f32 / STEP as f32).round() as u32 * STEP).max(STEP)
@@ -73,7 +74,7 @@ pub struct Line {
     pub score: f32,
 }
 
-/// The lines of a prepared image, in reading order, from the map of a `width` x `height` input.
+/// The lines of a prepared image, from the map of a `width` x `height` input; in no order.
 ///
 /// # Errors
 /// `Internal` when the map has another size or holds what is not a number.
@@ -128,7 +129,7 @@ pub fn lines(map: &[f32], width: u32, height: u32, prepared: &Prepared) -> Resul
         }
         lines.push(Line { quad, score });
     }
-    Ok(in_reading_order(lines))
+    Ok(lines)
 }
 
 /// Which pixels are text, each spread to its right, lower and lower right neighbour.
@@ -348,16 +349,6 @@ fn grow(quad: &Quad) -> Vec<Point> {
     outline
 }
 
-/// From top to bottom; those that begin at about the same height from left to right.
-fn in_reading_order(mut lines: Vec<Line>) -> Vec<Line> {
-    let corner = |line: &Line| line.quad[0];
-    lines.sort_by(|a, b| corner(a).y.total_cmp(&corner(b).y));
-    for row in lines.chunk_by_mut(|a, b| b.quad[0].y - a.quad[0].y < SAME_ROW) {
-        row.sort_by(|a, b| corner(a).x.total_cmp(&corner(b).x));
-    }
-    lines
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -425,22 +416,6 @@ mod tests {
         for (half, whole) in half[0].quad.iter().zip(&whole[0].quad) {
             assert!(half.distance(Point::new(whole.x / 2.0, whole.y / 2.0)) < 1.0);
         }
-    }
-
-    #[test]
-    fn lines_are_read_from_the_top_and_then_from_the_left() {
-        let boxes = [
-            (400, 40, 100, 10),
-            (30, 46, 100, 10),
-            (30, 200, 60, 10),
-            (200, 120, 60, 10),
-        ];
-        let found = lines(&map(600, 300, &boxes), 600, 300, &prepared(600, 300)).unwrap();
-        let order: Vec<_> = found
-            .iter()
-            .map(|line| line.quad[0].x as u32 / 100)
-            .collect();
-        assert_eq!(order, [0, 3, 1, 0]);
     }
 
     #[test]

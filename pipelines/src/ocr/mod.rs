@@ -1,19 +1,33 @@
 //! Text in images: where its lines are, which way up they are, and what they say.
 //!
 //! ```text
-//! prepare     longest side at most 2000, very flat images padded
-//!   detect    a map of how likely each pixel is text ── regions ── quadrangles, in reading order
+//! prepare     searched at most 2000 pixels long, very flat images padded
+//!   detect    a map of how likely each pixel is text ── regions ── quadrangles
 //!     rectify each quadrangle becomes an upright picture; upside-down ones are turned
 //!       recognise   pictures become characters, line by line; words by their spaces
+//!         order     rows from the top, each from the left, as seen along the text
 //! ```
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | [`task`] | the way from a file to lines, and when a page needs another look |
+//! | [`page`] | a page's pixels, and its looks: at all of it, at [`tiles`], on its side |
+//! | [`detect`], [`rectangle`] | lines from the detector's map, and the smallest rectangle around points |
+//! | [`rectify`] | pictures of lines |
+//! | [`recognise`], [`blanks`] | characters and words; the columns of a line without ink |
+//! | [`order`] | reading order |
 //!
 //! Networks: PP-OCRv6 small. Reference for everything around them: rapidocr 3.10.0 with its defaults.
 
+pub mod blanks;
 pub mod detect;
+pub mod order;
+mod page;
 pub mod recognise;
 pub mod rectangle;
 pub mod rectify;
 pub mod task;
+pub mod tiles;
 
 pub use task::{OcrFound, OcrInput, OcrPipeline, OcrTask};
 
@@ -21,14 +35,14 @@ use crate::error::{Error, Kind};
 use crate::image::resize::Crop;
 use crate::vision::Point;
 use crate::vision::resample::{Canvas, Grid, bilinear_rows};
-use image::RgbImage;
+use image::{RgbImage, SubImage, imageops};
 use std::borrow::Cow;
 
 /// Four corners, clockwise from the upper left one as the text is read.
 pub type Quad = [Point; 4];
 
 /// Longest side of an image that is searched as it is.
-pub(crate) const LONGEST: u32 = 2000;
+const LONGEST: u32 = 2000;
 /// An image of no more rows is padded.
 const FLAT: u32 = 30;
 /// So is one that is wider than this many times its height.
@@ -39,8 +53,10 @@ const STEP: u32 = 32;
 /// An image as it is searched, and how its pixels lie in the original.
 #[derive(Debug)]
 pub struct Prepared {
-    /// The image, shrunk and padded.
+    /// The image that lines are cut from, padded.
     pub image: RgbImage,
+    /// A smaller copy that is searched for lines, where the image is too large to be.
+    smaller: Option<RgbImage>,
     /// Original columns for one of the image's.
     across: f32,
     /// Original rows for one of the image's.
@@ -62,37 +78,48 @@ impl Prepared {
         } else {
             1.0
         };
-        let shrunk = if scale == 1.0 {
-            image
-        } else {
-            let to = |side: u32| {
-                let steps = (side as f32 * scale / STEP as f32).round() as u32;
-                (steps * STEP).clamp(STEP, LONGEST)
-            };
-            resize(&image, to(width), to(height)).into_owned()
+        let to = |side: u32| {
+            let steps = (side as f32 * scale / STEP as f32).round() as u32;
+            (steps * STEP).clamp(STEP, LONGEST)
         };
-        let (columns, rows) = shrunk.dimensions();
+        let resized = |image: &RgbImage| resize(image, to(width), to(height)).into_owned();
+        let smaller = (scale < 1.0).then(|| resized(&image));
+        let image = if scale > 1.0 { resized(&image) } else { image };
+        let (columns, rows) = image.dimensions();
         let (across, down) = (width as f32 / columns as f32, height as f32 / rows as f32);
         let flat = columns as f32 / rows as f32 > FLATNESS;
-        let padding = if rows <= FLAT || flat {
+        let padding = if smaller.is_none() && (rows <= FLAT || flat) {
             let wanted = ((columns as f32 / FLATNESS) as u32).max(FLAT) * 2;
             wanted.abs_diff(rows) / 2
         } else {
             0
         };
         let image = if padding == 0 {
-            shrunk
+            image
         } else {
             let mut padded = RgbImage::new(columns, rows + 2 * padding);
-            image::imageops::replace(&mut padded, &shrunk, 0, i64::from(padding));
+            imageops::replace(&mut padded, &image, 0, i64::from(padding));
             padded
         };
         Self {
             image,
+            smaller,
             across,
             down,
             padding,
         }
+    }
+
+    /// What is searched for lines.
+    pub fn searched(&self) -> &RgbImage {
+        self.smaller.as_ref().unwrap_or(&self.image)
+    }
+
+    /// The image that lines are cut from, without what pads it.
+    fn unpadded(&self) -> SubImage<&RgbImage> {
+        let (width, height) = self.image.dimensions();
+        let rows = height.saturating_sub(2 * self.padding);
+        imageops::crop_imm(&self.image, 0, self.padding, width, rows)
     }
 
     /// Where a point of the prepared image lies in the original.
@@ -163,11 +190,12 @@ mod tests {
         ] {
             let image = RgbImage::from_pixel(from.0, from.1, Rgb([9; 3]));
             let prepared = Prepared::new(image, from);
-            let size = prepared.image.dimensions();
+            let size = prepared.searched().dimensions();
             assert!(
                 size.0.abs_diff(to.0) <= 32 && size.1.abs_diff(to.1) <= 32,
                 "{from:?}: {size:?}"
             );
+            let size = prepared.image.dimensions();
             // Corners of the part that is not padding are corners of the original.
             let (top, bottom) = (
                 Point::new(0.0, prepared.padding as f32),

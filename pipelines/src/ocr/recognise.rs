@@ -3,6 +3,7 @@
 //! The network goes along a line in steps of some pixels and says at each step which character it sees, or that it
 //! sees none (the blank). The same character in consecutive steps is one; a blank between separates two.
 
+use super::blanks::{Blank, blanks};
 use super::rectify::{Picture, ROWS};
 use super::{Quad, broken, planes, resize};
 use crate::error::{Error, Kind, Result};
@@ -62,6 +63,8 @@ pub struct Input {
     pub width: u32,
     /// The part of the columns that the line fills, 0 to 1.
     pub filled: f32,
+    /// Columns of the line without ink.
+    pub blanks: Vec<Blank>,
 }
 
 /// A picture as the network was trained to see it.
@@ -70,10 +73,12 @@ pub fn input(picture: &Picture) -> Input {
     let natural = (ROWS as f32 * width as f32 / height.max(1) as f32) as u32;
     let columns = natural.clamp(COLUMNS, MOST_COLUMNS);
     let used = picture.columns(columns);
+    let line = resize(&picture.image, used, ROWS);
     Input {
-        planes: planes(&resize(&picture.image, used, ROWS), columns),
+        planes: planes(&line, columns),
         width: columns,
         filled: used as f32 / columns as f32,
+        blanks: blanks(&line),
     }
 }
 
@@ -104,7 +109,7 @@ struct Character<'a> {
 }
 
 /// Reads a line from the network's shares, `characters.classes()` a step. `None` when it is not sure enough, or
-/// there is nothing.
+/// there is nothing but marks. Words begin and end at the columns without ink that lie between them.
 ///
 /// # Errors
 /// `Internal` when the answer has another size or holds what is not a number.
@@ -112,6 +117,7 @@ pub fn read(
     answer: &[f32],
     characters: &Characters,
     filled: f32,
+    blanks: &[Blank],
     quad: &Quad,
 ) -> Result<Option<Reading>> {
     let classes = characters.classes();
@@ -140,42 +146,38 @@ pub fn read(
         }
         before = class;
     }
-    let text: String = found.iter().map(|c| c.text).collect();
-    let score = mean(&found);
-    if text.trim().is_empty() || score < LINE {
-        return Ok(None);
-    }
-    // How far along the line a step lies, and half the distance of two characters.
-    let place =
-        |step: f32| ((step + 0.5) / steps as f32 / filled.max(f32::MIN_POSITIVE)).clamp(0.0, 1.0);
-    let half = match (found.first(), found.last()) {
-        (Some(first), Some(last)) if found.len() > 1 => {
-            (last.step - first.step) as f32 / (found.len() - 1) as f32 / 2.0
-        }
-        _ => 0.5,
-    };
     let all_words: Vec<&[Character<'_>]> = found
         .split(|c| c.text.trim().is_empty())
         .filter(|word| !word.is_empty())
         .collect();
-    let count = all_words.len();
-    let words = all_words.into_iter().enumerate().map(|(index, word)| {
-        let (first, last) = (word[0].step as f32, word[word.len() - 1].step as f32);
-        // The first word begins and the last one ends where the line does.
-        let from = if index == 0 { 0.0 } else { place(first - half) };
-        let to = if index + 1 == count {
-            1.0
-        } else {
-            place(last + half)
+    let score = mean(&found);
+    if all_words.iter().copied().flatten().all(|c| is_mark(c.text)) || score < LINE {
+        return Ok(None);
+    }
+    // How far along the line a step lies.
+    let place = |character: &Character<'_>| {
+        let step = character.step as f32 + 0.5;
+        (step / steps as f32 / filled.max(f32::MIN_POSITIVE)).clamp(0.0, 1.0)
+    };
+    // The first word begins and the last one ends where the line does.
+    let (mut words, mut from) = (Vec::new(), 0.0);
+    for (index, word) in all_words.iter().enumerate() {
+        let next = all_words.get(index + 1).and_then(|next| next.first());
+        let (to, start) = match (word.last(), next) {
+            (Some(last), Some(next)) => between(place(last), place(next), blanks),
+            _ => (1.0, 1.0),
         };
-        Word {
+        words.push(Word {
             text: word.iter().map(|c| c.text).collect(),
             score: mean(word),
             quad: part(quad, from, to),
-        }
-    });
+        });
+        from = start;
+    }
+    let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
+    let text = texts.join(" ");
     Ok(Some(Reading {
-        words: words.collect(),
+        words,
         line: Word {
             text,
             score,
@@ -184,12 +186,50 @@ pub fn read(
     }))
 }
 
+/// Whether a character alone says nothing: punctuation, but not signs such as `+` and `€`.
+fn is_mark(text: &str) -> bool {
+    const MARKS: &str =
+        "!\"'()*,-./:;?[\\]^_`{|}~¡¿«»·•‘’‚“”„‹›–—…、。〈〉《》「」『』【】！（），：；？";
+    text.chars().all(|c| MARKS.contains(c) || c.is_whitespace())
+}
+
+/// Where a word ends whose last character is at `last`, and where the next begins whose first is at `next`: around
+/// the widest blank between them, or both in the middle.
+fn between(last: f32, next: f32, blanks: &[Blank]) -> (f32, f32) {
+    let inside = |blank: &&Blank| (last..next).contains(&blank.from.midpoint(blank.to));
+    let width = |blank: &Blank| blank.to - blank.from;
+    let widest = blanks
+        .iter()
+        .filter(inside)
+        .max_by(|a, b| width(a).total_cmp(&width(b)));
+    let middle = (last + next) / 2.0;
+    widest.map_or((middle, middle), |blank| {
+        // Faint edges of letters reach into it.
+        let edge = width(blank) / 4.0;
+        (blank.from + edge, blank.to - edge)
+    })
+}
+
+/// The readings of consecutive parts of a line as that of the line with these corners.
+pub fn joined(parts: Vec<Reading>, quad: &Quad) -> Option<Reading> {
+    let words: Vec<Word> = parts.iter().flat_map(|part| part.words.clone()).collect();
+    let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
+    let weight = |word: &Word| word.text.chars().count() as f32;
+    let sum = |of: &dyn Fn(&Word) -> f32| parts.iter().map(|part| of(&part.line)).sum::<f32>();
+    let line = Word {
+        text: texts.join(" "),
+        score: sum(&|line| line.score * weight(line)) / sum(&weight),
+        quad: *quad,
+    };
+    (!words.is_empty()).then_some(Reading { line, words })
+}
+
 fn mean(characters: &[Character<'_>]) -> f32 {
     characters.iter().map(|c| c.score).sum::<f32>() / characters.len().max(1) as f32
 }
 
 /// The part of a quadrangle between two places along it.
-fn part(quad: &Quad, from: f32, to: f32) -> Quad {
+pub(super) fn part(quad: &Quad, from: f32, to: f32) -> Quad {
     let between =
         |a: Point, b: Point, at: f32| Point::new(a.x + (b.x - a.x) * at, a.y + (b.y - a.y) * at);
     let [a, b, c, d] = *quad;
@@ -224,7 +264,7 @@ mod tests {
     }
 
     fn text(steps: &str) -> Option<String> {
-        let reading = read(&shares(steps, 0.9), &characters(), 1.0, &quad()).unwrap();
+        let reading = read(&shares(steps, 0.9), &characters(), 1.0, &[], &quad()).unwrap();
         reading.map(|reading| reading.line.text)
     }
 
@@ -232,15 +272,16 @@ mod tests {
     fn repeats_are_one_and_blanks_separate() {
         assert_eq!(text("_aa_ab__c"), Some("aabc".to_owned()));
         assert_eq!(text("a  b"), Some("a b".to_owned()));
+        assert_eq!(text("  a _ b _ "), Some("a b".to_owned()));
         assert_eq!(text("____"), None);
         assert_eq!(text(" _ "), None);
-        let unsure = read(&shares("abc", 0.4), &characters(), 1.0, &quad()).unwrap();
+        let unsure = read(&shares("abc", 0.4), &characters(), 1.0, &[], &quad()).unwrap();
         assert_eq!(unsure, None);
     }
 
     #[test]
     fn words_lie_where_their_characters_were_seen() {
-        let reading = read(&shares("a_b_ _c_c_", 0.9), &characters(), 1.0, &quad())
+        let reading = read(&shares("a_b_ _c_c_", 0.9), &characters(), 1.0, &[], &quad())
             .unwrap()
             .unwrap();
         let words: Vec<_> = reading.words.iter().map(|w| w.text.as_str()).collect();
@@ -255,6 +296,7 @@ mod tests {
             &shares("a_b_ _c_c_a_________", 0.9),
             &characters(),
             0.55,
+            &[],
             &quad(),
         )
         .unwrap()
@@ -263,9 +305,49 @@ mod tests {
     }
 
     #[test]
+    fn words_end_where_the_ink_does() {
+        let blanks = [(0.1, 0.15), (0.5, 0.6), (0.9, 1.0)].map(|(from, to)| Blank { from, to });
+        let reading = read(
+            &shares("a_b_ _c_c_", 0.9),
+            &characters(),
+            1.0,
+            &blanks,
+            &quad(),
+        );
+        let words = reading.unwrap().unwrap().words;
+        let [left, right] = [&words[0].quad, &words[1].quad];
+        assert!((left[1].x - 52.5).abs() < 0.1 && (right[0].x - 57.5).abs() < 0.1);
+    }
+
+    #[test]
+    fn marks_alone_say_nothing() {
+        let marks = Characters::parse("*\n,\n+").unwrap();
+        let said = |steps: &str| {
+            let reading = read(&shares(steps, 0.9), &marks, 1.0, &[], &quad()).unwrap();
+            reading.map(|reading| reading.line.text)
+        };
+        assert_eq!((said("a_a a"), said(" b ")), (None, None));
+        assert_eq!(said("a c"), Some("* +".to_owned()));
+    }
+
+    #[test]
+    fn parts_of_a_line_are_one() {
+        let part = |steps: &str, sure| {
+            let shares = shares(steps, sure);
+            read(&shares, &characters(), 1.0, &[], &quad())
+                .unwrap()
+                .unwrap()
+        };
+        let line = joined(vec![part("a_b c", 0.9), part("b", 0.6)], &quad()).unwrap();
+        assert_eq!((line.line.text.as_str(), line.words.len()), ("ab c b", 3));
+        assert!((line.line.score - 0.84).abs() < 0.01, "{}", line.line.score);
+        assert_eq!(joined(Vec::new(), &quad()), None);
+    }
+
+    #[test]
     fn broken_answers_are_errors() {
         for answer in [vec![], vec![0.1; 7], vec![f32::NAN; 10]] {
-            let error = read(&answer, &characters(), 1.0, &quad()).unwrap_err();
+            let error = read(&answer, &characters(), 1.0, &[], &quad()).unwrap_err();
             assert_eq!(error.kind(), Kind::Internal);
         }
         assert!(Characters::parse("").is_err() && Characters::parse("a\n\nb").is_err());
@@ -277,6 +359,7 @@ mod tests {
         let picture = |width, height| Picture {
             image: RgbImage::new(width, height),
             quad: quad(),
+            laid: false,
         };
         for (size, width, filled) in [
             ((100, 48), 320, 100.0 / 320.0),

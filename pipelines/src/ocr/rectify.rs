@@ -1,6 +1,6 @@
 //! From a quadrangle of an image to an upright picture of its text.
 
-use super::{Quad, planes, resize};
+use super::{Quad, planes, recognise, resize};
 use crate::vision::Point;
 use image::{Rgb, RgbImage, imageops};
 
@@ -10,16 +10,18 @@ pub const ROWS: u32 = 48;
 pub const ORIENTATION_COLUMNS: u32 = 192;
 /// A picture this many times higher than wide holds text that runs downwards.
 const UPRIGHT: f32 = 1.5;
-/// Most columns or rows of a picture; the image it is cut from has no more.
-const LONGEST: u32 = 4096;
+/// Most columns or rows of a picture.
+const LONGEST: u32 = 10_000;
 
 /// The picture of one line, upright, and its corners as they are read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Picture {
     /// The pixels.
     pub image: RgbImage,
     /// The corners in the image it is cut from, the first where the text begins.
     pub quad: Quad,
+    /// Whether its text ran down or up in that image.
+    pub laid: bool,
 }
 
 impl Picture {
@@ -38,20 +40,23 @@ impl Picture {
             return Some(Self {
                 image: imageops::rotate270(&flat),
                 quad: [b, c, d, a],
+                laid: true,
             });
         }
         Some(Self {
             image: flat,
             quad: *quad,
+            laid: false,
         })
     }
 
-    /// Turns it upside down.
-    pub fn turn(self) -> Self {
+    /// The same, upside down.
+    pub fn turn(&self) -> Self {
         let [a, b, c, d] = self.quad;
         Self {
             image: imageops::rotate180(&self.image),
             quad: [c, d, a, b],
+            laid: self.laid,
         }
     }
 
@@ -59,6 +64,22 @@ impl Picture {
     pub fn orientation_input(&self) -> Vec<f32> {
         let columns = self.columns(ORIENTATION_COLUMNS);
         planes(&resize(&self.image, columns, ROWS), ORIENTATION_COLUMNS)
+    }
+
+    /// The part between two columns.
+    pub(super) fn part(&self, from: u32, to: u32) -> Self {
+        let (width, height) = self.image.dimensions();
+        let place = |column: u32| column as f32 / width.max(1) as f32;
+        Self {
+            image: imageops::crop_imm(&self.image, from, 0, to - from, height).to_image(),
+            quad: recognise::part(&self.quad, place(from), place(to)),
+            laid: self.laid,
+        }
+    }
+
+    /// Bytes of its pixels.
+    pub(super) fn bytes(&self) -> usize {
+        self.image.as_raw().len()
     }
 
     /// Columns at 48 rows, at most `most`.
@@ -69,10 +90,27 @@ impl Picture {
     }
 }
 
-/// Whether the network for orientation says that a picture is upside down.
-pub fn is_turned(scores: &[f32]) -> bool {
-    const SURE: f32 = 0.9;
-    matches!(scores, [upright, turned] if turned > upright && *turned > SURE)
+/// What the network for orientation says of a picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Turned {
+    /// Whether it is upside down, surely.
+    pub is: bool,
+    /// How much more it is upside down than upright, −1 to 1.
+    pub share: f32,
+}
+
+impl Turned {
+    /// From the network's scores; nothing where they are not two numbers.
+    pub fn of(scores: &[f32]) -> Self {
+        const SURE: f32 = 0.9;
+        match scores {
+            &[upright, turned] if (turned - upright).is_finite() => Self {
+                is: turned > upright && turned > SURE,
+                share: turned - upright,
+            },
+            _ => Self::default(),
+        }
+    }
 }
 
 /// A `width` x `height` picture whose corners are those of a quadrangle; bicubic, edges repeated. `None` when the
@@ -236,7 +274,8 @@ mod tests {
 
     #[test]
     fn orientation_needs_to_be_sure() {
-        assert!(is_turned(&[0.05, 0.95]));
+        assert!(Turned::of(&[0.05, 0.95]).is);
+        assert!(Turned::of(&[0.15, 0.85]).share > 0.6);
         for scores in [
             &[0.15, 0.85][..],
             &[0.95, 0.05],
@@ -244,7 +283,7 @@ mod tests {
             &[f32::NAN, f32::NAN],
             &[0.0, 0.95, 0.1],
         ] {
-            assert!(!is_turned(scores), "{scores:?}");
+            assert!(!Turned::of(scores).is, "{scores:?}");
         }
         let picture = Picture::cut(
             &ramp(),

@@ -1,11 +1,13 @@
 //! The text task: from encoded images to lines and words, as the engine runs it.
 
-use super::detect;
+use super::blanks::parts;
+use super::detect::Line;
+use super::order::in_reading_order;
+use super::page::Page;
 use super::recognise::{self, Characters, Reading, Word};
-use super::rectify::{ORIENTATION_COLUMNS, Picture, ROWS, is_turned};
-use super::{LONGEST, Prepared, Quad};
+use super::rectify::{ORIENTATION_COLUMNS, Picture, ROWS, Turned};
 use crate::error::Result;
-use crate::image::{Decoded, Detail, ImageLimits, decode_for};
+use crate::image::{ImageLimits, decode_for};
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit, unavailable};
 use crate::vision::network::{Network, decode_all, files, path};
 use bytes::Bytes;
@@ -17,6 +19,13 @@ pub const MODEL: &str = "pp-ocr-v6";
 
 /// Most lines that are read of an image; further ones (in reading order) are left out.
 const LINES: usize = 500;
+/// Bytes of pictures of lines that are held until they are read.
+const HELD: usize = 12_000_000;
+/// A line that is read less surely is read the other way up as well.
+const SURE: f32 = 0.85;
+/// What the other way must be read more surely than, and by how much more than the first.
+const PLAUSIBLE: f32 = 0.75;
+const BETTER: f32 = 0.1;
 
 /// One image.
 #[derive(Clone, Debug)]
@@ -108,72 +117,103 @@ pub struct OcrPipeline {
     limits: ImageLimits,
 }
 
-struct Shown {
-    width: u32,
-    height: u32,
-    prepared: Prepared,
-    input: detect::Input,
-}
-
 impl OcrPipeline {
-    fn find(&self, compute: &Compute, shown: Shown) -> Result<OcrFound> {
-        let Shown {
-            width,
-            height,
-            prepared,
-            input,
-        } = shown;
-        let (columns, rows) = (input.width, input.height);
-        let shape = [1, 3, rows as usize, columns as usize];
-        let map = self.detector.run_filled(compute, &shape, |planes| {
-            input.fill(&prepared.image, planes);
-            drop(input);
+    fn find(&self, compute: &Compute, mut page: Page, file: &[u8]) -> Result<OcrFound> {
+        let lines = page.lines(&self.detector, compute, |detail| {
+            let threads = crate::image::threads(compute, 1);
+            decode_for(file, &self.limits, detail, threads)
         })?;
-        let found = detect::lines(map.only()?, columns, rows, &prepared)?;
-        drop(map);
-        let mut lines = Vec::new();
-        for line in found.iter().take(LINES) {
-            let Some(picture) = Picture::cut(&prepared.image, &line.quad) else {
-                continue;
+        let mut lines = in_reading_order(lines, |line| line.quad);
+        lines.truncate(LINES);
+        let mut readings = Vec::new();
+        for reading in self.read(compute, page.pixels(), &lines)? {
+            let word = |word: Word| Word {
+                quad: page.original(word.quad),
+                ..word
             };
-            if let Some(reading) = self.read(compute, picture)? {
-                let quad = |quad: Quad| quad.map(|point| prepared.original(point));
-                let word = |word: Word| Word {
-                    quad: quad(word.quad),
-                    ..word
-                };
-                lines.push(Reading {
-                    line: word(reading.line),
-                    words: reading.words.into_iter().map(word).collect(),
-                });
-            }
+            readings.push(Reading {
+                line: word(reading.line),
+                words: reading.words.into_iter().map(word).collect(),
+            });
         }
         Ok(OcrFound {
-            width,
-            height,
-            lines,
+            width: page.width,
+            height: page.height,
+            lines: in_reading_order(readings, |reading| reading.line.quad),
         })
     }
 
-    fn read(&self, compute: &Compute, picture: Picture) -> Result<Option<Reading>> {
+    /// What the lines of a page say. Most of them say which way up all are, because one alone may look the same both
+    /// ways; one that looks otherwise, or is read poorly, is read both ways.
+    fn read(&self, compute: &Compute, pixels: &RgbImage, lines: &[Line]) -> Result<Vec<Reading>> {
+        let mut votes = [0.0; 2];
+        let mut held = 0;
+        let mut cut = Vec::new();
+        for line in lines {
+            let Some(picture) = Picture::cut(pixels, &line.quad) else {
+                continue;
+            };
+            let turned = self.turned(compute, &picture)?;
+            let (width, height) = picture.image.dimensions();
+            votes[usize::from(picture.laid)] += turned.share * width as f32 / height.max(1) as f32;
+            // The pictures of further lines are cut once more when they are read.
+            held += picture.bytes();
+            let picture = (held <= HELD).then_some(picture);
+            cut.push((line, turned.is, picture));
+        }
+        let mut readings = Vec::new();
+        for (line, turned, picture) in cut {
+            let Some(picture) = picture.or_else(|| Picture::cut(pixels, &line.quad)) else {
+                continue;
+            };
+            let most = votes[usize::from(picture.laid)] > 0.0;
+            readings.extend(self.read_either(compute, picture, most, turned != most)?);
+        }
+        Ok(readings)
+    }
+
+    /// Reads a line the way up that most are, and the other way where it may be that.
+    fn read_either(
+        &self,
+        compute: &Compute,
+        picture: Picture,
+        turned: bool,
+        doubtful: bool,
+    ) -> Result<Option<Reading>> {
+        let first = if turned { picture.turn() } else { picture };
+        let reading = self.read_one(compute, &first)?;
+        let score = reading.as_ref().map_or(0.0, |reading| reading.line.score);
+        if !doubtful && score >= SURE {
+            return Ok(reading);
+        }
+        let other = self.read_one(compute, &first.turn())?;
+        let better = score.max(PLAUSIBLE) + BETTER;
+        Ok(other.filter(|other| other.line.score > better).or(reading))
+    }
+
+    fn turned(&self, compute: &Compute, picture: &Picture) -> Result<Turned> {
         let shape = [1, 3, ROWS as usize, ORIENTATION_COLUMNS as usize];
         let answers = self
             .orientation
             .run(compute, &shape, &picture.orientation_input())?;
-        let picture = if is_turned(answers.only()?) {
-            picture.turn()
-        } else {
-            picture
-        };
-        let input = recognise::input(&picture);
-        let shape = [1, 3, ROWS as usize, input.width as usize];
-        let answers = self.recogniser.run(compute, &shape, &input.planes)?;
-        recognise::read(
-            answers.only()?,
-            &self.characters,
-            input.filled,
-            &picture.quad,
-        )
+        Ok(Turned::of(answers.only()?))
+    }
+
+    fn read_one(&self, compute: &Compute, picture: &Picture) -> Result<Option<Reading>> {
+        let mut readings = Vec::new();
+        for part in parts(picture) {
+            let input = recognise::input(&part);
+            let shape = [1, 3, ROWS as usize, input.width as usize];
+            let answers = self.recogniser.run(compute, &shape, &input.planes)?;
+            readings.extend(recognise::read(
+                answers.only()?,
+                &self.characters,
+                input.filled,
+                &input.blanks,
+                &part.quad,
+            )?);
+        }
+        Ok(recognise::joined(readings, &picture.quad))
     }
 }
 
@@ -200,24 +240,14 @@ impl Pipeline for OcrPipeline {
     }
 
     fn run(&self, compute: &Compute, batch: &[OcrInput]) -> Vec<Result<OcrFound>> {
-        let shown = decode_all(compute, batch, |input, threads| {
-            let Decoded {
-                pixels,
-                width,
-                height,
-            } = decode_for(&input.image, &self.limits, Detail::Longer(LONGEST), threads)?;
-            let prepared = Prepared::new(pixels, (width, height));
-            let input = detect::input(&prepared.image);
-            Ok(Shown {
-                width,
-                height,
-                prepared,
-                input,
-            })
+        let pages = decode_all(compute, batch, |input, threads| {
+            // Of a header that cannot be read, decoding says what is wrong.
+            let (width, height) = crate::image::dimensions(&input.image).unwrap_or_default();
+            let detail = Page::detail(width, height);
+            decode_for(&input.image, &self.limits, detail, threads).map(Page::new)
         });
-        shown
-            .into_iter()
-            .map(|shown| self.find(compute, shown?))
+        let each = pages.into_iter().zip(batch);
+        each.map(|(page, input)| self.find(compute, page?, &input.image))
             .collect()
     }
 }
