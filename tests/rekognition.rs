@@ -6,7 +6,7 @@ mod common;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use common::{Answer, Server, Setup, golden_image};
+use common::{Answer, Server, Setup, escala, golden_image};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::OnceLock;
