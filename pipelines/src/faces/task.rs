@@ -101,6 +101,8 @@ pub struct Faces {
 pub struct Face {
     /// How sure the detector is, 0 to 1.
     pub score: f32,
+    /// How sure the detector and the mesh are together that it is a face, 0 to 1.
+    pub confidence: f32,
     /// Where it is, in pixels; it may reach outside the image.
     pub area: Area,
     /// Its points.
@@ -241,6 +243,12 @@ struct Seen {
 struct Prepared {
     image: RgbImage,
     pixels: Vec<f32>,
+}
+
+/// How sure two networks are together that see different things: that not both are wrong. The mesh's flag, which has removed every
+/// false hit of the tests and is 1 for nearly every face, is taken for right in no more than 99 of 100 cases.
+fn together(score: f32, flag: f32) -> f32 {
+    1.0 - (1.0 - score) * (1.0 - flag.min(0.99))
 }
 
 /// The shape of a square picture.
@@ -451,6 +459,7 @@ impl FacesPipeline {
         };
         let face = Face {
             score: candidate.score,
+            confidence: together(candidate.score, flag),
             area,
             pose,
             quality: measure(image, crop),

@@ -48,7 +48,7 @@ pub fn faces(found: &Faces) -> Vec<Mark> {
     each.flat_map(|(index, face)| {
         let says = looks(face);
         let says = match says.is_empty() {
-            true => vec![percent("face", 100.0 * face.score)],
+            true => vec![percent("face", 100.0 * face.confidence)],
             false => says,
         };
         one_face(face, says, colour(index))

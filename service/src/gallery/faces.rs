@@ -101,7 +101,7 @@ pub fn shares(found: &Faces, area: &Area) -> [f32; 4] {
 pub fn kept(found: &Faces, face: &Face) -> Result<NewFace> {
     Ok(NewFace {
         place: shares(found, &face.area),
-        confidence: face.score * 100.0,
+        confidence: face.confidence * 100.0,
         descriptor: descriptor(face)?,
     })
 }

@@ -160,7 +160,7 @@ pub async fn compare(
     Ok(json!({
         "SourceImageFace": {
             "BoundingBox": bounding_box(&source, &face.area).map_err(fail)?,
-            "Confidence": number(face.score * 100.0).map_err(fail)?,
+            "Confidence": number(face.confidence * 100.0).map_err(fail)?,
         },
         "FaceMatches": matches.map_err(fail)?,
         "UnmatchedFaces": others.map_err(fail)?,
@@ -207,7 +207,7 @@ fn common(found: &Faces, face: &Face, points: usize) -> Result<Map<String, Value
     let named: Result<Vec<Value>, Error> = named.collect();
     let mut members = Map::new();
     members.insert("BoundingBox".to_owned(), bounding_box(found, &face.area)?);
-    members.insert("Confidence".to_owned(), json!(number(face.score * 100.0)?));
+    members.insert("Confidence".to_owned(), json!(number(face.confidence * 100.0)?));
     members.insert("Landmarks".to_owned(), json!(named?));
     members.insert(
         "Pose".to_owned(),

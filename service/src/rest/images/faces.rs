@@ -86,7 +86,7 @@ impl From<Face> for FaceView {
         let looks: Option<Looks> = face.looks;
         let emotions = looks.iter().flat_map(|looks| &looks.emotions);
         Self {
-            score: face.score,
+            score: face.confidence,
             area: face.area.into(),
             landmarks: face.landmarks.named().into_iter().map(landmark).collect(),
             roll: face.pose.roll,
