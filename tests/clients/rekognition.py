@@ -121,7 +121,7 @@ def test_without_a_gallery_nobody_is_a_celebrity():
 
 
 def test_labels_of_things_have_boxes():
-    answer = r.detect_labels(Image={"Bytes": PERSON}, MinConfidence=50)
+    answer = r.detect_labels(Image={"Bytes": PERSON})
     person = next(label for label in answer["Labels"] if label["Name"] == "Person")
     [instance] = person["Instances"]
     box = instance["BoundingBox"]

@@ -22,7 +22,7 @@ use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Mutex;
+use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 /// The first start on a machine pulls the weights (110 MB).
@@ -48,47 +48,23 @@ pub fn golden_json(name: &str) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Entities of the reference in `spacy_en.json` of which rules make something else, and what they make of them: an
-/// address, a card's number, a sign that belongs to its amount, a company with its form.
-pub const MENDED_BY_RULES: [&str; 8] = [
-    "AnyCompany Financial Services",
-    "LLC",
-    "1111-0000-1111-0008",
-    "24.53",
-    "Email",
-    "https://www.example.com/path?x=1",
-    "2.5",
-    "RT @user:",
-];
-pub const MADE_BY_RULES: [&str; 7] = [
-    "AnyCompany Financial Services, LLC",
-    "1111-0000-1111-0008",
-    "$24.53",
-    "jane.doe@example.com",
-    "https://www.example.com/path?x=1",
-    "€2.5m",
-    "@user",
-];
+/// Entities of which rules make something else than the reference: an address, a card's number, a sign that belongs to its
+/// amount, a company with its form. By language (`en`: `spacy_en.json`) and side, `reference` or `rules`.
+static MENDED: LazyLock<Value> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("../data/reading/mended.json")).expect("a table of texts")
+});
 
-/// The same of `spacy_es.json`.
-pub const MENDED_BY_RULES_ES: [&str; 4] =
-    ["Telefónica S.A. anunció ayer", "RT @user", "15%", "Tel"];
-pub const MADE_BY_RULES_ES: [&str; 7] = [
-    "Telefónica S.A.",
-    "@user",
-    "@maria_lopez",
-    "https://t.co/abc123",
-    "15%",
-    "1.234,56 €",
-    "+34 912 345 678",
-];
-
-/// The entities of a list whose text is not one of these.
-pub fn without<'v>(entities: &'v Value, texts: &[&str], member: &str) -> Vec<&'v Value> {
+/// The entities of a list, without those of the side that rules mend.
+pub fn without<'v>(
+    entities: &'v Value,
+    language: &str,
+    side: &str,
+    member: &str,
+) -> Vec<&'v Value> {
+    let mended = MENDED[language][side].as_array().expect("a list");
     let entities = entities.as_array().expect("a list").iter();
-    let text = |entity: &Value| entity[member].as_str().expect("text").to_owned();
     entities
-        .filter(|entity| !texts.contains(&&*text(entity)))
+        .filter(|entity| !mended.contains(&entity[member]))
         .collect()
 }
 

@@ -43,7 +43,7 @@ pub fn join(labels: &[Label], objects: &[Object], options: &LabelsOptions) -> Ve
         joined.insert(label.name.clone(), located);
     }
     for (object, confidence) in settle(labels, objects) {
-        // A label that is sure enough by itself has all its places, however sure each is.
+        // A label that is sure enough by itself has its places, however sure they are; see below.
         let known = joined.get(&object.name).map(|known| known.label.confidence);
         if confidence < options.min_confidence
             && known.is_none_or(|sure| sure < options.min_confidence)
@@ -82,6 +82,11 @@ pub fn join(labels: &[Label], objects: &[Object], options: &LabelsOptions) -> Ve
     };
     let mut found: Vec<Located> = joined.into_values().filter(keeps).collect();
     for located in &mut found {
+        // Places that are not sure enough are for labels that have no other.
+        let sure = |instance: &Instance| instance.confidence >= options.min_confidence;
+        if located.instances.iter().any(sure) {
+            located.instances.retain(sure);
+        }
         located
             .instances
             .sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
@@ -202,10 +207,17 @@ mod tests {
         let objects = [
             object(15, "Cat", 54.5, 0.0, &["Animal"]),
             object(0, "Person", 54.0, 300.0, &[]),
+            object(26, "Suitcase", 80.0, 600.0, &[]),
+            object(26, "Suitcase", 54.0, 900.0, &[]),
         ];
         let found = join(&labels, &objects, &least(55.0));
         let names: Vec<_> = found.iter().map(|l| l.label.name.as_str()).collect();
-        assert_eq!(names, ["Animal", "Cat"]);
+        assert_eq!(names, ["Animal", "Cat", "Suitcase"]);
+        assert_eq!(
+            found[2].instances.len(),
+            1,
+            "a place that is less sure than another"
+        );
         assert_eq!(found[1].instances.len(), 1);
         assert!((found[1].instances[0].confidence - 54.5).abs() < 1e-4);
         assert!((found[1].label.confidence - 91.7).abs() < 1e-4);

@@ -207,7 +207,10 @@ fn common(found: &Faces, face: &Face, points: usize) -> Result<Map<String, Value
     let named: Result<Vec<Value>, Error> = named.collect();
     let mut members = Map::new();
     members.insert("BoundingBox".to_owned(), bounding_box(found, &face.area)?);
-    members.insert("Confidence".to_owned(), json!(number(face.confidence * 100.0)?));
+    members.insert(
+        "Confidence".to_owned(),
+        json!(number(face.confidence * 100.0)?),
+    );
     members.insert("Landmarks".to_owned(), json!(named?));
     members.insert(
         "Pose".to_owned(),
