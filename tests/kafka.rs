@@ -57,7 +57,7 @@ fn records_survive_a_killed_server_and_a_server_that_stops() {
 }
 
 #[test]
-fn a_second_server_on_the_same_log_says_what_is_in_its_way() {
+fn a_second_server_on_the_same_data_says_what_is_in_its_way() {
     let data = TempDir::new().expect("a folder");
     let (_first, _) = server(&data);
     let folder = TempDir::new().expect("a folder");
@@ -70,7 +70,7 @@ fn a_second_server_on_the_same_log_says_what_is_in_its_way() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(
-        said.contains("event log") && said.contains("kafka.listen"),
+        said.contains("another server") && said.contains("data.dir"),
         "{said}"
     );
 }
