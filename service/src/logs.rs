@@ -24,7 +24,9 @@ pub fn directives(level: &str) -> Result<EnvFilter, String> {
     let quiet = match level {
         "error" | "off" => level.to_owned(),
         // A word alone would be the name of a crate, of which everything is said, and of all others nothing.
-        word if !word.contains(['=', ',']) && word.parse::<LevelFilter>().is_err() => {
+        word if word.is_empty()
+            || !word.contains(['=', ',']) && word.parse::<LevelFilter>().is_err() =>
+        {
             return Err(format!(
                 "`{word}` is none of error, warn, info, debug, trace, off"
             ));

@@ -23,16 +23,14 @@ pub(super) fn run(shared: &Shared) {
     while !stopped() {
         match next(shared) {
             Some((slot, had)) => {
-                let began = Instant::now();
                 // The pipeline's panics are caught nearer to it, where its items can be answered; this
                 // keeps the lane alive should anything else break (the drop of an input, say).
-                if catch_unwind(AssertUnwindSafe(|| slot.run(&compute))).is_err() {
+                if catch_unwind(AssertUnwindSafe(|| slot.run(&compute, had))).is_err() {
                     tracing::error!(
                         task = slot.name(),
                         "panic on a lane outside of the pipeline"
                     );
                 }
-                slot.charge(had, began.elapsed());
             }
             None => shared
                 .signals

@@ -1,6 +1,7 @@
 //! Deadlines, priorities and the forming of batches.
 
 use crate::probe::*;
+use escala_pipelines::engine::Handle;
 use escala_pipelines::task::Limits;
 use escala_pipelines::{Kind, Options, Priority};
 use std::sync::Arc;
@@ -54,6 +55,7 @@ fn urgent_items_overtake_and_within_a_priority_the_task_goes_first_that_had_less
         },
     );
     let (batch, streaming, urgent) = (Priority::Batch, Priority::Streaming, Priority::Interactive);
+    hold_for_some_time(&handle);
     let submitted: Vec<_> = [
         (&handle, 1, batch),
         (&other, 2, streaming),
@@ -74,6 +76,13 @@ fn urgent_items_overtake_and_within_a_priority_the_task_goes_first_that_had_less
     assert_eq!(log.ran(), [0, 4, 3, 7, 2, 5, 6, 1]);
 }
 
+/// Waits until another item of a task that is held is late.
+fn hold_for_some_time(handle: &Handle<Probe>) {
+    let hurried = Options::within(Duration::from_millis(300));
+    let late = handle.predict(plain(99), hurried);
+    assert_eq!(kind(wait(late)), Kind::Deadline);
+}
+
 /// However much waits for one task, another's item is next, though it came last.
 #[test]
 fn a_task_does_not_wait_for_all_that_waits_for_another() {
@@ -89,6 +98,7 @@ fn a_task_does_not_wait_for_all_that_waits_for_another() {
         ..Probe::new("a", &log)
     };
     let (handle, gate, _holder) = held(&engine, busy);
+    hold_for_some_time(&handle);
     let mut waiting: Vec<_> = (1..=4)
         .map(|id| handle.predict(plain(id), Options::default()))
         .collect();

@@ -10,7 +10,7 @@ use parking_lot::MutexGuard;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// Whom to answer while an item is computed.
@@ -26,6 +26,7 @@ impl<T: Task> TaskSlot<T> {
         compute: &Compute,
         mut inner: MutexGuard<'_, Inner<T>>,
         pipeline: Arc<T::Pipeline>,
+        had: Duration,
     ) {
         let (mut batch, mut expired) = (Vec::new(), Vec::new());
         let started = Instant::now();
@@ -81,6 +82,10 @@ impl<T: Task> TaskSlot<T> {
 
         let answers = self.answers(&pipeline, compute, &inputs, &callers);
         let took = started.elapsed();
+        {
+            let mut sum = self.had.lock();
+            *sum = (*sum).max(had).saturating_add(took);
+        }
         self.metrics.compute.observe_time(took);
         // Before the count of running batches falls: then an evicted pipeline is gone when it is dropped.
         drop(pipeline);

@@ -37,12 +37,10 @@ pub(in crate::engine) trait Slot: Send + Sync {
     fn version(&self) -> &str;
     /// The most urgent work that could run now and since when it waits.
     fn head(&self) -> Option<(Priority, Instant)>;
-    /// What it had of the lanes' time, as [`Slot::charge`] counts.
+    /// What it had of the lanes' time for its batches.
     fn had(&self) -> Duration;
-    /// Counts time of a lane that began when it had `had`.
-    fn charge(&self, had: Duration, time: Duration);
-    /// Runs the most urgent batch, if another lane has not taken it.
-    fn run(&self, compute: &Compute);
+    /// Runs the most urgent batch, if another lane has not taken it; its time is added to `had`.
+    fn run(&self, compute: &Compute, had: Duration);
     /// Answers items whose deadline has come; the earliest deadline of the others.
     fn expire(&self, now: Instant) -> Option<Instant>;
     /// Last use and bytes of a model that nobody uses.
@@ -276,12 +274,7 @@ impl<T: Task> Slot for TaskSlot<T> {
         *self.had.lock()
     }
 
-    fn charge(&self, had: Duration, time: Duration) {
-        let mut sum = self.had.lock();
-        *sum = (*sum).max(had).saturating_add(time);
-    }
-
-    fn run(&self, compute: &Compute) {
+    fn run(&self, compute: &Compute, had: Duration) {
         let mut inner = self.inner.lock();
         match &mut inner.stage {
             Stage::Warming {
@@ -296,7 +289,7 @@ impl<T: Task> Slot for TaskSlot<T> {
             }
             Stage::Ready { pipeline, .. } => {
                 let pipeline = pipeline.clone();
-                self.run_batch(compute, inner, pipeline);
+                self.run_batch(compute, inner, pipeline, had);
             }
             _ => {}
         }
