@@ -352,7 +352,7 @@ impl Work<'_> {
         let face = found.looked_for();
         Ok(json!({
             "SearchedFaceBoundingBox": self.shown(bounding_box(&found.seen, &face.area))?,
-            "SearchedFaceConfidence": self.shown(number(face.score * 100.0))?,
+            "SearchedFaceConfidence": self.shown(number(face.confidence * 100.0))?,
             "FaceMatches": self.shown(matches(&found.found))?,
             "FaceModelVersion": VERSION,
         }))
