@@ -53,6 +53,8 @@ impl Other {
         let mut config = config(brokers, &settings);
         config.set("enable.idempotence", "true");
         config.set("linger.ms", "0");
+        // What is too large is for the topics to say.
+        config.set("message.max.bytes", "5000000");
         Self {
             brokers: brokers.to_owned(),
             settings,
