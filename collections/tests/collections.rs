@@ -51,6 +51,41 @@ fn journals(folder: &Path) -> Vec<PathBuf> {
     paths.filter(|path| path.is_file()).collect()
 }
 
+/// Faces of an image that is indexed again under its name are those that are there; others of it, and those of another
+/// image, are new.
+#[test]
+fn an_image_that_comes_again_has_the_faces_that_it_had() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (image, other) = (Uuid::new_v4(), Uuid::new_v4());
+    let at = |left: f32, x: f32| NewFace {
+        place: [left, 0.2, 0.3, 0.4],
+        ..face(x, 0.0)
+    };
+    let library = library(folder.path());
+    let people = collection(&library, "people");
+    let once = |image, faces: &[NewFace]| {
+        let indexed = people.index_once(image, Some("holiday.jpg"), faces);
+        indexed.expect("indexed")
+    };
+    let first = once(image, &[at(0.1, 1.0), at(0.5, 2.0)]);
+    assert_eq!(once(image, &[at(0.1, 1.0), at(0.5, 2.0)]), first);
+    assert_eq!(people.describe().faces, 2);
+    let more = once(image, &[at(0.7, 3.0), at(0.5, 2.0)]);
+    assert_eq!(more[1], first[1]);
+    assert!(!first.contains(&more[0]));
+    let others = once(other, &[at(0.1, 1.0)]);
+    assert!(!first.contains(&others[0]));
+    people.delete(&first[..1]).expect("deleted");
+    let again = once(image, &[at(0.1, 1.0)]);
+    assert_ne!(again, first[..1], "what was deleted is new");
+    assert_eq!(people.describe().faces, 4);
+    drop((people, library));
+    let library = crate::library(folder.path());
+    let people = library.get("people").expect("there");
+    let kept = people.index_once(image, Some("holiday.jpg"), &[at(0.1, 1.0)]);
+    assert_eq!(kept.expect("indexed"), again);
+}
+
 #[test]
 fn collections_are_made_listed_and_deleted() {
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -137,6 +137,10 @@ def test_a_collection_as_a_program_uses_it():
             r.create_collection(CollectionId=name)
         indexed = r.index_faces(CollectionId=name, Image={"Bytes": PERSON}, ExternalImageId="x")
         [record] = indexed["FaceRecords"]
+        again = r.index_faces(CollectionId=name, Image={"Bytes": PERSON}, ExternalImageId="x")
+        assert [one["Face"]["FaceId"] for one in again["FaceRecords"]] == [record["Face"]["FaceId"]], again
+        with raises(ClientError, "InvalidParameterException", 400):
+            r.search_faces(CollectionId=name, FaceId="11111111-2222-4333-8444-555555555555")
         found = r.search_faces_by_image(CollectionId=name, Image={"Bytes": PERSON})
         [match] = found["FaceMatches"]
         assert match["Face"]["FaceId"] == record["Face"]["FaceId"] and match["Similarity"] > 99
