@@ -140,7 +140,7 @@ fn usernames(page: &Page<'_>, found: &mut Vec<Found>) {
         }
         // "The user name is required" names nobody.
         let plain = kept.chars().all(|c| c.is_lowercase()) && !keyed;
-        let common = COMMON.contains(&&*kept.to_lowercase());
+        let common = among(kept, COMMON);
         let worded = captures.name("next").is_some();
         let mixed = kept.chars().any(|c| c.is_numeric() || c == '_')
             && kept.chars().any(char::is_alphabetic);
@@ -171,7 +171,7 @@ fn usernames(page: &Page<'_>, found: &mut Vec<Found>) {
             || how.as_str() == "=";
         let mixed = kept.chars().any(|c| c.is_numeric() || c == '_')
             || (kept.contains('.') && how.as_str().contains(':'));
-        let common = COMMON.contains(&&*kept.to_lowercase());
+        let common = among(kept, COMMON);
         let number = kept.chars().all(char::is_numeric);
         let with_password = password_next().is_match(&page.text[bytes.end..]);
         if (program || mixed || with_password)
@@ -332,24 +332,34 @@ pattern!(
 /// Bytes of the longest password between quotes: more is a text.
 const LONGEST: usize = 128;
 
+/// Types and values of programs, which are nobody's.
+const TYPES: &[&str] = &[
+    "null",
+    "none",
+    "nil",
+    "undefined",
+    "true",
+    "false",
+    "string",
+    "str",
+    "text",
+    "varchar",
+    "char",
+    "bool",
+    "boolean",
+    "int",
+    "integer",
+];
+
+/// A word is one of these or of [`TYPES`].
+fn among(word: &str, words: &[&str]) -> bool {
+    let word = &*word.to_lowercase();
+    words.contains(&word) || TYPES.contains(&word)
+}
+
 /// No value stands here but the name of a type, nothing, a mask, or what a program fills in.
 fn absent(value: &str) -> bool {
     const NOTHING: &[&str] = &[
-        "null",
-        "none",
-        "nil",
-        "undefined",
-        "true",
-        "false",
-        "string",
-        "str",
-        "text",
-        "varchar",
-        "char",
-        "bool",
-        "boolean",
-        "int",
-        "integer",
         "required",
         "optional",
         "hidden",
@@ -400,7 +410,7 @@ fn absent(value: &str) -> bool {
     ];
     let value = value.trim_matches(['*', '.', ',', '!']);
     value.is_empty()
-        || NOTHING.contains(&&*value.to_lowercase())
+        || among(value, NOTHING)
         || value.starts_with(['=', ':'])
         || value.ends_with(':')
         || value.contains(".password")
@@ -571,19 +581,6 @@ const COMMON: &[&str] = &[
     "this",
     "unique",
     "optional",
-    "null",
-    "none",
-    "nil",
-    "undefined",
-    "true",
-    "false",
-    "string",
-    "str",
-    "text",
-    "varchar",
-    "char",
-    "int",
-    "integer",
     "self",
     "page",
     "form",
