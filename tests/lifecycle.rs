@@ -122,6 +122,7 @@ fn metrics_count_what_was_done() {
     server
         .post("/v1/text/language", "application/json", b"{")
         .assert_rest_error(400, "invalid_input", "no JSON");
+    assert_eq!(server.s3("PUT", "/counted", b"").status, 200);
     let answer = server.get("/metrics");
     assert!(
         answer.content_type.starts_with("text/plain"),
@@ -198,6 +199,17 @@ fn metrics_count_what_was_done() {
             "{task}"
         );
     }
+    let made = requests(&[
+        "door=\"s3\"",
+        "operation=\"CreateBucket\"",
+        "status=\"200\"",
+    ]);
+    assert_eq!(made, Some(1.0), "{metrics}");
+    for folder in ["models", "data", "s3"] {
+        let label = format!("folder=\"{folder}\"");
+        let free = value(&metrics, "escala_disk_free_bytes", &[&label]);
+        assert!(free.is_some_and(|free| free > 0.0), "{folder}: {metrics}");
+    }
     // Every line is a comment or a series with a number.
     for line in metrics
         .lines()
@@ -249,6 +261,36 @@ fn a_request_that_has_started_is_finished_before_it_ends() {
         answer.starts_with("HTTP/1.1 200") && answer.contains("\"es\""),
         "{answer}"
     );
+    wait_for("the end", SOON, || server.exited().is_some());
+    assert!(
+        server.exited().expect("ended").success(),
+        "{}",
+        server.log()
+    );
+}
+
+#[test]
+fn balancers_are_told_before_it_stops() {
+    let with = |delay: &str| {
+        let mut setup = language_only();
+        setup.arguments.push("--set".to_owned());
+        setup.arguments.push(format!("shutdown.delay={delay}"));
+        Server::start(&setup)
+    };
+    let server = with("1h");
+    server.terminate();
+    wait_for("the word to balancers", SOON, || {
+        server.get("/readyz").status == 503
+    });
+    // Who comes all the same is answered as ever.
+    let asked = json!({ "text": "Ciao, come stai?" });
+    server.post_json("/v1/text/language", &asked).ok();
+    server.terminate();
+    wait_for("the end", SOON, || server.exited().is_some());
+    assert_eq!(server.exited().and_then(|ended| ended.code()), Some(130));
+
+    let server = with("1ms");
+    server.terminate();
     wait_for("the end", SOON, || server.exited().is_some());
     assert!(
         server.exited().expect("ended").success(),

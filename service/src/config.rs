@@ -586,6 +586,9 @@ pub enum LogFormat {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Shutdown {
+    /// How long the server goes on as before after it was told to stop, but for `/readyz`, which answers 503: the time that
+    /// balancers need to see it and send their requests elsewhere.
+    pub delay: Span,
     /// How long requests that already started may take to finish.
     pub grace: Span,
 }
@@ -670,6 +673,7 @@ impl Default for Log {
 impl Default for Shutdown {
     fn default() -> Self {
         Self {
+            delay: Span::seconds(0),
             grace: Span::seconds(20),
         }
     }

@@ -188,6 +188,26 @@ fn store_folder(config: &Config) -> Result<PathBuf, String> {
     }
 }
 
+/// The folders that a server reads and writes, by what they are for: those that the configuration names, and where it names none, those
+/// that are taken. Absent where nothing says where.
+pub fn folders(config: &Config) -> Vec<(&'static str, PathBuf)> {
+    let models = config
+        .models
+        .dir
+        .clone()
+        .or_else(escala_weights::default_dir);
+    let folders = [
+        ("models", models),
+        ("data", data_folder(config).ok()),
+        ("objects", objects_folder(config).ok()),
+        ("s3", store_folder(config).ok()),
+    ];
+    let folders = folders.into_iter();
+    folders
+        .filter_map(|(what, folder)| Some((what, folder?)))
+        .collect()
+}
+
 /// How many people and faces the gallery of celebrities has; none where nobody was made known.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 //! Promises: counting costs a few atomic additions; the number of series is bounded whatever callers
 //! send ([`MOST_SERIES`] operations, a fixed list of statuses), so memory is bounded too.
 
+pub mod disks;
 mod process;
 
 use parking_lot::RwLock;

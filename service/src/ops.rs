@@ -6,6 +6,8 @@ use crate::app::App;
 use crate::failure::chain;
 use crate::hosted;
 use crate::jobs;
+use crate::machine;
+use crate::metrics::disks;
 use crate::ready::State as TaskState;
 use crate::rest::openapi;
 use axum::extract::State;
@@ -109,6 +111,16 @@ pub async fn readyz(State(app): State<Arc<App>>) -> (StatusCode, Json<Ready>) {
 pub async fn metrics(State(app): State<Arc<App>>) -> Response {
     let mut text = app.metrics.text();
     text.push_str(&(app.engine_metrics)());
+    let folders = machine::folders(&app.config);
+    let disks = tokio::task::spawn_blocking(move || {
+        let mut text = String::new();
+        disks::write(&folders, &mut text);
+        text
+    });
+    match disks.await {
+        Ok(disks) => text.push_str(&disks),
+        Err(error) => tracing::error!(%error, "the disks cannot be looked at"),
+    }
     if let Some(log) = &app.log {
         log.write_metrics(&mut text);
     }

@@ -3,6 +3,7 @@
 use parking_lot::Mutex;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
@@ -28,6 +29,7 @@ pub enum State {
 pub struct Readiness {
     started: Instant,
     states: Mutex<BTreeMap<&'static str, State>>,
+    leaving: AtomicBool,
     stopping: watch::Sender<bool>,
 }
 
@@ -41,6 +43,7 @@ impl Readiness {
         Self {
             started: Instant::now(),
             states: Mutex::new(states),
+            leaving: AtomicBool::new(false),
             stopping: watch::Sender::new(false),
         }
     }
@@ -56,6 +59,11 @@ impl Readiness {
         self.states.lock().insert(task, State::Failed { message });
     }
 
+    /// The server will stop: balancers must send nothing more. All else goes on.
+    pub fn leave(&self) {
+        self.leaving.store(true, Relaxed);
+    }
+
     /// The server drains: balancers must send nothing more, and answers that would go on end.
     pub fn stop(&self) {
         self.stopping.send_replace(true);
@@ -68,11 +76,12 @@ impl Readiness {
         let _ = stopping.wait_for(|stopping| *stopping).await;
     }
 
-    /// Every task is warm and the server is not stopping.
+    /// Every task is warm and the server neither stops nor is about to.
     pub fn is_ready(&self) -> bool {
         let states = self.states.lock();
         let warm = |state| matches!(state, &State::Ready { .. });
-        !*self.stopping.borrow() && states.values().all(warm)
+        let stays = !self.leaving.load(Relaxed) && !*self.stopping.borrow();
+        stays && states.values().all(warm)
     }
 
     /// The states by task.
@@ -107,13 +116,18 @@ mod tests {
         assert!(readiness.is_ready());
         readiness.stop();
         assert!(!readiness.is_ready());
-        assert!(Readiness::new([]).is_ready());
+        let readiness = Readiness::new([]);
+        assert!(readiness.is_ready());
+        readiness.leave();
+        assert!(!readiness.is_ready());
     }
 
     #[tokio::test]
     async fn who_waits_for_the_end_learns_of_it_early_or_late() {
         let readiness = Readiness::new([]);
         let mut waiting = Box::pin(readiness.stopped());
+        // What goes on while balancers look elsewhere goes on.
+        readiness.leave();
         assert!(futures_util::poll!(waiting.as_mut()).is_pending());
         readiness.stop();
         waiting.await;

@@ -20,7 +20,7 @@ use hyper_util::service::TowerToHyperService;
 use stall::Impatient;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -37,6 +37,8 @@ Connection: close\r\nContent-Length: 70\r\n\r\n{\"error\":{\"code\":\"overloaded
 
 /// How long to wait after the system refused to accept (no file handles left) before trying again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long the log hears nothing more of connections that cannot be accepted.
+const ACCEPT_TOLD: Duration = Duration::from_secs(10);
 
 /// Accepts and answers until `stop` completes, then drains.
 ///
@@ -59,6 +61,7 @@ pub async fn run(
     ));
     let refusals = Arc::new(Semaphore::new(REFUSALS));
     let graceful = GracefulShutdown::new();
+    let mut troubles = Troubles::default();
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -70,7 +73,9 @@ pub async fn run(
             Err(error) => {
                 // A caller that hung up already is its own business; anything else is ours.
                 if !is_callers(&error) {
-                    tracing::warn!(%error, "cannot accept connections");
+                    if let Some(times) = troubles.one_more(Instant::now()) {
+                        tracing::warn!(%error, times, "cannot accept connections");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
                 continue;
@@ -105,6 +110,25 @@ pub async fn run(
     tokio::time::timeout(config.shutdown.grace.get(), graceful.shutdown())
         .await
         .is_ok()
+}
+
+/// Failures that come in crowds, of which the log is told once in a while.
+#[derive(Default)]
+struct Troubles {
+    told: Option<Instant>,
+    since: u64,
+}
+
+impl Troubles {
+    /// Counts one; how many there were since the log was told, where it is time to tell it again.
+    fn one_more(&mut self, now: Instant) -> Option<u64> {
+        self.since += 1;
+        if self.told.is_some_and(|told| now < told + ACCEPT_TOLD) {
+            return None;
+        }
+        self.told = Some(now);
+        Some(std::mem::take(&mut self.since))
+    }
 }
 
 fn is_callers(error: &std::io::Error) -> bool {
@@ -173,6 +197,20 @@ mod tests {
         let mut text = Vec::new();
         stream.read_to_end(&mut text).await.expect("read");
         String::from_utf8(text).expect("text")
+    }
+
+    #[test]
+    fn a_crowd_of_troubles_is_told_once_in_a_while() {
+        let (mut troubles, start) = (Troubles::default(), Instant::now());
+        assert_eq!(troubles.one_more(start), Some(1));
+        for millis in [50, 100, 9_999] {
+            assert_eq!(
+                troubles.one_more(start + Duration::from_millis(millis)),
+                None
+            );
+        }
+        assert_eq!(troubles.one_more(start + ACCEPT_TOLD), Some(4));
+        assert_eq!(troubles.one_more(start + ACCEPT_TOLD), None);
     }
 
     #[test]

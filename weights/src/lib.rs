@@ -60,5 +60,7 @@ pub use checkpoint::Checkpoint;
 pub use error::{Attempt, Error};
 pub use hash::Sha256Hex;
 pub use progress::{Progress, Silent, Stage, Terminal, Update};
-pub use store::{Manifest, ModelFiles, Origin, Published, Status, Store, StoreOptions, Verified};
+pub use store::{
+    Manifest, ModelFiles, Origin, Published, Status, Store, StoreOptions, Verified, default_dir,
+};
 pub use tensors::Tensors;

@@ -119,7 +119,7 @@ impl Store {
     pub fn open(options: StoreOptions) -> Result<Self, Error> {
         let dir = match options.dir {
             Some(dir) => dir,
-            None => default_dir(|name| env::var_os(name)).ok_or(Error::NoDirectory)?,
+            None => default_dir().ok_or(Error::NoDirectory)?,
         };
         // Names of work folders are handed to programs that run elsewhere.
         let dir = std::path::absolute(&dir).map_err(io_error("find", &dir))?;
@@ -553,8 +553,12 @@ fn folder(value: Option<OsString>) -> Option<PathBuf> {
     value.filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
-/// Where models are kept when no setting says so.
-fn default_dir(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+/// Where models are kept when no setting says so; nowhere where no variable of the environment names a folder either.
+pub fn default_dir() -> Option<PathBuf> {
+    dir_of(|name| env::var_os(name))
+}
+
+fn dir_of(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let named = |name| folder(variable(name));
     named("ESCALA_MODELS_DIR").or_else(|| {
         let cache = named("XDG_CACHE_HOME").or_else(|| Some(named("HOME")?.join(".cache")))?;
@@ -579,7 +583,7 @@ mod tests {
     fn the_folder_is_the_first_that_is_named() {
         let dir = |set: &[(&str, &str)]| {
             let set: Vec<_> = set.to_vec();
-            default_dir(|name| {
+            dir_of(|name| {
                 let found = set.iter().find(|(variable, _)| *variable == name)?;
                 Some(found.1.into())
             })

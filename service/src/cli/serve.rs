@@ -3,7 +3,8 @@
 //! The port is bound before any model is touched, so `/healthz` answers at once and a second server on
 //! the same port fails at once; `/readyz` answers 503 until the models to preload are warm. A model that
 //! cannot be loaded does not stop the others: the reason is printed and told by `/readyz`, and it is tried
-//! again. SIGINT or SIGTERM stops accepting and drains; a second one ends the process at once. A disk that fails under
+//! again. SIGINT or SIGTERM stops accepting and drains, after the time that balancers were given to see it coming
+//! (`shutdown.delay`); a second one ends the process at once. A disk that fails under
 //! the event log ends it too, with an error: what was acknowledged is there at the next start.
 
 use super::Stop;
@@ -265,11 +266,22 @@ async fn serve(config: Config) -> Result<(), Stop> {
     let asked = {
         let (ready, voice, flows) = (ready.clone(), voice.clone(), app.flows.clone());
         let jobs = app.jobs.clone();
-        let grace = config.shutdown.grace;
+        let (delay, grace) = (config.shutdown.delay, config.shutdown.grace);
         async move {
-            tokio::select! {
-                () = signals.next() => (),
-                Ok(_) = breaking.wait_for(|broken| *broken) => (),
+            let broken = tokio::select! {
+                () = signals.next() => false,
+                Ok(_) = breaking.wait_for(|broken| *broken) => true,
+            };
+            if !broken && !delay.get().is_zero() {
+                ready.leave();
+                voice.say(&format!(
+                    "stopping in {delay}: /readyz says so now; a second signal ends it at once"
+                ));
+                tokio::select! {
+                    () = tokio::time::sleep(delay.get()) => (),
+                    Ok(_) = breaking.wait_for(|broken| *broken) => (),
+                    () = signals.next() => std::process::exit(130),
+                }
             }
             ready.stop();
             if let Some(flows) = flows {

@@ -35,7 +35,7 @@ const fn key(name: &'static str, kind: Kind) -> Key {
 }
 
 /// Every setting.
-pub const KEYS: [Key; 74] = [
+pub const KEYS: [Key; 75] = [
     key("listen", Kind::Text),
     key("server.origins", Kind::List),
     key("server.hosts", Kind::List),
@@ -113,6 +113,7 @@ pub const KEYS: [Key; 74] = [
     key("aws.pii_extensions", Kind::Switch),
     key("log.level", Kind::Text),
     key("log.format", Kind::Text),
+    key("shutdown.delay", Kind::Text),
     key("shutdown.grace", Kind::Text),
 ];
 

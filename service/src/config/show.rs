@@ -2,7 +2,9 @@
 
 use super::keys::{KEYS, Key};
 use super::load::Loaded;
+use crate::machine;
 use std::fmt::Write;
+use std::path::PathBuf;
 
 /// What stands in place of a secret.
 pub const REDACTED: &str = "(set, not shown)";
@@ -31,14 +33,33 @@ pub fn show(loaded: &Loaded) -> String {
             .unwrap_or_default();
         match value(&table, key) {
             Some(value) => writeln!(out, "{name} = {value}{origin}"),
-            None => writeln!(out, "# {name} is not set"),
+            None => match unset(loaded, key) {
+                Some(folder) => writeln!(out, "# {name} is not set: {}", folder.display()),
+                None => writeln!(out, "# {name} is not set"),
+            },
         }
         .expect("writing to a string cannot fail");
     }
     out
 }
 
-/// The configuration as a JSON object by setting: `{"listen": {"value": …, "origin": "default"}, …}`.
+/// The folder that is taken where a setting names none.
+fn unset(loaded: &Loaded, key: &Key) -> Option<PathBuf> {
+    let what = match key.name {
+        "models.dir" => "models",
+        "data.dir" => "data",
+        "data.objects" => "objects",
+        "s3.dir" => "s3",
+        _ => return None,
+    };
+    let mut folders = machine::folders(&loaded.config).into_iter();
+    folders
+        .find(|(of, _)| *of == what)
+        .map(|(_, folder)| folder)
+}
+
+/// The configuration as a JSON object by setting: `{"listen": {"value": …, "origin": "default"}, …}`; a folder that is taken
+/// because none is named is `taken`.
 pub fn json(loaded: &Loaded) -> serde_json::Value {
     let table = table(loaded);
     let entries = KEYS.iter().map(|key| {
@@ -47,10 +68,14 @@ pub fn json(loaded: &Loaded) -> serde_json::Value {
             .get(key.name)
             .map_or_else(|| "default".to_owned(), ToString::to_string);
         let value = value(&table, key).and_then(|value| serde_json::to_value(value).ok());
-        (
-            key.name.to_owned(),
-            serde_json::json!({ "value": value, "origin": origin, "variable": key.variable() }),
-        )
+        let mut entry =
+            serde_json::json!({ "value": value, "origin": origin, "variable": key.variable() });
+        if value.is_none()
+            && let Some(folder) = unset(loaded, key)
+        {
+            entry["taken"] = folder.to_string_lossy().into();
+        }
+        (key.name.to_owned(), entry)
     });
     serde_json::Value::Object(entries.collect())
 }
@@ -102,6 +127,24 @@ mod tests {
         assert!(text.contains(REDACTED) && !text.contains(secret), "{text}");
         assert!(!json(&loaded).to_string().contains(secret));
         assert!(!format!("{loaded:?}").contains(secret));
+    }
+
+    #[test]
+    fn folders_that_are_not_named_are_shown() {
+        let nowhere = tempfile::tempdir().expect("temporary folder");
+        let data = [Flag {
+            key: "data.dir".into(),
+            value: "/somewhere".into(),
+            flag: "--set",
+        }];
+        let loaded = load(None, [], &data, nowhere.path()).expect("loads");
+        let text = show(&loaded);
+        assert!(text.contains("# dir is not set: /somewhere/s3"), "{text}");
+        assert!(
+            text.contains("# objects is not set: /somewhere/objects"),
+            "{text}"
+        );
+        assert_eq!(json(&loaded)["s3.dir"]["taken"], "/somewhere/s3");
     }
 
     #[test]

@@ -30,6 +30,24 @@ pub(super) fn write(out: &mut String) {
             state.start,
         ),
         ("process_threads", "gauge", "Threads.", state.threads),
+        (
+            "process_virtual_memory_bytes",
+            "gauge",
+            "Virtual memory, weights that are mapped included.",
+            state.mapped,
+        ),
+        (
+            "process_open_fds",
+            "gauge",
+            "Open files and connections.",
+            state.open,
+        ),
+        (
+            "process_max_fds",
+            "gauge",
+            "Most open files and connections.",
+            state.most_open,
+        ),
     ];
     for (name, kind, help, value) in lines {
         // Writing to a string cannot fail.
@@ -45,6 +63,10 @@ struct State {
     cpu: f64,
     start: f64,
     threads: f64,
+    mapped: f64,
+    open: f64,
+    /// Infinite where nothing bounds it.
+    most_open: f64,
 }
 
 /// Bytes of resident memory of this process, where `/proc` tells.
@@ -74,6 +96,15 @@ fn read() -> Option<State> {
         cpu: (field(14)? + field(15)?) / TICKS,
         start: boot + field(22)? / TICKS,
         threads: field(20)?,
+        mapped: field(23)?,
+        // But for the one that counts them.
+        open: std::fs::read_dir("/proc/self/fd")
+            .ok()?
+            .count()
+            .saturating_sub(1) as f64,
+        most_open: rustix::process::getrlimit(rustix::process::Resource::Nofile)
+            .current
+            .map_or(f64::INFINITY, |most| most as f64),
     })
 }
 
@@ -83,6 +114,8 @@ mod tests {
     fn this_process_is_seen() {
         let state = super::read().expect("/proc is there");
         assert!(state.resident > 100 << 10 && state.threads >= 1.0);
+        assert!(state.mapped >= state.resident as f64);
+        assert!(state.open >= 3.0 && state.open <= state.most_open);
         let now = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .expect("after 1970")

@@ -16,6 +16,7 @@ use super::Door;
 use super::places::Places;
 use super::transfer::waiting;
 use super::words::failure;
+use crate::server::observe::Operation;
 use escala_objects::ObjectName;
 use escala_objects::local::{self, Local};
 use s3s::dto::*;
@@ -105,6 +106,9 @@ macro_rules! operations {
         impl S3 for Door {
             $($(
                 async fn $operation(&self, request: S3Request<$input>) -> Answer<$output> {
+                    if let Some(operation) = request.extensions.get::<Operation>() {
+                        operation.set(stringify!($input).trim_end_matches("Input"));
+                    }
                     $module::$operation(self, request).await
                 }
             )+)+

@@ -73,12 +73,12 @@ struct Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         let took = self.started.elapsed();
-        let operation = self
-            .operation
-            .0
-            .get()
-            .cloned()
-            .unwrap_or(Cow::Borrowed("unknown"));
+        let operation = self.operation.0.get().cloned();
+        let operation = operation.unwrap_or(Cow::Borrowed(match self.door {
+            // What was refused before its door knew what it is.
+            Door::S3 => method(&self.method),
+            _ => "unknown",
+        }));
         let (door, status, id) = (self.door.name(), self.status, &*self.id.0);
         let ms = took.as_micros() as f64 / 1e3;
         // What is asked for, without the questions in the address.
@@ -106,9 +106,7 @@ pub async fn observe(State(observer): State<Observer>, request: Request, next: N
     let door = Door::of(request.method(), request.uri(), request.headers());
     let id = request_id(request.headers());
     let operation = Operation::default();
-    if door == Door::S3 {
-        operation.set(method(request.method()));
-    } else if door != Door::Aws {
+    if !matches!(door, Door::Aws | Door::S3) {
         match request.extensions().get::<MatchedPath>() {
             Some(path) => operation.set(path.as_str().to_owned()),
             None => operation.set("unmatched"),
@@ -215,7 +213,7 @@ pub async fn observe(State(observer): State<Observer>, request: Request, next: N
     response
 }
 
-/// The name of an operation of S3's in metrics.
+/// The name in metrics of a request of S3's that is none of its operations.
 fn method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
