@@ -129,6 +129,17 @@ impl<A: AnswersAll> Served for Beside<A> {
     }
 }
 
+/// Goes on only while somebody waits for the answer: between pieces of work, so that no model is busy for nobody.
+///
+/// # Errors
+/// Nobody does.
+pub fn wanted(asked: &Asked) -> Result<(), Unanswered> {
+    match asked.given_up.is_so() {
+        true => Err(refuse(503, "nobody waits for the answer")),
+        false => Ok(()),
+    }
+}
+
 /// What a caller is told of a model that panicked.
 pub fn broke_off() -> Unanswered {
     refuse(500, "the model broke off; the server's log says why")

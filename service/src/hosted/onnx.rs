@@ -26,7 +26,7 @@
 mod asked;
 
 use self::asked::Array;
-use super::alone::{Alone, Answers, broke};
+use super::alone::{Alone, Answers, broke, wanted};
 use super::checkpoints::Pictures;
 use super::questions::{essence, refuse};
 use crate::failure::chain;
@@ -206,9 +206,7 @@ impl Tensors {
     ) -> Result<Vec<Output>, Unanswered> {
         let mut all: Vec<Output> = Vec::new();
         for row in 0..rows {
-            if asked.given_up.is_so() {
-                return Err(refuse(503, "nobody waits for the answer"));
-            }
+            wanted(asked)?;
             let parts: Vec<Array> = arrays.iter().map(|array| array.row(row)).collect();
             let inputs = self.0.inputs().iter().zip(&parts);
             let outputs = self.run(compute, inputs.map(|(wanted, array)| array.whole(wanted)))?;

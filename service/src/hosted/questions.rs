@@ -13,7 +13,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// Most texts of a request.
-const MOST: usize = 10_000;
+pub const MOST: usize = 10_000;
 /// Most images of a request.
 const MOST_IMAGES: usize = 1000;
 

@@ -1,6 +1,6 @@
 //! Classifiers of texts.
 
-use super::super::alone::{Answers, broke};
+use super::super::alone::{Answers, broke, wanted};
 use super::super::questions::{Pair, Questions, Shape, answers, pairs, refuse};
 use super::{known, whole};
 use escala_models::Compute;
@@ -177,6 +177,7 @@ impl Answers for Classifier {
         }
         let mut rows = Vec::with_capacity(items.len());
         for some in items.chunks(AT_ONCE) {
+            wanted(asked)?;
             for scores in self.scores(compute, some, function)? {
                 rows.push(self.row(&scores, most, list)?);
             }

@@ -23,6 +23,7 @@ use serde::Deserialize;
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::sync::mpsc::TryRecvError;
 
 /// Most bytes of a text before it is cut into tokens.
 const LONGEST: usize = 1 << 20;
@@ -330,50 +331,63 @@ impl Texts {
     /// Hears how a text is continued; each token is told to `tell`, which answers whether anybody still waits.
     fn hear(
         &self,
-        coming: &Coming,
+        coming: Coming,
         tokens: &[u32],
         wanted: &Wanted,
         mut tell: impl FnMut(&Told) -> bool,
     ) -> Result<Made, Unanswered> {
-        let mut spoken = Spoken::new(tokens);
-        let mut told = Vec::<Told>::new();
-        let mut written = String::new();
-        let longest = wanted.stops.iter().map(String::len).max().unwrap_or(0);
-        let why = loop {
-            let (chosen, ended) = match coming.recv() {
-                Ok(Heard::Next(chosen, ended)) => (chosen, ended),
-                Ok(Heard::Failed(error)) => return Err(broke(&*error)),
-                // Nothing comes for whoever gave up, either; nobody reads this then.
-                Err(_) => return Err(broke_off()),
+        let mut hearing = Hearing::new(coming, tokens, wanted);
+        while hearing.why.is_none() {
+            let waits = match hearing.wait(self.network())? {
+                Some(told) => tell(told),
+                None => true,
             };
-            let text = spoken.hear(self.network(), chosen.token);
-            let text = text.map_err(|error| broke(&error))?;
-            let special = text.is_empty() && self.network().is_special(chosen.token);
-            // What is new may end one of them that began before.
-            let from = written.floor_char_boundary(written.len().saturating_sub(longest));
-            written.push_str(&text);
-            let recent = &written[from..];
-            let mut stops = wanted.stops.iter();
-            let stopped = stops.any(|stop| recent.contains(stop.as_str()));
-            let one = Told {
-                chosen,
-                text,
-                special,
-            };
-            let waits = tell(&one);
-            told.push(one);
-            match ended {
-                Some(Ended::Token) => break "eos_token",
-                _ if stopped => break "stop_sequence",
-                Some(_) => break "length",
-                None if waits => (),
-                None => return Err(refuse(499, "nobody waits for the answer any more")),
+            if !waits && hearing.why.is_none() {
+                return Err(refuse(499, "nobody waits for the answer any more"));
             }
-        };
+        }
+        self.made(hearing)
+    }
+
+    /// Hears how texts are continued that were begun in this order. Of each, what has come is heard while the first is waited
+    /// for, and which has ended is let go at once: it leaves its place to others.
+    fn hear_all(
+        &self,
+        asked: &Asked,
+        begun: Vec<(Coming, &[u32])>,
+        wanted: &Wanted,
+    ) -> Result<Vec<Made>, Unanswered> {
+        let hearings = begun
+            .into_iter()
+            .map(|(coming, tokens)| Hearing::new(coming, tokens, wanted));
+        let mut hearings: Vec<Hearing> = hearings.collect();
+        for first in 0..hearings.len() {
+            // Places are given in order, so that none behind the first keeps it from one.
+            let (first, others) = match hearings[first..].split_first_mut() {
+                Some(parts) => parts,
+                None => break,
+            };
+            while first.why.is_none() {
+                first.wait(self.network())?;
+                for other in &mut *others {
+                    other.catch_up(self.network())?;
+                }
+                if asked.given_up.is_so() {
+                    return Err(refuse(499, "nobody waits for the answer any more"));
+                }
+            }
+        }
+        hearings
+            .into_iter()
+            .map(|hearing| self.made(hearing))
+            .collect()
+    }
+
+    fn made(&self, hearing: Hearing) -> Result<Made, Unanswered> {
         Ok(Made {
-            text: self.new_text(tokens, &told)?,
-            tokens: told,
-            why,
+            text: self.new_text(hearing.tokens, &hearing.told)?,
+            tokens: hearing.told,
+            why: hearing.why.unwrap_or("length"),
         })
     }
 
@@ -386,7 +400,7 @@ impl Texts {
         tell: impl FnMut(&Told) -> bool,
     ) -> Result<Made, Unanswered> {
         let coming = self.begin(asked, tokens, wanted, wanted.choice.clone())?;
-        self.hear(&coming, tokens, wanted, tell)
+        self.hear(coming, tokens, wanted, tell)
     }
 
     /// What was written behind a text: as transformers, what all is as a text behind as many characters as the text has.
@@ -494,10 +508,8 @@ impl Texts {
         let head = Head::new(model);
         if !talk.stream {
             let begun = self.begin_all(asked, &tokens, &wanted, 0)?;
-            let waits = |_: &Told| !asked.given_up.is_so();
-            let made = begun.iter();
-            let made = made.map(|coming| self.hear(coming, &tokens, &wanted, waits));
-            let made = made.collect::<Result<Vec<_>, _>>()?;
+            let begun = begun.into_iter().map(|coming| (coming, &*tokens));
+            let made = self.hear_all(asked, begun.collect(), &wanted)?;
             let texts: Vec<(&str, &str)> = made
                 .iter()
                 .map(|made| (without_stop(made, &wanted), made.why))
@@ -626,6 +638,91 @@ fn stops(parameters: &Value) -> Result<Vec<String>, Unanswered> {
     Ok(stops)
 }
 
+/// A text as it is heard while it is continued.
+struct Hearing<'a> {
+    /// Until it has ended.
+    coming: Option<Coming>,
+    tokens: &'a [u32],
+    stops: &'a [String],
+    /// Bytes of the longest of them.
+    longest: usize,
+    spoken: Spoken,
+    told: Vec<Told>,
+    written: String,
+    /// Why it ended, once it has.
+    why: Option<&'static str>,
+}
+
+impl<'a> Hearing<'a> {
+    fn new(coming: Coming, tokens: &'a [u32], wanted: &'a Wanted) -> Self {
+        Self {
+            coming: Some(coming),
+            tokens,
+            stops: &wanted.stops,
+            longest: wanted.stops.iter().map(String::len).max().unwrap_or(0),
+            spoken: Spoken::new(tokens),
+            told: Vec::new(),
+            written: String::new(),
+            why: None,
+        }
+    }
+
+    /// Waits for the next token; none of a text that has ended.
+    fn wait(&mut self, network: &Continuer) -> Result<Option<&Told>, Unanswered> {
+        let Some(coming) = &self.coming else {
+            return Ok(None);
+        };
+        // Nothing comes for whoever gave up, either; nobody reads this then.
+        let heard = coming.recv().map_err(|_| broke_off())?;
+        self.take(network, heard)?;
+        Ok(self.told.last())
+    }
+
+    /// Hears what has come.
+    fn catch_up(&mut self, network: &Continuer) -> Result<(), Unanswered> {
+        while let Some(coming) = &self.coming {
+            match coming.try_recv() {
+                Ok(heard) => self.take(network, heard)?,
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => return Err(broke_off()),
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, network: &Continuer, heard: Heard) -> Result<(), Unanswered> {
+        let (chosen, ended) = match heard {
+            Heard::Next(chosen, ended) => (chosen, ended),
+            Heard::Failed(error) => return Err(broke(&*error)),
+        };
+        let text = self.spoken.hear(network, chosen.token);
+        let text = text.map_err(|error| broke(&error))?;
+        let special = text.is_empty() && network.is_special(chosen.token);
+        // What is new may end one of them that began before.
+        let from = self.written.len().saturating_sub(self.longest);
+        let from = self.written.floor_char_boundary(from);
+        self.written.push_str(&text);
+        let recent = &self.written[from..];
+        let mut stops = self.stops.iter();
+        let stopped = stops.any(|stop| recent.contains(stop.as_str()));
+        self.told.push(Told {
+            chosen,
+            text,
+            special,
+        });
+        self.why = match ended {
+            Some(Ended::Token) => Some("eos_token"),
+            _ if stopped => Some("stop_sequence"),
+            Some(_) => Some("length"),
+            None => None,
+        };
+        if self.why.is_some() {
+            self.coming = None;
+        }
+        Ok(())
+    }
+}
+
 /// Writes tokens one by one. A character of several tokens comes with its last.
 struct Spoken {
     tokens: Vec<u32>,
@@ -696,20 +793,19 @@ impl AnswersAll for Texts {
                 format!("a request is answered with at most {MOST} texts"),
             ));
         }
-        let mut begun = Vec::with_capacity(asked_about.items.len());
-        for (number, prompt) in asked_about.items.iter().enumerate() {
-            let tokens = self.read(prompt, &wanted, true)?;
-            let these = self.begin_all(asked, &tokens, &wanted, number)?;
-            begun.push((prompt, tokens, these));
+        let prompts = asked_about.items.iter();
+        let read = prompts.map(|prompt| self.read(prompt, &wanted, true));
+        let read: Vec<Arc<[u32]>> = read.collect::<Result<_, _>>()?;
+        let mut begun = Vec::with_capacity(read.len() * wanted.several);
+        for (number, tokens) in read.iter().enumerate() {
+            let these = self.begin_all(asked, tokens, &wanted, number)?;
+            begun.extend(these.into_iter().map(|coming| (coming, &**tokens)));
         }
-        let mut rows = Vec::with_capacity(begun.len());
-        for (prompt, tokens, these) in begun {
-            let made = these.iter().map(|coming| {
-                let waits = |_: &Told| !asked.given_up.is_so();
-                let made = self.hear(coming, &tokens, &wanted, waits)?;
-                Ok(self.row(prompt, &made, &wanted))
-            });
-            let row = to_raw_value(&made.collect::<Result<Vec<_>, _>>()?);
+        let made = self.hear_all(asked, begun, &wanted)?;
+        let mut rows = Vec::with_capacity(read.len());
+        for (prompt, made) in asked_about.items.iter().zip(made.chunks(wanted.several)) {
+            let made = made.iter().map(|made| self.row(prompt, made, &wanted));
+            let row = to_raw_value(&made.collect::<Vec<_>>());
             rows.push(row.map_err(|error| refuse(500, error.to_string()))?);
         }
         answers(asked_about.answered(), asked.accept.as_deref(), &rows)

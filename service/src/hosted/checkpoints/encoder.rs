@@ -1,6 +1,6 @@
 //! Encoders of texts: their last hidden states, embeddings, and how alike texts are.
 
-use super::super::alone::{Answers, broke, told};
+use super::super::alone::{Answers, broke, told, wanted};
 use super::super::questions::{Shape, answers, refuse, texts};
 use super::open;
 use crate::failure::chain;
@@ -14,6 +14,8 @@ use serde_json::value::{RawValue, to_raw_value};
 
 /// Texts that the network sees at a time.
 const AT_ONCE: usize = 32;
+/// Most numbers of hidden states that a request is answered with.
+const MOST: usize = 1 << 24;
 
 fn raw(value: &impl Serialize) -> Result<Box<RawValue>, Unanswered> {
     to_raw_value(value).map_err(|error| refuse(500, error.to_string()))
@@ -48,7 +50,9 @@ impl Answers for States {
         let asked_about = texts(asked.content_type.as_deref(), &asked.body)?;
         let width = self.encoder.config().hidden_size;
         let mut rows = Vec::with_capacity(asked_about.items.len());
+        let mut numbers = 0_usize;
         for some in asked_about.items.chunks(AT_ONCE) {
+            wanted(asked)?;
             let tokens = some.iter().map(|text| self.tokenizer.encode(text));
             let tokens: Vec<_> = tokens
                 .collect::<escala_models::Result<_>>()
@@ -56,6 +60,15 @@ impl Answers for States {
             let sequences: Vec<&[u32]> = tokens.iter().map(|tokens| &*tokens.ids).collect();
             let states = self.encoder.states(compute, &sequences);
             for states in states.map_err(|error| broke(&error))? {
+                numbers = numbers.saturating_add(states.len());
+                if numbers > MOST {
+                    return Err(refuse(
+                        400,
+                        format!(
+                            "an answer has at most {MOST} numbers: ask about fewer texts at a time"
+                        ),
+                    ));
+                }
                 if states.iter().any(|state| !state.is_finite()) {
                     return Err(refuse(500, "the encoder's answer is not a number"));
                 }
@@ -158,11 +171,13 @@ impl Sentences {
         compute: &Compute,
         texts: Vec<String>,
         how: &How,
+        asked: &Asked,
     ) -> Result<Vec<Vec<f32>>, Unanswered> {
         let inputs = texts.into_iter().map(|text| EmbeddingInput { text });
         let inputs: Vec<EmbeddingInput> = inputs.collect();
         let mut vectors = Vec::with_capacity(inputs.len());
         for some in inputs.chunks(AT_ONCE) {
+            wanted(asked)?;
             for found in self.pipeline.embed(compute, some, how.normalize) {
                 let found = found.map_err(|error| told(&error))?;
                 if found.truncated && how.truncate == Some(false) {
@@ -180,8 +195,8 @@ impl Sentences {
         Ok(vectors)
     }
 
-    fn similarities(&self, compute: &Compute, body: &[u8]) -> Result<Said, Unanswered> {
-        let Compared { inputs } = serde_json::from_slice(body).map_err(|error| {
+    fn similarities(&self, compute: &Compute, asked: &Asked) -> Result<Said, Unanswered> {
+        let Compared { inputs } = serde_json::from_slice(&asked.body).map_err(|error| {
             refuse(
                 400,
                 format!(
@@ -190,9 +205,9 @@ impl Sentences {
             )
         })?;
         let how = How::default();
-        let mut vectors = self.vectors(compute, vec![inputs.source_sentence], &how)?;
+        let mut vectors = self.vectors(compute, vec![inputs.source_sentence], &how, asked)?;
         let source = vectors.pop().unwrap_or_default();
-        let others = self.vectors(compute, inputs.sentences, &how)?;
+        let others = self.vectors(compute, inputs.sentences, &how, asked)?;
         // All have length one.
         let dot = |other: &Vec<f32>| other.iter().zip(&source).map(|(a, b)| a * b).sum::<f32>();
         let similarities: Vec<f32> = others.iter().map(dot).collect();
@@ -204,11 +219,11 @@ impl Sentences {
 impl Answers for Sentences {
     fn answer(&mut self, compute: &Compute, asked: &Asked) -> Result<Said, Unanswered> {
         if self.form == Form::Similarities {
-            return self.similarities(compute, &asked.body);
+            return self.similarities(compute, asked);
         }
         let asked_about = texts(asked.content_type.as_deref(), &asked.body)?;
         let how = How::of(&asked.body)?;
-        let vectors = self.vectors(compute, asked_about.items, &how)?;
+        let vectors = self.vectors(compute, asked_about.items, &how, asked)?;
         let accept = asked.accept.as_deref();
         match (self.form, asked_about.shape) {
             (Form::Named, Shape::One | Shape::Inputs) => {

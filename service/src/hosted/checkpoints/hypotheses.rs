@@ -1,7 +1,7 @@
 //! Classes that nobody taught: a network that knows what follows from what is asked, for each class, whether the text being of
 //! that class follows from the text (Yin et al. 2019, arXiv:1909.00161).
 
-use super::super::alone::{Answers, broke};
+use super::super::alone::{Answers, broke, wanted};
 use super::super::questions::{answers, refuse, texts};
 use super::open;
 use crate::failure::chain;
@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 const AT_ONCE: usize = 32;
 /// Most pairs of a request.
 const MOST: usize = 10_000;
+/// Most bytes of their hypotheses together: the template once for each class.
+const MOST_BYTES: usize = 16 << 20;
 /// What stands for a class where nobody says otherwise.
 const TEMPLATE: &str = "This example is {}.";
 
@@ -60,9 +62,11 @@ impl Hypotheses {
         text: &str,
         sentences: &[String],
         several: bool,
+        asked: &Asked,
     ) -> Result<Vec<f64>, Unanswered> {
         let mut all = Vec::with_capacity(sentences.len());
         for some in sentences.chunks(AT_ONCE) {
+            wanted(asked)?;
             let pairs: Vec<(&str, &str)> = some.iter().map(|one| (text, one.as_str())).collect();
             let rows = self.model.score_pairs(compute, &pairs);
             for row in rows.map_err(|error| broke(&error))? {
@@ -109,6 +113,24 @@ fn classes(parameters: &Value) -> Result<Vec<String>, Unanswered> {
     }
 }
 
+/// What it is for a text to be of each class.
+fn sentences(template: &str, classes: &[String]) -> Result<Vec<String>, Unanswered> {
+    let names: usize = classes.iter().map(String::len).sum();
+    let bytes = template.len().saturating_mul(classes.len());
+    if bytes.saturating_add(names) > MOST_BYTES {
+        return Err(refuse(
+            400,
+            format!(
+                "parameters.hypothesis_template is longer than {MOST_BYTES} bytes with all classes together"
+            ),
+        ));
+    }
+    let classes = classes.iter();
+    Ok(classes
+        .map(|class| template.replacen("{}", class, 1))
+        .collect())
+}
+
 impl Answers for Hypotheses {
     fn answer(&mut self, compute: &Compute, asked: &Asked) -> Result<Said, Unanswered> {
         let asked_about = texts(asked.content_type.as_deref(), &asked.body)?;
@@ -134,13 +156,10 @@ impl Answers for Hypotheses {
                 format!("a request has at most {MOST} classes of all texts together"),
             ));
         }
-        let sentences: Vec<String> = classes
-            .iter()
-            .map(|class| template.replacen("{}", class, 1))
-            .collect();
+        let sentences = sentences(template, &classes)?;
         let mut rows = Vec::with_capacity(asked_about.items.len());
         for text in &asked_about.items {
-            let scores = self.scores(compute, text, &sentences, several)?;
+            let scores = self.scores(compute, text, &sentences, several, asked)?;
             let mut ranked: Vec<(&String, f64)> = classes.iter().zip(scores).collect();
             ranked.sort_by(|one, other| other.1.total_cmp(&one.1));
             let (labels, scores): (Vec<&String>, Vec<f64>) = ranked.into_iter().unzip();
@@ -152,5 +171,27 @@ impl Answers for Hypotheses {
 
     fn memory(&self) -> u64 {
         self.model.memory()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_is_written_once_for_each_class_within_bounds() {
+        let classes = ["cats", "dogs"].map(str::to_owned);
+        let written = sentences("About {}.", &classes).expect("short");
+        assert_eq!(written, ["About cats.", "About dogs."]);
+        // A small request; all classes would be 60 GB.
+        let template = format!("{{}}{}", "x".repeat(6 << 20));
+        let classes = vec!["a".to_owned(); MOST];
+        let refused = sentences(&template, &classes).expect_err("too long");
+        assert_eq!(refused.status, 400);
+        assert!(
+            refused.message.contains("hypothesis_template"),
+            "{}",
+            refused.message
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Words in the place of masks: what a network finds likely where something was left out.
 
-use super::super::alone::{Answers, broke};
+use super::super::alone::{Answers, broke, wanted};
 use super::super::questions::{answers, refuse, texts};
 use super::{open, whole};
 use crate::failure::chain;
@@ -94,6 +94,7 @@ impl Answers for Masks {
         let mut rows = Vec::with_capacity(asked_about.items.len());
         let mut told = 0_usize;
         for some in asked_about.items.chunks(AT_ONCE) {
+            wanted(asked)?;
             let texts = some.iter().map(|text| self.read(text, cut));
             let texts: Vec<Masked> = texts.collect::<Result<_, _>>()?;
             let words = most.min(self.0.config().vocab_size);

@@ -1,7 +1,7 @@
 //! Questions about a text: the passages that answer them. Positions are code points, as Python counts.
 
-use super::super::alone::{Answers, broke, told};
-use super::super::questions::{Questions, answers, essence, objects, refuse};
+use super::super::alone::{Answers, broke, told, wanted};
+use super::super::questions::{self, Questions, answers, essence, objects, refuse};
 use super::{open, whole};
 use crate::failure::chain;
 use escala_models::Compute;
@@ -11,6 +11,7 @@ use escala_pipelines::task::LoadContext;
 use escala_sagemaker::served::{Asked, Said, Unanswered};
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// Most answers that are told to a question.
 const MOST: usize = 100;
@@ -32,7 +33,7 @@ impl Passages {
     fn found(
         &self,
         compute: &Compute,
-        (question, text): &(String, String),
+        (question, text): &(String, Arc<str>),
         options: &AnswerOptions,
     ) -> Result<Value, Unanswered> {
         let found = self.0.answers(compute, question, text, options);
@@ -91,8 +92,20 @@ fn options(parameters: &Value) -> Result<AnswerOptions, Unanswered> {
     }
 }
 
+fn form() -> Unanswered {
+    refuse(
+        400,
+        "a question is {\"inputs\": {\"question\": \"…\", \"context\": \"…\"}}, neither of them empty",
+    )
+}
+
+fn text(value: &Value) -> Result<&str, Unanswered> {
+    let text = value.as_str().filter(|text| !text.is_empty());
+    text.ok_or_else(form)
+}
+
 /// The questions of a request, each with its text.
-fn questions(asked: &Asked) -> Result<Questions<(String, String)>, Unanswered> {
+fn questions(asked: &Asked) -> Result<Questions<(String, Arc<str>)>, Unanswered> {
     let kind = essence(asked.content_type.as_deref().unwrap_or("application/json"));
     let read = objects(&kind, &asked.body)?.ok_or_else(|| {
         refuse(
@@ -100,36 +113,37 @@ fn questions(asked: &Asked) -> Result<Questions<(String, String)>, Unanswered> {
             format!("{kind} has no questions; application/json and application/jsonlines have"),
         )
     })?;
-    let form = || {
-        refuse(
-            400,
-            "a question is {\"inputs\": {\"question\": \"…\", \"context\": \"…\"}}, neither of them empty",
-        )
-    };
-    let text = |value: &Value| {
-        let text = value.as_str().filter(|text| !text.is_empty());
-        text.map(str::to_owned).ok_or_else(form)
-    };
     let mut list = read.list;
     let mut items = Vec::with_capacity(read.items.len());
     for item in &read.items {
         let question = item.get("question").ok_or_else(form)?;
         let context = item.get("context").ok_or_else(form)?;
+        let mut put = |question: &Value, context: Arc<str>| match items.len() < questions::MOST {
+            true => {
+                items.push((text(question)?.to_owned(), context));
+                Ok(())
+            }
+            false => Err(refuse(
+                400,
+                format!("a request has at most {} questions", questions::MOST),
+            )),
+        };
         let Value::Array(several) = question else {
-            items.push((text(question)?, text(context)?));
+            put(question, text(context)?.into())?;
             continue;
         };
         list = true;
         match context {
             Value::Array(contexts) if contexts.len() == several.len() => {
                 for (question, context) in several.iter().zip(contexts) {
-                    items.push((text(question)?, text(context)?));
+                    put(question, text(context)?.into())?;
                 }
             }
             Value::Array(_) => return Err(form()),
             context => {
+                let context: Arc<str> = text(context)?.into();
                 for question in several {
-                    items.push((text(question)?, text(context)?));
+                    put(question, context.clone())?;
                 }
             }
         }
@@ -148,6 +162,7 @@ impl Answers for Passages {
         let options = options(&asked_about.parameters)?;
         let mut rows = Vec::with_capacity(asked_about.items.len());
         for item in &asked_about.items {
+            wanted(asked)?;
             let row = to_raw_value(&self.found(compute, item, &options)?);
             rows.push(row.map_err(|error| refuse(500, error.to_string()))?);
         }
@@ -156,5 +171,34 @@ impl Answers for Passages {
 
     fn memory(&self) -> u64 {
         self.0.memory()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(body: &Value) -> Asked {
+        Asked {
+            content_type: Some("application/json".to_owned()),
+            body: body.to_string().into(),
+            ..Asked::default()
+        }
+    }
+
+    #[test]
+    fn questions_about_one_text_share_it_and_are_so_many() {
+        let of = |count: usize| {
+            let inputs = json!({"question": vec!["why"; count], "context": "because"});
+            questions(&asked(&json!({ "inputs": inputs })))
+        };
+        let two = of(2).expect("two").items;
+        assert_eq!(two[1], ("why".to_owned(), "because".into()));
+        assert!(Arc::ptr_eq(&two[0].1, &two[1].1));
+        assert_eq!(
+            of(questions::MOST).expect("enough").items.len(),
+            questions::MOST
+        );
+        assert_eq!(of(questions::MOST + 1).expect_err("too many").status, 400);
     }
 }

@@ -1,6 +1,6 @@
 //! Classifiers of images.
 
-use super::super::alone::{Answers, told};
+use super::super::alone::{Answers, told, wanted};
 use super::super::questions::{answers, images, refuse};
 use escala_models::Compute;
 use escala_pipelines::image::ImageLimits;
@@ -45,6 +45,7 @@ impl Answers for Pictures {
         };
         let mut rows = Vec::with_capacity(asked_about.items.len());
         for some in asked_about.items.chunks(AT_ONCE) {
+            wanted(asked)?;
             for found in self.0.run(compute, some) {
                 let found = found.map_err(|error| told(&error))?;
                 let classes = found.iter().take(most);

@@ -1,6 +1,6 @@
 //! Detectors of objects in images.
 
-use super::super::alone::{Answers, told};
+use super::super::alone::{Answers, told, wanted};
 use super::super::questions::{answers, images, refuse};
 use escala_models::Compute;
 use escala_pipelines::image::ImageLimits;
@@ -62,6 +62,7 @@ impl Answers for Things {
         };
         let mut rows = Vec::with_capacity(asked_about.items.len());
         for some in asked_about.items.chunks(AT_ONCE) {
+            wanted(asked)?;
             for found in self.0.find(compute, some, least as f32) {
                 let found = found.map_err(|error| told(&error))?;
                 let row = to_raw_value(&found.iter().map(thing).collect::<Vec<_>>());

@@ -3,7 +3,7 @@
 //! As transformers' pipeline they tell tokens one by one where nobody says otherwise; by an `aggregation_strategy` words of one
 //! label after the other are one group. Positions are code points, as Python counts.
 
-use super::super::alone::{Answers, broke, told};
+use super::super::alone::{Answers, broke, told, wanted};
 use super::super::questions::{answers, refuse, texts};
 use super::{known, open};
 use crate::failure::chain;
@@ -86,6 +86,7 @@ impl Answers for Words {
         let ignored = ignored(&asked_about.parameters)?;
         let mut rows = Vec::with_capacity(asked_about.items.len());
         for some in asked_about.items.chunks(AT_ONCE) {
+            wanted(asked)?;
             let some: Vec<&str> = some.iter().map(String::as_str).collect();
             let found = self.0.classify_by(compute, &some, strategy);
             for (text, found) in some.iter().zip(found.map_err(|error| broke(&error))?) {
