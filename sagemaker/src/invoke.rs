@@ -283,7 +283,14 @@ impl Invoker {
         self.shadow(set, variant, &asked);
         let capture = set.capture.as_ref();
         let capture = capture.filter(|capture| capture.samples(rand::random()));
-        let kept = capture.map(|capture| (Arc::clone(capture), asked.clone()));
+        let kept = capture.map(|capture| {
+            // Whoever listens has heard all when the model ends, not when it is written down.
+            let asked = Asked {
+                parts: None,
+                ..asked.clone()
+            };
+            (Arc::clone(capture), asked)
+        });
         let answer = tokio::time::timeout(patience, served.invoke(asked)).await;
         let took = began.elapsed();
         let answer = answer.unwrap_or_else(|_| {

@@ -273,6 +273,11 @@ impl Folders {
         folder.used = Instant::now();
         Some(Arc::clone(&folder.held))
     }
+
+    /// Bytes of all.
+    fn bytes(&self) -> u64 {
+        self.known.values().map(|folder| folder.bytes).sum()
+    }
 }
 
 /// Where data are, and in which form.
@@ -534,12 +539,19 @@ impl Models {
         let key = what.key(target);
         let slot = Arc::clone(self.slots.lock().entry(key).or_default());
         // One opens it, the others wait for it here.
-        let mut open = slot.open.lock();
-        if let Some(open) = open.as_mut() {
+        let mut open_slot = slot.open.lock();
+        if let Some(open) = open_slot.as_mut() {
             open.used = Instant::now();
             open.keep = open.keep.max(keep);
-            self.counts.hits.fetch_add(1, Ordering::Relaxed);
-            return Ok(Arc::clone(&open.served));
+            let served = Arc::clone(&open.served);
+            let place = Arc::clone(self.slots.lock().entry(key).or_insert_with(|| slot.clone()));
+            if Arc::ptr_eq(&place, &slot) {
+                self.counts.hits.fetch_add(1, Ordering::Relaxed);
+                return Ok(served);
+            }
+            // It was closed while this waited, and another opens it.
+            drop(open_slot);
+            return self.open_as(what, target, keep);
         }
         let opened = self.load(what, target).and_then(|(served, folder)| {
             // Whatever it says, it counts as one that is open.
@@ -561,7 +573,7 @@ impl Models {
             Ok(new) => {
                 self.counts.loads.fetch_add(1, Ordering::Relaxed);
                 let served = Arc::clone(&new.served);
-                *open = Some(new);
+                *open_slot = Some(new);
                 Ok(served)
             }
             Err(why) => {
@@ -650,31 +662,37 @@ impl Models {
         drop(slots);
     }
 
-    /// Removes unpacked models that nobody used for long, but for those that are `pinned`: their data may be others now, and they
-    /// must be the same models when they are opened again. Nothing is removed where these cannot
-    /// be told.
+    /// Removes unpacked models that no open model has: those that nobody used for long, and while they are more bytes than they may
+    /// be together, those that were used longest ago. Those that are `pinned` stay: their data may be others now, and they must be
+    /// the same models when they are opened again. Nothing is removed where these cannot be told.
     pub fn clear(&self, pinned: impl FnOnce() -> Option<HashSet<String>>) {
-        let old = |folder: &Folder| {
-            Arc::strong_count(&folder.held) == 1 && folder.used.elapsed() >= self.options.unpacked
-        };
-        if !self.folders.lock().known.values().any(old) {
-            return;
+        let free = |folder: &Folder| Arc::strong_count(&folder.held) == 1;
+        let old = |folder: &Folder| free(folder) && folder.used.elapsed() >= self.options.unpacked;
+        {
+            let folders = self.folders.lock();
+            let none_old = !folders.known.values().any(old);
+            if none_old && folders.bytes() <= self.options.disk {
+                return;
+            }
         }
         let Some(pinned) = pinned() else {
             return;
         };
         let mut folders = self.folders.lock();
-        let found = folders.known.iter_mut().filter(|(_, folder)| old(folder));
-        let mut gone = Vec::new();
-        for (name, folder) in found {
+        let mut removable = Vec::new();
+        for (name, folder) in folders.known.iter_mut().filter(|(_, folder)| free(folder)) {
             match pinned.contains(name) {
                 // It is looked at again as late as any other.
-                true => folder.used = Instant::now(),
-                false => gone.push(name.clone()),
+                true if old(folder) => folder.used = Instant::now(),
+                true => (),
+                false => removable.push((folder.used, old(folder), name.clone())),
             }
         }
-        for name in gone {
-            self.remove(&mut folders, &name);
+        removable.sort();
+        for (_, old, name) in removable {
+            if old || folders.bytes() > self.options.disk {
+                self.remove(&mut folders, &name);
+            }
         }
     }
 
@@ -966,42 +984,22 @@ impl Models {
             held: Arc::clone(&held),
         };
         folders.known.insert(name, folder);
-        self.tidy(&mut folders);
         Ok((path, held))
     }
 
-    /// Removes folders that no open model has, while there are too many bytes.
-    fn tidy(&self, folders: &mut Folders) {
-        let mut all: u64 = folders.known.values().map(|folder| folder.bytes).sum();
-        let mut free: Vec<_> = folders
-            .known
-            .iter()
-            .filter(|(_, folder)| Arc::strong_count(&folder.held) == 1)
-            .map(|(name, folder)| (folder.used, folder.bytes, name.clone()))
-            .collect();
-        free.sort();
-        for (_, bytes, name) in free {
-            if all <= self.options.disk {
-                break;
-            }
-            if self.remove(folders, &name) {
-                all -= bytes;
-            }
-        }
-    }
-
-    /// Removes a folder; whether it is gone.
-    fn remove(&self, folders: &mut Folders, name: &str) -> bool {
+    /// Removes a folder, where that can be.
+    fn remove(&self, folders: &mut Folders, name: &str) {
         let path = self.folder.join(name);
         match std::fs::remove_dir_all(&path) {
-            Ok(()) => folders.known.remove(name).is_some(),
+            Ok(()) => {
+                folders.known.remove(name);
+            }
             Err(error) => {
                 tracing::warn!(%error, path = %path.display(), "an unpacked model stays");
                 // It is tried again as late as any other.
                 if let Some(folder) = folders.known.get_mut(name) {
                     folder.used = Instant::now();
                 }
-                false
             }
         }
     }

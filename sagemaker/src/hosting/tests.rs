@@ -8,7 +8,7 @@ mod shifting;
 use super::*;
 
 use crate::endpoints::deploy::Point;
-use crate::served::{Container, Said, Served, Unanswered};
+use crate::served::{Container, Parts, Said, Served, Unanswered};
 use crate::testing::{self, caller};
 use escala_objects::memory::Memory;
 use escala_objects::{ObjectName, ObjectStore, WritableStore};
@@ -21,6 +21,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Instant;
 use tokio::sync::Semaphore;
+use tokio::sync::mpsc::error::TryRecvError;
 
 /// How long a condition may take to come.
 const DEADLINE: Duration = Duration::from_secs(60);

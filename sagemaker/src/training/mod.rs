@@ -705,7 +705,7 @@ fn end(found: &mut Resource, job: Option<&Job>) {
     let state = job.map(|job| job.state);
     let overdue = found.body["overdue"] == true;
     let (status, secondary, message) = match state {
-        Some(State::Completed) if overdue => (
+        Some(State::Completed | State::Failed) if overdue => (
             STOPPED,
             "MaxRuntimeExceeded",
             "Training job runtime exceeded MaxRuntimeInSeconds provided",

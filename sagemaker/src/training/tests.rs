@@ -56,6 +56,10 @@ impl Trainer for Patient {
             watch.log(&format!("step {steps} loss={}", 1.0 / steps as f64));
             watch.checkpoint(&mut || steps.to_string().into_bytes());
             if watch.stopped() {
+                // As those that have learned nothing by then.
+                if lesson.hyperparameters.contains_key("nothing") {
+                    return Err(Failure::Stopped);
+                }
                 watch.checkpoint(&mut || steps.to_string().into_bytes());
                 break;
             }
@@ -571,6 +575,16 @@ fn a_training_has_so_much_time_and_no_more() {
     assert_eq!(text(&job, "TrainingJobStatus"), STOPPED, "{job}");
     assert_eq!(text(&job, "SecondaryStatus"), "MaxRuntimeExceeded");
     assert!(!artefact_of(&machine, &job).is_empty());
+
+    // It may be that there is nothing to keep.
+    let nothing = json!({"nothing": "1"});
+    let mut asked = request("none", "patient", &[("train", "data/train/")], nothing);
+    asked["StoppingCondition"]["MaxRuntimeInSeconds"] = json!(1);
+    process.create(asked);
+    let job = process.ended("none");
+    assert_eq!(text(&job, "TrainingJobStatus"), STOPPED, "{job}");
+    assert_eq!(text(&job, "SecondaryStatus"), "MaxRuntimeExceeded");
+    assert_eq!(job.get("FailureReason"), None);
 }
 
 #[test]

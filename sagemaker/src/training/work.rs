@@ -127,7 +127,13 @@ impl Whole for Inner {
             Err(Failure::Client(why)) => Err(failed(format!("ClientError: {why}"))),
             Err(Failure::Algorithm(why)) => Err(failed(format!("AlgorithmError: {why}"))),
             Err(Failure::Now(why)) => Err(failed(format!("InternalServerError: {why}"))),
-            Err(Failure::Stopped) => Err(Trouble::Fails("the training job was stopped".to_owned())),
+            Err(Failure::Stopped) => {
+                // Before there was anything to keep.
+                if control.overdue.load(Ordering::SeqCst) {
+                    self.change(name, |body| body["overdue"] = json!(true));
+                }
+                Err(Trouble::Fails("the training job was stopped".to_owned()))
+            }
         };
         self.running.lock().remove(name);
         outcome
