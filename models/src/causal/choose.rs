@@ -6,6 +6,9 @@
 
 use crate::train::random;
 
+/// Below this temperature scores are put beside the best before they are divided.
+const COLD: f32 = 1e-3;
+
 /// How the token that follows is chosen.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Choice {
@@ -66,8 +69,13 @@ impl Choice {
     /// The tokens that may be drawn with their shares, the likeliest first.
     pub fn shares(&self, scores: &mut [f32], before: &[u32]) -> Vec<(u32, f32)> {
         self.penalise(scores, before);
+        // Divided by almost nothing, all but the best would be as far away as numbers go, on both sides.
+        let best = match self.temperature < COLD {
+            true => scores.iter().copied().fold(f32::NEG_INFINITY, f32::max),
+            false => 0.0,
+        };
         for score in scores.iter_mut() {
-            *score /= self.temperature;
+            *score = (*score - best) / self.temperature;
         }
         let mut left: Vec<(u32, f32)> = (0..).zip(scores.iter().copied()).collect();
         let down = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
@@ -159,6 +167,28 @@ mod tests {
             );
         }
         assert_eq!((counts[0], counts[3]), (0, 0));
+    }
+
+    #[test]
+    fn almost_no_temperature_is_almost_no_chance() {
+        let scores = [1.0f32, -2.0, 7.5, 7.0];
+        for temperature in [f32::MIN_POSITIVE, 1e-30, 1e-4, 2e-3] {
+            let choice = Choice {
+                sample: true,
+                temperature,
+                top_k: 0,
+                ..Choice::default()
+            };
+            let shares = choice.shares(&mut scores.clone(), &[]);
+            assert_eq!(shares[0], (2, 1.0), "{temperature}");
+            for draw in 0..100 {
+                assert_eq!(
+                    choice.of(&mut scores.clone(), &[], draw),
+                    2,
+                    "{temperature}"
+                );
+            }
+        }
     }
 
     #[test]
