@@ -48,6 +48,53 @@ impl Quarter {
         turned
     }
 
+    /// What a network sees of the picture turned by each of the quarters at once, of the `pixels` that it sees of the picture
+    /// itself, as in [`Quarter::shown`]: each turned picture is at half its size in a [corner](Quarter::corner) of one square.
+    pub(super) fn side_by_side(pixels: &[f32], side: u32, (across, down): (u32, u32)) -> Vec<f32> {
+        let half = side / 2;
+        let size = (across.div_ceil(2), down.div_ceil(2));
+        let pixel = |side: u32, x: u32, y: u32| ((y * side + x) * 3) as usize;
+        let mut halved = vec![detect::BLACK; pixels.len() / 4];
+        for (y, x) in (0..size.1).flat_map(|y| (0..size.0).map(move |x| (y, x))) {
+            let to = pixel(half, x, y);
+            let four = [(0, 0), (1, 0), (0, 1), (1, 1)];
+            let four = four.map(|(right, below)| pixel(side, 2 * x + right, 2 * y + below));
+            for channel in 0..3 {
+                let sum: f32 = four.iter().map(|at| pixels[at + channel]).sum();
+                halved[to + channel] = sum / 4.0;
+            }
+        }
+        let mut together = vec![detect::BLACK; pixels.len()];
+        for turn in Self::ALL {
+            let (left, top) = turn.corner(half);
+            let shown = turn.shown(&halved, half, size);
+            let rows = shown.chunks_exact(half as usize * 3);
+            for (y, row) in (top..).zip(rows) {
+                together[pixel(side, left, y)..][..row.len()].copy_from_slice(row);
+            }
+        }
+        together
+    }
+
+    /// Where the turned picture begins among all, each of which has a square of `half` the side.
+    fn corner(self, half: u32) -> (u32, u32) {
+        match self {
+            Self::One => (0, 0),
+            Self::Two => (0, half),
+            Self::Three => (half, 0),
+        }
+    }
+
+    /// Whose turned picture a place is in, among [all of them](Quarter::side_by_side).
+    pub(super) fn at(side: u32, place: Point) -> Option<Self> {
+        let half = side / 2;
+        Self::ALL.into_iter().find(|turn| {
+            let (left, top) = turn.corner(half);
+            let inside = |from: u32, at: f32| (0.0..half as f32).contains(&(at - from as f32));
+            inside(left, place.x) && inside(top, place.y)
+        })
+    }
+
     /// The width and height of the turned picture.
     pub(super) fn size(self, (width, height): (u32, u32)) -> (u32, u32) {
         match self {
@@ -127,5 +174,33 @@ mod tests {
                 "{turn:?}"
             );
         }
+    }
+
+    /// In its corner, each turned picture is what would be shown of it, at half the size.
+    #[test]
+    fn all_turned_pictures_are_side_by_side() {
+        let image = RgbImage::from_fn(2 * detect::SIDE, detect::SIDE / 2, |x, y| {
+            Rgb([(x / 8) as u8, (y / 4) as u8, 7])
+        });
+        let (side, half) = (detect::SIDE, detect::SIDE / 2);
+        let size = detect::seen(image.dimensions());
+        let all = Quarter::side_by_side(&detect::input(&image), side, size);
+        let pixel = |pixels: &[f32], x: u32, y: u32| {
+            let at = ((y * side + x) * 3) as usize;
+            [0, 1, 2].map(|channel| pixels[at + channel])
+        };
+        for turn in Quarter::ALL {
+            let whole = detect::input(&turn.turned(&image));
+            let (left, top) = turn.corner(half);
+            for (x, y) in (0..half).flat_map(|y| (0..half).map(move |x| (x, y))) {
+                let place = Point::new((left + x) as f32 + 0.5, (top + y) as f32 + 0.5);
+                assert_eq!(Quarter::at(side, place), Some(turn));
+                let shown = pixel(&all, left + x, top + y);
+                let wanted = pixel(&whole, 2 * x, 2 * y);
+                let far = shown.iter().zip(wanted).any(|(a, b)| (a - b).abs() > 0.03);
+                assert!(!far, "{turn:?} {x} {y}: {shown:?} {wanted:?}");
+            }
+        }
+        assert_eq!(Quarter::at(side, Point::new(300.0, 300.0)), None);
     }
 }

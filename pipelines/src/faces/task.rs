@@ -48,6 +48,8 @@ const CLEAR: f32 = 0.9995;
 const LIES: f32 = 40.0;
 /// What the detector must be sure of in a picture that is turned.
 const SURE: f32 = 0.5;
+/// What it must be sure of in one of half that size to look at it.
+const GLIMPSED: f32 = 0.3;
 
 /// One image and what is asked about it.
 #[derive(Clone, Debug)]
@@ -342,7 +344,8 @@ impl FacesPipeline {
         detect::decode(boxes, classes, &self.anchors, size, &thresholds)
     }
 
-    /// How an image may be turned, with how sure the detector is of all faces together, surest first.
+    /// How an image may be turned, with how sure the detector is of all faces together, surest first. It glimpses at all turned
+    /// images at once, and looks at those in which it sees something.
     fn turns(
         &self,
         compute: &Compute,
@@ -351,9 +354,19 @@ impl FacesPipeline {
     ) -> Result<Vec<(f32, Quarter)>> {
         let score = options.score.max(SURE);
         let size = prepared.image.dimensions();
+        let seen = detect::seen(size);
+        let all = Quarter::side_by_side(&prepared.pixels, detect::SIDE, seen);
+        let glimpsed = self.detect(compute, (detect::SIDE, detect::SIDE), &all, GLIMPSED)?;
+        let middles = glimpsed.iter().map(|candidate| candidate.area.centre());
+        let glimpsed: Vec<Quarter> = middles
+            .filter_map(|middle| Quarter::at(detect::SIDE, middle))
+            .collect();
         let mut turns = Vec::new();
         for turn in Quarter::ALL {
-            let shown = turn.shown(&prepared.pixels, detect::SIDE, detect::seen(size));
+            if !glimpsed.contains(&turn) {
+                continue;
+            }
+            let shown = turn.shown(&prepared.pixels, detect::SIDE, seen);
             let found = self.detect(compute, turn.size(size), &shown, score)?;
             turns.push((found.iter().map(|candidate| candidate.score).sum(), turn));
         }
