@@ -488,6 +488,15 @@ def test_copies():
     assert s3.head_object(Bucket="main", Key="from")["Metadata"] == {"e": "f"} and body("from") == b"bytes"
     etag = f'"{md5(b"bytes")}"'
     s3.copy_object(Bucket="main", Key="to", CopySource=source, CopySourceIfMatch=etag)
+    there = s3.head_object(Bucket="main", Key="to")["ETag"]
+    for condition in (dict(IfNoneMatch="*"), dict(IfMatch='"other"')):
+        with fails("PreconditionFailed", 412):
+            s3.copy_object(Bucket="main", Key="to", CopySource=source, **condition)
+    s3.copy_object(Bucket="main", Key="to", CopySource=source, IfMatch=there)
+    s3.copy_object(Bucket="main", Key="only once", CopySource=source, IfNoneMatch="*")
+    with fails("PreconditionFailed", 412):
+        s3.copy_object(Bucket="main", Key="only once", CopySource=source, IfNoneMatch="*")
+    s3.delete_object(Bucket="main", Key="only once")
     for condition in (dict(CopySourceIfMatch='"x"'), dict(CopySourceIfNoneMatch=etag)):
         with fails("PreconditionFailed", 412):
             s3.copy_object(Bucket="main", Key="to", CopySource=source, **condition)

@@ -1,5 +1,6 @@
 //! What a request expects of an object, and which part of it is wanted.
 
+use axum::http::header::{HeaderMap, HeaderName, IF_MATCH, IF_NONE_MATCH};
 use escala_objects::local::Condition;
 use s3s::dto::{ETagCondition, Range, Timestamp};
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
@@ -109,7 +110,27 @@ pub fn of_write(
     }
 }
 
-/// The bytes that are wanted of an object of so many.
+/// The condition on what a copy would take the place of: `s3s` knows only those on its source.
+///
+/// # Errors
+/// As [`of_write`]; `InvalidArgument` for what is no ETag.
+pub fn of_copy(headers: &HeaderMap) -> S3Result<Condition> {
+    let condition = |name: HeaderName| {
+        let value = headers.get(name)?;
+        let value = value.as_bytes();
+        Some(ETagCondition::parse_http_header(value).map_err(|_| {
+            s3_error!(
+                InvalidArgument,
+                "a condition is * or an ETag between quotes"
+            )
+        }))
+    };
+    let matches = condition(IF_MATCH).transpose()?;
+    let none_match = condition(IF_NONE_MATCH).transpose()?;
+    of_write(matches.as_ref(), none_match.as_ref())
+}
+
+/// The bytes that are wanted of an object of so many; never none.
 ///
 /// # Errors
 /// `InvalidRange`.
@@ -117,10 +138,10 @@ pub fn wanted(range: Option<&Range>, length: u64) -> S3Result<Option<ops::Range<
     let Some(range) = range else {
         return Ok(None);
     };
-    let range = range.check(length);
+    let range = range.check(length).ok().filter(|range| !range.is_empty());
     range
         .map(Some)
-        .map_err(|_| s3_error!(InvalidRange, "The requested range is not satisfiable"))
+        .ok_or_else(|| s3_error!(InvalidRange, "The requested range is not satisfiable"))
 }
 
 #[cfg(test)]

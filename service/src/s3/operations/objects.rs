@@ -56,6 +56,21 @@ fn copy_elsewhere(
     })
 }
 
+/// The bytes of an object that are asked for, by a part of it or a range; and where they are told to be, which those of nothing
+/// and those of the whole are not.
+fn asked_for(
+    part: Option<std::ops::Range<u64>>,
+    range: Option<&Range>,
+    length: u64,
+) -> S3Result<(std::ops::Range<u64>, Option<std::ops::Range<u64>>)> {
+    let asked = match part {
+        Some(part) => Some(part),
+        None => conditions::wanted(range, length)?,
+    };
+    let bytes = asked.clone().unwrap_or(0..length);
+    Ok((bytes, asked.filter(|asked| !asked.is_empty())))
+}
+
 fn content_range(range: &std::ops::Range<u64>, length: u64) -> String {
     format!("bytes {}-{}/{length}", range.start, range.end - 1)
 }
@@ -125,12 +140,7 @@ pub(super) async fn get_object(
         .part_number
         .map(|number| part_of(&found, number))
         .transpose()?;
-    let part = part.filter(|part| !part.is_empty());
-    let range = match part {
-        Some(part) => Some(part),
-        None => conditions::wanted(input.range.as_ref(), info.length)?,
-    };
-    let bytes = range.clone().unwrap_or(0..info.length);
+    let (bytes, range) = asked_for(part, input.range.as_ref(), info.length)?;
     let length = bytes.end - bytes.start;
     let open = found.open;
     let reader = waiting(move || open(bytes)).await?;
@@ -191,11 +201,7 @@ pub(super) async fn head_object(
         unmodified_since: input.if_unmodified_since.as_ref(),
     };
     conditions.hold(&info.etag, info.modified)?;
-    let range = match part.filter(|part| !part.is_empty()) {
-        Some(part) => Some(part),
-        None => conditions::wanted(input.range.as_ref(), info.length)?,
-    };
-    let bytes = range.clone().unwrap_or(0..info.length);
+    let (bytes, range) = asked_for(part, input.range.as_ref(), info.length)?;
     let about = &info.about;
     let unsaid = || Some(UNSAID.to_owned());
     let mut output = HeadObjectOutput {
@@ -408,7 +414,7 @@ pub(super) async fn copy_object(
             false => None,
         },
         source: Some(there.etag.clone()),
-        ..Copy::default()
+        condition: conditions::of_copy(&request.headers)?,
     };
     let algorithm = input.checksum_algorithm.as_ref();
     let algorithm = algorithm.and_then(|named| Algorithm::named(named.as_str()));
