@@ -9,7 +9,7 @@ use escala_pipelines::image::properties::ImageProperties;
 use escala_pipelines::labels::{LabelFilters, Labels, LabelsInput, LabelsOptions};
 use escala_pipelines::objects::join::{Instance, Located, join};
 use escala_pipelines::objects::{Objects, ObjectsInput};
-use escala_pipelines::{Kind, Options, Result};
+use escala_pipelines::{Kind, Options, Priority, Result};
 use std::time::Instant;
 
 /// Least confidence of an object that is joined with labels, in percent; requests' own bounds come after.
@@ -81,7 +81,11 @@ pub async fn located(
     let answer = answer?;
     let found = match found {
         Ok(found) => Some(found),
-        Err(error) if matches!(error.kind(), Kind::Unavailable | Kind::Deadline) => {
+        // A job asks again; what it keeps lacks nothing.
+        Err(error)
+            if options.priority == Priority::Interactive
+                && matches!(error.kind(), Kind::Unavailable | Kind::Deadline) =>
+        {
             tracing::warn!(%error, "labels without instances");
             None
         }
@@ -104,7 +108,7 @@ pub async fn located(
 }
 
 /// Half of the time that is left, so that labels are still answered when the detector's weights take long to come.
-pub fn sooner(options: Options) -> Options {
+fn sooner(options: Options) -> Options {
     let now = Instant::now();
     let half = |deadline: Instant| now + deadline.saturating_duration_since(now) / 2;
     Options {

@@ -1,15 +1,13 @@
 //! Moderation with everything that can be seen: the two networks that know explicit pictures, and the labels and objects
 //! that a moderator cares about too (swimwear, weapons, alcohol).
 //!
-//! Where the networks for labels or objects cannot be had, or not in half of the request's time, the first two answer
-//! alone, and the log says so.
+//! Where one of them cannot be had, there is no answer: a picture that nobody looked at for weapons is not one without.
 
 use crate::app::{Answers, Predict, one};
-use crate::located::sooner;
 use escala_pipelines::labels::{Labels, LabelsInput, LabelsOptions};
 use escala_pipelines::moderation::{Moderated, ModerationInput, Opinions, Sight};
 use escala_pipelines::objects::{Objects, ObjectsInput};
-use escala_pipelines::{Kind, Options, Result};
+use escala_pipelines::{Options, Result};
 use futures_util::future::join_all;
 use std::sync::Arc;
 
@@ -43,26 +41,23 @@ impl Moderator {
             min_confidence: LEAST,
             most: MOST,
         };
-        let (opinions, labels, objects) = tokio::join!(
+        let (opinions, labels, objects) = tokio::try_join!(
             one(&*self.opinions, input, options),
-            one(&*self.labels, labels, sooner(options)),
-            one(&*self.objects, objects, sooner(options)),
-        );
-        let opinions = opinions?;
-        let mut seen = Vec::new();
-        if let Some(found) = if_there(labels)? {
-            seen.extend(found.labels.into_iter().map(|label| Sight {
-                name: label.name,
-                percent: label.confidence,
-            }));
-        }
-        if let Some(found) = if_there(objects)? {
-            seen.extend(found.objects.into_iter().map(|object| Sight {
-                name: object.name,
-                percent: object.confidence,
-            }));
-        }
-        Ok(Moderated { opinions, seen })
+            one(&*self.labels, labels, options),
+            one(&*self.objects, objects, options),
+        )?;
+        let labels = labels.labels.into_iter().map(|label| Sight {
+            name: label.name,
+            percent: label.confidence,
+        });
+        let objects = objects.objects.into_iter().map(|object| Sight {
+            name: object.name,
+            percent: object.confidence,
+        });
+        Ok(Moderated {
+            opinions,
+            seen: labels.chain(objects).collect(),
+        })
     }
 }
 
@@ -79,24 +74,12 @@ impl Predict<ModerationInput, Moderated> for Moderator {
     }
 }
 
-/// An answer that may be missing.
-fn if_there<T>(answer: Result<T>) -> Result<Option<T>> {
-    match answer {
-        Ok(answer) => Ok(Some(answer)),
-        Err(error) if matches!(error.kind(), Kind::Unavailable | Kind::Deadline) => {
-            tracing::warn!(%error, "moderation without all of its networks");
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use escala_pipelines::Error;
     use escala_pipelines::labels::Label;
+    use escala_pipelines::{Error, Kind};
 
     /// Answers every input with the same.
     struct Always<O>(Result<O>);
@@ -148,12 +131,10 @@ mod tests {
             names(moderator(Ok(labels))).await.expect("found"),
             ["Violence", "Weapons"]
         );
-        let missing = Err(Error::new(Kind::Unavailable, "no weights"));
-        assert_eq!(names(moderator(missing)).await.expect("fewer"), [""; 0]);
-        let broken = Err(Error::new(Kind::InvalidInput, "no image"));
-        assert_eq!(
-            names(moderator(broken)).await.expect_err("fails").kind(),
-            Kind::InvalidInput
-        );
+        for kind in [Kind::Unavailable, Kind::Deadline, Kind::InvalidInput] {
+            let missing = Err(Error::new(kind, "why"));
+            let failed = names(moderator(missing)).await.expect_err("fails");
+            assert_eq!(failed.kind(), kind);
+        }
     }
 }
