@@ -145,6 +145,7 @@ pub async fn observe(State(observer): State<Observer>, request: Request, next: N
     // Objects are read piece by piece by their door, within limits of its own.
     let body = match (admitted, door) {
         (Err(failure), _) => Err(failure),
+        (Ok(()), door) if door != Door::Ops && buffers.is_over() => Err(body::full()),
         (Ok(()), Door::S3) => Ok((body, None)),
         (Ok(()), _) => body::collect(&parts.headers, body, &app.config.limits, deadline, &buffers)
             .await
@@ -182,7 +183,7 @@ pub async fn observe(State(observer): State<Observer>, request: Request, next: N
     };
 
     if door != Door::S3 {
-        response = body::hold(response, &buffers).unwrap_or_else(Failure::into_response);
+        response = body::hold(response, &buffers);
     }
     if let Some(failure) = response.extensions_mut().remove::<Failure>() {
         // The headers of the bare answer stay (`Allow` beside 405).
