@@ -69,33 +69,13 @@ impl Door {
     /// Renders a failure the way this door's clients expect it.
     pub fn render(self, failure: &Failure, request_id: &str) -> Response {
         match self {
-            Self::Aws => aws_failure(failure, request_id),
+            Self::Aws => aws::refused(failure.status, &failure.message, request_id),
             Self::S3 => s3::failure(failure, request_id),
             Self::OpenAi => openai::error::render(failure, request_id),
             Self::OpenInference => open_inference::render(failure, request_id),
             Self::Rest | Self::Ops => rest::error::render(failure, request_id),
         }
     }
-}
-
-/// Failures that happen before the AWS door sees a request: a body that is too large or stalls, a panic.
-fn aws_failure(failure: &Failure, request_id: &str) -> Response {
-    use axum::response::IntoResponse;
-    let name = match failure.status {
-        StatusCode::PAYLOAD_TOO_LARGE => "RequestEntityTooLargeException",
-        StatusCode::REQUEST_TIMEOUT => "RequestTimeoutException",
-        StatusCode::FORBIDDEN => "AccessDeniedException",
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => "ThrottlingException",
-        status if status.is_server_error() => "InternalFailure",
-        _ => "SerializationException",
-    };
-    let body = serde_json::json!({ "__type": name, "message": failure.message }).to_string();
-    let headers = [
-        ("content-type", "application/x-amz-json-1.1"),
-        ("x-amzn-errortype", name),
-        ("x-amzn-requestid", request_id),
-    ];
-    (failure.status, headers, body).into_response()
 }
 
 /// Every door, with request ids, counting, limits and the rendering of failures around them.

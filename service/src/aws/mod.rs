@@ -175,6 +175,7 @@ pub fn refused(status: StatusCode, message: &str, request_id: &str) -> Response 
     let code = match status {
         StatusCode::PAYLOAD_TOO_LARGE => "RequestEntityTooLargeException",
         StatusCode::REQUEST_TIMEOUT => "RequestTimeoutException",
+        StatusCode::FORBIDDEN => "AccessDeniedException",
         StatusCode::TOO_MANY_REQUESTS => "ThrottlingException",
         StatusCode::SERVICE_UNAVAILABLE => "ServiceUnavailableException",
         status if status.is_server_error() => "InternalFailure",

@@ -179,10 +179,13 @@ async fn the_servers_id_deadline_and_place_for_the_name_are_used() {
 #[tokio::test]
 async fn failures_from_before_the_door_have_its_form() {
     for (status, code) in [
+        (400, "SerializationException"),
+        (403, "AccessDeniedException"),
         (413, "RequestEntityTooLargeException"),
         (408, "RequestTimeoutException"),
         (429, "ThrottlingException"),
         (500, "InternalFailure"),
+        (503, "ServiceUnavailableException"),
     ] {
         let status = StatusCode::from_u16(status).expect("status");
         let response = refused(status, "why", "id-1");
@@ -197,6 +200,10 @@ async fn failures_from_before_the_door_have_its_form() {
             .expect("body")
             .to_bytes();
         let body: Value = serde_json::from_slice(&body).expect("JSON");
-        assert_eq!(body, json!({"__type": code, "message": "why"}));
+        let member = match code {
+            "SerializationException" => "Message",
+            _ => "message",
+        };
+        assert_eq!(body, json!({"__type": code, member: "why"}));
     }
 }
