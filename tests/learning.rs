@@ -84,11 +84,7 @@ fn learn(folder: &Path, algorithm: &str, set: &[&str], output: &str) {
 }
 
 fn answers(folder: &Path, model: &str) -> Vec<Value> {
-    let (out, _) = said(
-        folder,
-        0,
-        &["predict", "rows", "--model", model, "bare.csv"],
-    );
+    let (out, _) = said(folder, 0, &["predict", "rows", "--from", model, "bare.csv"]);
     out.lines()
         .map(|line| serde_json::from_str(line).expect("JSON"))
         .collect()
@@ -138,7 +134,7 @@ fn what_learns_labels_knows_those_of_rows_that_it_has_not_seen() {
         folder,
         0,
         &[
-            "predict", "rows", "--model", "xgboost", "bare.csv", "--accept", "text/csv",
+            "predict", "rows", "--from", "xgboost", "bare.csv", "--accept", "text/csv",
         ],
     );
     let numbers: Vec<f64> = csv
@@ -256,14 +252,14 @@ fn what_is_wrong_is_said_and_leaves_nothing() {
     let (_, err) = said(
         folder,
         2,
-        &["predict", "rows", "--model", "model", "held.csv"],
+        &["predict", "rows", "--from", "model", "held.csv"],
     );
     assert!(err.contains("31") && err.contains("30"), "{err}");
     fs::write(folder.join("model/xgboost-model"), b"{\"learner\": 5}").expect("written");
     let (_, err) = said(
         folder,
         1,
-        &["predict", "rows", "--model", "model", "bare.csv"],
+        &["predict", "rows", "--from", "model", "bare.csv"],
     );
     assert!(err.contains("xgboost-model"), "{err}");
     let (out, _) = said(folder, 0, &["train", "parameters", "xgboost"]);

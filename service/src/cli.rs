@@ -1,10 +1,10 @@
-//! The command line: `serve`, `predict`, `embed`, `sql`, `score`, `train`, `collections`, `celebrities`, `topics`,
+//! The command line: `serve`, `predict`, `embed`, `sql`, `score`, `jobs`, `train`, `collections`, `celebrities`, `topics`,
 //! `log`, `streams`, `models`, `config`.
 //!
 //! Promises: answers go to standard output and everything else to standard error; `--json` prints one
 //! JSON object a line; the exit status is 0 when everything was answered, 1 when something failed, 2 when
 //! the command or the configuration is wrong. Predictions run in this process with the same engine as
-//! the server's: no server is needed, and the answers are the same. Topics are a running server's, which is asked.
+//! the server's: no server is needed, and the answers are the same. Topics, flows and jobs are a running server's, which is asked.
 
 /// A line on standard error. A reader of it that has gone (`2>&1 | head`) is no reason to stop what is under way.
 macro_rules! note {
@@ -209,10 +209,35 @@ fn config_in_force(loaded: &Loaded, output: Output) -> Result<(), Stop> {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use std::collections::BTreeSet;
 
+    /// What clap asserts in builds for debugging alone: no two flags of a command are written alike.
     #[test]
     fn the_command_line_holds_together() {
-        Cli::command().debug_assert();
+        fn check(command: &clap::Command, commands: &mut usize) {
+            *commands += 1;
+            let (mut ids, mut flags) = (BTreeSet::new(), BTreeSet::new());
+            for argument in command.get_arguments() {
+                let id = argument.get_id().as_str();
+                assert!(ids.insert(id), "{}: {id}", command.get_name());
+                let longs = argument.get_long_and_visible_aliases().unwrap_or_default();
+                let shorts = argument.get_short_and_visible_aliases().unwrap_or_default();
+                let longs = longs.into_iter().map(|long| format!("--{long}"));
+                let shorts = shorts.into_iter().map(|short| format!("-{short}"));
+                for flag in longs.chain(shorts) {
+                    assert!(!flags.contains(&flag), "{}: {flag}", command.get_name());
+                    flags.insert(flag);
+                }
+            }
+            command
+                .get_subcommands()
+                .for_each(|one| check(one, commands));
+        }
+        let mut command = Cli::command();
+        command.build();
+        let mut commands = 0;
+        check(&command, &mut commands);
+        assert!(commands > 30, "{commands}");
     }
 
     #[test]

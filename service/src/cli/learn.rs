@@ -27,7 +27,7 @@ same command is given again.
 Examples:
   escala train table --algorithm xgboost --train train.csv --validation held-out.csv \\
       -p objective=binary:logistic -p num_round=100 --output model
-  escala predict rows --model model new.csv"
+  escala predict rows --from model new.csv"
 )]
 pub struct TableArgs {
     /// What learns.
@@ -65,11 +65,11 @@ pub struct ParametersArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
-  escala predict rows --model model new.csv --accept text/csv > answers.csv")]
+  escala predict rows --from model new.csv --accept text/csv > answers.csv")]
 pub struct RowsArgs {
     /// What `escala train table` wrote, or a folder with a model of XGBoost's (.json, .ubj).
     #[arg(long, value_name = "FOLDER")]
-    model: PathBuf,
+    from: PathBuf,
     /// Rows as those that were learned from, without labels; `-` is standard input.
     #[arg(value_name = "FILE")]
     rows: PathBuf,
@@ -330,7 +330,7 @@ pub fn parameters(args: &ParametersArgs) -> Result<(), Stop> {
 /// Predicts rows of a file.
 pub fn predict(args: &RowsArgs) -> Result<(), Stop> {
     let (accept, verbose) = Accept::of(&args.accept).map_err(stop)?;
-    let (_, model) = registry::open(&args.model).map_err(stop)?;
+    let (_, model) = registry::open(&args.from).map_err(stop)?;
     let rows = table(
         std::slice::from_ref(&args.rows),
         args.content_type.as_deref(),
