@@ -1,24 +1,28 @@
 //! The way from a table to the best of some models.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `solve.rs` | squared errors, whose best weights are the solution of equations |
+//! | `checkpoint.rs` | what is kept of models that are being learned |
 
-use super::descent::Descent;
-use super::design::{Design, Scaler};
-use super::lbfgs::Lbfgs;
-use super::loss::Loss;
-use super::model::{Head, Linear};
-use super::settings::{Criterion, Optimizer, Positive, Predictor, Settings};
-use super::{NAME, measure};
+mod checkpoint;
+mod solve;
+
 use crate::check;
-use crate::store::{self, Numbers};
+use crate::linear::descent::Descent;
+use crate::linear::design::{Design, Scaler};
+use crate::linear::lbfgs::Lbfgs;
+use crate::linear::loss::Loss;
+use crate::linear::model::{Head, Linear};
+use crate::linear::settings::{Criterion, Optimizer, Positive, Predictor, Settings};
+use crate::linear::{NAME, measure};
 use crate::{Channels, Error, Result, Table, Watch};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
-use std::collections::VecDeque;
 
 /// Passes over the table in an epoch of optimizer `auto`.
 const PASSES: usize = 10;
-/// Up to how many columns normal equations are solved instead of searched.
-const SOLVED: usize = 2000;
 /// The greatest slope that is left when a search ends.
 const LEVEL: f64 = 1e-5;
 /// How wide corners of losses are rounded in the end.
@@ -27,8 +31,6 @@ const SHARP: f64 = 1e-3;
 const MODELS: usize = 128;
 /// The most weights of all models; searches remember some twenty times as many numbers.
 const WEIGHTS: usize = 1 << 27;
-/// The version of checkpoints.
-const CHECKPOINT: u32 = 1;
 
 /// Rows with labels, as losses take them.
 struct Held<'a> {
@@ -555,52 +557,6 @@ impl Run<'_> {
             .collect()
     }
 
-    /// Solves normal equations of squared errors, where there is a table that allows it.
-    fn solve(&mut self) -> bool {
-        let settings = self.settings;
-        let columns = self.width - 1;
-        if settings.optimizer != Optimizer::Auto
-            || settings.loss != Loss::Squared
-            || settings.l1.unwrap_or(0.0) > 0.0
-            || columns > SOLVED
-        {
-            return false;
-        }
-        let weights = self.train.weights[0].as_deref();
-        let Some(normal) = self.design.normal(&self.train.targets, weights) else {
-            return false;
-        };
-        let total = self.train.totals[0];
-        let size = if settings.bias { self.width } else { columns };
-        let mut solutions = Vec::new();
-        for candidate in &self.candidates {
-            let mut matrix = vec![0.0; size * size];
-            let mut solution = vec![0.0; self.width];
-            for row in 0..size {
-                for column in 0..=row {
-                    // Twice: the loss is the whole square, what draws to zero is half of it.
-                    matrix[row * size + column] =
-                        2.0 * normal.gram[row * normal.width + column] / total;
-                }
-                let wd = if row == columns {
-                    candidate.wd * settings.bias_wd
-                } else {
-                    candidate.wd
-                };
-                matrix[row * size + row] += wd;
-                solution[row] = 2.0 * normal.gram[(normal.width - 1) * normal.width + row] / total;
-            }
-            if !cholesky(&mut matrix, &mut solution[..size]) {
-                return false;
-            }
-            solutions.push(solution);
-        }
-        for (candidate, solution) in self.candidates.iter_mut().zip(solutions) {
-            candidate.state = State::Solved(solution);
-        }
-        true
-    }
-
     /// An epoch of quasi-Newton steps; whether it was asked to stop.
     fn search(&mut self, watch: &mut dyn Watch) -> Result<bool> {
         let round = self.round(self.epoch);
@@ -888,121 +844,6 @@ impl Run<'_> {
         }
         Ok(linear)
     }
-
-    fn checkpoint(&self) -> std::result::Result<Vec<u8>, String> {
-        let size = self.settings.classes * self.width;
-        let mut shapes = Vec::new();
-        let mut lists: Vec<(String, Vec<f64>)> = Vec::new();
-        for (at, candidate) in self.candidates.iter().enumerate() {
-            let ended = f64::from(u8::from(candidate.ended));
-            let mut numbers = vec![candidate.best, candidate.waited as f64, ended];
-            let mut vectors: Vec<&[f64]> = Vec::new();
-            match &candidate.state {
-                State::Search(search) => {
-                    numbers.extend([
-                        search.value,
-                        search.step,
-                        f64::from(search.tries),
-                        f64::from(u8::from(search.done)),
-                        f64::from(u8::from(search.started)),
-                    ]);
-                    vectors.extend([
-                        &search.point[..],
-                        &search.trial,
-                        &search.slopes,
-                        &search.direction,
-                    ]);
-                    for (moved, bent) in &search.past {
-                        vectors.extend([&moved[..], bent]);
-                    }
-                }
-                State::Descent(descent) => {
-                    numbers.push(descent.steps as f64);
-                    vectors.extend([&descent.weights[..], &descent.mean, &descent.square]);
-                }
-                State::Solved(_) => return Err("there is nothing to go on with".to_owned()),
-            }
-            if !candidate.kept.is_empty() {
-                vectors.push(&candidate.kept);
-            }
-            shapes.push((numbers.len(), vectors.len(), !candidate.kept.is_empty()));
-            lists.push((format!("numbers.{at}"), numbers));
-            lists.push((format!("vectors.{at}"), vectors.concat()));
-        }
-        let sizes: Vec<[usize; 1]> = lists.iter().map(|(_, list)| [list.len()]).collect();
-        let tensors: Vec<store::Kept> = lists
-            .iter()
-            .zip(&sizes)
-            .map(|((name, list), size)| (name.as_str(), &size[..], Numbers::F64(list)))
-            .collect();
-        store::bytes(
-            "linear-learner checkpoint",
-            CHECKPOINT,
-            &(self.epoch, size, shapes),
-            &tensors,
-        )
-    }
-
-    fn restore(&mut self, bytes: &[u8]) -> std::result::Result<(), String> {
-        type Header = (u64, usize, Vec<(usize, usize, bool)>);
-        let (header, tensors) =
-            store::open::<Header>("linear-learner checkpoint", CHECKPOINT, bytes)?;
-        let (epoch, size, shapes) = header;
-        if size != self.settings.classes * self.width || shapes.len() != self.candidates.len() {
-            return Err("it is of another table or other hyperparameters".to_owned());
-        }
-        let mut states = Vec::new();
-        for (at, (count, vectors, kept)) in shapes.into_iter().enumerate() {
-            if vectors > 64 || count > 64 {
-                return Err("it holds more than a model has".to_owned());
-            }
-            let numbers = tensors.f64(&format!("numbers.{at}"), &[count])?;
-            let all = tensors.f64(&format!("vectors.{at}"), &[vectors * size])?;
-            let mut lists: VecDeque<Vec<f64>> =
-                all.chunks_exact(size.max(1)).map(<[f64]>::to_vec).collect();
-            let kept = if kept {
-                lists.pop_back().unwrap_or_default()
-            } else {
-                Vec::new()
-            };
-            let flag = |number: f64| number != 0.0;
-            let [best, waited, ended, rest @ ..] = numbers.as_slice() else {
-                return Err("numbers are missing".to_owned());
-            };
-            let mut next = || lists.pop_front().ok_or("vectors are missing");
-            let state = match (&self.candidates[at].state, rest) {
-                (State::Search(_), [value, step, tries, done, started]) => {
-                    let mut search = Lbfgs::new(next()?);
-                    search.trial = next()?;
-                    search.slopes = next()?;
-                    search.direction = next()?;
-                    (search.value, search.step, search.tries) = (*value, *step, *tries as u32);
-                    (search.done, search.started) = (flag(*done), flag(*started));
-                    while let (Some(moved), Some(bent)) = (lists.pop_front(), lists.pop_front()) {
-                        search.past.push_back((moved, bent));
-                    }
-                    State::Search(search)
-                }
-                (State::Descent(_), [steps]) => {
-                    let mut descent = Descent::new(next()?);
-                    descent.mean = next()?;
-                    descent.square = next()?;
-                    descent.steps = *steps as u64;
-                    State::Descent(descent)
-                }
-                _ => return Err("it is of another optimizer".to_owned()),
-            };
-            states.push((state, kept, *best, *waited as u64, flag(*ended)));
-        }
-        for (candidate, (state, kept, best, waited, ended)) in
-            self.candidates.iter_mut().zip(states)
-        {
-            (candidate.state, candidate.kept, candidate.best) = (state, kept, best);
-            (candidate.waited, candidate.ended) = (waited, ended);
-        }
-        self.epoch = epoch;
-        Ok(())
-    }
 }
 
 fn diverged() -> Error {
@@ -1051,72 +892,6 @@ fn measured(settings: &Settings, linear: &Linear, table: &Table) -> Vec<(&'stati
                 ),
                 ("absolute_loss", errors().map(f64::abs).sum::<f64>() / count),
             ]
-        }
-    }
-}
-
-/// Solves `matrix · x = vector` in the vector's place, of a symmetric matrix whose lower half is given. Directions along which
-/// the matrix is flat, as of columns that say the same, get nothing.
-fn cholesky(matrix: &mut [f64], vector: &mut [f64]) -> bool {
-    let size = vector.len();
-    let greatest = (0..size).fold(0.0_f64, |most, at| most.max(matrix[at * size + at]));
-    let mut flat = vec![false; size];
-    for row in 0..size {
-        let (done, rest) = matrix.split_at_mut(row * size);
-        let own = &mut rest[..size];
-        for column in 0..row {
-            let other = &done[column * size..][..=column];
-            let sum: f64 = own[..column].iter().zip(other).map(|(a, b)| a * b).sum();
-            own[column] = if flat[column] {
-                0.0
-            } else {
-                (own[column] - sum) / other[column]
-            };
-        }
-        let sum: f64 = own[..row].iter().map(|one| one * one).sum();
-        let left = own[row] - sum;
-        if !left.is_finite() {
-            return false;
-        }
-        flat[row] = left <= 1e-11 * own[row].max(1e-4 * greatest);
-        own[row] = if flat[row] { 1.0 } else { left.sqrt() };
-    }
-    for row in 0..size {
-        let sum: f64 = matrix[row * size..][..row]
-            .iter()
-            .zip(&*vector)
-            .map(|(a, b)| a * b)
-            .sum();
-        vector[row] = if flat[row] {
-            0.0
-        } else {
-            (vector[row] - sum) / matrix[row * size + row]
-        };
-    }
-    for row in (0..size).rev() {
-        let sum: f64 = (row + 1..size)
-            .map(|below| matrix[below * size + row] * vector[below])
-            .sum();
-        vector[row] = if flat[row] {
-            0.0
-        } else {
-            (vector[row] - sum) / matrix[row * size + row]
-        };
-    }
-    vector.iter().all(|one| one.is_finite())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::cholesky;
-
-    #[test]
-    fn equations_are_solved_and_copies_of_columns_left_out() {
-        let mut matrix = [4.0, 0.0, 0.0, 2.0, 3.0, 0.0, 4.0, 2.0, 4.0];
-        let mut vector = [10.0, 9.0, 10.0];
-        assert!(cholesky(&mut matrix, &mut vector));
-        for (got, expected) in vector.iter().zip([1.5, 2.0, 0.0]) {
-            assert!((got - expected).abs() < 1e-9, "{vector:?}");
         }
     }
 }
