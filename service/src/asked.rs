@@ -48,24 +48,38 @@ pub struct Asked {
 /// What is asked about a text or an image.
 #[derive(Clone, Copy)]
 pub enum What {
+    /// About a text.
+    Text(OfText),
+    /// About an image.
+    Image(OfImage),
+}
+
+/// What is asked about a text.
+#[derive(Clone, Copy)]
+pub enum OfText {
     /// A feature of `/v1/text/analyze`.
     Feature(&'static str),
-    /// Classes of a text.
+    /// Its classes.
     Classes,
-    /// The embedding of a text.
+    /// Its embedding.
     Embedding,
-    /// Labels of an image.
+}
+
+/// What is asked about an image.
+#[derive(Clone, Copy)]
+pub enum OfImage {
+    /// Its labels.
     Labels,
-    /// Faces in an image.
+    /// Faces in it.
     Faces,
-    /// Text in an image.
+    /// Text in it.
     Text,
-    /// What a moderator should see of an image.
+    /// What a moderator should see of it.
     Moderation,
-    /// People in an image.
+    /// People in it.
     Bodies,
-    /// Classes of an image.
-    ImageClasses,
+    /// Its classes.
+    Classes,
 }
 
 const ASKED: [Asked; 16] = [
@@ -81,18 +95,22 @@ const ASKED: [Asked; 16] = [
         "targeted_sentiment",
     ),
     feature("toxicity", "toxicity", "toxicity"),
-    asked("classify", "classify", What::Classes),
-    asked("embeddings", "embeddings", What::Embedding),
-    asked("labels", "labels", What::Labels),
-    asked("faces", "faces", What::Faces),
-    asked("image-text", "image-text", What::Text),
-    asked("moderation", "moderation", What::Moderation),
-    asked("bodies", "bodies", What::Bodies),
-    asked("classify-image", "image-classes", What::ImageClasses),
+    asked("classify", "classify", What::Text(OfText::Classes)),
+    asked("embeddings", "embeddings", What::Text(OfText::Embedding)),
+    asked("labels", "labels", What::Image(OfImage::Labels)),
+    asked("faces", "faces", What::Image(OfImage::Faces)),
+    asked("image-text", "image-text", What::Image(OfImage::Text)),
+    asked("moderation", "moderation", What::Image(OfImage::Moderation)),
+    asked("bodies", "bodies", What::Image(OfImage::Bodies)),
+    asked(
+        "classify-image",
+        "image-classes",
+        What::Image(OfImage::Classes),
+    ),
 ];
 
 const fn feature(name: &'static str, task: &'static str, feature: &'static str) -> Asked {
-    asked(name, task, What::Feature(feature))
+    asked(name, task, What::Text(OfText::Feature(feature)))
 }
 
 const fn asked(name: &'static str, task: &'static str, what: What) -> Asked {
@@ -123,7 +141,7 @@ pub fn find(name: &str) -> Result<Asked, String> {
 /// What is wrong with the machine, or with the question.
 pub async fn of_texts(
     app: &App,
-    what: What,
+    what: OfText,
     language: Option<&str>,
     texts: Vec<String>,
     options: Options,
@@ -131,7 +149,7 @@ pub async fn of_texts(
     let limits = &app.config.limits;
     // Those that are too long are not asked about.
     let most = match what {
-        What::Feature(_) => limits.rest_text.get(),
+        OfText::Feature(_) => limits.rest_text.get(),
         _ => limits.text.get(),
     };
     let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(texts.len());
@@ -166,20 +184,20 @@ pub async fn of_texts(
 
 async fn short_texts(
     app: &App,
-    what: What,
+    what: OfText,
     language: Option<&str>,
     texts: Vec<String>,
     options: Options,
 ) -> Result<Vec<Outcome>, Failure> {
     match what {
-        What::Feature(name) => {
+        OfText::Feature(name) => {
             let feature = feature_named(name)?;
             let texts: Vec<Arc<str>> = texts.into_iter().map(Arc::from).collect();
             let language = language.unwrap_or(LANGUAGE);
             let language = Some(language).filter(|language| *language != DETECTED);
             analyze::ask(app, &texts, language, feature, options).await
         }
-        What::Classes => {
+        OfText::Classes => {
             let Some(classify) = &app.classify else {
                 return Err(Failure::of_kind(Kind::Unsupported, NO_CLASSIFIER));
             };
@@ -190,7 +208,7 @@ async fn short_texts(
             };
             Ok(found.into_iter().map(answer).collect())
         }
-        _ => {
+        OfText::Embedding => {
             let inputs = texts.into_iter().map(|text| EmbeddingInput { text });
             let found = predict_list(&*app.embeddings, inputs.collect(), options).await?;
             let answer = |found: Result<_, Failure>| raw(found.map(EmbeddingAnswer::from));
@@ -202,7 +220,7 @@ async fn short_texts(
 /// What a task says about images, in order.
 pub async fn of_images(
     app: &App,
-    what: What,
+    what: OfImage,
     images: Vec<Bytes>,
     options: Options,
 ) -> Vec<Outcome> {
@@ -213,10 +231,10 @@ pub async fn of_images(
         .await
 }
 
-async fn of_image(app: &App, what: What, image: Bytes, options: Options) -> Outcome {
+async fn of_image(app: &App, what: OfImage, image: Bytes, options: Options) -> Outcome {
     check_image(&image, &app.config.limits)?;
     match what {
-        What::Faces => {
+        OfImage::Faces => {
             let options_of = FacesOptions {
                 looks: true,
                 gaze: true,
@@ -229,21 +247,21 @@ async fn of_image(app: &App, what: What, image: Bytes, options: Options) -> Outc
             let found = one(&*app.images.faces, input, options).await;
             shown(found.map(FacesAnswer::from))
         }
-        What::Text => {
+        OfImage::Text => {
             let found = one(&*app.images.text, OcrInput { image }, options).await;
             shown(found.map(ImageTextAnswer::from))
         }
-        What::Moderation => {
+        OfImage::Moderation => {
             let image = image.into();
             let found = one(&*app.images.moderation, ModerationInput { image }, options).await;
             shown(found.map(ModerationAnswer::from))
         }
-        What::Bodies => {
+        OfImage::Bodies => {
             let input = BodiesInput { image, most: MOST };
             let found = one(&*app.images.bodies, input, options).await;
             shown(found.map(BodiesAnswer::from))
         }
-        What::ImageClasses => {
+        OfImage::Classes => {
             let Some(classes) = &app.images.classes else {
                 return Err(Failure::of_kind(Kind::Unsupported, NO_IMAGE_CLASSIFIER));
             };
@@ -253,7 +271,7 @@ async fn of_image(app: &App, what: What, image: Bytes, options: Options) -> Outc
                 ClassesAnswer::of("", classes)
             }))
         }
-        What::Labels | What::Feature(_) | What::Classes | What::Embedding => {
+        OfImage::Labels => {
             let input = LabelsInput {
                 image: image.into(),
                 options: LabelsOptions::default(),

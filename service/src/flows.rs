@@ -6,13 +6,13 @@
 pub mod differences;
 
 use crate::app::App;
-use crate::asked::{self, Asked, DETECTED, LANGUAGE, What, feature_named, find};
+use crate::asked::{self, Asked, DETECTED, LANGUAGE, OfImage, OfText, What, feature_named, find};
 use crate::failure::{Failure, chain};
 use crate::hosted::rows;
 use crate::machine::{Machine, data_folder};
 use crate::rest::classify::NO_CLASSIFIER;
 use crate::rest::images::classify::NO_CLASSIFIER as NO_IMAGE_CLASSIFIER;
-use escala_pipelines::{Options, Priority};
+use escala_pipelines::{Kind, Options, Priority};
 use escala_sagemaker::served::Haste;
 use escala_stream_ingest::flow::{
     Answer, External, Failed, Fault, Flows, Input, Model, Predictor, Question, Takes,
@@ -127,10 +127,17 @@ impl Asker {
             }
         }
         let outcomes = match asked.what {
-            What::Feature(_) | What::Classes | What::Embedding => {
-                asked::of_texts(&self.app, asked.what, language, texts, options).await
+            What::Text(what) if images.is_empty() => {
+                asked::of_texts(&self.app, what, language, texts, options).await
             }
-            _ => Ok(asked::of_images(&self.app, asked.what, images, options).await),
+            What::Image(what) if texts.is_empty() => {
+                Ok(asked::of_images(&self.app, what, images, options).await)
+            }
+            // The flow reads records as what the question takes.
+            _ => Err(Failure::of_kind(
+                Kind::Internal,
+                "texts and images were taken for each other",
+            )),
         };
         match outcomes {
             Ok(outcomes) => outcomes
@@ -180,7 +187,7 @@ impl Predictor for Asker {
         let asked = find(&question.task)?;
         let language = question.language.as_deref();
         match asked.what {
-            What::Feature(name) => {
+            What::Text(OfText::Feature(name)) => {
                 let feature = feature_named(name).map_err(|failure| failure.message)?;
                 if let Some(language) = language.filter(|language| *language != DETECTED) {
                     feature.check(language).map_err(|failure| failure.message)?;
@@ -188,12 +195,14 @@ impl Predictor for Asker {
                 Ok(Takes::Text)
             }
             _ if language.is_some() => Err(format!("`{}` asks for no language", asked.name)),
-            What::Classes if self.app.classify.is_none() => Err(NO_CLASSIFIER.to_owned()),
-            What::Classes | What::Embedding => Ok(Takes::Text),
-            What::ImageClasses if self.app.images.classes.is_none() => {
+            What::Text(OfText::Classes) if self.app.classify.is_none() => {
+                Err(NO_CLASSIFIER.to_owned())
+            }
+            What::Text(OfText::Classes | OfText::Embedding) => Ok(Takes::Text),
+            What::Image(OfImage::Classes) if self.app.images.classes.is_none() => {
                 Err(NO_IMAGE_CLASSIFIER.to_owned())
             }
-            _ => Ok(Takes::Image),
+            What::Image(_) => Ok(Takes::Image),
         }
     }
 

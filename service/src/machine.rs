@@ -3,8 +3,8 @@
 //! The server hands it to the doors as [`App`]; the command line uses it directly.
 
 use crate::app::{Answers, App, Images, Predict};
-use crate::config::Config;
 use crate::config::units::Size;
+use crate::config::{Config, TASKS};
 use crate::dressed::Dressed;
 use crate::gallery::celebrities::{self, Celebrities};
 use crate::gallery::{Gallery, SearchTask};
@@ -115,6 +115,27 @@ pub enum Error {
     /// The engine cannot start, or a model cannot be loaded.
     #[error(transparent)]
     Engine(#[from] escala_pipelines::Error),
+}
+
+/// A task whose model can be had before it is asked.
+trait Warm {
+    /// The name of the model.
+    fn model(&self) -> &str;
+
+    /// Pulls the model if it is missing, and loads it.
+    fn warm(&self, store: &Store, progress: &dyn Progress) -> Result<(), Error>;
+}
+
+impl<T: Task> Warm for Handle<T> {
+    fn model(&self) -> &str {
+        self.task().model()
+    }
+
+    fn warm(&self, store: &Store, progress: &dyn Progress) -> Result<(), Error> {
+        self.task().fetch(store, progress)?;
+        self.load_blocking()?;
+        Ok(())
+    }
 }
 
 impl<T: Task> Predict<T::Input, T::Output> for Handle<T> {
@@ -352,73 +373,51 @@ impl Machine {
     /// # Errors
     /// What cannot be pulled or loaded, and what to do.
     pub fn warm<T: Task>(&self, handle: &Handle<T>, progress: &dyn Progress) -> Result<(), Error> {
-        handle.task().fetch(&self.store, progress)?;
-        handle.load_blocking()?;
-        Ok(())
+        handle.warm(&self.store, progress)
     }
 
-    /// Pulls and loads the model of a task by its name in the configuration.
+    /// Pulls and loads the model of a task by its name in the configuration; of one that has none, nothing.
     ///
     /// # Errors
     /// As [`Machine::warm`].
     pub fn warm_named(&self, task: &str, progress: &dyn Progress) -> Result<(), Error> {
-        match task {
-            "language" => self.warm(&self.language, progress),
-            "embeddings" => self.warm(&self.embeddings, progress),
-            "labels" => self.warm(&self.labels, progress),
-            "syntax" => self.warm(&self.syntax, progress),
-            "pii" => self.warm(&self.pii, progress),
-            "toxicity" => self.warm(&self.toxicity, progress),
-            "sentiment" => self.warm(&self.sentiment, progress),
-            "sentiment-multilingual" => self.warm(&self.sentiment_multilingual, progress),
-            "targeted-sentiment" => self.warm(&self.targeted, progress),
-            "objects" => self.warm(&self.objects, progress),
-            "faces" => self.warm(&self.faces, progress),
-            "image-text" => self.warm(&self.image_text, progress),
-            "moderation" => self.warm(&self.moderation, progress),
-            "bodies" => self.warm(&self.bodies, progress),
-            "classify" => match &self.classify {
-                Some(classify) => self.warm(classify, progress),
-                None => Ok(()),
-            },
-            "covers" => match &self.covers {
-                Some(covers) => self.warm(covers, progress),
-                None => Ok(()),
-            },
-            "image-classes" => match &self.image_classes {
-                Some(classes) => self.warm(classes, progress),
-                None => Ok(()),
-            },
-            // The configuration was checked against `config::TASKS`, whose members all stand above.
-            _ => Ok(()),
+        match self.named(task) {
+            Some(handle) => handle.warm(&self.store, progress),
+            None => Ok(()),
         }
     }
 
     /// The name of the model behind a task of the configuration; none for a task that has none.
     pub fn model_of(&self, task: &str) -> Option<&str> {
-        match task {
-            "language" => Some(self.language.task().model()),
-            "embeddings" => Some(self.embeddings.task().model()),
-            "labels" => Some(self.labels.task().model()),
-            "syntax" => Some(self.syntax.task().model()),
-            "pii" => Some(self.pii.task().model()),
-            "toxicity" => Some(self.toxicity.task().model()),
-            "sentiment" => Some(self.sentiment.task().model()),
-            "sentiment-multilingual" => Some(self.sentiment_multilingual.task().model()),
-            "targeted-sentiment" => Some(self.targeted.task().model()),
-            "objects" => Some(self.objects.task().model()),
-            "faces" => Some(self.faces.task().model()),
-            "image-text" => Some(self.image_text.task().model()),
-            "moderation" => Some(self.moderation.task().model()),
-            "bodies" => Some(self.bodies.task().model()),
-            "classify" => self.classify.as_ref().map(|handle| handle.task().model()),
-            "covers" => self.covers.as_ref().map(|handle| handle.task().model()),
-            "image-classes" => {
-                let classes = self.image_classes.as_ref();
-                classes.map(|handle| handle.task().model())
-            }
-            _ => None,
+        self.named(task).map(Warm::model)
+    }
+
+    /// A task by its name in the configuration, unless it is one that is there only where a checkpoint is named for it.
+    fn named(&self, task: &str) -> Option<&dyn Warm> {
+        fn some<T: Task>(handle: &Option<Handle<T>>) -> Option<&dyn Warm> {
+            handle.as_ref().map(|handle| handle as _)
         }
+        let tasks: [(&str, Option<&dyn Warm>); TASKS.len()] = [
+            ("language", Some(&self.language)),
+            ("embeddings", Some(&self.embeddings)),
+            ("labels", Some(&self.labels)),
+            ("syntax", Some(&self.syntax)),
+            ("pii", Some(&self.pii)),
+            ("toxicity", Some(&self.toxicity)),
+            ("sentiment", Some(&self.sentiment)),
+            ("sentiment-multilingual", Some(&self.sentiment_multilingual)),
+            ("targeted-sentiment", Some(&self.targeted)),
+            ("objects", Some(&self.objects)),
+            ("faces", Some(&self.faces)),
+            ("image-text", Some(&self.image_text)),
+            ("moderation", Some(&self.moderation)),
+            ("bodies", Some(&self.bodies)),
+            ("classify", some(&self.classify)),
+            ("image-classes", some(&self.image_classes)),
+            ("covers", some(&self.covers)),
+        ];
+        let mut tasks = tasks.into_iter();
+        tasks.find(|(name, _)| *name == task)?.1
     }
 
     /// For commands that end soon: [`Machine::start`] with the error as the command line prints it.
@@ -518,7 +517,6 @@ impl Machine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::TASKS;
 
     #[test]
     fn every_task_of_the_configuration_has_a_model_of_the_catalogue() {

@@ -5,7 +5,7 @@
 //! whoever waits for an answer.
 
 use crate::app::App;
-use crate::asked::{self, What};
+use crate::asked::{self, OfImage};
 use crate::failure::Failure;
 use axum::body::Bytes;
 use escala_batch::job::{Form, Source, Spec, Split, Target};
@@ -42,13 +42,13 @@ const OF_ROWS: [(&str, bool); 9] = [
 ];
 
 /// Tasks about images.
-const OF_IMAGES: [(&str, What); 6] = [
-    ("labels", What::Labels),
-    ("faces", What::Faces),
-    ("image-text", What::Text),
-    ("moderation", What::Moderation),
-    ("bodies", What::Bodies),
-    ("classify-image", What::ImageClasses),
+const OF_IMAGES: [(&str, OfImage); 6] = [
+    ("labels", OfImage::Labels),
+    ("faces", OfImage::Faces),
+    ("image-text", OfImage::Text),
+    ("moderation", OfImage::Moderation),
+    ("bodies", OfImage::Bodies),
+    ("classify-image", OfImage::Classes),
 ];
 
 /// Formats that tables are written in.
@@ -222,7 +222,7 @@ impl Score {
         Ok(tasks().into_iter().map(of).collect())
     }
 
-    async fn answer(&self, what: What, images: Vec<Vec<u8>>) -> Vec<Answer> {
+    async fn answer(&self, what: OfImage, images: Vec<Vec<u8>>) -> Vec<Answer> {
         let options = Options {
             priority: Priority::Batch,
             deadline: Some(Instant::now() + PATIENCE),

@@ -7,7 +7,7 @@ pub mod copying;
 pub mod tables;
 
 use crate::app::App;
-use crate::asked::{self, What};
+use crate::asked::{self, OfImage, OfText};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::hosted::rows;
@@ -348,7 +348,7 @@ impl Prediction {
         texts: &[String],
         language: Option<&str>,
     ) -> Result<Result<Scores, ArrowError>, Failure> {
-        let what = What::Feature(name);
+        let what = OfText::Feature(name);
         let outcomes =
             asked::of_texts(&self.app, what, language, texts.to_vec(), options()).await?;
         Ok(self.read(outcomes))
@@ -438,8 +438,8 @@ impl Prediction {
 
     async fn images(&self, images: &ArrayRef) -> Result<Scores, Error> {
         let what = match self.function.name {
-            "faces" => What::Faces,
-            _ => What::Labels,
+            "faces" => OfImage::Faces,
+            _ => OfImage::Labels,
         };
         let images = images.as_binary::<i32>().iter();
         let images: Vec<Bytes> = images

@@ -67,21 +67,20 @@ impl Task {
             deadline: Some(Instant::now() + patience),
         };
         let accept = asked.accept.as_deref();
-        let of_text = matches!(
-            self.what,
-            What::Feature(_) | What::Classes | What::Embedding
-        );
-        if !of_text {
-            let read = images(&asked)?;
-            let shape = read.answered();
-            let found = asked::of_images(&self.app, self.what, read.items, options).await;
-            let found: Result<Vec<_>, Failure> = found.into_iter().collect();
-            let found = found.map_err(|failure| unanswered(&failure))?;
-            return answers(shape, accept, &found);
-        }
+        let what = match self.what {
+            What::Text(what) => what,
+            What::Image(what) => {
+                let read = images(&asked)?;
+                let shape = read.answered();
+                let found = asked::of_images(&self.app, what, read.items, options).await;
+                let found: Result<Vec<_>, Failure> = found.into_iter().collect();
+                let found = found.map_err(|failure| unanswered(&failure))?;
+                return answers(shape, accept, &found);
+            }
+        };
         let read = texts(asked.content_type.as_deref(), &asked.body)?;
         let language = self.language.as_deref();
-        let found = asked::of_texts(&self.app, self.what, language, read.items, options).await;
+        let found = asked::of_texts(&self.app, what, language, read.items, options).await;
         let found = found.map_err(|failure| unanswered(&failure))?;
         let found: Result<Vec<_>, Failure> = found.into_iter().collect();
         // One text that cannot be answered fails its request, as a container's would.
