@@ -2,8 +2,9 @@
 //!
 //! Sources, later wins: the defaults here; a file (`--config`, else `ESCALA_CONFIG`, else `escala.toml`
 //! in the current folder, else `escala/escala.toml` in the user's configuration folder); environment
-//! variables `ESCALA_<SECTION>_<KEY>`; command line flags. Nothing else in the program reads the
-//! environment, but for the credentials of buckets elsewhere (`objects.remote`), which are in no settings. Promises: an unknown key is refused by name, whichever source it comes from; settings
+//! variables `ESCALA_<SECTION>_<KEY>`; command line flags. Of the environment, nothing else
+//! is read but what is no setting: where a user's folders are (`HOME`, `XDG_…`), what model hubs' own tools read (`HF_TOKEN`,
+//! `HF_ENDPOINT`, `HF_HOME`), the credentials of buckets elsewhere (`objects.remote`), and `ESCALA_ISA`. Promises: an unknown key is refused by name, whichever source it comes from; settings
 //! that contradict each other are refused with the names of the keys; `escala config` prints the value
 //! in force and where each part of it came from.
 

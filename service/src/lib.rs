@@ -1,5 +1,6 @@
-//! The doors of the binary `escala`: AWS wire, REST, OpenAI's embeddings and conversations, health and metrics; and its
-//! command line.
+//! The doors of the binary `escala`: AWS wire, S3, REST (topics, flows, jobs and SQL included), OpenAI's embeddings and
+//! conversations, the Open Inference Protocol, Kafka's port, health and metrics; and its command line. What hosted models are
+//! made of is here, too ([`hosted`], [`text_classifier`], [`image_classifier`]).
 //!
 //! A door translates; it never predicts. The way of a request: [`server`] accepts the connection,
 //! [`server::observe`] gives it an id, a deadline and a body within the limits, [`doors`] finds the
