@@ -3,10 +3,12 @@
 
 mod common;
 
+use common::refusing::{Asked, Refusing};
 use common::{KIND, Words, archive, completed, ended, failed, spec, summed, unpacked, wait, works};
 use escala_batch::job::{Form, Plan, Spec, Split, State, TaskState};
 use escala_batch::runner::{Cut, Error, OF_INPUT, OF_INPUTS, OF_OUTPUT, Options, Runner, Token};
 use escala_batch::store::memory::Memory as Jobs;
+use escala_batch::store::sqlite::Sqlite;
 use escala_batch::store::{self, New, Store, Submitted};
 use escala_batch::work::Fault;
 use escala_objects::memory::Memory;
@@ -53,6 +55,21 @@ impl Ground {
     fn runner(&self, words: Words, options: Options) -> Runner {
         let objects = Arc::new(self.objects.clone());
         Runner::start(self.jobs.clone(), objects, works(words), options).unwrap()
+    }
+
+    /// A runner whose store refuses what is said.
+    fn refused(
+        &self,
+        words: Words,
+        options: Options,
+        refuses: impl Fn(Asked) -> bool + Send + Sync + 'static,
+    ) -> Runner {
+        let jobs = Refusing {
+            jobs: self.jobs.clone(),
+            refuses: Box::new(refuses),
+        };
+        let objects = Arc::new(self.objects.clone());
+        Runner::start(Arc::new(jobs), objects, works(words), options).unwrap()
     }
 
     fn keys(&self) -> Vec<String> {
@@ -347,6 +364,59 @@ fn what_changes_or_goes_after_the_plan_fails_the_job() {
     }
 }
 
+/// A job with a task that failed and none that is left has not all of its output.
+#[test]
+fn a_task_that_fails_is_the_end_of_its_job_whatever_the_store_refuses() {
+    let ground = Ground::new(&[("in/a.txt", b"1\n2\n3\n4\n5"), ("in/b.txt", b"6")]);
+    let go = Arc::new(AtomicBool::new(false));
+    let refused = AtomicBool::new(false);
+    let mut options = options();
+    options.tasks = 1;
+    let runner = ground.refused(held(&go), options, move |asked| {
+        asked == Asked::Advance(State::Failed) && !refused.swap(true, Ordering::SeqCst)
+    });
+    let id = submit(&runner, spec(Split::Lines, archive()));
+    wait(&runner, &id, |job| job.state == State::Running);
+    ground.objects.put("texts", "in/b.txt", b"7");
+    go.store(true, Ordering::SeqCst);
+    let job = ended(&runner, &id);
+    assert_eq!(job.state, State::Failed);
+    assert!(job.why.unwrap().contains("in/b.txt"));
+    ground.left(&[]);
+}
+
+/// What versions left that failed a task and its job one after the other, and were killed in between.
+#[test]
+fn a_job_that_outlived_a_task_that_failed_fails() {
+    let ground = Ground::new(&[("in/a.txt", b"1\n2\n3\n4\n5"), ("in/b.txt", b"6")]);
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Arc::new(Sqlite::open(folder.path()).unwrap());
+    let store = open();
+    let new = New {
+        id: "1".to_owned(),
+        spec: spec(Split::Lines, archive()),
+        token: None,
+        most_live: 10,
+        now: 1,
+    };
+    store.submit(new).unwrap();
+    planned(&ground, &*store);
+    let leased = store.lease("1", "gone", 1, i64::MAX, 1).unwrap();
+    store.fail(&leased[0].0, "why", 1).unwrap();
+    drop(store);
+    let file = rusqlite::Connection::open(folder.path().join("jobs.db")).unwrap();
+    file.execute("UPDATE job SET state = 'running', ended = NULL", [])
+        .unwrap();
+    drop(file);
+    let objects = Arc::new(ground.objects.clone());
+    let runner = Runner::start(open(), objects, works(Words::default()), options()).unwrap();
+    let job = ended(&runner, "1");
+    assert_eq!(job.state, State::Failed);
+    let why = job.why.unwrap();
+    assert!(why.contains("a task of it failed"), "{why}");
+    ground.left(&[]);
+}
+
 #[test]
 fn what_cannot_be_read_or_written_is_said_before_anything_is_asked() {
     let ground = Ground::new(&[("other", b"1")]);
@@ -625,18 +695,8 @@ fn a_task_that_nobody_comes_back_from_becomes_errors() {
     assert_eq!(usage, (5, 4));
 }
 
-/// What is left of a job of five documents, four of them of a task that somebody else began and is gone; documents and errors.
-fn lost(form: Form) -> (Ground, (u64, u64)) {
-    let ground = Ground::new(&[("in/a.txt", b"1\n2\n3\n4\n5")]);
-    let new = New {
-        id: "1".to_owned(),
-        spec: spec(Split::Lines, form),
-        token: None,
-        most_live: 10,
-        now: 1,
-    };
-    let jobs = &*ground.jobs;
-    assert!(matches!(jobs.submit(new).unwrap(), Submitted::New(_)));
+/// Makes a job that is submitted run.
+fn planned(ground: &Ground, jobs: &dyn Store) {
     let job = jobs.advance("1", State::Planning, None, 1).unwrap();
     let bounds = escala_batch::work::Work::bounds(&Words::default(), &job.spec);
     let plan: Plan = escala_batch::runner::plan::plan(
@@ -651,6 +711,21 @@ fn lost(form: Form) -> (Ground, (u64, u64)) {
     .unwrap();
     jobs.plan("1", &plan, 1).unwrap();
     jobs.advance("1", State::Running, None, 1).unwrap();
+}
+
+/// What is left of a job of five documents, four of them of a task that somebody else began and is gone; documents and errors.
+fn lost(form: Form) -> (Ground, (u64, u64)) {
+    let ground = Ground::new(&[("in/a.txt", b"1\n2\n3\n4\n5")]);
+    let new = New {
+        id: "1".to_owned(),
+        spec: spec(Split::Lines, form),
+        token: None,
+        most_live: 10,
+        now: 1,
+    };
+    let jobs = &*ground.jobs;
+    assert!(matches!(jobs.submit(new).unwrap(), Submitted::New(_)));
+    planned(&ground, jobs);
     jobs.lease("1", "gone", 1, i64::MAX, 1).unwrap();
     let mut options = options();
     options.attempts = 1;

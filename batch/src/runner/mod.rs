@@ -686,7 +686,10 @@ impl Supervisor {
                 let found = states.iter().find(|(other, _)| *other == state);
                 found.map_or(0, |(_, count)| *count)
             };
-            if count(TaskState::Pending) > 0 {
+            if count(TaskState::Failed) > 0 {
+                // A version that failed the two one after the other was ended in between.
+                self.fail(&job.id, "a task of it failed; its log says why")?;
+            } else if count(TaskState::Pending) > 0 {
                 begin.push(job);
             } else if count(TaskState::Leased) == 0 {
                 let to = State::Committing;
@@ -783,8 +786,12 @@ impl Supervisor {
     }
 
     fn failed(&mut self, fence: &Fence, why: &str) -> store::Result<()> {
-        self.shared.store.fail(fence, why, now())?;
-        self.fail(&fence.job, why)
+        if let Some(job) = self.shared.store.fail(fence, why, now())? {
+            self.shared.cluster.cancel(&job.id);
+            tracing::warn!(job = job.id, why, "a job failed");
+            self.end(job);
+        }
+        Ok(())
     }
 
     /// Ends a job that cannot be done.
@@ -1054,6 +1061,12 @@ fn assembled(shared: &Shared, job: &Job, go_on: &dyn Fn() -> bool) -> Result<(),
             task::Ended::PutDown => return Err(Trouble::Rest),
             task::Ended::Failed(why) => return Err(Trouble::Fails(why)),
         }
+    }
+    // Only of a job that was stopped some may be missing.
+    let missing = tasks.iter().find(|task| task.part.is_none());
+    if let Some(task) = missing.filter(|_| job.state == State::Committing) {
+        let number = task.number;
+        return Err(Trouble::Fails(format!("task {number} has no part")));
     }
     assemble::assemble(&shared.tools, job, &inputs, &tasks, go_on)
 }

@@ -303,12 +303,16 @@ impl Store for Memory {
         Ok(())
     }
 
-    fn fail(&self, fence: &Fence, why: &str, now: i64) -> Result<()> {
+    fn fail(&self, fence: &Fence, why: &str, now: i64) -> Result<Option<Job>> {
         let mut inside = self.0.lock();
         let kept = inside.kept(&fence.job)?;
         kept.held(fence)?.state = TaskState::Failed;
         kept.event(now, "task", format!("task {} failed: {why}", fence.task));
-        Ok(())
+        if !kept.job.state.is_live() {
+            return Ok(None);
+        }
+        kept.advance(State::Failed, Some(why), now)?;
+        Ok(Some(kept.job.clone()))
     }
 
     fn reclaim(&self, gone: &Gone, attempts: u32, now: i64) -> Result<u64> {

@@ -120,11 +120,11 @@ pub trait Store: Send + Sync + 'static {
     /// [`Error::Fenced`].
     fn put_down(&self, fence: &Fence, now: i64) -> Result<()>;
 
-    /// A leased task cannot be done.
+    /// A leased task cannot be done, and its job with it: both fail in one step. Answers the job, unless it had ended before.
     ///
     /// # Errors
     /// [`Error::Fenced`].
-    fn fail(&self, fence: &Fence, why: &str, now: i64) -> Result<()>;
+    fn fail(&self, fence: &Fence, why: &str, now: i64) -> Result<Option<Job>>;
 
     /// Takes tasks from owners that are gone: back to pending, or poisoned after so many [`Losses`](crate::job::Losses) at one
     /// place. Answers how many.

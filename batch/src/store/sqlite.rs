@@ -805,13 +805,17 @@ impl Store for Sqlite {
         })
     }
 
-    fn fail(&self, fence: &Fence, why: &str, now: i64) -> Result<()> {
+    fn fail(&self, fence: &Fence, why: &str, now: i64) -> Result<Option<Job>> {
         let (fence, why) = (fence.clone(), why.to_owned());
         self.write(move |at| {
-            known(at, &fence.job)?;
+            let job = job(at, &fence.job)?;
             change(at, &fence, TaskState::Failed, fence.attempt)?;
             let text = format!("task {} failed: {why}", fence.task);
-            event(at, &fence.job, now, "task", &text)
+            event(at, &fence.job, now, "task", &text)?;
+            match job.state.is_live() {
+                true => advance(at, &fence.job, State::Failed, Some(&why), now).map(Some),
+                false => Ok(None),
+            }
         })
     }
 

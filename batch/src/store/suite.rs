@@ -12,12 +12,13 @@ type Made = (Box<dyn Store>, Option<TempDir>);
 
 /// Everything, each on a store of its own.
 pub fn all(make: &dyn Fn() -> Made) {
-    let tests: [fn(&dyn Store); 11] = [
+    let tests: [fn(&dyn Store); 12] = [
         jobs_are_submitted_within_quotas,
         tokens_make_asking_again_harmless,
         jobs_change_only_as_they_may,
         lists_are_filtered_and_paged,
         tasks_are_leased_once_and_fenced,
+        a_task_that_fails_fails_its_job,
         leases_that_are_lost_come_back_until_they_are_poison,
         usage_counts_once,
         samples_of_errors_are_bounded,
@@ -357,7 +358,7 @@ fn tasks_are_leased_once_and_fenced(store: &dyn Store) {
     for again in [
         store.done(&fence, &part(7, 0), 7),
         store.put_down(&fence, 7),
-        store.fail(&fence, "why", 7),
+        store.fail(&fence, "why", 7).map(drop),
     ] {
         assert!(matches!(again, Err(Error::Fenced { .. })));
     }
@@ -373,6 +374,35 @@ fn tasks_are_leased_once_and_fenced(store: &dyn Store) {
             (TaskState::Done, 1),
             (TaskState::Failed, 1)
         ]
+    );
+}
+
+fn a_task_that_fails_fails_its_job(store: &dyn Store) {
+    running(store, "1", 3);
+    let leased = store.lease("1", "me", 3, 100, 5).expect("leased");
+    store.put_down(&leased[0].0, 6).expect("put down");
+    let before = all_of(store);
+    let stale = store.fail(&leased[0].0, "why", 6);
+    assert!(matches!(stale, Err(Error::Fenced { .. })));
+    assert_eq!(all_of(store), before, "nothing changed");
+    let job = store.fail(&leased[1].0, "why", 7).expect("failed");
+    let job = job.expect("it ends with it");
+    assert_eq!((job.state, job.ended), (State::Failed, Some(7)));
+    assert_eq!(job.why.as_deref(), Some("why"));
+    assert_eq!(store.job("1").expect("there"), job);
+    let events = store.events("1", 0, 100).expect("events");
+    let last: Vec<(&str, &str)> = events[events.len() - 2..]
+        .iter()
+        .map(|event| (event.kind.as_str(), event.text.as_str()))
+        .collect();
+    assert_eq!(last, [("task", "task 1 failed: why"), ("failed", "why")]);
+    // What comes back later is kept, and ends nothing again.
+    let late = store.fail(&leased[2].0, "later", 8).expect("failed");
+    assert_eq!(late, None);
+    assert_eq!(store.job("1").expect("there"), job);
+    assert_eq!(
+        store.task_states("1").expect("states"),
+        [(TaskState::Pending, 1), (TaskState::Failed, 2)]
     );
 }
 

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "not every test needs all of it")]
 
 pub mod folder;
+pub mod refusing;
 
 use escala_batch::job::{Form, Job, Source, Spec, Split, State, Target, Usage};
 use escala_batch::runner::Runner;
