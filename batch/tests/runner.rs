@@ -385,6 +385,62 @@ fn a_task_that_fails_is_the_end_of_its_job_whatever_the_store_refuses() {
     ground.left(&[]);
 }
 
+/// A store that keeps nothing for a while, as on a full disk, loses nothing of what was done.
+#[test]
+fn what_became_of_tasks_is_kept_as_soon_as_the_store_keeps_anything() {
+    let asked = Arc::new(AtomicU32::new(0));
+    for refused in [Asked::Done, Asked::Inputs, Asked::Fail] {
+        let ground = Ground::new(&[("in/a.txt", b"1\n2\n3\n4\n5\n6\n7\n8\n9")]);
+        let (counted, times) = (asked.clone(), Arc::new(AtomicU32::new(0)));
+        counted.store(0, Ordering::SeqCst);
+        let words = Words {
+            asked: Some(Box::new(move |documents| {
+                counted.fetch_add(documents.len() as u32, Ordering::SeqCst);
+            })),
+            instead: Some(Box::new(move |_| {
+                (refused == Asked::Fail).then(|| failed(Fault::Now, "BUSY"))
+            })),
+            ..Words::default()
+        };
+        let mut options = options();
+        options.patience = Duration::ZERO;
+        let refusals = times.clone();
+        let runner = ground.refused(words, options, move |asked| {
+            asked == refused && refusals.fetch_add(1, Ordering::SeqCst) < 3
+        });
+        let id = submit(&runner, spec(Split::Lines, archive()));
+        if refused == Asked::Fail {
+            let job = ended(&runner, &id);
+            assert_eq!(job.state, State::Failed);
+            assert!(job.why.unwrap().contains("this is BUSY"));
+        } else {
+            completed(&runner, &id);
+            assert_eq!(asked.load(Ordering::SeqCst), 9, "nothing is asked again");
+            assert_eq!(ground.lines().len(), 9);
+        }
+        assert!(times.load(Ordering::SeqCst) > 3, "it was refused");
+    }
+}
+
+/// What is not kept does not hold up the end of the process, and is done again after it.
+#[test]
+fn a_runner_rests_whatever_its_store_refuses() {
+    let ground = Ground::new(&[("in/a.txt", b"1\n2")]);
+    let times = Arc::new(AtomicU32::new(0));
+    let refusals = times.clone();
+    let runner = ground.refused(Words::default(), options(), move |asked| {
+        let is_refused = asked == Asked::Done;
+        refusals.fetch_add(u32::from(is_refused), Ordering::SeqCst);
+        is_refused
+    });
+    let id = submit(&runner, spec(Split::Lines, archive()));
+    wait(&runner, &id, |_| times.load(Ordering::SeqCst) > 0);
+    drop(runner);
+    let runner = ground.runner(Words::default(), options());
+    completed(&runner, &id);
+    assert_eq!(ground.lines().len(), 2);
+}
+
 /// What versions left that failed a task and its job one after the other, and were killed in between.
 #[test]
 fn a_job_that_outlived_a_task_that_failed_fails() {

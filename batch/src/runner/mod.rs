@@ -30,7 +30,7 @@ pub mod task;
 mod whole;
 
 use crate::behind::behind;
-use crate::cluster::{Cluster, Doing, Group, Local, Outcome, Wake};
+use crate::cluster::{Cluster, Doing, Group, Local, Outcome, Receipt, Wake};
 use crate::job::{
     Event, Fence, Input, Job, Part, Plan, Source, Spec, State, Target, TaskState, Usage,
 };
@@ -364,6 +364,7 @@ impl Runner {
             asides: BTreeMap::new(),
             known: BTreeMap::new(),
             out: BTreeMap::new(),
+            unkept: Vec::new(),
             tries: BTreeMap::new(),
             ended: late.into_iter().map(|job| (job.id.clone(), job)).collect(),
             renewed: Instant::now(),
@@ -526,6 +527,8 @@ struct Supervisor {
     known: BTreeMap<String, (Arc<Spec>, Arc<Vec<Input>>)>,
     /// Tasks that are with the cluster.
     out: BTreeMap<String, usize>,
+    /// What became of tasks, where the store did not keep it when it was told.
+    unkept: Vec<Receipt>,
     /// How often jobs were planned or assembled in vain, and when last.
     tries: BTreeMap<String, (u32, Instant)>,
     /// Jobs that have ended and whose parts may still be there.
@@ -583,6 +586,12 @@ impl Supervisor {
             // What comes in between is seen at the next turn; the time is for what nobody tells.
             let _ = told.recv_timeout(Duration::from_millis(100));
         }
+        // For the last time: what is not kept is begun again at the next start.
+        if !self.unkept.is_empty()
+            && let Err(error) = self.receipts()
+        {
+            tracing::error!(error = chain(&error), "what became of a task is not kept");
+        }
         for (_, (_, thread)) in std::mem::take(&mut self.asides) {
             if thread.join().is_err() {
                 tracing::error!("a thread that plans or assembles panicked");
@@ -592,7 +601,8 @@ impl Supervisor {
 
     /// Does what can be done now.
     fn look(&mut self) -> store::Result<()> {
-        self.receipts()?;
+        // The other jobs go on whatever becomes of it.
+        let kept = self.receipts();
         self.renew()?;
         let live = Filter {
             states: State::ALL
@@ -638,7 +648,7 @@ impl Supervisor {
         self.forget()?;
         self.clear();
         self.sample();
-        Ok(())
+        kept
     }
 
     fn renew(&mut self) -> store::Result<()> {
@@ -681,6 +691,10 @@ impl Supervisor {
     fn tasks(&mut self, running: Vec<Job>) -> store::Result<()> {
         let mut begin = Vec::new();
         for job in running {
+            // So there are never more of a job's than tasks that are worked on at a time.
+            if self.is_unkept(&job.id) {
+                continue;
+            }
             let states = self.shared.store.task_states(&job.id)?;
             let count = |state: TaskState| {
                 let found = states.iter().find(|(other, _)| *other == state);
@@ -723,6 +737,12 @@ impl Supervisor {
 
     /// Begins a task of a job; `false` where it has none.
     fn begin(&mut self, job: &Job) -> store::Result<bool> {
+        // First: a task that is leased and not begun would be so for good.
+        if !self.known.contains_key(&job.id) {
+            let inputs = self.shared.store.inputs(&job.id)?;
+            let known = (Arc::new(job.spec.clone()), Arc::new(inputs));
+            self.known.insert(job.id.clone(), known);
+        }
         let until = self.until();
         let leased = self
             .shared
@@ -737,11 +757,6 @@ impl Supervisor {
         if leased.is_empty() {
             return Ok(false);
         }
-        if !self.known.contains_key(&job.id) {
-            let inputs = self.shared.store.inputs(&job.id)?;
-            let known = (Arc::new(job.spec.clone()), Arc::new(inputs));
-            self.known.insert(job.id.clone(), known);
-        }
         let (spec, inputs) = self.known[&job.id].clone();
         *self.out.entry(job.id.clone()).or_default() += leased.len();
         self.shared.cluster.submit(Group {
@@ -752,29 +767,42 @@ impl Supervisor {
         Ok(true)
     }
 
-    /// Keeps what became of tasks.
+    /// Keeps what became of tasks. What cannot be kept now is kept at the next look: the lease is this process's, and is
+    /// renewed until then.
     fn receipts(&mut self) -> store::Result<()> {
-        let mut worst = Ok(());
+        let mut receipts = std::mem::take(&mut self.unkept);
         for receipt in self.shared.cluster.receipts() {
-            let fence = receipt.fence;
-            if let Some(count) = self.out.get_mut(&fence.job) {
+            if let Some(count) = self.out.get_mut(&receipt.fence.job) {
                 *count = count.saturating_sub(1);
             }
-            let kept = match receipt.outcome {
-                Outcome::Done(part) => self.done(&fence, &part),
-                Outcome::PutDown => self.shared.store.put_down(&fence, now()),
-                Outcome::Failed(why) => self.failed(&fence, &why),
+            receipts.push(receipt);
+        }
+        let mut worst = Ok(());
+        for receipt in receipts {
+            let fence = &receipt.fence;
+            let kept = match &receipt.outcome {
+                Outcome::Done(part) => self.done(fence, part),
+                Outcome::PutDown => self.shared.store.put_down(fence, now()),
+                Outcome::Failed(why) => self.failed(fence, why),
             };
             match kept {
-                Ok(()) => {}
+                // Or the job was forgotten meanwhile.
+                Ok(()) | Err(store::Error::NotFound(_)) => {}
                 Err(store::Error::Fenced { job, task }) => {
                     tracing::warn!(job, task, "a task came back after its lease had ended");
                 }
-                // The others are kept all the same; this one is begun again when its lease ends.
-                Err(error) => worst = Err(error),
+                Err(error) => {
+                    worst = Err(error);
+                    self.unkept.push(receipt);
+                }
             }
         }
         worst
+    }
+
+    /// Whether it is not kept yet what became of a task of a job.
+    fn is_unkept(&self, id: &str) -> bool {
+        self.unkept.iter().any(|receipt| receipt.fence.job == id)
     }
 
     fn done(&mut self, fence: &Fence, part: &Part) -> store::Result<()> {
@@ -828,7 +856,8 @@ impl Supervisor {
             stop.store(true, Ordering::SeqCst);
             return Ok(());
         }
-        if self.out.get(&job.id).is_some_and(|count| *count > 0) {
+        let is_out = self.out.get(&job.id).is_some_and(|count| *count > 0);
+        if is_out || self.is_unkept(&job.id) {
             return Ok(());
         }
         let states = self.shared.store.task_states(&job.id)?;
