@@ -6,6 +6,7 @@
 
 use crate::behind::behind;
 use crate::job::{Fence, Input, Part, Spec, Task};
+use crate::runner::DEFECT;
 use crate::runner::task::{Ended, Order, Tools, execute};
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
@@ -173,9 +174,7 @@ impl Shared {
                 Ok(Ended::Done(part)) => Outcome::Done(part),
                 Ok(Ended::PutDown) => Outcome::PutDown,
                 Ok(Ended::Failed(why)) => Outcome::Failed(why),
-                Err(_) => {
-                    Outcome::Failed("a defect ended the work on it; the log says where".to_owned())
-                }
+                Err(_) => Outcome::Failed(DEFECT.to_owned()),
             };
             self.ended(fence, outcome);
         }

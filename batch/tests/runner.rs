@@ -6,7 +6,9 @@ mod common;
 use common::refusing::{Asked, Refusing};
 use common::{KIND, Words, archive, completed, ended, failed, spec, summed, unpacked, wait, works};
 use escala_batch::job::{Form, Plan, Spec, Split, State, TaskState};
-use escala_batch::runner::{Cut, Error, OF_INPUT, OF_INPUTS, OF_OUTPUT, Options, Runner, Token};
+use escala_batch::runner::{
+    Cut, Error, OF_INPUT, OF_INPUTS, OF_OUTPUT, Options, Point, Runner, Token,
+};
 use escala_batch::store::memory::Memory as Jobs;
 use escala_batch::store::sqlite::Sqlite;
 use escala_batch::store::{self, New, Store, Submitted};
@@ -383,6 +385,28 @@ fn a_task_that_fails_is_the_end_of_its_job_whatever_the_store_refuses() {
     assert_eq!(job.state, State::Failed);
     assert!(job.why.unwrap().contains("in/b.txt"));
     ground.left(&[]);
+}
+
+/// What panics beside the tasks ends its job and nothing else: it can be asked about and stopped, as can the others.
+#[test]
+fn a_panic_while_a_job_is_planned_or_put_together_fails_it() {
+    for at in [Point::Planned, Point::MidAssembly] {
+        let ground = Ground::new(&[("in/a.txt", b"1\n2\n3\n4\n5")]);
+        let times = AtomicU32::new(0);
+        let mut options = options();
+        options.reached = Some(Arc::new(move |reached| {
+            if reached == at && times.fetch_add(1, Ordering::SeqCst) == 0 {
+                panic!("a defect");
+            }
+        }));
+        let runner = ground.runner(Words::default(), options);
+        let job = ended(&runner, &submit(&runner, spec(Split::Lines, archive())));
+        assert_eq!(job.state, State::Failed, "{at:?}");
+        let why = job.why.unwrap();
+        assert!(why.contains("a defect ended the work"), "{why}");
+        ground.left(&[]);
+        completed(&runner, &submit(&runner, spec(Split::Lines, archive())));
+    }
 }
 
 /// A store that keeps nothing for a while, as on a full disk, loses nothing of what was done.

@@ -68,6 +68,9 @@ const LATE: usize = 100;
 const FORGET: Duration = Duration::from_secs(3600);
 const MOST_FORGOTTEN: usize = 100;
 
+/// Why a job fails whose work panics.
+pub(crate) const DEFECT: &str = "a defect ended the work on it; the log says where";
+
 /// How the reason of a failed job begins where one of its inputs is to blame, where all of them together are, and where its
 /// output is: for doors that have words of their own for it.
 pub const OF_INPUT: &str = "the input ";
@@ -906,55 +909,14 @@ impl Supervisor {
     fn plan(&mut self, job: Job) {
         let id = job.id.clone();
         self.on_the_side(&id, move |shared, go_on| {
-            let tools = &shared.tools;
-            let Some(work) = tools.works.get(&job.spec.kind) else {
-                return Aside::Planned(Err(Trouble::unknown(&job.spec.kind)));
-            };
-            let bounds = work.bounds(&job.spec);
-            let cut = match work.whole() {
-                None => shared.options.cut,
-                Some(_) => Cut {
-                    bytes: u64::MAX,
-                    documents: u64::MAX,
-                },
-            };
-            let tables = |number: u64, listed: &Listed| {
-                let tables = work.tables().ok_or_else(|| no_tables(&job.spec))?;
-                if tables.passes_over(file_of(&job.spec.input, &listed.key)) {
-                    return Ok(None);
-                }
-                // What has no bytes has no rows, whatever its name says.
-                if listed.length == 0 {
-                    return Ok(tables.takes_empty().then(Vec::new));
-                }
-                let cutting = tables.cut(&job.spec, number, &listed.key, cut);
-                let resting = async {
-                    while go_on() {
-                        tokio::time::sleep(GLANCE).await;
-                    }
-                };
-                tools.runtime.block_on(async {
-                    tokio::select! {
-                        biased;
-                        () = resting => Err(Trouble::Rest),
-                        pieces = cutting => pieces.map(Some),
-                    }
-                })
-            };
-            let keys = work.tables().map(|tables| tables.keys(&job.spec));
-            let plan = keys.unwrap_or(Ok(None)).and_then(|keys| {
-                let objects = &*tools.objects;
-                plan::plan(objects, &job.spec, bounds, cut, keys, &tables, go_on)
-            });
-            tools.reach(Point::Planned);
-            Aside::Planned(plan)
+            Aside::Planned(caught(|| planned(shared, &job, go_on)))
         });
     }
 
     fn assemble(&mut self, job: Job) {
         let id = job.id.clone();
         self.on_the_side(&id, move |shared, go_on| {
-            Aside::Assembled(assembled(shared, &job, go_on))
+            Aside::Assembled(caught(|| assembled(shared, &job, go_on)))
         });
     }
 
@@ -973,12 +935,12 @@ impl Supervisor {
             && let Some(job) = self.ended.get(&id).cloned()
         {
             self.on_the_side(&id, move |shared, _| {
-                if let Err(error) = assemble::clear(&shared.tools, &job) {
-                    tracing::warn!(
-                        job = job.id,
-                        error = chain(&error),
-                        "parts of a job are left"
-                    );
+                let cleared = caught(|| {
+                    let cleared = assemble::clear(&shared.tools, &job);
+                    cleared.map_err(|error| Trouble::Now(chain(&error)))
+                });
+                if let Err(trouble) = cleared {
+                    tracing::warn!(job = job.id, ?trouble, "parts of a job are left");
                 }
                 Aside::Cleared
             });
@@ -1051,6 +1013,55 @@ impl Supervisor {
             }
         }
     }
+}
+
+/// Does something for a job; a panic is a defect, and fails it.
+fn caught<T>(work: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    caught.unwrap_or_else(|_| Err(Trouble::Fails(DEFECT.to_owned())))
+}
+
+/// Looks at a job's inputs and cuts them into tasks.
+fn planned(shared: &Shared, job: &Job, go_on: &dyn Fn() -> bool) -> Result<Plan, Trouble> {
+    let (tools, spec) = (&shared.tools, &job.spec);
+    let work = tools.works.get(&spec.kind);
+    let work = work.ok_or_else(|| Trouble::unknown(&spec.kind))?;
+    let bounds = work.bounds(spec);
+    let cut = match work.whole() {
+        None => shared.options.cut,
+        Some(_) => Cut {
+            bytes: u64::MAX,
+            documents: u64::MAX,
+        },
+    };
+    let tables = |number: u64, listed: &Listed| {
+        let tables = work.tables().ok_or_else(|| no_tables(spec))?;
+        if tables.passes_over(file_of(&spec.input, &listed.key)) {
+            return Ok(None);
+        }
+        // What has no bytes has no rows, whatever its name says.
+        if listed.length == 0 {
+            return Ok(tables.takes_empty().then(Vec::new));
+        }
+        let cutting = tables.cut(spec, number, &listed.key, cut);
+        let resting = async {
+            while go_on() {
+                tokio::time::sleep(GLANCE).await;
+            }
+        };
+        tools.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = resting => Err(Trouble::Rest),
+                pieces = cutting => pieces.map(Some),
+            }
+        })
+    };
+    let keys = work.tables().map(|tables| tables.keys(spec));
+    let keys = keys.unwrap_or(Ok(None))?;
+    let plan = plan::plan(&*tools.objects, spec, bounds, cut, keys, &tables, go_on)?;
+    tools.reach(Point::Planned);
+    Ok(plan)
 }
 
 /// Puts a job's parts together, after those of poisoned tasks are written.
