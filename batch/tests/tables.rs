@@ -291,6 +291,32 @@ fn one_ending_for_all_makes_the_form_of_all() {
     );
 }
 
+/// Jobs that cannot have the output of each input fail while they are planned, and touch nothing.
+#[test]
+fn two_tables_of_one_name_and_tables_in_the_place_of_others_are_refused() {
+    let ground = Ground::new(&[("in/a.csv", "a\n"), ("in/a.jsonl", "b\n")]);
+    let runner = ground.runner(None);
+    let ending = Some("parquet".to_owned());
+    let job = ended(&runner, &submit(&runner, Form::Tables { ending }));
+    assert_eq!(job.state, State::Failed);
+    let why = job.why.unwrap();
+    assert!(why.contains("`in/a.csv` and `in/a.jsonl`"), "{why}");
+    let mut over = spec(Split::Rows, Form::Tables { ending: None });
+    (over.output.bucket, over.output.folder) = ("texts".to_owned(), "in/".to_owned());
+    let submitted = runner.submit(Runner::new_id(), over, None).unwrap();
+    let job = ended(&runner, &submitted.job().id);
+    assert_eq!(job.state, State::Failed);
+    let why = job.why.unwrap();
+    assert!(why.contains("s3://texts/in/a.csv would replace"), "{why}");
+    assert_eq!(ground.scored.load(Ordering::SeqCst), 0, "nothing is asked");
+    assert_eq!(ground.output(), []);
+    assert_eq!(ground.objects.list("texts", "", "", 10).unwrap().len(), 2);
+    // With names of their own they are both there.
+    completed(&runner, &submit(&runner, Form::Tables { ending: None }));
+    let both = [("a.csv", "A\n"), ("a.jsonl", "B\n")];
+    assert_eq!(ground.output(), named(&both));
+}
+
 #[test]
 fn what_is_done_is_not_done_again_and_a_stopped_job_has_the_first_rows() {
     let ground = Ground::new(&FILES[1..2]);

@@ -3,9 +3,10 @@
 //! Every object of the output appears whole. What is written depends on the parts alone, so that doing it again after a
 //! crash writes the same bytes under the same names.
 
+use super::names::{self, Named};
 use super::task::Tools;
-use super::{Point, Trouble, file_of, output_name, part_name};
-use crate::job::{Form, Input, Job, Part, Split, State, Task, Usage, is_joined, table_name};
+use super::{Point, Trouble, output_name, part_name};
+use crate::job::{Form, Input, Job, Part, Split, State, Task, Usage};
 use crate::work::Tables;
 use escala_objects::{NewObject, Object};
 use flate2::read::GzDecoder;
@@ -41,6 +42,9 @@ pub fn assemble(
         return Ok(());
     }
     let root = tables.and_then(|tables| tables.root(&job.spec, inputs));
+    // Another version may have planned it.
+    let pieces = tasks.iter().flat_map(|task| &task.pieces);
+    names::check(&job.spec, inputs, pieces, root)?;
     let assembly = Assembly {
         tools,
         job,
@@ -67,20 +71,7 @@ pub fn assemble(
             });
             assembly.archive(name, &files.collect::<Vec<_>>())
         }
-        Form::Files { suffix } => assembly.files(inputs, &done, &|file| {
-            let name = format!("{file}{suffix}");
-            Named::Whole { name, gaps: true }
-        }),
-        Form::Tables { ending } => assembly.files(inputs, &done, &|file| {
-            let (stem, ending) = table_name(file, ending.as_deref());
-            match is_joined(ending) {
-                true => Named::Whole {
-                    name: format!("{stem}.{ending}"),
-                    gaps: false,
-                },
-                false => Named::Pieces(stem.to_owned(), ending.to_owned()),
-            }
-        }),
+        Form::Files { .. } | Form::Tables { .. } => assembly.files(inputs, &done),
         // It was stopped.
         Form::Joined { .. } if done.is_empty() && job.spec.input.split == Split::Question => Ok(()),
         Form::Joined { name } => {
@@ -97,15 +88,6 @@ pub fn assemble(
             .try_for_each(|(task, part)| assembly.unpack(name, task, part)),
         Form::Summed { name, summary } => assembly.summed(name, summary, &done),
     }
-}
-
-/// What becomes of an input's pieces.
-enum Named {
-    /// A file of this name. Of a job that was stopped it has everything that was done, or what is before the first piece
-    /// that was not.
-    Whole { name: String, gaps: bool },
-    /// A file for each, named by a stem and an ending.
-    Pieces(String, String),
 }
 
 /// Some bytes of a task's part.
@@ -171,12 +153,7 @@ impl Assembly<'_> {
     }
 
     /// An object for each input, or for each of its pieces, wherever these are.
-    fn files(
-        &self,
-        inputs: &[Input],
-        done: &[(&Task, &Part)],
-        named: &dyn Fn(&str) -> Named,
-    ) -> Result<(), Trouble> {
+    fn files(&self, inputs: &[Input], done: &[(&Task, &Part)]) -> Result<(), Trouble> {
         let mut pieces = Vec::new();
         for (task, part) in done {
             let mut from = 0;
@@ -211,17 +188,16 @@ impl Assembly<'_> {
                 while pieces.next_if(is_its).is_some() {}
                 continue;
             }
-            let file = match self.root {
-                Some(root) => input.key.get(root..).unwrap_or(&input.key),
-                None => file_of(&self.job.spec.input, &input.key),
-            };
+            let spec = &self.job.spec;
+            let file = names::file(&spec.input, self.root, &input.key);
             let last = || {
                 if number + 1 == inputs.len() as u64 {
                     self.tools.reach(Point::OutputWritten);
                 }
             };
-            match named(file) {
-                Named::Whole { name, gaps } => {
+            match Named::of(&spec.output.form, file) {
+                None => {}
+                Some(Named::Whole { name, gaps }) => {
                     let mut new = self.create(&name)?;
                     let mut next = 0;
                     while let Some((_, task, part, range, piece)) = pieces.next_if(is_its) {
@@ -233,14 +209,9 @@ impl Assembly<'_> {
                     last();
                     self.commit(new)?;
                 }
-                Named::Pieces(stem, ending) => {
+                Some(named @ Named::Pieces(..)) => {
                     while let Some((_, task, part, range, piece)) = pieces.next_if(is_its) {
-                        // By its first row, so that the name is the same whatever else is there.
-                        let name = match piece.documents == input.documents {
-                            true => format!("{stem}.{ending}"),
-                            false => format!("{stem}-{:010}.{ending}", piece.first),
-                        };
-                        let mut new = self.create(&name)?;
+                        let mut new = self.create(&named.file(input, piece))?;
                         self.copy(task, range, part, &mut new)?;
                         last();
                         self.commit(new)?;

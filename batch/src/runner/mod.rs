@@ -7,6 +7,7 @@
 //! whole.rs     one task that is all documents of a job
 //! tables.rs    one task that is rows of tables
 //! assemble.rs  parts -> output
+//! names.rs     what the objects of the output are called
 //! progress.rs  how far jobs are
 //! ```
 //!
@@ -23,6 +24,7 @@
 //!   batch that it waits for.
 
 pub mod assemble;
+mod names;
 pub mod plan;
 pub mod progress;
 mod tables;
@@ -1060,6 +1062,9 @@ fn planned(shared: &Shared, job: &Job, go_on: &dyn Fn() -> bool) -> Result<Plan,
     let keys = work.tables().map(|tables| tables.keys(spec));
     let keys = keys.unwrap_or(Ok(None))?;
     let plan = plan::plan(&*tools.objects, spec, bounds, cut, keys, &tables, go_on)?;
+    let root = work.tables();
+    let root = root.and_then(|tables| tables.root(spec, &plan.inputs));
+    names::check(spec, &plan.inputs, plan.tasks.iter().flatten(), root)?;
     tools.reach(Point::Planned);
     Ok(plan)
 }
