@@ -549,8 +549,11 @@ fn the_machine_is_waited_for_until_patience_ends() {
     assert!(job.why.unwrap().contains("this is BUSY"));
 }
 
-/// Objects whose archives cannot be written for a while.
-struct Flaky(Memory, AtomicU32);
+/// Whether an object with a key cannot be written, and why.
+type Refusal = Box<dyn Fn(&str) -> Option<ObjectError> + Send + Sync>;
+
+/// Objects some of which cannot be written.
+struct Flaky(Memory, Refusal);
 
 impl ObjectStore for Flaky {
     fn open(&self, name: &ObjectName) -> Result<Object, ObjectError> {
@@ -572,11 +575,10 @@ impl ObjectStore for Flaky {
 
 impl WritableStore for Flaky {
     fn create(&self, name: &ObjectName) -> Result<Box<dyn NewObject>, ObjectError> {
-        let is_archive = name.key().ends_with(".gz");
-        if is_archive && self.1.fetch_add(1, Ordering::SeqCst) < 2 {
-            return Err(std::io::Error::other("the disk is full").into());
+        match (self.1)(name.key()) {
+            Some(error) => Err(error),
+            None => self.0.create(name),
         }
-        self.0.create(name)
     }
     fn delete(&self, name: &ObjectName) -> Result<(), ObjectError> {
         self.0.delete(name)
@@ -614,6 +616,48 @@ fn jobs_are_behind_others() {
     }
 }
 
+fn full() -> ObjectError {
+    std::io::Error::other("the disk is full").into()
+}
+
+/// The end of a job that has put some of its output where it belongs, and cannot write the rest of it: for good, or until
+/// patience ends.
+#[test]
+fn a_job_that_fails_while_it_is_put_together_leaves_nothing() {
+    let denied = || ObjectError::Denied;
+    for refused in [full, denied] {
+        let ground = Ground::new(&[("in/a.txt", b"1\n2"), ("in/b.txt", b"3")]);
+        ground.objects.put("answers", "out/job/of-others", b"stays");
+        let refusal: Refusal = Box::new(move |key| key.ends_with("b.txt.out").then(refused));
+        let objects = Arc::new(Flaky(ground.objects.clone(), refusal));
+        let mut options = options();
+        options.patience = Duration::ZERO;
+        let words = works(Words::default());
+        let runner = Runner::start(ground.jobs.clone(), objects, words, options).unwrap();
+        let form = Form::Files {
+            suffix: ".out".to_owned(),
+        };
+        let job = ended(&runner, &submit(&runner, spec(Split::Lines, form)));
+        assert_eq!(job.state, State::Failed);
+        let (why, error) = (job.why.unwrap(), refused().to_string());
+        assert!(why.starts_with(OF_OUTPUT) && why.contains(&error), "{why}");
+        // What it had written is gone when it is seen to have failed; its parts go after that.
+        let name = ObjectName::new("answers", "out/job/a.txt.out", None).unwrap();
+        assert!(ground.objects.open(&name).is_err());
+        let events = runner.events(&job.id, 0, 1000).unwrap();
+        let again = events
+            .iter()
+            .filter(|event| event.text.contains("tried again"));
+        let is_full = error.contains("full");
+        assert_eq!(
+            again.count(),
+            usize::from(is_full),
+            "as long as patience lasts"
+        );
+        ground.left(&["out/job/of-others"]);
+    }
+}
+
 #[test]
 fn what_cannot_be_put_together_now_is_later_and_nothing_is_asked_again() {
     let ground = Ground::new(&[("in/a.txt", b"1\n2\n3\n4\n5")]);
@@ -625,7 +669,12 @@ fn what_cannot_be_put_together_now_is_later_and_nothing_is_asked_again() {
         })),
         ..Words::default()
     };
-    let objects = Arc::new(Flaky(ground.objects.clone(), AtomicU32::new(0)));
+    let times = AtomicU32::new(0);
+    let refusal: Refusal = Box::new(move |key| {
+        let is_refused = key.ends_with(".gz") && times.fetch_add(1, Ordering::SeqCst) < 2;
+        is_refused.then(full)
+    });
+    let objects = Arc::new(Flaky(ground.objects.clone(), refusal));
     let runner = Runner::start(ground.jobs.clone(), objects, works(words), options());
     let runner = runner.unwrap();
     let id = submit(&runner, spec(Split::Lines, archive()));

@@ -314,7 +314,7 @@ pub struct Jobs {
     pub task_bytes: Size,
     /// Most documents of a part.
     pub task_documents: u64,
-    /// How long a model may give no answers before the job fails.
+    /// How long a model may give no answers, or a bucket take no output, before the job fails.
     pub patience: Span,
     /// How long jobs that have ended are kept and shown; their output stays.
     pub retention: Span,

@@ -11,6 +11,7 @@ use crate::work::Tables;
 use escala_objects::{NewObject, Object};
 use flate2::read::GzDecoder;
 use flate2::{Compression, GzBuilder};
+use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::ops::Range;
@@ -19,18 +20,23 @@ use std::path::Component;
 /// Bytes that are copied at a time.
 const BUFFER: usize = 256 << 10;
 
+/// The names of what a job has put into its output.
+pub type Committed = Mutex<BTreeSet<String>>;
+
 /// Puts the parts of a job together, in the order of its tasks; tasks without a part are left out. Of a work that is strict
-/// ([`Tables::is_strict`]), the inputs with errors are left out.
+/// ([`Tables::is_strict`]), the inputs with errors are left out, and it is answered why the job fails although its output
+/// is there.
 ///
 /// # Errors
-/// A part is not what it was, or the output cannot be written; a strict work has errors.
+/// A part is not what it was, or the output cannot be written. What of it is there is in `committed`.
 pub fn assemble(
     tools: &Tools,
     job: &Job,
     inputs: &[Input],
     tasks: &[Task],
+    committed: &Committed,
     go_on: &dyn Fn() -> bool,
-) -> Result<(), Trouble> {
+) -> Result<Option<String>, Trouble> {
     let done: Vec<(&Task, &Part)> = tasks
         .iter()
         .filter_map(|task| Some((task, task.part.as_ref()?)))
@@ -39,7 +45,7 @@ pub fn assemble(
     let tables = tables.and_then(|work| work.tables());
     let strict = tables.is_some_and(Tables::is_strict);
     if strict && job.state == State::StopRequested {
-        return Ok(());
+        return Ok(None);
     }
     let root = tables.and_then(|tables| tables.root(&job.spec, inputs));
     // Another version may have planned it.
@@ -50,14 +56,16 @@ pub fn assemble(
         job,
         strict,
         root,
+        committed,
         go_on,
     };
-    match &job.spec.output.form {
+    let failed = match &job.spec.output.form {
         Form::Archive { name, member } => {
             let all = done
                 .iter()
                 .map(|(task, part)| (*task, *part, 0..part.length()));
-            assembly.archive(name, &[(member, all.collect())])
+            assembly.archive(name, &[(member, all.collect())])?;
+            None
         }
         Form::Collected { name, members } => {
             let Some((task, part)) = done.first() else {
@@ -69,11 +77,12 @@ pub fn assemble(
                 from += length;
                 (member, vec![(*task, *part, from - length..from)])
             });
-            assembly.archive(name, &files.collect::<Vec<_>>())
+            assembly.archive(name, &files.collect::<Vec<_>>())?;
+            None
         }
-        Form::Files { .. } | Form::Tables { .. } => assembly.files(inputs, &done),
+        Form::Files { .. } | Form::Tables { .. } => assembly.files(inputs, &done)?,
         // It was stopped.
-        Form::Joined { .. } if done.is_empty() && job.spec.input.split == Split::Question => Ok(()),
+        Form::Joined { .. } if done.is_empty() && job.spec.input.split == Split::Question => None,
         Form::Joined { name } => {
             let mut new = assembly.create(name)?;
             tools.reach(Point::MidAssembly);
@@ -81,13 +90,21 @@ pub fn assemble(
                 assembly.copy(task, 0..part.length(), part, &mut new)?;
             }
             tools.reach(Point::OutputWritten);
-            assembly.commit(new)
+            assembly.commit(name, new)?;
+            None
         }
-        Form::Unpacked { name } => done
-            .iter()
-            .try_for_each(|(task, part)| assembly.unpack(name, task, part)),
-        Form::Summed { name, summary } => assembly.summed(name, summary, &done),
-    }
+        Form::Unpacked { name } => {
+            for (task, part) in &done {
+                assembly.unpack(name, task, part)?;
+            }
+            None
+        }
+        Form::Summed { name, summary } => {
+            assembly.summed(name, summary, &done)?;
+            None
+        }
+    };
+    Ok(failed)
 }
 
 /// Some bytes of a task's part.
@@ -100,6 +117,7 @@ struct Assembly<'a> {
     strict: bool,
     /// Bytes of the inputs' keys that are left out of names, where it is not the prefix's folder.
     root: Option<usize>,
+    committed: &'a Committed,
     go_on: &'a dyn Fn() -> bool,
 }
 
@@ -110,9 +128,10 @@ impl Assembly<'_> {
         new.map_err(|error| Trouble::output(output, &error))
     }
 
-    fn commit(&self, new: Box<dyn NewObject>) -> Result<(), Trouble> {
+    fn commit(&self, name: &str, new: Box<dyn NewObject>) -> Result<(), Trouble> {
         let kept = new.commit();
         kept.map_err(|error| Trouble::output(&self.job.spec.output, &error))?;
+        self.committed.lock().insert(name.to_owned());
         Ok(())
     }
 
@@ -149,11 +168,11 @@ impl Assembly<'_> {
         let gzip = tar.into_inner().map_err(unwritten)?;
         let new = gzip.finish().map_err(unwritten)?;
         self.tools.reach(Point::OutputWritten);
-        self.commit(new)
+        self.commit(name, new)
     }
 
-    /// An object for each input, or for each of its pieces, wherever these are.
-    fn files(&self, inputs: &[Input], done: &[(&Task, &Part)]) -> Result<(), Trouble> {
+    /// An object for each input, or for each of its pieces, wherever these are; why a strict work has left some out.
+    fn files(&self, inputs: &[Input], done: &[(&Task, &Part)]) -> Result<Option<String>, Trouble> {
         let mut pieces = Vec::new();
         for (task, part) in done {
             let mut from = 0;
@@ -207,22 +226,20 @@ impl Assembly<'_> {
                         }
                     }
                     last();
-                    self.commit(new)?;
+                    self.commit(&name, new)?;
                 }
                 Some(named @ Named::Pieces(..)) => {
                     while let Some((_, task, part, range, piece)) = pieces.next_if(is_its) {
-                        let mut new = self.create(&named.file(input, piece))?;
+                        let name = named.file(input, piece);
+                        let mut new = self.create(&name)?;
                         self.copy(task, range, part, &mut new)?;
                         last();
-                        self.commit(new)?;
+                        self.commit(&name, new)?;
                     }
                 }
             }
         }
-        match why {
-            None => Ok(()),
-            Some(why) => Err(Trouble::Fails(why.to_owned())),
-        }
+        Ok(why.map(str::to_owned))
     }
 
     /// A file of the answers and one of the errors, both whole before one of them appears.
@@ -259,8 +276,8 @@ impl Assembly<'_> {
         }
         errors.write_all(&around.tail).map_err(unwritten)?;
         self.tools.reach(Point::OutputWritten);
-        self.commit(answers)?;
-        self.commit(errors)
+        self.commit(name, answers)?;
+        self.commit(summary, errors)
     }
 
     /// An object for each file of a part that is a gzipped tar file.
@@ -281,10 +298,11 @@ impl Assembly<'_> {
                 let why = "the work has a file whose name is no object's";
                 return Err(Trouble::Fails(why.to_owned()));
             };
-            let mut new = self.create(&format!("{below}/{path}"))?;
+            let name = format!("{below}/{path}");
+            let mut new = self.create(&name)?;
             self.pour(&mut file, &mut new)?;
             self.tools.reach(Point::MidAssembly);
-            self.commit(new)?;
+            self.commit(&name, new)?;
         }
         self.tools.reach(Point::OutputWritten);
         Ok(())
@@ -346,6 +364,21 @@ impl Assembly<'_> {
 fn changed(task: &Task) -> Trouble {
     let number = task.number;
     Trouble::Fails(format!("the part of task {number} is not what was written"))
+}
+
+/// Deletes what a job that fails has put into its output.
+///
+/// # Errors
+/// It cannot be deleted; what is left is in `committed`.
+pub fn withdraw(tools: &Tools, job: &Job, committed: &Committed) -> Result<(), Trouble> {
+    let output = &job.spec.output;
+    let mut committed = committed.lock();
+    while let Some(name) = committed.last() {
+        let deleted = tools.objects.delete(&output_name(output, name)?);
+        deleted.map_err(|error| Trouble::output(output, &error))?;
+        committed.pop_last();
+    }
+    Ok(())
 }
 
 /// Deletes the parts of a job that has ended.

@@ -38,6 +38,7 @@ use crate::job::{
 };
 use crate::store::{self, Filter, Gone, New, Store, Submitted};
 use crate::work::Work;
+use assemble::Committed;
 use escala_objects::{Error as ObjectError, Listed, ObjectName, WritableStore};
 use parking_lot::Mutex;
 use progress::{Progress, Rates};
@@ -61,8 +62,10 @@ const LOOK: Duration = Duration::from_secs(1);
 const GLANCE: Duration = Duration::from_millis(100);
 /// Most live jobs that are looked at.
 const MOST_LIVE: usize = 10_000;
-/// How often a job is planned or assembled where the machine cannot, a second apart at least.
+/// How often a job is planned where the machine cannot, a second apart at least.
 const TRIES: u32 = 10;
+/// The longest pause before a job is put together again where the machine cannot; the first is a second.
+const PAUSE: Duration = Duration::from_secs(30);
 /// Ended jobs whose parts are looked for at the start: those that ended in the moment of a crash are among the last.
 const LATE: usize = 100;
 
@@ -103,7 +106,7 @@ pub struct Options {
     pub cut: Cut,
     /// How often nobody comes back from the same place of a task before its documents become errors.
     pub attempts: u32,
-    /// How long the machine may have no answers before a job fails.
+    /// How long the machine may have no answers, or take no output, before a job fails.
     pub patience: Duration,
     /// How long a lease lasts without being renewed.
     pub lease: Duration,
@@ -295,7 +298,8 @@ enum Signal {
 
 enum Aside {
     Planned(Result<Plan, Trouble>),
-    Assembled(Result<(), Trouble>),
+    /// Why the job fails although its output is there, where it does.
+    Assembled(Result<Option<String>, Trouble>),
     Cleared,
 }
 
@@ -371,6 +375,7 @@ impl Runner {
             out: BTreeMap::new(),
             unkept: Vec::new(),
             tries: BTreeMap::new(),
+            committed: BTreeMap::new(),
             ended: late.into_iter().map(|job| (job.id.clone(), job)).collect(),
             renewed: Instant::now(),
             forgot: None,
@@ -534,8 +539,10 @@ struct Supervisor {
     out: BTreeMap<String, usize>,
     /// What became of tasks, where the store did not keep it when it was told.
     unkept: Vec<Receipt>,
-    /// How often jobs were planned or assembled in vain, and when last.
-    tries: BTreeMap<String, (u32, Instant)>,
+    /// Jobs that were planned or assembled in vain.
+    tries: BTreeMap<String, Tried>,
+    /// What jobs have put into their output.
+    committed: BTreeMap<String, Arc<Committed>>,
     /// Jobs that have ended and whose parts may still be there.
     ended: BTreeMap<String, Job>,
     renewed: Instant,
@@ -543,6 +550,15 @@ struct Supervisor {
     forgot: Option<Instant>,
     /// Whose turn it is among jobs of one priority.
     turn: usize,
+}
+
+/// What was done in vain.
+struct Tried {
+    times: u32,
+    /// When it was the first time.
+    since: Instant,
+    /// When it is done again.
+    next: Instant,
 }
 
 impl Supervisor {
@@ -846,6 +862,7 @@ impl Supervisor {
 
     fn end(&mut self, job: Job) {
         self.tries.remove(&job.id);
+        self.committed.remove(&job.id);
         self.known.remove(&job.id);
         self.shared.rates.lock().forget(&job.id);
         if let Some(work) = self.shared.tools.works.get(&job.spec.kind) {
@@ -885,8 +902,8 @@ impl Supervisor {
         id: &str,
         work: impl FnOnce(&Shared, &dyn Fn() -> bool) -> Aside + Send + 'static,
     ) {
-        let is_tried = |(_, at): &(u32, Instant)| at.elapsed() < LOOK;
-        if self.asides.contains_key(id) || self.tries.get(id).is_some_and(is_tried) {
+        let waits = |tried: &Tried| Instant::now() < tried.next;
+        if self.asides.contains_key(id) || self.tries.get(id).is_some_and(waits) {
             return;
         }
         let stop = Arc::new(AtomicBool::new(false));
@@ -917,8 +934,26 @@ impl Supervisor {
 
     fn assemble(&mut self, job: Job) {
         let id = job.id.clone();
+        let patience = self.shared.options.patience;
+        let is_late = |tried: &Tried| tried.since.elapsed() >= patience;
+        let is_last = self.tries.get(&id).is_some_and(is_late);
+        let committed = self.committed.entry(id.clone()).or_default().clone();
         self.on_the_side(&id, move |shared, go_on| {
-            Aside::Assembled(caught(|| assembled(shared, &job, go_on)))
+            let assembled = match caught(|| assembled(shared, &job, &committed, go_on)) {
+                Err(Trouble::Now(why)) if is_last => Err(Trouble::Fails(why)),
+                assembled => assembled,
+            };
+            // Before anybody sees that the job has failed, and begins another one with the same output.
+            if let Err(Trouble::Fails(_)) = &assembled
+                && let Err(trouble) = caught(|| assemble::withdraw(&shared.tools, &job, &committed))
+            {
+                tracing::warn!(
+                    job = job.id,
+                    ?trouble,
+                    "some output of a job that fails is left"
+                );
+            }
+            Aside::Assembled(assembled)
         });
     }
 
@@ -957,12 +992,16 @@ impl Supervisor {
             tracing::error!(job = id, "a thread that plans or assembles panicked");
         }
         match aside {
-            Aside::Planned(Ok(plan)) => match self.shared.store.plan(id, &plan, now()) {
-                // It was asked to stop meanwhile.
-                Ok(_) | Err(store::Error::State { .. }) => Ok(()),
-                Err(error) => Err(error),
-            },
-            Aside::Assembled(Ok(())) => {
+            Aside::Planned(Ok(plan)) => {
+                self.tries.remove(id);
+                match self.shared.store.plan(id, &plan, now()) {
+                    // It was asked to stop meanwhile.
+                    Ok(_) | Err(store::Error::State { .. }) => Ok(()),
+                    Err(error) => Err(error),
+                }
+            }
+            Aside::Assembled(Ok(Some(why))) => self.fail(id, &why),
+            Aside::Assembled(Ok(None)) => {
                 self.shared.tools.reach(Point::BeforeCompleted);
                 let (to, why) = match self.shared.store.job(id)?.state {
                     State::StopRequested => {
@@ -975,30 +1014,43 @@ impl Supervisor {
                 self.end(job);
                 Ok(())
             }
-            Aside::Planned(Err(trouble)) | Aside::Assembled(Err(trouble)) => match trouble {
-                // Looked at again, when somebody asks for rest no more.
-                Trouble::Rest => Ok(()),
-                Trouble::Fails(why) => self.fail(id, &why),
-                Trouble::Now(why) => {
-                    let before = self.tries.get(id).map_or(0, |(tries, _)| *tries);
-                    if before + 1 >= TRIES {
-                        return self.fail(id, &why);
-                    }
-                    let tried = (before + 1, Instant::now());
-                    self.tries.insert(id.to_owned(), tried);
-                    // The runner comes round again; what was done of tasks is there.
-                    tracing::warn!(job = id, why, "a job is tried again");
-                    self.shared
-                        .store
-                        .note(id, &format!("tried again: {why}"), now())
-                }
-            },
+            Aside::Planned(Err(trouble)) => self.trouble(id, trouble, Some(TRIES)),
+            Aside::Assembled(Err(trouble)) => self.trouble(id, trouble, None),
             Aside::Cleared => {
                 self.ended.remove(id);
                 self.out.remove(id);
                 Ok(())
             }
         }
+    }
+
+    /// What becomes of a job after something was done in vain: it fails after so many times, or when whoever did it said so.
+    fn trouble(&mut self, id: &str, trouble: Trouble, most: Option<u32>) -> store::Result<()> {
+        let why = match trouble {
+            // Looked at again, when somebody asks for rest no more.
+            Trouble::Rest => return Ok(()),
+            Trouble::Fails(why) => return self.fail(id, &why),
+            Trouble::Now(why) => why,
+        };
+        let at = Instant::now();
+        let tried = self.tries.entry(id.to_owned()).or_insert(Tried {
+            times: 0,
+            since: at,
+            next: at,
+        });
+        tried.times += 1;
+        if most.is_some_and(|most| tried.times >= most) {
+            return self.fail(id, &why);
+        }
+        // What was done of tasks is there. Putting it together again may take a while each time.
+        tried.next = at
+            + match most {
+                Some(_) => LOOK,
+                None => PAUSE.min(LOOK * tried.times),
+            };
+        tracing::warn!(job = id, why, "a job is tried again");
+        let text = format!("tried again: {why}");
+        self.shared.store.note(id, &text, now())
     }
 
     /// Notes how far running jobs are, for their rates.
@@ -1070,7 +1122,12 @@ fn planned(shared: &Shared, job: &Job, go_on: &dyn Fn() -> bool) -> Result<Plan,
 }
 
 /// Puts a job's parts together, after those of poisoned tasks are written.
-fn assembled(shared: &Shared, job: &Job, go_on: &dyn Fn() -> bool) -> Result<(), Trouble> {
+fn assembled(
+    shared: &Shared,
+    job: &Job,
+    committed: &Committed,
+    go_on: &dyn Fn() -> bool,
+) -> Result<Option<String>, Trouble> {
     let store = &shared.store;
     let unkept = |error: store::Error| Trouble::Now(chain(&error));
     let inputs = Arc::new(store.inputs(&job.id).map_err(unkept)?);
@@ -1113,7 +1170,7 @@ fn assembled(shared: &Shared, job: &Job, go_on: &dyn Fn() -> bool) -> Result<(),
         let number = task.number;
         return Err(Trouble::Fails(format!("task {number} has no part")));
     }
-    assemble::assemble(&shared.tools, job, &inputs, &tasks, go_on)
+    assemble::assemble(&shared.tools, job, &inputs, &tasks, committed, go_on)
 }
 
 /// An error and its causes.
