@@ -132,6 +132,14 @@ impl Wanted {
                 if self.language.is_some() && !takes {
                     return invalid("language", format!("{} takes none", self.task));
                 }
+                // Each has its own name again. In another format it may be another's, which is seen when both are known.
+                let own = prefix.rfind('/').map_or("", |slash| &prefix[..=slash]);
+                if output == input && folder == own && self.format.is_none() {
+                    let why = format!(
+                        "tables that are scored into s3://{output}/{folder}, where they are, would be replaced; name another folder"
+                    );
+                    return invalid("output", why);
+                }
                 let ending = self.format;
                 (Split::Rows, Form::Tables { ending })
             }
@@ -361,8 +369,16 @@ mod tests {
         assert_eq!(spec.input.split, Split::Files);
         let name = "moderation.jsonl".to_owned();
         assert_eq!(spec.output.form, Form::Joined { name });
+        let beside = Wanted {
+            input: "s3://lake/reviews/2026.csv".to_owned(),
+            output: "s3://lake/reviews/".to_owned(),
+            format: Some("parquet".to_owned()),
+            ..wanted()
+        };
+        let spec = beside.spec().map_err(|failure| failure.message);
+        assert_eq!(spec.expect("a job").output.folder, "reviews/");
         type Change = fn(&mut Wanted);
-        let refused: [(&str, Change); 9] = [
+        let refused: [(&str, Change); 11] = [
             ("task", |wanted| wanted.task = "mood".to_owned()),
             ("column", |wanted| wanted.column = None),
             ("column", |wanted| wanted.task = "moderation".to_owned()),
@@ -370,6 +386,14 @@ mod tests {
             ("output", |wanted| wanted.output = "s3:///x".to_owned()),
             ("output", |wanted| {
                 wanted.output = "s3://lake/reviews/scored/".to_owned()
+            }),
+            ("output", |wanted| {
+                wanted.input = "s3://lake/reviews/2026.csv".to_owned();
+                wanted.output = "s3://lake/reviews/".to_owned();
+            }),
+            ("output", |wanted| {
+                wanted.input = "s3://lake/2026".to_owned();
+                wanted.output = "s3://lake".to_owned();
             }),
             ("format", |wanted| wanted.format = Some("xml".to_owned())),
             ("language", |wanted| {
