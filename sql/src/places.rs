@@ -86,6 +86,14 @@ impl Places {
         if let Some((scheme, rest)) = name.split_once("://") {
             if scheme == S3 && self.buckets.is_some() {
                 let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
+                // An address leaves these out, and so it would be another object's.
+                let whole = key.strip_suffix('/').unwrap_or(key);
+                let left_out = |part: &str| matches!(part, "" | ".");
+                if !whole.is_empty() && whole.split('/').any(left_out) || key.starts_with('/') {
+                    return plan_err!(
+                        "{name}: a key whose parts between slashes are empty or `.` cannot be read here"
+                    );
+                }
                 let mut url = url(&format!("{S3}://{bucket}/"))?;
                 return Ok(Some(Address::of(&mut url, key)?));
             }
@@ -406,6 +414,30 @@ mod tests {
             assert!(address(outside).is_err(), "{outside}");
         }
         assert!(address("table").expect("no path").is_none());
+    }
+
+    #[test]
+    fn keys_become_addresses_of_their_own_objects_or_of_none() {
+        let objects = Arc::new(escala_objects::memory::Memory::default());
+        let places = Places::default().and_buckets(Buckets::new(objects));
+        let shown = |key: &str| {
+            let address = places.address(&format!("s3://lake/{key}"));
+            address.map(|address| address.expect("a path").url.to_string())
+        };
+        for key in ["", "a.csv", "a/", "2026/b.csv", "a/.b..c/d.csv"] {
+            assert_eq!(shown(key).expect(key), format!("s3://lake/{key}"));
+        }
+        for key in [
+            "/",
+            "/a.csv",
+            "a//b.csv",
+            "a//",
+            "./a.csv",
+            "a/./b.csv",
+            "a/../b.csv",
+        ] {
+            assert!(shown(key).is_err(), "{key}");
+        }
     }
 
     #[cfg(unix)]

@@ -84,10 +84,17 @@ fn format_of(name: &str) -> Result<Format, Trouble> {
 
 /// The name of an object in queries.
 fn address(spec: &Spec, key: &str) -> Result<String, Trouble> {
+    let refused = |why: &str| Err(Trouble::Fails(format!("`{key}` cannot be scored: {why}")));
     // Queries take them for patterns.
     if key.contains(['*', '?', '[']) {
-        let why = format!("`{key}` cannot be scored: its key has a `*`, `?` or `[`");
-        return Err(Trouble::Fails(why));
+        return refused("its key has a `*`, `?` or `[`");
+    }
+    // And leave these out, so that the key would be another object's.
+    if key.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return refused("a part of its key between slashes is empty, `.` or `..`");
+    }
+    if key.contains(['\t', '\n', '\r']) {
+        return refused("its key has a tab or a line end");
     }
     Ok(format!("s3://{}/{key}", spec.input.bucket))
 }
@@ -236,4 +243,54 @@ fn looked_at(batch: &RecordBatch, asking: &Asking, first: u64) -> (Vec<(u64, Fai
         counted.units += characters.div_ceil(UNIT).max(FEWEST_UNITS);
     }
     (failed, counted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use escala_batch::job::{Source, Split, Target};
+    use serde_json::Value;
+
+    #[test]
+    fn only_keys_that_queries_read_as_they_are_have_addresses() {
+        let spec = Spec {
+            kind: "score.sentiment".to_owned(),
+            name: None,
+            priority: 0,
+            input: Source {
+                bucket: "lake".to_owned(),
+                prefix: String::new(),
+                split: Split::Rows,
+            },
+            output: Target {
+                bucket: "scored".to_owned(),
+                folder: String::new(),
+                form: Form::Tables { ending: None },
+            },
+            question: Value::Null,
+            details: Value::Null,
+        };
+        for key in ["a.csv", "a b/..c/d.e/%20.csv", "2026/.a.csv"] {
+            let address = address(&spec, key).ok();
+            assert_eq!(address, Some(format!("s3://lake/{key}")));
+        }
+        for (key, why) in [
+            ("a*.csv", "`*`"),
+            ("a//b.csv", "empty"),
+            ("/a.csv", "empty"),
+            ("a.csv/", "empty"),
+            ("a/./b.csv", "`.`"),
+            ("../b.csv", "`..`"),
+            ("a/..", "`..`"),
+            ("a\tb.csv", "a tab"),
+            ("a\n.csv", "a line end"),
+        ] {
+            match address(&spec, key) {
+                Err(Trouble::Fails(said)) => {
+                    assert!(said.contains(key) && said.contains(why), "{said}");
+                }
+                other => panic!("{key}: {other:?}"),
+            }
+        }
+    }
 }
