@@ -3,10 +3,12 @@
 
 mod common;
 
+use common::refusing::{Asked, Refusing};
 use common::{KIND, Words, completed, ended, failed, spec, wait};
 use escala_batch::job::{Form, Spec, Split, State};
-use escala_batch::runner::{Options, Runner, Trouble, Works};
+use escala_batch::runner::{Cut, Options, Runner, Trouble, Works, plan};
 use escala_batch::store::memory::Memory as Jobs;
+use escala_batch::store::{New, Store};
 use escala_batch::work::{
     Answer, Bounds, Collected, Documents, Failed, Fault, Place, Telling, Whole, Work, Writing,
 };
@@ -15,8 +17,8 @@ use escala_objects::{ObjectName, ObjectStore};
 use futures_util::future::BoxFuture;
 use std::io::Read;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Counts all words first, then writes each document's share of them.
@@ -112,6 +114,39 @@ impl Work for Shares {
 
     fn render(&self, _: &Spec, _: Place<'_>, _: Result<&[u8], &Failed>, _: &mut Vec<u8>) {
         unreachable!("nothing is rendered")
+    }
+
+    fn whole(&self) -> Option<&dyn Whole> {
+        Some(self)
+    }
+}
+
+/// Goes through documents, and through inputs of its own, and writes nothing before the end.
+struct Silent;
+
+impl Whole for Silent {
+    fn collect(
+        &self,
+        _: &Spec,
+        documents: &mut dyn Documents,
+        progress: &Telling<'_>,
+        write: &mut Writing<'_>,
+    ) -> Result<Collected, Trouble> {
+        documents.read(&mut |_, _| ControlFlow::Continue(()))?;
+        for eighth in [1.0, 2.0, 1.0] {
+            let _ = progress(eighth / 8.0);
+        }
+        for inputs in [0, 10_000, 10_500, 100_000, 1_000_000] {
+            documents.passed(inputs);
+        }
+        write(0, &[b'x'; 600 << 10])?;
+        Ok(Collected::default())
+    }
+}
+
+impl Work for Silent {
+    fn bounds(&self, spec: &Spec) -> Bounds {
+        Words::default().bounds(spec)
     }
 
     fn whole(&self) -> Option<&dyn Whole> {
@@ -302,4 +337,54 @@ fn work_on_the_whole_rests_begins_again_and_can_be_stopped() {
     wait(&runner, &id, |_| begun.load(Ordering::SeqCst) == 3);
     runner.stop(&id).unwrap();
     assert_eq!(ended(&runner, &id).state, State::Stopped);
+}
+
+/// A work from which nobody came back says how far it is, whatever it goes by: kills at any places do not look like one at which
+/// it dies.
+#[test]
+fn work_on_the_whole_that_was_lost_says_how_far_it_is() {
+    let ground = Ground::new(&[("in/a", &"x\n".repeat(600))]);
+    let jobs = ground.jobs.clone();
+    let form = Form::Joined {
+        name: "x.txt".to_owned(),
+    };
+    let new = New {
+        id: "1".to_owned(),
+        spec: spec(Split::Lines, form),
+        token: None,
+        most_live: 10,
+        now: 1,
+    };
+    jobs.submit(new).unwrap();
+    let job = jobs.advance("1", State::Planning, None, 1).unwrap();
+    let all = Cut {
+        bytes: u64::MAX,
+        documents: u64::MAX,
+    };
+    let bounds = Silent.bounds(&job.spec);
+    let none = |_: u64, _: &escala_objects::Listed| Ok(None);
+    let objects = &ground.objects;
+    let plan = plan::plan(objects, &job.spec, bounds, all, None, &none, &|| true).unwrap();
+    jobs.plan("1", &plan, 1).unwrap();
+    jobs.advance("1", State::Running, None, 1).unwrap();
+    jobs.lease("1", "gone", 1, i64::MAX, 1).unwrap();
+    let marks = Arc::new(Mutex::new(Vec::new()));
+    let marked = marks.clone();
+    let store = Refusing {
+        jobs,
+        refuses: Box::new(move |asked| {
+            if let Asked::Mark(place) = asked {
+                marked.lock().unwrap().push(place);
+            }
+            false
+        }),
+    };
+    let work: Arc<dyn Work> = Arc::new(Silent);
+    let works: Works = Arc::new([(KIND.to_owned(), work)].into());
+    let objects = Arc::new(ground.objects.clone());
+    let runner = Runner::start(Arc::new(store), objects, works, Options::default()).unwrap();
+    completed(&runner, "1");
+    // The beginning; 256 and 512 documents; two eighths; inputs, closer to each other where they are few; bytes.
+    let expected = [0, 1, 2, 10, 18, 19, 28, 50, 52];
+    assert_eq!(*marks.lock().unwrap(), expected);
 }

@@ -488,6 +488,20 @@ impl Query {
         counts
     }
 
+    /// Rows that were read of its tables, and inputs that models were asked about; may be asked while it runs.
+    pub fn passed(&self) -> usize {
+        let mut read = 0;
+        // Looking on cannot fail.
+        let _ = self.plan.apply(|node| {
+            let metrics = node.metrics().filter(|_| node.children().is_empty());
+            read += metrics
+                .and_then(|metrics| metrics.output_rows())
+                .unwrap_or(0);
+            Ok(TreeNodeRecursion::Continue)
+        });
+        read + self.counts().asked
+    }
+
     /// Its plan, a line for each operator.
     pub fn explained(&self) -> String {
         datafusion::physical_plan::displayable(self.plan.as_ref())

@@ -266,6 +266,7 @@ async fn rows_that_fail_are_null_or_end_the_query() {
         table.name()
     );
     let query = session.query(&sql).await.expect("plan");
+    assert_eq!(query.passed(), 0);
     let table_shown = pretty_format_batches(&query.collect().await.expect("rows"))
         .expect("shown")
         .to_string();
@@ -280,6 +281,7 @@ async fn rows_that_fail_are_null_or_end_the_query() {
     let counts = query.counts();
     // Both forms lack each answer.
     assert_eq!((counts.asked, counts.failed), (1000, 2 * bad));
+    assert_eq!(query.passed(), 2000, "rows that were read, and asked about");
     assert_eq!(counts.examples[0], "f(): a seven");
     session.set("escala.on_error", "error").expect("set");
     let query = session.query(&sql).await.expect("plan");

@@ -2,16 +2,26 @@
 
 use super::task::{Order, Tools, documents};
 use super::{Point, Trouble, file_of, part_name};
-use crate::job::{Part, SAMPLES, Sample, Usage};
+use crate::job::{Fence, Part, SAMPLES, Sample, Usage};
 use crate::work::{Documents, Each, Place, Whole, Work};
 use sha2::{Digest, Sha256};
+use std::cell::Cell;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 /// Bytes of the output from one mark to the next.
-const STEP: u64 = 256 << 10;
+const BYTES: u64 = 256 << 10;
+/// Documents that are read from one mark to the next.
+const DOCUMENTS: u64 = 256;
+/// Marks of all that a work says of its progress.
+const PARTS: f64 = 64.0;
+/// Of inputs that are no documents, marks are a part of their number apart: so many each time that it doubles, from this
+/// number on. They are counted while they go through, so that the number at which a process ends is about the same each
+/// time and not just the same.
+const DOUBLING: f64 = 8.0;
+const INPUTS: f64 = 65_536.0;
 
 /// Does a task: its part has the files of the output one after the other, as its pieces.
 ///
@@ -35,6 +45,16 @@ pub fn execute(
     let new = tools.objects.create(&name);
     let mut new = new.map_err(|error| Trouble::output(&spec.output, &error))?;
     let (mut pieces, mut digest) = (Vec::new(), Sha256::new());
+    order.mark(tools, 0);
+    let steps = &Steps {
+        tools,
+        fence: order.suspect.then(|| order.fence.clone()),
+        written: Cell::default(),
+        documents: Cell::default(),
+        parts: Cell::default(),
+        inputs: Cell::default(),
+        marked: Cell::default(),
+    };
     let (live, cancelled) = (order.live.clone(), order.cancelled.clone());
     let all: u64 = order.pieces.iter().map(|piece| piece.documents).sum();
     let progress = move |part: f64| {
@@ -42,15 +62,14 @@ pub fn execute(
         let done = (part.clamp(0.0, 1.0) * all as f64) as u64;
         let done = done.min(all.saturating_sub(1));
         live.documents.store(done, Ordering::Relaxed);
+        steps.came(&steps.parts, (part.clamp(0.0, 1.0) * PARTS) as u64);
         go_on(!*cancelled.borrow())
     };
-    order.mark(tools, 0);
-    let suspect = order.suspect.then(|| order.fence.clone());
-    let (mut written, mut marked) = (0, 0);
     let mut reading = Reading {
         tools,
         work,
         order,
+        steps,
         usage: Usage::default(),
         samples: Vec::new(),
         read: false,
@@ -58,14 +77,7 @@ pub fn execute(
     let counted = whole.collect(&spec, &mut reading, &progress, &mut |file, bytes| {
         pieces.resize(pieces.len().max(file + 1), 0);
         pieces[file] += bytes.len() as u64;
-        written += bytes.len() as u64;
-        // The same steps as the last time.
-        if let Some(fence) = &suspect
-            && written / STEP > marked
-        {
-            marked = written / STEP;
-            (tools.mark)(fence, marked);
-        }
+        steps.came(&steps.written, steps.written.get() + bytes.len() as u64);
         digest.update(bytes);
         new.write_all(bytes).map_err(unwritten)
     })?;
@@ -109,10 +121,43 @@ fn go_on(go_on: bool) -> ControlFlow<()> {
     }
 }
 
+/// How far a task is, told where it was lost before. The steps are the same each time, so that who dies at one place again and
+/// again is told from who is killed at any.
+struct Steps<'a> {
+    tools: &'a Tools,
+    /// Whose they are, where somebody wants to know.
+    fence: Option<Fence>,
+    /// Bytes of the output.
+    written: Cell<u64>,
+    /// Documents that were read, each time.
+    documents: Cell<u64>,
+    /// Parts of the work.
+    parts: Cell<u64>,
+    /// Inputs that are no documents, in steps of their own.
+    inputs: Cell<u64>,
+    marked: Cell<u64>,
+}
+
+impl Steps<'_> {
+    /// One of the counts has come so far.
+    fn came(&self, count: &Cell<u64>, to: u64) {
+        count.set(count.get().max(to));
+        let (written, documents) = (self.written.get(), self.documents.get());
+        let counted = written / BYTES + documents / DOCUMENTS;
+        let place = counted + self.parts.get() + self.inputs.get();
+        if let Some(fence) = &self.fence
+            && place > self.marked.replace(place)
+        {
+            (self.tools.mark)(fence, place);
+        }
+    }
+}
+
 struct Reading<'a> {
     tools: &'a Tools,
     work: &'a dyn Work,
     order: &'a mut Order,
+    steps: &'a Steps<'a>,
     usage: Usage,
     samples: Vec<Sample>,
     /// All documents were read once, and counted.
@@ -137,6 +182,8 @@ impl Documents for Reading<'_> {
                 piece,
                 |line, document| {
                     let place = Place { file, line };
+                    let steps = self.steps;
+                    steps.came(&steps.documents, steps.documents.get() + 1);
                     usage.documents += 1;
                     if let Err(failed) = &document {
                         usage.errors += 1;
@@ -170,5 +217,10 @@ impl Documents for Reading<'_> {
             live.errors.store(usage.errors, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    fn passed(&mut self, inputs: u64) {
+        let step = DOUBLING * (1.0 + inputs as f64 / INPUTS).log2();
+        self.steps.came(&self.steps.inputs, step as u64);
     }
 }

@@ -12,6 +12,7 @@ pub enum Asked {
     Done,
     Fail,
     Inputs,
+    Mark(u64),
 }
 
 /// Whether something is refused.
@@ -96,6 +97,7 @@ impl Store for Refusing {
     }
 
     fn mark(&self, fence: &Fence, place: u64) -> Result<()> {
+        self.may(Asked::Mark(place))?;
         self.jobs.mark(fence, place)
     }
 

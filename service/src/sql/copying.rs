@@ -30,6 +30,8 @@ use std::time::Duration;
 pub const KIND: &str = "sql.copy";
 /// How often a query that has no rows yet looks whether it is wanted still.
 const LOOK: Duration = Duration::from_millis(100);
+/// How often it says how far it is: so soon after each other that one which ends the process does so not far from there.
+const SAID: Duration = Duration::from_millis(10);
 
 /// A query, as it is kept with the job.
 #[derive(Debug, Serialize, Deserialize)]
@@ -130,6 +132,7 @@ impl Copies {
     async fn copied(
         &self,
         question: &Question,
+        documents: &mut dyn Documents,
         progress: &Telling<'_>,
         write: &mut Writing<'_>,
     ) -> Result<(), Trouble> {
@@ -145,7 +148,17 @@ impl Copies {
         let writer = Writer::new(format, query.schema(), written.clone());
         let mut writer = writer.map_err(failed)?;
         let mut rows = query.rows().map_err(failed)?;
-        while let Some(batch) = rows.try_next().await.map_err(failed)? {
+        loop {
+            let next = tokio::select! {
+                biased;
+                next = rows.try_next() => next.map_err(failed)?,
+                () = tokio::time::sleep(SAID) => {
+                    documents.passed(query.passed() as u64);
+                    continue;
+                }
+            };
+            let Some(batch) = next else { break };
+            documents.passed(query.passed() as u64);
             writer.write(&batch).map_err(failed)?;
             write(0, &written.take())?;
             if progress(0.0).is_break() {
@@ -161,7 +174,7 @@ impl Whole for Copies {
     fn collect(
         &self,
         spec: &Spec,
-        _: &mut dyn Documents,
+        documents: &mut dyn Documents,
         progress: &Telling<'_>,
         write: &mut Writing<'_>,
     ) -> Result<Collected, Trouble> {
@@ -183,7 +196,7 @@ impl Whole for Copies {
             };
             tokio::select! {
                 biased;
-                copied = self.copied(&question, progress, write) => copied,
+                copied = self.copied(&question, documents, progress, write) => copied,
                 () = wanted => Err(Trouble::Rest),
             }
         })?;
