@@ -4,8 +4,8 @@
 
 use escala_models::Compute;
 use escala_models::graph::{
-    Error, Function, Graph, Input, Limits, Network, Op, Padding, Pool, PoolKind, Reduce, Reduction,
-    Tensor, Window,
+    self, Arithmetic, Error, Function, Graph, Input, Limits, Network, Op, Padding, Pool, PoolKind,
+    Reduce, Reduction, Tensor, Window,
 };
 use escala_models::kernels::Isa;
 use escala_weights::{Silent, Store, StoreOptions};
@@ -348,6 +348,84 @@ fn convolution(
         }
     }
     (vec![batch, rows, columns, outputs], sums)
+}
+
+/// `x / divisor` of a column, after a product that changes nothing where asked, and what `then` makes of it.
+fn divided(
+    product: bool,
+    divisor: f32,
+    then: impl FnOnce(&mut Graph, graph::Value) -> graph::Value,
+) -> Network {
+    let mut graph = Graph::new();
+    let mut x = graph.input("x", &[None, Some(1)]);
+    let one = Tensor::new(&[1, 1], vec![1.0]).expect("weights");
+    if product {
+        let one = graph.constant(one);
+        x = graph.apply("product", Op::MatMul, &[x, one]);
+    }
+    let divisor = graph.constant(Tensor::list(vec![divisor]));
+    let quotient = graph.apply("quotient", Op::Arithmetic(Arithmetic::Div), &[x, divisor]);
+    let y = then(&mut graph, quotient);
+    graph.output("y", y);
+    Network::compile(graph).expect("network")
+}
+
+/// Products with the `f32` next to 1/41 are less than quotients, so that 41 / 41 rounded down would be 0.
+#[test]
+fn multiples_divide_exactly_where_it_is_seen() {
+    let compute = Compute::cpu(1);
+    let factors: Vec<f32> = (1..40).map(|factor| factor as f32).collect();
+    for divisor in (1..400).map(|divisor| divisor as f32 / 2.0) {
+        let data: Vec<f32> = factors.iter().map(|factor| factor * divisor).collect();
+        let shape = [data.len(), 1];
+        let run = |network: &Network| {
+            let input = Input {
+                name: "x",
+                shape: &shape,
+                data: &data,
+            };
+            let made = network.run(&compute, &[input]).expect("run");
+            made[0].tensor.data().to_vec()
+        };
+        for product in [false, true] {
+            for function in [Function::Floor, Function::Ceil, Function::Truncate] {
+                let what = format!("{function:?} of a division by {divisor}");
+                let network = divided(product, divisor, |graph, x| graph.map("y", function, x));
+                assert_eq!(run(&network), factors, "{what}");
+            }
+        }
+        // Behind what hands numbers on, one way and the other.
+        let network = divided(false, divisor, |graph, x| {
+            let list = graph.integers(&[-1]);
+            let list = graph.apply("list", Op::Reshape { keep_zeros: true }, &[x, list]);
+            let one = graph.constant(Tensor::scalar(1.0));
+            let more = graph.add("more", list, one);
+            graph.map("y", Function::Floor, more)
+        });
+        let more: Vec<f32> = factors.iter().map(|factor| factor + 1.0).collect();
+        assert_eq!(run(&network), more, "one more than a division by {divisor}");
+        let network = divided(false, divisor, |graph, x| {
+            let wanted = Tensor::new(&shape, factors.clone()).expect("factors");
+            let wanted = graph.constant(wanted);
+            graph.apply("y", Op::Arithmetic(Arithmetic::Equal), &[x, wanted])
+        });
+        assert_eq!(run(&network), vec![1.0; data.len()], "divided by {divisor}");
+    }
+}
+
+#[test]
+fn a_division_by_a_constant_is_no_step_of_its_own() {
+    let network = divided(true, 3.0, |graph, x| graph.map("y", Function::RELU, x));
+    let input = Input {
+        name: "x",
+        shape: &[3, 1],
+        data: &[6.0, 3.0, -3.0],
+    };
+    let (made, times) = network.profile(&Compute::cpu(1), &[input]).expect("run");
+    assert_eq!(times.len(), 1, "{times:?}");
+    for (got, want) in made[0].tensor.data().iter().zip([2.0, 1.0, 0.0]) {
+        assert!((got - want).abs() < 1e-6, "{got} {want}");
+    }
 }
 
 /// The maps of a photograph have so many pixels that a sum of all, one after the other, would be off by more.

@@ -18,6 +18,7 @@
 //! checked arithmetic, and an operation that is not known is an error that names it.
 
 mod evaluate;
+mod exact;
 mod execute;
 mod export;
 pub(crate) mod network;

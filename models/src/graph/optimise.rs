@@ -4,9 +4,10 @@
 //! them until they meet their inverse; spelled-out functions (GELU by `Erf`, swish, hard swish) become one; pads
 //! become the padding of the window that follows; convolutions and products take up the batch
 //! normalisation, bias, functions and sums that follow them; and means go before the products whose they are. Nothing
-//! here needs the sizes of maps.
+//! here needs the sizes of maps. Sums may change in their last digit, quotients not where that is seen (`exact.rs`).
 
 use super::evaluate::Budget;
+use super::exact::{exact, has_exact_reciprocal};
 use super::op::{Arithmetic, Conv, Function, Linear, Op, Padding, PoolKind, Reduction};
 use super::shape::{Operands, infer, order_of};
 use super::tensor::Tensor;
@@ -323,6 +324,7 @@ fn constant_below(tensor: &Tensor, order: &[usize]) -> Option<Tensor> {
 struct Makers<'a> {
     graph: &'a Graph,
     maker: &'a HashMap<Value, usize>,
+    exact: &'a HashSet<Value>,
 }
 
 fn makers(graph: &Graph) -> HashMap<Value, usize> {
@@ -421,6 +423,11 @@ impl<'a> Makers<'a> {
                     }
                 }
             }
+            if self.exact.contains(&node.outputs[0]) {
+                return self
+                    .keeps_every_digit(node)
+                    .then_some((Function::Affine { scale, shift }, inner));
+            }
             let function = match self.affine(inner) {
                 Some((x, first, offset)) => {
                     return Some((
@@ -461,6 +468,16 @@ impl<'a> Makers<'a> {
         None
     }
 
+    /// Whether an affine node makes the same of a number as its product and its sum do.
+    fn keeps_every_digit(&self, node: &Node) -> bool {
+        match (&node.op, node.inputs.as_slice()) {
+            (Op::Arithmetic(Arithmetic::Div), &[_, divisor]) => {
+                self.scalar(divisor).is_some_and(has_exact_reciprocal)
+            }
+            _ => true,
+        }
+    }
+
     /// `x` of `clip(x + 3, 0, 6)`.
     fn clipped_plus_three(&self, value: Value) -> Option<Value> {
         match self.function(value)? {
@@ -487,12 +504,13 @@ enum Better {
 
 /// Gives functions that are spelled out their name, and products with constants theirs.
 fn name_functions(graph: &mut Graph) {
-    let maker = makers(graph);
+    let (maker, exact) = (makers(graph), exact(graph));
     let mut gates = Vec::new();
     for index in 0..graph.nodes.len() {
         let makers = Makers {
             graph,
             maker: &maker,
+            exact: &exact,
         };
         let better = better(&makers, &graph.nodes[index]);
         match better {
@@ -678,7 +696,7 @@ fn amounts_of(amounts: [i64; 4]) -> Option<[usize; 4]> {
 
 /// Lets convolutions and products take up what follows them.
 fn absorb_followers(graph: &mut Graph) {
-    let readers = readers(graph);
+    let (readers, exact) = (readers(graph), exact(graph));
     let outputs: HashSet<Value> = graph.outputs.iter().map(|(_, value)| *value).collect();
     let mut nodes: Vec<Option<Node>> = std::mem::take(&mut graph.nodes)
         .into_iter()
@@ -702,7 +720,8 @@ fn absorb_followers(graph: &mut Graph) {
             let Some(next) = nodes[follower].as_ref() else {
                 break;
             };
-            if !absorb(graph, &mut node, next) {
+            let is_exact = exact.contains(&next.outputs[0]);
+            if !absorb(graph, &mut node, next, is_exact) {
                 break;
             }
             node.outputs = next.outputs.clone();
@@ -714,8 +733,8 @@ fn absorb_followers(graph: &mut Graph) {
     graph.nodes = nodes.into_iter().flatten().collect();
 }
 
-/// Takes `next`, the only reader of `node`, into `node`, if it goes.
-fn absorb(graph: &Graph, node: &mut Node, next: &Node) -> bool {
+/// Takes `next`, the only reader of `node`, into `node`, if it goes. A quotient that must be exact does not.
+fn absorb(graph: &Graph, node: &mut Node, next: &Node, is_exact: bool) -> bool {
     let result = node.outputs[0];
     let is_linear = matches!(node.op, Op::Linear(_));
     let is_deconv = matches!(node.op, Op::Deconv(_));
@@ -797,7 +816,9 @@ fn absorb(graph: &Graph, node: &mut Node, next: &Node) -> bool {
                 Arithmetic::Add => scale_and_shift(&|_| 1.0, &|o| values[o]),
                 Arithmetic::Sub if x == result => scale_and_shift(&|_| 1.0, &|o| -values[o]),
                 Arithmetic::Mul => scale_and_shift(&|o| values[o], &|_| 0.0),
-                Arithmetic::Div if x == result => scale_and_shift(&|o| 1.0 / values[o], &|_| 0.0),
+                Arithmetic::Div if x == result && !is_exact => {
+                    scale_and_shift(&|o| 1.0 / values[o], &|_| 0.0)
+                }
                 _ => return false,
             }
             true
