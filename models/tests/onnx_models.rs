@@ -122,7 +122,7 @@ fn check(key: &str, model: &Model, case: &Value, compute: &Compute) -> Vec<Strin
 fn models_answer_what_onnx_runtime_does() {
     let answers = answers();
     let models = answers["models"].as_object().expect("models");
-    assert!(models.len() >= 75);
+    assert!(models.len() >= 85);
     let mut wrong = Vec::new();
     for (key, case) in models {
         let model = match Model::open(format!("{GOLDEN}{key}.onnx")) {

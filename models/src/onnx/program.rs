@@ -466,7 +466,7 @@ impl<'f> Builder<'f> {
                 if let Some(constant) = &source.constant {
                     importer.constant(name, constant)?;
                 } else {
-                    importer.input(name, &self.declared_shape(name));
+                    importer.input(name, self.declared_shape(name));
                     inputs.push(source.slot);
                 }
             }
@@ -492,12 +492,10 @@ impl<'f> Builder<'f> {
         }))
     }
 
-    /// The dimensions of what a network reads: those of the file's inputs; what operations make are rows.
-    fn declared_shape(&self, name: &str) -> Vec<Option<usize>> {
-        let inputs = &self.file.body.inputs;
-        let input = inputs.iter().find(|input| input.name == name);
-        let shape = input.and_then(|input| input.shape.clone());
-        shape.unwrap_or_else(|| vec![None; 2])
+    /// The dimensions of what a network reads, if it is an input of the file that has some.
+    fn declared_shape(&self, name: &str) -> Option<&[Option<usize>]> {
+        let mut inputs = self.file.body.inputs.iter();
+        inputs.find(|input| input.name == name)?.shape.as_deref()
     }
 
     /// The constants that are read outside of networks.

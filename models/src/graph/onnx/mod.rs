@@ -10,19 +10,17 @@ use super::op::{
     Pool, PoolKind, Reduce, Reduction, Resize, ResizeMode, ResizeTarget, Window,
 };
 use super::{Graph, Limits, Result, Tensor, Value};
+use ranks::Ranks;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use wire::{Constant, File, Node, is_whole, malformed};
 
+mod ranks;
 pub(crate) mod wire;
 
 /// Channels first to channels last, and back.
 const LAST: [usize; 4] = [0, 2, 3, 1];
 const FIRST: [usize; 4] = [0, 3, 1, 2];
-
-/// How far is looked for the number of a value's dimensions, and among how many of the last nodes.
-const RANK_STEPS: usize = 8;
-const RANK_NODES: usize = 64;
 
 /// Reads a graph.
 pub(super) fn read(bytes: &[u8], limits: Limits) -> Result<Graph> {
@@ -35,7 +33,7 @@ pub(super) fn read(bytes: &[u8], limits: Limits) -> Result<Graph> {
     for input in &file.body.inputs {
         // Older files list their weights among the inputs.
         if !importer.values.contains_key(&input.name) {
-            importer.input(&input.name, input.shape.as_deref().unwrap_or(&[]));
+            importer.input(&input.name, input.shape.as_deref());
         }
     }
     for node in &file.body.nodes {
@@ -53,6 +51,7 @@ pub(crate) struct Importer {
     values: HashMap<String, Value>,
     /// Values that are whole numbers or booleans.
     whole: HashSet<Value>,
+    ranks: Ranks,
     /// Of the operator set; 0 where the file does not say.
     version: u64,
 }
@@ -122,6 +121,7 @@ impl Importer {
             graph: Graph::new(),
             values: HashMap::new(),
             whole: HashSet::new(),
+            ranks: Ranks::default(),
             version,
         }
     }
@@ -138,8 +138,12 @@ impl Importer {
         Ok(())
     }
 
-    pub(crate) fn input(&mut self, name: &str, shape: &[Option<usize>]) {
-        let value = self.graph.input(name, shape);
+    /// What the graph reads: its dimensions, where they are declared.
+    pub(crate) fn input(&mut self, name: &str, shape: Option<&[Option<usize>]>) {
+        let value = self.graph.input(name, shape.unwrap_or(&[]));
+        if let Some(shape) = shape {
+            self.ranks.note(value, shape.len());
+        }
         self.values.insert(name.to_owned(), value);
     }
 
@@ -275,16 +279,7 @@ impl Importer {
                     .map(|((beta, mean), scale)| beta - mean * scale)
                     .collect();
                 let x = self.value(node, 0)?;
-                // Of rows the last axis is the channels, of lines and maps the second.
-                let mut shape = vec![1; self.rank(x).unwrap_or(4).clamp(2, 8) - 1];
-                shape[0] = channels;
-                let scale = self.graph.constant(Tensor::new(&shape, scale)?);
-                let shift = self.graph.constant(Tensor::new(&shape, shift)?);
-                let scaled = self
-                    .graph
-                    .apply(&node.name, arithmetic(Arithmetic::Mul), &[x, scale]);
-                self.graph
-                    .apply(&node.name, arithmetic(Arithmetic::Add), &[scaled, shift])
+                self.per_channel(node, x, scale, shift)?
             }
             "Relu" => self.apply(node, function(Function::RELU), 1)?,
             "LeakyRelu" => {
@@ -749,39 +744,35 @@ impl Importer {
         Ok(self.graph.add(&node.name, sum, largest))
     }
 
-    /// How many dimensions a value has, as far as the way to it says.
-    fn rank(&self, value: Value) -> Option<usize> {
-        let mut value = value;
-        for _ in 0..RANK_STEPS {
-            if let Some(constant) = self.graph.constant_of(value) {
-                return Some(constant.shape().len());
-            }
-            if let Some((declared, _)) = self.graph.inputs.iter().find(|(_, v)| *v == value) {
-                return Some(declared.shape.len());
-            }
-            let makes = |made: &&super::Node| made.outputs.contains(&value);
-            let mut near = self.graph.nodes.iter().rev().take(RANK_NODES);
-            let made = near.find(makes)?;
-            value = match &made.op {
-                Op::Transpose(order) if !order.is_empty() => return Some(order.len()),
-                Op::Reshape { .. } => {
-                    let shape = made.inputs.get(1).copied()?;
-                    return Some(self.graph.constant_of(shape)?.data().len());
-                }
-                Op::Map(_)
-                | Op::Arithmetic(_)
-                | Op::MatMul
-                | Op::Softmax { .. }
-                | Op::Concat { .. }
-                | Op::Normalise(_) => {
-                    // A constant beside it may have fewer.
-                    let varies = |value: &&Value| self.graph.constant_of(**value).is_none();
-                    made.inputs.iter().find(varies).copied()?
-                }
-                _ => return None,
-            };
-        }
-        None
+    /// `scale x + shift`, one of each for a channel: those are the second axis.
+    fn per_channel(
+        &mut self,
+        node: &Node,
+        x: Value,
+        scale: Vec<f32>,
+        shift: Vec<f32>,
+    ) -> Result<Value> {
+        let channels = scale.len();
+        let Some(rank) = self.ranks.of(&self.graph, x) else {
+            // Only the run tells how many axes follow the channels: they become one, and again what they were.
+            let lines = self.graph.integers(&[0, channels as i64, -1]);
+            let sizes = self.graph.apply(&node.name, Op::Shape, &[x]);
+            let x = self.reshaped(node, x, lines, true);
+            let x = self.per_channel(node, x, scale, shift)?;
+            return Ok(self.reshaped(node, x, sizes, false));
+        };
+        let mut shape = vec![1; rank.max(2) - 1];
+        shape[0] = channels;
+        let scale = self.graph.constant(Tensor::new(&shape, scale)?);
+        let shift = self.graph.constant(Tensor::new(&shape, shift)?);
+        let product = Op::Arithmetic(Arithmetic::Mul);
+        let x = self.graph.apply(&node.name, product, &[x, scale]);
+        Ok(self.graph.add(&node.name, x, shift))
+    }
+
+    fn reshaped(&mut self, node: &Node, x: Value, sizes: Value, keep_zeros: bool) -> Value {
+        let reshape = Op::Reshape { keep_zeros };
+        self.graph.apply(&node.name, reshape, &[x, sizes])
     }
 
     fn top_k(&mut self, node: &Node) -> Result<()> {
@@ -1023,6 +1014,7 @@ impl Importer {
                 .apply(&node.name, Op::Transpose(vec![1, 0]), &[x]);
         }
         let product = self.graph.apply(&node.name, Op::MatMul, &[x, weights]);
+        self.ranks.note(product, 2);
         let product = self.scaled(node, "alpha", product);
         Ok(match self.maybe(node, 2)? {
             Some(bias) => {
