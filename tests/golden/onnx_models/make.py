@@ -542,7 +542,20 @@ def norms():
         made(f"norm_undeclared_{name}", layers, x, None, None)
 
 
-parts = [classical, networks, operations, texts, text_operations, one_row, norms]
+def older():
+    """Operations of older sets that mean something else in them."""
+    dice = numpy.random.RandomState(17)
+    for shape in [(2, 3, 4), (2, 3, 1), (2, 3, 2, 2), (3, 4)]:
+        x = dice.randn(*shape).astype(numpy.float32)
+        for version in [9, 11, 12, 13]:
+            axes = [None, *range(-len(shape) if version > 9 else 0, len(shape))]
+            for op in ["Softmax", "LogSoftmax"]:
+                for axis in axes if op == "Softmax" else [None, 0]:
+                    more = {} if axis is None else {"axis": axis}
+                    operation(f"{op} {version} {shape} {axis}", op, x, [("y", TensorProto.FLOAT)], domain="", opset=version, **more)
+
+
+parts = [classical, networks, operations, texts, text_operations, one_row, norms, older]
 for part in parts:
     if not sys.argv[1:] or part.__name__ in sys.argv[1:]:
         part()

@@ -478,22 +478,9 @@ impl Importer {
                 self.graph.map(&node.name, Function::Log, sum)
             }
             "ReduceLogSumExp" => self.log_sum_exp(node)?,
-            "Softmax" => {
-                // Older versions look at all axes from the second on.
-                let axis = node.axis(if (1..13).contains(&self.version) {
-                    1
-                } else {
-                    -1
-                });
-                self.apply(node, Op::Softmax { axis }, 1)?
-            }
+            "Softmax" => self.softmax(node)?,
             "LogSoftmax" => {
-                let axis = node.axis(if (1..13).contains(&self.version) {
-                    1
-                } else {
-                    -1
-                });
-                let shares = self.apply(node, Op::Softmax { axis }, 1)?;
+                let shares = self.softmax(node)?;
                 self.graph.map(&node.name, Function::Log, shares)
             }
             "MatMul" => self.mat_mul(node)?,
@@ -522,20 +509,9 @@ impl Importer {
                 self.apply(node, Op::Reshape { keep_zeros }, 2)?
             }
             "Flatten" => {
-                let (axis, x) = (node.axis(1) as i64, self.value(node, 0)?);
-                let shape = match axis {
-                    0 => self.graph.integers(&[1, -1]),
-                    1 => self.graph.integers(&[0, -1]),
-                    _ => {
-                        let sizes = self.graph.apply(&node.name, Op::Shape, &[x]);
-                        let rows = self.product(node, sizes, 0, axis);
-                        let rest = self.graph.integers(&[-1]);
-                        self.graph
-                            .apply(&node.name, Op::Concat { axis: 0 }, &[rows, rest])
-                    }
-                };
-                self.graph
-                    .apply(&node.name, Op::Reshape { keep_zeros: true }, &[x, shape])
+                let x = self.value(node, 0)?;
+                let sizes = self.flat(node, x, node.axis(1));
+                self.reshaped(node, x, sizes, true)
             }
             "Squeeze" | "Unsqueeze" => {
                 let axes = match self.maybe(node, 1)? {
@@ -773,6 +749,49 @@ impl Importer {
     fn reshaped(&mut self, node: &Node, x: Value, sizes: Value, keep_zeros: bool) -> Value {
         let reshape = Op::Reshape { keep_zeros };
         self.graph.apply(&node.name, reshape, &[x, sizes])
+    }
+
+    /// The sizes of a matrix whose rows are the axes from `axis` on.
+    fn flat(&mut self, node: &Node, x: Value, axis: isize) -> Value {
+        match self.counted_from_front(x, axis) as i64 {
+            0 => self.graph.integers(&[1, -1]),
+            1 => self.graph.integers(&[0, -1]),
+            axis => {
+                let sizes = self.graph.apply(&node.name, Op::Shape, &[x]);
+                let rows = self.product(node, sizes, 0, axis);
+                let rest = self.graph.integers(&[-1]);
+                let join = Op::Concat { axis: 0 };
+                self.graph.apply(&node.name, join, &[rows, rest])
+            }
+        }
+    }
+
+    /// An axis that counts from the front, where it is known how many there are.
+    fn counted_from_front(&mut self, x: Value, axis: isize) -> isize {
+        match self.ranks.of(&self.graph, x) {
+            Some(rank) if axis < 0 => axis + rank as isize,
+            _ => axis,
+        }
+    }
+
+    /// Shares that sum to one: along an axis, and in versions before 13 over it and all that follow.
+    fn softmax(&mut self, node: &Node) -> Result<Value> {
+        let x = self.value(node, 0)?;
+        if !(1..13).contains(&self.version) {
+            let axis = node.axis(-1);
+            return Ok(self.graph.apply(&node.name, Op::Softmax { axis }, &[x]));
+        }
+        let axis = node.axis(1);
+        let last = Op::Softmax { axis: -1 };
+        let rank = self.ranks.of(&self.graph, x);
+        if axis == -1 || rank.is_some_and(|rank| axis == rank as isize - 1) {
+            return Ok(self.graph.apply(&node.name, last, &[x]));
+        }
+        let flat = self.flat(node, x, axis);
+        let sizes = self.graph.apply(&node.name, Op::Shape, &[x]);
+        let x = self.reshaped(node, x, flat, true);
+        let x = self.graph.apply(&node.name, last, &[x]);
+        Ok(self.reshaped(node, x, sizes, false))
     }
 
     fn top_k(&mut self, node: &Node) -> Result<()> {
