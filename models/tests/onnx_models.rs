@@ -122,7 +122,7 @@ fn check(key: &str, model: &Model, case: &Value, compute: &Compute) -> Vec<Strin
 fn models_answer_what_onnx_runtime_does() {
     let answers = answers();
     let models = answers["models"].as_object().expect("models");
-    assert!(models.len() >= 85);
+    assert!(models.len() >= 90);
     let mut wrong = Vec::new();
     for (key, case) in models {
         let model = match Model::open(format!("{GOLDEN}{key}.onnx")) {
@@ -143,7 +143,7 @@ fn models_answer_what_onnx_runtime_does() {
 fn operations_answer_what_onnx_runtime_does() {
     let answers = answers();
     let operations = answers["operations"].as_array().expect("operations");
-    assert!(operations.len() >= 400);
+    assert!(operations.len() >= 420);
     let compute = Compute::cpu(2);
     let mut wrong = Vec::new();
     for case in operations {
@@ -214,6 +214,19 @@ fn inputs_that_do_not_fit_are_refused() {
     let name = whole.inputs()[0].name.clone();
     let text = refused(&whole, &name, &[1, 4], &[0.0, 1.5, 0.0, 0.0]);
     assert!(text.contains("1.5"), "{text}");
+    // A whole number divided by zero is none.
+    let divide = node("", "Div", &["x", "x"], &["y"], &[]);
+    let divide = Model::read(&file(&[divide], 7), Limits::default()).expect("a model");
+    let error = |data: &[f32]| {
+        let input = Input {
+            name: "x",
+            shape: &[1, 2],
+            data: Elements::Numbers(data),
+        };
+        divide.run(&compute, &[input]).err()
+    };
+    assert!(error(&[3.0, -4.0]).is_none());
+    assert!(matches!(error(&[3.0, 0.0]), Some(Error::NotFinite(_))));
     // A linear model has no answer to a number that is not there.
     let linear = open("linear");
     let name = linear.inputs()[0].name.clone();

@@ -8,6 +8,7 @@ use super::Element;
 use super::operator::{self, Fact, Kind, Operator, Read};
 use super::value::{Call, Data, Value};
 use crate::Compute;
+use crate::graph::network::is_finite;
 use crate::graph::onnx::Importer;
 use crate::graph::onnx::wire::{Constant, File, Node, malformed};
 use crate::graph::{Error, Input, Limits, Network, Result};
@@ -85,6 +86,8 @@ struct Builder<'f> {
     seen: Vec<Seen>,
     /// The operations that are ours, by the numbers of their nodes.
     operators: HashMap<usize, Box<dyn Operator>>,
+    /// Inputs of the file and what networks make, if they are whole numbers or booleans.
+    whole: HashSet<&'f str>,
 }
 
 impl Program {
@@ -95,6 +98,7 @@ impl Program {
             sources: HashMap::new(),
             seen: Vec::new(),
             operators: HashMap::new(),
+            whole: HashSet::new(),
         };
         let body = &file.body;
         for (name, constant) in &body.constants {
@@ -109,6 +113,9 @@ impl Program {
                     _ => Fact::NUMBERS,
                 };
                 inputs.push(builder.source(&input.name, fact, Maker::Given, 0)?);
+                if input.is_whole() {
+                    builder.whole.insert(&input.name);
+                }
             }
         }
         for (number, node) in body.nodes.iter().enumerate() {
@@ -230,14 +237,17 @@ fn run_network(
     let outputs = outputs.into_iter().zip(whole).map(|(output, whole)| {
         let shape = output.tensor.shape().to_vec();
         let data = output.tensor.into_data();
-        let data = if *whole {
-            Data::Whole(data.into_iter().map(|number| number as i64).collect())
-        } else {
-            Data::Numbers(data)
-        };
-        Value::new(shape, data)
+        if !whole {
+            return Ok(Value::new(shape, Data::Numbers(data)));
+        }
+        // Such as what a whole number divided by zero gives.
+        if !is_finite(&data) {
+            return Err(Error::NotFinite(output.name));
+        }
+        let data = data.into_iter().map(|number| number as i64).collect();
+        Ok(Value::new(shape, Data::Whole(data)))
     });
-    Ok(outputs.collect())
+    outputs.collect()
 }
 
 /// The inputs of a node that are given.
@@ -426,7 +436,7 @@ impl<'f> Builder<'f> {
 
     /// The network of a level, if it makes anything that is asked.
     fn network(
-        &self,
+        &mut self,
         level: usize,
         numbers: &[usize],
         asked: &HashSet<&'f str>,
@@ -466,17 +476,29 @@ impl<'f> Builder<'f> {
                 if let Some(constant) = &source.constant {
                     importer.constant(name, constant)?;
                 } else {
-                    importer.input(name, self.declared_shape(name));
+                    let declared = self
+                        .file
+                        .body
+                        .inputs
+                        .iter()
+                        .find(|input| input.name == name);
+                    let shape = declared.and_then(|input| input.shape.as_deref());
+                    importer.input(name, shape, self.is_whole(name, source));
                     inputs.push(source.slot);
                 }
             }
             importer.node(&nodes[number])?;
         }
         let own = |number: &&usize| matches!(self.seen[**number], Seen::Network { level: l, .. } if l == level);
-        for &number in inside.iter().filter(own) {
+        let own: Vec<usize> = inside.iter().filter(own).copied().collect();
+        for number in own {
             for name in named(&nodes[number]).filter(|name| asked.contains(name)) {
                 outputs.push(Some(self.get(name)?.slot));
-                whole.push(importer.output(name)?);
+                let is_whole = importer.output(name)?;
+                whole.push(is_whole);
+                if is_whole {
+                    self.whole.insert(name);
+                }
             }
         }
         let (Some(&first), false) = (inside.first(), outputs.is_empty()) else {
@@ -492,10 +514,9 @@ impl<'f> Builder<'f> {
         }))
     }
 
-    /// The dimensions of what a network reads, if it is an input of the file that has some.
-    fn declared_shape(&self, name: &str) -> Option<&[Option<usize>]> {
-        let mut inputs = self.file.body.inputs.iter();
-        inputs.find(|input| input.name == name)?.shape.as_deref()
+    /// Whether what a network reads is whole numbers or booleans.
+    fn is_whole(&self, name: &str, source: &Source) -> bool {
+        source.fact.kind == Kind::Whole || self.whole.contains(name)
     }
 
     /// The constants that are read outside of networks.

@@ -542,6 +542,38 @@ def norms():
         made(f"norm_undeclared_{name}", layers, x, None, None)
 
 
+def divisions():
+    """Quotients where the last digit decides."""
+    n = helper.make_node
+    whole = TensorProto.INT64
+    for divisor in [41, 47, 55, 61, 82, 83, 97, 107, 109, 111, -41, 64, 3]:
+        x = numpy.array([[divisor * factor + off for off in [-1, 0, 1]] for factor in [-7, -3, -1, 0, 1, 2, 3, 5, 7, 11, 1000]])
+        operation(f"whole by {divisor}", "Div", x, [("y", whole)], domain="", constants={"d": numpy.array(divisor)})
+    x = numpy.array([[-7, -1, 0, 1, 7, 8]])
+    operation("whole by a list", "Div", x, [("y", whole)], domain="", constants={"d": numpy.array([2, 2, 3, 3, -2, 3])})
+    exact = numpy.arange(-130, 130, dtype=numpy.float32).reshape(20, 13)
+    for op, divisor in [("Floor", 41), ("Ceil", 47), ("Round", 55), ("Floor", 10)]:
+        layers = [n("Div", ["x", "d"], ["q"]), n("Reshape", ["q", "s"], ["r"]), n("Add", ["r", "one"], ["a"]), n(op, ["a"], ["y"])]
+        constants = {"d": numpy.array(divisor, numpy.float32), "s": numpy.array([-1]), "one": numpy.array(1, numpy.float32)}
+        network(f"division_{op.lower()}_{divisor}", layers, constants, {"x": exact}, ["y"], {"x": ["rows", 13], "y": ["all"]})
+    # What operations make of whole numbers is whole, and so are quotients that something else reads.
+    rows = numpy.array([[5, -3, 8, 1], [-9, 2, 0, 4], [7, 7, -7, 6]])
+    constants = {"w": numpy.array([[1, -2], [3, 4], [-5, 6], [7, 8]]), "seven": numpy.array(7), "small": numpy.array(7, numpy.int32)}
+    layers = [n("Div", ["x", "seven"], ["Div_q"]), n("Mul", ["Div_q", "seven"], ["Div"])]
+    layers += [n("MatMul", ["x", "w"], ["m"]), n("Div", ["m", "seven"], ["m_q"]), n("Mul", ["m_q", "seven"], ["MatMul"])]
+    layers += [n("Cast", ["x"], ["c"], to=TensorProto.INT32)]
+    made = {"Div": [3, 4], "MatMul": [3, 2]}
+    for op, more in {"Relu": {}, "ReduceL1": {"axes": [1]}, "ReduceSumSquare": {"axes": [1]}}.items():
+        layers += [n(op, ["c"], [f"{op}_h"], **more), n("Div", [f"{op}_h", "small"], [f"{op}_q"])]
+        layers += [n("Mul", [f"{op}_q", "small"], [f"{op}_m"]), n("Cast", [f"{op}_m"], [op], to=whole)]
+        made[op] = [3, 1] if more else [3, 4]
+    network("division_sums", layers, constants, {"x": rows}, list(made), {"x": [None, 4]} | made, ["x", *made])
+    # Whole numbers from an operation on tables, and from a network before it, into another.
+    layers = [n("Add", ["x", "x"], ["twice"]), n("LabelEncoder", ["x"], ["l"], domain="ai.onnx.ml", keys_int64s=[1, 2, 7], values_int64s=[3, 4, 5], default_int64=2)]
+    layers += [n("Div", ["twice", "l"], ["y_q"]), n("Mul", ["y_q", "two"], ["y"]), n("Div", ["l", "two"], ["l_q"]), n("Mul", ["l_q", "two"], ["half"])]
+    network("division_levels", layers, {"two": numpy.array(2)}, {"x": numpy.array([[1], [2], [7], [8], [-8]])}, ["y", "half"], dict.fromkeys(["x", "y", "half"], [None, 1]), ["x", "y", "half"], {"": 17, "ai.onnx.ml": 3})
+
+
 def older():
     """Operations of older sets that mean something else in them."""
     dice = numpy.random.RandomState(17)
@@ -555,7 +587,7 @@ def older():
                     operation(f"{op} {version} {shape} {axis}", op, x, [("y", TensorProto.FLOAT)], domain="", opset=version, **more)
 
 
-parts = [classical, networks, operations, texts, text_operations, one_row, norms, older]
+parts = [classical, networks, operations, texts, text_operations, one_row, norms, divisions, older]
 for part in parts:
     if not sys.argv[1:] or part.__name__ in sys.argv[1:]:
         part()

@@ -33,7 +33,7 @@ pub(super) fn read(bytes: &[u8], limits: Limits) -> Result<Graph> {
     for input in &file.body.inputs {
         // Older files list their weights among the inputs.
         if !importer.values.contains_key(&input.name) {
-            importer.input(&input.name, input.shape.as_deref());
+            importer.input(&input.name, input.shape.as_deref(), input.is_whole());
         }
     }
     for node in &file.body.nodes {
@@ -138,11 +138,14 @@ impl Importer {
         Ok(())
     }
 
-    /// What the graph reads: its dimensions, where they are declared.
-    pub(crate) fn input(&mut self, name: &str, shape: Option<&[Option<usize>]>) {
+    /// What the graph reads: its dimensions, where they are declared, and whether it is whole numbers or booleans.
+    pub(crate) fn input(&mut self, name: &str, shape: Option<&[Option<usize>]>, is_whole: bool) {
         let value = self.graph.input(name, shape.unwrap_or(&[]));
         if let Some(shape) = shape {
             self.ranks.note(value, shape.len());
+        }
+        if is_whole {
+            self.whole.insert(value);
         }
         self.values.insert(name.to_owned(), value);
     }
@@ -644,14 +647,14 @@ impl Importer {
                 let value = value.and_then(|value| value.tensor.as_ref());
                 value.is_some_and(Constant::is_whole)
             }
-            "Add" | "Sub" | "Mul" | "Div" | "Mod" | "Pow" | "Max" | "Min" | "Sum" | "Concat" => {
-                !node.inputs.is_empty() && (0..node.inputs.len()).all(input)
-            }
+            "Add" | "Sub" | "Mul" | "Div" | "Mod" | "Pow" | "Max" | "Min" | "Sum" | "Concat"
+            | "MatMul" => !node.inputs.is_empty() && (0..node.inputs.len()).all(input),
             "Where" => input(1) && input(2),
             "Identity" | "Gather" | "GatherElements" | "GatherND" | "ScatterND" | "Slice"
             | "Split" | "Squeeze" | "Unsqueeze" | "Reshape" | "Flatten" | "Transpose"
-            | "Expand" | "Tile" | "Range" | "CumSum" | "Neg" | "Abs" | "Sign" | "Pad" | "Clip"
-            | "ReduceSum" | "ReduceMax" | "ReduceMin" | "ReduceProd" | "TopK" => input(0),
+            | "Expand" | "Tile" | "Range" | "CumSum" | "Neg" | "Abs" | "Sign" | "Relu" | "Pad"
+            | "Clip" | "ReduceSum" | "ReduceMax" | "ReduceMin" | "ReduceProd" | "ReduceL1"
+            | "ReduceSumSquare" | "TopK" => input(0),
             _ => false,
         }
     }

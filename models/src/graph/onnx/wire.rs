@@ -442,6 +442,13 @@ pub(crate) struct Interface {
     pub(crate) shape: Option<Vec<Option<usize>>>,
 }
 
+impl Interface {
+    /// Whether its elements are whole numbers or booleans.
+    pub(crate) fn is_whole(&self) -> bool {
+        is_whole(self.element as i64)
+    }
+}
+
 fn interface(bytes: &[u8]) -> Result<Interface> {
     let mut interface = Interface::default();
     Fields::each(bytes, |number, field| {
