@@ -1,7 +1,7 @@
 //! Vision networks from graph files (ONNX, TensorFlow.js) or written in Rust, run by our own kernels.
 //!
 //! ```text
-//! file ── onnx.rs / tfjs.rs ──▶ Graph ── optimise.rs ──▶ Graph ── Network::compile ──▶ packed weights
+//! file ── onnx/ and tfjs.rs ──▶ Graph ── optimise.rs ──▶ Graph ── Network::compile ──▶ packed weights
 //!                                                                        │ run(inputs)
 //!                            shapes (shape.rs) and steps (plan/), once for each set of input shapes
 //!                                                                        │
