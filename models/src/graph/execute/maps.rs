@@ -1,11 +1,12 @@
-//! Convolutions and resized maps.
+//! Windows over maps, and resized maps.
 
 use super::{Run, SHARES, Sums, activation};
-use crate::graph::op::Window;
-use crate::graph::plan::{Finish, Map, Source};
+use crate::graph::op::{PoolKind, Window};
+use crate::graph::plan::{Depthwise, Finish, Map, Pooled, Source, Spread};
 use crate::kernels::PackedMatrix;
 use crate::kernels::elementwise;
 use crate::kernels::matmul::{Left, Right};
+use crate::kernels::window::{Axis, Line, MapFilter, Pooling, pool_line};
 use crate::kernels::winograd::{Outputs, PRODUCTS, TILE, Tiles, WinogradFilter, gather, spread};
 use crate::team::Member;
 use std::ops::Range;
@@ -423,6 +424,156 @@ impl Run<'_> {
                 }
             }
         });
+    }
+
+    pub(super) fn depthwise(
+        &self,
+        member: Member<'_>,
+        index: usize,
+        filter: &MapFilter,
+        step: &Depthwise,
+    ) {
+        let Depthwise {
+            down,
+            right,
+            input,
+            output,
+            finish,
+        } = step;
+        let line = self.line(*down, *right, input, output);
+        let channels = output.shape[3];
+        let rows = output.shape[0] * output.shape[1];
+        let first = activation(&finish.first).unwrap_or_default();
+        let work = |row: usize, channels: Range<usize>| {
+            let line = line(row);
+            // SAFETY: see the module; the axes are those of the map.
+            unsafe { filter.line(line, channels.clone(), first) };
+            self.finish(
+                finish,
+                Sums {
+                    out: line.output.wrapping_add(channels.start),
+                    out_row: line.output_pixel,
+                    residual: self.residual(
+                        finish,
+                        row / output.shape[1],
+                        row % output.shape[1],
+                        0,
+                    ),
+                    rows: line.width,
+                },
+                channels.clone(),
+            );
+        };
+        if rows >= 2 * member.count() {
+            self.pieces(member, index, rows, 1, |piece| {
+                for row in piece {
+                    work(row, 0..channels);
+                }
+            });
+        } else {
+            self.pieces(member, index, channels.div_ceil(16), 1, |piece| {
+                let channels = piece.start * 16..channels.min(piece.end * 16);
+                for row in 0..rows {
+                    work(row, channels.clone());
+                }
+            });
+        }
+    }
+
+    pub(super) fn deconv(
+        &self,
+        member: Member<'_>,
+        index: usize,
+        matrices: &[PackedMatrix],
+        step: &Spread,
+    ) {
+        let Spread {
+            size,
+            input,
+            output,
+            finish,
+        } = step;
+        let [_, height, width, _] = input.shape;
+        let (from, to) = (self.read(input.slot), self.write(output.slot));
+        let channels = output.shape[3];
+        self.pieces(member, index, input.shape[0] * height, 1, |piece| {
+            for row in piece {
+                let (image, y) = (row / height, row % height);
+                let left = Left::rows(
+                    from.wrapping_add(image * input.strides[0] + y * input.strides[1]),
+                    input.strides[2],
+                );
+                for (dy, matrix) in matrices.iter().enumerate() {
+                    let out = to.wrapping_add(
+                        image * output.strides[0] + (y * size[0] + dy) * output.strides[1],
+                    );
+                    let right = Right {
+                        start: out,
+                        row: size[1] * output.strides[2],
+                        residual: None,
+                        activation: activation(&finish.first).unwrap_or_default(),
+                    };
+                    let sums = Sums {
+                        out,
+                        out_row: output.strides[2],
+                        residual: None,
+                        rows: width * size[1],
+                    };
+                    // SAFETY: see the module; the result is dense, so that the values under one input
+                    // pixel are one run in every row.
+                    unsafe { matrix.multiply(left, width, 0..matrix.panels(), right) };
+                    self.finish(finish, sums, 0..channels);
+                }
+            }
+        });
+    }
+
+    pub(super) fn pool(&self, member: Member<'_>, index: usize, step: &Pooled) {
+        let Pooled {
+            kind,
+            down,
+            right,
+            input,
+            output,
+        } = step;
+        let line = self.line(*down, *right, input, output);
+        let pooling = match kind {
+            PoolKind::Max => Pooling::Max,
+            PoolKind::Average => Pooling::Mean { all: false },
+            PoolKind::AverageWithPadding => Pooling::Mean { all: true },
+        };
+        let rows = output.shape[0] * output.shape[1];
+        self.pieces(member, index, rows, 1, |piece| {
+            for row in piece {
+                // SAFETY: see the module; the axes are those of the map.
+                unsafe { pool_line(self.isa, pooling, line(row), output.shape[3]) };
+            }
+        });
+    }
+
+    /// The rows of a window's outputs.
+    fn line<'b>(
+        &'b self,
+        down: Axis,
+        right: Axis,
+        input: &'b Map,
+        output: &'b Map,
+    ) -> impl Fn(usize) -> Line + 'b {
+        let (from, to) = (self.read(input.slot), self.write(output.slot));
+        move |row| {
+            let (image, y) = (row / output.shape[1], row % output.shape[1]);
+            Line {
+                input: from.wrapping_add(image * input.strides[0]),
+                row: input.strides[1],
+                pixel: input.strides[2],
+                down,
+                right,
+                y,
+                output: to.wrapping_add(image * output.strides[0] + y * output.strides[1]),
+                output_pixel: output.strides[2],
+                width: output.shape[2],
+            }
+        }
     }
 }
 

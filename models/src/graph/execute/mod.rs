@@ -4,25 +4,30 @@
 //! for all steps and so often still in its cache, and helps the others when it is done. Steps that are too
 //! small to share are done by the first member while the others wait for the next barrier.
 //!
+//! Steps over maps are in `maps.rs` and `sample.rs`, functions of every element in `elements.rs`, sums and products in
+//! `sums.rs`, what is chosen by size, conditions or indices in `select.rs`; `packed.rs` has the weights as kernels want
+//! them.
+//!
 //! Safety. All pointers come from [`Run::read`] and [`Run::write`], which check that what a step touches
 //! (its slot, computed from shapes and strides by the planner) is inside the buffer. Steps write to buffers
 //! that no other live value shares (the planner places them so), and the tasks of a step write different
 //! elements.
 
+mod elements;
 mod maps;
 mod packed;
 mod sample;
 mod select;
+mod sums;
 
 pub(crate) use packed::{Packed, by_tiles};
 
 use super::Graph;
-use super::op::{Arithmetic, Function, PoolKind, Reduction};
+use super::op::Function;
 use super::plan::{Base, Dimension, Finish, Map, Plan, Slot, Step};
-use crate::kernels::elementwise::{self, Block, Pair, Pairing};
-use crate::kernels::matmul::{Left, Panel, Right, Stored, multiply_panel};
+use crate::kernels::elementwise::{self, Block};
+use crate::kernels::matmul::{Left, Right};
 use crate::kernels::shared::SharedSlice;
-use crate::kernels::window::{Line, Pooling, pool_line};
 use crate::kernels::{Activation, Isa, PackedMatrix};
 use crate::team::Member;
 use maps::{Convolution, Tiling};
@@ -98,30 +103,6 @@ fn kernel_map(function: &Function, column: usize) -> Option<elementwise::Map> {
         | Function::Not
         | Function::IsTrue
         | Function::IsNan => return None,
-    })
-}
-
-fn kernel_pair(arithmetic: Arithmetic) -> Option<Pairing> {
-    Some(match arithmetic {
-        Arithmetic::Add => Pairing::Add,
-        Arithmetic::Sub => Pairing::Sub,
-        Arithmetic::Mul => Pairing::Mul,
-        Arithmetic::Div => Pairing::Div,
-        Arithmetic::Max => Pairing::Max,
-        Arithmetic::Min => Pairing::Min,
-        Arithmetic::SquaredDifference => Pairing::SquaredDifference,
-        Arithmetic::Pow
-        | Arithmetic::FloorDiv
-        | Arithmetic::Modulo
-        | Arithmetic::Remainder
-        | Arithmetic::Equal
-        | Arithmetic::Less
-        | Arithmetic::LessOrEqual
-        | Arithmetic::Greater
-        | Arithmetic::GreaterOrEqual
-        | Arithmetic::And
-        | Arithmetic::Or
-        | Arithmetic::Xor => return None,
     })
 }
 
@@ -326,7 +307,6 @@ impl Run<'_> {
         });
     }
 
-    #[allow(clippy::too_many_lines)]
     fn step(&self, member: Member<'_>, index: usize) {
         let planned = &self.plan.steps[index];
         let packed = &self.packed[planned.node];
@@ -395,122 +375,13 @@ impl Run<'_> {
             ) => self.unfolded(
                 member, index, matrices, window, *before, *groups, input, output, finish,
             ),
-            (
-                Step::Depthwise {
-                    down,
-                    right,
-                    input,
-                    output,
-                    finish,
-                },
-                Packed::Depthwise(filter),
-            ) => {
-                let line = self.line(*down, *right, input, output);
-                let channels = output.shape[3];
-                let rows = output.shape[0] * output.shape[1];
-                let first = activation(&finish.first).unwrap_or_default();
-                let work = |row: usize, channels: Range<usize>| {
-                    let line = line(row);
-                    // SAFETY: see the module; the axes are those of the map.
-                    unsafe { filter.line(line, channels.clone(), first) };
-                    self.finish(
-                        finish,
-                        Sums {
-                            out: line.output.wrapping_add(channels.start),
-                            out_row: line.output_pixel,
-                            residual: self.residual(
-                                finish,
-                                row / output.shape[1],
-                                row % output.shape[1],
-                                0,
-                            ),
-                            rows: line.width,
-                        },
-                        channels.clone(),
-                    );
-                };
-                if rows >= 2 * member.count() {
-                    self.pieces(member, index, rows, 1, |piece| {
-                        for row in piece {
-                            work(row, 0..channels);
-                        }
-                    });
-                } else {
-                    self.pieces(member, index, channels.div_ceil(16), 1, |piece| {
-                        let channels = piece.start * 16..channels.min(piece.end * 16);
-                        for row in 0..rows {
-                            work(row, channels.clone());
-                        }
-                    });
-                }
+            (Step::Depthwise(step), Packed::Depthwise(filter)) => {
+                self.depthwise(member, index, filter, step)
             }
-            (
-                Step::Deconv {
-                    size,
-                    input,
-                    output,
-                    finish,
-                },
-                Packed::Several(matrices),
-            ) => {
-                let [_, height, width, _] = input.shape;
-                let (from, to) = (self.read(input.slot), self.write(output.slot));
-                let channels = output.shape[3];
-                self.pieces(member, index, input.shape[0] * height, 1, |piece| {
-                    for row in piece {
-                        let (image, y) = (row / height, row % height);
-                        let left = Left::rows(
-                            from.wrapping_add(image * input.strides[0] + y * input.strides[1]),
-                            input.strides[2],
-                        );
-                        for (dy, matrix) in matrices.iter().enumerate() {
-                            let out = to.wrapping_add(
-                                image * output.strides[0] + (y * size[0] + dy) * output.strides[1],
-                            );
-                            let right = Right {
-                                start: out,
-                                row: size[1] * output.strides[2],
-                                residual: None,
-                                activation: activation(&finish.first).unwrap_or_default(),
-                            };
-                            let sums = Sums {
-                                out,
-                                out_row: output.strides[2],
-                                residual: None,
-                                rows: width * size[1],
-                            };
-                            // SAFETY: see the module; the result is dense, so that the values under one input
-                            // pixel are one run in every row.
-                            unsafe { matrix.multiply(left, width, 0..matrix.panels(), right) };
-                            self.finish(finish, sums, 0..channels);
-                        }
-                    }
-                });
+            (Step::Deconv(step), Packed::Several(matrices)) => {
+                self.deconv(member, index, matrices, step)
             }
-            (
-                Step::Pool {
-                    kind,
-                    down,
-                    right,
-                    input,
-                    output,
-                },
-                _,
-            ) => {
-                let line = self.line(*down, *right, input, output);
-                let pooling = match kind {
-                    PoolKind::Max => Pooling::Max,
-                    PoolKind::Average => Pooling::Mean { all: false },
-                    PoolKind::AverageWithPadding => Pooling::Mean { all: true },
-                };
-                let rows = output.shape[0] * output.shape[1];
-                self.pieces(member, index, rows, 1, |piece| {
-                    for row in piece {
-                        // SAFETY: see the module; the axes are those of the map.
-                        unsafe { pool_line(self.isa, pooling, line(row), output.shape[3]) };
-                    }
-                });
-            }
+            (Step::Pool(step), _) => self.pool(member, index, step),
             (
                 Step::Resize {
                     nearest,
@@ -521,365 +392,16 @@ impl Run<'_> {
                 },
                 _,
             ) => self.resize(member, index, *nearest, rows, columns, input, output),
-            (
-                Step::Function {
-                    function,
-                    loops,
-                    output,
-                    input,
-                },
-                _,
-            ) => {
-                let (to, from) = (self.write(*output), self.read(*input));
-                self.grid(
-                    member,
-                    index,
-                    loops,
-                    |grid, offsets, rows, columns, first| {
-                        let block = Block {
-                            out: to.wrapping_add(offsets[0]),
-                            out_row: grid.rows.strides[0],
-                            input: from.wrapping_add(offsets[1]),
-                            input_row: grid.rows.strides[1],
-                            residual: std::ptr::null(),
-                            residual_row: 0,
-                            rows,
-                            columns,
-                        };
-                        self.map(function, block, first);
-                    },
-                );
-            }
-            (
-                Step::Pair {
-                    arithmetic,
-                    loops,
-                    output,
-                    inputs,
-                },
-                _,
-            ) => {
-                let to = self.write(*output);
-                let from = inputs.map(|slot| self.read(slot));
-                self.grid(member, index, loops, |grid, offsets, rows, columns, _| {
-                    let block = Pair {
-                        out: to.wrapping_add(offsets[0]),
-                        out_row: grid.rows.strides[0],
-                        input: [
-                            from[0].wrapping_add(offsets[1]),
-                            from[1].wrapping_add(offsets[2]),
-                        ],
-                        row: [grid.rows.strides[1], grid.rows.strides[2]],
-                        step: [grid.steps[1], grid.steps[2]],
-                        rows,
-                        columns,
-                    };
-                    pair(self.isa, *arithmetic, block);
-                });
-            }
-            (
-                Step::Copy {
-                    loops,
-                    output,
-                    input,
-                },
-                _,
-            ) => {
-                let (to, from) = (self.write(*output), self.read(*input));
-                self.grid(member, index, loops, |grid, offsets, rows, columns, _| {
-                    for row in 0..rows {
-                        let to = to.wrapping_add(offsets[0] + row * grid.rows.strides[0]);
-                        let from = from.wrapping_add(offsets[1] + row * grid.rows.strides[1]);
-                        // SAFETY: see the module.
-                        unsafe {
-                            if grid.steps[1] == 1 {
-                                to.copy_from_nonoverlapping(from, columns);
-                            } else {
-                                for column in 0..columns {
-                                    *to.add(column) = *from;
-                                }
-                            }
-                        }
-                    }
-                });
-            }
-            (
-                Step::Fill {
-                    loops,
-                    output,
-                    value,
-                },
-                _,
-            ) => {
-                let to = self.write(*output);
-                self.grid(member, index, loops, |grid, offsets, rows, columns, _| {
-                    for row in 0..rows {
-                        let to = to.wrapping_add(offsets[0] + row * grid.rows.strides[0]);
-                        for column in 0..columns {
-                            // SAFETY: see the module.
-                            unsafe { *to.add(column) = *value };
-                        }
-                    }
-                });
-            }
-            (
-                Step::ReduceRows {
-                    loops,
-                    over,
-                    columns,
-                    scale,
-                    output,
-                    input,
-                },
-                _,
-            ) => {
-                let (to, from) = (self.write(*output), self.read(*input));
-                // Columns in pieces of several vectors: what the rows of one task read lies close together.
-                const PIECE: usize = 48;
-                /// Rows that are summed in single precision before they are added to the rest in double.
-                const ROWS: usize = 512;
-                let pieces = columns.div_ceil(PIECE);
-                let (last, others) = match over.split_last() {
-                    Some((&last, others)) => (last, others),
-                    None => ((1, 0), &over[..0]),
-                };
-                let count = total(loops) * pieces;
-                self.tasks(member, index, count, |task| {
-                    let column = task % pieces * PIECE;
-                    let width = PIECE.min(columns - column);
-                    let row = task / pieces;
-                    each(loops, row..row + 1, |_, offsets| {
-                        let out = to.wrapping_add(offsets[0] + column);
-                        let start = from.wrapping_add(offsets[1] + column);
-                        let mut part = [0f32; PIECE];
-                        let groups: usize = others.iter().map(|&(size, _)| size).product();
-                        let mut sums = [0f64; PIECE];
-                        for group in 0..groups {
-                            let mut rest = group;
-                            let mut offset = 0;
-                            for &(size, stride) in others.iter().rev() {
-                                offset += rest % size * stride;
-                                rest /= size;
-                            }
-                            // A million values that are added one after the other lose digits.
-                            for first in (0..last.0).step_by(ROWS) {
-                                let block = Block {
-                                    out: part.as_mut_ptr(),
-                                    out_row: 0,
-                                    input: start.wrapping_add(offset + first * last.1),
-                                    input_row: last.1,
-                                    residual: std::ptr::null(),
-                                    residual_row: 0,
-                                    rows: ROWS.min(last.0 - first),
-                                    columns: width,
-                                };
-                                // SAFETY: see the module; a piece of results.
-                                unsafe { elementwise::sum_rows(self.isa, block, 1.0) };
-                                for (sum, part) in sums.iter_mut().zip(&part[..width]) {
-                                    *sum += f64::from(*part);
-                                }
-                            }
-                        }
-                        for (at, sum) in sums[..width].iter().enumerate() {
-                            // SAFETY: see the module.
-                            unsafe { *out.add(at) = *sum as f32 * scale };
-                        }
-                    });
-                });
-            }
-            (
-                Step::ReduceLast {
-                    kind,
-                    loops,
-                    length,
-                    output,
-                    input,
-                },
-                _,
-            ) => {
-                let (to, from) = (self.write(*output), self.read(*input));
-                self.pieces(
-                    member,
-                    index,
-                    total(loops),
-                    RUN / length.max(&1) + 1,
-                    |piece| {
-                        each(loops, piece, |_, offsets| {
-                            let start = from.wrapping_add(offsets[1]);
-                            // SAFETY: see the module.
-                            unsafe {
-                                let fold = |first: f32, f: fn(f32, f32) -> f32| {
-                                    (0..*length).fold(first, |sum, at| f(sum, *start.add(at)))
-                                };
-                                let value = match kind {
-                                    // What is not a number stays visible.
-                                    Reduction::Max => fold(f32::NEG_INFINITY, |best, x| {
-                                        if x > best || x.is_nan() { x } else { best }
-                                    }),
-                                    Reduction::Min => fold(f32::INFINITY, |best, x| {
-                                        if x < best || x.is_nan() { x } else { best }
-                                    }),
-                                    Reduction::Product => fold(1.0, |product, x| product * x),
-                                    Reduction::Sum => elementwise::sum(self.isa, start, *length),
-                                    Reduction::Mean => {
-                                        elementwise::sum(self.isa, start, *length) / *length as f32
-                                    }
-                                };
-                                *to.add(offsets[0]) = value;
-                            }
-                        });
-                    },
-                );
-            }
-            (
-                Step::Softmax {
-                    loops,
-                    length,
-                    output,
-                    input,
-                },
-                _,
-            ) => {
-                let (to, from) = (self.write(*output), self.read(*input));
-                self.pieces(
-                    member,
-                    index,
-                    total(loops),
-                    RUN / length.max(&1) + 1,
-                    |piece| {
-                        each(loops, piece, |_, offsets| {
-                            let block = Block {
-                                out: to.wrapping_add(offsets[0]),
-                                out_row: *length,
-                                input: from.wrapping_add(offsets[1]),
-                                input_row: *length,
-                                residual: std::ptr::null(),
-                                residual_row: 0,
-                                rows: 1,
-                                columns: *length,
-                            };
-                            // SAFETY: see the module.
-                            unsafe { elementwise::softmax(self.isa, block) };
-                        });
-                    },
-                );
-            }
-            (
-                Step::MatMul {
-                    loops,
-                    rows,
-                    inner,
-                    columns,
-                    output,
-                    output_row,
-                    left,
-                    left_row,
-                    right,
-                    right_strides,
-                },
-                _,
-            ) => {
-                let (to, left, right) = (self.write(*output), self.read(*left), self.read(*right));
-                let width = 2 * self.isa.lanes();
-                self.tasks(member, index, total(loops), |task| {
-                    each(loops, task..task + 1, |_, offsets| {
-                        let scratch = self.scratch(member);
-                        for (number, column) in (0..*columns).step_by(width).enumerate() {
-                            let count = width.min(columns - column);
-                            let panel = scratch.wrapping_add(number * width * inner);
-                            // SAFETY: see the module; the planner made room for all panels.
-                            unsafe {
-                                for k in 0..*inner {
-                                    let row = panel.add(k * width);
-                                    let from = right.add(
-                                        offsets[2]
-                                            + k * right_strides[0]
-                                            + column * right_strides[1],
-                                    );
-                                    for at in 0..width {
-                                        *row.add(at) = if at < count {
-                                            *from.add(at * right_strides[1])
-                                        } else {
-                                            0.0
-                                        };
-                                    }
-                                }
-                                multiply_panel(
-                                    self.isa,
-                                    Left::rows(left.add(offsets[1]), *left_row),
-                                    *rows,
-                                    *inner,
-                                    Panel {
-                                        weights: panel,
-                                        bias: std::ptr::null(),
-                                        columns: count,
-                                        step: width,
-                                        stored: Stored::Full,
-                                    },
-                                    Right {
-                                        start: to.add(offsets[0] + column),
-                                        row: *output_row,
-                                        residual: None,
-                                        activation: Activation::None,
-                                    },
-                                );
-                            }
-                        }
-                    });
-                });
-            }
-            (
-                Step::ArgMax {
-                    loops,
-                    length,
-                    stride,
-                    output,
-                    input,
-                },
-                _,
-            ) => {
-                let (to, from) = (self.write(*output), self.read(*input));
-                each(loops, 0..total(loops), |_, offsets| {
-                    let (mut best, mut place) = (f32::NEG_INFINITY, 0);
-                    for at in 0..*length {
-                        // SAFETY: see the module.
-                        let value = unsafe { *from.add(offsets[1] + at * stride) };
-                        if value > best {
-                            (best, place) = (value, at);
-                        }
-                    }
-                    // SAFETY: as above.
-                    unsafe { *to.add(offsets[0]) = place as f32 };
-                });
-            }
-            (
-                Step::Gather {
-                    axes,
-                    tuples,
-                    component,
-                    loops,
-                    output,
-                    input,
-                    indices,
-                },
-                _,
-            ) => {
-                let to = self.write(*output);
-                let (from, indices) = (self.read(*input), self.read(*indices));
-                each(tuples, 0..total(tuples), |_, tuple| {
-                    // SAFETY: see the module; indices that are not inside are not followed.
-                    unsafe {
-                        let start = address(axes, indices.add(tuple[1]), *component);
-                        each(loops, 0..total(loops), |_, offsets| {
-                            *to.add(tuple[0] + offsets[0]) = match start {
-                                Some(start) => *from.add(start + offsets[1]),
-                                // What an index outside addresses is not a number.
-                                None => f32::NAN,
-                            };
-                        });
-                    }
-                });
-            }
+            (Step::Function(step), _) => self.function(member, index, step),
+            (Step::Pair(step), _) => self.pair(member, index, step),
+            (Step::Copy(step), _) => self.copy(member, index, step),
+            (Step::Fill(step), _) => self.fill(member, index, step),
+            (Step::ReduceRows(step), _) => self.sum_rows(member, index, step),
+            (Step::ReduceLast(step), _) => self.reduce_runs(member, index, step),
+            (Step::Softmax(step), _) => self.shares(member, index, step),
+            (Step::MatMul(step), _) => self.products(member, index, step),
+            (Step::ArgMax(step), _) => self.largest(step),
+            (Step::Gather(step), _) => self.gather(step),
             (Step::Select(step), _) => self.select(member, index, step),
             (Step::TopK(step), _) => self.top_k(member, index, step),
             (Step::GatherElements(step), _) => self.gather_elements(member, index, step),
@@ -893,37 +415,12 @@ impl Run<'_> {
                 | Step::Conv { .. }
                 | Step::Tiled { .. }
                 | Step::Unfolded { .. }
-                | Step::Depthwise { .. }
-                | Step::Deconv { .. },
+                | Step::Depthwise(_)
+                | Step::Deconv(_),
                 _,
             ) => {
                 let node = &self.graph.nodes[planned.node].name;
                 unreachable!("`{node}` was packed and planned for different kernels")
-            }
-        }
-    }
-
-    /// The rows of a window's outputs.
-    fn line<'b>(
-        &'b self,
-        down: crate::kernels::window::Axis,
-        right: crate::kernels::window::Axis,
-        input: &'b Map,
-        output: &'b Map,
-    ) -> impl Fn(usize) -> Line + 'b {
-        let (from, to) = (self.read(input.slot), self.write(output.slot));
-        move |row| {
-            let (image, y) = (row / output.shape[1], row % output.shape[1]);
-            Line {
-                input: from.wrapping_add(image * input.strides[0]),
-                row: input.strides[1],
-                pixel: input.strides[2],
-                down,
-                right,
-                y,
-                output: to.wrapping_add(image * output.strides[0] + y * output.strides[1]),
-                output_pixel: output.strides[2],
-                width: output.shape[2],
             }
         }
     }
@@ -1048,24 +545,6 @@ impl Run<'_> {
                 ..sums
             };
             self.finish(finish, sums, columns);
-        }
-    }
-}
-
-fn pair(isa: Isa, arithmetic: Arithmetic, block: Pair) {
-    if let Some(pairing) = kernel_pair(arithmetic) {
-        // SAFETY: see the module.
-        return unsafe { elementwise::pair(isa, pairing, block) };
-    }
-    for row in 0..block.rows {
-        for column in 0..block.columns {
-            // SAFETY: see the module.
-            unsafe {
-                let side = |side: usize| {
-                    *block.input[side].add(row * block.row[side] + column * block.step[side])
-                };
-                *block.out.add(row * block.out_row + column) = arithmetic.of(side(0), side(1));
-            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Elements chosen by a condition, by size or by indices; running sums.
 
 use super::{RUN, Run, address, each, place, total};
+use crate::graph::plan::Gathered;
 use crate::graph::plan::select::{CumulativeSum, GatherElements, Scatter, Select, TopK};
 use crate::team::Member;
 use std::cmp::Ordering;
@@ -139,6 +140,33 @@ impl Run<'_> {
                     }
                 }
             });
+        });
+    }
+
+    pub(super) fn gather(&self, step: &Gathered) {
+        let Gathered {
+            axes,
+            tuples,
+            component,
+            loops,
+            output,
+            input,
+            indices,
+        } = step;
+        let to = self.write(*output);
+        let (from, indices) = (self.read(*input), self.read(*indices));
+        each(tuples, 0..total(tuples), |_, tuple| {
+            // SAFETY: see the module; indices that are not inside are not followed.
+            unsafe {
+                let start = address(axes, indices.add(tuple[1]), *component);
+                each(loops, 0..total(loops), |_, offsets| {
+                    *to.add(tuple[0] + offsets[0]) = match start {
+                        Some(start) => *from.add(start + offsets[1]),
+                        // What an index outside addresses is not a number.
+                        None => f32::NAN,
+                    };
+                });
+            }
         });
     }
 }

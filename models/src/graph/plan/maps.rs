@@ -1,7 +1,9 @@
 //! Windows over maps, and resized maps.
 
 use super::view::span;
-use super::{Dimension, Finish, Map, Planner, Slot, Source, Step, View, loops};
+use super::{
+    Depthwise, Dimension, Finish, Map, Mapped, Planner, Pooled, Slot, Source, Step, View, loops,
+};
 use crate::graph::execute::by_tiles;
 use crate::graph::op::{
     After, Arithmetic, Conv, Function, Op, Pool, PoolKind, Resize, ResizeMode, Window,
@@ -30,7 +32,7 @@ impl Planner<'_> {
         | Step::Conv { finish, .. }
         | Step::Tiled { finish, .. }
         | Step::Unfolded { finish, .. }
-        | Step::Depthwise { finish, .. }) = &step
+        | Step::Depthwise(Depthwise { finish, .. })) = &step
         else {
             return self.step(step, work, &slots);
         };
@@ -92,7 +94,7 @@ impl Planner<'_> {
         let total = self.ordered(&shape, &order)?;
         self.pair_into(node, Arithmetic::Add, alone, residual, &total)?;
         let output = self.output(result, &order)?;
-        let step = Step::Function {
+        let step = Step::Function(Mapped {
             function: second,
             // The last axis stays a dimension of its own, for functions that depend on the channel.
             loops: {
@@ -109,7 +111,7 @@ impl Planner<'_> {
             },
             output: output.slot(),
             input: total.slot(),
-        };
+        });
         self.step(step, 2 * total.elements(), &[output.slot(), total.slot()]);
         Ok(())
     }
@@ -168,13 +170,13 @@ impl Planner<'_> {
                         dilation: window.dilations[axis],
                         before: before[axis],
                     };
-                    Step::Depthwise {
+                    Step::Depthwise(Depthwise {
                         down: axis(0),
                         right: axis(1),
                         input,
                         output,
                         finish,
-                    }
+                    })
                 } else if by_tiles(conv) {
                     planner.tiled(node, before, input, output, finish)?
                 } else if conv.groups == 1 && window.dilations == [1, 1] {
@@ -298,13 +300,13 @@ impl Planner<'_> {
         };
         let output = self.output(node.outputs[0], &[0, 1, 2, 3])?;
         let output = self.map_of(node, &output)?;
-        let step = Step::Pool {
+        let step = Step::Pool(Pooled {
             kind,
             down,
             right,
             input,
             output,
-        };
+        });
         let work = output.pixels() * output.shape[3] * 4;
         self.step_with(step, work, &[input, output]);
         Ok(())

@@ -31,7 +31,10 @@ mod sums;
 mod view;
 
 pub(crate) use bands::Bands;
-pub(crate) use step::{Base, Dimension, Finish, Map, Plan, Planned, Slot, Source, Step};
+pub(crate) use step::{
+    Base, Copied, Depthwise, Dimension, Filled, Finish, Gathered, Largest, Map, Mapped, Paired,
+    Plan, Planned, Pooled, Products, ReducedRuns, Shares, Slot, Source, Spread, Step, SummedRows,
+};
 pub(crate) use view::{View, loops};
 
 /// How deep concatenations of concatenations are written in place.
@@ -383,11 +386,11 @@ impl<'a> Planner<'a> {
         if to.elements() == 0 {
             return;
         }
-        let step = Step::Copy {
+        let step = Step::Copy(Copied {
             loops: loops(&to.shape, &to.order(), &[&to.strides, &from.strides]),
             output: to.slot(),
             input: from.slot(),
-        };
+        });
         self.step(step, to.elements(), &[to.slot(), from.slot()]);
     }
 
@@ -564,12 +567,12 @@ impl<'a> Planner<'a> {
                     residual: None,
                     second: deconv.after.second.clone(),
                 };
-                let step = Step::Deconv {
+                let step = Step::Deconv(Spread {
                     size: deconv.size,
                     input,
                     output,
                     finish,
-                };
+                });
                 self.step(step, usize::MAX, &[input.slot, output.slot]);
                 Ok(())
             }
@@ -609,12 +612,12 @@ impl<'a> Planner<'a> {
                     dimensions = loops(&output.shape, &order, &[&output.strides, &copy.strides]);
                     view = copy;
                 }
-                let step = Step::Function {
+                let step = Step::Function(Mapped {
                     function: function.clone(),
                     loops: dimensions,
                     output: output.slot(),
                     input: view.slot(),
-                };
+                });
                 self.step(step, 2 * output.elements(), &[output.slot(), view.slot()]);
                 Ok(())
             }
@@ -633,12 +636,12 @@ impl<'a> Planner<'a> {
                 let outer = order.clone();
                 order.push(axis);
                 let output = self.output(result, &order)?;
-                let step = Step::Softmax {
+                let step = Step::Softmax(Shares {
                     loops: loops(&view.shape, &outer, &[&output.strides, &view.strides]),
                     length: view.shape[axis],
                     output: output.slot(),
                     input: view.slot(),
-                };
+                });
                 self.step(step, 8 * view.elements(), &[output.slot(), view.slot()]);
                 Ok(())
             }
@@ -655,13 +658,13 @@ impl<'a> Planner<'a> {
                     .reshaped(&inner.shape)
                     .ok_or_else(|| node.unsupported("this layout"))?;
                 let order: Vec<usize> = (0..inner.shape.len()).collect();
-                let step = Step::ArgMax {
+                let step = Step::ArgMax(Largest {
                     loops: loops(&inner.shape, &order, &[&flat.strides, &inner.strides]),
                     length: view.shape[axis],
                     stride: view.strides[axis],
                     output: output.slot(),
                     input: view.slot(),
-                };
+                });
                 self.step(step, 0, &[output.slot(), view.slot()]);
                 Ok(())
             }
@@ -699,11 +702,11 @@ impl<'a> Planner<'a> {
                 let amounts = self.with_operands(node, |operands| pads(node, operands))?;
                 let order = view.order();
                 let output = self.output(result, &order)?;
-                let fill = Step::Fill {
+                let fill = Step::Fill(Filled {
                     loops: loops(&output.shape, &order, &[&output.strides]),
                     output: output.slot(),
                     value: *value,
-                };
+                });
                 self.step(fill, output.elements(), &[output.slot()]);
                 let mut inside = output;
                 for (axis, (before, _)) in amounts.into_iter().enumerate() {
@@ -838,12 +841,12 @@ impl<'a> Planner<'a> {
         let mut sides = [left, right];
         let dimensions = self.aligned(node, &mut sides, output)?;
         let slots = [output.slot(), sides[0].slot(), sides[1].slot()];
-        let step = Step::Pair {
+        let step = Step::Pair(Paired {
             arithmetic,
             loops: dimensions,
             output: slots[0],
             inputs: [slots[1], slots[2]],
-        };
+        });
         self.step(step, 2 * output.elements(), &slots);
         Ok(())
     }
@@ -881,7 +884,7 @@ impl<'a> Planner<'a> {
 
     fn gather(&mut self, output: &View, view: &View, indices: &View, parts: GatherParts<'_>) {
         let order = |shape: &[usize]| (0..shape.len()).collect::<Vec<_>>();
-        let step = Step::Gather {
+        let step = Step::Gather(Gathered {
             tuples: loops(parts.tuple_shape, &order(parts.tuple_shape), &parts.tuples),
             loops: loops(parts.inner_shape, &order(parts.inner_shape), &parts.inner),
             axes: parts.axes,
@@ -889,7 +892,7 @@ impl<'a> Planner<'a> {
             output: output.slot(),
             input: view.slot(),
             indices: indices.slot(),
-        };
+        });
         self.step(step, 0, &[output.slot(), view.slot(), indices.slot()]);
     }
 

@@ -61,6 +61,142 @@ pub(crate) struct Source {
     pub(crate) weight: f32,
 }
 
+/// Windows of every channel alone.
+#[derive(Clone, Debug)]
+pub(crate) struct Depthwise {
+    pub(crate) down: Axis,
+    pub(crate) right: Axis,
+    pub(crate) input: Map,
+    pub(crate) output: Map,
+    pub(crate) finish: Finish,
+}
+
+/// Products whose results are the pixels of a window that nothing else reaches.
+#[derive(Clone, Debug)]
+pub(crate) struct Spread {
+    pub(crate) size: [usize; 2],
+    pub(crate) input: Map,
+    pub(crate) output: Map,
+    pub(crate) finish: Finish,
+}
+
+/// The largest or the mean of every window.
+#[derive(Clone, Debug)]
+pub(crate) struct Pooled {
+    pub(crate) kind: PoolKind,
+    pub(crate) down: Axis,
+    pub(crate) right: Axis,
+    pub(crate) input: Map,
+    pub(crate) output: Map,
+}
+
+/// A function of every element.
+#[derive(Clone, Debug)]
+pub(crate) struct Mapped {
+    pub(crate) function: Function,
+    pub(crate) loops: Vec<Dimension>,
+    pub(crate) output: Slot,
+    pub(crate) input: Slot,
+}
+
+/// A function of two elements each.
+#[derive(Clone, Debug)]
+pub(crate) struct Paired {
+    pub(crate) arithmetic: Arithmetic,
+    pub(crate) loops: Vec<Dimension>,
+    pub(crate) output: Slot,
+    pub(crate) inputs: [Slot; 2],
+}
+
+/// Elements at other places.
+#[derive(Clone, Debug)]
+pub(crate) struct Copied {
+    pub(crate) loops: Vec<Dimension>,
+    pub(crate) output: Slot,
+    pub(crate) input: Slot,
+}
+
+/// One value everywhere.
+#[derive(Clone, Debug)]
+pub(crate) struct Filled {
+    pub(crate) loops: Vec<Dimension>,
+    pub(crate) output: Slot,
+    pub(crate) value: f32,
+}
+
+/// Sums of rows: every result is over `over`, neighbouring results lie in neighbouring columns.
+#[derive(Clone, Debug)]
+pub(crate) struct SummedRows {
+    pub(crate) loops: Vec<Dimension>,
+    /// Distances in the input.
+    pub(crate) over: Vec<(usize, usize)>,
+    pub(crate) columns: usize,
+    pub(crate) scale: f32,
+    pub(crate) output: Slot,
+    pub(crate) input: Slot,
+}
+
+/// Every result is over `length` neighbouring values.
+#[derive(Clone, Debug)]
+pub(crate) struct ReducedRuns {
+    pub(crate) kind: Reduction,
+    pub(crate) loops: Vec<Dimension>,
+    pub(crate) length: usize,
+    pub(crate) output: Slot,
+    pub(crate) input: Slot,
+}
+
+/// Runs of `length` neighbouring values that sum to one.
+#[derive(Clone, Debug)]
+pub(crate) struct Shares {
+    pub(crate) loops: Vec<Dimension>,
+    pub(crate) length: usize,
+    pub(crate) output: Slot,
+    pub(crate) input: Slot,
+}
+
+/// Products of matrices.
+#[derive(Clone, Debug)]
+pub(crate) struct Products {
+    /// Over products; the strides of result, left and right.
+    pub(crate) loops: Vec<Dimension>,
+    pub(crate) rows: usize,
+    pub(crate) inner: usize,
+    pub(crate) columns: usize,
+    pub(crate) output: Slot,
+    pub(crate) output_row: usize,
+    pub(crate) left: Slot,
+    pub(crate) left_row: usize,
+    pub(crate) right: Slot,
+    pub(crate) right_strides: [usize; 2],
+}
+
+/// Where the largest of `length` values is.
+#[derive(Clone, Debug)]
+pub(crate) struct Largest {
+    pub(crate) loops: Vec<Dimension>,
+    pub(crate) length: usize,
+    pub(crate) stride: usize,
+    pub(crate) output: Slot,
+    pub(crate) input: Slot,
+}
+
+/// Rows of `loops` starting where the indices say.
+#[derive(Clone, Debug)]
+pub(crate) struct Gathered {
+    /// Sizes and distances of the axes that an index addresses.
+    pub(crate) axes: Vec<(usize, usize)>,
+    /// Over the tuples of indices: result and indices.
+    pub(crate) tuples: Vec<Dimension>,
+    /// Distance between the indices of a tuple.
+    pub(crate) component: usize,
+    /// Over what one tuple addresses: result and input.
+    pub(crate) loops: Vec<Dimension>,
+    pub(crate) output: Slot,
+    pub(crate) input: Slot,
+    pub(crate) indices: Slot,
+}
+
 /// One kernel call. `loops` are from the outermost to the innermost dimension; the operands of their strides
 /// are the result and the inputs in order.
 #[derive(Clone, Debug)]
@@ -100,26 +236,9 @@ pub(crate) enum Step {
         output: Map,
         finish: Finish,
     },
-    Depthwise {
-        down: Axis,
-        right: Axis,
-        input: Map,
-        output: Map,
-        finish: Finish,
-    },
-    Deconv {
-        size: [usize; 2],
-        input: Map,
-        output: Map,
-        finish: Finish,
-    },
-    Pool {
-        kind: PoolKind,
-        down: Axis,
-        right: Axis,
-        input: Map,
-        output: Map,
-    },
+    Depthwise(Depthwise),
+    Deconv(Spread),
+    Pool(Pooled),
     Resize {
         nearest: bool,
         rows: Vec<Source>,
@@ -127,86 +246,16 @@ pub(crate) enum Step {
         input: Map,
         output: Map,
     },
-    Function {
-        function: Function,
-        loops: Vec<Dimension>,
-        output: Slot,
-        input: Slot,
-    },
-    Pair {
-        arithmetic: Arithmetic,
-        loops: Vec<Dimension>,
-        output: Slot,
-        inputs: [Slot; 2],
-    },
-    Copy {
-        loops: Vec<Dimension>,
-        output: Slot,
-        input: Slot,
-    },
-    Fill {
-        loops: Vec<Dimension>,
-        output: Slot,
-        value: f32,
-    },
-    /// Sums of rows: every result is over `over`, neighbouring results lie in neighbouring columns.
-    ReduceRows {
-        loops: Vec<Dimension>,
-        /// Distances in the input.
-        over: Vec<(usize, usize)>,
-        columns: usize,
-        scale: f32,
-        output: Slot,
-        input: Slot,
-    },
-    /// Every result is over `length` neighbouring values.
-    ReduceLast {
-        kind: Reduction,
-        loops: Vec<Dimension>,
-        length: usize,
-        output: Slot,
-        input: Slot,
-    },
-    Softmax {
-        loops: Vec<Dimension>,
-        length: usize,
-        output: Slot,
-        input: Slot,
-    },
-    MatMul {
-        /// Over products; the strides of result, left and right.
-        loops: Vec<Dimension>,
-        rows: usize,
-        inner: usize,
-        columns: usize,
-        output: Slot,
-        output_row: usize,
-        left: Slot,
-        left_row: usize,
-        right: Slot,
-        right_strides: [usize; 2],
-    },
-    ArgMax {
-        loops: Vec<Dimension>,
-        length: usize,
-        stride: usize,
-        output: Slot,
-        input: Slot,
-    },
-    /// Rows of `loops` starting where the indices say.
-    Gather {
-        /// Sizes and distances of the axes that an index addresses.
-        axes: Vec<(usize, usize)>,
-        /// Over the tuples of indices: result and indices.
-        tuples: Vec<Dimension>,
-        /// Distance between the indices of a tuple.
-        component: usize,
-        /// Over what one tuple addresses: result and input.
-        loops: Vec<Dimension>,
-        output: Slot,
-        input: Slot,
-        indices: Slot,
-    },
+    Function(Mapped),
+    Pair(Paired),
+    Copy(Copied),
+    Fill(Filled),
+    ReduceRows(SummedRows),
+    ReduceLast(ReducedRuns),
+    Softmax(Shares),
+    MatMul(Products),
+    ArgMax(Largest),
+    Gather(Gathered),
     Select(Select),
     TopK(TopK),
     GatherElements(GatherElements),
@@ -239,41 +288,33 @@ impl Step {
             Self::Unfolded { input, output, .. } => {
                 format!("unfolded {:?} {:?}", input.shape, output.shape)
             }
-            Self::Depthwise {
-                down,
-                right,
-                input,
-                output,
-                ..
-            } => format!(
+            Self::Depthwise(step) => format!(
                 "depthwise {}x{} {:?} {:?}",
-                down.taps, right.taps, input.shape, output.shape
+                step.down.taps, step.right.taps, step.input.shape, step.output.shape
             ),
-            Self::Deconv { input, output, .. } => {
-                format!("deconv {:?} {:?}", input.shape, output.shape)
+            Self::Deconv(step) => {
+                format!("deconv {:?} {:?}", step.input.shape, step.output.shape)
             }
-            Self::Pool { input, output, .. } => {
-                format!("pool {:?} {:?}", input.shape, output.shape)
-            }
+            Self::Pool(step) => format!("pool {:?} {:?}", step.input.shape, step.output.shape),
             Self::Resize { input, output, .. } => {
                 format!("resize {:?} {:?}", input.shape, output.shape)
             }
-            Self::Function { loops, .. } => format!("function {}", sizes(loops)),
-            Self::Pair { loops, .. } => format!("pair {}", sizes(loops)),
-            Self::Copy { loops, .. } => format!("copy {}", sizes(loops)),
-            Self::Fill { loops, .. } => format!("fill {}", sizes(loops)),
-            Self::ReduceRows { over, columns, .. } => format!("rows {over:?} of {columns}"),
-            Self::ReduceLast { loops, length, .. } => format!("last {} of {length}", sizes(loops)),
-            Self::Softmax { loops, length, .. } => format!("softmax {} of {length}", sizes(loops)),
-            Self::MatMul {
-                loops,
-                rows,
-                inner,
-                columns,
-                ..
-            } => format!("products {} of {rows}x{inner}x{columns}", sizes(loops)),
-            Self::ArgMax { loops, length, .. } => format!("largest {} of {length}", sizes(loops)),
-            Self::Gather { loops, .. } => format!("gather {}", sizes(loops)),
+            Self::Function(step) => format!("function {}", sizes(&step.loops)),
+            Self::Pair(step) => format!("pair {}", sizes(&step.loops)),
+            Self::Copy(step) => format!("copy {}", sizes(&step.loops)),
+            Self::Fill(step) => format!("fill {}", sizes(&step.loops)),
+            Self::ReduceRows(step) => format!("rows {:?} of {}", step.over, step.columns),
+            Self::ReduceLast(step) => format!("last {} of {}", sizes(&step.loops), step.length),
+            Self::Softmax(step) => format!("softmax {} of {}", sizes(&step.loops), step.length),
+            Self::MatMul(step) => {
+                let (rows, inner, columns) = (step.rows, step.inner, step.columns);
+                format!(
+                    "products {} of {rows}x{inner}x{columns}",
+                    sizes(&step.loops)
+                )
+            }
+            Self::ArgMax(step) => format!("largest {} of {}", sizes(&step.loops), step.length),
+            Self::Gather(step) => format!("gather {}", sizes(&step.loops)),
             Self::Select(step) => format!("select {}", sizes(&step.loops)),
             Self::TopK(step) => format!("{} of {}", step.count, step.length),
             Self::GatherElements(step) => format!("gather {}", sizes(&step.loops)),

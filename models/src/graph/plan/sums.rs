@@ -1,7 +1,7 @@
 //! Sums, means and products of rows.
 
 use super::view::wide;
-use super::{Planner, Step, View, loops};
+use super::{Planner, Products, ReducedRuns, Step, SummedRows, View, loops};
 use crate::graph::op::{Reduce, Reduction};
 use crate::graph::shape::reduced;
 use crate::graph::tensor::row_major;
@@ -59,7 +59,7 @@ impl Planner<'_> {
             let all: Vec<usize> = (0..outer.len()).collect();
             let inner = view.permuted(&axes);
             let summed = loops(&inner.shape, &inner.order(), &[&inner.strides]);
-            let step = Step::ReduceRows {
+            let step = Step::ReduceRows(SummedRows {
                 loops: loops(&outer_shape, &all, &[&outer_out, &outer_in]),
                 over: summed
                     .iter()
@@ -73,7 +73,7 @@ impl Planner<'_> {
                 },
                 output: output.slot(),
                 input: view.slot(),
-            };
+            });
             self.step(step, view.elements(), &[output.slot(), view.slot()]);
             return Ok(());
         }
@@ -82,7 +82,7 @@ impl Planner<'_> {
         let output = self.output(result, &order)?;
         let results = without(&output);
         let all: Vec<usize> = (0..kept.len()).collect();
-        let step = Step::ReduceLast {
+        let step = Step::ReduceLast(ReducedRuns {
             kind: reduce.kind,
             loops: loops(
                 &rows.shape[..kept.len()],
@@ -92,7 +92,7 @@ impl Planner<'_> {
             length: over,
             output: output.slot(),
             input: rows.slot(),
-        };
+        });
         self.step(step, view.elements(), &[output.slot(), rows.slot()]);
         Ok(())
     }
@@ -148,7 +148,7 @@ impl Planner<'_> {
             .and_then(|wide| wide.checked_mul(inner))
             .ok_or_else(|| node.invalid("a factor that is too large"))?;
         self.scratch = self.scratch.max(packed);
-        let step = Step::MatMul {
+        let step = Step::MatMul(Products {
             loops: loops(
                 outer,
                 &all,
@@ -163,7 +163,7 @@ impl Planner<'_> {
             left_row: left.strides[left_rank - 2],
             right: right.slot(),
             right_strides: [right.strides[right_rank - 2], right.strides[right_rank - 1]],
-        };
+        });
         let work = output.elements().saturating_mul(1 + inner / 16);
         self.step(step, work, &[output.slot(), left.slot(), right.slot()]);
         Ok(())
