@@ -100,5 +100,5 @@ pub use handle::{Log, Pending, Presence};
 pub use topics::{LONGEST_BATCH, SETTINGS, TopicConfig};
 pub use types::{
     Aborted, Acks, Appended, Clock, Committed, End, Found, Ids, Isolation, Offsets, Options,
-    Output, Partition, Place, Producer, Read, Stage, Topic, Transaction, Writer, now,
+    Output, Partition, Place, Producer, Read, Salts, Stage, Topic, Transaction, Writer, now,
 };

@@ -107,7 +107,8 @@ fn is_full(error: &Error) -> bool {
 pub(crate) fn begin(store: &mut Store) -> Result<(Writer, VecDeque<u64>)> {
     let disk = &store.files.disk;
     let next = store.image.lsn + 1;
-    let writer = Writer::begin(disk.clone(), next, store.options.wal_bytes)
+    let options = &store.options;
+    let writer = Writer::begin(disk.clone(), next, options.wal_bytes, options.salts.clone())
         .map_err(io("begin", &wal::path(next)))?;
     let names = disk.list(wal::FOLDER).map_err(io("list", wal::FOLDER))?;
     let mut files: VecDeque<u64> = names

@@ -264,6 +264,16 @@ pub fn now() -> i64 {
 /// Gives the ids of topics.
 pub type Ids = Arc<dyn Fn() -> Uuid + Send + Sync>;
 
+/// Gives numbers that nobody else can guess.
+pub type Salts = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// A number that nobody can guess.
+fn salt() -> u64 {
+    // What is fixed in an id is in one half, and in the other where that is drawn.
+    let (one, other) = Uuid::new_v4().as_u64_pair();
+    one ^ other
+}
+
 /// How the log is to be run.
 #[derive(Clone)]
 pub struct Options {
@@ -311,6 +321,8 @@ pub struct Options {
     pub clock: Clock,
     /// The next topic's id.
     pub ids: Ids,
+    /// The salt of the next file of the write-ahead log.
+    pub salts: Salts,
 }
 
 impl Default for Options {
@@ -337,6 +349,7 @@ impl Default for Options {
             partitions: 100_000,
             clock: Arc::new(now),
             ids: Arc::new(Uuid::new_v4),
+            salts: Arc::new(salt),
         }
     }
 }

@@ -12,6 +12,7 @@
 mod crashes;
 mod faults;
 mod flush;
+mod forgery;
 mod model;
 mod rot;
 mod world;

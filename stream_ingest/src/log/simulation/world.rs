@@ -152,6 +152,7 @@ pub(super) struct World {
 pub(super) fn options() -> Options {
     let ids = Arc::new(AtomicU64::new(1));
     let clock = Arc::new(AtomicI64::new(1_000_000));
+    let salts = AtomicU64::new(1);
     let mut defaults = crate::log::TopicConfig::default();
     defaults.set("segment.bytes", "2000").unwrap();
     defaults.set("retention.ms", "-1").unwrap();
@@ -165,6 +166,10 @@ pub(super) fn options() -> Options {
         retention_every: Duration::from_secs(3600),
         clock: Arc::new(move || clock.fetch_add(1, Ordering::Relaxed)),
         ids: Arc::new(move || Uuid::from_u128(u128::from(ids.fetch_add(1, Ordering::Relaxed)))),
+        salts: Arc::new(move || {
+            let count = salts.fetch_add(1, Ordering::Relaxed);
+            count.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        }),
         ..Options::default()
     }
 }

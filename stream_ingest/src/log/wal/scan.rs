@@ -1,6 +1,6 @@
 //! Reading what a run of the log left: which frames happened, which never did, and which did and cannot be read.
 
-use super::{FILE_HEAD, FOLDER, FRAME_HEAD, FrameHead, first_of, other_version, path};
+use super::{FOLDER, FrameHead, Mark, PLAIN_FILE_HEAD, first_of, mark, other_version, path};
 use crate::log::disk::Disk;
 use crate::log::error::{Error, Result, io};
 use crate::log::event::Event;
@@ -172,16 +172,25 @@ fn read(disk: &dyn Disk, first: u64) -> Result<Bytes> {
 struct Frames<'a> {
     content: &'a [u8],
     path: String,
+    /// How its frames are marked; `None` if there is none, and the head cannot be read.
+    mark: Option<Mark>,
     at: usize,
     expected: u64,
 }
 
 impl<'a> Frames<'a> {
+    /// Goes by the file's head or, where that is damaged, by the first frame that can be read: a head is on the disk before
+    /// there are frames, so nobody can have that happen by stopping the machine.
     fn new(content: &'a [u8], first: u64) -> Self {
+        let mark = mark(content).or_else(|| {
+            let found = find(content, PLAIN_FILE_HEAD, first, None);
+            found.map(|(_, mark, _)| mark)
+        });
         Self {
             content,
             path: path(first),
-            at: FILE_HEAD,
+            mark,
+            at: mark.map_or(PLAIN_FILE_HEAD, Mark::file_head),
             expected: first,
         }
     }
@@ -206,9 +215,10 @@ impl Iterator for Frames<'_> {
             return None;
         }
         let lsn = self.expected;
-        match FrameHead::decode(left).filter(|head| head.lsn == lsn) {
-            Some(head) => {
-                let from = self.at + FRAME_HEAD;
+        let frame = FrameHead::decode(left);
+        match frame.filter(|(mark, head)| Some(*mark) == self.mark && head.lsn == lsn) {
+            Some((mark, head)) => {
+                let from = self.at + mark.frame_head();
                 let payload = from..from + head.length;
                 let found = match self.content.get(payload.clone()) {
                     Some(bytes) if crc32c::crc32c(bytes) == head.crc => {
@@ -226,7 +236,10 @@ impl Iterator for Frames<'_> {
                 Some(found)
             }
             None => {
-                let next = find(self.content, self.at + 1, lsn + 1);
+                let next = self
+                    .mark
+                    .and_then(|_| find(self.content, self.at + 1, lsn + 1, self.mark))
+                    .map(|(at, _, head)| (at, head.lsn));
                 let (at, expected) = next.unwrap_or((self.content.len(), lsn + 1));
                 let found = self.damage(
                     lsn..expected,
@@ -241,13 +254,24 @@ impl Iterator for Frames<'_> {
     }
 }
 
-/// The next whole frame with an LSN of at least `least`: where it is, and its LSN.
-fn find(content: &[u8], from: usize, least: u64) -> Option<(usize, u64)> {
-    let last = content.len().checked_sub(FRAME_HEAD)?;
-    (from..=last).find_map(|at| {
-        let head = FrameHead::decode(&content[at..])?;
-        let payload = content.get(at + FRAME_HEAD..at + FRAME_HEAD + head.length)?;
-        let whole = head.lsn >= least && crc32c::crc32c(payload) == head.crc;
-        whole.then_some((at, head.lsn))
+/// The next whole frame, marked so if that is known, with an LSN of at least `least`: where it is, how it is marked, and its
+/// head. Frames between have room there, so it is no further ahead than so many as would fit.
+fn find(
+    content: &[u8],
+    from: usize,
+    least: u64,
+    mark: Option<Mark>,
+) -> Option<(usize, Mark, FrameHead)> {
+    (from..content.len()).find_map(|at| {
+        let (found, head) = FrameHead::decode(&content[at..])?;
+        let payload = content.get(at + found.frame_head()..)?.get(..head.length)?;
+        let fit = ((at - from) / found.frame_head()) as u64;
+        let whole = mark.is_none_or(|mark| mark == found)
+            && head
+                .lsn
+                .checked_sub(least)
+                .is_some_and(|ahead| ahead <= fit)
+            && crc32c::crc32c(payload) == head.crc;
+        whole.then_some((at, found, head))
     })
 }

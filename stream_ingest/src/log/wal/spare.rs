@@ -5,7 +5,7 @@
 //! nothing else. So files are filled with zeros before they are needed, a piece at a time, and files whose frames are no
 //! longer needed are used again.
 //!
-//! What an old file still has are frames with smaller LSNs than any that is written into it: they are not taken for
+//! What an old file still has are frames with another salt than those that are written into it, so they are not taken for
 //! frames that happened ([`Scan`](super::Scan)). A spare file does not outlive the run of the log that made it, because
 //! the next may give the LSNs of frames that never happened again.
 
@@ -163,13 +163,13 @@ impl Spare {
         Ok(true)
     }
 
-    /// Makes one the file that begins with the frame `first`, durably; `None` where none is ready.
-    pub fn take(&self, first: u64) -> io::Result<Option<Arc<dyn File>>> {
+    /// Makes one the file that begins with the frame `first` and has this salt, durably; `None` where none is ready.
+    pub fn take(&self, first: u64, salt: u64) -> io::Result<Option<Arc<dyn File>>> {
         // Whatever becomes of it, it is not spare any more.
         let Some((name, file)) = self.state.lock().ready.pop() else {
             return Ok(None);
         };
-        file.write_at(&[IoSlice::new(&file_head(first))], 0)?;
+        file.write_at(&[IoSlice::new(&file_head(first, salt))], 0)?;
         file.sync()?;
         self.disk.rename(&name, &path(first))?;
         self.disk.sync_folder(FOLDER)?;

@@ -4,8 +4,9 @@ use super::spare::{Spare, fill};
 use super::{FILE_HEAD, FOLDER, FRAME_HEAD, FrameHead, file_head, path};
 use crate::log::disk::{Disk, File, is_full};
 use crate::log::event::Event;
+use crate::log::types::Salts;
 use bytes::Bytes;
-use std::io::{self, IoSlice};
+use std::io::{self, ErrorKind, IoSlice};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -15,7 +16,10 @@ const FIRST_FILE: u64 = 16 << 20;
 /// The end of the write-ahead log.
 pub(crate) struct Writer {
     disk: Arc<dyn Disk>,
+    salts: Salts,
     file: Arc<dyn File>,
+    /// The file's.
+    salt: u64,
     /// Where the next frame goes.
     at: u64,
     /// Bytes of this file before the next is begun.
@@ -43,12 +47,15 @@ enum Piece {
 
 impl Writer {
     /// Begins a file with the frame `next`.
-    pub fn begin(disk: Arc<dyn Disk>, next: u64, limit: u64) -> io::Result<Self> {
+    pub fn begin(disk: Arc<dyn Disk>, next: u64, limit: u64, salts: Salts) -> io::Result<Self> {
         let first = limit.min(FIRST_FILE);
-        let file = begin_file(&*disk, next, first)?;
+        let salt = salts();
+        let file = begin_file(&*disk, next, salt, first)?;
         Ok(Self {
             disk,
+            salts,
             file,
+            salt,
             at: FILE_HEAD as u64,
             limit: first,
             later: limit,
@@ -91,7 +98,7 @@ impl Writer {
             place: place(events.clone()),
         };
         let mut encoded = Vec::with_capacity(FRAME_HEAD);
-        head.encode(&mut encoded);
+        head.encode(self.salt, &mut encoded);
         small[head_at..head_at + FRAME_HEAD].copy_from_slice(&encoded);
         // The head and the first event lie together.
         if let [Piece::Small(head), Piece::Small(first), ..] = &mut pieces[head_piece..] {
@@ -144,10 +151,12 @@ impl Writer {
             }
             return Ok(None);
         }
-        self.file = match spare.take(self.next)? {
+        let salt = (self.salts)();
+        self.file = match spare.take(self.next, salt)? {
             Some(file) => file,
-            None => begin_file(&*self.disk, self.next, 0)?,
+            None => begin_file(&*self.disk, self.next, salt, 0)?,
         };
+        self.salt = salt;
         self.at = FILE_HEAD as u64;
         self.limit = self.later;
         Ok(Some(self.next))
@@ -159,10 +168,18 @@ impl Writer {
     }
 }
 
-/// Makes the file that begins with the frame `first`, with so many bytes set aside if there is space for them.
-fn begin_file(disk: &dyn Disk, first: u64, bytes: u64) -> io::Result<Arc<dyn File>> {
-    let file = disk.create(&path(first))?;
-    file.write_at(&[IoSlice::new(&file_head(first))], 0)?;
+/// Makes the file that begins with the frame `first` and has this salt, with so many bytes set aside if there is space for
+/// them.
+fn begin_file(disk: &dyn Disk, first: u64, salt: u64, bytes: u64) -> io::Result<Arc<dyn File>> {
+    let path = path(first);
+    match disk.remove(&path) {
+        // One that was begun and has no frame that happened. A crash could leave what it has under half of a new head.
+        Ok(()) => disk.sync_folder(FOLDER)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let file = disk.create(&path)?;
+    file.write_at(&[IoSlice::new(&file_head(first, salt))], 0)?;
     match fill(&*file, FILE_HEAD as u64, bytes) {
         Err(error) if is_full(&error) => file.set_length(FILE_HEAD as u64)?,
         filled => filled?,
