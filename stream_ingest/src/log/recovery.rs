@@ -234,6 +234,7 @@ fn replay(store: &mut Store, lost: &mut Vec<Error>) -> Result<()> {
         return Err(damage.error());
     }
     store.lost_ends = unplaced.is_some();
+    store.replays = true;
     let mut bytes = 0;
     scan.replay(&*disk, |lsn, events| {
         for event in events {
@@ -251,6 +252,11 @@ fn replay(store: &mut Store, lost: &mut Vec<Error>) -> Result<()> {
     })?;
     store.reached(scan.end - 1);
     execute(store)?;
+    store.replays = false;
+    if let Some(topic) = store.unexplained.first() {
+        let why = format!("batches belong to {topic}, which is not there");
+        return Err(io("lay down", "segments")(std::io::Error::other(why)));
+    }
     let mut damaged = BTreeSet::new();
     for damage in &scan.damages {
         damaged.insert(damage.path.clone());

@@ -92,6 +92,10 @@ pub(crate) struct Store {
     pub lenient: bool,
     /// Whether ends of transactions may be among what is lost: only in a repair.
     pub lost_ends: bool,
+    /// Whether what is planned was once before, as far as a checkpoint in the middle of it came: only in a recovery.
+    pub replays: bool,
+    /// Topics whose batches were skipped in a recovery because they are not there, and whose removal was not met yet.
+    pub unexplained: BTreeSet<Uuid>,
     /// What is to be done, in order.
     plan: VecDeque<Step>,
     /// Where in the plan batches of a partition can still be added.
@@ -135,6 +139,8 @@ impl Store {
             image_bytes: 0,
             lenient: false,
             lost_ends: false,
+            replays: false,
+            unexplained: BTreeSet::new(),
             plan: VecDeque::new(),
             open: HashMap::new(),
             done: 0,
@@ -245,6 +251,13 @@ impl Store {
                 batches.clear();
                 return Ok(());
             }
+            None if self.replays => {
+                if self.unexplained.insert(topic) {
+                    tracing::warn!(%topic, "batches of a topic are skipped: it was removed after them");
+                }
+                batches.clear();
+                return Ok(());
+            }
             _ => {
                 return Err(io::Error::other(format!(
                     "a batch belongs to {topic}-{index}, which is not there"
@@ -350,11 +363,13 @@ impl Store {
 
     fn apply(&mut self, event: &Event, live: Option<&Live>) {
         self.image.apply(event, &self.options.defaults);
-        if let Event::Start {
-            topic, partition, ..
-        } = event
-        {
-            self.let_go(*topic, *partition, live);
+        match event {
+            Event::Start {
+                topic, partition, ..
+            } => drop(self.let_go(*topic, *partition, live)),
+            // It was removed already when the checkpoint was made, in the middle of the round that removes it.
+            Event::Removed { id, .. } => drop(self.unexplained.remove(id)),
+            _ => {}
         }
     }
 

@@ -343,3 +343,37 @@ fn a_full_disk_can_be_opened() {
     left.set_capacity(Some(left.used()));
     world.recover_full(&left);
 }
+
+/// A round is laid down in part: a topic is removed, and what comes behind has no space. Batches of the topic that come before
+/// its removal are met again, and have no place any more.
+#[test]
+fn a_topic_that_is_removed_before_the_disk_is_full_stays_removed() {
+    let mut world = World::new();
+    let settle = [Op::CreateTopic, Op::Round, Op::Lay, Op::Lay, Op::Checkpoint];
+    for op in settle {
+        world.act(op).unwrap();
+    }
+    let batch = crate::log::testing::batch(&[b"a"], None, 5);
+    let pending = world.log.submit("more-1", 0, batch.clone(), Acks::Durable);
+    drop(pending.unwrap());
+    world.frame(|model| model.append("more-1", 0, &batch));
+    for op in [Op::DeleteTopic, Op::AppendLarge(0), Op::Round] {
+        world.act(op).unwrap();
+    }
+    world.disk.set_capacity(Some(world.disk.used() + 200));
+    assert!(world.keeper.lay().is_err());
+    let hold = |world: &World| {
+        assert_eq!(Some(&Model::of(&world.log).unwrap()), world.states.last());
+        for seed in 0..50 {
+            let left = world.disk.crash(&mut Draw::new(seed));
+            left.set_capacity(None);
+            world.recover(&left).unwrap();
+        }
+    };
+    hold(&world);
+    world.disk.set_capacity(None);
+    world.keeper.checkpoint();
+    hold(&world);
+    world.keeper.close();
+    hold(&world);
+}
