@@ -303,6 +303,8 @@ impl Store {
                     self.dirty.insert(segment.path.clone(), file);
                     self.dirty_folders.insert(folder.clone());
                     partition.segments.push(segment.clone());
+                    // An empty one of the same name may have been let go when the disk was full.
+                    self.image.doomed.retain(|path| *path != segment.path);
                     segment
                 }
             };

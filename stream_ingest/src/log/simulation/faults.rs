@@ -377,3 +377,44 @@ fn a_topic_that_is_removed_before_the_disk_is_full_stays_removed() {
     world.keeper.close();
     hold(&world);
 }
+
+/// A segment is begun and the disk is full before it has anything; records before it are deleted, and it goes with them. When
+/// there is space it is made again, and stays.
+#[test]
+fn a_segment_that_is_made_again_stays() {
+    let mut world = World::new();
+    let first = [Op::AppendLarge(0), Op::Round, Op::Lay, Op::Lay, Op::Checkpoint];
+    for op in first {
+        world.act(op).unwrap();
+    }
+    let before = world.log.describe("t", 0).unwrap().high_watermark;
+    for op in [Op::AppendLarge(0), Op::Round] {
+        world.act(op).unwrap();
+    }
+    world.log.shared().spare.give_up();
+    world.disk.set_capacity(Some(world.disk.used()));
+    assert!(world.keeper.lay().is_err());
+    let (start, reply) = world.log.submit_start("t", 0, before).unwrap();
+    assert!(reply.is_some() && start == before);
+    world.frame(|model| {
+        let records = &mut model.topics.get_mut("t").unwrap()[0];
+        records.start = start;
+        records.batches.retain(|(_, next, _)| *next > start);
+    });
+    // The file of the write-ahead log has a little room; here it is given.
+    world.disk.set_capacity(Some(world.disk.used() + 400));
+    world.act(Op::Round).unwrap();
+    world.disk.set_capacity(Some(world.disk.used()));
+    assert!(world.keeper.lay().is_err(), "the first segment's place is given up");
+    world.disk.set_capacity(None);
+    assert!(matches!(world.keeper.lay(), Ok(true)));
+    assert!(matches!(world.keeper.lay(), Ok(true)));
+    world.act(Op::Checkpoint).unwrap();
+    assert_eq!(Some(&Model::of(&world.log).unwrap()), world.states.last());
+    for seed in 0..50 {
+        let left = world.disk.crash(&mut Draw::new(seed));
+        world.recover(&left).unwrap();
+    }
+    world.keeper.close();
+    world.recover(&world.disk.copy()).unwrap();
+}
