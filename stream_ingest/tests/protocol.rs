@@ -298,7 +298,7 @@ fn batches_that_are_none_are_refused_with_kafkas_numbers() {
     assert!(words.contains("must have a key"), "{words}");
     let records = keyless.record_errors.iter().map(|one| one.batch_index);
     assert_eq!(records.collect::<Vec<_>>(), [0]);
-    let cases: [(&str, Vec<u8>, Code); 9] = [
+    let cases: [(&str, Vec<u8>, Code); 10] = [
         ("sum", with(|batch| batch[40] ^= 1), Code::CorruptMessage),
         (
             "short",
@@ -311,6 +311,7 @@ fn batches_that_are_none_are_refused_with_kafkas_numbers() {
             Code::CorruptMessage,
         ),
         ("none", Vec::new(), Code::InvalidRecord),
+        ("two", [good(), good()].concat(), Code::InvalidRecord),
         (
             "format",
             Batch {

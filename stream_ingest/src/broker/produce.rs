@@ -3,6 +3,7 @@
 use super::connection::Closed;
 use super::dispatch::{Asked, Reply};
 use super::{Code, Context, Metrics, partition};
+use crate::log::batch::Head;
 use crate::log::{Acks, Error, Pending};
 use crate::wire::Api;
 use crate::wire::messages::produce::{
@@ -19,7 +20,7 @@ const ABORTABLE: i16 = 11;
 /// The first version with which a partition joins the transaction by itself.
 const JOINS: i16 = 12;
 
-/// Submits all batches of a request of so many bytes, in their order; the answer waits for what `acks` asks for. With
+/// Submits the batches of a request of so many bytes, in their order; the answer waits for what `acks` asks for. With
 /// `acks=0` there is no answer, and an error closes the connection: the only way to tell the client.
 pub(crate) async fn begin(
     context: &Context,
@@ -102,6 +103,9 @@ async fn submit(
     };
     let index = partition(one.index).map_err(no_partition)?;
     let records = one.records.unwrap_or_default();
+    if Head::read(&records).is_some_and(|head| head.bytes < records.len()) {
+        return Err(Error::BatchInvalid("a request has one batch for a partition"));
+    }
     let log = context.log();
     log.submit_with_room(transaction, topic, index, records, acks)
         .await

@@ -149,9 +149,12 @@ impl Producers {
             }
         }
         if self.0.len() > MOST {
-            let mut times: Vec<i64> = self.0.values().map(|producer| producer.at).collect();
-            let (_, &mut oldest, _) = times.select_nth_unstable(MOST / 10);
-            self.expire(oldest);
+            let heard = self.0.iter().map(|(id, producer)| (producer.at, *id));
+            let mut heard: Vec<(i64, i64)> = heard.collect();
+            let (silent, _, _) = heard.select_nth_unstable(MOST / 10);
+            for (_, id) in silent {
+                self.0.remove(id);
+            }
         }
     }
 
@@ -370,6 +373,32 @@ mod tests {
             Err(Error::OutOfOrderSequence { expected: 0, .. })
         ));
         append(&mut known, head(1, 0, 1), 53).unwrap();
+    }
+
+    /// A tenth goes, also where all were heard of in the same moment.
+    #[test]
+    fn the_number_of_producers_is_bounded() {
+        let head = head(0, 0, 1);
+        let record = |known: &mut Producers, producer: i64, at| {
+            let head = Head { producer, ..head };
+            known.record(&head, 0, at);
+        };
+        let mut known = Producers::default();
+        for producer in 0..=MOST as i64 {
+            record(&mut known, producer, 5);
+        }
+        let gone = MOST as i64 / 10;
+        let left = |known: &Producers| known.list().map(|(id, ..)| id).collect::<Vec<_>>();
+        assert_eq!(left(&known), (gone..=MOST as i64).collect::<Vec<_>>());
+        // The first of those that are left is heard of again, and stays.
+        record(&mut known, gone, 6);
+        for producer in 0..gone {
+            record(&mut known, producer, 7);
+        }
+        assert_eq!(known.list().count(), MOST - gone as usize + 1);
+        assert_eq!(known.epoch(gone), Some(0));
+        assert_eq!(known.epoch(2 * gone), None);
+        assert_eq!(known.epoch(2 * gone + 1), Some(0));
     }
 
     #[test]
