@@ -295,7 +295,7 @@ pub async fn serve(
     });
     let mut connections = JoinSet::new();
     let mut stop = std::pin::pin!(stop);
-    let mut sessions = std::pin::pin!(shared.groups.watch_sessions());
+    let mut sessions = std::pin::pin!(shared.groups.watch_sessions(&shared.log));
     let mut offsets = std::pin::pin!(shared.groups.watch_offsets(&shared.log));
     loop {
         let accepted = tokio::select! {

@@ -796,6 +796,40 @@ fn offsets_expire_where_nobody_comes_back() {
     wait_for("what the group had has expired", || log.groups().is_empty());
 }
 
+/// A group's time begins when its last member goes, whether or not anybody looked while it had one.
+#[test]
+fn offsets_of_a_group_that_was_there_between_two_looks_stay() {
+    const HOUR: i64 = 3_600_000;
+    let mut options = options();
+    options.groups.offsets_retention = Duration::from_secs(3600);
+    options.groups.offsets_check = Duration::from_secs(2);
+    let broker = Broker::start(options);
+    topic(&broker, "t", &[]);
+    let log = &broker.log;
+    for group in ["g", "left"] {
+        let offsets = [(("t".to_owned(), 0), Committed::at(1))].into();
+        let kept = log.commit_offsets(group, offsets, || true);
+        broker.runtime.block_on(kept).expect("offsets are kept");
+    }
+    let mut client = Client::connect(broker.address);
+    let (version, request) = join(3, "");
+    let joined: join_group::Response = client.ask(version, &request);
+    broker.pass(HOUR + 1000);
+    let leave = leave_group::Request {
+        group_id: "g".to_owned(),
+        member_id: joined.member_id,
+        ..leave_group::Request::default()
+    };
+    let gone: leave_group::Response = client.ask(1, &leave);
+    assert_eq!((joined.error_code, gone.error_code), (0, 0));
+    wait_for("what nobody came back for has expired", || {
+        !log.has_group("left")
+    });
+    assert!(log.has_group("g"));
+    broker.pass(HOUR + 1000);
+    wait_for("the group's time is over", || !log.has_group("g"));
+}
+
 /// Version 0 has no rebalance timeout, no ids that are given first, and no names in its errors.
 #[test]
 fn the_oldest_members_join_at_once() {

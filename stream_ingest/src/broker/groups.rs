@@ -20,7 +20,7 @@ use super::budget::{Budget, Held};
 use super::dispatch::{Asked, Reply};
 use super::metadata::GROUP_OPERATIONS;
 use super::{Code, Context, GroupLimits};
-use crate::log::Error;
+use crate::log::{Error, Log};
 use crate::wire::messages::{
     delete_groups, describe_groups, heartbeat, join_group, leave_group, list_groups, sync_group,
 };
@@ -99,7 +99,7 @@ impl Groups {
     }
 
     /// Lets time pass for all groups, for ever: sessions end, joining ends, empty groups are forgotten.
-    pub async fn watch_sessions(&self) {
+    pub async fn watch_sessions(&self, log: &Log) {
         loop {
             let planned = *self.planned.lock();
             match planned {
@@ -115,16 +115,19 @@ impl Groups {
                 }
             }
             *self.planned.lock() = None;
-            self.pass(Instant::now());
+            self.pass(log, Instant::now());
         }
     }
 
-    fn pass(&self, now: Instant) {
+    fn pass(&self, log: &Log, now: Instant) {
         let mut all = self.all.lock();
-        all.retain(|_, group| {
+        all.retain(|name, group| {
             let mut group = group.lock();
             group.pass(now);
             self.plan(group.next());
+            if group.is_idle() {
+                self.seen.left(log, name);
+            }
             !group.is_idle()
         });
     }

@@ -660,13 +660,18 @@ impl Log {
         self.shared().groups.read().0.keys().cloned().collect()
     }
 
+    /// Whether a group has offsets.
+    pub fn has_group(&self, group: &str) -> bool {
+        self.shared().groups.read().0.contains_key(group)
+    }
+
     /// Forgets a group's offsets. `fence` as in [`Log::commit_offsets`]: whether the group is empty.
     pub async fn delete_group(
         &self,
         group: &str,
         fence: impl FnOnce() -> bool + Send,
     ) -> Result<()> {
-        if !self.shared().groups.read().0.contains_key(group) {
+        if !self.has_group(group) {
             return Err(Error::NoGroup(group.to_owned()));
         }
         let event = Event::Forget {

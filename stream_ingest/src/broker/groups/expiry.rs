@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// When groups were seen with members last.
+/// When groups had members last, of those that have offsets.
 #[derive(Debug)]
 pub(super) struct Seen {
     /// Of those that are not here.
@@ -23,6 +23,14 @@ impl Seen {
         Self {
             start,
             groups: Mutex::default(),
+        }
+    }
+
+    /// The last member of a group has gone.
+    pub fn left(&self, log: &Log, name: &str) {
+        // Offsets of any other are younger than this, should it have some later.
+        if log.has_group(name) {
+            self.groups.lock().insert(name.to_owned(), log.now());
         }
     }
 }
@@ -45,7 +53,8 @@ impl Groups {
             .lock()
             .retain(|name, _| names.binary_search(name).is_ok());
         for name in names {
-            if self.is_peopled(&name) {
+            // One without members is not here for long.
+            if self.find(&name).is_some() {
                 self.seen.groups.lock().insert(name, now);
                 continue;
             }
