@@ -743,6 +743,36 @@ fn a_member_is_given_an_id_before_it_joins() {
     assert_eq!(kept.groups[0].topics[0].partitions[0].committed_offset, 5);
 }
 
+/// On a full disk a commit is refused with what consumers try again; the number of a failed disk would end them.
+#[test]
+fn commits_on_a_full_disk_may_be_tried_again() {
+    let broker = Broker::start(options());
+    topic(&broker, "t", &[]);
+    let commit = |broker: &Broker| {
+        let request = offset_commit::Request {
+            group_id: "g".to_owned(),
+            generation_id_or_member_epoch: -1,
+            topics: vec![offset_commit::OffsetCommitRequestTopic {
+                name: "t".to_owned(),
+                partitions: vec![offset_commit::OffsetCommitRequestPartition {
+                    committed_offset: 5,
+                    ..offset_commit::OffsetCommitRequestPartition::default()
+                }],
+                ..offset_commit::OffsetCommitRequestTopic::default()
+            }],
+            ..offset_commit::Request::default()
+        };
+        let answer: offset_commit::Response = Client::connect(broker.address).ask(8, &request);
+        answer.topics[0].partitions[0].error_code
+    };
+    assert_eq!(commit(&broker), 0);
+    let full = broker.restart_full(options());
+    let mut client = Client::connect(full.address);
+    let refused = append(&mut client, "t", Batch::default().of(&[b"x"]));
+    assert_eq!(refused.error_code, Code::KafkaStorageError.number());
+    assert_eq!(commit(&full), Code::CoordinatorNotAvailable.number());
+}
+
 /// Offsets go when nobody is in their group and nobody commits them for the retention; what a group with members has and
 /// what a flow has stays.
 #[test]

@@ -104,7 +104,9 @@ async fn submit(
     let index = partition(one.index).map_err(no_partition)?;
     let records = one.records.unwrap_or_default();
     if Head::read(&records).is_some_and(|head| head.bytes < records.len()) {
-        return Err(Error::BatchInvalid("a request has one batch for a partition"));
+        return Err(Error::BatchInvalid(
+            "a request has one batch for a partition",
+        ));
     }
     let log = context.log();
     log.submit_with_room(transaction, topic, index, records, acks)

@@ -20,6 +20,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(2);
 /// Longest wait for a condition.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Bytes that a log keeps free: the usual reserve would be most of what a test writes.
+const RESERVE: u64 = 1 << 20;
+
 /// A running broker; it stops when it is dropped.
 pub struct Broker {
     pub address: SocketAddr,
@@ -49,13 +52,13 @@ impl Broker {
     /// One whose log looks so often for what is old or to be compacted.
     pub fn tidying(options: Options, every: Duration) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        Self::on(options, folder, Arc::default(), every)
+        Self::on(options, folder, Arc::default(), every, RESERVE)
     }
 
     /// One over the log in a folder.
     pub fn over(options: Options, folder: TempDir) -> Self {
         let usual = log::Options::default().retention_every;
-        Self::on(options, folder, Arc::default(), usual)
+        Self::on(options, folder, Arc::default(), usual, RESERVE)
     }
 
     fn on(
@@ -63,6 +66,7 @@ impl Broker {
         folder: TempDir,
         ahead: Arc<AtomicI64>,
         retention_every: Duration,
+        reserve_bytes: u64,
     ) -> Self {
         let runtime = Runtime::new().expect("a runtime");
         // A log that was closed gives its folder back when its threads have ended.
@@ -72,11 +76,10 @@ impl Broker {
             disk.is_some()
         });
         let disk = disk.expect("a disk");
-        // The reserve would be most of what a test writes.
         let usual = log::Options::default();
         let (clock, skew) = (usual.clock.clone(), ahead.clone());
         let small = log::Options {
-            reserve_bytes: 1 << 20,
+            reserve_bytes,
             transactions_every: Duration::from_millis(20),
             retention_every,
             clock: Arc::new(move || clock() + skew.load(Ordering::Relaxed)),
@@ -121,7 +124,16 @@ impl Broker {
     }
 
     /// Stops it and starts another one over the same folder.
-    pub fn restart(mut self, options: Options) -> Self {
+    pub fn restart(self, options: Options) -> Self {
+        self.again(options, RESERVE)
+    }
+
+    /// The same, with a disk that has less space than the log keeps free.
+    pub fn restart_full(self, options: Options) -> Self {
+        self.again(options, 1 << 62)
+    }
+
+    fn again(mut self, options: Options, reserve_bytes: u64) -> Self {
         self.stopped();
         self.runtime
             .block_on(self.log.close())
@@ -129,7 +141,7 @@ impl Broker {
         let folder = self.folder.take().expect("a folder");
         let (ahead, every) = (self.ahead.clone(), self.every);
         drop(self);
-        Self::on(options, folder, ahead, every)
+        Self::on(options, folder, ahead, every, reserve_bytes)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::group::{State, Who};
 use super::kept;
+use crate::broker::transactions::code;
 use crate::broker::{Code, Context, partition};
 use crate::log::{Committed, Error, Offsets, Place};
 use crate::wire::Reader;
@@ -75,7 +76,7 @@ async fn keep(
     {
         Ok(()) => Ok(()),
         Err(Error::Fenced) => Err(refused.lock().unwrap_or(Code::IllegalGeneration)),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(code(&error)),
     }
 }
 
@@ -176,7 +177,7 @@ async fn find(
     let (stored, unstable, code) = match context.log().stable_offsets(group).await {
         Ok((stored, unstable)) if stable => (stored, unstable, Code::None),
         Ok((stored, _)) => (stored, BTreeSet::new(), Code::None),
-        Err(error) => (Offsets::new(), BTreeSet::new(), error.into()),
+        Err(error) => (Offsets::new(), BTreeSet::new(), code(&error)),
     };
     let tell = |topic: &str, index: i32| {
         let place: Option<Place> = u32::try_from(index)
@@ -270,7 +271,7 @@ pub(crate) async fn delete_offsets(
             ..offset_delete::Response::default()
         },
         Err(error) => offset_delete::Response {
-            error_code: Code::from(error).number(),
+            error_code: code(&error).number(),
             ..offset_delete::Response::default()
         },
     }

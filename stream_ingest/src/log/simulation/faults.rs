@@ -383,7 +383,13 @@ fn a_topic_that_is_removed_before_the_disk_is_full_stays_removed() {
 #[test]
 fn a_segment_that_is_made_again_stays() {
     let mut world = World::new();
-    let first = [Op::AppendLarge(0), Op::Round, Op::Lay, Op::Lay, Op::Checkpoint];
+    let first = [
+        Op::AppendLarge(0),
+        Op::Round,
+        Op::Lay,
+        Op::Lay,
+        Op::Checkpoint,
+    ];
     for op in first {
         world.act(op).unwrap();
     }
@@ -405,7 +411,10 @@ fn a_segment_that_is_made_again_stays() {
     world.disk.set_capacity(Some(world.disk.used() + 400));
     world.act(Op::Round).unwrap();
     world.disk.set_capacity(Some(world.disk.used()));
-    assert!(world.keeper.lay().is_err(), "the first segment's place is given up");
+    assert!(
+        world.keeper.lay().is_err(),
+        "the first segment's place is given up"
+    );
     world.disk.set_capacity(None);
     assert!(matches!(world.keeper.lay(), Ok(true)));
     assert!(matches!(world.keeper.lay(), Ok(true)));
