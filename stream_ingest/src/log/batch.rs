@@ -144,6 +144,17 @@ impl Fresh {
     }
 }
 
+/// Whether [`check`] has to decompress any of these batches: for a topic that compacts it looks for records without a key.
+pub(crate) fn unpacks(batches: &[u8], config: &TopicConfig) -> bool {
+    let mut left = batches;
+    let mut heads = std::iter::from_fn(|| {
+        let head = Head::read(left)?;
+        left = left.get(head.bytes..).unwrap_or_default();
+        Some(head)
+    });
+    config.compact && heads.any(|head| head.attributes & COMPRESSION != 0)
+}
+
 /// Checks what a producer sent: whole batches, each of which a producer may write and the topic takes. They are copied
 /// where somebody else has the bytes too.
 pub(crate) fn check(batches: Bytes, config: &TopicConfig, now: i64) -> Result<Vec<Fresh>> {
@@ -283,16 +294,14 @@ fn read_keyless(mut records: impl Read, count: i32) -> io::Result<Vec<i32>> {
 }
 
 fn read_varint(from: &mut impl Read) -> io::Result<i64> {
-    let mut bytes = Vec::with_capacity(10);
-    loop {
-        let mut byte = [0];
-        from.read_exact(&mut byte)?;
-        bytes.push(byte[0]);
-        if byte[0] < 0x80 || bytes.len() == 10 {
-            let read = varint(&mut &bytes[..]);
-            return read.ok_or_else(|| io::ErrorKind::InvalidData.into());
+    let mut bytes = [0; 10];
+    for byte in &mut bytes {
+        from.read_exact(std::slice::from_mut(byte))?;
+        if *byte < 0x80 {
+            break;
         }
     }
+    varint(&mut &bytes[..]).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// The records of a batch, uncompressed.

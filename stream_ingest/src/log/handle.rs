@@ -1,5 +1,7 @@
 //! The log as its users hold it.
 
+#[cfg(test)]
+mod tests;
 mod transactions;
 
 use super::batch::{self, Fresh};
@@ -13,6 +15,7 @@ use super::partition::Live;
 use super::recovery::recover;
 use super::sequencer::{Part, Reply, Sequel, offset_size};
 use super::shared::Shared;
+use super::topics::TopicConfig;
 use super::types::{
     Acks, Appended, Found, Isolation, Offsets, Options, Output, Partition, Place, Read, Topic,
 };
@@ -104,6 +107,9 @@ pub struct Pending {
     appended: Appended,
     wait: Wait,
 }
+
+/// The batches of an append with their sums checked, the id of their topic, and whether they got the log's time.
+type Checked = (Uuid, Vec<Fresh>, bool);
 
 enum Wait {
     Nothing,
@@ -363,7 +369,7 @@ impl Log {
     }
 
     /// Waits for room, then does as [`Log::submit`], or with a transactional id and `joins` as [`Log::submit_in`]. Bytes that
-    /// nobody else has are not copied.
+    /// nobody else has are not copied. What has to be decompressed for that is, on a thread that may block.
     pub async fn submit_with_room(
         &self,
         transaction: Option<(&str, bool)>,
@@ -374,7 +380,22 @@ impl Log {
     ) -> Result<Pending> {
         self.room().await;
         let part = transaction.map(|(id, joins)| Part { id, joins });
-        self.enter(part, topic, partition, batches, acks)
+        self.may_enter()?;
+        let now = self.now();
+        let (id, config) = self.config(topic)?;
+        let checked = match batch::unpacks(&batches, &config) {
+            true => {
+                let check = move || checked(id, &config, batches, now);
+                tokio::task::spawn_blocking(check)
+                    .await
+                    .unwrap_or_else(|error| {
+                        tracing::error!(%error, "batches were not checked to the end");
+                        Err(Error::Closed)
+                    })
+            }
+            false => checked(id, &config, batches, now),
+        };
+        self.enter_checked(part, partition, checked?, now, acks)
     }
 
     /// Submits. How much may wait is looked at before: those who saw room at the same time all come in.
@@ -386,11 +407,28 @@ impl Log {
         batches: Bytes,
         acks: Acks,
     ) -> Result<Pending> {
+        self.may_enter()?;
+        let now = self.now();
+        let checked = self.checked(topic, batches, now)?;
+        self.enter_checked(part, partition, checked, now, acks)
+    }
+
+    /// Whether anything is taken now.
+    fn may_enter(&self) -> Result<()> {
         let shared = self.shared();
         shared.check()?;
-        shared.has_space()?;
-        let now = (shared.options.clock)();
-        let (id, batches, stamped) = self.checked(topic, batches, now)?;
+        shared.has_space()
+    }
+
+    fn enter_checked(
+        &self,
+        part: Option<Part<'_>>,
+        partition: u32,
+        (id, batches, stamped): Checked,
+        now: i64,
+        acks: Acks,
+    ) -> Result<Pending> {
+        let shared = self.shared();
         let place = (id, partition);
         let sequel =
             self.sequence(|sequencer| sequencer.append(place, batches, part, now, stamped, acks));
@@ -404,15 +442,15 @@ impl Log {
         Ok(Pending { appended, wait })
     }
 
-    /// The batches of an append, with their sums checked, and whether they got the log's time.
-    fn checked(&self, topic: &str, batches: Bytes, now: i64) -> Result<(Uuid, Vec<Fresh>, bool)> {
-        let (id, config) = {
-            let sequencer = self.shared().sequencer.lock();
-            (sequencer.id(topic)?, sequencer.topic(topic)?.config.clone())
-        };
-        short("an append", batches.len(), COMMIT)?;
-        let fresh = batch::check(batches, &config, now)?;
-        Ok((id, fresh, config.log_append_time))
+    /// A topic's id and settings.
+    fn config(&self, topic: &str) -> Result<(Uuid, Arc<TopicConfig>)> {
+        let sequencer = self.shared().sequencer.lock();
+        Ok((sequencer.id(topic)?, sequencer.topic(topic)?.config.clone()))
+    }
+
+    fn checked(&self, topic: &str, batches: Bytes, now: i64) -> Result<Checked> {
+        let (id, config) = self.config(topic)?;
+        checked(id, &config, batches, now)
     }
 
     /// Decides something that takes space. Who calls has waited for [`Log::room`].
@@ -777,6 +815,12 @@ fn told<T>(live: &Live, topic: &str, partition: u32, read: Result<T>) -> Result<
         tracing::warn!(topic, partition, file = path, at, %error, "a partition is damaged");
     }
     read
+}
+
+fn checked(id: Uuid, config: &TopicConfig, batches: Bytes, now: i64) -> Result<Checked> {
+    short("an append", batches.len(), COMMIT)?;
+    let fresh = batch::check(batches, config, now)?;
+    Ok((id, fresh, config.log_append_time))
 }
 
 fn short(what: &'static str, bytes: usize, most: usize) -> Result<()> {
