@@ -95,7 +95,8 @@ pub struct Limits {
     pub produce_bytes: usize,
     /// Bytes of any other request.
     pub request_bytes: usize,
-    /// Bytes of all requests that are being read or begun, and of Fetch requests that wait.
+    /// Bytes of all requests that are being read or begun, and of Fetch requests that wait. One request may go beyond where
+    /// all of these are parts of others that wait for more.
     pub requests_bytes: usize,
     /// Bytes of all answers without records that are not written yet, but for small ones.
     pub replies_bytes: usize,
@@ -109,7 +110,7 @@ pub struct Limits {
     pub idle: Duration,
     /// Time for a request to come whole.
     pub request_time: Duration,
-    /// Time within which a client must take something of its answer.
+    /// Time within which a client must take something of its answer, and all of it, with a second for each MiB beside.
     pub answer_time: Duration,
     /// Time for answers that are due when the broker stops.
     pub grace: Duration,

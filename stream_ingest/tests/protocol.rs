@@ -966,6 +966,86 @@ fn answers_that_nobody_takes_are_given_up() {
     assert!((1_000_000..=3 << 20).contains(&answered), "{answered}");
 }
 
+/// Where others hold all that there is for answers, a fetch is answered in its time all the same, with nothing.
+#[test]
+fn a_fetch_waits_for_others_no_longer_than_it_may() {
+    let mut options = options();
+    options.limits.answers_bytes = 3 << 20;
+    let broker = Broker::start(options);
+    topic(&broker, "t", &[("retention.ms", "-1")]);
+    let mut client = Client::connect(broker.address);
+    for _ in 0..20 {
+        append(&mut client, "t", Batch::default().of(&[&[b'x'; 1_000_000]]));
+    }
+    let mut request = fetch("t", 0, LONG);
+    request.topics[0].partitions[0].partition_max_bytes = 50 << 20;
+    let mut greedy = Client::connect(broker.address);
+    for _ in 0..30 {
+        greedy.send(12, &request);
+    }
+    wait_for("an answer is empty", || {
+        let waiting = Instant::now();
+        let data = read(&mut client, &fetch("t", 0, 100));
+        assert_eq!((data.error_code, data.high_watermark), (0, 20));
+        assert!(waiting.elapsed() < Duration::from_secs(20));
+        data.records.expect("records").is_empty()
+    });
+}
+
+/// Requests that are announced, and come in part or not at all, leave room for others.
+#[test]
+fn what_does_not_come_takes_no_room() {
+    let mut options = options();
+    options.limits.request_bytes = 1 << 20;
+    options.limits.produce_bytes = 4 << 20;
+    options.limits.requests_bytes = 4 << 20;
+    let broker = Broker::start(options);
+    topic(&broker, "t", &[]);
+    let mut stalled: Vec<Client> = (0..20).map(|_| Client::connect(broker.address)).collect();
+    for (at, client) in stalled.iter_mut().enumerate() {
+        let (announced, key) = if at % 2 == 0 {
+            (4 << 20, 0)
+        } else {
+            (1 << 20, 3)
+        };
+        let mut head = i32::to_be_bytes(announced).to_vec();
+        head.extend([0, key, 0, 9, 0, 0, 0, 1]);
+        client.stream.write_all(&head).expect("the broker reads");
+    }
+    // They are attended to before those that come later.
+    let mut last = Client::connect(broker.address);
+    for _ in 0..3 {
+        let batch = Batch::default().of(&[&[b'x'; 1_000_000]]);
+        assert_eq!(append(&mut last, "t", batch).error_code, 0);
+    }
+}
+
+/// Large requests that come a piece at a time, all at once, are more than there is room for: each is taken in its turn.
+#[test]
+fn requests_that_have_a_part_of_the_room_do_not_wait_for_each_other() {
+    const EACH: usize = 1_000_000;
+    let mut options = options();
+    options.limits.produce_bytes = 2 << 20;
+    options.limits.requests_bytes = 2 << 20;
+    let broker = Broker::start(options);
+    topic(&broker, "t", &[]);
+    let senders: Vec<_> = (0..8)
+        .map(|_| {
+            let mut client = Client::connect(broker.address);
+            std::thread::spawn(move || {
+                let batch = Batch::default().of(&[&[b'x'; EACH]]);
+                (0..4).all(|_| append(&mut client, "t", batch.clone()).error_code == 0)
+            })
+        })
+        .collect();
+    assert!(
+        senders
+            .into_iter()
+            .all(|sender| sender.join().expect("an end"))
+    );
+    assert_eq!(end(&broker.log, "t"), 32);
+}
+
 #[test]
 fn there_is_a_limit_to_connections() {
     let mut options = options();

@@ -1,9 +1,9 @@
 //! One connection: requests in, answers out in the same order.
 //!
 //! ```text
-//! read head ─ take bytes from the budget ─ read body ─ dispatch ─┬ answered at once ──┐
-//!                                                                └ answered later ────┤ queue, in order
-//!                                                      write ◄────── wait for each ◄──┘
+//! read head ─ read body, taking bytes from the budget as they come ─ dispatch ─┬ answered at once ──┐
+//!                                                                              └ answered later ────┤ queue, in order
+//!                                                                    write ◄────── wait for each ◄──┘
 //! ```
 //!
 //! Requests begin in their order, so what a client sends without waiting happens in that order: a batch has its offset
@@ -19,7 +19,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, watch};
@@ -31,6 +31,12 @@ const IN_FLIGHT: usize = 32;
 const HEAD: usize = 12;
 /// Answers up to this size are not counted.
 const SMALL: usize = 4 << 10;
+/// Bytes of a request that are taken from the budget before any of them came; then as many again as came.
+const PIECE: usize = 64 << 10;
+/// Bytes of a request for which there is a place in memory at once, so that most are not moved while they come.
+const AHEAD: usize = 1 << 20;
+/// Bytes a second that a client takes of a large answer at least, beyond the time that it has for any.
+const LEAST_RATE: usize = 1 << 20;
 /// The shortest request.
 const LEAST: usize = 8;
 
@@ -152,16 +158,26 @@ async fn rest(
         Some(Api::Produce) => size + SMALL,
         _ => Reader::usual_memory(size),
     };
-    let held = context.shared.requests.take(size + memory).await;
-    // The budget has them all; the system gives them as they come.
-    let mut bytes = Vec::with_capacity(size);
+    let requests = &context.shared.requests;
+    // Whoever announces much and sends little has little of what all share.
+    let mut room = size.min(PIECE);
+    let mut held = requests.take(room).await;
+    // The system gives what lies ahead when it is written to.
+    let mut bytes = Vec::with_capacity(size.min(AHEAD));
     bytes.extend_from_slice(&head[4..]);
     while bytes.len() < size {
-        let mut limited = (&mut *stream).take((size - bytes.len()) as u64);
+        if bytes.len() == room {
+            let more = room.min(size - room);
+            requests.take_more(&mut held, more).await;
+            bytes.reserve_exact(more);
+            room += more;
+        }
+        let mut limited = (&mut *stream).take((room - bytes.len()) as u64);
         if limited.read_buf(&mut bytes).await? == 0 {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
         }
     }
+    requests.take_more(&mut held, memory).await;
     Ok((Reader::with_memory(bytes.into(), memory), held))
 }
 
@@ -183,19 +199,78 @@ async fn write(
     Ok(())
 }
 
-/// Writes one answer; the time starts again whenever the client takes something.
+/// Writes one answer. The client has to take something of it again and again, and all of it in a time that goes by its size.
 async fn send(
-    stream: &mut OwnedWriteHalf,
+    stream: &mut (impl AsyncWrite + Unpin),
     mut frame: Frame,
     patience: Duration,
 ) -> Result<(), Closed> {
-    while frame.has_remaining() {
-        let written = timeout(patience, stream.write_buf(&mut frame))
-            .await
-            .map_err(|_| Closed::SlowAnswer(patience))??;
-        if written == 0 {
-            return Err(io::Error::from(io::ErrorKind::WriteZero).into());
+    let whole = patience + Duration::from_secs((frame.remaining() / LEAST_RATE) as u64);
+    let sending = async {
+        while frame.has_remaining() {
+            let written = timeout(patience, stream.write_buf(&mut frame))
+                .await
+                .map_err(|_| Closed::SlowAnswer(patience))??;
+            if written == 0 {
+                return Err(io::Error::from(io::ErrorKind::WriteZero).into());
+            }
         }
+        Ok(())
+    };
+    let sent = timeout(whole, sending).await;
+    sent.unwrap_or(Err(Closed::SlowAnswer(whole)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::messages::fetch::{FetchableTopicResponse, PartitionData, Response};
+    use bytes::Bytes;
+
+    /// An answer with so many bytes of records.
+    fn answer(bytes: usize) -> Frame {
+        let asked = dispatch::Asked {
+            api: Api::Fetch,
+            version: 12,
+            correlation: 1,
+        };
+        let answer = Response {
+            responses: vec![FetchableTopicResponse {
+                partitions: vec![PartitionData {
+                    records: Some(Bytes::from(vec![1; bytes])),
+                    ..PartitionData::default()
+                }],
+                ..FetchableTopicResponse::default()
+            }],
+            ..Response::default()
+        };
+        asked.frame(&answer).expect("a frame")
     }
-    Ok(())
+
+    /// Who takes a byte now and then is cut off as who takes none, and what its answer holds is free.
+    #[tokio::test]
+    async fn an_answer_is_taken_whole_in_its_time() {
+        let patience = Duration::from_millis(400);
+        let (mut ours, mut theirs) = tokio::io::duplex(16);
+        let trickle = async {
+            while theirs.read_u8().await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let cut = tokio::select! {
+            sent = send(&mut ours, answer(1_000_000), patience) => sent,
+            () = trickle => panic!("it was closed"),
+        };
+        assert!(matches!(cut, Err(Closed::SlowAnswer(whole)) if whole == patience));
+        // A large one has more time.
+        let (mut ours, mut theirs) = tokio::io::duplex(64 << 10);
+        let (mut taken, bytes) = (Vec::new(), 3 << 20);
+        let all = async {
+            let sent = send(&mut ours, answer(bytes), Duration::from_secs(20)).await;
+            drop(ours);
+            sent
+        };
+        let (sent, read) = tokio::join!(all, theirs.read_to_end(&mut taken));
+        assert!(sent.is_ok() && read.is_ok_and(|read| read > bytes));
+    }
 }

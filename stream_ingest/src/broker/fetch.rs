@@ -20,7 +20,7 @@ use futures_util::future::select_all;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 /// What more must come before it is looked for again, when there is something but not enough.
 const GATHER: Duration = Duration::from_millis(5);
@@ -65,7 +65,7 @@ async fn fetch(context: &Context, request: &Arc<Request>, deadline: Instant) -> 
     let mut stopping = context.shared.stopping.clone();
     let mut moved: Option<Vec<watch::Receiver<i64>>> = None;
     loop {
-        let look = look(context, request).await;
+        let look = look(context, request, deadline).await;
         let least = request.min_bytes.max(i32::from(look.damaged));
         let enough = look.bytes >= least.max(0) as usize;
         if enough || look.failed || Instant::now() >= deadline || *stopping.borrow() {
@@ -133,7 +133,7 @@ fn isolation(request: &Request) -> Isolation {
 }
 
 /// Looks at every partition once, in the order of the request: clients put first what they had least of.
-async fn look(context: &Context, request: &Arc<Request>) -> Look {
+async fn look(context: &Context, request: &Arc<Request>, deadline: Instant) -> Look {
     let mut look = Look::default();
     let limits = &context.options().limits;
     let mut left = (request.max_bytes.max(0) as usize).min(limits.fetch_bytes);
@@ -149,7 +149,8 @@ async fn look(context: &Context, request: &Arc<Request>) -> Look {
             records: Some(Bytes::new()),
             ..PartitionData::default()
         };
-        match read(context, request, topic, one, most, look.bytes > 0).await {
+        let first = (look.bytes == 0).then_some(deadline);
+        match read(context, request, topic, one, most, first).await {
             Ok((read, held)) => {
                 data.high_watermark = read.high_watermark;
                 data.last_stable_offset = read.last_stable;
@@ -182,16 +183,17 @@ async fn look(context: &Context, request: &Arc<Request>) -> Look {
     look
 }
 
-/// Reads one partition. Records come with what they occupy of the budget, and only if they fit into it and into `most`;
-/// the first of an answer always do.
+/// Reads one partition. Records come with what they occupy of the budget, and only if they fit into it and into `most`. For
+/// the `first` of an answer, which may exceed `most`, the budget is waited for, but not after this time.
 async fn read(
     context: &Context,
     request: &Arc<Request>,
     topic: &str,
     one: &FetchPartition,
     most: usize,
-    more: bool,
+    first: Option<Instant>,
 ) -> Result<(Read, Option<Held>), Code> {
+    let more = first.is_none();
     let log = context.log();
     let index = partition(one.partition)?;
     check_epoch(log, topic, index, one.current_leader_epoch)?;
@@ -215,12 +217,12 @@ async fn read(
     }
     // The bytes are taken before they are there, and those too many given back.
     let reserved = most.max(state_of_one_batch(context, topic));
-    let mut held = match more {
-        false => budget.take(reserved).await,
-        true => match budget.try_take(reserved) {
-            Some(held) => held,
-            None => return Ok((empty, None)),
-        },
+    let held = match first {
+        Some(deadline) => timeout_at(deadline, budget.take(reserved)).await.ok(),
+        None => budget.try_take(reserved),
+    };
+    let Some(mut held) = held else {
+        return Ok((empty, None));
     };
     let isolation = isolation(request);
     let recent = log.read_recent(topic, index, offset, most, isolation);
