@@ -11,8 +11,10 @@ use std::sync::Arc;
 /// A folder of the machine, held by this process alone.
 pub struct Folder {
     root: PathBuf,
-    /// Held locked as long as the folder is in use; the system lets go of it when the process ends.
-    _lock: fs::File,
+    /// Held locked as long as the folder is in use; the system lets go of it when the process ends. It is open since before
+    /// anything was written, so through it the system tells of every error since.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code))]
+    lock: fs::File,
     /// The way past the system's cache.
     direct: Arc<Direct>,
 }
@@ -33,7 +35,7 @@ impl Folder {
         })?;
         Ok(Self {
             root,
-            _lock: lock,
+            lock,
             direct: Arc::default(),
         })
     }
@@ -101,7 +103,7 @@ impl Disk for Folder {
     #[cfg(target_os = "linux")]
     fn sync(&self) -> io::Result<()> {
         // Since Linux 5.8 it tells of errors that happened while writing back.
-        Ok(rustix::fs::syncfs(fs::File::open(&self.root)?)?)
+        Ok(rustix::fs::syncfs(&self.lock)?)
     }
 
     #[cfg(not(target_os = "linux"))]
