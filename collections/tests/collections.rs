@@ -532,6 +532,46 @@ fn a_torn_end_is_cut_off_and_kept_beside() {
     }
 }
 
+/// A collection whose journal is damaged is refused with the file and the place, and nothing of it is touched; the others
+/// go on.
+#[test]
+fn a_damaged_collection_is_refused_and_the_others_go_on() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    {
+        let library = library(folder.path());
+        let people = collection(&library, "people");
+        for number in 0..20 {
+            index(&people, &[face(number as f32, 0.0)]);
+        }
+    }
+    let journal = journals(folder.path()).pop().expect("a journal");
+    let mut damaged = fs::read(&journal).expect("a journal");
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    fs::write(&journal, &damaged).expect("written");
+    let place = {
+        let library = library(folder.path());
+        let refused = library.get("people").map(drop).expect_err("refused");
+        let Error::Format { path, why } = &refused else {
+            panic!("{refused}");
+        };
+        assert_eq!(path, &journal);
+        let place = why.split(' ').find_map(|word| word.strip_suffix(':'));
+        let place: usize = place.and_then(|at| at.parse().ok()).expect("a place");
+        assert!((middle - 700..=middle).contains(&place), "{refused}");
+        let others = collection(&library, "others");
+        assert_eq!(index(&others, &[face(0.0, 0.0)]).len(), 1);
+        place
+    };
+    assert_eq!(fs::read(&journal).expect("a journal"), damaged);
+    let beside = fs::read_dir(journal.parent().expect("a folder")).expect("a folder");
+    assert_eq!(beside.count(), 1);
+    // Who cuts the file off at that place goes on with what came before.
+    fs::write(&journal, &damaged[..place]).expect("written");
+    let people = library(folder.path()).get("people").expect("opens");
+    assert!((5..15).contains(&people.describe().faces));
+}
+
 /// What an earlier version wrote is kept, listed and deleted, but compared with nothing.
 #[test]
 fn faces_of_an_earlier_version_are_not_compared() {
