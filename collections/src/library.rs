@@ -12,6 +12,7 @@ use crate::collection::{Collection, JOURNAL, fits};
 use crate::journal::{VERSION, sync_folder};
 use crate::{Error, Page, Result, io};
 use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::ops::Bound;
@@ -44,6 +45,37 @@ impl Default for Limits {
             faces_of_user: 100,
             tags: 200,
         }
+    }
+}
+
+/// Most bytes of a token of [`Library::ids`]: with what doors put before it and in base64, less than the 255 characters
+/// of AWS's model.
+const TOKEN: usize = 160;
+
+/// The token of a list that goes on behind an id: the id itself, or its beginning and a sum of it all where it is longer
+/// than a token may be. Ids have no `/`.
+fn token(id: &str) -> String {
+    if id.len() <= TOKEN {
+        return id.to_owned();
+    }
+    let digest = Sha256::digest(id);
+    let sum = u64::from_be_bytes(std::array::from_fn(|at| digest[at]));
+    let begin = id.get(..TOKEN - 17).unwrap_or_default();
+    format!("{begin}/{sum:016x}")
+}
+
+/// Where a list goes on. Where the id that a token of its beginning was made of is gone, that is with the first id that
+/// begins so: some come twice, none is left out.
+fn behind(entries: &BTreeMap<String, Entry>, wanted: &str) -> Bound<String> {
+    let Some((begin, _)) = wanted.split_once('/') else {
+        return Bound::Excluded(wanted.to_owned());
+    };
+    let from = (Bound::Included(begin), Bound::Unbounded);
+    let ids = entries.range::<str, _>(from).map(|(id, _)| id);
+    let mut alike = ids.take_while(|id| id.starts_with(begin));
+    match alike.find(|id| token(id) == wanted) {
+        Some(id) => Bound::Excluded(id.clone()),
+        None => Bound::Included(begin.to_owned()),
     }
 }
 
@@ -170,16 +202,17 @@ impl Library {
         Ok(created)
     }
 
-    /// Ids, each with the version of its descriptors, at most `most` of them behind the one that `token` names.
-    pub fn ids(&self, token: Option<&str>, most: usize) -> Page<(String, u32)> {
+    /// Ids, each with the version of its descriptors, at most `most` of them behind the one that `wanted` is the token of.
+    /// Tokens have at most 160 bytes.
+    pub fn ids(&self, wanted: Option<&str>, most: usize) -> Page<(String, u32)> {
         let entries = self.entries.lock();
-        let after = token.map_or(Bound::Unbounded, Bound::Excluded);
+        let after = wanted.map_or(Bound::Unbounded, |wanted| behind(&entries, wanted));
         let mut ids = entries
-            .range::<str, _>((after, Bound::Unbounded))
+            .range::<String, _>((after, Bound::Unbounded))
             .map(|(id, entry)| (id.clone(), entry.version));
         let items: Vec<(String, u32)> = ids.by_ref().take(most).collect();
         let more = ids.next().is_some();
-        let next = items.last().filter(|_| more).map(|(id, _)| id.clone());
+        let next = items.last().filter(|_| more).map(|(id, _)| token(id));
         Page { items, next }
     }
 

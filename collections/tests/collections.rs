@@ -129,6 +129,51 @@ fn collections_are_made_listed_and_deleted() {
     );
 }
 
+/// A list goes on behind an id of any length, also where the id is gone or others came before it.
+#[test]
+fn tokens_of_long_ids_are_short_and_outlive_changes() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let library = library(folder.path());
+    let id = |number: usize| format!("{}-{number:02}", "x".repeat(252));
+    for number in 0..9 {
+        library.create(&id(number), BTreeMap::new()).expect("made");
+    }
+    let page = |token: Option<&str>| {
+        let page = library.ids(token, 2);
+        assert!(page.next.as_ref().is_none_or(|next| next.len() <= 160));
+        let ids: Vec<String> = page.items.into_iter().map(|(id, _)| id).collect();
+        (ids, page.next)
+    };
+    let (mut listed, mut token) = page(None);
+    while let Some(next) = token {
+        let (more, following) = page(Some(&next));
+        listed.extend(more);
+        token = following;
+    }
+    assert_eq!(listed, (0..9).map(id).collect::<Vec<_>>());
+    let (_, second) = page(None);
+    let second = second.expect("there are more");
+    library.delete(&id(0)).expect("deleted");
+    library.create("a", BTreeMap::new()).expect("made");
+    library
+        .create(&format!("{}-02-", "x".repeat(251)), BTreeMap::new())
+        .expect("made");
+    assert_eq!(page(Some(&second)).0, [id(2), id(3)]);
+    library.delete(&id(1)).expect("deleted");
+    let (again, _) = page(Some(&second));
+    assert!(again <= vec![id(2), id(3)], "none is left out: {again:?}");
+    // An id that may be a token is one, and needs not be there.
+    let middle = "m".repeat(160);
+    library.create(&middle, BTreeMap::new()).expect("made");
+    let (ids, token) = page(None);
+    assert_eq!(
+        (ids, token.as_ref()),
+        (vec!["a".to_owned(), middle.clone()], Some(&middle))
+    );
+    library.delete(&middle).expect("deleted");
+    assert_eq!(page(token.as_deref()), page(Some("b")));
+}
+
 #[test]
 fn everything_is_there_after_opening_again() {
     let folder = tempfile::tempdir().expect("a temporary folder");
