@@ -217,8 +217,9 @@ struct State {
     /// Numbers by id.
     users: BTreeMap<Arc<str>, u32>,
     next_user: u32,
-    /// How often places were given anew.
-    generation: u32,
+    /// At random, anew whenever places are given anew, and whenever the collection is opened: places of another one may
+    /// be those of other faces.
+    generation: u64,
 }
 
 const PIECE: usize = 1024;
@@ -238,7 +239,7 @@ impl State {
             groups: BTreeMap::new(),
             users: BTreeMap::new(),
             next_user: 1,
-            generation: 0,
+            generation: Uuid::new_v4().as_u64_pair().0,
         }
     }
 
@@ -508,7 +509,9 @@ impl State {
 pub struct Collection {
     folder: PathBuf,
     limits: Limits,
-    /// The lock of writers.
+    /// Of its descriptors; it stays while the collection is open.
+    version: u32,
+    /// The lock of writers, who hold it while they wait for the disk.
     journal: Mutex<Journal>,
     state: RwLock<State>,
 }
@@ -620,6 +623,7 @@ impl Collection {
         let collection = Self {
             folder: folder.to_owned(),
             limits,
+            version: journal.version(),
             journal: Mutex::new(journal),
             state: RwLock::new(state),
         };
@@ -665,9 +669,8 @@ impl Collection {
         let mut anew = {
             let state = self.state.read();
             let mut anew = State::new(state.id.clone(), state.created);
-            anew.generation = state.generation + 1;
             let events = state.events().map(|event| event.to_bytes());
-            let written = Journal::create(&smaller, journal.version(), events)?;
+            let written = Journal::create(&smaller, self.version, events)?;
             for event in state.events().skip(1) {
                 anew.apply(event).map_err(|why| Error::Format {
                     path: smaller.clone(),
@@ -693,7 +696,7 @@ impl Collection {
     /// # Errors
     /// [`Error::Earlier`].
     pub fn comparable(&self) -> Result<()> {
-        match self.version() {
+        match self.version {
             VERSION => Ok(()),
             _ => Err(Error::Earlier(self.state.read().id.clone())),
         }
@@ -701,15 +704,14 @@ impl Collection {
 
     /// The version of its descriptors, [`VERSION`] at most.
     pub fn version(&self) -> u32 {
-        self.journal.lock().version()
+        self.version
     }
 
     /// What the collection says of itself.
     pub fn describe(&self) -> Description {
-        let version = self.version();
         let state = self.state.read();
         Description {
-            version,
+            version: self.version,
             id: state.id.clone(),
             faces: state.live,
             users: state.users.len(),
@@ -1239,5 +1241,44 @@ impl Collection {
     /// Bytes of the journal.
     pub fn bytes(&self) -> u64 {
         self.journal.lock().length()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    /// How long an answer may take that waits for nobody.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// A writer who waits for the disk holds the journal, and nobody who asks waits for the writer.
+    #[test]
+    fn questions_do_not_wait_for_writers() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Collection::create(folder.path(), "people", 0, BTreeMap::new()).expect("made");
+        let people = Collection::open(folder.path(), Limits::default()).expect("opens");
+        let face = NewFace {
+            place: [0.1; 4],
+            confidence: 99.0,
+            descriptor: [0.5; crate::WIDTH],
+        };
+        let ids = people.index(Uuid::nil(), None, &[face]).expect("indexed");
+        let people = Arc::new(people);
+        let writer = people.journal.lock();
+        let (answered, answers) = mpsc::channel();
+        let asked = people.clone();
+        let asking = std::thread::spawn(move || {
+            let about = asked.describe();
+            let comparable = asked.comparable().is_ok();
+            let found = asked.search(&Team::new(1), &[0.5; crate::WIDTH], 1, 1.0, None);
+            let found: Vec<FaceId> = found.into_iter().map(|(face, _)| face.id).collect();
+            let _ = answered.send((about.version, about.faces, comparable, found));
+        });
+        let answer = answers.recv_timeout(PATIENCE);
+        drop(writer);
+        asking.join().expect("asks");
+        assert_eq!(answer, Ok((VERSION, 1, true, ids)));
     }
 }
