@@ -128,7 +128,7 @@ impl Images {
 }
 
 /// Answers that there is no such task.
-struct Unavailable;
+pub(crate) struct Unavailable;
 
 impl<I: Send + 'static, O: Send + 'static> Predict<I, O> for Unavailable {
     fn predict_many(&self, inputs: Vec<I>, _: Options) -> Answers<'_, O> {

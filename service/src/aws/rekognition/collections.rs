@@ -2,7 +2,7 @@
 //!
 //! Only the translation is here; [`crate::gallery::collections`] says what is done. A user is `ACTIVE` from its first face
 //! on and `CREATED` before. A request with a `ClientRequestToken` that comes again is answered as it was, without being done
-//! again. Tokens of pages are those of one list, and say so.
+//! again, also where its caller had left before it was answered. Tokens of pages are those of one list, and say so.
 
 use super::faces::{Attributes, bar, bounding_box, detail, place};
 use super::image::Image;
@@ -14,7 +14,7 @@ use crate::gallery::collections::{
     ByImage, Collections, Index, Terms, Who, face_id, status, unassociated, undeleted,
 };
 use crate::gallery::faces::Bar;
-use crate::gallery::repeated::Seen;
+use crate::gallery::repeated::Refusal;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
@@ -81,14 +81,7 @@ pub async fn run(
     input: Input,
     options: Options,
 ) -> Result<Value, Failure> {
-    let collections = Collections::of(&aws.images, options);
-    let work = Work {
-        aws,
-        caller,
-        collections,
-        call,
-        options,
-    };
+    let work = Work::of(aws, caller, call, options);
     match call.operation.name.as_str() {
         "CreateCollection" => work.create(input).await,
         "DescribeCollection" => work.describe(input).await,
@@ -205,7 +198,17 @@ fn face_ids(ids: &[FaceId]) -> Vec<Value> {
     ids.iter().map(face).collect()
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
+    fn of(aws: &'a Aws, caller: &'a Caller, call: Call, options: Options) -> Self {
+        Self {
+            aws,
+            caller,
+            collections: Collections::of(&aws.images, options),
+            call,
+            options,
+        }
+    }
+
     /// The name of a collection in all of AWS.
     fn arn(&self, id: &str) -> String {
         let Caller { account, region } = self.caller;
@@ -360,39 +363,42 @@ impl Work<'_> {
 
     /// What changes users, done once for each token.
     async fn once(&self, mut input: Input) -> Result<Value, Failure> {
-        let operation = self.call.operation.name.as_str();
-        let token = input.client_request_token.take();
+        let Some(token) = input.client_request_token.take() else {
+            return self.change(input).await;
+        };
         let request = json!([
-            operation,
+            self.call.operation.name,
             input.collection_id,
             input.user_id,
             input.face_ids,
             input.user_match_threshold,
         ])
         .to_string();
+        let (aws, caller) = (self.aws.clone(), self.caller.clone());
+        let (call, options) = (self.call, self.options);
+        let change = async move { Work::of(&aws, &caller, call, options).change(input).await };
         let repeated = &self.aws.images.gallery.repeated;
-        if let Some(token) = &token {
-            match repeated.seen(token, &request) {
-                Seen::Never => {}
-                Seen::Answered(answer) => return Ok(answer),
-                Seen::Another => {
-                    return Err(Failure::declared(
-                        "IdempotentParameterMismatchException",
-                        "The ClientRequestToken was used with another request.",
-                    ));
-                }
+        match repeated.once(&token, request, change).await {
+            Ok(answer) => answer,
+            Err(Refusal::Another) => Err(Failure::declared(
+                "IdempotentParameterMismatchException",
+                "The ClientRequestToken was used with another request.",
+            )),
+            Err(Refusal::TooMany) => {
+                let why = "too many requests with tokens are being done";
+                Err(self.engine(Error::new(Kind::Overloaded, why)))
             }
+            Err(Refusal::Lost(why)) => Err(Failure::internal(why)),
         }
-        let answer = match operation {
+    }
+
+    async fn change(&self, input: Input) -> Result<Value, Failure> {
+        match self.call.operation.name.as_str() {
             "CreateUser" => self.create_user(input).await,
             "DeleteUser" => self.delete_user(input).await,
             "AssociateFaces" => self.associate(input).await,
             _ => self.disassociate(input).await,
-        }?;
-        if let Some(token) = token {
-            repeated.answered(token, request, answer.clone());
         }
-        Ok(answer)
     }
 
     async fn create_user(&self, input: Input) -> Result<Value, Failure> {

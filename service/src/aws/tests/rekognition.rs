@@ -1,6 +1,84 @@
 //! Rekognition: what its operations answer, and what they refuse.
 
 use super::*;
+use crate::app::Unavailable;
+use crate::gallery::Gallery;
+use std::collections::BTreeSet;
+
+/// How long a condition may take to come.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A client of a door that keeps collections in a folder, which goes with it.
+fn collector() -> (tempfile::TempDir, Client) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut client = client();
+    let limits = escala_collections::Limits::default();
+    let path = Ok(folder.path().to_owned());
+    client.aws.images.gallery = Arc::new(Gallery::new(path, limits, Arc::new(Unavailable)));
+    (folder, client)
+}
+
+/// Whose caller leaves before it is answered has still made the user, and who comes again with the token is told so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_known_though_its_caller_has_left() {
+    let (_folder, client) = collector();
+    let people = json!({"CollectionId": "people"});
+    let made = client.rekognition("CreateCollection", people.clone()).await;
+    assert_eq!(made.status, 200, "{}", made.body);
+    let ada = json!({"CollectionId": "people", "UserId": "ada", "ClientRequestToken": "once"});
+    tokio::select! {
+        biased;
+        answer = client.rekognition("CreateUser", ada.clone()) => panic!("{}", answer.body),
+        () = async {} => (),
+    }
+    let began = Instant::now();
+    loop {
+        let users = client.rekognition("ListUsers", people.clone()).await.body;
+        if users["Users"][0]["UserId"] == "ada" {
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE, "{users}");
+        tokio::task::yield_now().await;
+    }
+    let again = client.rekognition("CreateUser", ada).await;
+    assert_eq!((again.status, again.body), (200, json!({})));
+    let eve = json!({"CollectionId": "people", "UserId": "eve", "ClientRequestToken": "once"});
+    let refused = client.rekognition("CreateUser", eve).await;
+    assert_eq!(refused.code(), "IdempotentParameterMismatchException");
+}
+
+/// Tokens of pages are such as the model takes, however long ids are.
+#[tokio::test]
+async fn collections_with_long_ids_are_listed_in_pages() {
+    let (_folder, client) = collector();
+    let ids: Vec<String> = (0..5)
+        .map(|number| format!("{}{number}", "x".repeat(254)))
+        .collect();
+    for id in &ids {
+        let made = client
+            .rekognition("CreateCollection", json!({"CollectionId": id}))
+            .await;
+        assert_eq!(made.status, 200, "{}", made.body);
+    }
+    let (mut listed, mut token) = (BTreeSet::new(), Value::Null);
+    for page in 0..3 {
+        let body = json!({"MaxResults": 2, "NextToken": token});
+        let answer = client.rekognition("ListCollections", body).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let some = answer.body["CollectionIds"]
+            .as_array()
+            .expect("a list")
+            .clone();
+        assert_eq!(some.len(), if page == 2 { 1 } else { 2 });
+        listed.extend(
+            some.into_iter()
+                .map(|id| id.as_str().expect("an id").to_owned()),
+        );
+        token = answer.body["NextToken"].clone();
+        assert_eq!(token.is_null(), page == 2);
+    }
+    assert_eq!(listed, BTreeSet::from_iter(ids));
+}
 
 #[tokio::test]
 async fn labels_of_an_image() {
