@@ -346,8 +346,10 @@ async fn jobs_are_listed_by_pages_and_filters_and_found_by_their_kind() {
     assert_eq!((sorted(all.clone()), none), (sorted(ids.clone()), None));
     let (first, next) = list(json!({"MaxResults": 2})).await;
     let (rest, end) = list(json!({"MaxResults": 2, "NextToken": next})).await;
-    assert_eq!([first, rest].concat(), all);
+    assert_eq!([&first[..], &rest].concat(), all);
     assert_eq!(end, None);
+    let (of_a_fraction, _) = list(json!({"MaxResults": 2.9})).await;
+    assert_eq!(of_a_fraction, first);
     let (named, _) = list(json!({"Filter": {"JobName": "one"}})).await;
     assert_eq!(sorted(named), sorted(vec![ids[0].clone(), ids[2].clone()]));
     let (completed, _) = list(json!({"Filter": {"JobStatus": "COMPLETED"}})).await;
@@ -372,6 +374,14 @@ async fn jobs_are_listed_by_pages_and_filters_and_found_by_their_kind() {
     let unknown = json!({"JobId": "0".repeat(32)});
     let unknown = ask("DescribeSentimentDetectionJob", unknown).await;
     assert_eq!(unknown.code(), "JobNotFoundException");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_number_may_be_written_as_a_fraction() {
+    let ground = ground(&[("a.txt", b"red\ngreen\nred green\n")]);
+    let body = lines("s3://texts/a.txt", json!({"NumberOfTopics": 2.0}));
+    let job = ground.run("Topics", body).await;
+    assert_eq!(job["NumberOfTopics"], json!(2), "{job}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// Jobs of a page where the request does not say.
-const PAGE: usize = 100;
+const PAGE: f64 = 100.0;
 
 /// The name of a job in all of AWS.
 pub fn arn(caller: &Caller, kind: &Kind, job: &Job) -> String {
@@ -71,7 +71,7 @@ pub fn properties(caller: &Caller, kind: &Kind, job: &Job) -> Value {
 pub struct List {
     filter: Option<Filters>,
     next_token: Option<String>,
-    max_results: Option<usize>,
+    max_results: Option<f64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -133,7 +133,8 @@ impl List {
             before: filters.submit_time_before.map(millis),
             after: filters.submit_time_after.map(millis),
             behind,
-            most: self.max_results.unwrap_or(PAGE),
+            // The model's bounds hold; a fraction is cut off as AWS does.
+            most: self.max_results.unwrap_or(PAGE) as usize,
         };
         page(jobs, filter).map_err(|error| failure(call, &error))
     }

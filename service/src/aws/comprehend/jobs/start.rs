@@ -39,7 +39,7 @@ struct Asked {
     flywheel_arn: Option<String>,
     mode: Option<String>,
     redaction_config: Option<RedactionConfig>,
-    number_of_topics: Option<u64>,
+    number_of_topics: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -131,6 +131,11 @@ impl Start {
                 shown[member] = value.clone();
             }
         }
+        // The model's bounds hold; a fraction is cut off as AWS does.
+        let topics = asked.number_of_topics.map(|number| number as u64);
+        if let Some(topics) = topics {
+            shown["NumberOfTopics"] = topics.into();
+        }
         Ok(Self {
             request: input.to_string(),
             token: asked.client_request_token,
@@ -149,7 +154,7 @@ impl Start {
                     form,
                 },
                 question: match kind.view {
-                    None => topics::question(asked.number_of_topics),
+                    None => topics::question(topics),
                     Some(_) => work::question(&language, redaction.as_ref()),
                 },
                 details: shown,
