@@ -1,4 +1,8 @@
-//! Networks on candle, compute kernels and learning algorithms.
+//! Networks, the compute kernels that they run on, and how those for texts and images are trained further.
+//!
+//! Start reading at [`bert`]: `graph.rs` there is the plain network in candle operations, `cpu.rs` the same on the kernels.
+//! [`compute`] is what a network runs on, [`team`] its threads, [`kernels`] how it is fast; [`graph`] has the networks that
+//! come as files, [`train`] the training. Algorithms that learn from tables are a crate of their own, `learn`.
 
 pub mod bert;
 pub mod causal;

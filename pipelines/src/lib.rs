@@ -1,4 +1,8 @@
 //! Task = preprocess, network, postprocess; and the engine that loads, batches and admits.
+//!
+//! Start reading at [`task`], the contract between a task and the engine, then [`engine`], the way of an item through it;
+//! [`classes`] is the smallest task. The others are a module each, and so is what several share: [`classifier`] for texts,
+//! [`windows`] and [`offsets`] for long ones, [`image`] and [`vision`] for images.
 
 pub mod bodies;
 pub mod chinese;

@@ -1,5 +1,6 @@
-//! Sentiment in every language: English texts go to the English model, all others to the multilingual one, so that
-//! a server which is only asked about English never loads the other.
+//! Sentiment in every language: English texts go to one task, all others to another. Both have the one built-in model, of
+//! which there is one copy; an operator can name a model for either, and the two are then loaded apart, each when it is
+//! first asked.
 
 use crate::app::{Answers, Predict};
 use escala_pipelines::sentiment::{Parts, Scores, SentimentInput};

@@ -1,3 +1,6 @@
+//! The store on the disk: the contract of all places, and what is its own: what is there when it is opened again, and files that
+//! nothing names.
+
 use super::*;
 use crate::{ObjectName, ObjectStore, WritableStore, suite};
 use std::io::{Read, Write};

@@ -1,3 +1,6 @@
+//! Training jobs from the request to the model in its bucket, on jobs and objects in memory: stopped, out of time, refused, and
+//! gone on with in the next process.
+
 use super::*;
 use crate::served::Container;
 use escala_batch::runner::{Options as RunnerOptions, Works};

@@ -1,3 +1,6 @@
+//! Transform jobs from the request to the objects that they write, however inputs are cut, and also where the model breaks or
+//! the process is killed.
+
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use super::*;

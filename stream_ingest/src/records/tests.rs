@@ -1,3 +1,5 @@
+//! Records beside what kafka-python reads and writes, and batches that are damaged or unpack to too much.
+
 use super::*;
 use crate::log::testing;
 use serde_json::Value;

@@ -1,3 +1,6 @@
+//! The decoder's pixels beside libjpeg-turbo's, its vector code beside the portable, and files that are damaged or ask for too
+//! much.
+
 use super::*;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;

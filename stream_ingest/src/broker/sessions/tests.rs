@@ -1,3 +1,5 @@
+//! Fetch sessions: what is told of partitions, to whom, and when a session goes.
+
 use super::*;
 use bytes::Bytes;
 

@@ -1,3 +1,5 @@
+//! What may happen under a transactional id, event by event, as Kafka says.
+
 use super::*;
 
 const TIMEOUT: i64 = 1000;
