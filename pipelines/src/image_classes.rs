@@ -195,10 +195,10 @@ impl Task for ImageClassesTask {
     }
 
     fn limits(&self) -> Limits {
-        // As labels, with less of a batch: networks are of any size.
+        // As labels, with less of a batch: networks are of any size, and look at one image after the other.
         Limits {
             batch_cost: 32_000_000,
-            batch_items: 16,
+            batch_items: 4,
             queue_items: 256,
             queue_cost: 400_000_000,
         }

@@ -36,7 +36,8 @@ impl Unit {
 pub struct Limits {
     /// Most cost in one batch. An item that costs more runs alone.
     pub batch_cost: u64,
-    /// Most items in one batch.
+    /// Most items in one batch. A batch holds its lane until its last item is done, so there are few where items are
+    /// computed one after the other and one may take long.
     pub batch_items: usize,
     /// Most items waiting; one more is refused as overloaded.
     pub queue_items: usize,

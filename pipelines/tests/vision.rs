@@ -13,9 +13,10 @@ use escala_pipelines::bodies::{BodiesInput, BodiesTask};
 use escala_pipelines::faces::landmarks::Landmarks;
 use escala_pipelines::faces::looks::Gender;
 use escala_pipelines::faces::{Face, FacesInput, FacesOptions, FacesTask};
+use escala_pipelines::image::ImageLimits;
 use escala_pipelines::moderation::{ModerationInput, ModerationTask, labels};
 use escala_pipelines::objects::nanodet::sureness;
-use escala_pipelines::objects::{ObjectsInput, ObjectsTask};
+use escala_pipelines::objects::{ObjectsInput, ObjectsTask, SharedDetector};
 use escala_pipelines::ocr::{OcrInput, OcrTask};
 use escala_pipelines::task::{LoadContext, Pipeline, Task};
 use escala_pipelines::vision::{Area, Point};
@@ -31,6 +32,20 @@ fn load<T: Task>(task: T) -> T::Pipeline {
         device: &Device::Cpu,
     })
     .expect("weights")
+}
+
+/// Whoever comes in between waits for a page, a crowd or an image of an operator's detector, and not for a batch of them.
+#[test]
+fn a_lane_is_held_for_few_images_that_take_long() {
+    let limits = ImageLimits::default();
+    assert_eq!(OcrTask::new(limits).limits().batch_items, 1);
+    assert_eq!(FacesTask::new(limits).limits().batch_items, 1);
+    assert!(ObjectsTask::default().limits().batch_items <= 4);
+    assert!(BodiesTask::default().limits().batch_items <= 4);
+    let large = SharedDetector::named("large");
+    let objects = ObjectsTask::new(large.clone(), limits).limits();
+    let bodies = BodiesTask::new(large, limits).limits();
+    assert_eq!((objects.batch_items, bodies.batch_items), (1, 1));
 }
 
 fn golden(name: &str) -> Value {

@@ -8,8 +8,8 @@
 //! 2. The first item of a task whose model is not loaded starts a load on a thread of its own (`slot/`):
 //!    room is made within the memory budget (`memory.rs`), the model is loaded and warmed up on a lane. Items wait
 //!    meanwhile, under the same bounds and deadlines.
-//! 3. A lane (`lane.rs`) that is free takes the next batch: by priority, then by the age of the oldest item across
-//!    all tasks, up to the task's batch budget. It never waits for a batch to fill. Items whose deadline
+//! 3. A lane (`lane.rs`) that is free takes the next batch: by priority, then of the task that had least of the lanes'
+//!    time, up to the task's batch budget. It never waits for a batch to fill. Items whose deadline
 //!    has passed are answered on the way, not computed; a clerk answers those that nobody picks in time.
 //! 4. The lane runs the pipeline on its team of threads and answers each caller. A panic costs the item
 //!    that caused it an `Internal` error, its neighbours nothing.
@@ -32,8 +32,9 @@
 //! # }
 //! ```
 //!
-//! Work in hand is not interrupted: an urgent item waits at most for the batches that run when it comes,
-//! so a task's `batch_cost` also bounds how long others may be held up by it.
+//! Work in hand is not interrupted: an urgent item waits at most for the batches that run when it comes, so a task's limits
+//! also bound how long others may be held up by it. `batch_cost` does where the time of an item goes with its cost, and only
+//! `batch_items` where it depends on what is found in the item, such as the lines of a page or the faces of a crowd.
 
 mod handle;
 mod lane;

@@ -180,7 +180,9 @@ impl Task for FacesTask {
     fn limits(&self) -> Limits {
         Limits {
             batch_cost: 32_000_000,
-            batch_items: 8,
+            // Networks look at one image after the other, for a second where a crowd is in it. A lone one is decoded by the
+            // team.
+            batch_items: 1,
             queue_items: 256,
             queue_cost: 400_000_000,
         }

@@ -303,6 +303,12 @@ impl SharedDetector {
         self.name() == BUILTIN
     }
 
+    /// Most images of a batch. The network looks at one after the other and a few are decoded together, so that all threads
+    /// have one; a detector that an operator named may take a second for each.
+    pub(crate) fn batch_items(&self) -> usize {
+        if self.is_builtin() { 4 } else { 1 }
+    }
+
     /// Pulls it where it is missing.
     ///
     /// # Errors

@@ -128,7 +128,7 @@ impl Task for ObjectsTask {
     fn limits(&self) -> Limits {
         Limits {
             batch_cost: 32_000_000,
-            batch_items: 16,
+            batch_items: self.detector.batch_items(),
             queue_items: 256,
             queue_cost: 400_000_000,
         }

@@ -83,7 +83,9 @@ impl Task for OcrTask {
     fn limits(&self) -> Limits {
         Limits {
             batch_cost: 16_000_000,
-            batch_items: 8,
+            // Networks look at one page after the other, for seconds where it is full of text. A lone one is decoded by the
+            // team.
+            batch_items: 1,
             queue_items: 256,
             queue_cost: 400_000_000,
         }

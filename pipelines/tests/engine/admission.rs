@@ -9,11 +9,17 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+/// Also where no item is a large part of what a batch may cost, because a batch has one only.
 #[test]
 fn what_cannot_be_computed_in_its_time_is_refused_at_once() {
+    refuses_what_is_late(4);
+    refuses_what_is_late(32);
+}
+
+fn refuses_what_is_late(batch_cost: u64) {
     let (engine, log) = (engine(1), Arc::new(Log::default()));
     let limits = Limits {
-        batch_cost: 4,
+        batch_cost,
         batch_items: 1,
         ..LIMITS
     };

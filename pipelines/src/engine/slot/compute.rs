@@ -110,7 +110,8 @@ impl<T: Task> TaskSlot<T> {
             let mut inner = self.inner.lock();
             let rate = cost as f64 / took.as_secs_f64().max(1e-9);
             inner.rate = Some(inner.rate.map_or(rate, |before| 0.8 * before + 0.2 * rate));
-            if cost.saturating_mul(4) >= self.limits.batch_cost {
+            let full = callers.len() >= self.limits.batch_items;
+            if full || cost.saturating_mul(4) >= self.limits.batch_cost {
                 let fading = |before: f64| (0.95 * before + 0.05 * rate).max(rate);
                 inner.best_rate = Some(inner.best_rate.map_or(rate, fading));
             }
