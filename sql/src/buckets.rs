@@ -1,4 +1,5 @@
-//! Objects of buckets as files of queries: `FROM 's3://bucket/reviews/*.parquet'`. Keys that are no paths (`a//b`) are not seen.
+//! Objects of buckets as files of queries: `FROM 's3://bucket/reviews/*.parquet'`. Keys that are no paths (`a//b`) are not
+//! seen, and a query that names one is refused.
 //!
 //! [`escala_objects`] waits where DataFusion must not: every call goes to a thread that may.
 
