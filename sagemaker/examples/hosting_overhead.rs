@@ -126,7 +126,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
             "CreateModel",
             json!({"ModelName": name, "PrimaryContainer": container}),
         )?;
-        let variant = json!({"VariantName": "AllTraffic", "ModelName": name});
+        let variant = json!({
+            "VariantName": "AllTraffic", "ModelName": name,
+            "InstanceType": "ml.m5.large", "InitialInstanceCount": 1,
+        });
         call(
             "CreateEndpointConfig",
             json!({"EndpointConfigName": name, "ProductionVariants": [variant]}),
