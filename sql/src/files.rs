@@ -3,7 +3,7 @@
 use crate::csv::{self, Uneven};
 use crate::images::is_image;
 use crate::listed::{Listed, Said, said};
-use crate::places::{Address, Places};
+use crate::places::{Address, Places, S3};
 use crate::score::rows;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider, UrlTableFactory};
@@ -15,6 +15,7 @@ use datafusion::datasource::file_format::json::{JsonFormat, JsonFormatFactory};
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::file_format::{FileFormat, FileFormatFactory};
 use datafusion::execution::SessionState;
+use datafusion::execution::memory_pool::MemoryLimit;
 use futures_util::TryStreamExt;
 use object_store::path::Path as Key;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
@@ -252,12 +253,32 @@ impl Found {
         if address.is_folder() {
             files.retain(|file| file.location.extension() == Some(ending));
         }
-        Ok(Self {
+        let found = Self {
             address,
             store,
             format,
             files,
-        })
+        };
+        found.fits(state, name)?;
+        Ok(found)
+    }
+
+    /// Whether what is read into memory whole fits there: a file of Arrow in a bucket, whose end says what is where in it.
+    fn fits(&self, state: &SessionState, name: &str) -> Result<()> {
+        let limit = state.runtime_env().memory_pool.memory_limit();
+        let MemoryLimit::Finite(most) = limit else {
+            return Ok(());
+        };
+        let is_whole = self.format == Format::Arrow && self.address.url.scheme() == S3;
+        let larger = |file: &&ObjectMeta| is_whole && file.size > most as u64;
+        match self.files.iter().find(larger) {
+            None => Ok(()),
+            Some(file) => plan_err!(
+                "{name}: {} has {} bytes, and a file of Arrow in a bucket is read into memory whole: at most {most} (`sql.memory`); Parquet is read in parts",
+                file.location,
+                file.size
+            ),
+        }
     }
 
     /// Their names, in order.

@@ -29,7 +29,7 @@ use url::Url;
 /// The scheme of registered folders.
 const FOLDER: &str = "folder";
 /// The scheme of objects.
-const S3: &str = "s3";
+pub(crate) const S3: &str = "s3";
 
 /// What a query may name.
 #[derive(Debug, Default)]

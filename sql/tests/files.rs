@@ -3,10 +3,12 @@
 mod common;
 
 use common::{Fake, Table, engine, engine_of, rows, session};
+use escala_objects::memory::Memory;
 use escala_sql::arrow::array::{AsArray, RecordBatch};
 use escala_sql::arrow::datatypes::{Int32Type, Int64Type};
 use escala_sql::arrow::util::display::{ArrayFormatter, FormatOptions};
 use escala_sql::arrow::util::pretty::pretty_format_batches;
+use escala_sql::buckets::Buckets;
 use escala_sql::engine::Rights;
 use escala_sql::files::Format;
 use escala_sql::output::write;
@@ -16,6 +18,7 @@ use escala_sql::score::{Part, Scoring, Split, query};
 use escala_sql::{Engine, Query};
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 async fn shown(engine: &Engine, sql: &str) -> String {
     let batches = rows(engine, sql)
@@ -676,4 +679,20 @@ async fn a_row_that_is_no_row_spoils_nobody() {
         error.contains("u.csv") && error.contains("not those of the files before"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn files_that_are_read_whole_have_to_fit() {
+    let objects = Memory::default();
+    objects.bucket("lake");
+    objects.put("lake", "large.arrow", &vec![0; 2 << 20]);
+    let objects = Arc::new(objects);
+    for (memory, is_larger) in [(1 << 20, true), (4 << 20, false)] {
+        let places = Places::default().and_buckets(Buckets::new(objects.clone()));
+        let engine = Engine::new(Vec::new(), places, Rights::Read, memory).expect("engine");
+        let read = rows(&engine, "SELECT count(*) FROM 's3://lake/large.arrow'").await;
+        // What fits is read, and is no file of Arrow.
+        let error = read.expect_err("no table");
+        assert_eq!(error.contains("`sql.memory`"), is_larger, "{error}");
+    }
 }

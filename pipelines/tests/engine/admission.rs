@@ -28,8 +28,8 @@ fn refuses_what_is_late(batch_cost: u64) {
         ..Probe::new("a", &log)
     };
     let (handle, gate, holder) = held(&engine, probe);
-    // The first item takes 50 milliseconds: as long as it takes until the other is late.
-    let late = handle.predict(plain(1), Options::within(Duration::from_millis(50)));
+    // The first item takes half a second: as long as it takes until the other is late.
+    let late = handle.predict(plain(1), Options::within(Duration::from_millis(500)));
     assert_eq!(kind(wait(late)), Kind::Deadline);
     gate.open();
     assert!(wait(holder).is_ok());
@@ -37,7 +37,7 @@ fn refuses_what_is_late(batch_cost: u64) {
     let mut waiting = vec![handle.predict(item(2, Act::Hold(gate.clone())), Options::default())];
     gate.wait_for_arrivals(1);
     waiting.extend((3..=5).map(|id| handle.predict(plain(id), Options::default())));
-    let hurried = Options::within(Duration::from_millis(100));
+    let hurried = Options::within(Duration::from_millis(1_000));
     let refused = wait(handle.predict(plain(6), hurried)).expect_err("three items are before it");
     assert_eq!(refused.kind(), Kind::Overloaded, "{refused}");
     assert!(refused.retry_after().is_some_and(|after| !after.is_zero()));

@@ -56,23 +56,27 @@ fn urgent_items_overtake_and_within_a_priority_the_task_goes_first_that_had_less
     );
     let (batch, streaming, urgent) = (Priority::Batch, Priority::Streaming, Priority::Interactive);
     hold_for_some_time(&handle);
+    let again = Gate::new();
     let submitted: Vec<_> = [
-        (&handle, 1, batch),
-        (&other, 2, streaming),
-        (&handle, 3, urgent),
-        (&other, 4, urgent),
-        (&handle, 5, streaming),
-        (&other, 6, batch),
-        (&handle, 7, urgent),
+        (&handle, plain(1), batch),
+        (&other, plain(2), streaming),
+        (&handle, plain(3), urgent),
+        (&other, plain(4), urgent),
+        (&handle, item(5, Act::Hold(again.clone())), streaming),
+        (&other, plain(6), batch),
+        (&handle, plain(7), urgent),
     ]
     .into_iter()
-    .map(|(handle, id, priority)| handle.predict(plain(id), with(priority)))
+    .map(|(handle, item, priority)| handle.predict(item, with(priority)))
     .collect();
     gate.open();
+    again.wait_for_arrivals(1);
+    hold_for_some_time(&handle);
+    again.open();
     for prediction in submitted {
         assert!(wait(prediction).is_ok());
     }
-    // The first task had the lane while it was held.
+    // The first task had the lane while it was held, both times.
     assert_eq!(log.ran(), [0, 4, 3, 7, 2, 5, 6, 1]);
 }
 
