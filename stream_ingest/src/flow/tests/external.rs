@@ -548,7 +548,12 @@ async fn all_holds_on_apache_kafka() {
 }
 
 async fn a_node_that_is_killed_is_waited_for(ground: &Ground, apache: &mut Apache) {
-    let (echo, name) = (Arc::new(Echo::default()), ground.name("f"));
+    // Some seconds for all, so that it is not through before the node is killed.
+    let echo = Arc::new(Echo {
+        pace: Duration::from_micros(200),
+        ..Echo::default()
+    });
+    let name = ground.name("f");
     ground.create_topic("in", 2, &[]).await;
     let flows = ground.flows(&echo);
     flows.create(ground.wanted()).await.unwrap();
