@@ -10,7 +10,9 @@ use std::collections::HashSet;
 /// The values that something reads which tells them from their neighbours, directly or behind operations that hand
 /// on what they are given. Behind curves and sums of products nothing depends on a last digit.
 pub(super) fn exact(graph: &Graph) -> HashSet<Value> {
-    let mut exact = HashSet::new();
+    let outputs = graph.outputs.iter();
+    let outputs = outputs.filter(|(name, _)| graph.exact.contains(name));
+    let mut exact: HashSet<Value> = outputs.map(|(_, value)| *value).collect();
     for node in graph.nodes.iter().rev() {
         let reads_exactly = tells_neighbours_apart(&node.op)
             || hands_on(&node.op) && node.outputs.iter().any(|output| exact.contains(output));
@@ -44,6 +46,8 @@ fn tells_neighbours_apart(op: &Op) -> bool {
                 | Arithmetic::Greater
                 | Arithmetic::GreaterOrEqual
         ),
+        // Sizes are rounded down.
+        Op::Range | Op::Resize(_) => true,
         _ => false,
     }
 }

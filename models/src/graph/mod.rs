@@ -37,7 +37,7 @@ pub use op::{
 };
 pub use tensor::Tensor;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -153,6 +153,8 @@ pub struct Graph {
     pub(crate) nodes: Vec<Node>,
     /// The constant of a value, if it is one.
     pub(crate) constants: Vec<Option<Arc<Tensor>>>,
+    /// The outputs that something outside reads which tells them from their neighbours.
+    pub(crate) exact: HashSet<String>,
     metadata: BTreeMap<String, String>,
 }
 

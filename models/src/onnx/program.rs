@@ -494,7 +494,10 @@ impl<'f> Builder<'f> {
         for number in own {
             for name in named(&nodes[number]).filter(|name| asked.contains(name)) {
                 outputs.push(Some(self.get(name)?.slot));
-                let is_whole = importer.output(name)?;
+                let mut readers = nodes.iter().enumerate();
+                let is_read_elsewhere = readers
+                    .any(|(n, node)| !inside.contains(&n) && given(node).any(|one| one == name));
+                let is_whole = importer.output(name, is_read_elsewhere)?;
                 whole.push(is_whole);
                 if is_whole {
                     self.whole.insert(name);

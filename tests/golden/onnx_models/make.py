@@ -572,6 +572,9 @@ def divisions():
     layers = [n("Add", ["x", "x"], ["twice"]), n("LabelEncoder", ["x"], ["l"], domain="ai.onnx.ml", keys_int64s=[1, 2, 7], values_int64s=[3, 4, 5], default_int64=2)]
     layers += [n("Div", ["twice", "l"], ["y_q"]), n("Mul", ["y_q", "two"], ["y"]), n("Div", ["l", "two"], ["l_q"]), n("Mul", ["l_q", "two"], ["half"])]
     network("division_levels", layers, {"two": numpy.array(2)}, {"x": numpy.array([[1], [2], [7], [8], [-8]])}, ["y", "half"], dict.fromkeys(["x", "y", "half"], [None, 1]), ["x", "y", "half"], {"": 17, "ai.onnx.ml": 3})
+    # A quotient that a table reads: it is at the threshold, and the product with the nearest reciprocal is above.
+    layers = [n("Div", ["x", "d"], ["q"]), n("Binarizer", ["q"], ["y"], domain="ai.onnx.ml", threshold=float(numpy.float32(3) / numpy.float32(255)))]
+    network("division_threshold", layers, {"d": numpy.array(255, numpy.float32)}, {"x": numpy.array([[2], [3], [4]], numpy.float32)}, ["y"], {"x": [None, 1], "y": [None, 1]}, sets={"": 17, "ai.onnx.ml": 3})
 
 
 def older():

@@ -55,7 +55,7 @@ pub(super) fn read(bytes: &[u8], limits: Limits) -> Result<Graph> {
         importer.node(node)?;
     }
     for output in &file.body.outputs {
-        importer.output(&output.name)?;
+        importer.output(&output.name, false)?;
     }
     Ok(importer.graph)
 }
@@ -127,8 +127,11 @@ impl Importer {
         self.values.insert(name.to_owned(), value);
     }
 
-    /// Names a value as an output; whether it is whole numbers or booleans.
-    pub(crate) fn output(&mut self, name: &str) -> Result<bool> {
+    /// Names a value as an output, `exact` where something outside tells it from its neighbours; whether it is whole numbers or booleans.
+    pub(crate) fn output(&mut self, name: &str, exact: bool) -> Result<bool> {
+        if exact {
+            self.graph.exact.insert(name.to_owned());
+        }
         let value = self.values.get(name).copied();
         let value = value.ok_or_else(|| malformed(format!("nothing makes output `{name}`")))?;
         self.graph.output(name, value);
