@@ -60,6 +60,7 @@ pub(super) struct Queue<P> {
     cost: u64,
     /// Of each priority.
     costs: [u64; CLASSES.len()],
+    counts: [u64; CLASSES.len()],
 }
 
 /// The part of `bound` that items of this priority may fill.
@@ -84,6 +85,7 @@ impl<P> Queue<P> {
             items: 0,
             cost: 0,
             costs: [0; CLASSES.len()],
+            counts: [0; CLASSES.len()],
         }
     }
 
@@ -97,9 +99,10 @@ impl<P> Queue<P> {
         self.cost
     }
 
-    /// Cost that is computed before a new item of this priority.
-    pub fn ahead(&self, class: Priority) -> u64 {
-        self.costs[..=class as usize].iter().sum()
+    /// What is computed before a new item of this priority: its cost, and items.
+    pub fn ahead(&self, class: Priority) -> (u64, u64) {
+        let sum = |of: &[u64; CLASSES.len()]| of[..=class as usize].iter().sum();
+        (sum(&self.costs), sum(&self.counts))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -121,6 +124,7 @@ impl<P> Queue<P> {
         self.items += 1;
         self.cost += entry.cost;
         self.costs[class as usize] += entry.cost;
+        self.counts[class as usize] += 1;
         let list = &mut self.lists[class as usize];
         let (previous, next) = (list.last, NONE);
         let index = if self.free == NONE {
@@ -267,6 +271,7 @@ impl<P> Queue<P> {
         self.items -= 1;
         self.cost -= entry.cost;
         self.costs[class as usize] -= entry.cost;
+        self.counts[class as usize] -= 1;
         Some(entry)
     }
 }
@@ -423,7 +428,8 @@ mod tests {
                 prop_assert_eq!(queue.cost(), model.cost());
                 for class in CLASSES {
                     let before = model.waiting.iter().filter(|item| item.1 <= class);
-                    prop_assert_eq!(queue.ahead(class), before.map(|item| item.2).sum::<u64>());
+                    let costs: Vec<u64> = before.map(|item| item.2).collect();
+                    prop_assert_eq!(queue.ahead(class), (costs.iter().sum(), costs.len() as u64));
                 }
                 prop_assert!(queue.items() <= 12);
                 prop_assert!(queue.cost() <= 60 || queue.items() == 1);

@@ -54,6 +54,39 @@ fn refuses_what_is_late(batch_cost: u64) {
     assert_eq!(log.ran(), [0, 2, 3, 4, 5, 9]);
 }
 
+/// A large picture may be as quick as a small one: where few wait, what they cost alone is no reason to refuse.
+#[test]
+fn few_items_are_waited_for_whatever_they_cost() {
+    let (engine, log) = (engine(1), Arc::new(Log::default()));
+    let limits = Limits {
+        batch_items: 1,
+        ..LIMITS
+    };
+    let probe = Probe {
+        limits,
+        ..Probe::new("a", &log)
+    };
+    let (handle, gate, holder) = held(&engine, probe);
+    let late = handle.predict(plain(1), Options::within(Duration::from_millis(500)));
+    assert_eq!(kind(wait(late)), Kind::Deadline);
+    gate.open();
+    assert!(wait(holder).is_ok());
+    let gate = Gate::new();
+    let held = handle.predict(item(2, Act::Hold(gate.clone())), Options::default());
+    gate.wait_for_arrivals(1);
+    let dear = Item {
+        cost: 50,
+        ..plain(3)
+    };
+    let dear = handle.predict(dear, Options::default());
+    let hurried = handle.predict(plain(4), Options::within(Duration::from_secs(10)));
+    gate.open();
+    for prediction in [held, dear, hurried] {
+        assert!(wait(prediction).is_ok());
+    }
+    assert_eq!(log.ran(), [0, 2, 3, 4]);
+}
+
 #[test]
 fn a_full_queue_refuses_and_a_caller_that_goes_makes_room_at_once() {
     let (engine, log) = (engine(1), Arc::new(Log::default()));

@@ -223,8 +223,9 @@ impl<T: Task> TaskSlot<T> {
         }
     }
 
-    /// Why an item that has so much `time` left would not be computed in it, if so: what waits before it takes longer, even
-    /// when every lane works on it as fast as they ever did. Whoever asks should know now, not when the time is over.
+    /// Why an item that has so much `time` left would not be computed in it, if so: what waits before it takes longer by its
+    /// cost and by its number, even when every lane works on it at its best. Whoever asks should know now, not when the time is
+    /// over.
     fn hopeless(
         &self,
         inner: &Inner<T>,
@@ -232,8 +233,10 @@ impl<T: Task> TaskSlot<T> {
         priority: Priority,
         time: Duration,
     ) -> Option<Error> {
-        let rate = inner.best_rate? * shared.config.lanes.max(1) as f64;
-        let wait = inner.queue.ahead(priority) as f64 / rate;
+        let best = inner.best?;
+        let (cost, items) = inner.queue.ahead(priority);
+        let wait = (cost as f64 / best.cost).min(items as f64 / best.items);
+        let wait = wait / shared.config.lanes.max(1) as f64;
         if !(wait.is_finite() && wait > time.as_secs_f64()) {
             return None;
         }

@@ -1,6 +1,6 @@
 //! Batches: taken from the queue, computed on a lane, answered.
 
-use super::{Answer, Inner, TaskSlot, Waiting};
+use super::{Answer, Inner, Pace, TaskSlot, Waiting};
 use crate::engine::metrics::Metrics;
 use crate::engine::queue::Entry;
 use crate::error::{Error, Kind, Result};
@@ -108,12 +108,18 @@ impl<T: Task> TaskSlot<T> {
 
         let idle = {
             let mut inner = self.inner.lock();
-            let rate = cost as f64 / took.as_secs_f64().max(1e-9);
+            let seconds = took.as_secs_f64().max(1e-9);
+            let rate = cost as f64 / seconds;
             inner.rate = Some(inner.rate.map_or(rate, |before| 0.8 * before + 0.2 * rate));
             let full = callers.len() >= self.limits.batch_items;
             if full || cost.saturating_mul(4) >= self.limits.batch_cost {
-                let fading = |before: f64| (0.95 * before + 0.05 * rate).max(rate);
-                inner.best_rate = Some(inner.best_rate.map_or(rate, fading));
+                let fading = |before: f64, new: f64| (0.95 * before + 0.05 * new).max(new);
+                let items = callers.len() as f64 / seconds;
+                let before = inner.best.unwrap_or(Pace { cost: rate, items });
+                inner.best = Some(Pace {
+                    cost: fading(before.cost, rate),
+                    items: fading(before.items, items),
+                });
             }
             inner.last_used = Instant::now();
             inner.running -= 1;

@@ -100,8 +100,8 @@ struct Inner<T: Task> {
     earliest: Option<Instant>,
     /// Cost computed per second, smoothed.
     rate: Option<f64>,
-    /// The same by batches that are large enough to show what a lane can do: the best, which fades.
-    best_rate: Option<f64>,
+    /// The best that a lane has done, which fades.
+    best: Option<Pace>,
 }
 
 pub(in crate::engine) struct TaskSlot<T: Task> {
@@ -116,6 +116,14 @@ pub(in crate::engine) struct TaskSlot<T: Task> {
     metrics: Metrics,
     signals: Arc<Signals>,
     had: Mutex<Duration>,
+}
+
+/// What a lane computes in a second, by batches that are large enough to show it. Where an item's time does not go by its
+/// cost, as that of a picture by what is in it, cost says too little, and so do items where they differ.
+#[derive(Clone, Copy)]
+struct Pace {
+    cost: f64,
+    items: f64,
 }
 
 /// What a panic said, kept as the source of an error.
@@ -153,7 +161,7 @@ impl<T: Task> TaskSlot<T> {
                 load_waiters: Vec::new(),
                 earliest: None,
                 rate: None,
-                best_rate: None,
+                best: None,
             }),
             had: Mutex::new(Duration::ZERO),
             room: Notify::new(),
