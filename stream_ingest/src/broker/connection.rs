@@ -258,19 +258,29 @@ mod tests {
             }
         };
         let cut = tokio::select! {
-            sent = send(&mut ours, answer(1_000_000), patience) => sent,
+            sent = send(&mut ours, answer(3_000), patience) => sent,
             () = trickle => panic!("it was closed"),
         };
         assert!(matches!(cut, Err(Closed::SlowAnswer(whole)) if whole == patience));
-        // A large one has more time.
+        // A large one has more time, also where it takes all of that of a small one.
         let (mut ours, mut theirs) = tokio::io::duplex(64 << 10);
-        let (mut taken, bytes) = (Vec::new(), 3 << 20);
+        let bytes = 3 << 20;
         let all = async {
-            let sent = send(&mut ours, answer(bytes), Duration::from_secs(20)).await;
+            let sent = send(&mut ours, answer(bytes), patience).await;
             drop(ours);
             sent
         };
-        let (sent, read) = tokio::join!(all, theirs.read_to_end(&mut taken));
+        let slowly = async {
+            let (mut taken, mut part) = (0, vec![0; 64 << 10]);
+            loop {
+                match theirs.read(&mut part).await? {
+                    0 => return Ok::<_, io::Error>(taken),
+                    read => taken += read,
+                }
+                tokio::time::sleep(patience / 40).await;
+            }
+        };
+        let (sent, read) = tokio::join!(all, slowly);
         assert!(sent.is_ok() && read.is_ok_and(|read| read > bytes));
     }
 }

@@ -77,14 +77,16 @@ impl Groups {
         let group = self.find(name)?;
         let mut group = group.lock();
         let result = act(&mut group);
-        // A group without members is forgotten at once: its offsets are in the log.
-        let next = if group.is_idle() {
-            Some(Instant::now())
-        } else {
-            group.next()
-        };
-        self.plan(next);
+        self.plan_for(&group);
         Some(result)
+    }
+
+    fn plan_for(&self, group: &Group) {
+        // A group without members is forgotten at once: its offsets are in the log.
+        self.plan(match group.is_idle() {
+            true => Some(Instant::now()),
+            false => group.next(),
+        });
     }
 
     fn plan(&self, next: Option<Instant>) {
@@ -156,7 +158,7 @@ impl Groups {
         // Held together, so that the group is not forgotten in between.
         let mut group = group.lock();
         let answer = group.join(join, id, now);
-        self.plan(group.next());
+        self.plan_for(&group);
         Ok(answer)
     }
 
@@ -554,7 +556,7 @@ pub(crate) async fn delete(
             Err(Error::Fenced) => Err(Code::NonEmptyGroup),
             // It has members and no offsets yet.
             Err(Error::NoGroup(_)) if here => Err(Code::NonEmptyGroup),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(super::transactions::code(&error)),
         };
         results.push(delete_groups::DeletableGroupResult {
             group_id: name,
