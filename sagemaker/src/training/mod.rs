@@ -703,9 +703,14 @@ fn end(found: &mut Resource, job: Option<&Job>) {
     }
     let at = job.and_then(|job| job.ended).unwrap_or_else(now);
     let state = job.map(|job| job.state);
-    let overdue = found.body["overdue"] == true;
+    // Its time was over before it had learned anything, or after.
+    let overdue = match state {
+        Some(State::Completed) => found.body["overdue"] == true,
+        Some(State::Failed) => found.body["unlearned"] == true,
+        _ => false,
+    };
     let (status, secondary, message) = match state {
-        Some(State::Completed | State::Failed) if overdue => (
+        _ if overdue => (
             STOPPED,
             "MaxRuntimeExceeded",
             "Training job runtime exceeded MaxRuntimeInSeconds provided",

@@ -588,6 +588,15 @@ fn a_training_has_so_much_time_and_no_more() {
     assert_eq!(text(&job, "TrainingJobStatus"), STOPPED, "{job}");
     assert_eq!(text(&job, "SecondaryStatus"), "MaxRuntimeExceeded");
     assert_eq!(job.get("FailureReason"), None);
+
+    // What was learned in it and cannot be put anywhere is a failure as ever.
+    let mut asked = request("lost", "patient", &[("train", "data/train/")], json!({}));
+    asked["StoppingCondition"]["MaxRuntimeInSeconds"] = json!(1);
+    asked["OutputDataConfig"]["S3OutputPath"] = json!("s3://nowhere/x");
+    process.create(asked);
+    let job = process.ended("lost");
+    assert_eq!(text(&job, "TrainingJobStatus"), FAILED, "{job}");
+    assert!(text(&job, "FailureReason").contains("nowhere"), "{job}");
 }
 
 #[test]

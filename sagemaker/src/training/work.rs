@@ -130,7 +130,7 @@ impl Whole for Inner {
             Err(Failure::Stopped) => {
                 // Before there was anything to keep.
                 if control.overdue.load(Ordering::SeqCst) {
-                    self.change(name, |body| body["overdue"] = json!(true));
+                    self.change(name, |body| body["unlearned"] = json!(true));
                 }
                 Err(Trouble::Fails("the training job was stopped".to_owned()))
             }
