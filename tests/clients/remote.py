@@ -93,6 +93,10 @@ def test_objects_are_put_copied_and_deleted():
     again = cloud.get_object(Bucket="pictures", Key="2026/summer/new/again")
     assert again["Body"].read() == large and again["Metadata"] == {"colour": "blue"}
     s3.copy_object(Bucket="photos", Key="new/third", CopySource="photos/new/again")
+    # There is no telling in one step whether it is there.
+    for condition in (dict(IfNoneMatch="*"), dict(IfMatch=again["ETag"])):
+        with raises(ClientError, "NotImplemented", 501):
+            s3.copy_object(Bucket="photos", Key="new/third", CopySource="own/large", **condition)
 
     s3.delete_object(Bucket="photos", Key="new/large")
     s3.delete_object(Bucket="photos", Key="new/large")

@@ -416,6 +416,12 @@ pub(super) async fn copy_object(
         source: Some(there.etag.clone()),
         condition: conditions::of_copy(&request.headers)?,
     };
+    if to_elsewhere.is_some() && copy.condition != Condition::Always {
+        return Err(s3_error!(
+            NotImplemented,
+            "objects are copied into a bucket that is elsewhere without conditions on what they replace"
+        ));
+    }
     let algorithm = input.checksum_algorithm.as_ref();
     let algorithm = algorithm.and_then(|named| Algorithm::named(named.as_str()));
     let info = door.at(move |places| {
