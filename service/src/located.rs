@@ -74,18 +74,17 @@ pub async fn located(
         min_confidence: LEAST_OBJECT,
         most: MOST_OBJECTS,
     };
+    // A job asks again; what it keeps lacks nothing.
+    let may_lack = options.priority == Priority::Interactive;
+    let patience = if may_lack { sooner(options) } else { options };
     let (answer, found) = tokio::join!(
         one(labels, everything, options),
-        one(objects, sought, sooner(options))
+        one(objects, sought, patience)
     );
     let answer = answer?;
     let found = match found {
         Ok(found) => Some(found),
-        // A job asks again; what it keeps lacks nothing.
-        Err(error)
-            if options.priority == Priority::Interactive
-                && matches!(error.kind(), Kind::Unavailable | Kind::Deadline) =>
-        {
+        Err(error) if may_lack && matches!(error.kind(), Kind::Unavailable | Kind::Deadline) => {
             tracing::warn!(%error, "labels without instances");
             None
         }

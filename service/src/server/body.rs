@@ -191,17 +191,13 @@ pub async fn collect(
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok())
         .and_then(|text| text.parse::<u64>().ok());
-    let waits = headers.contains_key(EXPECT);
     let refusal = match announced {
         Some(announced) if announced > limit => Some(too_large(limit)),
         Some(announced) if !share.could_grow(announced) => Some(full()),
         _ => None,
     };
     if let Some(refusal) = refusal {
-        if !waits {
-            discard(body, limit).await;
-        }
-        return Err(refusal);
+        return Err(refused(headers, body, limit, refusal).await);
     }
 
     // Most bodies arrive as one piece, which is used as it is.
@@ -313,13 +309,26 @@ fn too_large(limit: u64) -> Failure {
 }
 
 /// What is told where too much is held.
-pub fn full() -> Failure {
+fn full() -> Failure {
     Failure::new(
         StatusCode::TOO_MANY_REQUESTS,
         "overloaded",
         "too many large requests and answers at the same time",
     )
     .retry_after(Duration::from_secs(1))
+}
+
+/// The refusal of a request, when its caller can see it.
+async fn refused(headers: &HeaderMap, body: Body, limit: u64, refusal: Failure) -> Failure {
+    if !headers.contains_key(EXPECT) {
+        discard(body, limit).await;
+    }
+    refusal
+}
+
+/// Refuses a request because too much is held.
+pub async fn turn_away(headers: &HeaderMap, body: Body, limits: &Limits) -> Failure {
+    refused(headers, body, limits.body.get(), full()).await
 }
 
 /// Reads and throws away, up to a bound in bytes and time.

@@ -145,7 +145,9 @@ pub async fn observe(State(observer): State<Observer>, request: Request, next: N
     // Objects are read piece by piece by their door, within limits of its own.
     let body = match (admitted, door) {
         (Err(failure), _) => Err(failure),
-        (Ok(()), door) if door != Door::Ops && buffers.is_over() => Err(body::full()),
+        (Ok(()), door) if !matches!(door, Door::Ops | Door::S3) && buffers.is_over() => {
+            Err(body::turn_away(&parts.headers, body, &app.config.limits).await)
+        }
         (Ok(()), Door::S3) => Ok((body, None)),
         (Ok(()), _) => body::collect(&parts.headers, body, &app.config.limits, deadline, &buffers)
             .await

@@ -271,3 +271,22 @@ async fn pages_of_strangers_are_refused_in_every_doors_shape() {
         "http://localhost:3000"
     );
 }
+
+/// An answer that is there is sent. While it is more than all may hold, only who asks how the server does is answered.
+#[tokio::test]
+async fn nothing_is_begun_while_answers_take_more_than_there_is() {
+    let mut config = Config::default();
+    config.limits.buffered = "1KB".parse().expect("a size");
+    let router = doors::router(app(config));
+    let ask = |path: &str| Request::builder().uri(path).body(Body::empty());
+    let ask = |path: &str| router.clone().oneshot(ask(path).expect("request"));
+    let large = ask("/openapi.json").await.expect("infallible");
+    assert_eq!(large.status(), 200);
+    assert_eq!(get(&router, "/healthz").await.status, 200);
+    let refused = get(&router, "/v1/models").await;
+    assert_eq!(refused.status, 429);
+    assert_eq!(refused.header("retry-after"), "1");
+    let sent = large.into_body().collect().await.expect("body").to_bytes();
+    assert!(sent.len() > 64 << 10);
+    assert_eq!(get(&router, "/v1/models").await.status, 200);
+}
