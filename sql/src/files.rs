@@ -263,20 +263,24 @@ impl Found {
         Ok(found)
     }
 
-    /// Whether what is read into memory whole fits there: a file of Arrow in a bucket, whose end says what is where in it.
+    /// Whether what is read into memory whole fits there: files of Arrow in a bucket, whose ends say what is where in them.
     fn fits(&self, state: &SessionState, name: &str) -> Result<()> {
         let limit = state.runtime_env().memory_pool.memory_limit();
         let MemoryLimit::Finite(most) = limit else {
             return Ok(());
         };
-        let is_whole = self.format == Format::Arrow && self.address.url.scheme() == S3;
-        let larger = |file: &&ObjectMeta| is_whole && file.size > most as u64;
-        match self.files.iter().find(larger) {
-            None => Ok(()),
-            Some(file) => plan_err!(
-                "{name}: {} has {} bytes, and a file of Arrow in a bucket is read into memory whole: at most {most} (`sql.memory`); Parquet is read in parts",
-                file.location,
-                file.size
+        if self.format != Format::Arrow || self.address.url.scheme() != S3 {
+            return Ok(());
+        }
+        // As many are read at a time as there are partitions.
+        let mut sizes: Vec<u64> = self.files.iter().map(|file| file.size).collect();
+        sizes.sort_unstable_by(|one, other| other.cmp(one));
+        let at_once = sizes.iter().take(state.config().target_partitions());
+        let bytes: u64 = at_once.sum();
+        match bytes > most as u64 {
+            false => Ok(()),
+            true => plan_err!(
+                "{name}: files of Arrow in a bucket are read into memory whole, and {bytes} bytes of these at a time are more than {most} (`sql.memory`); Parquet is read in parts"
             ),
         }
     }

@@ -160,6 +160,10 @@ impl Address {
         {
             return plan_err!("`..` leads nowhere: {key}");
         }
+        // An address leaves these out, too.
+        if key.contains(['\t', '\n', '\r']) {
+            return plan_err!("{key:?}: a key with tabs or line ends cannot be read here");
+        }
         let (fixed, pattern) = split(key);
         if let Ok(mut path) = root.path_segments_mut() {
             path.pop_if_empty();
@@ -435,6 +439,9 @@ mod tests {
             "./a.csv",
             "a/./b.csv",
             "a/../b.csv",
+            "a\tb.csv",
+            "a/b\n.csv",
+            "a\r/b.csv",
         ] {
             assert!(shown(key).is_err(), "{key}");
         }
