@@ -4,14 +4,16 @@
 mod common;
 
 use common::refusing::{Asked, Refusing};
-use common::{KIND, Words, archive, completed, ended, failed, spec, summed, unpacked, wait, works};
-use escala_batch::job::{Form, Plan, Spec, Split, State, TaskState};
+use common::{
+    KIND, Words, archive, completed, ended, failed, running, spec, summed, unpacked, wait, works,
+};
+use escala_batch::job::{Form, Spec, Split, State, TaskState};
 use escala_batch::runner::{
     Cut, Error, OF_INPUT, OF_INPUTS, OF_OUTPUT, Options, Point, Runner, Token,
 };
 use escala_batch::store::memory::Memory as Jobs;
 use escala_batch::store::sqlite::Sqlite;
-use escala_batch::store::{self, New, Store, Submitted};
+use escala_batch::store::{self, Store};
 use escala_batch::work::Fault;
 use escala_objects::memory::Memory;
 use escala_objects::{
@@ -472,15 +474,9 @@ fn a_job_that_outlived_a_task_that_failed_fails() {
     let folder = tempfile::tempdir().unwrap();
     let open = || Arc::new(Sqlite::open(folder.path()).unwrap());
     let store = open();
-    let new = New {
-        id: "1".to_owned(),
-        spec: spec(Split::Lines, archive()),
-        token: None,
-        most_live: 10,
-        now: 1,
-    };
-    store.submit(new).unwrap();
-    planned(&ground, &*store);
+    let job = spec(Split::Lines, archive());
+    let cut = options().cut;
+    running(&ground.objects, &*store, &Words::default(), job, cut);
     let leased = store.lease("1", "gone", 1, i64::MAX, 1).unwrap();
     store.fail(&leased[0].0, "why", 1).unwrap();
     drop(store);
@@ -824,37 +820,12 @@ fn a_task_that_nobody_comes_back_from_becomes_errors() {
     assert_eq!(usage, (5, 4));
 }
 
-/// Makes a job that is submitted run.
-fn planned(ground: &Ground, jobs: &dyn Store) {
-    let job = jobs.advance("1", State::Planning, None, 1).unwrap();
-    let bounds = escala_batch::work::Work::bounds(&Words::default(), &job.spec);
-    let plan: Plan = escala_batch::runner::plan::plan(
-        &ground.objects,
-        &job.spec,
-        bounds,
-        options().cut,
-        None,
-        &|_, _| Ok(None),
-        &|| true,
-    )
-    .unwrap();
-    jobs.plan("1", &plan, 1).unwrap();
-    jobs.advance("1", State::Running, None, 1).unwrap();
-}
-
 /// What is left of a job of five documents, four of them of a task that somebody else began and is gone; documents and errors.
 fn lost(form: Form) -> (Ground, (u64, u64)) {
     let ground = Ground::new(&[("in/a.txt", b"1\n2\n3\n4\n5")]);
-    let new = New {
-        id: "1".to_owned(),
-        spec: spec(Split::Lines, form),
-        token: None,
-        most_live: 10,
-        now: 1,
-    };
     let jobs = &*ground.jobs;
-    assert!(matches!(jobs.submit(new).unwrap(), Submitted::New(_)));
-    planned(&ground, jobs);
+    let job = spec(Split::Lines, form);
+    running(&ground.objects, jobs, &Words::default(), job, options().cut);
     jobs.lease("1", "gone", 1, i64::MAX, 1).unwrap();
     let mut options = options();
     options.attempts = 1;

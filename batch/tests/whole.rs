@@ -4,11 +4,11 @@
 mod common;
 
 use common::refusing::{Asked, Refusing};
-use common::{KIND, Words, completed, ended, failed, spec, wait};
+use common::{KIND, Words, completed, ended, failed, running, spec, wait};
 use escala_batch::job::{Form, Spec, Split, State};
-use escala_batch::runner::{Cut, Options, Runner, Trouble, Works, plan};
+use escala_batch::runner::{Cut, Options, Runner, Trouble, Works};
+use escala_batch::store::Store;
 use escala_batch::store::memory::Memory as Jobs;
-use escala_batch::store::{New, Store};
 use escala_batch::work::{
     Answer, Bounds, Collected, Documents, Failed, Fault, Place, Telling, Whole, Work, Writing,
 };
@@ -348,25 +348,12 @@ fn work_on_the_whole_that_was_lost_says_how_far_it_is() {
     let form = Form::Joined {
         name: "x.txt".to_owned(),
     };
-    let new = New {
-        id: "1".to_owned(),
-        spec: spec(Split::Lines, form),
-        token: None,
-        most_live: 10,
-        now: 1,
-    };
-    jobs.submit(new).unwrap();
-    let job = jobs.advance("1", State::Planning, None, 1).unwrap();
     let all = Cut {
         bytes: u64::MAX,
         documents: u64::MAX,
     };
-    let bounds = Silent.bounds(&job.spec);
-    let none = |_: u64, _: &escala_objects::Listed| Ok(None);
-    let objects = &ground.objects;
-    let plan = plan::plan(objects, &job.spec, bounds, all, None, &none, &|| true).unwrap();
-    jobs.plan("1", &plan, 1).unwrap();
-    jobs.advance("1", State::Running, None, 1).unwrap();
+    let job = spec(Split::Lines, form);
+    running(&ground.objects, &*jobs, &Silent, job, all);
     jobs.lease("1", "gone", 1, i64::MAX, 1).unwrap();
     let marks = Arc::new(Mutex::new(Vec::new()));
     let marked = marks.clone();

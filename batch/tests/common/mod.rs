@@ -5,8 +5,10 @@ pub mod folder;
 pub mod refusing;
 
 use escala_batch::job::{Form, Job, Source, Spec, Split, State, Target, Usage};
-use escala_batch::runner::Runner;
+use escala_batch::runner::{Cut, Runner, plan};
+use escala_batch::store::{New, Store, Submitted};
 use escala_batch::work::{Answer, Bounds, Failed, Fault, Found, Place, Summary, Work};
+use escala_objects::memory::Memory;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use std::io::Read;
@@ -131,6 +133,31 @@ pub fn spec(split: Split, form: Form) -> Spec {
         question: Value::Null,
         details: Value::Null,
     }
+}
+
+/// Makes the job `1` of documents, planned and running without a runner.
+pub fn running(objects: &Memory, jobs: &dyn Store, work: &dyn Work, spec: Spec, cut: Cut) {
+    let new = New {
+        id: "1".to_owned(),
+        spec,
+        token: None,
+        most_live: 10,
+        now: 1,
+    };
+    assert!(matches!(jobs.submit(new).unwrap(), Submitted::New(_)));
+    let job = jobs.advance("1", State::Planning, None, 1).unwrap();
+    let bounds = work.bounds(&job.spec);
+    let plan = plan::plan(
+        objects,
+        &job.spec,
+        bounds,
+        cut,
+        None,
+        &|_, _| Ok(None),
+        &|| true,
+    );
+    jobs.plan("1", &plan.unwrap(), 1).unwrap();
+    jobs.advance("1", State::Running, None, 1).unwrap();
 }
 
 pub fn archive() -> Form {
