@@ -50,9 +50,10 @@ def main() -> None:
 
         file.writelines(f"{text}\n" for text in pq.read_table(source)["text"].to_pylist())
 
-    def score(task: str) -> tuple[float, float]:
-        to = work / f"escala-{task}.parquet"
-        return run([escala, "score", str(source), "--task", task, "--text-column", "text", "-o", str(to)])
+    def score(task: str, precision: str = "full") -> tuple[float, float]:
+        to = work / f"escala-{task}-{precision}.parquet"
+        asked = ["--task", task, "--text-column", "text", "--precision", precision, "-o", str(to)]
+        return run([escala, "score", str(source), *asked])
 
     def ceiling() -> tuple[float, float]:
         with lines.open() as file:
@@ -65,10 +66,16 @@ def main() -> None:
         took, cpu = run([*peer, name, str(source), str(work / name)])
         return took, cpu + sum(float(file.read_text()) for file in times_of_workers.iterdir())
 
+    def same(one: str, other: str) -> list[float]:
+        command = [*peer, "same", str(work / one), str(work / other)]
+        return [float(x) for x in subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()]
+
     contenders = {
         "escala score": lambda: score("embed"),
         "escala embed (no tables)": ceiling,
         "plain loop, ONNX Runtime": lambda: other("plain"),
+        "escala score, 8 bits": lambda: score("embed", "int8"),
+        "plain loop, 8 bits": lambda: other("int8"),
     }
     if shutil.which("java"):
         contenders["PySpark"] = lambda: other("spark")
@@ -82,22 +89,24 @@ def main() -> None:
             times[name].append(contender())
             print(f"round {number + 1}: {name}: {times[name][-1][0]:.1f} s", file=sys.stderr)
     times["escala score --task sentiment"] = [score("sentiment")]
+    times["the same in 8 bits"] = [score("sentiment", "int8")]
     compared = ["plain", "spark"] if "PySpark" in contenders else ["plain"]
     for name in compared:
-        apart = subprocess.run(
-            [*peer, "same", str(work / "escala-embed.parquet"), str(work / name)], check=True, capture_output=True, text=True
-        )
-        if float(apart.stdout) > 1e-4:
-            raise SystemExit(f"{name} answers other vectors: {apart.stdout}")
+        apart, _ = same("escala-embed-full.parquet", name)
+        if apart > 1e-4:
+            raise SystemExit(f"{name} answers other vectors: {apart}")
+    for name in ("escala-embed-int8.parquet", "int8"):
+        print(f"{name}: the least cosine to the vectors of full precision is {same('escala-embed-full.parquet', name)[1]:.4f}")
     pace, speed = {}, {}
     for name, runs in times.items():
         took, cpu = (statistics.median(column) for column in zip(*runs))
         pace[name] = rows / took
         speed[name] = rows / cpu
         print(f"{name:32} {rows / took:8.0f} rows/s {rows / cpu:8.0f} rows per CPU second")
-    for name in contenders:
-        by_time, by_work = (of["escala score"] / of[name] for of in (pace, speed))
-        print(f"escala score / {name}: {by_time:.2f}, by processor time {by_work:.2f}")
+    for ours in ("escala score", "escala score, 8 bits"):
+        for name in contenders:
+            by_time, by_work = (of[ours] / of[name] for of in (pace, speed))
+            print(f"{ours} / {name}: {by_time:.2f}, by processor time {by_work:.2f}")
     print(json.dumps({"rows": rows, "rounds": rounds, "rows_per_second": pace, "rows_per_cpu_second": speed}))
 
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Scores short texts from Parquet to Parquet: `escala score --task embed` beside a plain loop of Python with ONNX Runtime and
-# beside PySpark with the same loop in a pandas UDF, interleaved; and `escala embed` of the same texts, which has neither
+# beside PySpark with the same loop in a pandas UDF, interleaved; both in 8 bits too (`--precision int8`, ONNX Runtime's dynamic
+# quantisation); and `escala embed` of the same texts, which has neither
 # tables nor SQL, as the ceiling. Prints rows a second (start included) and rows per second of processor time, medians of the
 # rounds, and their ratios.
 #

@@ -24,5 +24,5 @@ pub mod toxicity;
 pub mod train;
 pub mod vision;
 
-pub use compute::{Compute, DeviceChoice};
+pub use compute::{Compute, DeviceChoice, Precision, Target};
 pub use error::{Error, Result};

@@ -1,8 +1,8 @@
 //! all-MiniLM-L6-v2 against the reference outputs in `tests/golden/minilm.json` (PyTorch, f32).
 
 use candle_core::Device;
-use escala_models::Compute;
 use escala_models::bert::{Config, SentenceEncoder, Tokenizer};
+use escala_models::{Compute, Precision, Target};
 use escala_weights::{Silent, Store, StoreOptions, Tensors};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -89,6 +89,54 @@ fn tokens_and_embeddings_are_the_references() {
                 .map(|(a, b)| (a - b).abs())
                 .fold(0.0, f32::max);
             assert!(worst < 2e-6, "alone and batched differ by {worst}");
+        }
+    }
+}
+
+/// What two embeddings have in common.
+fn cosine(a: &[f32], b: &[f32]) -> f32 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+#[test]
+fn eight_bits_embed_nearly_the_same() {
+    let golden = golden();
+    let folder = folder();
+    let tokenizer = Tokenizer::open(&folder.join("tokenizer.json"), 256).expect("tokenizer");
+    let ids: Vec<Vec<u32>> = golden
+        .items
+        .iter()
+        .map(|item| tokenizer.encode(&item.text).expect("tokens").ids)
+        .collect();
+    // Few tokens and many go different ways.
+    let few: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
+    let many: Vec<&[u32]> = std::iter::repeat_n(&few, 20).flatten().copied().collect();
+    let full = SentenceEncoder::load(&folder, &Device::Cpu).expect("full");
+    let target = Target {
+        device: &Device::Cpu,
+        precision: Precision::Int8,
+    };
+    let short = SentenceEncoder::load(&folder, target).expect("8 bits");
+    assert!(short.memory() < full.memory(), "{}", short.memory());
+    for threads in [1, 2, 3] {
+        let compute = Compute::cpu(threads);
+        let expected = full.encode(&compute, &few).expect("embeddings");
+        let got = short.encode(&compute, &few).expect("embeddings");
+        for ((got, expected), item) in got.iter().zip(&expected).zip(&golden.items) {
+            let cosine = cosine(got, expected);
+            assert!(cosine > 0.99, "{}: {cosine}", item.text);
+        }
+        // What texts have in common moves by little.
+        for (i, row) in golden.cosine.iter().enumerate() {
+            for (j, want) in row.iter().enumerate() {
+                let cosine = cosine(&got[i], &got[j]);
+                assert!((cosine - want).abs() < 0.02, "{i} {j}: {cosine} {want}");
+            }
+        }
+        let again = short.encode(&compute, &many).expect("embeddings");
+        for (one, other) in again.iter().zip(got.iter().cycle()) {
+            assert!(cosine(one, other) > 0.9999, "alone and in a batch");
         }
     }
 }

@@ -5,7 +5,7 @@
 use crate::classifier::{Source, TextClassifier};
 use crate::error::{Error, Kind, Result};
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit};
-use escala_models::Compute;
+use escala_models::{Compute, Precision};
 use escala_weights::{Progress, Store};
 use std::sync::Arc;
 
@@ -56,6 +56,10 @@ impl Task for ClassesTask {
 
     fn model(&self) -> &str {
         &self.reference
+    }
+
+    fn precision(&self, asked: Precision) -> Precision {
+        asked
     }
 
     fn fetch(

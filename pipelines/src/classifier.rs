@@ -106,7 +106,7 @@ impl TextClassifier {
         let name = Path::new("the built-in adapter");
         let adapter = Adapter::parse(adapter.config, adapter.tensors.into(), name)
             .map_err(|e| unavailable(base, e))?;
-        let classifier = AdaptedClassifier::new(files.dir(), adapter, context.device)
+        let classifier = AdaptedClassifier::new(files.dir(), adapter, context.target)
             .map_err(|e| unavailable(base, e))?;
         Ok(Self::Adapted(classifier))
     }
@@ -122,11 +122,11 @@ impl TextClassifier {
             .map_err(|e| unavailable(reference, e))?;
         let folder = Path::new(reference);
         if Adapter::is_in(folder) {
-            return AdaptedClassifier::load(files.dir(), folder, context.device)
+            return AdaptedClassifier::load(files.dir(), folder, context.target)
                 .map(Self::Adapted)
                 .map_err(|e| unavailable(reference, e));
         }
-        SequenceClassifier::load(files.dir(), context.device)
+        SequenceClassifier::load(files.dir(), context.target)
             .map(Self::Checkpoint)
             .map_err(|e| unavailable(reference, e))
     }

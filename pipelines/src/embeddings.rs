@@ -4,8 +4,8 @@
 use crate::classifier::Source;
 use crate::error::{Error, Kind, Result};
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit, unavailable};
-use escala_models::Compute;
 use escala_models::bert::{SentenceEncoder, Tokenizer, Tokens};
+use escala_models::{Compute, Precision};
 use escala_weights::{Progress, Store};
 use parking_lot::Mutex;
 
@@ -79,6 +79,10 @@ impl Task for EmbeddingsTask {
         self.source.name()
     }
 
+    fn precision(&self, asked: Precision) -> Precision {
+        asked
+    }
+
     fn fetch(
         &self,
         weights: &Store,
@@ -118,7 +122,7 @@ impl Task for EmbeddingsTask {
             .source
             .fetch(context.weights, &escala_weights::Silent)
             .map_err(|e| unavailable(model, e))?;
-        let encoder = SentenceEncoder::load(files.dir(), context.device)
+        let encoder = SentenceEncoder::load(files.dir(), context.target)
             .map_err(|e| unavailable(model, e))?;
         let longest = match self.source {
             Source::Catalogue(_) => MAX_TOKENS,

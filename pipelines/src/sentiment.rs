@@ -29,7 +29,7 @@ use crate::error::{Error, Kind, Result};
 use crate::syntax::names;
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit};
 use crate::windows::sentence_parts;
-use escala_models::Compute;
+use escala_models::{Compute, Precision};
 use escala_weights::{Progress, Store, builtin};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -284,6 +284,10 @@ impl Task for SentimentTask {
 
     fn model(&self) -> &str {
         self.shared.source.name()
+    }
+
+    fn precision(&self, asked: Precision) -> Precision {
+        asked
     }
 
     fn fetch(

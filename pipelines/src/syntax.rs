@@ -49,9 +49,9 @@ use crate::classifier::Source;
 use crate::error::{Error, Kind, Result};
 use crate::offsets::{Extent, Offsets};
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit, each, unavailable};
-use escala_models::Compute;
 use escala_models::bert::{TokenClassifier, WordLabels};
 use escala_models::spacy::{self, Document, Language};
+use escala_models::{Compute, Precision};
 use escala_weights::{Progress, Store};
 use parking_lot::Mutex;
 use scores::Offsets as Scores;
@@ -432,6 +432,13 @@ impl Task for SyntaxTask {
         self.shared.model()
     }
 
+    fn precision(&self, asked: Precision) -> Precision {
+        match self.entities {
+            Some(_) => asked,
+            None => Precision::Full,
+        }
+    }
+
     fn fetch(
         &self,
         weights: &Store,
@@ -461,7 +468,7 @@ impl Task for SyntaxTask {
         let classifier = |source: &Source| {
             let files = source.fetch(context.weights, &escala_weights::Silent);
             let files = files.map_err(|e| unavailable(source.name(), e))?;
-            TokenClassifier::load(files.dir(), context.device)
+            TokenClassifier::load(files.dir(), context.target)
                 .map_err(|e| unavailable(source.name(), e))
         };
         Ok(SyntaxPipeline {

@@ -1,7 +1,7 @@
 //! The contract between a task (language, embeddings, labels, …) and the engine that serves it.
 
 use crate::error::{Error, Kind, Result};
-use escala_models::Compute;
+use escala_models::{Compute, Precision, Target};
 use escala_weights::{Progress, Store};
 use parking_lot::Mutex;
 use std::time::{Duration, Instant};
@@ -85,7 +85,7 @@ pub struct LoadContext<'a> {
     /// Where weights come from (pulls them when they are missing).
     pub weights: &'a Store,
     /// What the model will run on.
-    pub device: &'a candle_core::Device,
+    pub target: Target<'a>,
 }
 
 /// A kind of prediction: what its items cost, how its queue is bounded and how its model is loaded.
@@ -102,6 +102,12 @@ pub trait Task: Send + Sync + 'static {
 
     /// The name of the model behind it: the catalogue's, or the checkpoint that the operator named.
     fn model(&self) -> &str;
+
+    /// What products are made in where `asked` is what the operator wants of text encoders; of other networks, always full.
+    fn precision(&self, asked: Precision) -> Precision {
+        let _ = asked;
+        Precision::Full
+    }
 
     /// Pulls the model where it is missing. Loading does so too; this is for showing progress.
     ///

@@ -347,7 +347,7 @@ impl Task for ToxicityTask {
                     .weights
                     .ensure(model, &escala_weights::Silent)
                     .map_err(|e| unavailable(model, e))?;
-                let classifier = Classifier::load(files.dir(), context.device);
+                let classifier = Classifier::load(files.dir(), context.target.device);
                 Network::ToxBlock(classifier.map_err(|e| unavailable(model, e))?)
             }
             Source::Checkpoint(reference) => Network::named(reference, context)?,

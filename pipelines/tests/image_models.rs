@@ -28,7 +28,7 @@ fn store() -> Store {
 fn load<T: Task>(task: T) -> Result<T::Pipeline> {
     task.load(&LoadContext {
         weights: &store(),
-        device: &Device::Cpu,
+        target: (&Device::Cpu).into(),
     })
 }
 

@@ -16,7 +16,7 @@ fn pipeline() -> LabelsPipeline {
     LabelsTask::default()
         .load(&LoadContext {
             weights: &store,
-            device: &Device::Cpu,
+            target: (&Device::Cpu).into(),
         })
         .expect("weights")
 }

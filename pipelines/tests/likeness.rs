@@ -25,7 +25,7 @@ fn pipeline() -> FacesPipeline {
     let store = Store::open(StoreOptions::default()).expect("store");
     let context = LoadContext {
         weights: &store,
-        device: &Device::Cpu,
+        target: (&Device::Cpu).into(),
     };
     FacesTask::default().load(&context).expect("weights")
 }

@@ -14,7 +14,7 @@ fn load<T: Task>(task: T) -> T::Pipeline {
     let store = Store::open(StoreOptions::default()).expect("store");
     task.load(&LoadContext {
         weights: &store,
-        device: &Device::Cpu,
+        target: (&Device::Cpu).into(),
     })
     .expect("weights")
 }

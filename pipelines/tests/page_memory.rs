@@ -41,7 +41,7 @@ fn small_print_in_a_large_photograph_is_read_in_little_memory() {
     let store = Store::open(StoreOptions::default()).expect("store");
     let context = LoadContext {
         weights: &store,
-        device: &Device::Cpu,
+        target: (&Device::Cpu).into(),
     };
     let reader = OcrTask::default().load(&context).expect("weights");
     let compute = Compute::cpu(2);

@@ -15,7 +15,7 @@ static READER: LazyLock<OcrPipeline> = LazyLock::new(|| {
     let store = Store::open(StoreOptions::default()).expect("store");
     let context = LoadContext {
         weights: &store,
-        device: &Device::Cpu,
+        target: (&Device::Cpu).into(),
     };
     OcrTask::default().load(&context).expect("weights")
 });

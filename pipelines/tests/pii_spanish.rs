@@ -136,7 +136,7 @@ fn spanish() -> Store {
 fn load<T: Task>(task: T, store: &Store) -> T::Pipeline {
     let context = LoadContext {
         weights: store,
-        device: &Device::Cpu,
+        target: (&Device::Cpu).into(),
     };
     task.load(&context).expect("weights")
 }

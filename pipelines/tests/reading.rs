@@ -20,7 +20,7 @@ fn pipeline() -> SyntaxPipeline {
     let store = Store::open(StoreOptions::default()).expect("store");
     let context = LoadContext {
         weights: &store,
-        device: &Device::Cpu,
+        target: (&Device::Cpu).into(),
     };
     SyntaxTask::default().load(&context).expect("weights")
 }

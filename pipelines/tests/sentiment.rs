@@ -10,7 +10,7 @@
 //! the held-out ratings are in `weights/sentiment/README.md`: those sentences must not be redistributed.
 
 use candle_core::Device;
-use escala_models::Compute;
+use escala_models::{Compute, Precision, Target};
 use escala_pipelines::sentiment::{
     PART, Scores, Sentiment, SentimentPipeline, SentimentTask, SharedClassifier, likeliest,
 };
@@ -18,18 +18,21 @@ use escala_pipelines::task::{LoadContext, Pipeline, Task};
 use escala_weights::{Store, StoreOptions};
 use std::sync::Arc;
 
-fn load(task: &SentimentTask) -> SentimentPipeline {
+fn pipeline(precision: Precision) -> SentimentPipeline {
     let store = Store::open(StoreOptions::default()).expect("store");
     let context = LoadContext {
         weights: &store,
-        device: &Device::Cpu,
+        target: Target {
+            device: &Device::Cpu,
+            precision,
+        },
     };
+    let task = SentimentTask::english(SharedClassifier::new(None));
     task.load(&context).expect("weights")
 }
 
-fn pipeline() -> SentimentPipeline {
-    load(&SentimentTask::english(SharedClassifier::new(None)))
-}
+/// 8 bits are held to the same floors.
+const BOTH: [Precision; 2] = [Precision::Full, Precision::Int8];
 
 /// The labelled sentences of a file.
 fn labelled(name: &str) -> Vec<(Sentiment, Arc<str>)> {
@@ -113,11 +116,13 @@ fn figures(name: &str, pipeline: &SentimentPipeline) -> Figures {
 
 #[test]
 fn english_sentences_that_are_easily_mistaken_for_mixed() {
-    let figures = figures("mixed", &pipeline());
-    assert!(figures.polarity >= MIXED[0], "{}", figures.polarity);
-    assert!(figures.accuracy >= MIXED[1], "{}", figures.accuracy);
-    assert!(figures.macro_f1 >= MIXED[2], "{}", figures.macro_f1);
-    assert!(figures.mixed_f1 >= MIXED[3], "{}", figures.mixed_f1);
+    for precision in BOTH {
+        let figures = figures("mixed", &pipeline(precision));
+        assert!(figures.polarity >= MIXED[0], "{}", figures.polarity);
+        assert!(figures.accuracy >= MIXED[1], "{}", figures.accuracy);
+        assert!(figures.macro_f1 >= MIXED[2], "{}", figures.macro_f1);
+        assert!(figures.mixed_f1 >= MIXED[3], "{}", figures.mixed_f1);
+    }
 }
 
 /// Least polarity, accuracy, macro F1 and F1 of MIXED.
@@ -125,9 +130,11 @@ const MIXED: [f32; 4] = [0.59, 0.59, 0.61, 0.67];
 
 #[test]
 fn ratings_in_figures_and_lists_without_verbs() {
-    let figures = figures("ratings", &pipeline());
-    assert!(figures.polarity >= RATINGS[0], "{}", figures.polarity);
-    assert!(figures.accuracy >= RATINGS[1], "{}", figures.accuracy);
+    for precision in BOTH {
+        let figures = figures("ratings", &pipeline(precision));
+        assert!(figures.polarity >= RATINGS[0], "{}", figures.polarity);
+        assert!(figures.accuracy >= RATINGS[1], "{}", figures.accuracy);
+    }
 }
 
 /// Least polarity and accuracy.
@@ -144,8 +151,11 @@ const LANGUAGES: [(&str, f32, f32); 5] = [
 
 #[test]
 fn sentences_in_other_languages() {
-    let pipeline = pipeline();
-    for (language, polarity, accuracy) in LANGUAGES {
+    let all = BOTH.iter().flat_map(|&precision| {
+        let pipeline = Arc::new(pipeline(precision));
+        LANGUAGES.map(|language| (pipeline.clone(), language))
+    });
+    for (pipeline, (language, polarity, accuracy)) in all {
         let figures = figures(language, &pipeline);
         assert!(
             figures.polarity >= polarity,
@@ -162,7 +172,7 @@ fn sentences_in_other_languages() {
 
 #[test]
 fn an_answer_does_not_depend_on_what_is_judged_with_it() {
-    let pipeline = pipeline();
+    let pipeline = pipeline(Precision::Full);
     let long = "The room was clean. But breakfast was cold and nobody cared. ".repeat(40);
     assert!(long.len() > 5 * PART);
     let texts: Vec<Arc<str>> = ["fine", &long, "", "I love it!", "\u{0}\u{200d}🙂"]

@@ -14,7 +14,7 @@ fn pipeline() -> LanguagePipeline {
     let store = Store::open(StoreOptions::default()).expect("store");
     let context = LoadContext {
         weights: &store,
-        device: &Device::Cpu,
+        target: (&Device::Cpu).into(),
     };
     LanguageTask.load(&context).expect("weights")
 }

@@ -63,7 +63,7 @@ fn with_context<T>(load: impl FnOnce(&LoadContext<'_>) -> T) -> T {
     let store = Store::open(StoreOptions::default()).expect("store");
     load(&LoadContext {
         weights: &store,
-        device: &Device::Cpu,
+        target: (&Device::Cpu).into(),
     })
 }
 

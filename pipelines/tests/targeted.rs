@@ -71,7 +71,7 @@ fn readings(texts: &[Arc<str>]) -> Vec<Syntax> {
     let pipeline = SyntaxTask::default()
         .load(&LoadContext {
             weights: &store,
-            device: &Device::Cpu,
+            target: (&Device::Cpu).into(),
         })
         .expect("weights");
     let answers = pipeline.run(&Compute::cpu(2), texts);
@@ -164,7 +164,7 @@ fn targeted() -> TargetedPipeline<SentimentTask> {
     };
     let context = LoadContext {
         weights: &store,
-        device: &Device::Cpu,
+        target: (&Device::Cpu).into(),
     };
     TargetedTask::new(SharedEnglish::default(), sentences)
         .load(&context)
@@ -210,7 +210,7 @@ fn sentiment_towards_mentions() {
     let store = Store::open(StoreOptions::default()).expect("store");
     let context = LoadContext {
         weights: &store,
-        device: &Device::Cpu,
+        target: (&Device::Cpu).into(),
     };
     let judge = SentimentTask::english(SharedClassifier::new(None));
     let judge = judge.load(&context).expect("weights");

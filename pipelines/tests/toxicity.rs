@@ -31,7 +31,7 @@ fn pipeline() -> ToxicityPipeline {
     let store = Store::open(StoreOptions::default()).expect("store");
     let context = LoadContext {
         weights: &store,
-        device: &Device::Cpu,
+        target: (&Device::Cpu).into(),
     };
     ToxicityTask::default().load(&context).expect("weights")
 }

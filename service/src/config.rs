@@ -13,7 +13,7 @@ pub mod load;
 pub mod show;
 pub mod units;
 
-use escala_models::DeviceChoice;
+use escala_models::{DeviceChoice, Precision};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -496,6 +496,9 @@ pub struct Engine {
     /// `auto`, `cpu`, `cuda` or `cuda:N`.
     #[serde(with = "units::text")]
     pub device: DeviceChoice,
+    /// `full` or `int8`: what text encoders multiply in.
+    #[serde(with = "units::text")]
+    pub precision: Precision,
     /// Batches that are computed at the same time; 0 means one for every four cores.
     pub lanes: usize,
     /// Threads that compute together on one batch; 0 means the cores divided among the lanes.
@@ -635,6 +638,7 @@ impl Default for Engine {
     fn default() -> Self {
         Self {
             device: DeviceChoice::Auto,
+            precision: Precision::Full,
             lanes: 0,
             threads: 0,
             memory: Size::mib(2048),

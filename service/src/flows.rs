@@ -12,6 +12,7 @@ use crate::hosted::rows;
 use crate::machine::{Machine, data_folder};
 use crate::rest::classify::NO_CLASSIFIER;
 use crate::rest::images::classify::NO_CLASSIFIER as NO_IMAGE_CLASSIFIER;
+use escala_models::Precision;
 use escala_pipelines::{Kind, Options, Priority};
 use escala_sagemaker::served::Haste;
 use escala_stream_ingest::flow::{
@@ -171,7 +172,11 @@ impl Asker {
             tracing::warn!(model = name, error, "a model's digest is not known");
             None
         });
-        let digest = digest.map(|digest| format!("sha256:{digest}"));
+        // The same weights in another precision answer otherwise.
+        let digest = digest.map(|digest| match self.machine.precision_of(task) {
+            Precision::Full => format!("sha256:{digest}"),
+            precision => format!("sha256:{digest}+{precision}"),
+        });
         self.models.lock().insert(task, Model { name, digest });
     }
 }

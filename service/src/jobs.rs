@@ -75,6 +75,7 @@ impl Hosts {
                 Arc::new(Checkpoints {
                     weights: weights.clone(),
                     device: device.clone(),
+                    precision: engine.precision,
                     threads,
                     limits,
                 }),

@@ -19,6 +19,7 @@ use crate::s3::{S3, places::Places};
 use crate::sentiments::Sentiments;
 use crate::server::body::Buffers;
 use crate::topics::Topics;
+use escala_models::Precision;
 use escala_models::compute::DeviceError;
 use escala_pipelines::Options;
 use escala_pipelines::bodies::BodiesTask;
@@ -112,6 +113,9 @@ pub enum Error {
     /// `engine.device` cannot be used.
     #[error("`engine.device`: {0}")]
     Device(#[from] DeviceError),
+    /// `engine.precision` is for another device.
+    #[error("`engine.precision`: int8 is for the CPU; give --device cpu")]
+    Precision,
     /// The engine cannot start, or a model cannot be loaded.
     #[error(transparent)]
     Engine(#[from] escala_pipelines::Error),
@@ -122,6 +126,9 @@ trait Warm {
     /// The name of the model.
     fn model(&self) -> &str;
 
+    /// What its products are made in, where this is asked for.
+    fn precision(&self, asked: Precision) -> Precision;
+
     /// Pulls the model if it is missing, and loads it.
     fn warm(&self, store: &Store, progress: &dyn Progress) -> Result<(), Error>;
 }
@@ -129,6 +136,10 @@ trait Warm {
 impl<T: Task> Warm for Handle<T> {
     fn model(&self) -> &str {
         self.task().model()
+    }
+
+    fn precision(&self, asked: Precision) -> Precision {
+        self.task().precision(asked)
     }
 
     fn warm(&self, store: &Store, progress: &dyn Progress) -> Result<(), Error> {
@@ -257,7 +268,7 @@ pub fn image_limits(config: &Config) -> ImageLimits {
 }
 
 /// How the engine uses this machine, with what the configuration leaves open decided by its cores.
-fn engine_config(config: &Config) -> Result<EngineConfig, DeviceError> {
+fn engine_config(config: &Config) -> Result<EngineConfig, Error> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let lanes = if config.engine.lanes == 0 {
         (cores / 4).max(1)
@@ -269,10 +280,22 @@ fn engine_config(config: &Config) -> Result<EngineConfig, DeviceError> {
     } else {
         config.engine.threads
     };
+    let (device, precision) = (config.engine.device.open()?, config.engine.precision);
+    if precision == Precision::Int8 {
+        if !device.is_cpu() {
+            return Err(Error::Precision);
+        }
+        if !escala_models::kernels::quantized::has_dot_products() {
+            tracing::warn!(
+                "this processor multiplies no bytes (VNNI): precision int8 saves memory, and no time"
+            );
+        }
+    }
     Ok(EngineConfig {
         lanes,
         threads_per_lane: threads,
-        device: config.engine.device.open()?,
+        device,
+        precision,
         memory_budget: config.engine.memory.get(),
         default_deadline: config.limits.deadline.get(),
         ..EngineConfig::default()
@@ -390,6 +413,13 @@ impl Machine {
     /// The name of the model behind a task of the configuration; none for a task that has none.
     pub fn model_of(&self, task: &str) -> Option<&str> {
         self.named(task).map(Warm::model)
+    }
+
+    /// What the products of a task of the configuration are made in.
+    pub fn precision_of(&self, task: &str) -> Precision {
+        let asked = self.engine.config().precision;
+        let named = self.named(task);
+        named.map_or(Precision::Full, |task| task.precision(asked))
     }
 
     /// A task by its name in the configuration, unless it is one that is there only where a checkpoint is named for it.

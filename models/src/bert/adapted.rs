@@ -3,11 +3,10 @@
 
 use super::head::finite;
 use super::{Config, Encoder, Output, Tokenizer, Way, each, open};
-use crate::compute::Compute;
+use crate::compute::{Compute, Target};
 use crate::error::Result;
 use crate::train::adapter::{Adapter, Head};
 use crate::train::classifier::softmax;
-use candle_core::Device;
 use std::path::Path;
 
 /// A base model with an adapter merged into it, and the head that was trained with it.
@@ -22,19 +21,19 @@ pub struct AdaptedClassifier {
 }
 
 impl AdaptedClassifier {
-    /// The base model of the folder `base` with the adapter of the folder `adapter`, for `device`.
+    /// The base model of the folder `base` with the adapter of the folder `adapter`, for `target`.
     ///
     /// # Errors
     /// When a file is missing, the two do not fit, or the device refuses.
-    pub fn load(base: &Path, adapter: &Path, device: &Device) -> Result<Self> {
-        Self::new(base, Adapter::open(adapter)?, device)
+    pub fn load<'a>(base: &Path, adapter: &Path, target: impl Into<Target<'a>>) -> Result<Self> {
+        Self::new(base, Adapter::open(adapter)?, target)
     }
 
     /// The base model of the folder `base` with an open adapter.
     ///
     /// # Errors
     /// When a file is missing, the two do not fit, or the device refuses.
-    pub fn new(base: &Path, adapter: Adapter, device: &Device) -> Result<Self> {
+    pub fn new<'a>(base: &Path, adapter: Adapter, target: impl Into<Target<'a>>) -> Result<Self> {
         let weights = open(base)?;
         let changed = adapter.merged(&weights)?;
         let weights = weights.with(changed);
@@ -42,7 +41,7 @@ impl AdaptedClassifier {
         Ok(Self {
             tokenizer: Tokenizer::load(base, longest)?,
             head: adapter.head(weights.config.hidden_size)?,
-            encoder: Encoder::new(&weights, Way::Best(device))?,
+            encoder: Encoder::new(&weights, Way::Best(target.into()))?,
             labels: adapter.config.labels,
             prompt: adapter.config.prompt,
             temperature: adapter.config.temperature,

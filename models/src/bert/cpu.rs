@@ -5,17 +5,19 @@
 //! on in chunks of rows that go through everything between two attentions while they are in the
 //! second-level cache, and whoever is free takes the next chunk; a batch of few tokens would leave a member
 //! without rows, so there each product is split by columns, which also lets each member read only its part
-//! of the weights.
+//! of the weights. In 8 bits the rows of each product are quantised first, by whoever wrote them where that saves a barrier.
 
 use super::config::Config;
+use super::linear::{Linear, Rows};
 use super::weights::{Part, Weights, Words};
 use super::{Output, second};
+use crate::compute::Precision;
 use crate::error::Result;
 use crate::kernels::attention::{self, Head, attend};
-use crate::kernels::matmul::{Left, Right};
+use crate::kernels::matmul::Right;
 use crate::kernels::norm::layer_norm;
 use crate::kernels::shared::SharedSlice;
-use crate::kernels::{Activation, AlignedVec, Isa, PackedMatrix};
+use crate::kernels::{Activation, AlignedVec, Isa};
 use crate::team::{Member, Team};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -41,12 +43,18 @@ pub(super) struct Encoder {
 
 struct Layer {
     /// Queries, keys and values side by side.
-    qkv: PackedMatrix,
-    attention_output: PackedMatrix,
+    qkv: Linear,
+    attention_output: Linear,
     attention_norm: Norm,
-    up: PackedMatrix,
-    down: PackedMatrix,
+    up: Linear,
+    down: Linear,
     output_norm: Norm,
+}
+
+impl Layer {
+    fn products(&self) -> [&Linear; 4] {
+        [&self.qkv, &self.attention_output, &self.up, &self.down]
+    }
 }
 
 /// A normalisation of rows.
@@ -64,6 +72,7 @@ struct Workspace {
     mixed: AlignedVec,
     inner: AlignedVec,
     attention: AlignedVec,
+    quantized: AlignedVec,
 }
 
 /// The buffers as the members of the team see them.
@@ -79,6 +88,8 @@ struct Buffers<'a> {
     inner: SharedSlice<'a>,
     /// `[members, scratch]`
     attention: SharedSlice<'a>,
+    /// Rows of the left-hand side of a product in 8 bits: `[tokens, quantized]`, or `[members, CHUNK, quantized]` when rows are split
+    quantized: SharedSlice<'a>,
 }
 
 /// What is computed: the tokens of a batch and where its sequences are.
@@ -104,13 +115,13 @@ impl Batch<'_> {
 }
 
 impl Encoder {
-    pub(super) fn new(weights: &Weights) -> Result<Self> {
+    pub(super) fn new(weights: &Weights, precision: Precision) -> Result<Self> {
         let isa = Isa::best();
         let config = weights.config.clone();
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let norm = |module: &str| Norm::new(weights, module);
         let linear =
-            |layer: usize, parts: &[Part], outputs: usize, inputs: usize| -> Result<PackedMatrix> {
+            |layer: usize, parts: &[Part], outputs: usize, inputs: usize| -> Result<Linear> {
                 let (mut matrix, mut bias) = (Vec::new(), Vec::new());
                 for &part in parts {
                     let module = weights.part(layer, part);
@@ -118,13 +129,8 @@ impl Encoder {
                     matrix.extend_from_slice(&weight);
                     bias.extend_from_slice(&shift);
                 }
-                Ok(PackedMatrix::from_outputs(
-                    &matrix,
-                    &bias,
-                    outputs * parts.len(),
-                    inputs,
-                    isa,
-                ))
+                let outputs = outputs * parts.len();
+                Ok(Linear::new(&matrix, &bias, outputs, inputs, isa, precision))
             };
         let layers = (0..config.num_hidden_layers)
             .map(|layer| {
@@ -154,14 +160,16 @@ impl Encoder {
         let layers: u64 = self
             .layers
             .iter()
-            .map(|layer| {
-                layer.qkv.bytes()
-                    + layer.attention_output.bytes()
-                    + layer.up.bytes()
-                    + layer.down.bytes()
-            })
+            .flat_map(Layer::products)
+            .map(Linear::bytes)
             .sum();
         layers + self.positions.bytes() + self.words.bytes()
+    }
+
+    /// Room for a row in 8 bits, whichever product it is for.
+    fn quantized(&self) -> usize {
+        let products = self.layers.iter().flat_map(Layer::products);
+        products.map(Linear::quantized).max().unwrap_or(0)
     }
 
     pub(super) fn run(
@@ -179,7 +187,8 @@ impl Encoder {
         };
         let mut workspace = pool().pop().unwrap_or_default();
         let (tokens, hidden) = (batch.tokens(), self.config.hidden_size);
-        let inner_rows = if batch.by_rows {
+        // Rows that a product is made of at a time.
+        let rows = if batch.by_rows {
             team.threads() * batch.chunk
         } else {
             tokens
@@ -189,7 +198,8 @@ impl Encoder {
         workspace.mixed.reserve_len(tokens * hidden);
         workspace
             .inner
-            .reserve_len(inner_rows * self.config.intermediate_size);
+            .reserve_len(rows * self.config.intermediate_size);
+        workspace.quantized.reserve_len(rows * self.quantized());
         workspace
             .attention
             .reserve_len(team.threads() * batch.scratch);
@@ -200,6 +210,7 @@ impl Encoder {
                 mixed: SharedSlice::new(&mut workspace.mixed),
                 inner: SharedSlice::new(&mut workspace.inner),
                 attention: SharedSlice::new(&mut workspace.attention),
+                quantized: SharedSlice::new(&mut workspace.quantized),
             };
             team.run(|member| self.forward(member, &batch, buffers));
         }
@@ -248,13 +259,19 @@ impl Encoder {
         self.embed(member, batch, buffers);
         if batch.by_rows {
             let rows = member.slice(tokens, 1);
-            self.product_rows(&self.layers[0].qkv, buffers.hidden, buffers.qkv, rows);
+            let room = self.room(member, batch, buffers);
+            for start in rows.clone().step_by(batch.chunk) {
+                let rows = start..rows.end.min(start + batch.chunk);
+                self.qkv_rows(&self.layers[0].qkv, buffers, room, rows);
+            }
         } else {
+            self.quantize(member, &self.layers[0].qkv, buffers.hidden, buffers, tokens);
             member.barrier();
             self.product_columns(
                 member,
                 &self.layers[0].qkv,
                 buffers.hidden,
+                buffers,
                 buffers.qkv,
                 tokens,
                 None,
@@ -372,7 +389,7 @@ impl Encoder {
         batch: &Batch<'_>,
         buffers: Buffers<'_>,
         layer: &Layer,
-        next_qkv: Option<&PackedMatrix>,
+        next_qkv: Option<&Linear>,
         next: &AtomicUsize,
     ) {
         let (tokens, hidden, inner) = (
@@ -383,6 +400,7 @@ impl Encoder {
         let scratch = buffers
             .inner
             .at(member.index() * batch.chunk * inner, batch.chunk * inner);
+        let room = self.room(member, batch, buffers);
         loop {
             let chunk = next.fetch_add(1, Ordering::Relaxed);
             let start = chunk * batch.chunk;
@@ -397,7 +415,7 @@ impl Encoder {
                 .cast_const();
             let x = buffers.hidden.at(start * hidden, count * hidden);
             // SAFETY: all pointers cover `count` rows (checked by `at`); these rows belong to this member
-            // until the next barrier, and so does its scratch.
+            // until the next barrier, and so do its scratch and its room.
             unsafe {
                 let into_x = Right {
                     start: x,
@@ -405,8 +423,7 @@ impl Encoder {
                     residual: Some((x.cast_const(), hidden)),
                     activation: Activation::None,
                 };
-                let matrix = &layer.attention_output;
-                matrix.multiply(Left::rows(mixed, hidden), count, 0..matrix.panels(), into_x);
+                layer.attention_output.apply(mixed, count, room, into_x);
                 layer
                     .attention_norm
                     .apply(self.isa, buffers.hidden, rows.clone(), hidden);
@@ -416,21 +433,14 @@ impl Encoder {
                     residual: None,
                     activation: self.config.hidden_act.kernel(),
                 };
-                layer
-                    .up
-                    .multiply(Left::rows(x, hidden), count, 0..layer.up.panels(), active);
-                layer.down.multiply(
-                    Left::rows(scratch, inner),
-                    count,
-                    0..layer.down.panels(),
-                    into_x,
-                );
+                layer.up.apply(x, count, room, active);
+                layer.down.apply(scratch, count, room, into_x);
                 layer
                     .output_norm
                     .apply(self.isa, buffers.hidden, rows.clone(), hidden);
             }
             if let Some(qkv) = next_qkv {
-                self.product_rows(qkv, buffers.hidden, buffers.qkv, rows);
+                self.qkv_rows(qkv, buffers, room, rows);
             }
         }
     }
@@ -442,15 +452,23 @@ impl Encoder {
         tokens: usize,
         buffers: Buffers<'_>,
         layer: &Layer,
-        next_qkv: Option<&PackedMatrix>,
+        next_qkv: Option<&Linear>,
     ) {
         let hidden = self.config.hidden_size;
         let rows = member.slice(tokens, 1);
         let residual = Some(buffers.hidden);
+        self.quantize_apart(
+            member,
+            &layer.attention_output,
+            buffers.mixed,
+            buffers,
+            tokens,
+        );
         self.product_columns(
             member,
             &layer.attention_output,
             buffers.mixed,
+            buffers,
             buffers.hidden,
             tokens,
             residual,
@@ -460,21 +478,25 @@ impl Encoder {
         layer
             .attention_norm
             .apply(self.isa, buffers.hidden, rows.clone(), hidden);
+        self.quantize(member, &layer.up, buffers.hidden, buffers, tokens);
         member.barrier();
         self.product_columns(
             member,
             &layer.up,
             buffers.hidden,
+            buffers,
             buffers.inner,
             tokens,
             None,
             self.config.hidden_act.kernel(),
         );
         member.barrier();
+        self.quantize_apart(member, &layer.down, buffers.inner, buffers, tokens);
         self.product_columns(
             member,
             &layer.down,
             buffers.inner,
+            buffers,
             buffers.hidden,
             tokens,
             residual,
@@ -485,11 +507,13 @@ impl Encoder {
             .output_norm
             .apply(self.isa, buffers.hidden, rows, hidden);
         if let Some(qkv) = next_qkv {
+            self.quantize(member, qkv, buffers.hidden, buffers, tokens);
             member.barrier();
             self.product_columns(
                 member,
                 qkv,
                 buffers.hidden,
+                buffers,
                 buffers.qkv,
                 tokens,
                 None,
@@ -498,18 +522,18 @@ impl Encoder {
         }
     }
 
-    /// `to[rows] = from[rows] * matrix + bias`
-    fn product_rows(
-        &self,
-        matrix: &PackedMatrix,
-        from: SharedSlice<'_>,
-        to: SharedSlice<'_>,
-        rows: Range<usize>,
-    ) {
+    /// A member's room for the rows of a chunk in 8 bits.
+    fn room(&self, member: Member<'_>, batch: &Batch<'_>, buffers: Buffers<'_>) -> *mut f32 {
+        let room = batch.chunk * self.quantized();
+        buffers.quantized.at(member.index() * room, room)
+    }
+
+    /// Queries, keys and values of rows of the hidden states, at most a chunk.
+    fn qkv_rows(&self, matrix: &Linear, buffers: Buffers<'_>, room: *mut f32, rows: Range<usize>) {
         let (k, n) = (matrix.k(), matrix.n());
-        let left = from.at(rows.start * k, rows.len() * k).cast_const();
-        let start = to.at(rows.start * n, rows.len() * n);
-        // SAFETY: both cover the rows (checked by `at`), which belong to this member until the next barrier.
+        let left = buffers.hidden.at(rows.start * k, rows.len() * k);
+        let start = buffers.qkv.at(rows.start * n, rows.len() * n);
+        // SAFETY: both cover the rows (checked by `at`), which belong to this member until the next barrier, as its room does.
         unsafe {
             let right = Right {
                 start,
@@ -517,7 +541,39 @@ impl Encoder {
                 residual: None,
                 activation: Activation::None,
             };
-            matrix.multiply(Left::rows(left, k), rows.len(), 0..matrix.panels(), right);
+            matrix.apply(left.cast_const(), rows.len(), room, right);
+        }
+    }
+
+    /// Makes this member's rows of `from`, which it wrote itself, ready for a product that is split by columns.
+    fn quantize(
+        &self,
+        member: Member<'_>,
+        matrix: &Linear,
+        from: SharedSlice<'_>,
+        buffers: Buffers<'_>,
+        tokens: usize,
+    ) {
+        let (k, row) = (matrix.k(), matrix.quantized());
+        let rows = member.slice(tokens, 1);
+        let left = from.at(rows.start * k, rows.len() * k).cast_const();
+        let to = buffers.quantized.at(rows.start * row, rows.len() * row);
+        // SAFETY: both cover the rows (checked by `at`), which belong to this member until the next barrier.
+        unsafe { matrix.quantize(left, rows.len(), to) }
+    }
+
+    /// The same of rows that others wrote, behind a barrier before; there is another after.
+    fn quantize_apart(
+        &self,
+        member: Member<'_>,
+        matrix: &Linear,
+        from: SharedSlice<'_>,
+        buffers: Buffers<'_>,
+        tokens: usize,
+    ) {
+        if matrix.quantized() > 0 {
+            self.quantize(member, matrix, from, buffers, tokens);
+            member.barrier();
         }
     }
 
@@ -526,15 +582,22 @@ impl Encoder {
     fn product_columns(
         &self,
         member: Member<'_>,
-        matrix: &PackedMatrix,
+        matrix: &Linear,
         from: SharedSlice<'_>,
+        buffers: Buffers<'_>,
         to: SharedSlice<'_>,
         tokens: usize,
         residual: Option<SharedSlice<'_>>,
         activation: Activation,
     ) {
         let (k, n) = (matrix.k(), matrix.n());
-        let left = from.at(0, tokens * k).cast_const();
+        let left = Rows {
+            start: from.at(0, tokens * k).cast_const(),
+            quantized: buffers
+                .quantized
+                .at(0, tokens * matrix.quantized())
+                .cast_const(),
+        };
         let start = to.at(0, tokens * n);
         let residual = residual.map(|residual| (residual.at(0, tokens * n).cast_const(), n));
         // SAFETY: the buffers cover all rows (checked by `at`), and each member writes its own panels.
@@ -545,12 +608,7 @@ impl Encoder {
                 residual,
                 activation,
             };
-            matrix.multiply(
-                Left::rows(left, k),
-                tokens,
-                member.slice(matrix.panels(), 1),
-                right,
-            );
+            matrix.multiply(left, tokens, member.slice(matrix.panels(), 1), right);
         }
     }
 }

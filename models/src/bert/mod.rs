@@ -14,6 +14,7 @@
 //! | `config.rs` | sizes and choices from `config.json` |
 //! | `weights.rs` | tensors by what they are, whatever they are called and however stored |
 //! | `cpu.rs` | the fast way on the CPU: packed weights, no padding, a team for the whole network |
+//! | `linear.rs` | its linear layers, in full precision or in 8 bits |
 //! | `graph.rs` | the plain way in candle operations: for CUDA, and what the fast way is checked against |
 //! | `tokenizer.rs`, `unigram.rs` | text to token ids |
 //! | `sentence.rs` | sentence embeddings |
@@ -28,6 +29,7 @@ mod config;
 mod cpu;
 mod graph;
 mod head;
+mod linear;
 mod masks;
 mod sentence;
 mod sequence;
@@ -46,7 +48,7 @@ pub use sequence::{Classification, SequenceClassifier};
 pub use tokenizer::{Place, PlacedTokens, Tokenizer, Tokens};
 pub use words::{Span, Strategy, Token, TokenClassifier, WordLabels};
 
-use crate::compute::Compute;
+use crate::compute::{Compute, Target};
 use crate::error::{Error, Result};
 use candle_core::Device;
 use escala_weights::Tensors;
@@ -88,7 +90,7 @@ impl Output {
 #[derive(Clone, Copy)]
 enum Way<'a> {
     /// The fast one on the CPU, the plain one elsewhere.
-    Best(&'a Device),
+    Best(Target<'a>),
     /// The plain one.
     Plain(&'a Device),
 }
@@ -107,8 +109,10 @@ enum Network {
 impl Encoder {
     fn new(weights: &Weights, way: Way<'_>) -> Result<Self> {
         let network = match way {
-            Way::Best(Device::Cpu) => Network::Cpu(cpu::Encoder::new(weights)?),
-            Way::Best(device) | Way::Plain(device) => {
+            Way::Best(target) if target.device.is_cpu() => {
+                Network::Cpu(cpu::Encoder::new(weights, target.precision)?)
+            }
+            Way::Best(Target { device, .. }) | Way::Plain(device) => {
                 Network::Graph(graph::Encoder::new(weights, device)?)
             }
         };

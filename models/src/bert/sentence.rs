@@ -2,7 +2,7 @@
 
 use super::weights::Weights;
 use super::{Config, Encoder, Output, Way};
-use crate::compute::Compute;
+use crate::compute::{Compute, Target};
 use crate::error::{Error, Result};
 use candle_core::Device;
 use escala_weights::Tensors;
@@ -22,12 +22,12 @@ pub struct SentenceEncoder {
 }
 
 impl SentenceEncoder {
-    /// Loads a folder for `device`.
+    /// Loads a folder for `target`.
     ///
     /// # Errors
     /// When a file is missing, does not fit, or the device refuses.
-    pub fn load(folder: &Path, device: &Device) -> Result<Self> {
-        Self::load_way(folder, Way::Best(device))
+    pub fn load<'a>(folder: &Path, target: impl Into<Target<'a>>) -> Result<Self> {
+        Self::load_way(folder, Way::Best(target.into()))
     }
 
     /// The same in plain candle operations, also on the CPU: the reference of the fast way.
@@ -54,8 +54,12 @@ impl SentenceEncoder {
     ///
     /// # Errors
     /// When the tensors do not fit or the device refuses.
-    pub fn new(config: Config, tensors: Arc<Tensors>, device: &Device) -> Result<Self> {
-        Self::of(&Weights::new(config, tensors)?, Way::Best(device))
+    pub fn new<'a>(
+        config: Config,
+        tensors: Arc<Tensors>,
+        target: impl Into<Target<'a>>,
+    ) -> Result<Self> {
+        Self::of(&Weights::new(config, tensors)?, Way::Best(target.into()))
     }
 
     /// The same network in plain candle operations, also on the CPU.

@@ -7,7 +7,7 @@ use super::config::{Family, Problem};
 use super::head::{After, Dense, finite, softmax};
 use super::tokenizer::{PairTokens, Tokens};
 use super::{Config, Encoder, Output, Tokenizer, Way, each, open};
-use crate::compute::Compute;
+use crate::compute::{Compute, Target};
 use crate::error::Result;
 use crate::kernels::Activation;
 use candle_core::Device;
@@ -35,12 +35,12 @@ pub struct Classification {
 }
 
 impl SequenceClassifier {
-    /// Loads a checkpoint's folder for `device`.
+    /// Loads a checkpoint's folder for `target`.
     ///
     /// # Errors
     /// When a file is missing, does not fit, has no such head, or the device refuses.
-    pub fn load(folder: &Path, device: &Device) -> Result<Self> {
-        Self::load_way(folder, Way::Best(device))
+    pub fn load<'a>(folder: &Path, target: impl Into<Target<'a>>) -> Result<Self> {
+        Self::load_way(folder, Way::Best(target.into()))
     }
 
     /// The same with the network in plain candle operations, also on the CPU: the reference of the fast way.

@@ -11,7 +11,7 @@
 use super::head::{Dense, finite, softmax};
 use super::tokenizer::{Place, PlacedTokens};
 use super::{Config, Encoder, Output, Tokenizer, Way, each, open};
-use crate::compute::Compute;
+use crate::compute::{Compute, Target};
 use crate::error::{Error, Result};
 use candle_core::Device;
 use std::path::Path;
@@ -134,12 +134,12 @@ impl Word {
 }
 
 impl TokenClassifier {
-    /// Loads a checkpoint's folder for `device`.
+    /// Loads a checkpoint's folder for `target`.
     ///
     /// # Errors
     /// When a file is missing, does not fit, has no such head, or the device refuses.
-    pub fn load(folder: &Path, device: &Device) -> Result<Self> {
-        Self::load_way(folder, Way::Best(device))
+    pub fn load<'a>(folder: &Path, target: impl Into<Target<'a>>) -> Result<Self> {
+        Self::load_way(folder, Way::Best(target.into()))
     }
 
     /// The same with the network in plain candle operations, also on the CPU: the reference of the fast way.

@@ -263,7 +263,10 @@ const AHEAD: usize = 1024;
 const LINE: usize = 16;
 
 /// Columns of the widest register tile.
-const TILE_COLUMNS: usize = 32;
+pub(super) const TILE_COLUMNS: usize = 32;
+
+/// The sums of the largest register tile in memory.
+pub(super) type Sums = [[f32; TILE_COLUMNS]; 12];
 
 /// Columns of the right-hand side, at most two vectors wide.
 #[derive(Clone, Copy)]
@@ -330,7 +333,7 @@ unsafe fn panel_body<S: Simd>(left: Left, rows: usize, k: usize, panel: Panel, r
 /// unrolls later costs a factor of two).
 macro_rules! unroll {
     ($row:ident < $bound:ident $body:block) => {
-        unroll!(@ $row $bound $body 0 1 2 3 4 5 6 7 8 9 10 11)
+        $crate::kernels::matmul::unroll!(@ $row $bound $body 0 1 2 3 4 5 6 7 8 9 10 11)
     };
     (@ $row:ident $bound:ident $body:block $($i:literal)*) => {
         $(if $bound > $i {
@@ -339,6 +342,7 @@ macro_rules! unroll {
         })*
     };
 }
+pub(super) use unroll;
 
 #[inline(always)]
 unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize, const HALVES: bool>(
@@ -410,7 +414,7 @@ unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize, const HALVES: b
         }
         // From here on the sums are in memory: the epilogue is a loop, and a loop over registers would
         // have kept a copy of them in memory all along.
-        let mut stored = std::mem::MaybeUninit::<[[f32; TILE_COLUMNS]; 12]>::uninit();
+        let mut stored = std::mem::MaybeUninit::<Sums>::uninit();
         let stored = stored.as_mut_ptr().cast::<f32>();
         unroll!(ROW < ROWS {
             S::store(stored.add(ROW * TILE_COLUMNS), sums[ROW][0]);
@@ -418,10 +422,28 @@ unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize, const HALVES: b
                 S::store(stored.add(ROW * TILE_COLUMNS + S::LANES), sums[ROW][VECTORS - 1]);
             }
         });
-        for row in 0..ROWS {
-            let out = right.start.add(row * right.row);
-            for vector in 0..VECTORS {
-                let offset = vector * S::LANES;
+        finish::<S, VECTORS>(stored, ROWS, panel.columns, right);
+    }
+}
+
+/// Activates the sums of a register tile, which lie [`TILE_COLUMNS`] apart, adds the residual, and stores `columns` of each row.
+///
+/// # Safety
+/// `stored` is readable for `rows` such rows, and `right` as [`PackedMatrix::multiply`] wants it for them.
+#[inline(always)]
+pub(super) unsafe fn finish<S: Simd, const VECTORS: usize>(
+    stored: *const f32,
+    rows: usize,
+    columns: usize,
+    right: Right,
+) {
+    let whole = columns == VECTORS * S::LANES;
+    for row in 0..rows {
+        for vector in 0..VECTORS {
+            let offset = vector * S::LANES;
+            // SAFETY: the function's contract; the last vector has at least one column.
+            unsafe {
+                let out = right.start.add(row * right.row + offset);
                 let mut y = S::load(stored.add(row * TILE_COLUMNS + offset));
                 y = match right.activation {
                     Activation::None => y,
@@ -430,21 +452,21 @@ unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize, const HALVES: b
                     Activation::Relu6 => S::min(S::splat(6.0), S::max(S::splat(0.0), y)),
                     Activation::Relu => S::max(S::splat(0.0), y),
                 };
+                let residual = right
+                    .residual
+                    .map(|(start, distance)| start.add(row * distance + offset));
                 if whole {
-                    if let Some((residual, distance)) = right.residual {
-                        y = S::add(y, S::load(residual.add(row * distance + offset)));
+                    if let Some(residual) = residual {
+                        y = S::add(y, S::load(residual));
                     }
-                    S::store(out.add(offset), y);
+                    S::store(out, y);
                 } else {
-                    let count = panel.columns - offset;
+                    let count = columns - offset;
                     let count = if count < S::LANES { count } else { S::LANES };
-                    if let Some((residual, distance)) = right.residual {
-                        y = S::add(
-                            y,
-                            S::load_part(residual.add(row * distance + offset), count),
-                        );
+                    if let Some(residual) = residual {
+                        y = S::add(y, S::load_part(residual, count));
                     }
-                    S::store_part(out.add(offset), y, count);
+                    S::store_part(out, y, count);
                 }
             }
         }

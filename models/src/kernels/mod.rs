@@ -20,6 +20,7 @@ pub mod lstm;
 pub(crate) mod math;
 pub mod matmul;
 pub mod norm;
+pub mod quantized;
 pub mod shared;
 pub(crate) mod simd;
 pub mod window;
@@ -27,4 +28,5 @@ pub mod winograd;
 
 pub use aligned::AlignedVec;
 pub use matmul::{Activation, PackedMatrix};
+pub use quantized::QuantizedMatrix;
 pub use simd::Isa;

@@ -119,6 +119,8 @@ pub(crate) trait Simd: Copy {
     unsafe fn round(a: Self::V) -> Self::V;
     /// `2^n` for integral `n` in -126..=127.
     unsafe fn pow2(n: Self::V) -> Self::V;
+    /// The lanes as signed bytes, to the nearest and at most what these hold; of what is not a number, any.
+    unsafe fn store_bytes(p: *mut i8, v: Self::V);
     /// Asks for the line of `p` to be brought into the cache; any address goes.
     unsafe fn prefetch(_p: *const f32) {}
     unsafe fn sum(a: Self::V) -> f32;
@@ -209,6 +211,13 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn pow2(n: Self::V) -> Self::V {
         std::array::from_fn(|i| f32::from_bits(((n[i] as i32 + 127) << 23) as u32))
+    }
+    #[inline(always)]
+    unsafe fn store_bytes(p: *mut i8, v: Self::V) {
+        unsafe {
+            let whole = Self::round(v);
+            p.cast::<[i8; 8]>().write_unaligned(whole.map(|x| x as i8));
+        }
     }
     #[inline(always)]
     unsafe fn sum(a: Self::V) -> f32 {
@@ -313,6 +322,18 @@ mod x86 {
             unsafe {
                 let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
                 _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))
+            }
+        }
+        #[inline(always)]
+        unsafe fn store_bytes(p: *mut i8, v: Self::V) {
+            unsafe {
+                let whole = _mm256_cvtps_epi32(v);
+                let (low, high) = (
+                    _mm256_castsi256_si128(whole),
+                    _mm256_extracti128_si256::<1>(whole),
+                );
+                let short = _mm_packs_epi32(low, high);
+                _mm_storel_epi64(p.cast(), _mm_packs_epi16(short, short));
             }
         }
         #[inline(always)]
@@ -422,6 +443,10 @@ mod x86 {
                 let exponent = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
                 _mm512_castsi512_ps(_mm512_slli_epi32::<23>(exponent))
             }
+        }
+        #[inline(always)]
+        unsafe fn store_bytes(p: *mut i8, v: Self::V) {
+            unsafe { _mm_storeu_si128(p.cast(), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(v))) }
         }
         #[inline(always)]
         unsafe fn prefetch(p: *const f32) {

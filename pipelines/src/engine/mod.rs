@@ -50,6 +50,7 @@ pub use metrics::{HistogramSnapshot, TaskMetrics};
 use crate::error::{Error, Kind, Result};
 use crate::task::Task;
 use candle_core::Device;
+use escala_models::Precision;
 use escala_weights::Store;
 use metrics::{EngineMetrics, Labelled};
 use parking_lot::{Mutex, RwLock};
@@ -68,6 +69,8 @@ pub struct EngineConfig {
     pub threads_per_lane: usize,
     /// Where models run.
     pub device: Device,
+    /// What text encoders are loaded in.
+    pub precision: Precision,
     /// Most bytes that loaded models may hold together.
     pub memory_budget: u64,
     /// How long an item without a deadline may wait for its turn, and a load for memory.
@@ -86,6 +89,7 @@ impl Default for EngineConfig {
             lanes,
             threads_per_lane: (cores / lanes).max(1),
             device: Device::Cpu,
+            precision: Precision::Full,
             memory_budget: 2 << 30,
             default_deadline: Duration::from_secs(30),
             load_retry: Duration::from_secs(1),

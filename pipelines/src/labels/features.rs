@@ -52,7 +52,7 @@ impl ImageFeatures {
     /// # Errors
     /// `Unavailable` with what is missing and what to do.
     pub fn load(context: &LoadContext<'_>, limits: ImageLimits) -> Result<Self> {
-        Self::open(&tensors(context)?, context.device, limits)
+        Self::open(&tensors(context)?, context.target.device, limits)
     }
 
     /// A network of the same kind from a file: one that was tuned for other classes.

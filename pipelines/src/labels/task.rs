@@ -168,7 +168,7 @@ impl Task for LabelsTask {
         let path = files
             .path("model.safetensors")
             .map_err(|cause| unavailable(MODEL, cause))?;
-        let network = super::network::load(&path, context.device)?;
+        let network = super::network::load(&path, context.target.device)?;
         LabelsPipeline::new(network, self.limits)
     }
 }

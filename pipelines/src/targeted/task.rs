@@ -4,8 +4,8 @@ use super::{Plan, Scores, Targeted};
 use crate::error::Result;
 use crate::syntax::{LIMITS, MODEL, SharedEnglish, analyse, read};
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit, each};
-use escala_models::Compute;
 use escala_models::spacy::{self, Language};
+use escala_models::{Compute, Precision};
 use escala_weights::{Progress, Store};
 use std::sync::Arc;
 
@@ -54,6 +54,10 @@ impl<S: Task> Task for TargetedTask<S> {
 
     fn model(&self) -> &str {
         MODEL
+    }
+
+    fn precision(&self, asked: Precision) -> Precision {
+        asked
     }
 
     fn fetch(

@@ -59,7 +59,7 @@ fn loaded() -> (<SyntaxTask as Task>::Pipeline, <PiiTask as Task>::Pipeline) {
     let store = Store::open(StoreOptions::default()).expect("a store");
     let context = LoadContext {
         weights: &store,
-        device: &candle_core::Device::Cpu,
+        target: (&candle_core::Device::Cpu).into(),
     };
     let english = SharedEnglish::default();
     let reader = SyntaxTask::new(english.clone())

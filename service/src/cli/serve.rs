@@ -20,6 +20,7 @@ use crate::machine::{Machine, data_folder};
 use crate::ready::Readiness;
 use crate::server;
 use clap::Args;
+use escala_models::Precision;
 use escala_weights::Terminal;
 use std::fs::{File, TryLockError};
 use std::sync::Arc;
@@ -230,7 +231,11 @@ async fn serve(config: Config) -> Result<(), Stop> {
         env!("CARGO_PKG_VERSION"),
         engine.lanes,
         engine.threads_per_lane,
-        if engine.device.is_cpu() { "the CPU" } else { "CUDA" },
+        match (engine.device.is_cpu(), engine.precision) {
+            (true, Precision::Full) => "the CPU",
+            (true, Precision::Int8) => "the CPU, text encoders in 8 bits",
+            (false, _) => "CUDA",
+        },
     ));
 
     let (stop, stopping) = watch::channel(false);

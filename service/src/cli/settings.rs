@@ -34,6 +34,9 @@ pub struct Settings {
     /// auto, cpu, cuda or cuda:N.
     #[arg(long, global = true)]
     device: Option<String>,
+    /// full, or int8: text encoders in a fraction of the time, with answers that differ a little.
+    #[arg(long, global = true)]
+    precision: Option<String>,
     /// Threads that compute together on one batch.
     #[arg(long, global = true, value_name = "N")]
     threads: Option<String>,
@@ -88,6 +91,7 @@ impl Settings {
             flag("models.local_dir", "--local-dir", self.local_dir.as_ref()),
             flag("models.offline", "--offline", offline.as_ref()),
             flag("engine.device", "--device", self.device.as_ref()),
+            flag("engine.precision", "--precision", self.precision.as_ref()),
             flag("engine.threads", "--threads", self.threads.as_ref()),
             flag("log.level", "--log-level", self.log_level.as_ref()),
             flag("log.format", "--log-format", self.log_format.as_ref()),

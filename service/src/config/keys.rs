@@ -35,7 +35,7 @@ const fn key(name: &'static str, kind: Kind) -> Key {
 }
 
 /// Every setting.
-pub const KEYS: [Key; 75] = [
+pub const KEYS: [Key; 76] = [
     key("listen", Kind::Text),
     key("server.origins", Kind::List),
     key("server.hosts", Kind::List),
@@ -89,6 +89,7 @@ pub const KEYS: [Key; 75] = [
     key("sql.memory", Kind::Text),
     key("sql.queries", Kind::Number),
     key("engine.device", Kind::Text),
+    key("engine.precision", Kind::Text),
     key("engine.lanes", Kind::Number),
     key("engine.threads", Kind::Number),
     key("engine.memory", Kind::Text),

@@ -38,8 +38,8 @@ pub use pictures::Pictures;
 use super::alone::{Alone, Beside};
 use super::questions::refuse;
 use crate::failure::chain;
-use escala_models::Compute;
 use escala_models::compute::Device;
+use escala_models::{Compute, Precision, Target};
 use escala_pipelines::image::ImageLimits;
 use escala_pipelines::task::LoadContext;
 use escala_sagemaker::served::{Container, Opener, Served, Unanswered};
@@ -101,6 +101,8 @@ pub struct Checkpoints {
     pub weights: Arc<Store>,
     /// What computes.
     pub device: Device,
+    /// What text encoders multiply in.
+    pub precision: Precision,
     /// Threads of a model.
     pub threads: usize,
     /// What an image may have.
@@ -112,7 +114,10 @@ impl Checkpoints {
         let reference = reference(container)?;
         let context = LoadContext {
             weights: &self.weights,
-            device: &self.device,
+            target: Target {
+                device: &self.device,
+                precision: self.precision,
+            },
         };
         let asks = self.asks(container, &reference)?;
         let told = |error: escala_pipelines::Error| chain(&error);

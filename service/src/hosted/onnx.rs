@@ -73,7 +73,7 @@ impl Onnx {
         if beside.join(DECLARATION).is_file() {
             let context = LoadContext {
                 weights: &self.weights,
-                device: &self.device,
+                target: (&self.device).into(),
             };
             let reference = beside.display().to_string();
             let pictures = Pictures::load(&reference, self.limits, &context);

@@ -620,7 +620,7 @@ impl Trainer for ImageClassification {
         lesson.learning();
         let context = LoadContext {
             weights: &self.weights,
-            device: &self.device,
+            target: (&self.device).into(),
         };
         let features = ImageFeatures::load(&context, self.limits);
         let features = features.map_err(|error| Failure::Now(chain(&error)))?;

@@ -122,7 +122,7 @@ impl Opened {
         let layer = Layer::read(folder)?;
         let context = LoadContext {
             weights: &self.weights,
-            device: &self.device,
+            target: (&self.device).into(),
         };
         let features = match layer.tuned {
             false => ImageFeatures::load(&context, self.limits),

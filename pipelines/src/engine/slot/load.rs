@@ -8,7 +8,7 @@ use crate::engine::signals::{Phase, after};
 use crate::engine::{Shared, shutting_down};
 use crate::error::{Error, Kind, Result};
 use crate::task::{LoadContext, Pipeline, Task};
-use escala_models::{Compute, threads};
+use escala_models::{Compute, Target, threads};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -116,7 +116,10 @@ impl<T: Task> TaskSlot<T> {
         loop {
             let pipeline = self.task.load(&LoadContext {
                 weights: &shared.store,
-                device: &shared.config.device,
+                target: Target {
+                    device: &shared.config.device,
+                    precision: self.task.precision(shared.config.precision),
+                },
             })?;
             let bytes = pipeline.memory();
             let before = self.inner.lock().measured.replace(bytes);

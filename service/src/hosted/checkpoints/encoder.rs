@@ -34,7 +34,7 @@ impl States {
     /// A sentence: it is no encoder, or not there.
     pub fn load(reference: &str, context: &LoadContext<'_>) -> Result<Self, String> {
         let files = open(reference, context)?;
-        let encoder = SentenceEncoder::load(files.dir(), context.device);
+        let encoder = SentenceEncoder::load(files.dir(), context.target);
         let encoder = encoder.map_err(|error| chain(&error))?;
         let longest = encoder.config().max_tokens();
         let tokenizer = Tokenizer::load(files.dir(), longest);

@@ -36,7 +36,7 @@ impl Hypotheses {
     /// A sentence: it is no such network, or not there.
     pub fn load(reference: &str, context: &LoadContext<'_>) -> Result<Self, String> {
         let files = open(reference, context)?;
-        let model = SequenceClassifier::load(files.dir(), context.device);
+        let model = SequenceClassifier::load(files.dir(), context.target);
         let model = model.map_err(|error| chain(&error))?;
         let labels = model.labels();
         let entails = |label: &String| label.to_lowercase().starts_with("entail");

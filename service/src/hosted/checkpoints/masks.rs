@@ -28,7 +28,7 @@ impl Masks {
     /// A sentence: it fills no masks, or is not there.
     pub fn load(reference: &str, context: &LoadContext<'_>) -> Result<Self, String> {
         let files = open(reference, context)?;
-        let loaded = MaskFiller::load(files.dir(), context.device);
+        let loaded = MaskFiller::load(files.dir(), context.target);
         loaded.map(Self).map_err(|error| chain(&error))
     }
 

@@ -26,7 +26,7 @@ impl Passages {
     /// A sentence: it answers no questions, or is not there.
     pub fn load(reference: &str, context: &LoadContext<'_>) -> Result<Self, String> {
         let files = open(reference, context)?;
-        let loaded = AnswerFinder::load(files.dir(), context.device);
+        let loaded = AnswerFinder::load(files.dir(), context.target);
         loaded.map(Self).map_err(|error| chain(&error))
     }
 

@@ -28,7 +28,7 @@ impl Words {
     /// A sentence: it is no such classifier, or not there.
     pub fn load(reference: &str, context: &LoadContext<'_>) -> Result<Self, String> {
         let files = open(reference, context)?;
-        let loaded = TokenClassifier::load(files.dir(), context.device);
+        let loaded = TokenClassifier::load(files.dir(), context.target);
         loaded.map(Self).map_err(|error| chain(&error))
     }
 }
