@@ -527,6 +527,25 @@ fn embeddings() {
 }
 
 #[test]
+fn embeddings_in_eight_bits() {
+    let text = golden_json("minilm.json")["items"][0]["text"].clone();
+    let vector = |precision: &str| -> Vec<f64> {
+        let arguments = ["embed", "--json", "--precision", precision];
+        let said = run(&[&arguments[..], &[text.as_str().expect("text")]].concat());
+        let numbers = said.json()[0]["embedding"].clone();
+        serde_json::from_value(numbers).expect("a vector")
+    };
+    let (full, short) = (vector("full"), vector("int8"));
+    assert_ne!(full, short);
+    // Both are of length 1.
+    let cosine: f64 = full.iter().zip(&short).map(|(a, b)| a * b).sum();
+    assert!(cosine > 0.99, "{cosine}");
+    let said = run(&["embed", "--precision", "fp16", "a text"]);
+    assert_eq!(said.status, 2);
+    assert!(said.err.contains("use full or int8"), "{}", said.err);
+}
+
+#[test]
 fn models_are_pulled_verified_and_removed() {
     // A folder of its own, so that what other tests use is not removed under them.
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -567,6 +567,23 @@ mod tests {
     }
 
     #[test]
+    fn eight_bits_are_for_text_encoders() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let mut config = Config::default();
+        config.models.dir = Some(folder.path().to_owned());
+        for asked in [Precision::Full, Precision::Int8] {
+            config.engine.precision = asked;
+            let machine = Machine::start(&config).expect("starts");
+            for task in ["embeddings", "sentiment", "targeted-sentiment"] {
+                assert_eq!(machine.precision_of(task), asked, "{task}");
+            }
+            for task in ["language", "syntax", "toxicity", "labels"] {
+                assert_eq!(machine.precision_of(task), Precision::Full, "{task}");
+            }
+        }
+    }
+
+    #[test]
     fn missing_weights_are_unavailable_and_say_so() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let mut config = Config::default();

@@ -450,19 +450,23 @@ unsafe fn tile<D: Dots, const ROWS: usize>(
         }
         let mut stored = std::mem::MaybeUninit::<Sums>::uninit();
         let stored = stored.as_mut_ptr().cast::<f32>();
-        for vector in 0..2 {
-            let of = panel.columns.add(vector * lanes);
-            let scales = D::S::load(of);
-            let shifts = D::S::load(of.add(2 * lanes));
-            let bias = D::S::load(of.add(4 * lanes));
-            unroll!(ROW < ROWS {
-                let row = behind.add(ROW * distance);
-                let known = D::S::fma(D::S::splat(*row.add(1)), shifts, bias);
-                let sum = D::S::mul(D::S::splat(*row), D::floats(sums[ROW][vector]));
-                let y = D::S::fma(sum, scales, known);
-                D::S::store(stored.add(ROW * TILE_COLUMNS + vector * lanes), y);
-            });
+        macro_rules! scaled {
+            ($vector:literal) => {
+                let of = panel.columns.add($vector * lanes);
+                let scales = D::S::load(of);
+                let shifts = D::S::load(of.add(2 * lanes));
+                let bias = D::S::load(of.add(4 * lanes));
+                unroll!(ROW < ROWS {
+                    let row = behind.add(ROW * distance);
+                    let known = D::S::fma(D::S::splat(*row.add(1)), shifts, bias);
+                    let sum = D::S::mul(D::S::splat(*row), D::floats(sums[ROW][$vector]));
+                    let y = D::S::fma(sum, scales, known);
+                    D::S::store(stored.add(ROW * TILE_COLUMNS + $vector * lanes), y);
+                });
+            };
         }
+        scaled!(0);
+        scaled!(1);
         if panel.count > lanes {
             finish::<D::S, 2>(stored, ROWS, panel.count, right);
         } else {
