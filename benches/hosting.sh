@@ -3,8 +3,8 @@
 # FastAPI with XGBoost on the same trees (interleaved), and what somebody who waits for an answer notices of a training and a
 # transform job that run meanwhile.
 #
-#     benches/hosting.sh                       # three minutes on two cores
-#     benches/hosting.sh --questions 500 --seconds 5
+#     benches/hosting.sh                       # five minutes on two cores
+#     benches/hosting.sh --questions 500 --seconds 5 --turns 1
 #
 # The first run makes a virtual environment under ${XDG_CACHE_HOME:-~/.cache}/escala.
 set -euo pipefail

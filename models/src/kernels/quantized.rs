@@ -101,7 +101,7 @@ impl QuantizedMatrix {
     /// Quantises `weights`, stored as `[n, k]` (one row for each output), with `bias` of length `n` or empty.
     ///
     /// # Panics
-    /// When the lengths do not agree, or `k` does not [fit](Self::fits).
+    /// When the lengths do not agree, `k` is 0, or does not [fit](Self::fits).
     pub fn from_outputs(weights: &[f32], bias: &[f32], n: usize, k: usize, isa: Isa) -> Self {
         Self::with(weights, bias, n, k, isa, Instructions::of(isa))
     }
@@ -119,7 +119,7 @@ impl QuantizedMatrix {
             bias.is_empty() || bias.len() == n,
             "bias must be empty or [n]"
         );
-        assert!(Self::fits(k), "sums of {k} products do not fit");
+        assert!(k > 0 && Self::fits(k), "sums of {k} products");
         let (lanes, width) = (instructions.lanes(), 2 * instructions.lanes());
         let (panels, groups) = (n.div_ceil(width), k.div_ceil(GROUP));
         // A lane of `f32` holds a group of bytes.
@@ -127,7 +127,7 @@ impl QuantizedMatrix {
         let stored: &mut [u8] = bytemuck::cast_slice_mut(&mut bytes);
         stored.fill(128);
         let mut columns = AlignedVec::zeroed(panels * 3 * width);
-        for (column, row) in weights.chunks_exact(k.max(1)).enumerate() {
+        for (column, row) in weights.chunks_exact(k).enumerate() {
             let greatest = row.iter().fold(0.0_f32, |most, w| most.max(w.abs()));
             // What is not finite must stay visible: then the scale is not a number.
             let scale = if row.iter().all(|w| w.is_finite()) {
