@@ -3,6 +3,7 @@
 use crate::endpoint::{PREDICT, Predict};
 use crate::files::{Files, endings};
 use crate::functions::{Callable, Cosine, Form, Similarity};
+use crate::growing;
 use crate::images::Images;
 use crate::json::JsonValue;
 use crate::model::Model;
@@ -274,6 +275,7 @@ impl Engine {
         }
         let context = SessionContext::new_with_state(state);
         files.of(context.state_weak_ref());
+        growing::bound(&context)?;
         for function in functions {
             context.register_udf(function.as_ref().clone());
         }

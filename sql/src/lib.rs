@@ -16,6 +16,7 @@ pub mod endpoint;
 pub mod engine;
 pub mod files;
 pub mod functions;
+mod growing;
 mod images;
 mod json;
 mod kinds;
