@@ -212,9 +212,12 @@ fn what_is_wrong_is_said_and_leaves_nothing() {
         ),
         (
             &["--train", "train.csv", "-p", "eta=2", "-p", "depth=3"],
-            "no hyperparameter \"depth\"",
+            "Extraneous hyperparameter found: depth",
         ),
-        (&["--train", "train.csv"], "num_round must be set"),
+        (
+            &["--train", "train.csv"],
+            "Missing required hyperparameter: num_round",
+        ),
         (
             &["--train", "train.csv", "-p", "num_round"],
             "not NAME=VALUE",

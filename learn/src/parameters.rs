@@ -57,7 +57,8 @@ impl Parameters {
     /// # Errors
     ///
     /// [`Error::Input`] with all that is wrong, a sentence each: unknown names, values
-    /// that are none of the kind or out of bounds, what must be said and was not.
+    /// that are none of the kind or out of bounds, what must be said and was not. The first words are those of SageMaker's
+    /// containers (`hyperparameter_validation.py` of its algorithm toolkit).
     pub fn read<'a>(
         declared: &'static [Parameter],
         given: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -67,18 +68,21 @@ impl Parameters {
         for (name, text) in given {
             let text = text.trim();
             match declared.iter().find(|parameter| parameter.name == name) {
-                None => wrong.push(format!("there is no hyperparameter {name:?}")),
+                None => wrong.push(format!("Extraneous hyperparameter found: {name}")),
                 Some(parameter) => match parameter.check(text) {
                     Ok(()) => {
                         values.insert(parameter.name, text.to_owned());
                     }
-                    Err(why) => wrong.push(format!("hyperparameter {name} is {text:?}: {why}")),
+                    Err(why) => wrong.push(format!("Hyperparameter {name} is {text:?}: {why}")),
                 },
             }
         }
         for parameter in declared {
             if parameter.required && !values.contains_key(parameter.name) {
-                wrong.push(format!("hyperparameter {} must be set", parameter.name));
+                wrong.push(format!(
+                    "Missing required hyperparameter: {}",
+                    parameter.name
+                ));
             }
         }
         if !wrong.is_empty() {
@@ -271,7 +275,7 @@ mod tests {
             "eta is \"0\": it is a number above 0 of at most 1",
             "mode is \"c\": it is one of a, b",
             "normalize is \"maybe\": it is true or false",
-            "no hyperparameter \"depth\"",
+            "Extraneous hyperparameter found: depth",
             "k must be set",
         ] {
             assert!(error.contains(part), "{error}");

@@ -621,6 +621,33 @@ fn training_stops_when_the_last_metric_gets_no_better() {
 }
 
 #[test]
+fn what_changes_nothing_may_be_said() {
+    let case = case("squared");
+    let trained = |more: &[(&'static str, &'static str)]| {
+        let folder = tempfile::tempdir().unwrap();
+        let model = Boosted::train(
+            &case.parameters(more),
+            &case.channels(),
+            &mut Seen::default(),
+        );
+        model.unwrap().write(folder.path()).unwrap();
+        std::fs::read(folder.path().join("xgboost-model")).unwrap()
+    };
+    let said = [
+        ("refresh_leaf", "1"),
+        ("sample_type", "uniform"),
+        ("normalize_type", "tree"),
+        ("rate_drop", "0.0"),
+        ("one_drop", "0"),
+        ("skip_drop", "0"),
+        ("sketch_eps", "0.03"),
+        ("single_precision_histogram", "true"),
+        ("use_dask_gpu_training", "false"),
+    ];
+    assert!(trained(&said) == trained(&[]));
+}
+
+#[test]
 fn what_is_not_done_is_refused_with_a_sentence() {
     let case = case("squared");
     for (more, part) in [
@@ -638,6 +665,8 @@ fn what_is_not_done_is_refused_with_a_sentence() {
         (vec![("process_type", "update")], "only default"),
         (vec![("tree_method", "gpu_hist")], "gpu_hist"),
         (vec![("rate_drop", "0.5")], "rate_drop"),
+        (vec![("refresh_leaf", "0")], "refresh_leaf"),
+        (vec![("use_dask_gpu_training", "true")], "use_dask"),
         (vec![("eval_metric", "ndcg")], "ndcg is not measured"),
         (vec![("eval_metric", "mlogloss")], "several classes"),
         (

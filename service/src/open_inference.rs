@@ -157,8 +157,10 @@ impl Tensor {
                 let texts = row.iter().map(|value| value.as_str());
                 let texts = texts.collect::<Option<Vec<_>>>();
                 return match texts.as_deref() {
-                    // A text that is asked about, as classifiers of texts take it.
-                    Some([text]) => Ok(json!({"text": text, "source": text}).to_string()),
+                    // A text that is asked about, as classifiers of texts take it, or an image in base64, as those of images do.
+                    Some([text]) => {
+                        Ok(json!({"text": text, "source": text, "data": text}).to_string())
+                    }
                     _ => Err(wrong("has more than one text in a row")),
                 };
             }

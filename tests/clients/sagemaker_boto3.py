@@ -8,6 +8,7 @@ import struct
 import tarfile
 import threading
 import time
+import urllib.request
 import zlib
 
 import boto3
@@ -391,12 +392,32 @@ def test_texts_are_learned():
     assert json.loads(text)["label"] == ["__label__good"], text
 
     s3.put_object(Bucket="lake", Key="texts/train.csv", Body=sentences(80, 1, lambda label, text: f"{label},{text}"))
-    job = trained("texts", "text-classification", {"train_only_top_layer": "true", "epochs": "20"}, [channel("train", "texts")])
+    job = trained("texts", "text-classification", {"train_only_on_top_layer": "true", "epochs": "20"}, [channel("train", "texts")])
     assert job["FinalMetricDataList"], job
     model("texts", "text-classification", job["ModelArtifacts"]["S3ModelArtifacts"])
     hosted("texts", variant("texts"))
     text, _ = ask("texts", json.dumps({"instances": ["great food and a wonderful day", "I hate the worst film"]}), "application/json")
     assert [one[0]["label"] for one in json.loads(text)["predictions"]] == ["good", "bad"], text
+    text, _ = ask("texts", "great food and a wonderful day", "application/x-text", Accept="application/json;verbose")
+    said = json.loads(text)
+    assert said["predicted_label"] == "good" and sorted(said["labels"]) == ["bad", "good"], text
+    assert abs(sum(said["probabilities"]) - 1) < 1e-4, text
+
+    # One that is stopped leaves the best that it had, and its figures.
+    train("stopped", "text-classification", {"epochs": "1000", "early_stopping": "false"}, [channel("train", "texts")])
+    lines = {"logGroupName": "/aws/sagemaker/TrainingJobs", "logStreamNamePrefix": "stopped/", "filterPattern": "best"}
+    end = time.monotonic() + 240
+    while not logs.filter_log_events(**lines)["events"]:
+        assert time.monotonic() < end, sagemaker.describe_training_job(TrainingJobName="stopped")
+        time.sleep(PAUSE)
+    sagemaker.stop_training_job(TrainingJobName="stopped")
+    waited("training_job_completed_or_stopped", TrainingJobName="stopped")
+    job = sagemaker.describe_training_job(TrainingJobName="stopped")
+    assert job["TrainingJobStatus"] == "Stopped" and job["FinalMetricDataList"], job
+    model("stopped", "text-classification", job["ModelArtifacts"]["S3ModelArtifacts"])
+    hosted("stopped", variant("stopped"))
+    text, _ = ask("stopped", json.dumps({"inputs": "great food and a wonderful day"}), "application/json")
+    assert {one["label"] for one in json.loads(text)[0]} == {"good", "bad"}, text
 
 
 def picture(draw, red):
@@ -428,7 +449,13 @@ def test_images_are_learned():
     both = [{"image": base64.b64encode(picture(draw, red)).decode()} for red in (True, False)]
     text, _ = ask("pictures", "".join(json.dumps(one) + "\n" for one in both), "application/jsonlines")
     said = [json.loads(line) for line in text.splitlines()]
-    assert [one[1] > 0.5 for one in said] == [True, False], text
+    assert [one["prediction"][1] > 0.5 for one in said] == [True, False], text
+    # By the Open Inference Protocol, in base64.
+    tensor = {"name": "image", "shape": [2], "datatype": "BYTES", "data": [one["image"] for one in both]}
+    asked = urllib.request.Request(f"{URL}/v2/models/pictures/infer", json.dumps({"inputs": [tensor]}).encode(), {"content-type": "application/json"})
+    with urllib.request.urlopen(asked) as answer:
+        output = json.loads(answer.read())["outputs"][0]
+    assert output["shape"] == [2, 2] and [output["data"][1] > 0.5, output["data"][3] > 0.5] == [True, False], output
 
     # The network learns, too: its file is beside the layer's, and answers.
     parameters = {"num_classes": "2", "epochs": "10", "fine_tune_epochs": "2", "augmentation_type": "crop"}

@@ -267,7 +267,7 @@ pub const PARAMETERS: &[Parameter] = &[
         "sketch_eps",
         Kind::Real(Bound::Excluded(0.0), Bound::Excluded(1.0)),
         None,
-        "not in XGBoost any more: refused, max_bin is what it was for",
+        "not in XGBoost any more: changes nothing, max_bin is what it was for",
     ),
     optional(
         "updater",
@@ -275,22 +275,34 @@ pub const PARAMETERS: &[Parameter] = &[
         None,
         "only grow_quantile_histmaker, which is what is done",
     ),
-    optional("refresh_leaf", BIT, None, "of process_type update: refused"),
+    optional(
+        "single_precision_histogram",
+        Kind::Flag,
+        None,
+        "not in XGBoost any more: changes nothing",
+    ),
+    optional(
+        "use_dask_gpu_training",
+        Kind::Flag,
+        None,
+        "only false: there are no GPUs to share",
+    ),
+    optional("refresh_leaf", BIT, None, "of process_type update: only 1"),
     optional(
         "sample_type",
         Kind::Choice(&["uniform", "weighted"]),
         None,
-        "of booster dart: refused",
+        "of booster dart: only uniform",
     ),
     optional(
         "normalize_type",
         Kind::Choice(&["tree", "forest"]),
         None,
-        "of booster dart: refused",
+        "of booster dart: only tree",
     ),
-    optional("rate_drop", PART, None, "of booster dart: refused"),
-    optional("one_drop", BIT, None, "of booster dart: refused"),
-    optional("skip_drop", PART, None, "of booster dart: refused"),
+    optional("rate_drop", PART, None, "of booster dart: only 0"),
+    optional("one_drop", BIT, None, "of booster dart: only 0"),
+    optional("skip_drop", PART, None, "of booster dart: only 0"),
     optional("lambda_bias", PART, None, "of booster gblinear: refused"),
     optional(
         "aft_loss_distribution",
@@ -438,20 +450,35 @@ fn refuse(parameters: &Parameters) -> Result<()> {
             "hyperparameter tree_method is \"gpu_hist\", and trees are grown on processors here; hist is the same without a GPU",
         ));
     }
-    let without = [
-        "sketch_eps",
-        "refresh_leaf",
-        "sample_type",
-        "normalize_type",
-        "rate_drop",
-        "one_drop",
-        "skip_drop",
-        "lambda_bias",
-        "aft_loss_distribution",
-        "aft_loss_distribution_scale",
+    // With the values that they have anyway these change nothing; what the others change is not done here.
+    let anyway = [
+        ("refresh_leaf", Some("1")),
+        ("sample_type", Some("uniform")),
+        ("normalize_type", Some("tree")),
+        ("rate_drop", Some("0")),
+        ("one_drop", Some("0")),
+        ("skip_drop", Some("0")),
+        ("use_dask_gpu_training", Some("false")),
+        ("lambda_bias", None),
+        ("aft_loss_distribution", None),
+        ("aft_loss_distribution_scale", None),
     ];
-    match without.iter().find(|name| parameters.is_set(name)) {
-        Some(name) => Err(Error::input(format!(
+    let changes = |name: &str, default: Option<&str>| {
+        let Some(set) = parameters.text(name).filter(|_| parameters.is_set(name)) else {
+            return false;
+        };
+        let number = |text: &str| text.parse::<f64>().ok();
+        let same = |default: &str| match (number(set), number(default)) {
+            (Some(set), Some(default)) => set == default,
+            _ => set.eq_ignore_ascii_case(default),
+        };
+        !default.is_some_and(same)
+    };
+    match anyway
+        .iter()
+        .find(|(name, default)| changes(name, *default))
+    {
+        Some((name, _)) => Err(Error::input(format!(
             "hyperparameter {name} is of what is not learned here"
         ))),
         None => Ok(()),

@@ -221,6 +221,7 @@ fn text_classifier(config: &Config, args: &TextClassifierArgs) -> Result<(), Sto
         },
         max_tokens: args.max_tokens,
         prompt: args.prompt.clone(),
+        keep: false,
     };
     let store = machine::store(config).map_err(stop)?;
     store.ensure(&args.base, &Terminal::new()).map_err(stop)?;
@@ -238,7 +239,7 @@ fn text_classifier(config: &Config, args: &TextClassifierArgs) -> Result<(), Sto
     let learned = trainer::train(&machine, &wanted, &args.output, &checkpoint, &mut watch);
     watch.bar.finish_and_clear();
     let learned = match learned {
-        Err(trainer::Error::Interrupted) => {
+        Err(trainer::Error::Interrupted { .. }) => {
             return Err(Stop::Failed(format!(
                 "stopped; the same command goes on from {}",
                 checkpoint.display()

@@ -146,7 +146,8 @@ pub fn pairs(content_type: Option<&str>, body: &Bytes) -> Result<Questions<Pair>
     let kind = essence(content_type.unwrap_or("application/json"));
     let alone = |text: String| Pair { text, pair: None };
     let (items, shape) = match kind.as_str() {
-        "text/plain" => (vec![alone(utf8(body)?.to_owned())], Shape::One),
+        // The second is what SageMaker's classifiers of texts call it.
+        "text/plain" | "application/x-text" => (vec![alone(utf8(body)?.to_owned())], Shape::One),
         "text/csv" => {
             let mut rows = Vec::new();
             let mut lines = utf8(body)?

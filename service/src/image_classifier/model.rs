@@ -173,10 +173,14 @@ struct Classifier {
 }
 
 impl Classifier {
-    fn row(&self, vector: &[f32], verbose: bool) -> Value {
+    /// `lines` says that the answer is a line of JSON Lines, where SageMaker's algorithm names what it says.
+    fn row(&self, vector: &[f32], verbose: bool, lines: bool) -> Value {
         let found = self.layer.probabilities(vector);
         if !verbose {
-            return json!(found);
+            return match lines {
+                true => json!({"prediction": found}),
+                false => json!(found),
+            };
         }
         let mut named: Vec<(&String, f32)> = self.layer.classes.iter().zip(found).collect();
         named.sort_by(|one, other| other.1.total_cmp(&one.1));
@@ -190,13 +194,15 @@ impl Answers for Classifier {
         let asked_about = images(asked)?;
         let accept = asked.accept.as_deref();
         let verbose = accept.is_some_and(|accept| accept.contains("verbose"));
+        let said = accept.or(asked.content_type.as_deref());
+        let lines = said.is_some_and(|kind| kind.contains("jsonlines"));
         let mut rows = Vec::with_capacity(asked_about.items.len());
         for some in asked_about.items.chunks(AT_ONCE) {
             let files: Vec<File> = some.iter().cloned().map(File::new).collect();
             let seen = self.features.vectors(compute, &files);
             for vector in seen.map_err(|error| told(&error))? {
                 let vector = vector.map_err(|error| told(&error))?;
-                let row = to_raw_value(&self.row(&vector, verbose));
+                let row = to_raw_value(&self.row(&vector, verbose, lines));
                 rows.push(row.map_err(|error| refuse(500, error.to_string()))?);
             }
         }

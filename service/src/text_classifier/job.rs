@@ -2,7 +2,7 @@
 //!
 //! Channels have labelled texts: CSV of `label,text`, TSV, or JSON Lines of `{"text": …, "label": …}` (`source` in the place of
 //! `text`, as in augmented manifests). Hyperparameters are those of SageMaker's text classification where they mean something
-//! here: `epochs`, `batch_size`, `learning_rate`, `dropout_rate`, `train_only_top_layer`, `early_stopping`,
+//! here: `epochs`, `batch_size`, `learning_rate`, `dropout_rate`, `train_only_on_top_layer`, `early_stopping`,
 //! `early_stopping_patience`, `warmup_steps_fraction`, `max_seq_length`; `model`, `lora_rank` and `seed` are our own.
 
 use super::trainer::{self, Machine, Method, Onlooker, Wanted};
@@ -46,10 +46,11 @@ const PARAMETERS: &[Parameter] = &[
         "steps over which the rate rises",
     ),
     flag(
-        "train_only_top_layer",
+        "train_only_on_top_layer",
         "false",
         "only a layer on top of the encoder learns",
     ),
+    flag("train_only_top_layer", "false", "the same by another name"),
     flag(
         "early_stopping",
         "true",
@@ -206,7 +207,8 @@ impl Trainer for TextClassification {
             |name| given.flag(name) == Some(true),
         );
         let real = |name| given.real(name).unwrap_or(0.0);
-        let method = match (flag("train_only_top_layer"), whole("lora_rank")) {
+        let top = ["train_only_on_top_layer", "train_only_top_layer"];
+        let method = match (top.into_iter().any(flag), whole("lora_rank")) {
             (true, _) => Method::Head,
             (false, 0) => Method::Full,
             (false, _) => Method::Lora,
@@ -237,6 +239,7 @@ impl Trainer for TextClassification {
             },
             max_tokens: whole("max_seq_length") as usize,
             prompt: String::new(),
+            keep: true,
         };
         lesson.learning();
         let machine = Machine {
@@ -247,11 +250,16 @@ impl Trainer for TextClassification {
         let checkpoint = lesson.checkpoint.join("checkpoint.safetensors");
         let mut told = Told(watch);
         let learned = trainer::train(&machine, &wanted, lesson.folder, &checkpoint, &mut told);
-        let learned = learned.map_err(|error| match error {
-            trainer::Error::Interrupted => Failure::Stopped,
-            trainer::Error::File { .. } => Failure::Now(chain(&error)),
-            error => Failure::Client(chain(&error)),
-        })?;
+        let learned = match learned {
+            Ok(learned) => learned,
+            Err(trainer::Error::Interrupted { kept: true }) => {
+                watch.log("stopped: the best up to here is kept, as the last evaluation that was called best found it; its probabilities are not calibrated");
+                return Ok(());
+            }
+            Err(trainer::Error::Interrupted { kept: false }) => return Err(Failure::Stopped),
+            Err(error @ trainer::Error::File { .. }) => return Err(Failure::Now(chain(&error))),
+            Err(error) => return Err(Failure::Client(chain(&error))),
+        };
         let name = match learned.part {
             "test" => "test",
             _ => "validation",

@@ -54,6 +54,8 @@ pub struct Wanted {
     pub max_tokens: usize,
     /// Put before every text.
     pub prompt: String,
+    /// Whether a run that is stopped writes the best that it had.
+    pub keep: bool,
 }
 
 /// What learning has at hand.
@@ -92,7 +94,10 @@ pub struct Learned {
 pub enum Error {
     /// The observer asked to stop; the checkpoint says how to go on.
     #[error("stopped")]
-    Interrupted,
+    Interrupted {
+        /// The best up to there was written; its probabilities are not calibrated.
+        kept: bool,
+    },
     /// A label of a later part is not among those that are learned.
     #[error("the label {0} does not occur among the training examples")]
     Label(String),
@@ -235,7 +240,11 @@ impl Run<'_> {
         let (train, dev) = (&self.parts.train, &self.parts.dev);
         let ended = trainer.train(train, dev, Some(self.checkpoint), &mut watch)?;
         if ended == Ended::Interrupted {
-            return Err(Error::Interrupted);
+            let kept = self.wanted.keep;
+            if kept {
+                adapter::save(&trainer, description, method, self.base.dir(), self.output)?;
+            }
+            return Err(Error::Interrupted { kept });
         }
         let logits = Logits {
             dev: trainer.predict(&self.parts.dev)?,
@@ -278,7 +287,7 @@ impl Run<'_> {
                     rate: 0.0,
                 };
                 if onlooker.step(progress) {
-                    return Err(Error::Interrupted);
+                    return Err(Error::Interrupted { kept: false });
                 }
             }
             Ok(all)
@@ -311,8 +320,9 @@ impl Run<'_> {
                 interrupted
             },
         )?;
-        if interrupted {
-            return Err(Error::Interrupted);
+        let kept = self.wanted.keep;
+        if interrupted && !kept {
+            return Err(Error::Interrupted { kept });
         }
         let logits = Logits {
             dev: dev.iter().map(|x| head.apply(x)).collect(),
@@ -322,13 +332,18 @@ impl Run<'_> {
         description.target_modules.clear();
         description.r = 1;
         description.lora_alpha = 1.0;
-        description.temperature = calibrate::temperature(&logits.dev, &targets(&parts.dev));
+        if !interrupted {
+            description.temperature = calibrate::temperature(&logits.dev, &targets(&parts.dev));
+        }
         let width = encoder.config().hidden_size;
         let learned = vec![
             (HEAD[0].to_owned(), vec![labels, width], head.weight),
             (HEAD[1].to_owned(), vec![labels], head.bias),
         ];
         adapter::write(description, learned, self.output)?;
+        if interrupted {
+            return Err(Error::Interrupted { kept });
+        }
         Ok(logits)
     }
 

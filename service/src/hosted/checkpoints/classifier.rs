@@ -157,6 +157,21 @@ impl Classifier {
     }
 }
 
+impl Classifier {
+    /// All probabilities in the labels' order, the labels, and the likeliest.
+    fn verbose(&self, scores: &[f32]) -> Result<Box<RawValue>, Unanswered> {
+        let labels = self.model.labels();
+        let ranked = labels.iter().zip(scores);
+        let likeliest = ranked.max_by(|one, other| one.1.total_cmp(other.1));
+        let value = serde_json::json!({
+            "probabilities": scores,
+            "labels": labels,
+            "predicted_label": likeliest.map(|(label, _)| label),
+        });
+        to_raw_value(&value).map_err(|error| refuse(500, error.to_string()))
+    }
+}
+
 impl Answers for Classifier {
     fn answer(&mut self, compute: &Compute, asked: &Asked) -> Result<Said, Unanswered> {
         let Questions {
@@ -175,16 +190,24 @@ impl Answers for Classifier {
                 "either all texts have a text_pair, or none has",
             ));
         }
+        let accept = asked.accept.as_deref();
+        // As SageMaker's own classifiers of texts answer who asks for `application/json;verbose`.
+        let verbose = accept.is_some_and(|accept| accept.contains("verbose"));
         let mut rows = Vec::with_capacity(items.len());
         for some in items.chunks(AT_ONCE) {
             wanted(asked)?;
             for scores in self.scores(compute, some, function)? {
-                rows.push(self.row(&scores, most, list)?);
+                rows.push(match verbose {
+                    true => self.verbose(&scores)?,
+                    false => self.row(&scores, most, list)?,
+                });
             }
         }
         match shape {
             // One text: the toolkit answers its labels in one list.
-            Shape::One if !list => answers(Shape::Inputs, asked.accept.as_deref(), &rows),
+            Shape::One if !list && !verbose => {
+                answers(Shape::Inputs, asked.accept.as_deref(), &rows)
+            }
             shape => answers(shape, asked.accept.as_deref(), &rows),
         }
     }
