@@ -135,6 +135,7 @@ impl Local {
             let shared = shared.clone();
             std::thread::Builder::new()
                 .name(format!("job-{number}"))
+                .stack_size(crate::STACK)
                 .spawn(move || shared.work())
         };
         Ok(Self {

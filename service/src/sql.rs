@@ -27,6 +27,7 @@ use escala_sql::arrow::compute::{concat, take};
 use escala_sql::arrow::datatypes::{DataType, SchemaRef};
 use escala_sql::arrow::error::ArrowError;
 use escala_sql::buckets::Buckets;
+use escala_sql::chains::STACK;
 use escala_sql::endpoint::PREDICT;
 use escala_sql::engine::{DataFusionError, Query, Rights};
 use escala_sql::functions::{FUNCTIONS, Function};
@@ -107,6 +108,7 @@ impl Threads {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .thread_name(name)
             .on_thread_start(first)
+            .thread_stack_size(STACK)
             .enable_all()
             .build();
         Ok(Self(Some(runtime.map_err(|error| error.to_string())?)))
@@ -167,7 +169,6 @@ impl Queries {
     ) -> Result<Receiver<Result<Piece, Failure>>, Failure> {
         let place = queries.place()?;
         let (sender, receiver) = mpsc::channel(AHEAD);
-        let stops = || Failure::of_kind(Kind::Unavailable, "the server stops");
         let runtime = queries.threads.get().ok_or_else(stops)?.handle().clone();
         let queries = queries.clone();
         runtime.spawn(async move {
@@ -190,10 +191,26 @@ impl Queries {
     ///
     /// # Errors
     /// 400 with what is wrong with it; 429 when too many run.
-    pub async fn check(&self, text: &str, on_error: Option<&str>) -> Result<(), Failure> {
+    pub async fn check(
+        queries: &Arc<Self>,
+        text: String,
+        on_error: Option<String>,
+    ) -> Result<(), Failure> {
         // What is read of its tables takes memory, too.
-        let _place = self.place()?;
-        self.planned(text, on_error).await.map(drop)
+        let place = queries.place()?;
+        let runtime = queries.threads.get().ok_or_else(stops)?.handle().clone();
+        let queries = queries.clone();
+        let planned = runtime.spawn(async move {
+            let _place = place;
+            queries.planned(&text, on_error.as_deref()).await.map(drop)
+        });
+        planned.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "planning a query broke off");
+            Err(Failure::of_kind(
+                Kind::Internal,
+                "the query failed; the server's log says why",
+            ))
+        })
     }
 
     /// A place among the queries that run.
@@ -229,6 +246,10 @@ impl Queries {
         }
         Ok(())
     }
+}
+
+fn stops() -> Failure {
+    Failure::of_kind(Kind::Unavailable, "the server stops")
 }
 
 /// What went wrong with a query that was planned.

@@ -1,5 +1,6 @@
 //! A query from its text to its rows.
 
+use crate::chains;
 use crate::endpoint::{PREDICT, Predict};
 use crate::files::{Files, endings};
 use crate::functions::{Callable, Cosine, Form, Similarity};
@@ -31,7 +32,8 @@ use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionConfig;
-use datafusion::sql::parser::{DFParser, Statement};
+use datafusion::sql::parser::DFParser;
+pub use datafusion::sql::parser::Statement;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::any::Any;
 use std::collections::VecDeque;
@@ -294,8 +296,9 @@ impl Engine {
 /// The statements of a text, separated by `;`.
 ///
 /// # Errors
-/// Where it is no SQL.
+/// Where it is no SQL, or [too deep](chains::MOST).
 pub fn statements(text: &str) -> Result<VecDeque<Statement>> {
+    chains::check(text)?;
     DFParser::parse_sql(text)
 }
 

@@ -3,6 +3,7 @@
 use crate::csv::{self, Uneven};
 use crate::images::is_image;
 use crate::listed::{Listed, Said, said};
+use crate::nested;
 use crate::places::{Address, Places, S3};
 use crate::score::rows;
 use async_trait::async_trait;
@@ -309,6 +310,11 @@ impl Found {
             Format::Parquet | Format::Arrow => {
                 let with = self.files.iter().filter(|file| file.size > 0);
                 let with: Vec<ObjectMeta> = with.cloned().collect();
+                if self.format == Format::Parquet {
+                    for file in &with {
+                        nested::check(&*self.store, &file.location, file.size).await?;
+                    }
+                }
                 reader.infer_schema(state, &self.store, &with).await?
             }
         };

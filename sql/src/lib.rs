@@ -10,6 +10,7 @@
 
 pub mod answers;
 pub mod buckets;
+pub mod chains;
 pub mod copy;
 mod csv;
 pub mod endpoint;
@@ -22,6 +23,7 @@ mod json;
 mod kinds;
 mod listed;
 pub mod model;
+mod nested;
 pub mod output;
 pub mod places;
 mod placing;

@@ -31,6 +31,7 @@ mod tables;
 pub mod task;
 mod whole;
 
+use crate::STACK;
 use crate::behind::behind;
 use crate::cluster::{Cluster, Doing, Group, Local, Outcome, Receipt, Wake};
 use crate::job::{
@@ -318,6 +319,7 @@ impl Runner {
         // would be behind those others for good.
         let runtime = Builder::new_multi_thread()
             .thread_name("jobs-runtime")
+            .thread_stack_size(STACK)
             .on_thread_start(behind)
             .enable_all()
             .build()
@@ -911,6 +913,7 @@ impl Supervisor {
         let name = id.to_owned();
         let thread = std::thread::Builder::new()
             .name("job-aside".to_owned())
+            .stack_size(STACK)
             .spawn(move || {
                 behind();
                 let aside = work(&shared, &|| !stopped.load(Ordering::SeqCst));

@@ -11,6 +11,7 @@ use crate::ready::Readiness;
 use crate::sql::{models, task_of};
 use clap::{Args, ValueEnum};
 use escala_sql::buckets::Buckets;
+use escala_sql::chains::STACK;
 use escala_sql::engine::{Query, Rights, Session, statements};
 use escala_sql::files::Format;
 use escala_sql::output::{Buffer, Writer, shown, write};
@@ -159,6 +160,7 @@ impl Desk {
     pub(super) fn open(config: &Config) -> Result<Self, Stop> {
         let machine = Machine::for_commands(config)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
+            .thread_stack_size(STACK)
             .enable_all()
             .build()
             .map_err(|error| Stop::failed(&error))?;

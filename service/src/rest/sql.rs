@@ -164,11 +164,11 @@ pub async fn sql(
 /// Keeps a job that copies.
 async fn copied(
     app: &App,
-    queries: &Queries,
+    queries: &Arc<Queries>,
     copying: Copying,
     on_error: Option<String>,
 ) -> Result<Response, Failure> {
-    queries.check(&copying.query, on_error.as_deref()).await?;
+    Queries::check(queries, copying.query.clone(), on_error.clone()).await?;
     let job = jobs::submit(app, copying::spec(copying, on_error)?, None).await?;
     let place = HeaderValue::from_str(&format!("/v1/jobs/{}", job.id));
     let place = place.map_err(|error| Failure::of_kind(Kind::Internal, error.to_string()))?;

@@ -8,6 +8,7 @@ use super::Part;
 use crate::csv::Records;
 use crate::engine::Session;
 use crate::files::Format;
+use crate::nested;
 use bytes::Bytes;
 use datafusion::common::{DataFusionError, Result, exec_err, plan_err};
 use datafusion::datasource::physical_plan::parquet::ParquetAccessPlan;
@@ -137,6 +138,7 @@ impl MetadataFetch for Ranges {
 
 async fn metadata(session: &Session, file: &str) -> Result<(ParquetMetaData, u64)> {
     let (store, key, length) = opened(session, file).await?;
+    nested::check(&*store, &key, length).await?;
     let reader = ParquetMetaDataReader::new();
     let metadata = reader.load_and_finish(Ranges(store, key), length).await;
     let unread = |error| DataFusionError::from(error).context(format!("{file} cannot be read"));

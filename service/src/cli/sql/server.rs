@@ -5,7 +5,7 @@ use super::{Desk, Stop, failed, output};
 use escala_sql::arrow::array::RecordBatch;
 use escala_sql::arrow::ipc::reader::StreamReader;
 use escala_sql::copy::copying;
-use escala_sql::engine::statements;
+use escala_sql::engine::{Statement, statements};
 use escala_sql::output::{Buffer, Writer, shown};
 use serde::Deserialize;
 use serde_json::json;
@@ -29,10 +29,21 @@ pub(super) struct Shown {
     pub on_error: String,
 }
 
+/// A statement as text. The parser's own form leaves out the quotes of where a `COPY` goes.
+fn written(statement: Statement) -> String {
+    match statement {
+        Statement::CopyTo(mut copy) => {
+            copy.target = format!("'{}'", copy.target.replace('\'', "''"));
+            copy.to_string()
+        }
+        other => other.to_string(),
+    }
+}
+
 /// Has statements answered, one after the other.
 pub(super) fn answer(server: &Remote, text: &str, how: &Shown) -> Result<(), Stop> {
     for statement in statements(text).map_err(failed)? {
-        let mut query = statement.to_string();
+        let mut query = written(statement);
         if how.explain {
             query = format!("EXPLAIN {query}");
         }
