@@ -332,6 +332,11 @@ fn a_job_trains_and_leaves_a_model_where_sagemaker_puts_it() {
         .call("ListTrainingJobs", json!({"StatusEquals": "Completed"}))
         .unwrap();
     assert_eq!(list["TrainingJobSummaries"][0]["TrainingJobName"], "first");
+    for none in ["WarmPoolStatusEquals", "TrainingPlanArnEquals"] {
+        let asked = json!({none: "Available", "StatusEquals": "Completed"});
+        let list = process.call("ListTrainingJobs", asked).unwrap();
+        assert_eq!(list, json!({"TrainingJobSummaries": []}), "{none}");
+    }
     let stopped = process.call("StopTrainingJob", json!({"TrainingJobName": "first"}));
     assert!(
         stopped
@@ -651,6 +656,50 @@ fn a_training_goes_on_in_the_next_process() {
         "{steps} after {before}"
     );
     assert!(!machine.folder.path().join("checkpoints/long").exists());
+}
+
+/// It is asked to stop, and the process ends before it has: the next one leaves what was learned.
+#[test]
+fn what_was_stopping_when_the_process_ended_leaves_its_checkpoint() {
+    let machine = Machine::new();
+    let process = machine.start();
+    for name in ["long", "early"] {
+        let train = [("train", "data/train/")];
+        process.create(request(name, "patient", &train, json!({})));
+    }
+    process.until("long", |job| text(job, "SecondaryStatus") == "Training");
+    process.runner.rest();
+    let store = process.trainings.0.store.clone();
+    for name in ["long", "early"] {
+        let stopping = store.update(Kind::TrainingJob, name, |found| {
+            found.status = STOPPING.to_owned();
+            // Long ago: the server was down meanwhile.
+            found.modified -= 2 * GRACE;
+            let at = found.modified;
+            transit(&mut found.body, at, "Stopping", "Stopping the training job");
+            Ok::<_, store::Error>(())
+        });
+        stopping.unwrap();
+    }
+    drop((process, store));
+    let kept = |name: &str| machine.folder.path().join("checkpoints").join(name);
+    // It may not have had a turn.
+    let _ = std::fs::remove_dir_all(kept("early"));
+    let state = std::fs::read(kept("long").join("state")).unwrap();
+    let steps: usize = String::from_utf8_lossy(&state[32..]).parse().unwrap();
+    let process = machine.start();
+    let job = process.ended("long");
+    assert_eq!(text(&job, "TrainingJobStatus"), STOPPED, "{job}");
+    let last = statuses(&job);
+    assert_eq!(last[last.len() - 2..], ["Stopping", "Stopped"], "{job}");
+    let folder = unpacked(&artefact_of(&machine, &job));
+    let left = std::fs::read_to_string(folder.path().join("steps")).unwrap();
+    assert_eq!(left.parse::<usize>().unwrap(), steps + 1);
+    assert!(!kept("long").exists());
+    // One without a checkpoint has nothing to leave.
+    let job = process.ended("early");
+    assert_eq!(text(&job, "TrainingJobStatus"), STOPPED, "{job}");
+    assert!(machine.left("models/early/").is_empty());
 }
 
 #[test]
