@@ -482,14 +482,20 @@ impl Models {
         self.open_as(&self.definition(name)?, None, Keep::Held)
     }
 
-    /// The model of a name, as transform jobs have it: containers are told that they answer a batch. May take long.
+    /// The model of a name, as transform jobs have it: what a job says of the environment goes before what the model says, and
+    /// containers are told that they answer a batch. May take long.
     ///
     /// # Errors
     /// [`Unopened`].
-    pub fn open_for_batch(&self, name: &str) -> std::result::Result<Arc<dyn Served>, Unopened> {
+    pub fn open_for_batch(
+        &self,
+        name: &str,
+        environment: &BTreeMap<String, String>,
+    ) -> std::result::Result<Arc<dyn Served>, Unopened> {
         let mut definition = self.definition(name)?;
-        let environment = &mut definition.environment;
-        environment.insert(BATCH.to_owned(), "true".to_owned());
+        let own = &mut definition.environment;
+        own.extend(environment.clone());
+        own.insert(BATCH.to_owned(), "true".to_owned());
         self.open_as(&definition, None, Keep::Held)
     }
 
