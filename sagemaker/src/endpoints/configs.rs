@@ -92,11 +92,8 @@ fn check(models: &Models, caller: &Caller, input: &Value) -> Result<()> {
                 "The variant \"{own}\" needs an InstanceType, or a ServerlessConfig."
             ));
         }
-        let places = |name: &str| variant["ServerlessConfig"][name].as_u64();
-        if places("ProvisionedConcurrency") > places("MaxConcurrency") {
-            return refuse(format!(
-                "The variant \"{own}\" has a ProvisionedConcurrency above its MaxConcurrency."
-            ));
+        if let Some(config) = variant.get("ServerlessConfig") {
+            check_serverless(own, config)?;
         }
         if serverless && variant.get("InitialInstanceCount").is_some() {
             return refuse(format!(
@@ -133,6 +130,24 @@ fn check(models: &Models, caller: &Caller, input: &Value) -> Result<()> {
         if output.get("S3FailurePath").is_some() {
             address(output, "S3FailurePath", "OutputConfig.S3FailurePath")?;
         }
+    }
+    Ok(())
+}
+
+/// What a `ServerlessConfig` may say of a variant.
+pub(super) fn check_serverless(variant: &str, config: &Value) -> Result<()> {
+    let number = |name: &str| config.get(name).and_then(Value::as_u64);
+    if number("ProvisionedConcurrency") > number("MaxConcurrency") {
+        return Err(Refusal::validation(format!(
+            "The variant \"{variant}\" has a ProvisionedConcurrency above its MaxConcurrency."
+        )));
+    }
+    // From 1 to 6 GB.
+    let memory = number("MemorySizeInMB");
+    if let Some(memory) = memory.filter(|memory| !(1..=6).any(|times| *memory == times * 1024)) {
+        return Err(Refusal::validation(format!(
+            "The variant \"{variant}\" has a MemorySizeInMB of {memory}; it is one of 1024, 2048, 3072, 4096, 5120 and 6144."
+        )));
     }
     Ok(())
 }

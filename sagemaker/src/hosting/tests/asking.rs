@@ -121,6 +121,12 @@ async fn one_endpoint_has_many_models_and_another_is_closed_when_idle() {
     let one = &said["ProductionVariants"][0];
     assert_eq!(one["CurrentServerlessConfig"]["MaxConcurrency"], 1);
     assert!(one.get("CurrentInstanceCount").is_none());
+    let weights =
+        json!([{"VariantName": "All", "ServerlessUpdateConfig": {"ProvisionedConcurrency": 2}}]);
+    let input = json!({"EndpointName": "slow", "DesiredWeightsAndCapacities": weights});
+    let refused = call(&hosting, "UpdateEndpointWeightsAndCapacities", input).unwrap_err();
+    let why = &refused.message;
+    assert!(why.contains("above its MaxConcurrency"), "{why}");
     let hosting = Arc::new(hosting);
     let first = tokio::spawn({
         let hosting = Arc::clone(&hosting);
