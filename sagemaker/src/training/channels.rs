@@ -93,11 +93,10 @@ pub(super) fn find(objects: &dyn WritableStore, asked: &Asked) -> Result<Channel
             "only an S3DataSource is read; there are no file systems here".to_owned(),
         ));
     };
-    if let Some(wrapper) = asked
-        .record_wrapper_type
-        .as_deref()
-        .filter(|one| *one != "None")
-    {
+    // Lines of an augmented manifest are always wrapped where they come through a pipe; here they come as they are.
+    let wrapped = asked.record_wrapper_type.as_deref();
+    let wrapped = wrapped.filter(|_| source.s3_data_type != "AugmentedManifestFile");
+    if let Some(wrapper) = wrapped.filter(|one| *one != "None") {
         return Err(client(format!(
             "RecordWrapperType {wrapper} is not known; records come as they are"
         )));

@@ -358,6 +358,11 @@ fn what_cannot_be_trained_fails_with_a_reason() {
         "data/list.manifest",
         r#"[{"prefix": "s3://bucket/data/"}, "train/part-1.csv", "none.csv"]"#,
     );
+    let packed = b"\x1f\x8b\x08\x00\x00\x00\x00\x00";
+    for ending in ["csv", "svm", "jsonl"] {
+        let key = format!("packed/{ending}/a.{ending}");
+        machine.objects.put("bucket", &key, packed);
+    }
     let process = machine.start();
     let train = [("train", "data/train/")];
     let xgboost = json!({"num_round": "3", "objective": "binary:logistic"});
@@ -378,6 +383,22 @@ fn what_cannot_be_trained_fails_with_a_reason() {
     nowhere["OutputDataConfig"]["S3OutputPath"] = json!("s3://nowhere/x");
     let mut none = request("x", "xgboost", &train, xgboost.clone());
     none["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"] = json!("s3://nowhere/x");
+    let packed = |ending: &str| {
+        let key = format!("packed/{ending}/");
+        request("x", "xgboost", &[("train", &key)], xgboost.clone())
+    };
+    let wrapped = |kind: &str| {
+        let mut asked = request("x", "xgboost", &train, xgboost.clone());
+        let channel = &mut asked["InputDataConfig"][0];
+        channel["RecordWrapperType"] = json!("RecordIO");
+        let source = &mut channel["DataSource"]["S3DataSource"];
+        source["S3DataType"] = json!(kind);
+        if kind == "AugmentedManifestFile" {
+            source["S3Uri"] = json!("s3://bucket/data/words.csv");
+            source["AttributeNames"] = json!(["a"]);
+        }
+        asked
+    };
     let scripted = json!({"sagemaker_program": "\"train.py\""});
     let cases = [
         (
@@ -403,6 +424,24 @@ fn what_cannot_be_trained_fails_with_a_reason() {
         (none, "ClientError", "no bucket nowhere"),
         (nowhere, "ClientError", "nowhere"),
         (manifest, "ClientError", "s3://bucket/data/none.csv"),
+        (packed("csv"), "ClientError", "CompressionType: it is Gzip"),
+        (packed("svm"), "ClientError", "CompressionType: it is Gzip"),
+        (
+            packed("jsonl"),
+            "ClientError",
+            "CompressionType: it is Gzip",
+        ),
+        (
+            wrapped("S3Prefix"),
+            "ClientError",
+            "RecordWrapperType RecordIO is not known",
+        ),
+        // Its wrapper is none of its faults.
+        (
+            wrapped("AugmentedManifestFile"),
+            "ClientError",
+            "rows of numbers are not read from an augmented manifest",
+        ),
         (typed("image/png"), "ClientError", "image/png"),
         (typed("application/jsonlines"), "ClientError", "part-1.csv"),
         (
