@@ -6,7 +6,7 @@
 
 use crate::archive::{self, Limits};
 use crate::lists;
-use crate::names::{Caller, Kind, now, repository, s3, seconds};
+use crate::names::{ADDRESSES, Caller, Kind, now, repository, s3, seconds};
 use crate::refusal::{Refusal, Result};
 use crate::served::{Container, Opener, Served};
 use crate::store::{Error as StoreError, Resource, Store};
@@ -196,7 +196,7 @@ impl Definition {
             let whole = |key: &str| many || data.form == Form::Files || !key.is_empty();
             if !named.is_some_and(|(_, key)| whole(key)) {
                 return Err(Refusal::validation(format!(
-                    "Invalid model data location \"{}\": it is an address like s3://bucket/key.",
+                    "Invalid model data location \"{}\": it is an address like {ADDRESSES}.",
                     data.address
                 )));
             }

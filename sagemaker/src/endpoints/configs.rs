@@ -1,7 +1,7 @@
 //! Endpoint configurations: kept as they were given.
 
 use crate::models::{Definition, Models, name};
-use crate::names::{Caller, Kind, now, s3, seconds};
+use crate::names::{ADDRESSES, Caller, Kind, now, s3, seconds};
 use crate::refusal::{Refusal, Result};
 use crate::store::{Error as StoreError, Resource, Store};
 use crate::{lists, tags};
@@ -157,7 +157,7 @@ fn address(of: &Value, member: &str, called: &str) -> Result<()> {
     match s3(said) {
         Some(_) => Ok(()),
         None => Err(Refusal::validation(format!(
-            "{called} is \"{said}\"; it must be an address like s3://bucket/prefix."
+            "{called} is \"{said}\"; it must be an address like {ADDRESSES}."
         ))),
     }
 }

@@ -99,11 +99,11 @@ fn what_cannot_be_a_model_is_refused_in_sentences() {
         ),
         (
             json!({"Image": "xgboost", "ModelDataUrl": "https://models/x"}),
-            "s3://bucket/key",
+            "s3://BUCKET/KEY",
         ),
         (
             json!({"Image": "xgboost", "ModelDataUrl": "s3://models"}),
-            "s3://bucket/key",
+            "s3://BUCKET/KEY",
         ),
         (
             json!({"Image": "xgboost", "Mode": "MultiModel"}),

@@ -33,7 +33,7 @@ pub use trainer::{Failure, Lesson, Trainer};
 
 use crate::lists;
 use crate::logs::{Logs, TRAINING};
-use crate::names::{Caller, Kind, now, s3, seconds};
+use crate::names::{ADDRESSES, Caller, Kind, now, s3, seconds};
 use crate::refusal::{IN_USE, LIMIT, Refusal, Result};
 use crate::store::{self, Resource, Store};
 use crate::tags;
@@ -442,11 +442,17 @@ impl Inner {
             ));
         }
         let name = text(&input, "TrainingJobName").to_owned();
-        if artefact(&input["OutputDataConfig"], &name).is_none() {
-            return Err(Refusal::validation(format!(
-                "OutputDataConfig.S3OutputPath {:?} is no address of S3's.",
-                output.s3_output_path
-            )));
+        let kept = request.checkpoint_config.iter();
+        let kept = kept.map(|one| ("CheckpointConfig.S3Uri", &*one.s3_uri));
+        let channels = request.input_data_config.iter();
+        let channels = channels.filter_map(|one| Some(("S3DataSource.S3Uri", one.address()?)));
+        let output = ("OutputDataConfig.S3OutputPath", &*output.s3_output_path);
+        for (what, address) in kept.chain(channels).chain([output]) {
+            if s3(address).is_none() {
+                return Err(Refusal::validation(format!(
+                    "{what} {address:?} is no address of S3's: those are {ADDRESSES}."
+                )));
+            }
         }
         let tags = tags::taken(&mut input)?;
         let (at, arn) = (now(), caller.arn(Kind::TrainingJob, &name));

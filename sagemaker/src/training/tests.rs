@@ -247,6 +247,10 @@ fn a_model_may_be_left_unpacked() {
     process.create(request("packed", "xgboost", &channels, given.clone()));
     let mut asked = request("plain", "xgboost", &channels, given);
     asked["OutputDataConfig"]["CompressionType"] = json!("NONE");
+    // Addresses are also those of S3 by HTTP.
+    asked["OutputDataConfig"]["S3OutputPath"] = json!("https://s3.amazonaws.com/bucket/models");
+    asked["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"] =
+        json!("https://bucket.s3.us-east-1.amazonaws.com/data/train/");
     process.create(asked);
     let [packed, plain] = ["packed", "plain"].map(|name| process.ended(name));
     let address = text(&plain["ModelArtifacts"], "S3ModelArtifacts");
@@ -506,7 +510,14 @@ fn requests_that_cannot_be_are_refused() {
     spot["EnableManagedSpotTraining"] = json!(true);
     let mut short = spot.clone();
     short["StoppingCondition"]["MaxWaitTimeInSeconds"] = json!(3599);
+    let mut elsewhere = asked();
+    elsewhere["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"] =
+        json!("https://example.com/bucket/data/train/");
+    let mut kept = asked();
+    kept["CheckpointConfig"] = json!({"S3Uri": "https://example.com/bucket/kept"});
     for (asked, why) in [
+        (elsewhere, "https://BUCKET.s3.REGION.amazonaws.com/KEY"),
+        (kept, "CheckpointConfig.S3Uri"),
         (spot, "MaxWaitTimeInSeconds"),
         (short, "MaxWaitTimeInSeconds"),
         (both, "either"),

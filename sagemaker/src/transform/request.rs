@@ -1,6 +1,6 @@
 //! What a transform job is asked to do: the request, as it is kept with the job.
 
-use crate::names::s3;
+use crate::names::{ADDRESSES, s3};
 use crate::{Refusal, refusal};
 use escala_batch::job::{Form, Source, Spec, Split, Target};
 use escala_batch::transform::record::{Split as Records, Strategy};
@@ -101,7 +101,7 @@ fn located<'a>(address: &'a str, what: &str) -> refusal::Result<(&'a str, &'a st
             "{what} '{address}' is not an address in S3: {why}."
         ))
     };
-    let (bucket, key) = s3(address).ok_or_else(|| wrong("it is not s3://BUCKET/KEY"))?;
+    let (bucket, key) = s3(address).ok_or_else(|| wrong(&format!("those are {ADDRESSES}")))?;
     let name = if key.is_empty() { "a" } else { key };
     ObjectName::new(bucket, name, None).map_err(|error| wrong(&error.to_string()))?;
     Ok((bucket, key))

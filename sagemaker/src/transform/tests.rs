@@ -316,9 +316,12 @@ fn each_object_has_an_output_in_its_order() {
         &[
             (
                 "TransformInput/DataSource/S3DataSource/S3Uri",
-                "s3://inputs/data".into(),
+                "https://inputs.s3.amazonaws.com/data".into(),
             ),
-            ("TransformOutput/S3OutputPath", "s3://out".into()),
+            (
+                "TransformOutput/S3OutputPath",
+                "https://s3.us-east-1.amazonaws.com/out".into(),
+            ),
             ("MaxConcurrentTransforms", 3.into()),
         ],
     );
@@ -698,6 +701,11 @@ fn what_is_not_done_is_refused() {
         (
             "TransformInput/DataSource/S3DataSource/S3Uri",
             json!("s3://"),
+            "s3://BUCKET/KEY",
+        ),
+        (
+            "TransformInput/DataSource/S3DataSource/S3Uri",
+            json!("https://example.com/inputs/data"),
             "s3://BUCKET/KEY",
         ),
         ("MaxPayloadInMB", json!(101), "at most 100"),

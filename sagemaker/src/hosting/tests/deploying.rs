@@ -254,7 +254,7 @@ async fn configurations_that_cannot_be_are_refused() {
         (
             json!([one]),
             json!({"DataCaptureConfig": {"DestinationS3Uri": "https://x/y", "InitialSamplingPercentage": 1, "CaptureOptions": []}}),
-            "s3://bucket/prefix",
+            "s3://BUCKET/KEY",
         ),
         (
             json!([one]),
