@@ -6,7 +6,7 @@
 
 use crate::capture::Time;
 use crate::invoke::{Invocation, InvokeError, Invoker};
-use crate::names::{now, s3};
+use crate::names::{ADDRESSES, now, s3};
 use crate::served::Asked;
 use bytes::Bytes;
 use escala_objects::{Error as ObjectError, ObjectName, WritableStore};
@@ -63,7 +63,9 @@ impl Asynchronous {
     pub fn of(config: &Value, instances: u64) -> Option<Self> {
         let path = |name: &str| {
             let path = config.pointer(&format!("/OutputConfig/{name}"))?.as_str()?;
-            s3(path).map(|_| path.trim_end_matches('/').to_owned())
+            let (bucket, folder) = s3(path)?;
+            let whole = format!("s3://{bucket}/{folder}");
+            Some(whole.trim_end_matches('/').to_owned())
         };
         let each = config.pointer("/ClientConfig/MaxConcurrentInvocationsPerInstance");
         let each = each.and_then(Value::as_u64).unwrap_or(AT_A_TIME);
@@ -220,7 +222,7 @@ impl Queue {
             (Some(input), None) if s3(input).is_some_and(|(_, key)| !key.is_empty()) => {}
             (Some(input), None) => {
                 return Err(InvokeError::validation(format!(
-                    "InputLocation is \"{input}\"; it must be an address like s3://bucket/key."
+                    "InputLocation is \"{input}\"; it must be an address like {ADDRESSES}."
                 )));
             }
             (None, Some(body)) if body.len() <= LARGEST_INLINE => {}

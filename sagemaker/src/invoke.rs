@@ -1,9 +1,10 @@
 //! Invocations: which model of an endpoint answers, and what is said where none does.
 //!
 //! An invocation looks once at the table of endpoints, and waits for nothing but its model. Copies for shadows and records for
-//! data capture are handed over and never waited for.
+//! data capture are handed over and never waited for. What is captured is so with the answers of all that were asked: the
+//! variant's and its shadow's.
 
-use crate::capture::{Captures, Record};
+use crate::capture::{Capture, Captures, Record};
 use crate::endpoints::live::{Live, Set, Table, Variant};
 use crate::logs::Logs;
 use crate::models::{Keep, Models, Unopened};
@@ -172,7 +173,7 @@ impl Default for Limits {
 pub struct Invoker {
     table: Arc<Table>,
     models: Arc<Models>,
-    captures: Captures,
+    captures: Arc<Captures>,
     limits: Limits,
     opening: Arc<Semaphore>,
     shadowing: Arc<Semaphore>,
@@ -197,7 +198,7 @@ impl Invoker {
             telling: Arc::new(Semaphore::new(TELLING)),
             table,
             models,
-            captures,
+            captures: Arc::new(captures),
             opening: Arc::new(Semaphore::new(limits.waiting)),
             shadowing: Arc::new(Semaphore::new(limits.shadows)),
             limits,
@@ -280,45 +281,24 @@ impl Invoker {
         let served = self
             .served(live, variant, invocation.target_model.as_deref())
             .await?;
-        self.shadow(set, variant, &asked);
         let capture = set.capture.as_ref();
         let capture = capture.filter(|capture| capture.samples(rand::random()));
-        let kept = capture.map(|capture| {
-            // Whoever listens has heard all when the model ends, not when it is written down.
-            let asked = Asked {
-                parts: None,
-                ..asked.clone()
-            };
-            (Arc::clone(capture), asked)
+        let sampled = capture.map(|capture| Sampled {
+            captures: Arc::clone(&self.captures),
+            capture: Arc::clone(capture),
+            endpoint: live.name.clone(),
+            asked: unheard(&asked),
+            inference_id: invocation.inference_id.clone(),
+            custom_attributes: invocation.custom_attributes.clone(),
         });
-        let answer = tokio::time::timeout(patience, served.invoke(asked)).await;
+        self.shadow(set, variant, &asked, sampled.as_ref());
+        let answer = answer(&*served, asked, patience).await;
         let took = began.elapsed();
-        let answer = answer.unwrap_or_else(|_| {
-            Err(Unanswered {
-                status: 0,
-                message:
-                    "Your invocation timed out while waiting for a response from container primary."
-                        .to_owned(),
-            })
-        });
         let error = answer.is_err();
         set.measure.count_one(took, error);
         variant.counts.count_one(took, error);
-        if let Some((capture, asked)) = kept {
-            let said = match &answer {
-                Ok(said) => (said.content_type.clone(), said.body.clone()),
-                Err(why) => ("text/plain".to_owned(), why.message.clone().into()),
-            };
-            self.captures.put(Record {
-                capture,
-                endpoint: live.name.clone(),
-                variant: variant.name.clone(),
-                asked,
-                said,
-                inference_id: invocation.inference_id.clone(),
-                custom_attributes: invocation.custom_attributes.clone(),
-                when: now(),
-            });
+        if let Some(sampled) = sampled {
+            sampled.put(&variant.name, &answer);
         }
         match answer {
             Ok(said) => Ok(Answered {
@@ -407,8 +387,8 @@ impl Invoker {
         }
     }
 
-    /// Hands copies over to shadows, of which nobody waits for the answers.
-    fn shadow(&self, set: &Arc<Set>, variant: &Variant, asked: &Asked) {
+    /// Hands copies over to shadows. Nobody waits for their answers, which are captured where the variant's is.
+    fn shadow(&self, set: &Arc<Set>, variant: &Variant, asked: &Asked, sampled: Option<&Sampled>) {
         for shadow in &set.shadows {
             // A shadow's weight is its share of the traffic of the variant that it is beside.
             if rand::random::<f64>() * variant.weight >= shadow.weight {
@@ -421,22 +401,73 @@ impl Invoker {
                 self.unshadowed.fetch_add(1, Ordering::Relaxed);
                 continue;
             };
-            // Nobody listens to what a shadow says.
-            let asked = Asked {
-                parts: None,
-                ..asked.clone()
-            };
+            let (asked, sampled) = (unheard(asked), sampled.cloned());
             let shadow = Arc::clone(shadow);
             let patience = self.limits.patience;
             tokio::spawn(async move {
                 let _place = place;
                 let began = Instant::now();
-                let answer = tokio::time::timeout(patience, served.invoke(asked)).await;
-                let error = !matches!(answer, Ok(Ok(_)));
-                shadow.counts.count_one(began.elapsed(), error);
+                let answer = answer(&*served, asked, patience).await;
+                shadow.counts.count_one(began.elapsed(), answer.is_err());
+                if let Some(sampled) = sampled {
+                    sampled.put(&shadow.name, &answer);
+                }
             });
         }
     }
+}
+
+/// A question that is captured, with every answer to it.
+#[derive(Clone)]
+struct Sampled {
+    captures: Arc<Captures>,
+    capture: Arc<Capture>,
+    endpoint: String,
+    asked: Asked,
+    inference_id: Option<String>,
+    custom_attributes: Option<String>,
+}
+
+impl Sampled {
+    /// Hands over what a variant said.
+    fn put(self, variant: &str, answer: &Result<Said, Unanswered>) {
+        let said = match answer {
+            Ok(said) => (said.content_type.clone(), said.body.clone()),
+            Err(why) => ("text/plain".to_owned(), why.message.clone().into()),
+        };
+        self.captures.put(Record {
+            capture: self.capture,
+            endpoint: self.endpoint,
+            variant: variant.to_owned(),
+            asked: self.asked,
+            said,
+            inference_id: self.inference_id,
+            custom_attributes: self.custom_attributes,
+            when: now(),
+        });
+    }
+}
+
+/// A question to whose parts nobody listens: whoever does has heard all when the model ends, not when a shadow has answered or
+/// it is written down.
+fn unheard(asked: &Asked) -> Asked {
+    Asked {
+        parts: None,
+        ..asked.clone()
+    }
+}
+
+/// What a model says within a time.
+async fn answer(served: &dyn Served, asked: Asked, patience: Duration) -> Result<Said, Unanswered> {
+    let answer = tokio::time::timeout(patience, served.invoke(asked)).await;
+    answer.unwrap_or_else(|_| {
+        Err(Unanswered {
+            status: 0,
+            message:
+                "Your invocation timed out while waiting for a response from container primary."
+                    .to_owned(),
+        })
+    })
 }
 
 /// The models that answer, and the one of them.

@@ -130,12 +130,11 @@ impl SageMaker {
         );
         let hosting = hosting.map_err(|error| format!("{}: {error}", folder.display()))?;
         let models = hosting.models().clone();
-        let open = move |name: &str| {
-            models
-                .open_for_batch(name)
-                .map_err(|error| error.to_string())
-        };
-        let transforms = Transforms::new(store, logs.clone(), objects, Arc::new(open));
+        let open: transform::Open = Arc::new(move |name, environment| {
+            let opened = models.open_for_batch(name, environment);
+            opened.map_err(|error| error.to_string())
+        });
+        let transforms = Transforms::new(store, logs.clone(), objects, open);
         Ok(Self {
             logs,
             trainings,

@@ -6,7 +6,7 @@
 
 use crate::archive::{self, Limits};
 use crate::lists;
-use crate::names::{Caller, Kind, now, repository, s3, seconds};
+use crate::names::{ADDRESSES, Caller, Kind, now, repository, s3, seconds};
 use crate::refusal::{Refusal, Result};
 use crate::served::{Container, Opener, Served};
 use crate::store::{Error as StoreError, Resource, Store};
@@ -196,7 +196,7 @@ impl Definition {
             let whole = |key: &str| many || data.form == Form::Files || !key.is_empty();
             if !named.is_some_and(|(_, key)| whole(key)) {
                 return Err(Refusal::validation(format!(
-                    "Invalid model data location \"{}\": it is an address like s3://bucket/key.",
+                    "Invalid model data location \"{}\": it is an address like {ADDRESSES}.",
                     data.address
                 )));
             }
@@ -482,14 +482,20 @@ impl Models {
         self.open_as(&self.definition(name)?, None, Keep::Held)
     }
 
-    /// The model of a name, as transform jobs have it: containers are told that they answer a batch. May take long.
+    /// The model of a name, as transform jobs have it: what a job says of the environment goes before what the model says, and
+    /// containers are told that they answer a batch. May take long.
     ///
     /// # Errors
     /// [`Unopened`].
-    pub fn open_for_batch(&self, name: &str) -> std::result::Result<Arc<dyn Served>, Unopened> {
+    pub fn open_for_batch(
+        &self,
+        name: &str,
+        environment: &BTreeMap<String, String>,
+    ) -> std::result::Result<Arc<dyn Served>, Unopened> {
         let mut definition = self.definition(name)?;
-        let environment = &mut definition.environment;
-        environment.insert(BATCH.to_owned(), "true".to_owned());
+        let own = &mut definition.environment;
+        own.extend(environment.clone());
+        own.insert(BATCH.to_owned(), "true".to_owned());
         self.open_as(&definition, None, Keep::Held)
     }
 

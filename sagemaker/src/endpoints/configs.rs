@@ -1,7 +1,7 @@
 //! Endpoint configurations: kept as they were given.
 
 use crate::models::{Definition, Models, name};
-use crate::names::{Caller, Kind, now, s3, seconds};
+use crate::names::{ADDRESSES, Caller, Kind, now, s3, seconds};
 use crate::refusal::{Refusal, Result};
 use crate::store::{Error as StoreError, Resource, Store};
 use crate::{lists, tags};
@@ -92,11 +92,8 @@ fn check(models: &Models, caller: &Caller, input: &Value) -> Result<()> {
                 "The variant \"{own}\" needs an InstanceType, or a ServerlessConfig."
             ));
         }
-        let places = |name: &str| variant["ServerlessConfig"][name].as_u64();
-        if places("ProvisionedConcurrency") > places("MaxConcurrency") {
-            return refuse(format!(
-                "The variant \"{own}\" has a ProvisionedConcurrency above its MaxConcurrency."
-            ));
+        if let Some(config) = variant.get("ServerlessConfig") {
+            check_serverless(own, config)?;
         }
         if serverless && variant.get("InitialInstanceCount").is_some() {
             return refuse(format!(
@@ -137,12 +134,30 @@ fn check(models: &Models, caller: &Caller, input: &Value) -> Result<()> {
     Ok(())
 }
 
+/// What a `ServerlessConfig` may say of a variant.
+pub(super) fn check_serverless(variant: &str, config: &Value) -> Result<()> {
+    let number = |name: &str| config.get(name).and_then(Value::as_u64);
+    if number("ProvisionedConcurrency") > number("MaxConcurrency") {
+        return Err(Refusal::validation(format!(
+            "The variant \"{variant}\" has a ProvisionedConcurrency above its MaxConcurrency."
+        )));
+    }
+    // From 1 to 6 GB.
+    let memory = number("MemorySizeInMB");
+    if let Some(memory) = memory.filter(|memory| !(1..=6).any(|times| *memory == times * 1024)) {
+        return Err(Refusal::validation(format!(
+            "The variant \"{variant}\" has a MemorySizeInMB of {memory}; it is one of 1024, 2048, 3072, 4096, 5120 and 6144."
+        )));
+    }
+    Ok(())
+}
+
 fn address(of: &Value, member: &str, called: &str) -> Result<()> {
     let said = of.get(member).and_then(Value::as_str).unwrap_or_default();
     match s3(said) {
         Some(_) => Ok(()),
         None => Err(Refusal::validation(format!(
-            "{called} is \"{said}\"; it must be an address like s3://bucket/prefix."
+            "{called} is \"{said}\"; it must be an address like {ADDRESSES}."
         ))),
     }
 }

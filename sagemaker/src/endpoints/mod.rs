@@ -210,12 +210,15 @@ impl Endpoints {
                 }
                 let update = wanted.get("ServerlessUpdateConfig");
                 if let Some(update) = update.and_then(Value::as_object) {
-                    let Some(Value::Object(config)) = &mut variant.serverless else {
+                    let Some(config) = &mut variant.serverless else {
                         return Err(Refusal::validation(format!(
                             "The variant \"{own}\" is not serverless."
                         )));
                     };
-                    config.extend(update.clone());
+                    if let Some(config) = config.as_object_mut() {
+                        config.extend(update.clone());
+                    }
+                    configs::check_serverless(own, config)?;
                 }
             }
             endpoint.pending = Some(Pending {

@@ -99,11 +99,11 @@ fn what_cannot_be_a_model_is_refused_in_sentences() {
         ),
         (
             json!({"Image": "xgboost", "ModelDataUrl": "https://models/x"}),
-            "s3://bucket/key",
+            "s3://BUCKET/KEY",
         ),
         (
             json!({"Image": "xgboost", "ModelDataUrl": "s3://models"}),
-            "s3://bucket/key",
+            "s3://BUCKET/KEY",
         ),
         (
             json!({"Image": "xgboost", "Mode": "MultiModel"}),
@@ -315,7 +315,7 @@ fn unpacked_models_that_nobody_uses_do_not_stay() {
         place.objects.put("models", "a", &archive);
         let container = json!({"Image": "kmeans", "ModelDataUrl": "s3://models/a"});
         place.create("a", container).unwrap();
-        let open = place.models.open_for_batch("a").unwrap();
+        let open = place.models.open_for_batch("a", &BTreeMap::new()).unwrap();
         let mut pinned = place.models.definition("a").unwrap();
         place.models.pin(&mut pinned).unwrap();
         let folders = || std::fs::read_dir(&place.models.folder).unwrap().count();
@@ -336,6 +336,37 @@ fn unpacked_models_that_nobody_uses_do_not_stay() {
     };
     assert_eq!(unpacked(Duration::ZERO), [1, 1, 1, 0, 1]);
     assert_eq!(unpacked(Duration::from_secs(3600)), [1; 5]);
+}
+
+#[test]
+fn what_a_job_says_of_the_environment_goes_before_what_the_model_says() {
+    let place = place(1 << 30);
+    let archive = testing::archive("kmeans");
+    place.objects.put("models", "a", &archive);
+    // Which is refused where it is not empty.
+    let selected = "SAGEMAKER_INFERENCE_OUTPUT";
+    let opened = |of_model: &str, of_job: Option<&str>| {
+        let container = json!({
+            "Image": "kmeans", "ModelDataUrl": "s3://models/a", "Environment": {selected: of_model},
+        });
+        let name = format!("m{of_model}");
+        let _ = place.create(&name, container);
+        let said = of_job.map(|said| (selected.to_owned(), said.to_owned()));
+        let opened = place
+            .models
+            .open_for_batch(&name, &said.into_iter().collect());
+        opened.map(drop).map_err(|error| error.to_string())
+    };
+    for (of_model, of_job, is) in [
+        ("", None, true),
+        ("", Some("score"), false),
+        ("score", None, false),
+        ("score", Some(""), true),
+    ] {
+        let opened = opened(of_model, of_job);
+        assert_eq!(opened.is_ok(), is, "{of_model:?} {of_job:?}");
+        assert!(opened.err().is_none_or(|why| why.contains(selected)));
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! needed. Source: the API reference (`Channel`, `S3DataSource`).
 
 use super::trainer::{Failure, unread};
-use crate::names::s3;
+use crate::names::{ADDRESSES, s3};
 use escala_objects::{ObjectName, WritableStore};
 use serde::Deserialize;
 use std::fmt;
@@ -41,6 +41,13 @@ struct S3DataSource {
     s3_uri: String,
     #[serde(default)]
     attribute_names: Vec<String>,
+}
+
+impl Asked {
+    /// Where its objects are.
+    pub fn address(&self) -> Option<&str> {
+        Some(&self.data_source.s3_data_source.as_ref()?.s3_uri)
+    }
 }
 
 /// A channel with its objects.
@@ -93,17 +100,19 @@ pub(super) fn find(objects: &dyn WritableStore, asked: &Asked) -> Result<Channel
             "only an S3DataSource is read; there are no file systems here".to_owned(),
         ));
     };
-    if let Some(wrapper) = asked
-        .record_wrapper_type
-        .as_deref()
-        .filter(|one| *one != "None")
-    {
+    // Lines of an augmented manifest are always wrapped where they come through a pipe; here they come as they are.
+    let wrapped = asked.record_wrapper_type.as_deref();
+    let wrapped = wrapped.filter(|_| source.s3_data_type != "AugmentedManifestFile");
+    if let Some(wrapper) = wrapped.filter(|one| *one != "None") {
         return Err(client(format!(
             "RecordWrapperType {wrapper} is not known; records come as they are"
         )));
     }
     let Some((bucket, key)) = s3(&source.s3_uri) else {
-        return Err(client(format!("{} is no address of S3's", source.s3_uri)));
+        return Err(client(format!(
+            "{} is no address of S3's: those are {ADDRESSES}",
+            source.s3_uri
+        )));
     };
     let mut files = Vec::new();
     let mut attributes = Vec::new();

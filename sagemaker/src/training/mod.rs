@@ -33,7 +33,7 @@ pub use trainer::{Failure, Lesson, Trainer};
 
 use crate::lists;
 use crate::logs::{Logs, TRAINING};
-use crate::names::{Caller, Kind, now, s3, seconds};
+use crate::names::{ADDRESSES, Caller, Kind, now, s3, seconds};
 use crate::refusal::{IN_USE, LIMIT, Refusal, Result};
 use crate::store::{self, Resource, Store};
 use crate::tags;
@@ -308,6 +308,11 @@ impl Trainings {
             "DescribeTrainingJob" => self.0.describe(&input),
             "ListTrainingJobs" => {
                 self.settle()?;
+                // No job here has a warm pool or a plan.
+                let none_has = ["WarmPoolStatusEquals", "TrainingPlanArnEquals"];
+                if none_has.iter().any(|name| input.get(name).is_some()) {
+                    return Ok(json!({"TrainingJobSummaries": []}));
+                }
                 let page = lists::page(&self.0.store, Kind::TrainingJob, &input, "StatusEquals")?;
                 Ok(lists::answer("TrainingJobSummaries", &page, summary))
             }
@@ -437,11 +442,17 @@ impl Inner {
             ));
         }
         let name = text(&input, "TrainingJobName").to_owned();
-        if artefact(&input["OutputDataConfig"], &name).is_none() {
-            return Err(Refusal::validation(format!(
-                "OutputDataConfig.S3OutputPath {:?} is no address of S3's.",
-                output.s3_output_path
-            )));
+        let kept = request.checkpoint_config.iter();
+        let kept = kept.map(|one| ("CheckpointConfig.S3Uri", &*one.s3_uri));
+        let channels = request.input_data_config.iter();
+        let channels = channels.filter_map(|one| Some(("S3DataSource.S3Uri", one.address()?)));
+        let output = ("OutputDataConfig.S3OutputPath", &*output.s3_output_path);
+        for (what, address) in kept.chain(channels).chain([output]) {
+            if s3(address).is_none() {
+                return Err(Refusal::validation(format!(
+                    "{what} {address:?} is no address of S3's: those are {ADDRESSES}."
+                )));
+            }
         }
         let tags = tags::taken(&mut input)?;
         let (at, arn) = (now(), caller.arn(Kind::TrainingJob, &name));
@@ -580,14 +591,21 @@ impl Inner {
         Ok(ended.unwrap_or(resource))
     }
 
-    /// Stops what was asked to stop and has not begun, or does not end.
+    /// Stops what was asked to stop and has learned nothing, or does not end. What has a checkpoint and does not run has its turn
+    /// yet, to leave what it learned.
     fn hasten(&self, runner: &Runner, resource: &Resource, id: &str) {
-        let runs = self.running.lock().contains_key(&resource.name);
-        let late = now() - resource.modified > GRACE;
-        if resource.status == STOPPING
-            && (!runs || late)
-            && let Err(error) = runner.stop(id)
-        {
+        if resource.status != STOPPING {
+            return;
+        }
+        let running = self.running.lock().get(&resource.name).cloned();
+        let give_up = match running {
+            None => !self.has_kept(resource),
+            Some(control) => {
+                let asked = now() - resource.modified;
+                asked > GRACE && control.began.elapsed().as_millis() > GRACE as u128
+            }
+        };
+        if give_up && let Err(error) = runner.stop(id) {
             // It ended in this moment.
             tracing::debug!(%error, job = id, "a training job is not stopped");
         }
@@ -649,17 +667,19 @@ impl Inner {
             let at = now();
             let known = body["transitions"].as_array();
             again = known.is_some_and(|all| all.iter().any(|one| text(one, "Status") == status));
-            if again && status == "Downloading" {
-                transit(body, at, "Restarting", "Restarting the training job");
-            }
+            let last = known.and_then(|all| all.last());
+            let stopping = last.is_some_and(|last| text(last, "Status") == STOPPING);
             if status == "Training" && body.get("started").is_none() {
                 body["started"] = json!(at);
             }
             // One that is asked to stop says so until it has.
-            let last = body["transitions"].as_array().and_then(|all| all.last());
-            if last.is_none_or(|last| text(last, "Status") != STOPPING) {
-                transit(body, at, status, message);
+            if stopping {
+                return;
             }
+            if again && status == "Downloading" {
+                transit(body, at, "Restarting", "Restarting the training job");
+            }
+            transit(body, at, status, message);
         });
         again
     }
@@ -693,6 +713,17 @@ impl Inner {
 
     fn checkpoint_path(&self, name: &str) -> PathBuf {
         self.folder.join("checkpoints").join(name)
+    }
+
+    /// Whether a job has learned something that is kept: in the folder of its checkpoint, or in a bucket, which is not asked.
+    fn has_kept(&self, resource: &Resource) -> bool {
+        let request = &resource.body["request"];
+        let kept = || {
+            let mut files = std::fs::read_dir(self.checkpoint_path(&resource.name)).ok()?;
+            files.next()
+        };
+        resource.body.get("started").is_some()
+            && (request.get("CheckpointConfig").is_some() || kept().is_some())
     }
 }
 

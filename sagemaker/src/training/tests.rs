@@ -247,6 +247,10 @@ fn a_model_may_be_left_unpacked() {
     process.create(request("packed", "xgboost", &channels, given.clone()));
     let mut asked = request("plain", "xgboost", &channels, given);
     asked["OutputDataConfig"]["CompressionType"] = json!("NONE");
+    // Addresses are also those of S3 by HTTP.
+    asked["OutputDataConfig"]["S3OutputPath"] = json!("https://s3.amazonaws.com/bucket/models");
+    asked["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"] =
+        json!("https://bucket.s3.us-east-1.amazonaws.com/data/train/");
     process.create(asked);
     let [packed, plain] = ["packed", "plain"].map(|name| process.ended(name));
     let address = text(&plain["ModelArtifacts"], "S3ModelArtifacts");
@@ -332,6 +336,11 @@ fn a_job_trains_and_leaves_a_model_where_sagemaker_puts_it() {
         .call("ListTrainingJobs", json!({"StatusEquals": "Completed"}))
         .unwrap();
     assert_eq!(list["TrainingJobSummaries"][0]["TrainingJobName"], "first");
+    for none in ["WarmPoolStatusEquals", "TrainingPlanArnEquals"] {
+        let asked = json!({none: "Available", "StatusEquals": "Completed"});
+        let list = process.call("ListTrainingJobs", asked).unwrap();
+        assert_eq!(list, json!({"TrainingJobSummaries": []}), "{none}");
+    }
     let stopped = process.call("StopTrainingJob", json!({"TrainingJobName": "first"}));
     assert!(
         stopped
@@ -353,6 +362,11 @@ fn what_cannot_be_trained_fails_with_a_reason() {
         "data/list.manifest",
         r#"[{"prefix": "s3://bucket/data/"}, "train/part-1.csv", "none.csv"]"#,
     );
+    let packed = b"\x1f\x8b\x08\x00\x00\x00\x00\x00";
+    for ending in ["csv", "svm", "jsonl"] {
+        let key = format!("packed/{ending}/a.{ending}");
+        machine.objects.put("bucket", &key, packed);
+    }
     let process = machine.start();
     let train = [("train", "data/train/")];
     let xgboost = json!({"num_round": "3", "objective": "binary:logistic"});
@@ -373,6 +387,22 @@ fn what_cannot_be_trained_fails_with_a_reason() {
     nowhere["OutputDataConfig"]["S3OutputPath"] = json!("s3://nowhere/x");
     let mut none = request("x", "xgboost", &train, xgboost.clone());
     none["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"] = json!("s3://nowhere/x");
+    let packed = |ending: &str| {
+        let key = format!("packed/{ending}/");
+        request("x", "xgboost", &[("train", &key)], xgboost.clone())
+    };
+    let wrapped = |kind: &str| {
+        let mut asked = request("x", "xgboost", &train, xgboost.clone());
+        let channel = &mut asked["InputDataConfig"][0];
+        channel["RecordWrapperType"] = json!("RecordIO");
+        let source = &mut channel["DataSource"]["S3DataSource"];
+        source["S3DataType"] = json!(kind);
+        if kind == "AugmentedManifestFile" {
+            source["S3Uri"] = json!("s3://bucket/data/words.csv");
+            source["AttributeNames"] = json!(["a"]);
+        }
+        asked
+    };
     let scripted = json!({"sagemaker_program": "\"train.py\""});
     let cases = [
         (
@@ -398,6 +428,24 @@ fn what_cannot_be_trained_fails_with_a_reason() {
         (none, "ClientError", "no bucket nowhere"),
         (nowhere, "ClientError", "nowhere"),
         (manifest, "ClientError", "s3://bucket/data/none.csv"),
+        (packed("csv"), "ClientError", "CompressionType: it is Gzip"),
+        (packed("svm"), "ClientError", "CompressionType: it is Gzip"),
+        (
+            packed("jsonl"),
+            "ClientError",
+            "CompressionType: it is Gzip",
+        ),
+        (
+            wrapped("S3Prefix"),
+            "ClientError",
+            "RecordWrapperType RecordIO is not known",
+        ),
+        // Its wrapper is none of its faults.
+        (
+            wrapped("AugmentedManifestFile"),
+            "ClientError",
+            "rows of numbers are not read from an augmented manifest",
+        ),
         (typed("image/png"), "ClientError", "image/png"),
         (typed("application/jsonlines"), "ClientError", "part-1.csv"),
         (
@@ -462,7 +510,14 @@ fn requests_that_cannot_be_are_refused() {
     spot["EnableManagedSpotTraining"] = json!(true);
     let mut short = spot.clone();
     short["StoppingCondition"]["MaxWaitTimeInSeconds"] = json!(3599);
+    let mut elsewhere = asked();
+    elsewhere["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"] =
+        json!("https://example.com/bucket/data/train/");
+    let mut kept = asked();
+    kept["CheckpointConfig"] = json!({"S3Uri": "https://example.com/bucket/kept"});
     for (asked, why) in [
+        (elsewhere, "https://BUCKET.s3.REGION.amazonaws.com/KEY"),
+        (kept, "CheckpointConfig.S3Uri"),
         (spot, "MaxWaitTimeInSeconds"),
         (short, "MaxWaitTimeInSeconds"),
         (both, "either"),
@@ -651,6 +706,50 @@ fn a_training_goes_on_in_the_next_process() {
         "{steps} after {before}"
     );
     assert!(!machine.folder.path().join("checkpoints/long").exists());
+}
+
+/// It is asked to stop, and the process ends before it has: the next one leaves what was learned.
+#[test]
+fn what_was_stopping_when_the_process_ended_leaves_its_checkpoint() {
+    let machine = Machine::new();
+    let process = machine.start();
+    for name in ["long", "early"] {
+        let train = [("train", "data/train/")];
+        process.create(request(name, "patient", &train, json!({})));
+    }
+    process.until("long", |job| text(job, "SecondaryStatus") == "Training");
+    process.runner.rest();
+    let store = process.trainings.0.store.clone();
+    for name in ["long", "early"] {
+        let stopping = store.update(Kind::TrainingJob, name, |found| {
+            found.status = STOPPING.to_owned();
+            // Long ago: the server was down meanwhile.
+            found.modified -= 2 * GRACE;
+            let at = found.modified;
+            transit(&mut found.body, at, "Stopping", "Stopping the training job");
+            Ok::<_, store::Error>(())
+        });
+        stopping.unwrap();
+    }
+    drop((process, store));
+    let kept = |name: &str| machine.folder.path().join("checkpoints").join(name);
+    // It may not have had a turn.
+    let _ = std::fs::remove_dir_all(kept("early"));
+    let state = std::fs::read(kept("long").join("state")).unwrap();
+    let steps: usize = String::from_utf8_lossy(&state[32..]).parse().unwrap();
+    let process = machine.start();
+    let job = process.ended("long");
+    assert_eq!(text(&job, "TrainingJobStatus"), STOPPED, "{job}");
+    let last = statuses(&job);
+    assert_eq!(last[last.len() - 2..], ["Stopping", "Stopped"], "{job}");
+    let folder = unpacked(&artefact_of(&machine, &job));
+    let left = std::fs::read_to_string(folder.path().join("steps")).unwrap();
+    assert_eq!(left.parse::<usize>().unwrap(), steps + 1);
+    assert!(!kept("long").exists());
+    // One without a checkpoint has nothing to leave.
+    let job = process.ended("early");
+    assert_eq!(text(&job, "TrainingJobStatus"), STOPPED, "{job}");
+    assert!(machine.left("models/early/").is_empty());
 }
 
 #[test]

@@ -5,8 +5,11 @@ use crate::served::Container;
 use escala_learn::Watch;
 use escala_objects::{Error as ObjectError, ObjectName, WritableStore};
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{Cursor, Read};
 use std::path::Path;
+
+/// How files begin that are packed with gzip.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// Why nothing was learned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,20 +129,31 @@ impl Lesson<'_> {
     /// The bytes of a file, unpacked where the channel says that it is packed.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// It cannot be read, or is packed and the channel does not say so.
     pub fn open(&self, channel: &Channel, file: &File) -> Result<Box<dyn Read + Send>, Failure> {
         let name = ObjectName::new(&file.bucket, &file.key, None);
         let object = name.and_then(|name| self.objects.open(&name));
-        let object = object.map_err(|error| unread(&file.to_string(), &error))?;
+        let mut object = object.map_err(|error| unread(&file.to_string(), &error))?;
         if object.length != file.length || object.etag != file.etag {
             return Err(Failure::Client(format!(
                 "{file} has changed while it was learned from"
             )));
         }
-        Ok(match channel.gzip {
-            true => Box::new(flate2::read::MultiGzDecoder::new(object.bytes)),
-            false => object.bytes,
-        })
+        if channel.gzip {
+            return Ok(Box::new(flate2::read::MultiGzDecoder::new(object.bytes)));
+        }
+        // No text, image or table begins so.
+        let mut first = Vec::with_capacity(GZIP.len());
+        let mut beginning = object.bytes.by_ref().take(GZIP.len() as u64);
+        let read = beginning.read_to_end(&mut first);
+        read.map_err(|error| Failure::Now(format!("{file} cannot be read: {error}")))?;
+        if first == GZIP {
+            return Err(Failure::Client(format!(
+                "channel {:?}: {file} is packed with gzip, and the channel has no CompressionType: it is Gzip",
+                channel.name
+            )));
+        }
+        Ok(Box::new(Cursor::new(first).chain(object.bytes)))
     }
 }
 

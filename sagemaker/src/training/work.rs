@@ -44,8 +44,9 @@ const METRICS: usize = 40;
 const TRIES: u32 = 3;
 
 /// What is shared between a training and who looks after it.
-#[derive(Default)]
 pub(super) struct Control {
+    /// When it was taken up.
+    pub began: Instant,
     /// Ends with what was learned so far.
     pub stop: AtomicBool,
     /// Why: its time was over.
@@ -54,6 +55,18 @@ pub(super) struct Control {
     rest: AtomicBool,
     /// The part that is done, in parts of [`WHOLE`].
     done: AtomicU32,
+}
+
+impl Control {
+    fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            stop: AtomicBool::new(false),
+            overdue: AtomicBool::new(false),
+            rest: AtomicBool::new(false),
+            done: AtomicU32::new(0),
+        }
+    }
 }
 
 const WHOLE: u32 = 1_000_000;
@@ -95,20 +108,41 @@ impl Whole for Inner {
         write: &mut Writing<'_>,
     ) -> Result<Collected, Trouble> {
         let name = spec.question["name"].as_str().unwrap_or_default();
+        let control = Arc::new(Control::new());
+        // Before its state is read: whoever asks it to stop tells the one or the other.
+        self.running.lock().insert(name.to_owned(), control.clone());
+        let outcome = self.train(spec, name, &control, progress, write);
+        self.running.lock().remove(name);
+        outcome
+    }
+}
+
+impl Inner {
+    /// Trains a job, and writes its model to where the job's output is.
+    fn train(
+        &self,
+        spec: &Spec,
+        name: &str,
+        control: &Control,
+        progress: &Telling<'_>,
+        write: &mut Writing<'_>,
+    ) -> Result<Collected, Trouble> {
         let stored = |error| Trouble::Now(format!("the training job cannot be read: {error}"));
         let resource = self.store.get(Kind::TrainingJob, name).map_err(stored)?;
         let Some(resource) = resource.filter(|found| spec.question["arn"] == *found.arn) else {
             return Err(Trouble::Fails("the training job was deleted".to_owned()));
         };
         if resource.status != super::IN_PROGRESS {
-            return Err(Trouble::Fails("the training job was stopped".to_owned()));
+            if !self.has_kept(&resource) {
+                return Err(Trouble::Fails("the training job was stopped".to_owned()));
+            }
+            // The process ended before it had: what was learned until the last checkpoint is left, as it would have been.
+            control.stop.store(true, Ordering::SeqCst);
         }
-        let control = Arc::new(Control::default());
-        self.running.lock().insert(name.to_owned(), control.clone());
         let mut tries = 0;
         let outcome = loop {
             tries += 1;
-            match self.run(&resource, &control, progress) {
+            match self.run(&resource, control, progress) {
                 Err(Failure::Now(why)) if tries < TRIES => {
                     tracing::warn!(job = name, why, "a training job is begun again");
                 }
@@ -120,7 +154,7 @@ impl Whole for Inner {
             self.say(&resource, [why.as_str()]);
             Trouble::Fails(why)
         };
-        let outcome = match outcome {
+        match outcome {
             // Not tried again from here: some of it may be written.
             Ok(folders) => folders.leave(write).map(|()| Collected::default()),
             Err(_) if control.rest.load(Ordering::SeqCst) => Err(Trouble::Rest),
@@ -134,9 +168,7 @@ impl Whole for Inner {
                 }
                 Err(Trouble::Fails("the training job was stopped".to_owned()))
             }
-        };
-        self.running.lock().remove(name);
-        outcome
+        }
     }
 }
 

@@ -29,7 +29,7 @@ pub use work::Open;
 use crate::logs::{Logs, TRANSFORM};
 use crate::names::{now, seconds};
 use crate::store::{Error, Resource, Store};
-use crate::{Caller, Kind, Refusal, lists, refusal};
+use crate::{Caller, Kind, Refusal, lists, refusal, tags};
 use escala_batch::job::{Job, Spec, State};
 use escala_batch::runner::{Error as RunnerError, OF_INPUT, OF_INPUTS, OF_OUTPUT, Runner, Token};
 use escala_batch::store::Error as JobError;
@@ -174,7 +174,9 @@ impl Transforms {
     }
 
     fn create(&self, caller: &Caller, input: &Value) -> refusal::Result<Value> {
-        let request = Request::read(input).map_err(Refusal::validation)?;
+        let mut input = input.clone();
+        let tags = tags::taken(&mut input)?;
+        let request = Request::read(&input).map_err(Refusal::validation)?;
         request.check()?;
         let (bucket, key) = request.input()?;
         let source = match request.has_manifest() {
@@ -185,7 +187,7 @@ impl Transforms {
                 (named.bucket, named.prefix)
             }
         };
-        let spec = request.spec(input, source)?;
+        let spec = request.spec(&input, source)?;
         if self.store.get(Kind::Model, &request.model_name)?.is_none() {
             let arn = caller.arn(Kind::Model, &request.model_name);
             return Err(Refusal::absent("model", &arn));
@@ -205,9 +207,6 @@ impl Transforms {
             status: "InProgress".to_owned(),
             body: json!({REQUEST: input, ID: Runner::new_id(), SPEC: spec}),
         };
-        let tags = input.get("Tags").and_then(Value::as_array);
-        let tag = |tag: &Value| (text(tag, "Key").to_owned(), text(tag, "Value").to_owned());
-        let tags: Vec<_> = tags.into_iter().flatten().map(tag).collect();
         self.store.create(&resource, &tags).map_err(|error| match error {
             Error::Exists(arn) => Refusal::new(
                 refusal::IN_USE,

@@ -1,6 +1,6 @@
 //! What a transform job is asked to do: the request, as it is kept with the job.
 
-use crate::names::s3;
+use crate::names::{ADDRESSES, s3};
 use crate::{Refusal, refusal};
 use escala_batch::job::{Form, Source, Spec, Split, Target};
 use escala_batch::transform::record::{Split as Records, Strategy};
@@ -12,12 +12,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Members of the request that are said again when somebody asks for the job.
-pub(super) const SHOWN: [&str; 8] = [
+pub(super) const SHOWN: [&str; 10] = [
     "ModelName",
     "MaxConcurrentTransforms",
     "ModelClientConfig",
     "MaxPayloadInMB",
     "BatchStrategy",
+    "Environment",
+    "ExperimentConfig",
     "TransformInput",
     "TransformOutput",
     "TransformResources",
@@ -38,14 +40,13 @@ pub(super) struct Request {
     #[serde(rename = "MaxPayloadInMB")]
     max_payload: Option<usize>,
     batch_strategy: Option<String>,
+    /// What is added to the model's environment.
     #[serde(default)]
-    environment: BTreeMap<String, String>,
+    pub environment: BTreeMap<String, String>,
     transform_input: TransformInput,
     transform_output: TransformOutput,
-    transform_resources: TransformResources,
     data_capture_config: Option<Value>,
     data_processing: Option<DataProcessing>,
-    experiment_config: Option<Value>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -83,13 +84,6 @@ struct TransformOutput {
     s3_output_path: String,
     accept: Option<String>,
     assemble_with: Option<String>,
-    kms_key_id: Option<String>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct TransformResources {
-    volume_kms_key_id: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -107,14 +101,10 @@ fn located<'a>(address: &'a str, what: &str) -> refusal::Result<(&'a str, &'a st
             "{what} '{address}' is not an address in S3: {why}."
         ))
     };
-    let (bucket, key) = s3(address).ok_or_else(|| wrong("it is not s3://BUCKET/KEY"))?;
+    let (bucket, key) = s3(address).ok_or_else(|| wrong(&format!("those are {ADDRESSES}")))?;
     let name = if key.is_empty() { "a" } else { key };
     ObjectName::new(bucket, name, None).map_err(|error| wrong(&error.to_string()))?;
     Ok((bucket, key))
-}
-
-fn set(text: &Option<String>) -> bool {
-    text.as_ref().is_some_and(|text| !text.is_empty())
 }
 
 impl Request {
@@ -131,26 +121,10 @@ impl Request {
     /// # Errors
     /// A sentence about what.
     pub fn check(&self) -> refusal::Result<()> {
-        let refuse = |why: &str| Err(Refusal::validation(why));
-        if set(&self.transform_output.kms_key_id)
-            || set(&self.transform_resources.volume_kms_key_id)
-        {
-            return refuse(
-                "Keys are not part of this version of Escala; leave out KmsKeyId and VolumeKmsKeyId.",
-            );
-        }
         if self.data_capture_config.is_some() {
-            return refuse("Data of transform jobs is not captured; leave out DataCaptureConfig.");
-        }
-        if self.experiment_config.is_some() {
-            return refuse(
-                "Experiments are not part of this version of Escala; leave out ExperimentConfig.",
-            );
-        }
-        if !self.environment.is_empty() {
-            return refuse(
-                "A transform job has no environment of its own; put Environment into the model.",
-            );
+            return Err(Refusal::validation(
+                "Data of transform jobs is not captured; leave out DataCaptureConfig.",
+            ));
         }
         self.transform().map(drop)
     }
@@ -227,7 +201,7 @@ impl Request {
         )
     }
 
-    /// The job; `source` is the bucket and what the keys of its inputs begin with.
+    /// The job of a request without its tags; `source` is the bucket and what the keys of its inputs begin with.
     ///
     /// # Errors
     /// The output has no place.
@@ -237,10 +211,6 @@ impl Request {
             "" => String::new(),
             folder => format!("{folder}/"),
         };
-        let mut question = input.clone();
-        if let Some(members) = question.as_object_mut() {
-            members.remove("Tags");
-        }
         Ok(Spec {
             kind: super::KIND.to_owned(),
             name: Some(self.transform_job_name.clone()),
@@ -257,7 +227,7 @@ impl Request {
                     suffix: ".out".to_owned(),
                 },
             },
-            question,
+            question: input.clone(),
             details: Value::Null,
         })
     }
@@ -267,7 +237,10 @@ impl Request {
 pub(super) fn shown(request: &Value) -> serde_json::Map<String, Value> {
     let mut shown = serde_json::Map::new();
     for member in SHOWN {
-        if let Some(value) = request.get(member) {
+        // Clients that check answers take no structure without members.
+        let value = request.get(member);
+        let empty = |value: &&Value| value.as_object().is_some_and(serde_json::Map::is_empty);
+        if let Some(value) = value.filter(|value| !empty(value)) {
             shown.insert(member.to_owned(), value.clone());
         }
     }

@@ -36,6 +36,8 @@ struct Sums {
     notes: Option<std::fs::File>,
     /// Whether bodies are not kept.
     forgets: bool,
+    /// The environments that it was opened with.
+    environments: Mutex<Vec<Value>>,
 }
 
 fn no(status: u16, message: &str) -> Unanswered {
@@ -149,8 +151,11 @@ fn started(
         Ok(()) | Err(Error::Exists(_)) => {}
         Err(error) => panic!("{error}"),
     }
-    let open: Open = Arc::new(move |name: &str| match name {
-        "sums" => Ok(model.clone() as Arc<dyn Served>),
+    let open: Open = Arc::new(move |name, environment| match name {
+        "sums" => {
+            model.environments.lock().push(json!(environment));
+            Ok(model.clone() as Arc<dyn Served>)
+        }
         name => Err(format!("there is no {name}")),
     });
     let logs = Arc::new(Logs::open(folder).unwrap());
@@ -311,9 +316,12 @@ fn each_object_has_an_output_in_its_order() {
         &[
             (
                 "TransformInput/DataSource/S3DataSource/S3Uri",
-                "s3://inputs/data".into(),
+                "https://inputs.s3.amazonaws.com/data".into(),
             ),
-            ("TransformOutput/S3OutputPath", "s3://out".into()),
+            (
+                "TransformOutput/S3OutputPath",
+                "https://s3.us-east-1.amazonaws.com/out".into(),
+            ),
             ("MaxConcurrentTransforms", 3.into()),
         ],
     );
@@ -587,7 +595,17 @@ fn a_manifest_names_the_inputs() {
 fn a_job_is_described_as_it_was_asked_for() {
     let ground = Ground::new(&[("data/a", b"1\n")]);
     let tags = json!([{"Key": "team", "Value": "x"}]);
-    let mut asked = changed("shown", &[("Tags", tags), ("MaxPayloadInMB", 2.into())]);
+    let mut asked = changed(
+        "shown",
+        &[
+            ("Tags", tags),
+            ("MaxPayloadInMB", 2.into()),
+            ("Environment", json!({"A": "b"})),
+            ("ExperimentConfig", json!({"TrialName": "x"})),
+            ("TransformOutput/KmsKeyId", "key".into()),
+            ("TransformResources/VolumeKmsKeyId", "key".into()),
+        ],
+    );
     asked["TransformInput"]
         .as_object_mut()
         .unwrap()
@@ -611,10 +629,10 @@ fn a_job_is_described_as_it_was_asked_for() {
     wanted["TransformInput"]["SplitType"] = "None".into();
     wanted["TransformInput"]["CompressionType"] = "None".into();
     wanted["TransformOutput"]["AssembleWith"] = "None".into();
-    wanted["TransformOutput"]["KmsKeyId"] = "".into();
     wanted["DataProcessing"] =
         json!({"InputFilter": "$", "OutputFilter": "$", "JoinSource": "None"});
     assert_eq!(job, wanted);
+    assert_eq!(*ground.model.environments.lock(), [json!({"A": "b"})]);
     let tag = ("team".to_owned(), "x".to_owned());
     assert_eq!(ground.transforms.store.tags(arn).unwrap(), [tag]);
 
@@ -630,6 +648,7 @@ fn a_job_is_described_as_it_was_asked_for() {
     ));
     let why = text(&failed, "FailureReason");
     assert!(why.starts_with("ClientError: no object"), "{why}");
+    assert_eq!(failed["TransformOutput"]["KmsKeyId"], "");
     let list = |input: Value| {
         let page = ground.call("ListTransformJobs", input).unwrap();
         let jobs = page["TransformJobSummaries"].as_array().unwrap().clone();
@@ -669,12 +688,11 @@ fn what_is_not_done_is_refused() {
             "DataCaptureConfig",
         ),
         (
-            "ExperimentConfig",
-            json!({"TrialName": "x"}),
-            "ExperimentConfig",
+            "Tags",
+            json!([{"Key": "a", "Value": "b"}, {"Key": "a", "Value": "c"}]),
+            "Duplicate tag keys",
         ),
-        ("Environment", json!({"A": "b"}), "Environment"),
-        ("TransformOutput/KmsKeyId", json!("key"), "KmsKeyId"),
+        ("Tags", json!([{"Key": "aws:a", "Value": "b"}]), "aws:"),
         (
             "TransformOutput/S3OutputPath",
             json!("out/x"),
@@ -683,6 +701,11 @@ fn what_is_not_done_is_refused() {
         (
             "TransformInput/DataSource/S3DataSource/S3Uri",
             json!("s3://"),
+            "s3://BUCKET/KEY",
+        ),
+        (
+            "TransformInput/DataSource/S3DataSource/S3Uri",
+            json!("https://example.com/inputs/data"),
             "s3://BUCKET/KEY",
         ),
         ("MaxPayloadInMB", json!(101), "at most 100"),

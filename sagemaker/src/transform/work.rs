@@ -23,8 +23,9 @@ use std::io::{BufRead, BufReader};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-/// Opens the model of a name. It may wait.
-pub type Open = Arc<dyn Fn(&str) -> Result<Arc<dyn Served>, String> + Send + Sync>;
+/// Opens the model of a name, in an environment that a job adds to the model's. It may wait.
+pub type Open =
+    Arc<dyn Fn(&str, &BTreeMap<String, String>) -> Result<Arc<dyn Served>, String> + Send + Sync>;
 
 /// Bytes that are read at a time.
 const BUFFER: usize = 256 << 10;
@@ -87,7 +88,8 @@ impl Batches {
         if let Some(model) = &*place {
             return Ok(model.clone());
         }
-        let model = (self.open)(&request.model_name).map_err(|why| {
+        let opened = (self.open)(&request.model_name, &request.environment);
+        let model = opened.map_err(|why| {
             let model = &request.model_name;
             fails(format!(
                 "{CLIENT}: the model {model} cannot be opened: {why}"

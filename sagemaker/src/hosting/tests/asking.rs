@@ -121,6 +121,12 @@ async fn one_endpoint_has_many_models_and_another_is_closed_when_idle() {
     let one = &said["ProductionVariants"][0];
     assert_eq!(one["CurrentServerlessConfig"]["MaxConcurrency"], 1);
     assert!(one.get("CurrentInstanceCount").is_none());
+    let weights =
+        json!([{"VariantName": "All", "ServerlessUpdateConfig": {"ProvisionedConcurrency": 2}}]);
+    let input = json!({"EndpointName": "slow", "DesiredWeightsAndCapacities": weights});
+    let refused = call(&hosting, "UpdateEndpointWeightsAndCapacities", input).unwrap_err();
+    let why = &refused.message;
+    assert!(why.contains("above its MaxConcurrency"), "{why}");
     let hosting = Arc::new(hosting);
     let first = tokio::spawn({
         let hosting = Arc::clone(&hosting);
@@ -211,6 +217,55 @@ async fn questions_and_answers_are_captured() {
     assert_eq!(about["customAttributes"], json!(["trace"]));
     assert!(about["inferenceTime"].as_str().unwrap().ends_with('Z'));
     assert_eq!(record["eventVersion"], "0");
+}
+
+#[tokio::test]
+async fn what_a_shadow_says_is_captured_beside() {
+    let place = Place::new();
+    let hosting = place.open();
+    parrot(&hosting, "a", json!({"SAYS": "a"}));
+    parrot(&hosting, "s", json!({"FAILS": "400"}));
+    config(
+        &hosting,
+        "c",
+        json!([variant("A", "a", 1.0)]),
+        json!({
+            "ShadowProductionVariants": [variant("S", "s", 1.0)],
+            "DataCaptureConfig": {
+                "InitialSamplingPercentage": 100, "DestinationS3Uri": "s3://box/captured",
+                "CaptureOptions": [{"CaptureMode": "InputAndOutput"}],
+                "CaptureContentTypeHeader": {"CsvContentTypes": ["text/plain"]},
+            },
+        }),
+    );
+    create(&hosting, "e", "c");
+    status(&hosting, "e", "InService").await;
+    let invocation = Invocation {
+        inference_id: Some("i".to_owned()),
+        ..Invocation::default()
+    };
+    assert_eq!(ask(&hosting, "e", &invocation).await.unwrap(), "a ?");
+    // The shadow is counted just before its answer is handed over, on this one thread.
+    until("the shadow has answered", || {
+        let counts = hosting.counts();
+        let shadow = counts.variants.iter().find(|one| one.variant == "S");
+        (shadow.unwrap().invocations == 1).then_some(())
+    })
+    .await;
+    drop(hosting);
+    for (variant, says) in [("A", "a ?"), ("S", "no")] {
+        let folder = format!("captured/e/{variant}/");
+        let listed = place.objects.list("box", &folder, "", 100).unwrap();
+        assert_eq!(listed.len(), 1, "{variant}");
+        let bytes = place
+            .object(&format!("s3://box/{}", listed[0].key))
+            .unwrap();
+        let record: Value = serde_json::from_slice(&bytes).unwrap();
+        let data = &record["captureData"];
+        assert_eq!(data["endpointInput"]["data"], "?");
+        assert_eq!(data["endpointOutput"]["data"], says);
+        assert_eq!(record["eventMetadata"]["inferenceId"], "i");
+    }
 }
 
 fn asynchronous(hosting: &Hosting, name: &str, environment: Value) {

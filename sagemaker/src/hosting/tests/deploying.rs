@@ -241,6 +241,12 @@ async fn configurations_that_cannot_be_are_refused() {
             "above its MaxConcurrency",
         ),
         (
+            json!([{"VariantName": "a", "ModelName": "m", "ServerlessConfig":
+                {"MemorySizeInMB": 1500, "MaxConcurrency": 1}}]),
+            json!({}),
+            "one of 1024, 2048",
+        ),
+        (
             json!([one, variant("b", "m", 1.0)]),
             json!({"ShadowProductionVariants": [variant("c", "m", 1.0)]}),
             "one production variant and one shadow",
@@ -248,7 +254,7 @@ async fn configurations_that_cannot_be_are_refused() {
         (
             json!([one]),
             json!({"DataCaptureConfig": {"DestinationS3Uri": "https://x/y", "InitialSamplingPercentage": 1, "CaptureOptions": []}}),
-            "s3://bucket/prefix",
+            "s3://BUCKET/KEY",
         ),
         (
             json!([one]),
