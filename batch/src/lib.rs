@@ -16,7 +16,7 @@
 //! Start reading at [`job`], then [`runner`].
 
 /// Bytes of the stack of a thread that works on jobs: what reads tables calls itself for each column that lies in another.
-pub(crate) const STACK: usize = 64 << 20;
+pub const STACK: usize = 64 << 20;
 
 pub mod behind;
 pub mod cluster;

@@ -263,7 +263,10 @@ impl Inner {
         std::thread::scope(|scope| {
             let (tell, told) = channel();
             let (notes, folders, request) = (&mut notes, &folders, &request);
-            let thread = std::thread::Builder::new().name("training".to_owned());
+            // What reads tables calls itself for each column that lies in another.
+            let thread = std::thread::Builder::new()
+                .name("training".to_owned())
+                .stack_size(escala_batch::STACK);
             let thread = thread.spawn_scoped(scope, move || {
                 behind();
                 let learned = self.learn(resource, request, folders, control, notes);

@@ -7,7 +7,7 @@
 use super::request::bucket_of;
 use axum::http::header::HOST;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, Uri};
+use axum::http::{HeaderMap, HeaderName, Method, Uri};
 use s3s::{S3Error, S3Result, s3_error};
 
 /// What an address names.
@@ -165,6 +165,22 @@ const UNKEPT: [(&str, &str); 6] = [
     ("x-amz-object-lock-legal-hold", "OFF"),
 ];
 
+/// What the names of checksums' headers begin with, and the header that says which come behind the body.
+const CHECKSUM: &str = "x-amz-checksum-";
+const TRAILER: &str = "x-amz-trailer";
+
+/// The checksums that are compared, and what else begins so.
+const SUMS: [&str; 8] = [
+    "crc32",
+    "crc32c",
+    "crc64nvme",
+    "sha1",
+    "sha256",
+    "algorithm",
+    "type",
+    "mode",
+];
+
 fn level(headers: &HeaderMap, uri: &Uri) -> Level {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let path = uri.path().trim_start_matches('/');
@@ -214,6 +230,18 @@ pub fn check(parts: &Parts) -> S3Result<()> {
             return Err(unknown(&format!("the header {name}")));
         }
     }
+    // A sum that nobody compares promises what is not kept.
+    let headers = parts.headers.keys().map(HeaderName::as_str);
+    let trailers = parts.headers.get_all(TRAILER).iter();
+    let trailers = trailers.filter_map(|value| value.to_str().ok());
+    let trailers = trailers.flat_map(|value| value.split(',').map(str::trim));
+    for name in headers.chain(trailers) {
+        if let Some(sum) = name.to_ascii_lowercase().strip_prefix(CHECKSUM)
+            && !SUMS.contains(&sum)
+        {
+            return Err(unknown(&format!("the checksum {sum}")));
+        }
+    }
     Ok(())
 }
 
@@ -253,6 +281,12 @@ mod tests {
             (Method::DELETE, "/k?website", &virtual_host),
             (Method::PUT, "/b/k?%61nnotation", &[]),
             (Method::PUT, "/b/k", &[("x-amz-write-offset-bytes", "10")]),
+            (Method::PUT, "/b/k", &[("x-amz-checksum-sha512", "AAAA")]),
+            (
+                Method::PUT,
+                "/b/k",
+                &[("x-amz-trailer", "x-amz-checksum-xxhash64")],
+            ),
             (
                 Method::PUT,
                 "/b/k",

@@ -102,3 +102,22 @@ fn print<R: std::io::Read>(rows: Reading<BufReader<R>>, how: &Shown) -> Result<(
     }
     output::print_bytes(&writer.end().map_err(failed)?.take())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_as_it_was_said() {
+        for text in [
+            "COPY (SELECT 1 AS a) TO 's3://out/x.parquet'",
+            "COPY (SELECT 'it''s') TO 's3://out/it''s.csv' STORED AS CSV",
+        ] {
+            let said = statements(text).expect(text).pop_front().expect("one");
+            let written = written(said.clone());
+            let again = statements(&written).expect(&written).pop_front();
+            assert_eq!(again, Some(said), "{written}");
+            assert!(copying(&written).expect(&written).is_some());
+        }
+    }
+}
