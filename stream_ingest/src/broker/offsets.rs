@@ -136,8 +136,12 @@ pub(crate) async fn delete_records(
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
+        // What compacts keeps the last record of each key, unless its policy has `delete`, too.
+        let known = context.log().topic(&topic.name);
+        let keeps = known.is_ok_and(|topic| topic.config.compact && !topic.config.delete);
         for one in topic.partitions {
             let deleted = match partition(one.partition_index) {
+                Ok(_) if keeps => Err(Code::PolicyViolation),
                 Ok(index) if one.offset >= -1 => context
                     .log()
                     .delete_records(&topic.name, index, one.offset)

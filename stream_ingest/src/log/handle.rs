@@ -532,8 +532,8 @@ impl Log {
         told(&live, topic, partition, read)
     }
 
-    /// The first record whose timestamp is at least this, or `None`. A compressed batch is found as a whole, by its
-    /// first offset. May read from the disk.
+    /// The first record whose timestamp is at least this, or `None`. May read from the disk, and decompresses the batch that
+    /// it is found in.
     pub fn offset_for_time(
         &self,
         topic: &str,

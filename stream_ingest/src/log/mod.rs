@@ -59,9 +59,8 @@
 //!
 //! # Limits
 //!
-//! Sequences, epochs and repetitions of idempotent producers are answered as Kafka does. A record is found by its time
-//! within an uncompressed batch; a compressed batch is found by its first offset. One process has the log; there are no
-//! replicas.
+//! Sequences, epochs and repetitions of idempotent producers are answered as Kafka does. One process has the log; there are
+//! no replicas.
 
 pub(crate) mod batch;
 mod check;

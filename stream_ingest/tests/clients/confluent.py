@@ -119,6 +119,26 @@ def test_offsets_by_time_and_the_ends():
     assert (newest.offset, newest.timestamp) == (9, 1_700_000_009_000)
 
 
+def test_offsets_by_time_within_batches():
+    times = [1_700_000_001_000, 1_700_000_002_000, 1_700_000_003_000, 1_700_000_002_500, 1_700_000_004_000]
+    for codec in ("none", "gzip", "snappy", "lz4", "zstd"):
+        topic = new_topic()
+        # All in one batch.
+        producer = Producer({"bootstrap.servers": URL, "linger.ms": 1000, "compression.type": codec})
+        for time_ in times:
+            producer.produce(topic, b"the same again and again " * 20, timestamp=time_)
+        producer.flush(PATIENCE)
+        c = consumer()
+        for time_, offset in [(0, 0), (1_500, 1), (2_000, 1), (2_500, 2), (3_500, 4), (4_000, 4)]:
+            asked = TopicPartition(topic, 0, 1_700_000_000_000 + time_ if time_ else 0)
+            found = c.offsets_for_times([asked], timeout=PATIENCE)
+            assert found[0].offset == offset, (codec, time_, found)
+        c.close()
+        newest = admin.list_offsets({TopicPartition(topic, 0): OffsetSpec.max_timestamp()})
+        newest = [future.result(PATIENCE) for future in newest.values()][0]
+        assert (newest.offset, newest.timestamp) == (4, times[-1]), (codec, newest)
+
+
 def test_the_time_of_the_log():
     topic = new_topic(config={"message.timestamp.type": "LogAppendTime"})
     before = int(time.time() * 1000)
@@ -292,6 +312,10 @@ def test_records_are_deleted():
     place = TopicPartition(topic, 0, 4)
     deleted = admin.delete_records([place])[place].result(PATIENCE)
     assert deleted.low_watermark == 4
+    compacts = new_topic(config={"cleanup.policy": "compact"})
+    produce(compacts, [(0, b"k", str(i).encode(), None) for i in range(3)])
+    future = admin.delete_records([TopicPartition(compacts, 0, 2)])
+    fails(KafkaError.POLICY_VIOLATION, lambda: [one.result(PATIENCE) for one in future.values()])
     c = consumer()
     assert c.get_watermark_offsets(TopicPartition(topic, 0), timeout=PATIENCE) == (4, 10)
     c.assign([TopicPartition(topic, 0, 0)])
