@@ -19,6 +19,7 @@ fn server(data: &TempDir) -> (Server, SocketAddr) {
     let setup = Setup::default()
         .with("ESCALA_KAFKA_LISTEN", &address.to_string())
         .with("ESCALA_DATA_DIR", folder)
+        .with("ESCALA_KAFKA_ACCEPT_REPLICATION", "true")
         .with("ESCALA_MODELS_PRELOAD", ",");
     (Server::start(&setup), address)
 }

@@ -260,6 +260,8 @@ pub struct Kafka {
     pub auto_create: bool,
     /// Partitions of a topic whose maker did not say.
     pub partitions: u32,
+    /// Whether a topic whose maker asks for more replicas than the one that there is is made all the same, with one.
+    pub accept_replication: bool,
     /// Bytes kept in a file that is given up when the disk is full; as many must be free for records to be taken.
     pub reserve: Size,
     /// Bytes of the newest records that are kept in memory for readers; older ones are read from the disk.
@@ -291,6 +293,7 @@ impl Default for Kafka {
             advertised: None,
             auto_create: true,
             partitions: 1,
+            accept_replication: false,
             reserve: Size::bytes(32 << 20),
             cache: Size::bytes(256 << 20),
             transactional_id_expiration: Span::seconds(7 * 24 * 3600),

@@ -125,6 +125,7 @@ impl Kafka {
             advertised: config.kafka.advertised(),
             auto_create: config.kafka.auto_create,
             partitions: config.kafka.partitions,
+            accept_replication: config.kafka.accept_replication,
             metrics: self.metrics.clone(),
             ..broker::Options::default()
         };

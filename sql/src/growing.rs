@@ -15,7 +15,6 @@ use datafusion::logical_expr::{
     ColumnarValue, Documentation, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
     ScalarUDFImpl, Signature,
 };
-use std::sync::Arc;
 
 /// Most bytes that one call may make for a batch of rows.
 pub const MOST: u64 = 64 << 20;
@@ -118,27 +117,71 @@ impl ScalarUDFImpl for Bounded {
     }
 }
 
+/// An argument: a value for each row, or one for all, which is kept once.
+struct Argument {
+    values: ArrayRef,
+    one: bool,
+}
+
+impl Argument {
+    fn of(value: &ColumnarValue) -> Result<Self> {
+        Ok(match value {
+            ColumnarValue::Array(values) => Self {
+                values: values.clone(),
+                one: false,
+            },
+            ColumnarValue::Scalar(value) => Self {
+                values: value.to_array()?,
+                one: true,
+            },
+        })
+    }
+
+    fn cast(&self, to: &DataType) -> Result<Self> {
+        Ok(Self {
+            values: cast(&self.values, to)?,
+            one: self.one,
+        })
+    }
+
+    fn at(&self, row: usize) -> usize {
+        if self.one { 0 } else { row }
+    }
+
+    /// A whole number; none where it is null.
+    fn whole(&self, row: usize) -> Option<i64> {
+        let numbers: &Int64Array = self.values.as_primitive();
+        let at = self.at(row);
+        numbers.is_valid(at).then(|| numbers.value(at))
+    }
+
+    /// How often something is made, which is not less than never.
+    fn times(&self, row: usize) -> f64 {
+        self.whole(row).unwrap_or(0).max(0) as f64
+    }
+
+    /// A text; one that is null reads as empty.
+    fn text(&self, row: usize) -> &str {
+        let texts: &StringArray = self.values.as_string();
+        texts.value(self.at(row))
+    }
+}
+
 /// The bytes that a call would make, roughly.
-fn made(growth: Growth, arguments: &ScalarFunctionArgs) -> Result<f64> {
-    let scalars = arguments
+fn made(growth: Growth, call: &ScalarFunctionArgs) -> Result<f64> {
+    let scalars = call
         .args
         .iter()
         .all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
     // Constants are worked on once, whatever the number of rows.
-    let rows = if scalars { 1 } else { arguments.number_rows };
-    let column = |index: usize| -> Result<Option<ArrayRef>> {
-        let argument = arguments.args.get(index);
-        argument.map(|value| value.to_array(rows)).transpose()
+    let rows = if scalars { 1 } else { call.number_rows };
+    let arguments = call.args.iter().map(Argument::of);
+    let arguments: Vec<Argument> = arguments.collect::<Result<_>>()?;
+    let whole = |index: usize| {
+        let argument = arguments.get(index);
+        argument.map(|one| one.cast(&DataType::Int64)).transpose()
     };
-    let whole = |index: usize| -> Result<Option<Int64Array>> {
-        let Some(column) = column(index)? else {
-            return Ok(None);
-        };
-        Ok(Some(
-            cast(&column, &DataType::Int64)?.as_primitive().clone(),
-        ))
-    };
-    let Some(first) = column(0)? else {
+    let Some(first) = arguments.first() else {
         return Ok(0.0);
     };
     match growth {
@@ -146,39 +189,36 @@ fn made(growth: Growth, arguments: &ScalarFunctionArgs) -> Result<f64> {
             let Some(times) = whole(1)? else {
                 return Ok(0.0);
             };
-            let sizes = sizes(&first)?;
-            Ok(sum(rows, |row| sizes(row) * number(&times, row)))
+            let sizes = sizes(first)?;
+            Ok(sum(rows, |row| sizes(row) * times.times(row)))
         }
         Growth::Characters => {
             let Some(characters) = whole(1)? else {
                 return Ok(0.0);
             };
-            Ok(sum(rows, |row| number(&characters, row)))
+            Ok(sum(rows, |row| characters.times(row)))
         }
         Growth::Elements => {
             let Some(elements) = whole(1)? else {
                 return Ok(0.0);
             };
-            match column(2)? {
+            match arguments.get(2) {
                 Some(each) => {
-                    let sizes = sizes(&each)?;
-                    Ok(sum(rows, |row| {
-                        sizes(row).max(8.0) * number(&elements, row)
-                    }))
+                    let sizes = sizes(each)?;
+                    Ok(sum(rows, |row| sizes(row).max(8.0) * elements.times(row)))
                 }
-                None => Ok(sum(rows, |row| 8.0 * number(&elements, row))),
+                None => Ok(sum(rows, |row| 8.0 * elements.times(row))),
             }
         }
         Growth::Places => {
-            let (Some(from), Some(to)) = (column(1)?, column(2)?) else {
+            let [first, from, to, ..] = &arguments[..] else {
                 return Ok(0.0);
             };
-            let texts = [&first, &from, &to].map(|column| cast(column, &DataType::Utf8));
+            let texts = [first, from, to].map(|argument| argument.cast(&DataType::Utf8));
             let [first, from, to] = texts;
             let (first, from, to) = (first?, from?, to?);
-            let (first, from, to) = (text(&first), text(&from), text(&to));
             Ok(sum(rows, |row| {
-                let [first, from, to] = [first, from, to].map(|column| column.value(row));
+                let [first, from, to] = [&first, &from, &to].map(|argument| argument.text(row));
                 // Without what is looked for, there is a place before each character and one behind the last.
                 let most = (first.len() / from.len().max(1) + 1) as f64 * to.len() as f64;
                 if most <= MOST as f64 / rows as f64 {
@@ -187,50 +227,47 @@ fn made(growth: Growth, arguments: &ScalarFunctionArgs) -> Result<f64> {
                 first.matches(from).count() as f64 * to.len() as f64
             }))
         }
-        Growth::Steps => steps(rows, first, column(1)?, column(2)?),
+        Growth::Steps => steps(rows, &arguments),
     }
 }
 
 /// The bytes of the lists from one number or time to another.
-fn steps(
-    rows: usize,
-    first: ArrayRef,
-    second: Option<ArrayRef>,
-    third: Option<ArrayRef>,
-) -> Result<f64> {
-    let whole = |column: &ArrayRef| -> Result<Int64Array> {
-        Ok(cast(column, &DataType::Int64)?.as_primitive().clone())
+fn steps(rows: usize, arguments: &[Argument]) -> Result<f64> {
+    let whole = |argument: &Argument| argument.cast(&DataType::Int64);
+    let number = |argument: &Argument, row| match argument.whole(row) {
+        Some(number) => number as f64,
+        None => f64::NAN,
     };
-    if first.data_type().is_null() {
-        return Ok(0.0);
-    }
-    if first.data_type().is_integer() {
-        let first = whole(&first)?;
-        let second = second.as_ref().map(whole).transpose()?;
-        let third = third.as_ref().map(whole).transpose()?;
+    let kind = arguments[0].values.data_type();
+    if kind.is_integer() {
+        let all: Vec<Argument> = arguments.iter().map(whole).collect::<Result<_>>()?;
         return Ok(sum(rows, |row| {
-            let (from, to) = match &second {
-                Some(second) => (first.value(row) as f64, second.value(row) as f64),
-                None => (0.0, first.value(row) as f64),
+            let number = |index: usize| all.get(index).map(|one| number(one, row));
+            let (from, to) = match number(1) {
+                Some(to) => (number(0).unwrap_or(0.0), to),
+                None => (0.0, number(0).unwrap_or(0.0)),
             };
-            let step = third.as_ref().map_or(1.0, |step| step.value(row) as f64);
-            8.0 * ((to - from) / step).max(0.0)
+            8.0 * ((to - from) / number(2).unwrap_or(1.0)).max(0.0)
         }));
     }
-    let (Some(second), Some(third)) = (second, third) else {
+    let [first, second, third, ..] = arguments else {
         return Ok(0.0);
     };
-    let seconds = |column: &ArrayRef| -> Result<Int64Array> {
-        whole(&cast(column, &DataType::Timestamp(TimeUnit::Second, None))?)
+    if kind.is_null() {
+        return Ok(0.0);
+    }
+    let seconds = |argument: &Argument| {
+        let times = argument.cast(&DataType::Timestamp(TimeUnit::Second, None))?;
+        whole(&times)
     };
-    let (first, second) = (seconds(&first)?, seconds(&second)?);
-    let third = cast(&third, &DataType::Interval(IntervalUnit::MonthDayNano))?;
-    let third: &IntervalMonthDayNanoArray = third.as_primitive();
+    let (first, second) = (seconds(first)?, seconds(second)?);
+    let third = third.cast(&DataType::Interval(IntervalUnit::MonthDayNano))?;
+    let lengths: &IntervalMonthDayNanoArray = third.values.as_primitive();
     Ok(sum(rows, |row| {
-        let step = third.value(row);
+        let step = lengths.value(third.at(row));
         let days = f64::from(step.months) * 28.0 + f64::from(step.days);
         let step = days * 86_400.0 + step.nanoseconds as f64 / 1e9;
-        8.0 * ((second.value(row) as f64 - first.value(row) as f64) / step).max(0.0)
+        8.0 * ((number(&second, row) - number(&first, row)) / step).max(0.0)
     }))
 }
 
@@ -239,30 +276,22 @@ fn sum(rows: usize, of: impl Fn(usize) -> f64) -> f64 {
     (0..rows).map(of).filter(|made| !made.is_nan()).sum()
 }
 
-/// A number of a row that something is made so often, which it is not for less than nothing.
-fn number(column: &Int64Array, row: usize) -> f64 {
-    if column.is_null(row) {
-        return 0.0;
+/// The bytes of an argument in each row.
+fn sizes(argument: &Argument) -> Result<Box<dyn Fn(usize) -> f64>> {
+    let Argument { values, one } = argument;
+    if values.data_type().is_string() {
+        let lengths = Argument {
+            values: cast(&length(values)?, &DataType::Int64)?,
+            one: *one,
+        };
+        return Ok(Box::new(move |row| lengths.times(row)));
     }
-    column.value(row).max(0) as f64
-}
-
-/// Texts; a missing one reads as empty.
-fn text(column: &ArrayRef) -> &StringArray {
-    column.as_string()
-}
-
-/// The bytes of each row of a column.
-fn sizes(column: &ArrayRef) -> Result<Box<dyn Fn(usize) -> f64>> {
-    let is_text = column.data_type().is_string();
-    if is_text {
-        let lengths = cast(&length(column)?, &DataType::Int64)?;
-        let lengths: Int64Array = lengths.as_primitive().clone();
-        return Ok(Box::new(move |row| number(&lengths, row)));
-    }
-    let column = Arc::clone(column);
+    let kept = Argument {
+        values: values.clone(),
+        one: *one,
+    };
     Ok(Box::new(move |row| {
-        let one = column.slice(row, 1).to_data();
+        let one = kept.values.slice(kept.at(row), 1).to_data();
         let bytes = one.get_slice_memory_size();
         bytes.unwrap_or_else(|_| one.get_array_memory_size()).max(1) as f64
     }))

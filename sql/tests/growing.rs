@@ -43,6 +43,24 @@ async fn what_is_usual_is_made() {
     assert_eq!(value(call).await.as_deref(), Ok("100000"));
 }
 
+/// What is the same for all rows is looked at once, not a copy of it for each: of these there would be a gigabyte.
+#[tokio::test]
+async fn constants_are_not_copied_to_be_looked_at() {
+    let call = "replace(value::varchar, 'zz', repeat('y', 8000000))";
+    let sql = format!("SELECT count({call}) FROM generate_series(1, 256)");
+    assert_eq!(value(&sql).await.as_deref(), Ok("256"));
+    let peak = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = peak.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    if let Some(peak) = peak {
+        let kib: u64 = peak
+            .trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .expect("a number");
+        assert!(kib < 600 << 10, "{kib} KiB at the peak");
+    }
+}
+
 #[tokio::test]
 async fn gigabytes_are_not() {
     let calls = [

@@ -515,6 +515,8 @@ def test_copies():
         parts.append({"PartNumber": number, "ETag": copied["CopyPartResult"]["ETag"]})
     with fails("InvalidArgument", 400):
         s3.upload_part_copy(Bucket="main", Key="parts-copied", UploadId=id, PartNumber=3, CopySource="main/large", CopySourceRange="bytes=99999999-999999999")
+    with fails("InvalidArgument", 400):
+        s3.upload_part_copy(Bucket="main", Key="parts-copied", UploadId=id, PartNumber=3, CopySource="main/large", CopySourceRange="bytes=0-999999999")
     complete("parts-copied", id, parts)
     assert body("parts-copied") == data
 

@@ -35,7 +35,7 @@ const fn key(name: &'static str, kind: Kind) -> Key {
 }
 
 /// Every setting.
-pub const KEYS: [Key; 76] = [
+pub const KEYS: [Key; 77] = [
     key("listen", Kind::Text),
     key("server.origins", Kind::List),
     key("server.hosts", Kind::List),
@@ -57,6 +57,7 @@ pub const KEYS: [Key; 76] = [
     key("kafka.advertised", Kind::Text),
     key("kafka.auto_create", Kind::Switch),
     key("kafka.partitions", Kind::Number),
+    key("kafka.accept_replication", Kind::Switch),
     key("kafka.reserve", Kind::Text),
     key("kafka.cache", Kind::Text),
     key("kafka.transactional_id_expiration", Kind::Text),

@@ -139,7 +139,16 @@ pub(super) async fn upload_part_copy(
                     "the range is not that of bytes of the source"
                 )
             };
-            let range = range.map_err(|_| invalid())?.check(found.info.length);
+            let range = range.map_err(|_| invalid())?;
+            // A download ends where the object does; a part would lack what was asked for.
+            if let Range::Int {
+                last: Some(last), ..
+            } = range
+                && last >= found.info.length
+            {
+                return Err(invalid());
+            }
+            let range = range.check(found.info.length);
             range.map_err(|_| invalid())?
         }
     };
