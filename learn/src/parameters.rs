@@ -276,7 +276,7 @@ mod tests {
             "mode is \"c\": it is one of a, b",
             "normalize is \"maybe\": it is true or false",
             "Extraneous hyperparameter found: depth",
-            "k must be set",
+            "Missing required hyperparameter: k",
         ] {
             assert!(error.contains(part), "{error}");
         }
