@@ -326,7 +326,7 @@ mod tests {
             Ok(&["1,2".to_owned(), "3,1".to_owned()][..])
         );
         let texts = tensor(&[1], "BYTES", json!(["a"])).expect("rows");
-        assert_eq!(texts, [r#"{"source":"a","text":"a"}"#]);
+        assert_eq!(texts, [r#"{"data":"a","source":"a","text":"a"}"#]);
         for (shape, datatype, data) in [
             (&[2, 2][..], "FP32", json!([1, 2, 3])),
             (&[0], "FP32", json!([])),
