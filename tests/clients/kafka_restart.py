@@ -12,8 +12,8 @@ PATIENCE = 60
 def write():
     """Every record is acknowledged by the disk; its number is its offset."""
     # Programs that always ask for three replicas are let in by `kafka.accept_replication`.
-    made = AdminClient({"bootstrap.servers": address}).create_topics([NewTopic(topic, 1, 3)])
-    made[topic].result(PATIENCE)
+    admin = AdminClient({"bootstrap.servers": address})
+    admin.create_topics([NewTopic(topic, 1, 3)])[topic].result(PATIENCE)
     offsets = {}
 
     def told(error, message):
