@@ -294,6 +294,7 @@ pub async fn serve(
         stopping,
         options,
     });
+    shared.groups.restore(&shared.log);
     let mut connections = JoinSet::new();
     let mut stop = std::pin::pin!(stop);
     let mut sessions = std::pin::pin!(shared.groups.watch_sessions(&shared.log));

@@ -1,7 +1,5 @@
-//! Consumer groups: membership in memory, offsets in the log.
-//!
-//! After a restart nobody is a member of anything: members are told so, join again, and go on at the offsets that were
-//! committed.
+//! Consumer groups: who is in them is decided in memory (`group.rs`) and kept in the log (`stored.rs`), as are their offsets.
+//! After a restart members go on as they were.
 //!
 //! A group for which a flow reads in this process is the flow's alone while it is at work (`flows.rs`).
 
@@ -10,6 +8,7 @@ mod flows;
 mod group;
 pub(crate) mod kept;
 mod offsets;
+mod stored;
 #[cfg(test)]
 mod tests;
 
@@ -82,7 +81,7 @@ impl Groups {
     }
 
     fn plan_for(&self, group: &Group) {
-        // A group without members is forgotten at once: its offsets are in the log.
+        // A group without members is forgotten at once: its offsets are in the log, its members not any more.
         self.plan(match group.is_idle() {
             true => Some(Instant::now()),
             false => group.next(),
@@ -122,16 +121,21 @@ impl Groups {
     }
 
     fn pass(&self, log: &Log, now: Instant) {
-        let mut all = self.all.lock();
-        all.retain(|name, group| {
+        let mut left = Vec::new();
+        self.all.lock().retain(|name, group| {
             let mut group = group.lock();
             group.pass(now);
             self.plan(group.next());
             if group.is_idle() {
                 self.seen.left(log, name);
+                left.extend(group.on_disk.then(|| name.clone()));
             }
             !group.is_idle()
         });
+        // Not under the lock, which the log takes when it asks who is there.
+        for name in &left {
+            self.note(log, name);
+        }
     }
 
     fn join(
@@ -139,7 +143,7 @@ impl Groups {
         name: &str,
         join: Join,
         id: String,
-    ) -> Result<oneshot::Receiver<JoinAnswer>, Code> {
+    ) -> Result<(oneshot::Receiver<JoinAnswer>, bool), Code> {
         let now = Instant::now();
         let mut all = self.all.lock();
         if !all.contains_key(name) {
@@ -159,7 +163,7 @@ impl Groups {
         let mut group = group.lock();
         let answer = group.join(join, id, now);
         self.plan_for(&group);
-        Ok(answer)
+        Ok((answer, group.take_unkept()))
     }
 
     /// Ends every wait: the broker stops.
@@ -286,7 +290,17 @@ fn enter(
         may_skip: version >= 9,
         held,
     };
-    groups.join(&request.group_id, join, id)
+    let (answer, unkept) = groups.join(&request.group_id, join, id)?;
+    if unkept {
+        keep(context, request.group_id);
+    }
+    Ok(answer)
+}
+
+/// Has a group written down, and then goes on with it: also if whoever made that necessary does not wait for it.
+fn keep(context: &Context, name: String) {
+    let shared = context.shared.clone();
+    tokio::spawn(async move { shared.groups.keep(&shared.log, &name).await });
 }
 
 fn hold(groups: &Groups, bytes: usize) -> Result<Held, Code> {
@@ -354,11 +368,16 @@ fn assign(
         request.protocol_type.as_deref(),
         request.protocol_name.as_deref(),
     );
-    groups
+    let (answer, unkept) = groups
         .with(&request.group_id, |group| {
-            group.sync(who, protocol, assignments, Instant::now())
+            let answer = group.sync(who, protocol, assignments, Instant::now());
+            (answer, group.take_unkept())
         })
-        .ok_or(Code::UnknownMemberId)
+        .ok_or(Code::UnknownMemberId)?;
+    if unkept {
+        keep(context, request.group_id);
+    }
+    Ok(answer)
 }
 
 /// Heartbeat.

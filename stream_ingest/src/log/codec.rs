@@ -1,4 +1,4 @@
-//! Numbers and texts as bytes, little-endian, and back: reading never goes beyond what is there.
+//! Numbers, texts and blocks as bytes, little-endian, and back: reading never goes beyond what is there.
 
 use uuid::Uuid;
 
@@ -10,6 +10,7 @@ pub(crate) trait Put {
     fn i64(&mut self, value: i64);
     fn id(&mut self, value: Uuid);
     fn text(&mut self, value: &str);
+    fn block(&mut self, value: &[u8]);
 }
 
 impl Put for Vec<u8> {
@@ -34,8 +35,12 @@ impl Put for Vec<u8> {
     }
 
     fn text(&mut self, value: &str) {
+        self.block(value.as_bytes());
+    }
+
+    fn block(&mut self, value: &[u8]) {
         self.u32(value.len() as u32);
-        self.extend(value.as_bytes());
+        self.extend(value);
     }
 }
 
@@ -76,8 +81,12 @@ impl<'a> Take<'a> {
     }
 
     pub fn text(&mut self) -> Option<String> {
+        String::from_utf8(self.block()?.to_vec()).ok()
+    }
+
+    pub fn block(&mut self) -> Option<&'a [u8]> {
         let length = self.u32()? as usize;
-        String::from_utf8(self.bytes(length)?.to_vec()).ok()
+        self.bytes(length)
     }
 
     /// As many values as a number in front of them says. Nothing is set aside on the strength of that number.

@@ -233,6 +233,7 @@ impl Committer {
                     Event::Offsets { .. }
                     | Event::Forget { .. }
                     | Event::Expired { .. }
+                    | Event::Members { .. }
                     | Event::Removed { .. },
                     _,
                 ) => self.shared.groups.write().apply(event),

@@ -47,6 +47,11 @@ pub(crate) enum Event {
     Forget { group: String, places: Vec<Place> },
     /// Offsets of a group that were committed before this time are forgotten.
     Expired { group: String, before: i64 },
+    /// A group has these members now, as whoever serves it writes them; without, none.
+    Members {
+        group: String,
+        members: Option<Bytes>,
+    },
     /// Producer ids below this may have been given.
     Producers { next: i64 },
     /// A transactional id has this owner now, and nothing is in its transaction any more; without one it is forgotten.
@@ -79,6 +84,7 @@ const OWNER: u8 = 10;
 const JOINED: u8 = 11;
 const PENDING: u8 = 12;
 const EXPIRED: u8 = 13;
+const MEMBERS: u8 = 14;
 
 impl Event {
     /// Writes everything but a batch's bytes, which follow what this wrote: they are not copied.
@@ -151,6 +157,14 @@ impl Event {
                 out.u8(EXPIRED);
                 out.text(group);
                 out.i64(*before);
+            }
+            Self::Members { group, members } => {
+                out.u8(MEMBERS);
+                out.text(group);
+                out.u8(members.is_some().into());
+                if let Some(members) = members {
+                    out.block(members);
+                }
             }
             Self::Producers { next } => {
                 out.u8(PRODUCERS);
@@ -244,6 +258,14 @@ impl Event {
             EXPIRED => Self::Expired {
                 group: take.text()?,
                 before: take.i64()?,
+            },
+            MEMBERS => Self::Members {
+                group: take.text()?,
+                members: match take.u8()? {
+                    0 => None,
+                    // Copied: it stays, and the rest of the payload shall not.
+                    _ => Some(Bytes::copy_from_slice(take.block()?)),
+                },
             },
             PRODUCERS => Self::Producers { next: take.i64()? },
             OWNER => Self::Owner {

@@ -17,7 +17,8 @@ use super::sequencer::{Part, Reply, Sequel, offset_size};
 use super::shared::Shared;
 use super::topics::TopicConfig;
 use super::types::{
-    Acks, Appended, Found, Isolation, Offsets, Options, Output, Partition, Place, Read, Topic,
+    Acks, Appended, Found, Isolation, Membership, Offsets, Options, Output, Partition, Place, Read,
+    Topic,
 };
 use super::wal;
 use bytes::Bytes;
@@ -672,13 +673,13 @@ impl Log {
         let last = shared.sequencer.lock().last_lsn();
         reach(shared, last).await?;
         let groups = shared.groups.read();
-        Ok(groups.0.get(group).cloned().unwrap_or_default())
+        Ok(groups.offsets.get(group).cloned().unwrap_or_default())
     }
 
     #[cfg(test)]
     pub(crate) fn offsets_now(&self, group: &str) -> Offsets {
         let groups = self.shared().groups.read();
-        groups.0.get(group).cloned().unwrap_or_default()
+        groups.offsets.get(group).cloned().unwrap_or_default()
     }
 
     #[cfg(test)]
@@ -695,12 +696,18 @@ impl Log {
 
     /// The groups that have offsets, sorted.
     pub fn groups(&self) -> Vec<String> {
-        self.shared().groups.read().0.keys().cloned().collect()
+        self.shared()
+            .groups
+            .read()
+            .offsets
+            .keys()
+            .cloned()
+            .collect()
     }
 
     /// Whether a group has offsets.
     pub fn has_group(&self, group: &str) -> bool {
-        self.shared().groups.read().0.contains_key(group)
+        self.shared().groups.read().offsets.contains_key(group)
     }
 
     /// Forgets a group's offsets. `fence` as in [`Log::commit_offsets`]: whether the group is empty.
@@ -722,6 +729,50 @@ impl Log {
             false => Err(Error::Fenced),
         })?;
         replied(reply).await
+    }
+
+    /// Keeps who is in a group; it is durable when this comes back. `decide` is asked at the moment that decides the order of
+    /// everything (it must not block, nor call the log), so what is kept last is what was so last.
+    pub async fn keep_members(
+        &self,
+        group: &str,
+        decide: impl FnOnce() -> Membership + Send,
+    ) -> Result<()> {
+        self.room().await;
+        replied(self.submit_members(group, decide)?).await
+    }
+
+    /// As [`Log::keep_members`], without waiting for anything. Nobody is kept on a full disk, but that nobody is there is.
+    pub(crate) fn submit_members(
+        &self,
+        group: &str,
+        decide: impl FnOnce() -> Membership,
+    ) -> Result<Option<Reply>> {
+        short("the name of a group", group.len(), GROUP)?;
+        self.shared().check()?;
+        let space = self.shared().has_space();
+        self.sequence(|sequencer| {
+            let members = match decide() {
+                Membership::AsBefore => return Ok(None),
+                Membership::Nobody => None,
+                Membership::These(members) => {
+                    space?;
+                    short("what is said of a group's members", members.len(), COMMIT)?;
+                    Some(members)
+                }
+            };
+            let group = group.to_owned();
+            sequencer.note(Event::Members { group, members })
+        })
+    }
+
+    /// The groups that have members, with what was kept of these.
+    pub fn members(&self) -> Vec<(String, Bytes)> {
+        let groups = self.shared().groups.read();
+        let members = groups.members.iter();
+        members
+            .map(|(group, members)| (group.clone(), members.clone()))
+            .collect()
     }
 
     /// Forgets some of a group's offsets; those that are not there are no error.

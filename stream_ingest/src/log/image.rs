@@ -128,8 +128,8 @@ pub(crate) fn folder(topic: Uuid, partition: u32) -> String {
 }
 
 const MAGIC: &[u8; 8] = b"ESCCHECK";
-/// Version 1 knew no transactions, version 2 no compaction. They are still read.
-const VERSION: u32 = 3;
+/// Version 1 knew no transactions, version 2 no compaction, version 3 no members of groups. They are still read.
+const VERSION: u32 = 4;
 
 impl Image {
     pub fn new(cluster: Uuid) -> Self {
@@ -205,6 +205,7 @@ impl Image {
             | Event::Offsets { .. }
             | Event::Forget { .. }
             | Event::Expired { .. }
+            | Event::Members { .. }
             | Event::Owner { .. }
             | Event::Joined { .. }
             | Event::Pending { .. } => {}
@@ -287,7 +288,7 @@ impl Image {
                 })?
                 .into_iter()
                 .collect(),
-            groups: Groups::decode(take)?,
+            groups: Groups::decode(take, version >= 4)?,
             transactions: match version {
                 1 => Transactions::default(),
                 _ => Transactions::decode(take)?,

@@ -325,7 +325,7 @@ fn lags(
     writeln!(out, "# TYPE {name} gauge")?;
     let mut told = 0;
     let mut left = 0;
-    for (group, offsets) in &groups.0 {
+    for (group, offsets) in &groups.offsets {
         let mut lags: BTreeMap<&str, i64> = BTreeMap::new();
         for ((topic, partition), committed) in offsets {
             let live = lives
@@ -421,7 +421,10 @@ mod tests {
             (place("a", 1), at(7)),
             (place("gone", 0), at(1)),
         ];
-        let groups = Groups([("g\"\n\\".to_owned(), offsets.into())].into());
+        let groups = Groups {
+            offsets: [("g\"\n\\".to_owned(), offsets.into())].into(),
+            ..Groups::default()
+        };
         let text = text(&lives, &groups);
         let line = "escala_log_group_lag{group=\"g\\\"\\n\\\\\",topic=\"a\"} 20";
         assert!(text.lines().any(|there| there == line), "{text}");
@@ -450,7 +453,10 @@ mod tests {
                 [(("t0000".to_owned(), 0), at(0))].into(),
             )
         };
-        let groups = Groups((0..LAGS + 7).map(group).collect());
+        let groups = Groups {
+            offsets: (0..LAGS + 7).map(group).collect(),
+            ..Groups::default()
+        };
         let text = text(&lives, &groups);
         let count = |prefix: &str| text.lines().filter(|line| line.starts_with(prefix)).count();
         assert_eq!(count("escala_log_partitions{"), TOPICS + 1);

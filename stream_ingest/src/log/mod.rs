@@ -66,7 +66,7 @@ pub(crate) mod batch;
 mod check;
 mod checkpoint;
 mod cleaner;
-mod codec;
+pub(crate) mod codec;
 mod committer;
 pub mod disk;
 mod error;
@@ -98,6 +98,7 @@ pub use error::{Error, Result};
 pub use handle::{Log, Pending, Presence};
 pub use topics::{LONGEST_BATCH, SETTINGS, TopicConfig};
 pub use types::{
-    Aborted, Acks, Appended, Clock, Committed, End, Found, Ids, Isolation, Offsets, Options,
-    Output, Partition, Place, Producer, Read, Salts, Stage, Topic, Transaction, Writer, now,
+    Aborted, Acks, Appended, Clock, Committed, End, Found, Ids, Isolation, Membership, Offsets,
+    Options, Output, Partition, Place, Producer, Read, Salts, Stage, Topic, Transaction, Writer,
+    now,
 };

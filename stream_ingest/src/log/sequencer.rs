@@ -575,6 +575,7 @@ fn size(event: &Event) -> usize {
             .iter()
             .map(|(place, committed)| offset_size((place, committed)))
             .sum(),
+        Event::Members { members, .. } => members.as_ref().map_or(0, Bytes::len),
         Event::Joined { places, .. } => places.len() * size_of::<(Uuid, u32)>(),
         _ => 0,
     }

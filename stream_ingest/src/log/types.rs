@@ -19,6 +19,17 @@ pub enum Acks {
     Durable,
 }
 
+/// What is kept of who is in a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Membership {
+    /// What was kept before.
+    AsBefore,
+    /// Nothing: nobody is in it.
+    Nobody,
+    /// These members, as whoever serves the group writes them.
+    These(Bytes),
+}
+
 /// What a reader may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Isolation {

@@ -1,7 +1,7 @@
 //! Offsets that nobody comes back for.
 //!
-//! An offset goes when its group has had no members, and has not committed it, for the retention (KIP-211). Members are in
-//! memory alone, so a group that was not seen since the start counts as left at the start. A group with members keeps all its
+//! An offset goes when its group has had no members, and has not committed it, for the retention (KIP-211). When its members
+//! left is in memory alone, so a group that was not seen since the start counts as left at the start. A group with members keeps all its
 //! offsets, also those of topics that it no longer reads. What flows have committed stays as long as they are there.
 
 use super::Groups;

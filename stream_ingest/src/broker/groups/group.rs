@@ -1,12 +1,14 @@
 //! One consumer group: who is in it, and the steps by which its members agree who reads what.
 //!
 //! ```text
-//! Empty ──join──► Joining ──everybody joined, or time is up──► Syncing ──leader's plan──► Stable
-//!   ▲               ▲  ▲                                          │                         │
-//!   └── last left ──┘  └──────── somebody joins, leaves or falls silent ───────────────────┘
+//! Empty ──join──► Joining ──everybody joined, or time is up──► Syncing ──leader's plan, kept──► Stable
+//!   ▲               ▲  ▲                                          │                              │
+//!   └── last left ──┘  └──────── somebody joins, leaves or falls silent ────────────────────────┘
 //! ```
 //!
-//! The group knows no clock and no connection: times come in, and answers go to whoever waits for them.
+//! The group knows no clock, no connection and no disk: times come in, and answers go to whoever waits for them. What members
+//! act on outlives the broker: before an assignment is given out, or the place of a static member to its successor, the group
+//! is to be written down ([`Group::take_unkept`]), and answers when it was ([`Group::kept`]).
 
 use crate::broker::Code;
 use crate::broker::budget::Held;
@@ -105,19 +107,45 @@ pub(crate) struct Member {
     pub instance: Option<String>,
     pub client: String,
     pub host: String,
-    session: Duration,
-    rebalance: Duration,
+    pub(super) session: Duration,
+    pub(super) rebalance: Duration,
     protocols: Vec<(String, Bytes)>,
     pub assignment: Bytes,
     /// When it counts as gone, unless it waits for an answer.
     deadline: Instant,
     joining: Option<oneshot::Sender<JoinAnswer>>,
+    /// What the successor of a static member is answered when this edition of the group is kept.
+    due: Option<(u64, Joined)>,
     syncing: Option<oneshot::Sender<SyncAnswer>>,
     _held: Held,
     _assignment_held: Option<Held>,
 }
 
 impl Member {
+    /// One that has nothing assigned and waits for nothing; gone at the deadline.
+    pub(super) fn new(join: Join, deadline: Instant) -> Self {
+        Self {
+            instance: join.instance,
+            client: join.client,
+            host: join.host,
+            session: join.session,
+            rebalance: join.rebalance,
+            protocols: join.protocols,
+            assignment: Bytes::new(),
+            deadline,
+            joining: None,
+            due: None,
+            syncing: None,
+            _held: join.held,
+            _assignment_held: None,
+        }
+    }
+
+    pub(super) fn assign(&mut self, assignment: Bytes, held: Held) {
+        self.assignment = assignment;
+        self._assignment_held = Some(held);
+    }
+
     fn metadata(&self, protocol: &str) -> Bytes {
         let found = self.protocols.iter().find(|(name, _)| name == protocol);
         found
@@ -147,6 +175,14 @@ pub(crate) struct Group {
     promised: HashMap<String, Instant>,
     /// While joining: when it ends whoever is missing. While syncing: when who has not come is out.
     deadline: Option<Instant>,
+    /// The edition with the plan that the leader brought, until that is kept.
+    planned: Option<u64>,
+    /// Counts what has to be kept before somebody is answered.
+    edition: u64,
+    /// Whether anything is to be kept that nobody was told of.
+    unkept: bool,
+    /// Whether something of this group is or was about to be kept.
+    pub(super) on_disk: bool,
     /// While an empty group gathers its first members: until when at most.
     gathering: Option<Instant>,
     initial_delay: Duration,
@@ -165,10 +201,36 @@ impl Group {
             statics: HashMap::new(),
             promised: HashMap::new(),
             deadline: None,
+            planned: None,
+            edition: 0,
+            unkept: false,
+            on_disk: false,
             gathering: None,
             initial_delay,
             most,
         }
+    }
+
+    /// Puts members back who were in a group that was settled.
+    pub(super) fn seat(&mut self, leader: String, members: Vec<(String, Member)>) {
+        self.members = members.into_iter().collect();
+        let statics = self.members.iter().filter_map(|(id, member)| {
+            let instance = member.instance.clone()?;
+            Some((instance, id.clone()))
+        });
+        self.statics = statics.collect();
+        self.leader = Some(leader).filter(|leader| self.members.contains_key(leader));
+        self.state = State::Stable;
+        self.on_disk = true;
+    }
+
+    pub(super) fn leader(&self) -> Option<&str> {
+        self.leader.as_deref()
+    }
+
+    /// Whether it is known who is in it and who reads what.
+    pub(super) fn is_settled(&self) -> bool {
+        !self.members.is_empty() && (self.state == State::Stable || self.planned.is_some())
     }
 
     /// Whether nobody is in it or about to be.
@@ -329,20 +391,8 @@ impl Group {
         if let Some(instance) = &join.instance {
             self.statics.insert(instance.clone(), id.clone());
         }
-        let member = Member {
-            instance: join.instance,
-            client: join.client,
-            host: join.host,
-            session: join.session,
-            rebalance: join.rebalance,
-            protocols: join.protocols,
-            assignment: Bytes::new(),
-            deadline: now + NEW_MEMBER,
-            joining: Some(sender),
-            syncing: None,
-            _held: join.held,
-            _assignment_held: None,
-        };
+        let mut member = Member::new(join, now + NEW_MEMBER);
+        member.joining = Some(sender);
         self.members.insert(id, member);
         self.rebalance(now);
     }
@@ -384,38 +434,80 @@ impl Group {
             self.statics.insert(instance.clone(), id.clone());
         }
         let may_skip = join.may_skip;
-        let member = Member {
-            instance: join.instance,
-            client: join.client,
-            host: join.host,
-            session: join.session,
-            rebalance: join.rebalance,
-            protocols: join.protocols,
-            assignment: before.assignment,
-            deadline: now + join.session,
-            joining: None,
-            syncing: None,
-            _held: join.held,
-            _assignment_held: before._assignment_held,
-        };
+        let until = now + join.session;
+        let mut member = Member::new(join, until);
+        member.assignment = before.assignment;
+        member._assignment_held = before._assignment_held;
+        member.joining = Some(sender);
         self.members.insert(id.clone(), member);
-        if self.state == State::Stable && same && self.select() == self.protocol {
-            // Nothing changes for anybody: it gets what its predecessor had.
-            let mut answer = self.answer(&id);
-            if led && may_skip {
-                answer.skip_assignment = true;
-            } else if led {
-                // An older client that is told it leads would assign again; told another's name, it only asks.
-                answer.leader = old.to_owned();
-                answer.members.clear();
+        if self.state != State::Stable || !same || self.select() != self.protocol {
+            return self.rebalance(now);
+        }
+        // Nothing changes for anybody: it gets what its predecessor had.
+        let mut answer = self.answer(&id);
+        if led && may_skip {
+            answer.skip_assignment = true;
+        } else if led {
+            // An older client that is told it leads would assign again; told another's name, it only asks.
+            answer.leader = old.to_owned();
+            answer.members.clear();
+        }
+        let edition = self.must_keep();
+        if let Some(member) = self.members.get_mut(&id) {
+            member.due = Some((edition, answer));
+        }
+    }
+
+    fn must_keep(&mut self) -> u64 {
+        self.edition += 1;
+        self.unkept = true;
+        self.edition
+    }
+
+    /// Whether the group is to be written down for somebody to be answered; told once.
+    pub fn take_unkept(&mut self) -> bool {
+        std::mem::take(&mut self.unkept)
+    }
+
+    /// What is to be written down is this edition.
+    pub fn edition(&self) -> u64 {
+        self.edition
+    }
+
+    /// An edition of the group is kept: those who waited for that are answered.
+    pub fn kept(&mut self, edition: u64, now: Instant) {
+        let is_kept = |waiting: u64| waiting <= edition;
+        if self.planned.is_some_and(is_kept) {
+            self.planned = None;
+            self.state = State::Stable;
+            self.deadline = None;
+        }
+        for member in self.members.values_mut() {
+            if let Some((_, answer)) = member.due.take_if(|(waiting, _)| is_kept(*waiting))
+                && let Some(waiting) = member.joining.take()
+            {
+                member.touch(now);
+                let _ = waiting.send(Ok(answer));
             }
-            let _ = sender.send(Ok(answer));
+        }
+        self.assign(now);
+    }
+
+    /// Gives those who wait for it what they are assigned, if that is settled.
+    fn assign(&mut self, now: Instant) {
+        if self.state != State::Stable {
             return;
         }
-        if let Some(member) = self.members.get_mut(&id) {
-            member.joining = Some(sender);
+        for member in self.members.values_mut() {
+            if let Some(waiting) = member.syncing.take() {
+                member.touch(now);
+                let _ = waiting.send(Ok(Assigned {
+                    protocol_type: self.protocol_type.clone(),
+                    protocol: self.protocol.clone(),
+                    assignment: member.assignment.clone(),
+                }));
+            }
         }
-        self.rebalance(now);
     }
 
     /// A member that is known joins again.
@@ -454,6 +546,11 @@ impl Group {
 
     /// Everybody has to join again.
     fn rebalance(&mut self, now: Instant) {
+        self.planned = None;
+        for member in self.members.values_mut() {
+            // With everybody else, then.
+            member.due = None;
+        }
         if self.state == State::Syncing || self.state == State::Stable {
             for member in self.members.values_mut() {
                 if let Some(waiting) = member.syncing.take() {
@@ -666,25 +763,12 @@ impl Group {
             }
             for (id, assignment, held) in assignments {
                 if let Some(member) = self.members.get_mut(&id) {
-                    member.assignment = assignment;
-                    member._assignment_held = Some(held);
+                    member.assign(assignment, held);
                 }
             }
-            self.state = State::Stable;
-            self.deadline = None;
+            self.planned = Some(self.must_keep());
         }
-        if self.state == State::Stable {
-            for member in self.members.values_mut() {
-                if let Some(waiting) = member.syncing.take() {
-                    member.deadline = now + member.session;
-                    let _ = waiting.send(Ok(Assigned {
-                        protocol_type: self.protocol_type.clone(),
-                        protocol: self.protocol.clone(),
-                        assignment: member.assignment.clone(),
-                    }));
-                }
-            }
-        }
+        self.assign(now);
         receiver
     }
 

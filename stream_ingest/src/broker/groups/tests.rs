@@ -2,7 +2,7 @@
 
 use super::group::{Assigned, Group, Join, JoinAnswer, Joined, Refused, State, SyncAnswer, Who};
 use crate::broker::Code;
-use crate::broker::budget::Budget;
+use crate::broker::budget::{Budget, Held};
 use bytes::Bytes;
 use std::time::Duration;
 use tokio::sync::oneshot::Receiver;
@@ -56,7 +56,16 @@ impl Scene {
 
     fn join(&mut self, join: Join) -> Receiver<JoinAnswer> {
         self.ids += 1;
-        self.group.join(join, format!("m{}", self.ids), self.now)
+        let answer = self.group.join(join, format!("m{}", self.ids), self.now);
+        self.keep();
+        answer
+    }
+
+    /// Has what is to be kept kept at once.
+    fn keep(&mut self) {
+        if self.group.take_unkept() {
+            self.group.kept(self.group.edition(), self.now);
+        }
     }
 
     /// Joins as an older client does, with one protocol.
@@ -76,12 +85,14 @@ impl Scene {
         let plan = members
             .iter()
             .map(|id| {
-                let held = self.bytes.try_take(5).expect("five bytes");
-                ((*id).to_owned(), Bytes::from(format!("for {id}")), held)
+                let plan = Bytes::from(format!("for {id}"));
+                ((*id).to_owned(), plan, held(&self.bytes))
             })
             .collect();
         let who = who(member, generation);
-        self.group.sync(who, (None, None), plan, self.now)
+        let answer = self.group.sync(who, (None, None), plan, self.now);
+        self.keep();
+        answer
     }
 
     fn beat(&mut self, member: &str) -> Result<(), Code> {
@@ -333,8 +344,8 @@ impl Scene {
         members: &[&str],
     ) -> Receiver<SyncAnswer> {
         let plan = members.iter().map(|id| {
-            let held = self.bytes.try_take(5).expect("five bytes");
-            ((*id).to_owned(), Bytes::from(format!("for {id}")), held)
+            let plan = Bytes::from(format!("for {id}"));
+            ((*id).to_owned(), plan, held(&self.bytes))
         });
         let plan = plan.collect();
         let who = Who {
@@ -342,8 +353,58 @@ impl Scene {
             instance: Some(instance),
             generation: self.group.generation,
         };
-        self.group.sync(who, (None, None), plan, self.now)
+        let answer = self.group.sync(who, (None, None), plan, self.now);
+        self.keep();
+        answer
     }
+}
+
+#[test]
+fn nobody_acts_on_what_is_not_kept() {
+    let mut scene = Scene::new(Duration::ZERO);
+    let first = told(&mut scene.enter_static("a")).member;
+    let static_leader = Who {
+        member: &first,
+        instance: Some("a"),
+        generation: 1,
+    };
+    let plan = || vec![(first.clone(), Bytes::from("plan"), held(&scene.bytes))];
+    let mut waiting = scene
+        .group
+        .sync(static_leader, (None, None), plan(), scene.now);
+    assert!(waits(&mut waiting) && scene.group.state == State::Syncing);
+    assert!(scene.group.take_unkept() && !scene.group.take_unkept());
+    // What was kept is older than the plan.
+    scene.group.kept(scene.group.edition() - 1, scene.now);
+    assert!(waits(&mut waiting));
+    scene.group.kept(scene.group.edition(), scene.now);
+    assert_eq!(assigned(&mut waiting), "plan");
+    assert_eq!(scene.group.state, State::Stable);
+    // Its successor learns its id when the disk knows it.
+    let mut join = scene.asks("", &["range"]);
+    join.instance = Some("a".to_owned());
+    let mut back = scene.group.join(join, "successor".to_owned(), scene.now);
+    assert!(waits(&mut back) && scene.group.take_unkept());
+    scene.group.kept(scene.group.edition(), scene.now);
+    let back = told(&mut back);
+    assert_eq!((back.member.as_str(), back.generation), ("successor", 1));
+    // A plan of a generation that is over is nobody's, whenever it is kept.
+    let leader = Who {
+        member: "successor",
+        ..static_leader
+    };
+    let mut other = scene.enter("");
+    assert!(waits(&mut other));
+    let mut late = scene
+        .group
+        .sync(leader, (None, None), Vec::new(), scene.now);
+    assert_eq!(late.try_recv(), Ok(Err(Code::RebalanceInProgress)));
+    scene.group.kept(scene.group.edition(), scene.now);
+    assert!(waits(&mut other) && scene.group.state == State::Joining);
+}
+
+fn held(bytes: &Budget) -> Held {
+    bytes.try_take(5).expect("five bytes")
 }
 
 #[test]

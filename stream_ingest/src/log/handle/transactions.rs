@@ -165,7 +165,7 @@ impl Log {
         };
         reach(shared, last).await?;
         let groups = shared.groups.read();
-        let offsets = groups.0.get(group).cloned().unwrap_or_default();
+        let offsets = groups.offsets.get(group).cloned().unwrap_or_default();
         Ok((offsets, unstable))
     }
 

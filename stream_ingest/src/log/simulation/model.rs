@@ -22,6 +22,8 @@ const CONTROL: u8 = 1 << 5;
 pub(super) struct Model {
     pub topics: BTreeMap<String, Vec<Records>>,
     pub groups: BTreeMap<String, BTreeMap<Place, i64>>,
+    /// Who is in a group.
+    pub members: BTreeMap<String, Bytes>,
     pub transaction: Option<Standing>,
     /// What readers see of the topic that compacts; what was written to it is among the topics.
     pub compacted: Option<Seen>,
@@ -210,6 +212,13 @@ impl Model {
         records.next = next;
     }
 
+    pub fn members(&mut self, group: &str, members: Option<&Bytes>) {
+        match members {
+            Some(members) => self.members.insert(group.to_owned(), members.clone()),
+            None => self.members.remove(group),
+        };
+    }
+
     pub fn commit(&mut self, group: &str, offsets: &Offsets) {
         let kept = self.groups.entry(group.to_owned()).or_default();
         for (place, committed) in offsets {
@@ -329,6 +338,7 @@ impl Model {
             model.topics.insert(topic.name, partitions);
         }
         model.groups = Self::groups_of(log);
+        model.members = log.members().into_iter().collect();
         Ok(model)
     }
 

@@ -11,7 +11,9 @@ use crate::log::handle::Log;
 use crate::log::keeper::Keeper;
 use crate::log::sequencer::Part;
 use crate::log::testing::{By, batch, in_transaction, keyed, packed, transactional};
-use crate::log::types::{Acks, Committed, End, Offsets, Options, Output, Producer, Stage};
+use crate::log::types::{
+    Acks, Committed, End, Membership, Offsets, Options, Output, Producer, Stage,
+};
 use bytes::Bytes;
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -36,6 +38,8 @@ pub(super) enum Op {
     /// Appends to two partitions and commits offsets, as one.
     CommitBatch,
     CommitOffsets,
+    /// Keeps who is in the group, every third time nobody.
+    Members,
     /// Deletes the older half of partition 0.
     DeleteRecords,
     CreateTopic,
@@ -70,13 +74,14 @@ pub(super) enum Op {
 }
 
 impl Op {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Append(0),
         Self::AppendLarge(1),
         Self::AppendInOrder,
         Self::AppendAgain,
         Self::CommitBatch,
         Self::CommitOffsets,
+        Self::Members,
         Self::DeleteRecords,
         Self::CreateTopic,
         Self::DeleteTopic,
@@ -117,10 +122,10 @@ impl Op {
     }
 
     pub fn draw(random: &mut StdRng) -> Self {
-        match random.random_range(0..32) {
-            at @ 0..20 => Self::ALL[at],
-            20..26 => Self::Round,
-            26..30 => Self::Lay,
+        match random.random_range(0..33) {
+            at @ 0..21 => Self::ALL[at],
+            21..27 => Self::Round,
+            27..31 => Self::Lay,
             _ => Self::Append(random.random_range(0..2)),
         }
     }
@@ -341,6 +346,16 @@ impl World {
                 let offsets = self.offsets();
                 self.log.submit_offsets("group", offsets.clone(), || true)?;
                 self.frame(|model| model.commit("group", &offsets));
+            }
+            Op::Members => {
+                let members = Bytes::from(self.value(20));
+                let members = (!self.serial.is_multiple_of(3)).then_some(members);
+                let kept = members.clone();
+                self.log.submit_members("group", || match kept {
+                    Some(members) => Membership::These(members),
+                    None => Membership::Nobody,
+                })?;
+                self.frame(|model| model.members("group", members.as_ref()));
             }
             Op::DeleteRecords => self.delete_half("t")?,
             Op::DeleteKeyed => self.delete_half(COMPACTED)?,
