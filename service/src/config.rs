@@ -262,6 +262,18 @@ pub struct Kafka {
     pub partitions: u32,
     /// Whether a topic whose maker asks for more replicas than the one that there is is made all the same, with one.
     pub accept_replication: bool,
+    /// Settings that topics have whose makers do not say otherwise, each `name=value` with Kafka's name.
+    pub topic_defaults: Vec<String>,
+    /// Most open connections, as far as the process may open files: Kafka's `max.connections`.
+    pub connections: usize,
+    /// Most members of a group: Kafka's `group.max.size`.
+    pub group_members: usize,
+    /// How long an empty group waits for more members after the first: Kafka's `group.initial.rebalance.delay.ms`.
+    pub group_initial_delay: Span,
+    /// Shortest session that a member may ask for: Kafka's `group.min.session.timeout.ms`.
+    pub group_shortest_session: Span,
+    /// Longest session that a member may ask for: Kafka's `group.max.session.timeout.ms`.
+    pub group_longest_session: Span,
     /// Bytes kept in a file that is given up when the disk is full; as many must be free for records to be taken.
     pub reserve: Size,
     /// Bytes of the newest records that are kept in memory for readers; older ones are read from the disk.
@@ -284,6 +296,25 @@ impl Kafka {
         let port = port.parse().ok().filter(|port| *port != 0)?;
         (!host.is_empty()).then(|| (host.to_owned(), port))
     }
+
+    /// Names and values of `topic_defaults`; `None` where one is not `name=value`. A list of the environment is cut at every
+    /// comma, so what has no `=` goes on with the value before.
+    pub fn topic_settings(&self) -> Option<Vec<(String, String)>> {
+        let mut settings: Vec<(String, String)> = Vec::new();
+        for setting in &self.topic_defaults {
+            match (setting.split_once('='), settings.last_mut()) {
+                (Some((name, value)), _) => {
+                    settings.push((name.trim().to_owned(), value.trim().to_owned()));
+                }
+                (None, Some((_, value))) => {
+                    value.push(',');
+                    value.push_str(setting.trim());
+                }
+                (None, None) => return None,
+            }
+        }
+        Some(settings)
+    }
 }
 
 impl Default for Kafka {
@@ -294,6 +325,12 @@ impl Default for Kafka {
             auto_create: true,
             partitions: 1,
             accept_replication: false,
+            topic_defaults: Vec::new(),
+            connections: 1000,
+            group_members: 1000,
+            group_initial_delay: Span::seconds(3),
+            group_shortest_session: Span::seconds(6),
+            group_longest_session: Span::seconds(1800),
             reserve: Size::bytes(32 << 20),
             cache: Size::bytes(256 << 20),
             transactional_id_expiration: Span::seconds(7 * 24 * 3600),
@@ -746,7 +783,7 @@ impl Config {
         let (limits, kept) = (&self.limits, &self.collections);
         // Base64 in JSON takes four bytes for three.
         let encoded = limits.image.get().div_ceil(3) * 4;
-        let rules: [(bool, String); 18] = [
+        let rules: [(bool, String); 21] = [
             (
                 self.engine.threads <= 1024,
                 "`engine.threads` must be at most 1024".to_owned(),
@@ -839,6 +876,20 @@ impl Config {
             (
                 self.kafka.advertised.is_none() || self.kafka.advertised().is_some(),
                 "`kafka.advertised` must be `host:port`".to_owned(),
+            ),
+            (
+                self.kafka.topic_settings().is_some(),
+                "`kafka.topic_defaults` must have settings of topics, as `retention.ms=86400000`"
+                    .to_owned(),
+            ),
+            (
+                self.kafka.connections >= 1 && self.kafka.group_members >= 1,
+                "`kafka.connections` and `kafka.group_members` must be at least 1".to_owned(),
+            ),
+            (
+                self.kafka.group_shortest_session.get() <= self.kafka.group_longest_session.get(),
+                "`kafka.group_shortest_session` must not be longer than `kafka.group_longest_session`"
+                    .to_owned(),
             ),
             (
                 !self.kafka.offsets_retention.get().is_zero(),

@@ -5,10 +5,11 @@
 
 use crate::config::Config;
 use crate::failure::chain;
+use crate::files::within_files;
 use crate::machine::data_folder;
 use escala_stream_ingest::broker;
 use escala_stream_ingest::log::disk::Folder;
-use escala_stream_ingest::log::{Error, Log, Options};
+use escala_stream_ingest::log::{Error, Log, Options, TopicConfig};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -28,13 +29,21 @@ pub fn folder(config: &Config) -> Result<PathBuf, String> {
 }
 
 /// How the log is opened.
-pub fn log_options(config: &Config) -> Options {
-    Options {
+///
+/// # Errors
+/// When topics cannot have the settings that `kafka.topic_defaults` gives them.
+pub fn log_options(config: &Config) -> Result<Options, String> {
+    let settings = config.kafka.topic_settings().unwrap_or_default();
+    let settings = settings.iter().map(|(name, value)| (&**name, &**value));
+    let defaults = TopicConfig::given(settings)
+        .map_err(|error| format!("`kafka.topic_defaults`: {}", chain(&error)))?;
+    Ok(Options {
+        defaults,
         reserve_bytes: config.kafka.reserve.get(),
         cache_bytes: config.kafka.cache.as_usize(),
         transactional_id_expiration: config.kafka.transactional_id_expiration.get(),
         ..Options::default()
-    }
+    })
 }
 
 /// An open log and the port that leads to it.
@@ -70,7 +79,7 @@ impl Kafka {
         let address = listener.local_addr().map_err(unknown)?;
         let folder = folder(config);
         let folder = folder.map_err(|why| homeless("the event log has no place", why))?;
-        let options = log_options(config);
+        let options = log_options(config)?;
         let place = folder.clone();
         let opened = tokio::task::spawn_blocking(move || -> Result<Log, String> {
             let disk = Folder::open(place).map_err(unknown)?;
@@ -115,11 +124,20 @@ impl Kafka {
     /// That of the disk.
     pub async fn serve(self, config: &Config, stop: impl Future<Output = ()>) -> Result<(), Error> {
         let groups = broker::GroupLimits {
+            members: config.kafka.group_members,
+            initial_delay: config.kafka.group_initial_delay.get(),
+            shortest_session: config.kafka.group_shortest_session.get(),
+            longest_session: config.kafka.group_longest_session.get(),
             offsets_retention: config.kafka.offsets_retention.get(),
             ..broker::GroupLimits::default()
         };
+        let limits = broker::Limits {
+            connections: within_files(config.kafka.connections, "kafka.connections"),
+            ..broker::Limits::default()
+        };
         let options = broker::Options {
             groups,
+            limits,
             cluster: self.log.cluster_id().to_string(),
             folder: self.folder.display().to_string(),
             advertised: config.kafka.advertised(),

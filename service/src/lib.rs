@@ -16,6 +16,7 @@ pub mod config;
 pub mod doors;
 pub mod dressed;
 pub mod failure;
+pub mod files;
 pub mod flows;
 pub mod gallery;
 pub mod hosted;

@@ -11,6 +11,7 @@ mod pages;
 pub mod stall;
 
 use crate::config::Config;
+use crate::files::within_files;
 use crate::metrics::Metrics;
 use axum::Router;
 use hyper::server::conn::http1;
@@ -56,9 +57,8 @@ pub async fn run(
         .header_read_timeout(config.limits.idle.get())
         .max_buf_size(CONNECTION_BUFFER)
         .keep_alive(true);
-    let places = Arc::new(Semaphore::new(
-        config.limits.connections.min(Semaphore::MAX_PERMITS),
-    ));
+    let connections = within_files(config.limits.connections, "limits.connections");
+    let places = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
     let refusals = Arc::new(Semaphore::new(REFUSALS));
     let graceful = GracefulShutdown::new();
     let mut troubles = Troubles::default();

@@ -63,6 +63,12 @@ impl Disk for Counted {
     fn free(&self) -> io::Result<u64> {
         self.0.free()
     }
+    fn total(&self) -> io::Result<u64> {
+        self.0.total()
+    }
+    fn when_short(&self, close: Box<dyn Fn() + Send + Sync>) {
+        self.0.when_short(close);
+    }
 }
 
 impl File for CountedFile {

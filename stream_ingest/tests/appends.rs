@@ -513,7 +513,7 @@ async fn groups_keep_what_they_commit() {
     log.commit_offsets("other", offsets(1, 1), || true)
         .await
         .unwrap();
-    log.delete_offsets("other", &[("t".to_owned(), 0)])
+    log.delete_offsets("other", &[("t".to_owned(), 0)], || true)
         .await
         .unwrap();
     log.commit_offsets("left", offsets(1, 1), || true)

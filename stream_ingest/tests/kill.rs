@@ -232,7 +232,7 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
         write(&folder);
         return;
     }
-    let cycles = cycles("ESCALA_LOG_KILLS", 10);
+    let cycles = cycles("ESCALA_LOG_KILLS", 20);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
     let mut seen = Seen::default();

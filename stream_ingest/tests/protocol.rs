@@ -8,9 +8,9 @@ use common::{Broker, options, wait_for};
 use escala_stream_ingest::broker::Code;
 use escala_stream_ingest::log::{Committed, Log};
 use escala_stream_ingest::wire::messages::{
-    api_versions, describe_acls, describe_groups, fetch as fetching, init_producer_id, join_group,
-    leave_group, list_offsets, metadata, offset_commit, offset_fetch, offset_for_leader_epoch,
-    produce as producing, sync_group,
+    api_versions, describe_acls, describe_groups, fetch as fetching, incremental_alter_configs,
+    init_producer_id, join_group, leave_group, list_offsets, metadata, offset_commit, offset_fetch,
+    offset_for_leader_epoch, produce as producing, sync_group,
 };
 use proptest::prelude::*;
 use std::io::Write;
@@ -248,21 +248,31 @@ fn batches_are_kept_as_they_came() {
     let broker = Broker::start(options());
     topic(&broker, "t", &[]);
     let mut client = Client::connect(broker.address);
-    let batches = [
-        Batch::default().of(&[b"a", b"b"]),
-        Batch {
-            attributes: 1,
-            ..Batch::default()
+    let mut batches = vec![Batch::default().of(&[b"a", b"b"])];
+    // What kafka-python writes, one of them compressed (`golden/make_batches.py`).
+    for line in include_str!("golden/batches.txt").lines() {
+        let (name, _) = line.split_once(' ').expect("words");
+        let (_, hex) = line.rsplit_once(' ').expect("words");
+        if ["several", "nulls", "gzip"].contains(&name) {
+            let bytes = (0..hex.len() / 2).map(|i| &hex[2 * i..2 * i + 2]);
+            let bytes = bytes.map(|byte| u8::from_str_radix(byte, 16).expect("a byte"));
+            batches.push(bytes.collect());
         }
-        .of(&[b"not really gzip"]),
-    ];
+    }
+    assert_eq!(batches.len(), 4);
+    let mut offset = 0_i64;
+    let mut offsets = Vec::new();
     for batch in &batches {
-        assert_eq!(append(&mut client, "t", batch.clone()).error_code, 0);
+        let appended = append(&mut client, "t", batch.clone());
+        assert_eq!((appended.error_code, appended.base_offset), (0, offset));
+        offsets.push(offset);
+        let count = batch[57..61].try_into().expect("four bytes");
+        offset += i64::from(i32::from_be_bytes(count));
     }
     let mut records = read(&mut client, &fetch("t", 0, 0))
         .records
         .expect("records");
-    for (batch, offset) in batches.iter().zip([0i64, 2]) {
+    for (batch, offset) in batches.iter().zip(offsets) {
         let kept = records.split_to(batch.len());
         assert_eq!(kept[..8], offset.to_be_bytes());
         assert_eq!(kept[8..12], batch[8..12]);
@@ -289,6 +299,20 @@ fn batches_that_are_none_are_refused_with_kafkas_numbers() {
         batch[17..21].copy_from_slice(&sum.to_be_bytes());
         batch
     };
+    let unpacked = Batch {
+        attributes: 1,
+        ..Batch::default()
+    };
+    let refused = append(&mut client, "t", unpacked.of(&[b"not really gzip"]));
+    assert_eq!(refused.error_code, Code::InvalidRecord.number());
+    let future = Batch {
+        timestamp: broker.log.now() + 2 * 3_600_000,
+        ..Batch::default()
+    };
+    let refused = append(&mut client, "t", future.of(&[b"x", b"y"]));
+    assert_eq!(refused.error_code, Code::InvalidTimestamp.number());
+    let records = refused.record_errors.iter().map(|one| one.batch_index);
+    assert_eq!(records.collect::<Vec<_>>(), [0, 1]);
     let compact = [("cleanup.policy", "compact")];
     let made = broker.log.create_topic("compact", 1, &compact);
     broker.runtime.block_on(made).expect("a topic");
@@ -826,6 +850,44 @@ fn offsets_expire_where_nobody_comes_back() {
     wait_for("what the group had has expired", || log.groups().is_empty());
 }
 
+/// A group with members keeps what they read, and what else was committed for it for the retention (KIP-211).
+#[test]
+fn offsets_of_topics_that_no_member_reads_expire() {
+    let mut options = options();
+    options.groups.offsets_retention = Duration::from_secs(3600);
+    options.groups.offsets_check = Duration::from_millis(10);
+    let broker = Broker::start(options);
+    let mut client = Client::connect(broker.address);
+    for name in ["read", "unread"] {
+        topic(&broker, name, &[]);
+        let offsets = [((name.to_owned(), 0), Committed::at(1))].into();
+        let kept = broker.log.commit_offsets("g", offsets, || true);
+        broker.runtime.block_on(kept).expect("offsets are kept");
+    }
+    let (version, mut request) = join(3, "");
+    // A subscription of version 0: its version, topics, nothing else said.
+    let mut subscription = vec![0, 0, 0, 0, 0, 1, 0, 4];
+    subscription.extend(b"read");
+    subscription.extend((-1_i32).to_be_bytes());
+    request.protocols[0].metadata = Bytes::from(subscription);
+    let joined: join_group::Response = client.ask(version, &request);
+    let settle = sync_group::Request {
+        group_id: "g".to_owned(),
+        generation_id: joined.generation_id,
+        member_id: joined.member_id,
+        ..sync_group::Request::default()
+    };
+    let synced: sync_group::Response = client.ask(3, &settle);
+    assert_eq!((joined.error_code, synced.error_code), (0, 0));
+    broker.pass(3_600_000 + 1000);
+    wait_for("what nobody reads has expired", || {
+        let left = broker.runtime.block_on(broker.log.offsets("g"));
+        left.expect("offsets")
+            .into_keys()
+            .eq([("read".to_owned(), 0)])
+    });
+}
+
 /// A group's time begins when its last member goes, whether or not anybody looked while it had one.
 #[test]
 fn offsets_of_a_group_that_was_there_between_two_looks_stay() {
@@ -858,6 +920,39 @@ fn offsets_of_a_group_that_was_there_between_two_looks_stay() {
     assert!(log.has_group("g"));
     broker.pass(HOUR + 1000);
     wait_for("the group's time is over", || !log.has_group("g"));
+}
+
+/// A setting that a request names twice could mean either; clients that look for themselves do not even send it.
+#[test]
+fn a_setting_is_changed_once_in_a_request() {
+    let broker = Broker::start(options());
+    topic(&broker, "t", &[]);
+    let mut client = Client::connect(broker.address);
+    let one = |value: &str| incremental_alter_configs::AlterableConfig {
+        name: "retention.ms".to_owned(),
+        value: Some(value.to_owned()),
+        ..incremental_alter_configs::AlterableConfig::default()
+    };
+    let mut alter = |configs: Vec<_>| {
+        let request = incremental_alter_configs::Request {
+            resources: vec![incremental_alter_configs::AlterConfigsResource {
+                resource_type: 2,
+                resource_name: "t".to_owned(),
+                configs,
+            }],
+            ..incremental_alter_configs::Request::default()
+        };
+        let answer: incremental_alter_configs::Response = client.ask(1, &request);
+        answer.responses[0].error_code
+    };
+    assert_eq!(
+        alter(vec![one("1000"), one("2000")]),
+        Code::InvalidRequest.number()
+    );
+    let set = || broker.log.topic("t").expect("a topic").config.retention;
+    assert_eq!(set(), Some(Duration::from_secs(7 * 24 * 3600)));
+    assert_eq!(alter(vec![one("2000")]), 0);
+    assert_eq!(set(), Some(Duration::from_secs(2)));
 }
 
 /// Version 0 has no rebalance timeout, no ids that are given first, and no names in its errors.

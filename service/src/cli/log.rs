@@ -101,7 +101,7 @@ pub fn run(config: &Config, command: Log) -> Result<(), Stop> {
         Some(data) => data.join(kafka::FOLDER),
         None => kafka::folder(config).map_err(Stop::Failed)?,
     };
-    let options = kafka::log_options(config);
+    let options = kafka::log_options(config).map_err(Stop::Failed)?;
     let disk = open(&folder)?;
     let damages = examine(disk.clone(), &options).map_err(|error| Stop::failed(&error))?;
     for damage in &damages {

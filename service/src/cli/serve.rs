@@ -71,7 +71,7 @@ impl ServeArgs {
 }
 
 pub fn run(loaded: &Loaded) -> Result<(), Stop> {
-    open_more_files();
+    crate::files::open_more();
     let threads = std::thread::available_parallelism()
         .map_or(1, usize::from)
         .clamp(1, MOST_IO_THREADS);
@@ -89,17 +89,6 @@ pub fn run(loaded: &Loaded) -> Result<(), Stop> {
     // Loads and pulls that are still running are abandoned; what they publish, they publish whole.
     runtime.shutdown_background();
     outcome
-}
-
-/// Raises the number of files that the process may have open as far as the system lets it: connections, segments and models
-/// are more together than the 1024 that shells give. Where it cannot be raised, what is there has to do.
-fn open_more_files() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::debug!(%error, "no more files can be opened than usual");
-    }
 }
 
 /// Holds the data folder, so that no second server begins to work on it: several of its stores open only when they are

@@ -35,7 +35,7 @@ const fn key(name: &'static str, kind: Kind) -> Key {
 }
 
 /// Every setting.
-pub const KEYS: [Key; 77] = [
+pub const KEYS: [Key; 83] = [
     key("listen", Kind::Text),
     key("server.origins", Kind::List),
     key("server.hosts", Kind::List),
@@ -58,6 +58,12 @@ pub const KEYS: [Key; 77] = [
     key("kafka.auto_create", Kind::Switch),
     key("kafka.partitions", Kind::Number),
     key("kafka.accept_replication", Kind::Switch),
+    key("kafka.topic_defaults", Kind::List),
+    key("kafka.connections", Kind::Number),
+    key("kafka.group_members", Kind::Number),
+    key("kafka.group_initial_delay", Kind::Text),
+    key("kafka.group_shortest_session", Kind::Text),
+    key("kafka.group_longest_session", Kind::Text),
     key("kafka.reserve", Kind::Text),
     key("kafka.cache", Kind::Text),
     key("kafka.transactional_id_expiration", Kind::Text),

@@ -126,12 +126,23 @@ pub(crate) async fn log_dirs(
             name,
         }
     });
+    let space = context.blocking(crate::log::Log::space).await;
+    let (total, usable) = match space {
+        Ok(Ok((total, usable))) => {
+            let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+            (bytes(total), bytes(usable))
+        }
+        // Kafka's words for a disk that does not say.
+        Ok(Err(_)) | Err(_) => (-1, -1),
+    };
     describe_log_dirs::Response {
         results: vec![describe_log_dirs::DescribeLogDirsResult {
             log_dir: context.options().folder.clone(),
             topics: topics
                 .filter(|topic| !topic.partitions.is_empty())
                 .collect(),
+            total_bytes: total,
+            usable_bytes: usable,
             ..describe_log_dirs::DescribeLogDirsResult::default()
         }],
         ..describe_log_dirs::Response::default()

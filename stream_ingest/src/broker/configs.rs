@@ -1,7 +1,8 @@
 //! Settings of topics and of the broker: DescribeConfigs, AlterConfigs, IncrementalAlterConfigs.
 
+use super::topics::counts;
 use super::{Code, Context, message, worded};
-use crate::log::{SETTINGS, Topic};
+use crate::log::{Origin, SETTINGS, Topic};
 use crate::wire::messages::{alter_configs, describe_configs, incremental_alter_configs};
 
 /// Kinds of things that have settings.
@@ -22,8 +23,12 @@ const SUBTRACT: i8 = 3;
 type Refusal = (Code, String);
 type Changes = Vec<(String, Option<String>)>;
 
-pub(crate) fn source(set: bool) -> i8 {
-    if set { OF_TOPIC } else { DEFAULT }
+pub(crate) fn source(origin: Origin) -> i8 {
+    match origin {
+        Origin::Topic => OF_TOPIC,
+        Origin::Server => OF_START,
+        Origin::Default => DEFAULT,
+    }
 }
 
 /// DescribeConfigs.
@@ -74,8 +79,10 @@ fn settings(
                 .log()
                 .topic(&resource.resource_name)
                 .map_err(worded)?;
-            let one =
-                |(name, value, set): (&str, String, bool)| setting(name, value, source(set), false);
+            let given = &topic.config.given;
+            let one = |(name, value, origin): (&str, String, Origin)| {
+                setting(name, value, source(origin), given.get(name))
+            };
             Ok(topic.config.entries().into_iter().map(one).collect())
         }
         BROKER => {
@@ -123,18 +130,22 @@ fn settings(
             let producers = context.log().producer_settings().into_iter();
             facts.extend(producers.map(|(name, value)| (name, value.as_millis().to_string())));
             facts.sort_unstable();
-            let one = |(name, value)| setting(name, value, OF_START, true);
+            let one = |(name, value)| describe_configs::DescribeConfigsResourceResult {
+                read_only: true,
+                ..setting(name, value, OF_START, None)
+            };
             Ok(facts.into_iter().map(one).collect())
         }
         other => Err(unknown(other)),
     }
 }
 
+/// A setting as it is told; `given` is what it is for topics that have none of their own, where that is the server's.
 fn setting(
     name: &str,
     value: String,
     config_source: i8,
-    read_only: bool,
+    given: Option<&String>,
 ) -> describe_configs::DescribeConfigsResourceResult {
     let kind = match name {
         "cleanup.policy"
@@ -146,27 +157,34 @@ fn setting(
         "auto.create.topics.enable"
         | "message.downconversion.enable"
         | "preallocate"
+        | "remote.log.copy.disable"
+        | "remote.log.delete.on.disable"
+        | "remote.storage.enable"
         | "unclean.leader.election.enable" => 1,
-        name if name.ends_with(".ms") || name == "retention.bytes" || name == "flush.messages" => 5,
+        name if name.ends_with(".ms")
+            || name.ends_with("retention.bytes")
+            || name == "flush.messages" =>
+        {
+            5
+        }
         _ => 3,
     };
-    let mut synonyms = vec![describe_configs::DescribeConfigsSynonym {
+    let synonym = |value: &str, source| describe_configs::DescribeConfigsSynonym {
         name: name.to_owned(),
-        value: Some(value.clone()),
-        source: config_source,
-    }];
+        value: Some(value.to_owned()),
+        source,
+    };
+    let mut synonyms = vec![synonym(&value, config_source)];
+    if let Some(given) = given.filter(|_| config_source == OF_TOPIC) {
+        synonyms.push(synonym(given, OF_START));
+    }
     let default = SETTINGS.iter().find(|(setting, _)| *setting == name);
-    if let Some((_, default)) = default.filter(|_| config_source == OF_TOPIC) {
-        synonyms.push(describe_configs::DescribeConfigsSynonym {
-            name: name.to_owned(),
-            value: Some((*default).to_owned()),
-            source: DEFAULT,
-        });
+    if let Some((_, default)) = default.filter(|_| config_source != DEFAULT) {
+        synonyms.push(synonym(default, DEFAULT));
     }
     describe_configs::DescribeConfigsResourceResult {
         name: name.to_owned(),
         value: Some(value),
-        read_only,
         config_source,
         synonyms,
         config_type: kind,
@@ -200,18 +218,21 @@ pub(crate) async fn replace(
     let mut responses = Vec::with_capacity(request.resources.len());
     for resource in request.resources {
         let changes =
-            topic_of(context, resource.resource_type, &resource.resource_name).map(|topic| {
+            topic_of(context, resource.resource_type, &resource.resource_name).and_then(|topic| {
+                once(resource.configs.iter().map(|one| one.name.as_str()))?;
                 let set = resource
                     .configs
                     .into_iter()
                     .map(|one| (one.name, one.value));
                 let mut changes: Changes = set.collect();
-                for (name, _, is_set) in topic.config.entries() {
-                    if is_set && !changes.iter().any(|(changed, _)| changed == name) {
+                for (name, _, origin) in topic.config.entries() {
+                    if origin == Origin::Topic
+                        && !changes.iter().any(|(changed, _)| changed == name)
+                    {
                         changes.push((name.to_owned(), None));
                     }
                 }
-                changes
+                Ok(changes)
             });
         let altered = alter(
             context,
@@ -243,6 +264,9 @@ pub(crate) async fn change(
     let mut responses = Vec::with_capacity(request.resources.len());
     for resource in request.resources {
         let topic = topic_of(context, resource.resource_type, &resource.resource_name);
+        let topic = topic.and_then(|topic| {
+            once(resource.configs.iter().map(|one| one.name.as_str())).map(|()| topic)
+        });
         let changes = topic.and_then(|topic| {
             let changes = resource.configs.into_iter().map(|one| changed(&topic, one));
             changes.collect::<Result<Changes, Refusal>>()
@@ -277,6 +301,18 @@ fn topic_of(context: &Context, kind: i8, name: &str) -> Result<Topic, Refusal> {
             Err((Code::InvalidRequest, words.to_owned()))
         }
         other => Err(unknown(other)),
+    }
+}
+
+/// Refuses settings that are named twice: which is meant is not known.
+fn once<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), Refusal> {
+    let counts = counts(names);
+    match counts.iter().find(|(_, count)| **count > 1) {
+        Some((name, _)) => Err((
+            Code::InvalidRequest,
+            format!("the request names {name} twice"),
+        )),
+        None => Ok(()),
     }
 }
 
@@ -327,11 +363,7 @@ async fn alter(
         .collect();
     let log = context.log();
     if validate_only {
-        let config = log.topic(topic).map_err(worded)?.config;
-        return config
-            .with(&crate::log::TopicConfig::default(), changes)
-            .map(drop)
-            .map_err(worded);
+        return log.check_config(topic, &changes).map_err(worded);
     }
     log.alter_config(topic, &changes).await.map_err(worded)
 }

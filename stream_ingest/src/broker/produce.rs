@@ -151,7 +151,7 @@ async fn outcome(
                 code => code,
             };
             let mut failed = failed(code, Some(error.to_string()));
-            if let Error::Keyless { records } = &error {
+            if let Error::Keyless { records } | Error::Untimely { records } = &error {
                 // A producer gives these up and tells the others that they were in their company.
                 let refused = |record: &i32| BatchIndexAndErrorMessage {
                     batch_index: *record,

@@ -12,7 +12,7 @@ fn refuse<T>(code: Code, words: &str) -> Result<T, Refusal> {
 }
 
 /// How often a request has each name: what stands twice is refused, both times.
-fn counts<'a>(names: impl Iterator<Item = &'a str>) -> HashMap<String, usize> {
+pub(super) fn counts<'a>(names: impl Iterator<Item = &'a str>) -> HashMap<String, usize> {
     let mut counts = HashMap::new();
     for name in names {
         *counts.entry(name.to_owned()).or_default() += 1;
@@ -141,12 +141,14 @@ fn created(
                 result.topic_id = topic.id;
                 let settings = topic.config.entries().into_iter();
                 let settings =
-                    settings.map(|(name, value, set)| create_topics::CreatableTopicConfigs {
-                        name: name.to_owned(),
-                        value: Some(value),
-                        config_source: super::configs::source(set),
-                        ..create_topics::CreatableTopicConfigs::default()
-                    });
+                    settings.map(
+                        |(name, value, origin)| create_topics::CreatableTopicConfigs {
+                            name: name.to_owned(),
+                            value: Some(value),
+                            config_source: super::configs::source(origin),
+                            ..create_topics::CreatableTopicConfigs::default()
+                        },
+                    );
                 result.configs = Some(settings.collect());
             }
         }

@@ -8,11 +8,10 @@
 //! The base offset and the leader epoch stand before the sum, so the log writes them into a batch without changing it
 //! otherwise. What a producer sent is encoded again by compaction alone (`cleaner/`).
 
-use super::error::{Error, Result};
-use super::topics::TopicConfig;
 use crate::records::{LARGEST, compression};
 use bytes::{BufMut, Bytes, BytesMut};
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
+use std::ops::ControlFlow;
 
 /// Bytes of a batch before its records.
 pub const HEAD: usize = 61;
@@ -130,10 +129,20 @@ pub(crate) fn records(batches: &[u8]) -> u64 {
 /// A batch that may be appended, in memory that nobody else sees: it has no offset yet.
 pub(crate) struct Fresh {
     pub head: Head,
-    bytes: BytesMut,
+    pub(super) bytes: BytesMut,
 }
 
 impl Fresh {
+    /// One with this head and these records, which are compressed as it says; its size and sum are written into both.
+    pub fn of(mut head: Head, records: &[u8]) -> Self {
+        head.bytes = HEAD + records.len();
+        let mut bytes = BytesMut::with_capacity(head.bytes);
+        put_head(&mut bytes, &head);
+        bytes.put_slice(records);
+        head.crc = sum(&mut bytes);
+        Self { head, bytes }
+    }
+
     /// Writes in what the log decides.
     pub fn place(mut self, base_offset: i64, leader_epoch: i32) -> (Head, Bytes) {
         self.head.base_offset = base_offset;
@@ -144,156 +153,51 @@ impl Fresh {
     }
 }
 
-/// Whether [`check`] has to decompress any of these batches: for a topic that compacts it looks for records without a key.
-pub(crate) fn unpacks(batches: &[u8], config: &TopicConfig) -> bool {
-    let mut left = batches;
-    let mut heads = std::iter::from_fn(|| {
-        let head = Head::read(left)?;
-        left = left.get(head.bytes..).unwrap_or_default();
-        Some(head)
-    });
-    config.compact && heads.any(|head| head.attributes & COMPRESSION != 0)
+/// A compressed record, as far as the log looks into it on the way through.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Passing {
+    pub timestamp_delta: i64,
+    pub offset_delta: i64,
+    pub has_key: bool,
 }
 
-/// Checks what a producer sent: whole batches, each of which a producer may write and the topic takes. They are copied
-/// where somebody else has the bytes too.
-pub(crate) fn check(batches: Bytes, config: &TopicConfig, now: i64) -> Result<Vec<Fresh>> {
-    let mut fresh = Vec::with_capacity(1);
-    let mut left = match batches.try_into_mut() {
-        Ok(own) => own,
-        Err(shared) => BytesMut::from(&shared[..]),
-    };
-    if left.is_empty() {
-        return Err(Error::BatchInvalid("there is none"));
-    }
-    while !left.is_empty() {
-        if let Some(&magic) = left.get(MAGIC)
-            && magic != 2
-        {
-            return Err(Error::BatchFormat(magic as i8));
-        }
-        let head = Head::read(&left).ok_or(Error::BatchDamaged("it has no whole head"))?;
-        if head.bytes > config.max_message_bytes {
-            return Err(Error::TooLarge {
-                bytes: head.bytes,
-                most: config.max_message_bytes,
-            });
-        }
-        if left.len() < head.bytes {
-            return Err(Error::BatchDamaged("it ends before its length"));
-        }
-        let batch = left.split_to(head.bytes);
-        if !intact(&batch, &head) {
-            return Err(Error::BatchDamaged("its CRC-32C is another"));
-        }
-        check_head(&head)?;
-        if head.attributes & COMPRESSION == 0 && !counted(&batch[HEAD..], head.count) {
-            return Err(Error::BatchInvalid(
-                "its records are not as many as it says",
-            ));
-        }
-        if config.compact {
-            let records = keyless(&batch, &head)?;
-            if !records.is_empty() {
-                return Err(Error::Keyless { records });
-            }
-        }
-        let mut one = Fresh { head, bytes: batch };
-        if config.log_append_time {
-            stamp(&mut one, now);
-        } else if head.attributes & LOG_APPEND_TIME != 0 {
-            return Err(Error::BatchInvalid("only the log may say LogAppendTime"));
-        }
-        fresh.push(one);
-    }
-    Ok(fresh)
-}
-
-fn check_head(head: &Head) -> Result<()> {
-    let refuse = |why| Err(Error::BatchInvalid(why));
-    if head.count <= 0 || i64::from(head.count) != i64::from(head.last_offset_delta) + 1 {
-        return refuse("its count is not that of its offsets");
-    }
-    if head.is_control() {
-        return refuse("a producer may not write control batches");
-    }
-    if head.is_transactional() && head.producer < 0 {
-        return refuse("it belongs to a transaction and has no producer");
-    }
-    if head.attributes & DELETE_HORIZON != 0 {
-        return refuse("only the log may say from when on tombstones go");
-    }
-    if head.attributes & COMPRESSION > 4 {
-        return refuse("it has an unknown compression");
-    }
-    if head.producer >= 0 && (head.producer_epoch < 0 || head.base_sequence < 0) {
-        return refuse("a producer's id comes without epoch or sequence");
-    }
-    Ok(())
-}
-
-/// Whether these are as many records, with offsets 0, 1, 2 and so on, and nothing else.
-fn counted(records: &[u8], count: i32) -> bool {
-    let mut records = Records(records);
-    for expected in 0..count {
-        match records.next() {
-            Some(record) if record.offset_delta == i64::from(expected) => {}
-            _ => return false,
-        }
-    }
-    records.0.is_empty()
-}
-
-/// The first records without a key. What is compressed is read through and not kept.
-fn keyless(batch: &[u8], head: &Head) -> Result<Vec<i32>> {
-    let packed = &batch[HEAD..];
-    let unreadable = |_| Error::BatchInvalid("its records cannot be read");
-    match head.attributes & COMPRESSION {
-        // That they are as many as they should be is known.
-        0 => {
-            let keyless = (0..).zip(Records(packed)).filter(|(_, record)| {
-                let content = record.content();
-                content.is_none_or(|content| content.key.is_none())
-            });
-            let numbers = keyless.map(|(number, _)| number);
-            Ok(numbers.take(Error::MOST_KEYLESS).collect())
-        }
-        codec => {
-            let keyless = unpacked(codec, packed).and_then(|all| read_keyless(all, head.count));
-            keyless.map_err(unreadable)
-        }
-    }
-}
-
-/// Compressed records, to be read through and not kept.
-fn unpacked(codec: i16, packed: &[u8]) -> io::Result<impl Read> {
-    let unpacked = compression::reader(codec, packed, LARGEST);
+/// Shows the records of a compressed batch one after the other, without keeping them, until `see` breaks off. An error if
+/// they cannot be read, or are not as many as the head says and nothing else.
+pub(crate) fn pass<B>(
+    batch: &[u8],
+    head: &Head,
+    mut see: impl FnMut(Passing) -> ControlFlow<B>,
+) -> io::Result<Option<B>> {
+    let wrong = || io::Error::from(io::ErrorKind::InvalidData);
+    let packed = batch.get(HEAD..).ok_or_else(wrong)?;
+    let unpacked = compression::reader(head.attributes & COMPRESSION, packed, LARGEST);
     let unpacked = unpacked.map_err(|(_, why)| io::Error::other(why))?;
     // What is larger ends early, within a record or before one.
-    Ok(BufReader::new(unpacked.take(LARGEST as u64)))
-}
-
-fn read_keyless(mut records: impl Read, count: i32) -> io::Result<Vec<i32>> {
-    let wrong = || io::Error::from(io::ErrorKind::InvalidData);
-    let mut keyless = Vec::new();
-    for expected in 0..count {
+    let mut records = BufReader::new(unpacked.take(LARGEST as u64));
+    for _ in 0..head.count {
         let length = u64::try_from(read_varint(&mut records)?).map_err(|_| wrong())?;
         let mut record = records.by_ref().take(length);
         record.read_exact(&mut [0])?;
-        read_varint(&mut record)?;
-        if read_varint(&mut record)? != i64::from(expected) {
-            return Err(wrong());
+        let passing = Passing {
+            timestamp_delta: read_varint(&mut record)?,
+            offset_delta: read_varint(&mut record)?,
+            has_key: read_varint(&mut record)? >= 0,
+        };
+        if let ControlFlow::Break(found) = see(passing) {
+            return Ok(Some(found));
         }
-        if read_varint(&mut record)? < 0 && keyless.len() < Error::MOST_KEYLESS {
-            keyless.push(expected);
+        loop {
+            match record.fill_buf()?.len() {
+                0 => break,
+                length => record.consume(length),
+            }
         }
-        io::copy(&mut record, &mut io::sink())?;
         if record.limit() > 0 {
             return Err(wrong());
         }
     }
     match records.read(&mut [0])? {
-        0 => Ok(keyless),
+        0 => Ok(None),
         _ => Err(wrong()),
     }
 }
@@ -319,13 +223,9 @@ pub(crate) fn body(batch: &Bytes, head: &Head) -> std::result::Result<Bytes, com
 }
 
 /// A batch with this head and these records, which are compressed as it says. Its size and sum are written into both.
-pub(crate) fn assemble(mut head: Head, records: &[u8]) -> (Head, Bytes) {
-    head.bytes = HEAD + records.len();
-    let mut bytes = BytesMut::with_capacity(head.bytes);
-    put_head(&mut bytes, &head);
-    bytes.put_slice(records);
-    head.crc = sum(&mut bytes);
-    (head, bytes.freeze())
+pub(crate) fn assemble(head: Head, records: &[u8]) -> (Head, Bytes) {
+    let fresh = Fresh::of(head, records);
+    (fresh.head, fresh.bytes.freeze())
 }
 
 fn put_head(bytes: &mut BytesMut, head: &Head) {
@@ -372,7 +272,7 @@ pub(crate) fn control(record: &[u8], producer: i64, epoch: i16, now: i64, stampe
 }
 
 /// Gives a batch the log's time.
-fn stamp(batch: &mut Fresh, now: i64) {
+pub(super) fn stamp(batch: &mut Fresh, now: i64) {
     batch.head.attributes |= LOG_APPEND_TIME;
     batch.head.max_timestamp = now;
     batch.bytes[21..23].copy_from_slice(&batch.head.attributes.to_be_bytes());
@@ -401,48 +301,24 @@ pub(crate) fn find_time(
     if head.attributes & LOG_APPEND_TIME != 0 {
         return whole;
     }
-    let records = batch.get(HEAD..)?;
-    let codec = head.attributes & COMPRESSION;
-    if codec != 0 {
-        let found = unpacked(codec, records).and_then(|all| read_time(all, head, wanted));
-        return found.unwrap_or(whole);
+    let at = |delta: i64| head.base_timestamp.saturating_add(delta);
+    if head.attributes & COMPRESSION == 0 {
+        let mut records = Records(batch.get(HEAD..)?);
+        let found = records.find(|record| wanted(at(record.timestamp_delta)))?;
+        let offset = head.base_offset + found.offset_delta;
+        return Some((offset, at(found.timestamp_delta)));
     }
-    for record in Records(records) {
-        let timestamp = head.base_timestamp.saturating_add(record.timestamp_delta);
-        if wanted(timestamp) {
-            return Some((head.base_offset + record.offset_delta, timestamp));
-        }
+    let offsets = 0..=i64::from(head.last_offset_delta);
+    let found = pass(batch, head, |record| match at(record.timestamp_delta) {
+        time if wanted(time) => ControlFlow::Break((record.offset_delta, time)),
+        _ => ControlFlow::Continue(()),
+    });
+    match found {
+        // What was stored by an earlier version was not looked into when it came.
+        Err(_) => whole,
+        Ok(Some((delta, _))) if !offsets.contains(&delta) => whole,
+        Ok(found) => found.map(|(delta, time)| (head.base_offset + delta, time)),
     }
-    None
-}
-
-fn read_time(
-    mut records: impl Read,
-    head: &Head,
-    wanted: impl Fn(i64) -> bool,
-) -> io::Result<Option<(i64, i64)>> {
-    let wrong = || io::Error::from(io::ErrorKind::InvalidData);
-    for _ in 0..head.count {
-        let length = u64::try_from(read_varint(&mut records)?).map_err(|_| wrong())?;
-        let mut record = records.by_ref().take(length);
-        record.read_exact(&mut [0])?;
-        let timestamp = head
-            .base_timestamp
-            .saturating_add(read_varint(&mut record)?);
-        let delta = read_varint(&mut record)?;
-        // Nobody has looked into it before.
-        if !(0..=i64::from(head.last_offset_delta)).contains(&delta) {
-            return Err(wrong());
-        }
-        if wanted(timestamp) {
-            return Ok(Some((head.base_offset + delta, timestamp)));
-        }
-        io::copy(&mut record, &mut io::sink())?;
-        if record.limit() > 0 {
-            return Err(wrong());
-        }
-    }
-    Ok(None)
 }
 
 /// An uncompressed record, as far as the log looks into it.
@@ -547,44 +423,7 @@ pub(crate) fn varint(bytes: &mut &[u8]) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::testing::{By, batch, sum};
-
-    const NOW: i64 = 1_800_000_000_000;
-
-    struct Golden {
-        name: &'static str,
-        numbers: Vec<i64>,
-        records: Vec<(i64, i64)>,
-        bytes: Vec<u8>,
-    }
-
-    /// What kafka-python encodes and reads: `tests/golden/make_batches.py`.
-    fn golden() -> Vec<Golden> {
-        let lines = include_str!("../../tests/golden/batches.txt").lines();
-        lines
-            .map(|line| {
-                let words: Vec<&str> = line.split(' ').collect();
-                let number = |text: &str| text.parse().unwrap();
-                let hex = words[8];
-                Golden {
-                    name: words[0],
-                    numbers: words[1..7].iter().map(|text| number(text)).collect(),
-                    records: words[7]
-                        .split(',')
-                        .map(|record| record.split_once(':').unwrap())
-                        .map(|(offset, time)| (number(offset), number(time)))
-                        .collect(),
-                    bytes: (0..hex.len() / 2)
-                        .map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap())
-                        .collect(),
-                }
-            })
-            .collect()
-    }
-
-    fn checked(bytes: &[u8], config: &TopicConfig, now: i64) -> Result<Vec<Fresh>> {
-        check(Bytes::copy_from_slice(bytes), config, now)
-    }
+    use crate::log::testing::{By, batch, golden, sum};
 
     #[test]
     fn heads_say_what_kafka_python_reads() {
@@ -601,19 +440,6 @@ mod tests {
             assert_eq!(read[..], golden.numbers, "{}", golden.name);
             assert_eq!(head.count as usize, golden.records.len());
             assert!(intact(&golden.bytes, &head), "{}", golden.name);
-        }
-    }
-
-    #[test]
-    fn what_kafka_python_sends_is_taken_and_only_offset_and_epoch_change() {
-        for golden in golden() {
-            let checked = checked(&golden.bytes, &TopicConfig::default(), NOW);
-            let (head, placed) = checked.unwrap().remove(0).place(77, 5);
-            assert_eq!(head.is_transactional(), golden.name == "transactional");
-            assert_eq!(placed[..8], 77i64.to_be_bytes());
-            assert_eq!(placed[8..12], golden.bytes[8..12]);
-            assert_eq!(placed[12..16], 5i32.to_be_bytes());
-            assert_eq!(placed[16..], golden.bytes[16..], "{}", golden.name);
         }
     }
 
@@ -636,98 +462,6 @@ mod tests {
         packed.bytes[HEAD..].fill(0);
         let found = find_time(&packed.bytes, &head, |time| time >= head.max_timestamp);
         assert_eq!(found, Some((head.base_offset, head.max_timestamp)));
-    }
-
-    #[test]
-    fn the_logs_time_changes_the_sum_with_it() {
-        let mut config = TopicConfig::default();
-        config
-            .set("message.timestamp.type", "LogAppendTime")
-            .unwrap();
-        for golden in golden() {
-            let (head, placed) = checked(&golden.bytes, &config, NOW)
-                .unwrap()
-                .remove(0)
-                .place(0, 0);
-            assert_eq!(Head::read(&placed), Some(head));
-            assert!(intact(&placed, &head));
-            assert_eq!(
-                (head.attributes & LOG_APPEND_TIME, head.max_timestamp),
-                (8, NOW)
-            );
-        }
-    }
-
-    #[test]
-    fn no_byte_can_change_unseen() {
-        let config = TopicConfig::default();
-        for golden in golden().iter().filter(|golden| golden.bytes.len() < 2000) {
-            for at in (8..12).chain(16..golden.bytes.len()) {
-                for bit in 0..8 {
-                    let mut bytes = golden.bytes.clone();
-                    bytes[at] ^= 1 << bit;
-                    assert!(
-                        checked(&bytes, &config, NOW).is_err(),
-                        "{} {at}",
-                        golden.name
-                    );
-                }
-            }
-            for end in 0..golden.bytes.len() {
-                assert!(
-                    checked(&golden.bytes[..end], &config, NOW).is_err(),
-                    "{end}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn what_a_producer_may_not_write_is_refused() {
-        let refused = |at: usize, bytes: &[u8]| {
-            let mut changed = batch(&[b"a", b"b"], Some(By(1, 0, 0)), 5).to_vec();
-            changed[at..at + bytes.len()].copy_from_slice(bytes);
-            sum(&mut changed);
-            let Err(error) = checked(&changed, &TopicConfig::default(), NOW) else {
-                panic!("{at} {bytes:?}");
-            };
-            error
-        };
-        let invalid = |at, bytes: &[u8]| {
-            let error = refused(at, bytes);
-            assert!(matches!(error, Error::BatchInvalid(_)), "{at}: {error}");
-        };
-        assert!(matches!(refused(16, &[1]), Error::BatchFormat(1)));
-        // Control, LogAppendTime, a compression that is not known.
-        for attributes in [1 << 5, 1 << 3, 5i16] {
-            invalid(21, &attributes.to_be_bytes());
-        }
-        // Part of a transaction without a producer.
-        let mut nobody = batch(&[b"a"], None, 5).to_vec();
-        nobody[21..23].copy_from_slice(&TRANSACTIONAL.to_be_bytes());
-        sum(&mut nobody);
-        assert!(matches!(
-            checked(&nobody, &TopicConfig::default(), NOW),
-            Err(Error::BatchInvalid(_))
-        ));
-        // A count or last offset that is not that of the records.
-        for count in [0, -1, 1, 3, i32::MAX] {
-            invalid(57, &count.to_be_bytes());
-        }
-        invalid(23, &0i32.to_be_bytes());
-        invalid(51, &(-1i16).to_be_bytes());
-        invalid(53, &(-1i32).to_be_bytes());
-        // The length of the first record.
-        invalid(61, &[0x7e]);
-        let mut config = TopicConfig::default();
-        config.set("max.message.bytes", "100").unwrap();
-        let large = batch(&[&[0; 100]], None, 5);
-        let error = checked(&large, &config, NOW).err();
-        assert!(matches!(error, Some(Error::TooLarge { most: 100, .. })));
-        assert!(matches!(
-            checked(&[], &config, NOW),
-            Err(Error::BatchInvalid(_))
-        ));
     }
 
     #[test]

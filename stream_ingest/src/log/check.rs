@@ -199,7 +199,8 @@ pub fn repair(disk: Arc<dyn Disk>, options: Options) -> Result<Vec<Error>> {
             }
             partition.segments = kept;
             if lost.len() > before {
-                begin_epoch(partition);
+                partition.begin_epoch();
+                partition.producers.clear();
             }
         }
     }
@@ -207,13 +208,6 @@ pub fn repair(disk: Arc<dyn Disk>, options: Options) -> Result<Vec<Error>> {
     store.keep_image().map_err(io("write", "checkpoint"))?;
     begin(&mut store)?;
     Ok(lost)
-}
-
-fn begin_epoch(partition: &mut PartitionImage) {
-    partition
-        .epochs
-        .push((partition.epoch() + 1, partition.next));
-    partition.producers.clear();
 }
 
 /// A segment with what can be read of it; none if nothing can. `markers` are those of transactions that were aborted, as

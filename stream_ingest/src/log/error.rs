@@ -29,6 +29,14 @@ pub enum Error {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// A topic's name differs from another's only in dots and underscores (Kafka: 17, `INVALID_TOPIC_EXCEPTION`).
+    #[error("topic {name} collides with {other}: they differ only in dots and underscores")]
+    TopicCollides {
+        /// The name.
+        name: String,
+        /// That of the topic that is there.
+        other: String,
+    },
     /// The number of partitions is not possible (Kafka: 37, `INVALID_PARTITIONS`).
     #[error("{0}")]
     Partitions(String),
@@ -62,7 +70,14 @@ pub enum Error {
     /// Records of a batch for a topic that compacts have no key (Kafka: 87, `INVALID_RECORD`).
     #[error("a record of a topic that compacts must have a key")]
     Keyless {
-        /// The places of such records in their batch, from 0; at most [`MOST_KEYLESS`](Self::MOST_KEYLESS) of them.
+        /// The places of such records in their batch, from 0; at most [`MOST_RECORDS`](Self::MOST_RECORDS) of them.
+        records: Vec<i32>,
+    },
+    /// Records of a batch have times that are further from the log's than their topic allows (Kafka: 32,
+    /// `INVALID_TIMESTAMP`).
+    #[error("a record's time is further from the broker's than the topic allows")]
+    Untimely {
+        /// As in [`Keyless`](Self::Keyless).
         records: Vec<i32>,
     },
     /// Records of a format before version 2 (Kafka: 43, `UNSUPPORTED_FOR_MESSAGE_FORMAT`).
@@ -207,8 +222,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// Most records that [`Error::Keyless`] names.
-    pub const MOST_KEYLESS: usize = 100;
+    /// Most records that [`Error::Keyless`] and [`Error::Untimely`] name.
+    pub const MOST_RECORDS: usize = 100;
 }
 
 /// What an operation gives.

@@ -12,7 +12,7 @@ const MOST: usize = 512;
 /// A disk whose files stay open for a while.
 pub(crate) struct Files {
     pub disk: Arc<dyn Disk>,
-    open: Mutex<Open>,
+    open: Arc<Mutex<Open>>,
 }
 
 #[derive(Default)]
@@ -23,10 +23,14 @@ struct Open {
 
 impl Files {
     pub fn new(disk: Arc<dyn Disk>) -> Self {
-        Self {
-            disk,
-            open: Mutex::default(),
-        }
+        let open: Arc<Mutex<Open>> = Arc::default();
+        let kept = Arc::downgrade(&open);
+        disk.when_short(Box::new(move || {
+            if let Some(open) = kept.upgrade() {
+                open.lock().files.clear();
+            }
+        }));
+        Self { disk, open }
     }
 
     /// A file that is there.

@@ -4,7 +4,8 @@
 mod tests;
 mod transactions;
 
-use super::batch::{self, Fresh};
+use super::admission;
+use super::batch::Fresh;
 use super::cleaner;
 use super::committer::Committer;
 use super::disk::Disk;
@@ -308,6 +309,19 @@ impl Log {
         replied(self.sequence(|sequencer| sequencer.alter(name, changes, defaults))?).await
     }
 
+    /// What [`Log::alter_config`] would refuse, without changing anything.
+    pub fn check_config(&self, name: &str, changes: &[(&str, Option<&str>)]) -> Result<()> {
+        let config = self.topic(name)?.config;
+        let defaults = &self.shared().options.defaults;
+        config.with(defaults, changes.iter().copied()).map(drop)
+    }
+
+    /// The space of the disk in bytes: all of it, and what is left.
+    pub fn space(&self) -> std::io::Result<(u64, u64)> {
+        let disk = &self.shared().files.disk;
+        Ok((disk.total()?, disk.free()?))
+    }
+
     /// All topics, sorted by name.
     pub fn topics(&self) -> Vec<Topic> {
         self.shared().sequencer.lock().describe_all()
@@ -370,7 +384,7 @@ impl Log {
     }
 
     /// Waits for room, then does as [`Log::submit`], or with a transactional id and `joins` as [`Log::submit_in`]. Bytes that
-    /// nobody else has are not copied. What has to be decompressed for that is, on a thread that may block.
+    /// nobody else has are not copied. What has to be compressed or decompressed for that is, on a thread that may block.
     pub async fn submit_with_room(
         &self,
         transaction: Option<(&str, bool)>,
@@ -384,19 +398,21 @@ impl Log {
         self.may_enter()?;
         let now = self.now();
         let (id, config) = self.config(topic)?;
-        let checked = match batch::unpacks(&batches, &config) {
-            true => {
-                let check = move || checked(id, &config, batches, now);
-                tokio::task::spawn_blocking(check)
-                    .await
-                    .unwrap_or_else(|error| {
-                        tracing::error!(%error, "batches were not checked to the end");
-                        Err(Error::Closed)
-                    })
-            }
-            false => checked(id, &config, batches, now),
-        };
+        let checked = checked_aside(id, config, batches, now).await;
         self.enter_checked(part, partition, checked?, now, acks)
+    }
+
+    /// Submits a batch as it is.
+    #[cfg(test)]
+    pub(crate) fn submit_unchecked(&self, topic: &str, partition: u32, batch: &[u8]) -> Result<()> {
+        let fresh = Fresh {
+            head: super::batch::Head::read(batch).unwrap(),
+            bytes: batch.into(),
+        };
+        let (id, _) = self.config(topic)?;
+        let checked = (id, vec![fresh], false);
+        self.enter_checked(None, partition, checked, self.now(), Acks::Durable)
+            .map(drop)
     }
 
     /// Submits. How much may wait is looked at before: those who saw room at the same time all come in.
@@ -637,11 +653,20 @@ impl Log {
         fence: impl FnOnce() -> bool + Send,
     ) -> Result<Vec<Appended>> {
         self.room().await;
-        let (appended, reply) = self.submit_batch(outputs, group, offsets, fence)?;
+        let now = self.now();
+        fits_commit(&outputs)?;
+        let mut checked = Vec::with_capacity(outputs.len());
+        for output in outputs {
+            let (id, config) = self.config(&output.topic)?;
+            let batches = checked_aside(id, config, output.batches, now).await?;
+            checked.push((output.partition, batches));
+        }
+        let (appended, reply) = self.enter_batch(checked, group, offsets, now, fence)?;
         replied(reply).await?;
         Ok(appended)
     }
 
+    #[cfg(test)]
     pub(crate) fn submit_batch(
         &self,
         outputs: Vec<Output>,
@@ -649,17 +674,29 @@ impl Log {
         offsets: Offsets,
         fence: impl FnOnce() -> bool,
     ) -> Result<(Vec<Appended>, Option<Reply>)> {
-        let now = (self.shared().options.clock)();
+        let now = self.now();
+        fits_commit(&outputs)?;
+        let check = |output: Output| {
+            let batches = self.checked(&output.topic, output.batches, now)?;
+            Ok((output.partition, batches))
+        };
+        let checked = outputs.into_iter().map(check).collect::<Result<Vec<_>>>()?;
+        self.enter_batch(checked, group, offsets, now, fence)
+    }
+
+    fn enter_batch(
+        &self,
+        outputs: Vec<(u32, Checked)>,
+        group: &str,
+        offsets: Offsets,
+        now: i64,
+        fence: impl FnOnce() -> bool,
+    ) -> Result<(Vec<Appended>, Option<Reply>)> {
         let event = committed(group, offsets, now)?;
-        let bytes = outputs.iter().map(|output| output.batches.len()).sum();
-        short("a commit", bytes, COMMIT)?;
         let outputs = outputs
             .into_iter()
-            .map(|output| {
-                let (id, fresh, stamped) = self.checked(&output.topic, output.batches, now)?;
-                Ok((id, output.partition, fresh, stamped))
-            })
-            .collect::<Result<Vec<_>>>()?;
+            .map(|(partition, (id, fresh, stamped))| (id, partition, fresh, stamped))
+            .collect();
         self.change(|sequencer| match fence() {
             true => sequencer.commit(outputs, event, now),
             false => Err(Error::Fenced),
@@ -775,8 +812,13 @@ impl Log {
             .collect()
     }
 
-    /// Forgets some of a group's offsets; those that are not there are no error.
-    pub async fn delete_offsets(&self, group: &str, places: &[Place]) -> Result<()> {
+    /// Forgets some of a group's offsets; those that are not there are no error. `fence` as in [`Log::commit_offsets`].
+    pub async fn delete_offsets(
+        &self,
+        group: &str,
+        places: &[Place],
+        fence: impl FnOnce() -> bool + Send,
+    ) -> Result<()> {
         if places.is_empty() {
             return Ok(());
         }
@@ -785,7 +827,11 @@ impl Log {
             group: group.to_owned(),
             places: places.to_vec(),
         };
-        replied(self.change(|sequencer| sequencer.note(event))?).await
+        let reply = self.change(|sequencer| match fence() {
+            true => sequencer.note(event),
+            false => Err(Error::Fenced),
+        })?;
+        replied(reply).await
     }
 
     /// Forgets the offsets of a group that were committed before this time, in milliseconds since 1970. `fence` as in
@@ -868,10 +914,33 @@ fn told<T>(live: &Live, topic: &str, partition: u32, read: Result<T>) -> Result<
     read
 }
 
+/// As [`checked`], on a thread that may block if it takes its time.
+async fn checked_aside(
+    id: Uuid,
+    config: Arc<TopicConfig>,
+    batches: Bytes,
+    now: i64,
+) -> Result<Checked> {
+    if !admission::packs(&batches, &config) {
+        return checked(id, &config, batches, now);
+    }
+    let check = move || checked(id, &config, batches, now);
+    let checked = tokio::task::spawn_blocking(check).await;
+    checked.unwrap_or_else(|error| {
+        tracing::error!(%error, "batches were not checked to the end");
+        Err(Error::Closed)
+    })
+}
+
 fn checked(id: Uuid, config: &TopicConfig, batches: Bytes, now: i64) -> Result<Checked> {
     short("an append", batches.len(), COMMIT)?;
-    let fresh = batch::check(batches, config, now)?;
+    let fresh = admission::check(batches, config, now)?;
     Ok((id, fresh, config.log_append_time))
+}
+
+fn fits_commit(outputs: &[Output]) -> Result<()> {
+    let bytes = outputs.iter().map(|output| output.batches.len()).sum();
+    short("a commit", bytes, COMMIT)
 }
 
 fn short(what: &'static str, bytes: usize, most: usize) -> Result<()> {

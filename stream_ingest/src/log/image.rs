@@ -71,6 +71,16 @@ impl PartitionImage {
         self.epochs.last().map_or(0, |(epoch, _)| *epoch)
     }
 
+    /// Begins another leader epoch with the next record. One that had none is forgotten, as are those before the first record.
+    pub fn begin_epoch(&mut self) {
+        let epoch = self.epoch().saturating_add(1);
+        self.epochs.retain(|(_, start)| *start < self.next);
+        self.epochs.push((epoch, self.next));
+        let outdated = self.epochs.iter().skip(1);
+        let outdated = outdated.filter(|(_, start)| *start <= self.log_start);
+        self.epochs.drain(..outdated.count());
+    }
+
     /// Aborts what is open, before offsets that are missing: gives markers to append there. Where they have no place,
     /// readers are told what was aborted and never meet its markers.
     pub fn end_lost(&mut self, next: i64, at: i64) -> Vec<(Head, Bytes, i64)> {

@@ -203,6 +203,8 @@ impl fmt::Display for Label<'_> {
 /// What single numbers of a log are.
 pub(super) struct Now {
     pub topics: usize,
+    /// Partitions whose topic asks for more replicas than the one that there is.
+    pub under_min: u64,
     pub waiting: usize,
     pub full: bool,
 }
@@ -239,6 +241,12 @@ pub(super) fn write(
     let compaction = &metrics.compaction;
     let single = [
         ("topics", "gauge", "Topics.", now.topics as u64),
+        (
+            "under_min_insync_partitions",
+            "gauge",
+            "Partitions that have one replica, and whose topic has a larger min.insync.replicas.",
+            now.under_min,
+        ),
         (
             "waiting_bytes",
             "gauge",
@@ -354,10 +362,14 @@ impl Log {
     /// anew.
     pub fn write_metrics(&self, out: &mut String) {
         let shared = self.shared();
-        let lives = shared.sequencer.lock().lives();
+        let (lives, under_min) = {
+            let sequencer = shared.sequencer.lock();
+            (sequencer.lives(), sequencer.under_min())
+        };
         let groups = shared.groups.read().clone();
         let now = Now {
             topics: lives.len(),
+            under_min,
             waiting: shared.waiting(),
             full: shared.is_full(),
         };
@@ -399,6 +411,7 @@ mod tests {
         metrics.synced(1, Duration::from_secs(60));
         let now = Now {
             topics: lives.len(),
+            under_min: 0,
             waiting: 5,
             full: false,
         };

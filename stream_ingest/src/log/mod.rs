@@ -16,7 +16,7 @@
 //! The way of an append:
 //!
 //! ```text
-//! caller     batch.rs       length, format, sum, count, size, time; copied once
+//! caller     admission.rs   length, format, sum, count, size, time; copied once
 //!            sequencer.rs   one short lock: repetition? offset, epoch, a place in the queue
 //! WAL thread committer.rs   queue -> one write -> one fdatasync -> shown to readers -> acknowledged
 //! segments   keeper.rs      store.rs writes batches into segments, much at once; now and then syncs them, writes a checkpoint
@@ -62,6 +62,7 @@
 //! Sequences, epochs and repetitions of idempotent producers are answered as Kafka does. One process has the log; there are
 //! no replicas.
 
+mod admission;
 pub(crate) mod batch;
 mod check;
 mod checkpoint;
@@ -96,7 +97,7 @@ mod wal;
 pub use check::{Damage, check, examine, repair};
 pub use error::{Error, Result};
 pub use handle::{Log, Pending, Presence};
-pub use topics::{LONGEST_BATCH, SETTINGS, TopicConfig};
+pub use topics::{LONGEST_BATCH, Origin, SETTINGS, TopicConfig};
 pub use types::{
     Aborted, Acks, Appended, Clock, Committed, End, Found, Ids, Isolation, Membership, Offsets,
     Options, Output, Partition, Place, Producer, Read, Salts, Stage, Topic, Transaction, Writer,

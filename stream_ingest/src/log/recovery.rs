@@ -10,7 +10,7 @@ use super::checkpoint;
 use super::disk::Disk;
 use super::error::{Error, Result, io};
 use super::files::Files;
-use super::image::{Image, folder};
+use super::image::{Image, PartitionImage, folder};
 use super::partition::segment::{index_path, named};
 use super::sequencer::Sequencer;
 use super::shared::Shared;
@@ -68,7 +68,7 @@ pub(crate) fn recover(
     Ok((Arc::new(shared), writer, store))
 }
 
-/// Brings segments and image up to date and makes a checkpoint of them. With `lenient`, goes on without what is lost
+/// Brings segments and image up to date, begins a leader epoch, and makes a checkpoint of it all. With `lenient`, goes on without what is lost
 /// in the write-ahead log, and says what that is; segments are the caller's to look after.
 pub(crate) fn restore(
     disk: Arc<dyn Disk>,
@@ -87,6 +87,13 @@ pub(crate) fn restore(
     remove_doomed(&mut store)?;
     agree(&mut store)?;
     replay(&mut store, lost)?;
+    if !lenient {
+        // As with every new leader of Kafka: a reader learns that it has to look whether what it read is still there, which it
+        // is unless its topic prefers speed.
+        let topics = store.image.topics.values_mut();
+        let partitions = topics.flat_map(|topic| &mut topic.partitions);
+        partitions.for_each(PartitionImage::begin_epoch);
+    }
     match keep(&mut store) {
         Err(error) if is_full(&error) && relieve(&store.files, Reserve::Checkpoint) => {
             keep(&mut store)?

@@ -227,6 +227,13 @@ impl Sequencer {
             .collect()
     }
 
+    /// How many partitions have topics that ask for more replicas than the one that there is.
+    pub fn under_min(&self) -> u64 {
+        let asking = self.topics.values();
+        let asking = asking.filter(|topic| topic.config.min_insync_replicas > 1);
+        asking.map(|topic| topic.partitions.len() as u64).sum()
+    }
+
     fn partition(&mut self, id: Uuid, partition: u32) -> Result<&mut Sequenced> {
         let topic = self
             .topics
@@ -271,6 +278,16 @@ impl Sequencer {
         super::topics::check_name(name)?;
         if self.names.contains_key(name) {
             return Err(Error::TopicExists(name.to_owned()));
+        }
+        if let Some(other) = self
+            .names
+            .keys()
+            .find(|other| super::topics::collide(name, other))
+        {
+            return Err(Error::TopicCollides {
+                name: name.to_owned(),
+                other: other.clone(),
+            });
         }
         if partitions == 0 {
             return Err(Error::Partitions(

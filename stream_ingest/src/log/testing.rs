@@ -41,7 +41,7 @@ pub(crate) fn keyed(records: &[(&str, Option<&str>)], by: Option<By>, timestamp:
 pub(crate) fn packed(batch: &[u8], codec: i16) -> Bytes {
     let mut head = Head::read(batch).unwrap();
     head.attributes |= codec;
-    let records = crate::records::compression::pack(codec, &batch[HEAD..]).unwrap();
+    let records = crate::records::compression::pack(codec, None, &batch[HEAD..]).unwrap();
     assemble(head, &records).1
 }
 
@@ -58,4 +58,36 @@ pub(crate) fn transactional(values: &[&[u8]], by: By, timestamp: i64) -> Bytes {
 /// Puts the right sum into a batch that was changed.
 pub(crate) fn sum(batch: &mut [u8]) {
     super::batch::sum(batch);
+}
+
+/// A batch as kafka-python writes it, with what it reads of it.
+pub(crate) struct Golden {
+    pub name: &'static str,
+    pub numbers: Vec<i64>,
+    pub records: Vec<(i64, i64)>,
+    pub bytes: Vec<u8>,
+}
+
+/// What kafka-python encodes and reads: `tests/golden/make_batches.py`.
+pub(crate) fn golden() -> Vec<Golden> {
+    let lines = include_str!("../../tests/golden/batches.txt").lines();
+    lines
+        .map(|line| {
+            let words: Vec<&str> = line.split(' ').collect();
+            let number = |text: &str| text.parse().unwrap();
+            let hex = words[8];
+            Golden {
+                name: words[0],
+                numbers: words[1..7].iter().map(|text| number(text)).collect(),
+                records: words[7]
+                    .split(',')
+                    .map(|record| record.split_once(':').unwrap())
+                    .map(|(offset, time)| (number(offset), number(time)))
+                    .collect(),
+                bytes: (0..hex.len() / 2)
+                    .map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap())
+                    .collect(),
+            }
+        })
+        .collect()
 }

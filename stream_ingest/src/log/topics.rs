@@ -7,6 +7,16 @@ use std::time::Duration;
 /// Most bytes that `max.message.bytes` can be set to.
 pub const LONGEST_BATCH: usize = 64 << 20;
 
+/// What `compression.type` may be, and what that is in the attributes of a batch.
+const COMPRESSIONS: [(&str, Option<i16>); 6] = [
+    ("producer", None),
+    ("uncompressed", Some(0)),
+    ("gzip", Some(1)),
+    ("snappy", Some(2)),
+    ("lz4", Some(3)),
+    ("zstd", Some(4)),
+];
+
 /// Most bytes of a list of replicas.
 const LONGEST_LIST: usize = 4096;
 
@@ -44,16 +54,43 @@ pub struct TopicConfig {
     pub flush_messages: u64,
     /// `flush.ms`: how long records that are not synced stay so; `None` until the next checkpoint.
     pub flush_within: Option<Duration>,
+    /// `compression.type`: how batches are compressed that came otherwise, as their attributes say it (0 not at all);
+    /// `None` if they are kept as they came (`producer`).
+    pub compression: Option<i16>,
+    /// `compression.gzip.level`; `None` is gzip's own choice (-1).
+    pub gzip_level: Option<u32>,
+    /// `message.timestamp.before.max.ms`: how much older than the log's time a record's may be.
+    pub before_max: i64,
+    /// `message.timestamp.after.max.ms`: how much newer.
+    pub after_max: i64,
+    /// `min.insync.replicas`: how many replicas whoever wants a record to be safe asks for. There is one.
+    pub min_insync_replicas: u32,
     /// The names that were set for this topic; all others have their defaults.
     pub overrides: BTreeMap<&'static str, String>,
+    /// Those whose defaults the server has other than Kafka.
+    pub given: BTreeMap<&'static str, String>,
 }
 
-/// The settings that there are, with their defaults. What is about replicas, indexes, files and older clients as Kafka has them
-/// is taken and shown, so that tools which set it can, and has nothing to change here; nor are records refused for their
-/// times.
-pub const SETTINGS: [(&str, &str); 27] = [
+/// Where the value of a setting comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// It was set for the topic.
+    Topic,
+    /// It is the server's for all topics that have none of their own.
+    Server,
+    /// It is Kafka's.
+    Default,
+}
+
+/// The settings that there are, with their defaults. What is about replicas, indexes, files, tiers and older clients as Kafka
+/// has them is taken and shown, so that tools which set it can, and has nothing to change here; nor have the levels of LZ4 and
+/// Zstandard, which are compressed in one way.
+pub const SETTINGS: [(&str, &str); 35] = [
     ("cleanup.policy", "delete"),
+    ("compression.gzip.level", "-1"),
+    ("compression.lz4.level", "9"),
     ("compression.type", "producer"),
+    ("compression.zstd.level", "3"),
     ("delete.retention.ms", "86400000"),
     ("file.delete.delay.ms", "60000"),
     ("flush.messages", "1"),
@@ -61,10 +98,12 @@ pub const SETTINGS: [(&str, &str); 27] = [
     ("follower.replication.throttled.replicas", ""),
     ("index.interval.bytes", "4096"),
     ("leader.replication.throttled.replicas", ""),
+    ("local.retention.bytes", "-2"),
+    ("local.retention.ms", "-2"),
     ("max.compaction.lag.ms", "9223372036854775807"),
     ("max.message.bytes", "1048588"),
     ("message.downconversion.enable", "true"),
-    ("message.timestamp.after.max.ms", "9223372036854775807"),
+    ("message.timestamp.after.max.ms", "3600000"),
     ("message.timestamp.before.max.ms", "9223372036854775807"),
     ("message.timestamp.difference.max.ms", "9223372036854775807"),
     ("message.timestamp.type", "CreateTime"),
@@ -72,6 +111,9 @@ pub const SETTINGS: [(&str, &str); 27] = [
     ("min.compaction.lag.ms", "0"),
     ("min.insync.replicas", "1"),
     ("preallocate", "false"),
+    ("remote.log.copy.disable", "false"),
+    ("remote.log.delete.on.disable", "false"),
+    ("remote.storage.enable", "false"),
     ("retention.bytes", "-1"),
     ("retention.ms", "604800000"),
     ("segment.bytes", "1073741824"),
@@ -98,12 +140,27 @@ impl Default for TopicConfig {
             log_append_time: false,
             flush_messages: 1,
             flush_within: None,
+            compression: None,
+            gzip_level: None,
+            before_max: i64::MAX,
+            after_max: 3_600_000,
+            min_insync_replicas: 1,
             overrides: BTreeMap::new(),
+            given: BTreeMap::new(),
         }
     }
 }
 
 impl TopicConfig {
+    /// What topics have that do not say otherwise: Kafka's defaults but for these.
+    pub fn given<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self> {
+        let kafkas = Self::default();
+        let settings = settings.into_iter().map(|(key, value)| (key, Some(value)));
+        let mut config = kafkas.with(&kafkas, settings)?;
+        config.given = std::mem::take(&mut config.overrides);
+        Ok(config)
+    }
+
     /// Sets one setting, or refuses it with [`Error::Config`].
     pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
         let refuse = |why: &str| Error::Config {
@@ -164,14 +221,49 @@ impl TopicConfig {
                 };
             }
             "compression.type" => {
-                if value != "producer" {
-                    return Err(refuse(
-                        "batches are kept as the producer compressed them, so it must be producer",
-                    ));
+                let codec = COMPRESSIONS.iter().find(|(name, _)| *name == value);
+                let (_, codec) = codec.ok_or_else(|| {
+                    refuse("it must be uncompressed, zstd, lz4, snappy, gzip or producer")
+                })?;
+                self.compression = *codec;
+            }
+            "compression.gzip.level" => {
+                let level = number(-1, 9)?;
+                if level == 0 {
+                    return Err(refuse("it must be -1 or within 1..=9"));
+                }
+                self.gzip_level = u32::try_from(level).ok();
+            }
+            "compression.lz4.level" => drop(number(1, 17)?),
+            "compression.zstd.level" => drop(number(-131_072, 22)?),
+            "message.timestamp.before.max.ms" => self.before_max = number(0, i64::MAX)?,
+            "message.timestamp.after.max.ms" => self.after_max = number(0, i64::MAX)?,
+            "message.timestamp.difference.max.ms" => {
+                let most = number(0, i64::MAX)?;
+                // For both sides, unless the newer settings say otherwise.
+                if !self
+                    .overrides
+                    .contains_key("message.timestamp.before.max.ms")
+                {
+                    self.before_max = most;
+                }
+                if !self
+                    .overrides
+                    .contains_key("message.timestamp.after.max.ms")
+                {
+                    self.after_max = most;
+                }
+            }
+            "local.retention.bytes" | "local.retention.ms" => drop(number(-2, i64::MAX)?),
+            "remote.log.copy.disable"
+            | "remote.log.delete.on.disable"
+            | "remote.storage.enable" => {
+                if !value.trim().eq_ignore_ascii_case("false") {
+                    return Err(refuse("there is no remote storage, so it must be false"));
                 }
             }
             "min.insync.replicas" => {
-                number(1, i64::from(i32::MAX))?;
+                self.min_insync_replicas = number(1, i64::from(i32::MAX))? as u32;
             }
             "min.cleanable.dirty.ratio" => {
                 let ratio = value
@@ -259,6 +351,14 @@ impl TopicConfig {
         Ok(config)
     }
 
+    /// Whether the topic takes a record of this time when it is `now`, in milliseconds since 1970; -1 is none.
+    pub(crate) fn is_timely(&self, time: i64, now: i64) -> bool {
+        self.log_append_time
+            || time == -1
+            || now.saturating_sub(time) <= self.before_max
+                && time.saturating_sub(now) <= self.after_max
+    }
+
     /// After what time the next segment is begun. What is written to is not compacted, so a topic that compacts within
     /// some time begins the next segment within it.
     pub(crate) fn roll_after(&self) -> Duration {
@@ -268,8 +368,8 @@ impl TopicConfig {
         }
     }
 
-    /// Every setting with its value and whether it was set for this topic, sorted by name.
-    pub fn entries(&self) -> Vec<(&'static str, String, bool)> {
+    /// Every setting with its value and where that comes from, sorted by name.
+    pub fn entries(&self) -> Vec<(&'static str, String, Origin)> {
         let duration = |value: Option<Duration>| {
             value.map_or("-1".to_owned(), |value| value.as_millis().to_string())
         };
@@ -304,11 +404,16 @@ impl TopicConfig {
                     }
                     .to_owned(),
                     _ => {
-                        let set = self.overrides.get(key);
+                        let set = self.overrides.get(key).or(self.given.get(key));
                         set.map_or(default, String::as_str).to_owned()
                     }
                 };
-                (key, value, self.overrides.contains_key(key))
+                let origin = match () {
+                    () if self.overrides.contains_key(key) => Origin::Topic,
+                    () if self.given.contains_key(key) => Origin::Server,
+                    () => Origin::Default,
+                };
+                (key, value, origin)
             })
             .collect()
     }
@@ -337,7 +442,16 @@ pub(crate) fn check_name(name: &str) -> Result<()> {
             "it has something else than a letter, a digit, a dot, a dash or an underscore",
         );
     }
+    if name == "__consumer_offsets" || name == "__transaction_state" {
+        return refuse("Kafka keeps it for itself");
+    }
     Ok(())
+}
+
+/// Whether two names cannot be told apart where a dot becomes an underscore, as in the names of many metrics.
+pub(crate) fn collide(one: &str, other: &str) -> bool {
+    let plain = |byte: u8| if byte == b'.' { b'_' } else { byte };
+    one.len() == other.len() && one.bytes().map(plain).eq(other.bytes().map(plain))
 }
 
 #[cfg(test)]
@@ -354,7 +468,7 @@ mod tests {
                 Some(value.as_str()),
                 "{key}"
             );
-            assert!(!set);
+            assert_eq!(set, Origin::Default);
         }
         let changes = [
             ("retention.ms", "-1"),
@@ -374,6 +488,11 @@ mod tests {
             ("message.downconversion.enable", "false"),
             ("flush.messages", "10000"),
             ("flush.ms", "1000"),
+            ("compression.type", "zstd"),
+            ("compression.gzip.level", "9"),
+            ("compression.lz4.level", "12"),
+            ("remote.storage.enable", "false"),
+            ("local.retention.ms", "-2"),
             ("delete.retention.ms", "3000"),
             ("min.compaction.lag.ms", "10"),
             ("max.compaction.lag.ms", "5000"),
@@ -384,7 +503,9 @@ mod tests {
             .unwrap();
         for (key, value) in changes {
             assert!(
-                config.entries().contains(&(key, value.to_owned(), true)),
+                config
+                    .entries()
+                    .contains(&(key, value.to_owned(), Origin::Topic)),
                 "{key}"
             );
         }
@@ -392,6 +513,30 @@ mod tests {
             .with(&defaults, changes.map(|(key, _)| (key, None)))
             .unwrap();
         assert_eq!(back, defaults);
+    }
+
+    #[test]
+    fn a_server_may_have_defaults_of_its_own() {
+        let settings = [("retention.ms", "1000"), ("compression.type", "lz4")];
+        let defaults = TopicConfig::given(settings).unwrap();
+        let changes = [("retention.ms", Some("5000"))];
+        let topic = defaults.with(&defaults, changes).unwrap();
+        assert_eq!(topic.retention, Some(Duration::from_secs(5)));
+        assert_eq!(topic.compression, Some(3));
+        let entries = topic.entries();
+        for (key, value, origin) in [
+            ("retention.ms", "5000", Origin::Topic),
+            ("compression.type", "lz4", Origin::Server),
+            ("segment.bytes", "1073741824", Origin::Default),
+        ] {
+            assert!(entries.contains(&(key, value.to_owned(), origin)), "{key}");
+        }
+        // Without its own, the topic has the server's again.
+        let back = topic.with(&defaults, [("retention.ms", None)]).unwrap();
+        assert_eq!(back, defaults);
+        for wrong in [("no.such.setting", "1"), ("retention.ms", "soon")] {
+            assert!(TopicConfig::given([wrong]).is_err());
+        }
     }
 
     #[test]
@@ -405,7 +550,11 @@ mod tests {
             ("preallocate", "maybe"),
             ("index.interval.bytes", "-1"),
             ("cleanup.policy", "keep"),
-            ("compression.type", "gzip"),
+            ("compression.type", "brotli"),
+            ("compression.gzip.level", "0"),
+            ("compression.gzip.level", "10"),
+            ("compression.lz4.level", "18"),
+            ("remote.storage.enable", "true"),
             ("min.insync.replicas", "0"),
             ("min.insync.replicas", "2147483648"),
             ("message.timestamp.before.max.ms", "-1"),
@@ -445,8 +594,18 @@ mod tests {
         for name in ["a", "A.b_c-9", &"x".repeat(249), "..."] {
             assert!(check_name(name).is_ok(), "{name}");
         }
-        for name in ["", ".", "..", "a b", "ä", "a/b", &"x".repeat(250)] {
+        for name in [
+            "",
+            ".",
+            "..",
+            "a b",
+            "ä",
+            "a/b",
+            &"x".repeat(250),
+            "__consumer_offsets",
+        ] {
             assert!(check_name(name).is_err(), "{name}");
         }
+        assert!(collide("a.b_c", "a_b.c") && !collide("a.b", "a-b") && !collide("a", "a."));
     }
 }

@@ -1,4 +1,4 @@
-//! Decompression of what producers compressed, within a bound, and compression of what compaction leaves of it.
+//! Decompression of what producers compressed, within a bound, and compression of what compaction leaves of it or a topic wants.
 
 use bytes::Bytes;
 use std::io::{Cursor, Read, Write};
@@ -45,12 +45,13 @@ pub fn reader<'a>(codec: i16, packed: &'a [u8], most: usize) -> Result<Box<dyn R
     })
 }
 
-/// These bytes, compressed with a batch's codec: Snappy as one raw block, the others as one frame. `None` where that
-/// cannot be done.
-pub fn pack(codec: i16, bytes: &[u8]) -> Option<Bytes> {
+/// These bytes, compressed with a batch's codec: Snappy as one raw block, the others as one frame. Gzip has levels (1 to 9).
+/// `None` where that cannot be done.
+pub fn pack(codec: i16, gzip_level: Option<u32>, bytes: &[u8]) -> Option<Bytes> {
     let packed = match codec {
         1 => {
-            let level = flate2::Compression::default();
+            let level =
+                gzip_level.map_or_else(flate2::Compression::default, flate2::Compression::new);
             let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
             encoder.write_all(bytes).ok()?;
             encoder.finish().ok()?

@@ -208,6 +208,10 @@ def test_members_share_partitions():
     rebalances()
 
 
+def test_members_share_partitions_in_turn():
+    rebalances(**{"partition.assignment.strategy": "roundrobin"})
+
+
 def test_members_share_partitions_cooperatively():
     rebalances(**{"partition.assignment.strategy": "cooperative-sticky"})
 
@@ -304,6 +308,49 @@ def test_settings_are_shown_and_changed():
     fails(KafkaError.INVALID_CONFIG, lambda: future.result(PATIENCE))
     broker = ConfigResource(ConfigResource.Type.BROKER, "1")
     assert admin.describe_configs([broker])[broker].result(PATIENCE)["broker.id"].value == "1"
+
+
+def test_a_topic_compresses_as_it_says():
+    value = b"the same again and again " * 40
+    for wanted in ["uncompressed", "gzip", "snappy", "lz4", "zstd"]:
+        topic = new_topic(config={"compression.type": wanted})
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+        shown = admin.describe_configs([resource])[resource].result(PATIENCE)
+        assert shown["compression.type"].value == wanted
+        for codec in ["none", "zstd"]:
+            produce(topic, [(0, b"k", value, [("h", b"1")])] * 50, **{"compression.type": codec, "enable.idempotence": True})
+        c = consumer()
+        c.assign([TopicPartition(topic, 0, 0)])
+        got = [(m.offset(), m.key(), m.value(), m.headers()) for m in take(c, 100)]
+        assert got == [(offset, b"k", value, [("h", b"1")]) for offset in range(100)], wanted
+        c.close()
+
+
+def test_a_record_far_from_the_time_is_refused():
+    hour = 3_600_000
+    now = int(time.time() * 1000)
+    strict = new_topic(config={"message.timestamp.before.max.ms": str(hour)})
+    for topic, at, code in [
+        (new_topic(), now + 2 * hour, KafkaError.INVALID_TIMESTAMP),
+        (new_topic(), now - 1000 * hour, None),
+        (strict, now - 2 * hour, KafkaError.INVALID_TIMESTAMP),
+        (strict, now, None),
+    ]:
+        outcome = []
+        for codec in ["none", "lz4"]:
+            producer = Producer({"bootstrap.servers": URL, "compression.type": codec})
+            producer.produce(topic, b"x", timestamp=at, on_delivery=lambda error, _: outcome.append(error and error.code()))
+            assert producer.flush(PATIENCE) == 0
+        assert outcome == [code, code], outcome
+
+
+def test_names_that_differ_in_dots_alone_collide():
+    name = f"a.b-{uuid.uuid4()}"
+    admin.create_topics([NewTopic(name, 1, 1)])[name].result(PATIENCE)
+    until("the topic is there", lambda: name in admin.list_topics(timeout=PATIENCE).topics)
+    other = name.replace(".", "_")
+    future = admin.create_topics([NewTopic(other, 1, 1)])[other]
+    fails(KafkaError.TOPIC_EXCEPTION, lambda: future.result(PATIENCE))
 
 
 def test_records_are_deleted():

@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::topics::lag::Standing;
 use crate::topics::produce::Placed;
 use crate::topics::record::RecordView;
-use escala_stream_ingest::log::{Log, Topic};
+use escala_stream_ingest::log::{Log, Origin, Topic};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -77,9 +77,9 @@ impl TopicView {
             .map(partition)
             .collect::<Result<Vec<_>, _>>()?;
         let (mut config, mut set) = (BTreeMap::new(), Vec::new());
-        for (name, value, is_set) in topic.config.entries() {
+        for (name, value, origin) in topic.config.entries() {
             config.insert(name.to_owned(), value);
-            if is_set {
+            if origin == Origin::Topic {
                 set.push(name.to_owned());
             }
         }

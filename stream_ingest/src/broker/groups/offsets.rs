@@ -1,6 +1,6 @@
 //! The offsets of groups: OffsetCommit, OffsetFetch, OffsetDelete.
 
-use super::group::{State, Who};
+use super::group::{Group, State, Who};
 use super::kept;
 use crate::broker::transactions::code;
 use crate::broker::{Code, Context, partition};
@@ -263,7 +263,10 @@ pub(crate) async fn delete_offsets(
     }
     let deleted = match places.is_empty() {
         true => Ok(()),
-        false => log.delete_offsets(&request.group_id, &places).await,
+        false => {
+            log.delete_offsets(&request.group_id, &places, || true)
+                .await
+        }
     };
     match deleted {
         Ok(()) => offset_delete::Response {
@@ -282,17 +285,22 @@ fn subscribed(context: &Context, name: &str) -> Option<Result<BTreeSet<String>, 
     if let Some(topic) = context.log().occupied_group(name) {
         return Some(Ok([topic].into()));
     }
-    context.shared.groups.with(name, |group| {
-        if group.state == State::Empty {
+    context.shared.groups.with(name, |group| group.subscribed())
+}
+
+impl Group {
+    /// The topics that the members read. An error if they do not say which.
+    pub(super) fn subscribed(&self) -> Result<BTreeSet<String>, Code> {
+        if self.state == State::Empty {
             return Ok(BTreeSet::new());
         }
-        if group.protocol_type != "consumer" {
+        if self.protocol_type != "consumer" {
             return Err(Code::NonEmptyGroup);
         }
         let mut topics = BTreeSet::new();
-        for member in group.members.values() {
+        for member in self.members.values() {
             // A version in front says how it is written; later ones add to the end.
-            let metadata: Bytes = group.metadata(member);
+            let metadata: Bytes = self.metadata(member);
             let mut reader = Reader::new(metadata);
             let subscription = reader.int16().and_then(|version| {
                 ConsumerProtocolSubscription::read(version.clamp(0, 3), &mut reader)
@@ -304,5 +312,5 @@ fn subscribed(context: &Context, name: &str) -> Option<Result<BTreeSet<String>, 
             }
         }
         Ok(topics)
-    })
+    }
 }

@@ -275,7 +275,7 @@ impl Left {
                 false => {}
             }
         }
-        match compression::pack(head.attributes & COMPRESSION, &records) {
+        match compression::pack(head.attributes & COMPRESSION, None, &records) {
             Some(packed) => batch::assemble(head_left, &packed),
             None => {
                 head_left.attributes &= !COMPRESSION;

@@ -68,6 +68,12 @@ impl One {
         self.log.check().unwrap();
     }
 
+    /// Appends what would be refused.
+    fn slip_in(&mut self, batch: &[u8]) {
+        self.log.submit_unchecked("t", 0, batch).unwrap();
+        self.settle();
+    }
+
     fn append(&mut self, batch: &Bytes) -> i64 {
         let pending = self.log.submit("t", 0, batch.clone(), Acks::Durable);
         let offset = pending.unwrap().base_offset();
@@ -516,16 +522,16 @@ fn what_cannot_be_read_or_has_no_key_is_kept() {
     let mut one = One::new(&[SINGLE, EAGER]);
     one.put("a", Some("1"));
     let mut broken = keyed(&[("a", Some("2"))], None, START).to_vec();
-    // Gzip, it says; and records that are more than there are.
+    // Gzip, it says; and records that are more than there are. An earlier version may have taken them.
     broken[22] = 1;
     sum(&mut broken);
-    one.append(&broken.clone().into());
+    one.slip_in(&broken);
     let many = packed(&keyed(&[("a", Some("2"))], None, START), 2);
     let mut many = many.to_vec();
     many[26] = 4;
     many[60] = 5;
     sum(&mut many);
-    one.append(&many.clone().into());
+    one.slip_in(&many);
     let keyless = crate::log::testing::batch(&[b"no key", b"none"], None, START);
     one.append(&keyless);
     one.put("a", Some("3"));

@@ -6,7 +6,8 @@ use std::fs;
 use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 /// A folder of the machine, held by this process alone.
 pub struct Folder {
@@ -17,6 +18,21 @@ pub struct Folder {
     lock: fs::File,
     /// The way past the system's cache.
     direct: Arc<Direct>,
+    /// Closes files that can be opened again.
+    close: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+/// How long to try again where the process has as many files open as it may: others come and go. It is not the disk that
+/// fails, so nothing is lost by waiting, and much by giving up.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two tries: the system does not say when there is one.
+const AGAIN: Duration = Duration::from_millis(5);
+
+/// Whether the process, or the machine, has as many files open as it may.
+fn is_short(error: &io::Error) -> bool {
+    let (process, machine) = (rustix::io::Errno::MFILE, rustix::io::Errno::NFILE);
+    let code = error.raw_os_error();
+    code == Some(process.raw_os_error()) || code == Some(machine.raw_os_error())
 }
 
 impl Folder {
@@ -37,7 +53,30 @@ impl Folder {
             root,
             lock,
             direct: Arc::default(),
+            close: OnceLock::new(),
         })
+    }
+
+    /// Does what opens a file, again where only the number of files stands in the way.
+    fn opening<T>(&self, mut open: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        let mut since = None;
+        loop {
+            let error = match open() {
+                Err(error) if is_short(&error) => error,
+                opened => return opened,
+            };
+            let since: &mut Instant = since.get_or_insert_with(|| {
+                tracing::warn!(%error, "the log waits for a file that it may open");
+                Instant::now()
+            });
+            if since.elapsed() > PATIENCE {
+                return Err(error);
+            }
+            if let Some(close) = self.close.get() {
+                close();
+            }
+            std::thread::sleep(AGAIN);
+        }
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -53,18 +92,16 @@ impl Folder {
 impl Disk for Folder {
     fn create(&self, path: &str) -> io::Result<Arc<dyn File>> {
         let path = self.path(path);
-        let file = fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&path)?;
+        let mut options = fs::OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(true);
+        let file = self.opening(|| options.open(&path))?;
         Ok(Arc::new(self.opened(file, path)))
     }
 
     fn open(&self, path: &str) -> io::Result<Arc<dyn File>> {
         let path = self.path(path);
-        let file = fs::OpenOptions::new().read(true).write(true).open(&path)?;
+        let mut options = fs::OpenOptions::new();
+        let file = self.opening(|| options.read(true).write(true).open(&path))?;
         Ok(Arc::new(self.opened(file, path)))
     }
 
@@ -86,7 +123,7 @@ impl Disk for Folder {
 
     fn list(&self, path: &str) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
-        for entry in fs::read_dir(self.path(path))? {
+        for entry in self.opening(|| fs::read_dir(self.path(path)))? {
             // A name that is not UTF-8 is none of ours.
             if let Ok(name) = entry?.file_name().into_string() {
                 names.push(name);
@@ -97,7 +134,7 @@ impl Disk for Folder {
     }
 
     fn sync_folder(&self, path: &str) -> io::Result<()> {
-        fs::File::open(self.path(path))?.sync_all()
+        self.opening(|| fs::File::open(self.path(path)))?.sync_all()
     }
 
     #[cfg(target_os = "linux")]
@@ -114,6 +151,16 @@ impl Disk for Folder {
     fn free(&self) -> io::Result<u64> {
         let found = rustix::fs::statvfs(&self.root)?;
         Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
+    fn total(&self) -> io::Result<u64> {
+        let found = rustix::fs::statvfs(&self.root)?;
+        Ok(found.f_blocks.saturating_mul(found.f_frsize))
+    }
+
+    fn when_short(&self, close: Box<dyn Fn() + Send + Sync>) {
+        // One log has a folder; a second would have been refused.
+        let _ = self.close.set(close);
     }
 }
 

@@ -41,6 +41,10 @@ pub trait Disk: Send + Sync + 'static {
     fn sync(&self) -> io::Result<()>;
     /// Bytes that can still be written.
     fn free(&self) -> io::Result<u64>;
+    /// Bytes that there are, used or not.
+    fn total(&self) -> io::Result<u64>;
+    /// What to do when the process may open no more files: to close some that can be opened again.
+    fn when_short(&self, _close: Box<dyn Fn() + Send + Sync>) {}
 }
 
 /// An open file. Reads and writes name their place and may come from several threads.

@@ -551,6 +551,10 @@ impl Disk for Simulated {
             .capacity
             .map_or(u64::MAX, |all| all.saturating_sub(used)))
     }
+
+    fn total(&self) -> io::Result<u64> {
+        Ok(self.0.lock().capacity.unwrap_or(u64::MAX))
+    }
 }
 
 impl Simulated {

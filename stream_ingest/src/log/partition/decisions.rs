@@ -204,7 +204,8 @@ mod tests {
         fn data(&mut self, producer: i64, count: usize) {
             let values = vec![&b"v"[..]; count];
             let bytes = transactional(&values, By(producer, 0, 0), 5);
-            let fresh = batch::check(bytes.clone(), &TopicConfig::default(), 5).unwrap();
+            let fresh =
+                crate::log::admission::check(bytes.clone(), &TopicConfig::default(), 5).unwrap();
             self.place(fresh.into_iter().next().unwrap());
         }
 

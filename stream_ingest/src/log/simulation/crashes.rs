@@ -140,11 +140,12 @@ fn long_runs(begin: fn() -> World, draw: fn(&mut StdRng) -> Op) {
     let started = Instant::now();
     let mut recoveries = 0;
     for run in seed..seed + runs {
-        let result = std::panic::catch_unwind(|| long_run(run, begin, draw));
-        match result {
+        let lives = lives(run, draw);
+        match std::panic::catch_unwind(|| live(begin, &lives)) {
             Ok(count) => recoveries += count,
             Err(panic) => {
-                println!("ESCALA_LOG_SEED={run} ESCALA_LOG_RUNS=1 fails");
+                println!("ESCALA_LOG_SEED={run} ESCALA_LOG_RUNS=1 fails, and so do these alone:");
+                println!("{:#?}", shrunk(lives, |lives| fails(begin, lives)));
                 std::panic::resume_unwind(panic);
             }
         }
@@ -154,34 +155,168 @@ fn long_runs(begin: fn() -> World, draw: fn(&mut StdRng) -> Op) {
     assert!(u64::from(recoveries) >= runs * 5);
 }
 
-fn long_run(seed: u64, begin: fn() -> World, draw: fn(&mut StdRng) -> Op) -> u32 {
+/// What happens between two openings of the log that succeed.
+#[derive(Debug, Clone)]
+struct Life {
+    /// Operations of the disk until the power goes off.
+    cut: u64,
+    ops: Vec<Op>,
+    /// Says what is left.
+    crash: u64,
+    /// While the log is opened the power goes off again: after so many operations, and what is left then.
+    again: Vec<(u64, u64)>,
+}
+
+fn lives(seed: u64, draw: fn(&mut StdRng) -> Op) -> Vec<Life> {
     let mut random = StdRng::seed_from_u64(seed);
+    let mut life = |_| Life {
+        cut: random.random_range(0..200),
+        ops: (0..400).map(|_| draw(&mut random)).collect(),
+        crash: random.random(),
+        again: std::iter::from_fn(|| {
+            let again = random.random_bool(0.5);
+            again.then(|| (random.random_range(0..30), random.random()))
+        })
+        .collect(),
+    };
+    (0..6).map(&mut life).collect()
+}
+
+/// Lives one after the other; gives how often the log was recovered.
+fn live(begin: fn() -> World, lives: &[Life]) -> u32 {
     let mut world = begin();
     let mut recoveries = 0;
-    for life in 0..6 {
-        let cut = world.disk.operations() + random.random_range(0..200);
-        world.disk.cut_at(cut);
-        let mut acted = 0;
-        while acted < 400 && world.act(draw(&mut random)).is_ok() {
-            acted += 1;
+    for (count, life) in lives.iter().enumerate() {
+        world.disk.cut_at(world.disk.operations() + life.cut);
+        for op in &life.ops {
+            if world.act(*op).is_err() {
+                break;
+            }
             world.settle();
         }
-        let mut left = world.disk.crash(&mut Draw::new(random.random()));
-        // The power goes off again while the log is opened.
-        while random.random_bool(0.5) {
-            left.cut_at(left.operations() + random.random_range(0..30));
+        let mut left = world.disk.crash(&mut Draw::new(life.crash));
+        for (cut, crash) in &life.again {
+            left.cut_at(left.operations() + cut);
             let opened = world.recover(&left);
             recoveries += 1;
             if opened.is_ok() {
                 left = left.copy();
                 break;
             }
-            left = left.crash(&mut Draw::new(random.random()));
+            left = left.crash(&mut Draw::new(*crash));
         }
         recoveries += 2;
         if let Err(error) = world.go_on(left) {
-            panic!("life {life}: {error}");
+            panic!("life {count}: {error}");
         }
     }
     recoveries
+}
+
+fn fails(begin: fn() -> World, lives: &[Life]) -> bool {
+    std::panic::catch_unwind(|| live(begin, lives)).is_err()
+}
+
+/// The least of these lives that still fails: no life, no crash while the log is opened and no operation can be left out, nor
+/// the power go off sooner by half.
+fn shrunk(mut lives: Vec<Life>, fails: impl Fn(&[Life]) -> bool) -> Vec<Life> {
+    loop {
+        let before = size(&lives);
+        lives = without(lives, |lives| fails(lives));
+        for at in 0..lives.len() {
+            let with = |lives: &[Life], life: Life| {
+                let mut lives = lives.to_vec();
+                lives[at] = life;
+                lives
+            };
+            let life = lives[at].clone();
+            let ops = without(life.ops.clone(), |ops| {
+                let ops = ops.to_vec();
+                fails(&with(
+                    &lives,
+                    Life {
+                        ops,
+                        ..life.clone()
+                    },
+                ))
+            });
+            let life = Life { ops, ..life };
+            let again = without(life.again.clone(), |again| {
+                let again = again.to_vec();
+                fails(&with(
+                    &lives,
+                    Life {
+                        again,
+                        ..life.clone()
+                    },
+                ))
+            });
+            let mut life = Life { again, ..life };
+            while life.cut > 0 {
+                let sooner = Life {
+                    cut: life.cut / 2,
+                    ..life.clone()
+                };
+                if !fails(&with(&lives, sooner.clone())) {
+                    break;
+                }
+                life = sooner;
+            }
+            lives[at] = life;
+        }
+        if size(&lives) == before {
+            return lives;
+        }
+    }
+}
+
+fn size(lives: &[Life]) -> (usize, usize, u64) {
+    let parts = lives
+        .iter()
+        .map(|life| 1 + life.ops.len() + life.again.len());
+    let cuts = lives.iter().map(|life| life.cut);
+    (lives.len(), parts.sum(), cuts.sum())
+}
+
+/// What is left of a list when whatever is not needed to fail is left out: halves, quarters and so on, in the end one by one.
+fn without<T: Clone>(mut list: Vec<T>, fails: impl Fn(&[T]) -> bool) -> Vec<T> {
+    let mut piece = list.len().div_ceil(2);
+    while piece > 0 {
+        let mut at = 0;
+        while at < list.len() {
+            let mut fewer = list.clone();
+            fewer.drain(at..list.len().min(at + piece));
+            match fails(&fewer) {
+                true => list = fewer,
+                false => at += piece,
+            }
+        }
+        piece /= 2;
+    }
+    list
+}
+
+/// On a disk that lies every long run fails; what it comes down to is an append or two and a crash.
+#[test]
+fn a_run_that_fails_is_shrunk() {
+    fn liar() -> World {
+        let world = World::new();
+        world.disk.lie();
+        world
+    }
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let least = (1..).find_map(|seed| {
+        let lives = lives(seed, Op::draw);
+        fails(liar, &lives).then(|| shrunk(lives, |lives| fails(liar, lives)))
+    });
+    let still = least.as_ref().map(|least| fails(liar, least));
+    std::panic::set_hook(hook);
+    let (least, still) = (least.unwrap(), still.unwrap());
+    assert!(still);
+    assert_eq!(least.len(), 1, "{least:#?}");
+    assert!(
+        least[0].ops.len() <= 4 && least[0].again.is_empty(),
+        "{least:#?}"
+    );
 }

@@ -259,6 +259,14 @@ public final class Checks {
         shared("org.apache.kafka.clients.consumer.RangeAssignor");
     }
 
+    static void membersShareInTurn() throws Exception {
+        shared("org.apache.kafka.clients.consumer.RoundRobinAssignor");
+    }
+
+    static void membersShareAndKeep() throws Exception {
+        shared("org.apache.kafka.clients.consumer.StickyAssignor");
+    }
+
     static void membersShareCooperatively() throws Exception {
         shared("org.apache.kafka.clients.consumer.CooperativeStickyAssignor");
     }
@@ -643,6 +651,8 @@ public final class Checks {
         checks.put("paused partitions wait", Checks::pausedPartitionsWait);
         checks.put("a group goes on where it committed", Checks::aGroupGoesOnWhereItCommitted);
         checks.put("members share partitions by range", Checks::membersShareByRange);
+        checks.put("members share partitions in turn", Checks::membersShareInTurn);
+        checks.put("members share partitions and keep what they have", Checks::membersShareAndKeep);
         checks.put("members share partitions cooperatively", Checks::membersShareCooperatively);
         checks.put("a static member that restarts keeps its partitions", Checks::aStaticMemberThatRestartsKeepsItsPartitions);
         checks.put("what is committed is read and what is aborted is not", Checks::committedIsReadAndAbortedIsNot);
