@@ -10,15 +10,18 @@
 
 #[path = "common/batch.rs"]
 mod common;
+#[path = "common/powered.rs"]
+mod powered;
 
 use common::{batch_of, in_transaction};
 use escala_stream_ingest::log::disk::Folder;
 use escala_stream_ingest::log::{
     Acks, Committed, End, Isolation, Log, Options, Output, TopicConfig,
 };
+use powered::Powered;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -249,66 +252,6 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
     assert!(seen.acknowledged > cycles * 20 && seen.flow > 0 && seen.transactions > 0);
 }
 
-/// A file system of its own, in a file, whose power can be cut: what was not synced is gone, as after a real cut. A process
-/// that is killed tells nothing about syncing, because the system still has what it wrote.
-struct Powered {
-    image: PathBuf,
-    place: PathBuf,
-}
-
-impl Powered {
-    /// `Err` with why there is none: it takes root and the right to mount.
-    fn new(folder: &Path) -> Result<Self, String> {
-        let powered = Self {
-            image: folder.join("image"),
-            place: folder.join("mounted"),
-        };
-        std::fs::create_dir(&powered.place).unwrap();
-        let file = std::fs::File::create(&powered.image).unwrap();
-        file.set_len(400 << 20).unwrap();
-        run("mkfs.ext4", &[Path::new("-q"), &powered.image])?;
-        powered.mount()?;
-        Ok(powered)
-    }
-
-    fn mount(&self) -> Result<(), String> {
-        run("mount", &[Path::new("-oloop"), &self.image, &self.place])
-    }
-
-    /// `EXT4_IOC_SHUTDOWN` with `EXT4_GOING_FLAGS_NOLOGFLUSH`.
-    fn cut(&self) {
-        let program = "import fcntl, os, struct, sys; \
-             fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack('I', 2))";
-        let arguments = [Path::new("-c"), Path::new(program), &self.place];
-        run("python3", &arguments).unwrap();
-    }
-
-    /// The power is back.
-    fn restore(&self) {
-        run("umount", &[&self.place]).unwrap();
-        self.mount().unwrap();
-    }
-}
-
-impl Drop for Powered {
-    fn drop(&mut self) {
-        // What cannot be unmounted was not mounted.
-        let _ = run("umount", &[&self.place]);
-    }
-}
-
-fn run(program: &str, arguments: &[&Path]) -> Result<(), String> {
-    let output = Command::new(program).args(arguments).output();
-    let output = output.map_err(|error| format!("{program}: {error}"))?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(format!(
-            "{program}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        )),
-    }
-}
-
 /// `ESCALA_LOG_CUTS` sets how often.
 #[test]
 #[cfg(target_os = "linux")]
@@ -321,7 +264,7 @@ fn nothing_acknowledged_is_lost_when_the_power_is_cut() {
             return;
         }
     };
-    let path = powered.place.join("log");
+    let path = powered.place().join("log");
     let cycles = cycles("ESCALA_LOG_CUTS", 5);
     let mut seen = Seen::default();
     for cycle in 0..cycles {

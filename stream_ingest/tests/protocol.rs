@@ -955,6 +955,74 @@ fn a_setting_is_changed_once_in_a_request() {
     assert_eq!(set(), Some(Duration::from_secs(2)));
 }
 
+/// All of them are served at the same time, and one more is told nothing and closed.
+#[test]
+#[cfg(unix)]
+fn a_thousand_connections_are_served() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    const MOST: usize = 1000;
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).expect("more files");
+    // Both ends are in this process.
+    if limit
+        .maximum
+        .is_some_and(|most| most < 2 * MOST as u64 + 500)
+    {
+        eprintln!("warning: too few files may be open here to try a thousand connections");
+        return;
+    }
+    let broker = Broker::start(options());
+    topic(&broker, "t", &[]);
+    let mut clients: Vec<Client> = (0..MOST).map(|_| Client::connect(broker.address)).collect();
+    // All are served: each has had an answer.
+    for client in &mut clients {
+        let _: metadata::Response = client.ask(1, &metadata::Request::default());
+    }
+    let batch = Batch::default().of(&[b"x"]);
+    for client in &mut clients {
+        client.send(9, &produce("t", -1, batch.clone()));
+    }
+    let mut offsets: Vec<i64> = clients
+        .iter_mut()
+        .map(|client| {
+            let (_, answer) = client.receive::<producing::Response>(9);
+            let one = &answer.responses[0].partition_responses[0];
+            assert_eq!(one.error_code, 0);
+            one.base_offset
+        })
+        .collect();
+    offsets.sort_unstable();
+    assert_eq!(offsets, (0..MOST as i64).collect::<Vec<_>>());
+    Client::connect(broker.address).closed();
+    // All wait for the next record, and have it.
+    for client in &mut clients {
+        client.send(12, &fetch("t", MOST as i64, LONG));
+    }
+    let leaving = clients.pop().expect("a client");
+    leaving
+        .stream
+        .shutdown(std::net::Shutdown::Both)
+        .expect("it is closed");
+    let mut writer = None;
+    wait_for("there is a place", || {
+        let mut client = Client::connect(broker.address);
+        let open = client.is_silent(Duration::from_millis(100));
+        writer = open.then_some(client);
+        open
+    });
+    let mut writer = writer.expect("a client");
+    assert_eq!(
+        append(&mut writer, "t", Batch::default().of(&[b"y"])).error_code,
+        0
+    );
+    for client in &mut clients {
+        let (_, answer) = client.receive::<fetching::Response>(12);
+        let records = answer.responses[0].partitions[0].records.clone();
+        assert!(records.is_some_and(|records| records.ends_with(b"y\0")));
+    }
+}
+
 /// Version 0 has no rebalance timeout, no ids that are given first, and no names in its errors.
 #[test]
 fn the_oldest_members_join_at_once() {

@@ -73,10 +73,12 @@ impl Files {
 
     fn keep(&self, path: &str, file: Arc<dyn File>) {
         let mut open = self.open.lock();
-        if open.files.len() >= MOST {
-            // The quarter that was not used for longest goes.
+        let most = MOST.min(self.disk.most_open());
+        if open.files.len() >= most {
+            // What is too many and a quarter of the rest go: those that were not used for longest.
             let mut uses: Vec<u64> = open.files.values().map(|(_, used)| *used).collect();
-            let (_, &mut limit, _) = uses.select_nth_unstable(MOST / 4);
+            let gone = (uses.len() - most + most / 4).min(uses.len() - 1);
+            let (_, &mut limit, _) = uses.select_nth_unstable(gone);
             open.files.retain(|_, (_, used)| *used > limit);
         }
         let now = open.uses;

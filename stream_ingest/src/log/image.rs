@@ -30,6 +30,8 @@ pub(crate) struct Image {
     pub transactions: Transactions,
     /// Files that nothing needs and that are yet to be removed.
     pub doomed: Vec<String>,
+    /// The log was closed with this: nothing came after it.
+    pub closed: bool,
 }
 
 pub(crate) struct TopicImage {
@@ -138,7 +140,8 @@ pub(crate) fn folder(topic: Uuid, partition: u32) -> String {
 }
 
 const MAGIC: &[u8; 8] = b"ESCCHECK";
-/// Version 1 knew no transactions, version 2 no compaction, version 3 no members of groups. They are still read.
+/// Version 1 knew no transactions, version 2 no compaction, version 3 no members of groups and
+/// no closed logs. They are still read.
 const VERSION: u32 = 4;
 
 impl Image {
@@ -151,6 +154,7 @@ impl Image {
             groups: Groups::default(),
             transactions: Transactions::default(),
             doomed: Vec::new(),
+            closed: false,
         }
     }
 
@@ -246,6 +250,7 @@ impl Image {
         for path in &self.doomed {
             out.text(path);
         }
+        out.u8(self.closed.into());
         out.u32(crc32c::crc32c(&out));
         out
     }
@@ -304,6 +309,7 @@ impl Image {
                 _ => Transactions::decode(take)?,
             },
             doomed: take.list(Take::text)?,
+            closed: version >= 4 && take.u8()? != 0,
         })
     }
 }

@@ -371,6 +371,7 @@ impl Keeper {
     pub fn close(&mut self) {
         self.shared.end();
         self.take_compacted();
+        self.store.image.closed = true;
         self.checkpoint();
         if self.shared.check().is_ok() {
             self.store.seal();

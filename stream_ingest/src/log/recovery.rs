@@ -68,7 +68,7 @@ pub(crate) fn recover(
     Ok((Arc::new(shared), writer, store))
 }
 
-/// Brings segments and image up to date, begins a leader epoch, and makes a checkpoint of it all. With `lenient`, goes on without what is lost
+/// Brings segments and image up to date, begins a leader epoch unless the log was closed, and makes a checkpoint of it all. With `lenient`, goes on without what is lost
 /// in the write-ahead log, and says what that is; segments are the caller's to look after.
 pub(crate) fn restore(
     disk: Arc<dyn Disk>,
@@ -87,9 +87,9 @@ pub(crate) fn restore(
     remove_doomed(&mut store)?;
     agree(&mut store)?;
     replay(&mut store, lost)?;
-    if !lenient {
-        // As with every new leader of Kafka: a reader learns that it has to look whether what it read is still there, which it
-        // is unless its topic prefers speed.
+    if !std::mem::take(&mut store.image.closed) && !lenient {
+        // As with a new leader of Kafka: a reader learns that it has to look whether what it read is still there, which it is
+        // unless its topic prefers speed.
         let topics = store.image.topics.values_mut();
         let partitions = topics.flat_map(|topic| &mut topic.partitions);
         partitions.for_each(PartitionImage::begin_epoch);

@@ -330,6 +330,9 @@ impl Store {
                             && head.last_offset() - segment.base <= i64::from(i32::MAX)
                 })
                 .count();
+            if self.has_many_open() {
+                self.sync()?;
+            }
             let some = &batches.make_contiguous()[..count];
             segment.append(&self.files, some)?;
             if !self.dirty.contains_key(&segment.path) {
@@ -437,12 +440,17 @@ impl Store {
 
     /// Whether anything happened since the last checkpoint.
     pub fn is_changed(&self) -> bool {
-        self.image.lsn != self.checkpointed || self.since > 0 || self.replaced
+        let closes = self.image.closed;
+        self.image.lsn != self.checkpointed || self.since > 0 || self.replaced || closes
     }
 
     /// Whether enough was laid down for a checkpoint.
     pub fn is_due(&self) -> bool {
-        self.since >= self.options.checkpoint_bytes || self.dirty.len() >= MOST_DIRTY
+        self.since >= self.options.checkpoint_bytes || self.has_many_open()
+    }
+
+    fn has_many_open(&self) -> bool {
+        self.dirty.len() >= MOST_DIRTY.min(self.files.disk.most_open())
     }
 
     /// Makes everything that is laid down durable. An error is the end: what the system has of these files is not

@@ -158,6 +158,12 @@ impl Disk for Folder {
         Ok(found.f_blocks.saturating_mul(found.f_frsize))
     }
 
+    fn most_open(&self) -> usize {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        let share = limit.current.map_or(u64::MAX, |limit| limit / 8);
+        usize::try_from(share).unwrap_or(usize::MAX).max(4)
+    }
+
     fn when_short(&self, close: Box<dyn Fn() + Send + Sync>) {
         // One log has a folder; a second would have been refused.
         let _ = self.close.set(close);

@@ -43,6 +43,10 @@ pub trait Disk: Send + Sync + 'static {
     fn free(&self) -> io::Result<u64>;
     /// Bytes that there are, used or not.
     fn total(&self) -> io::Result<u64>;
+    /// How many files may be open for each purpose that opens many: the process has other uses for some.
+    fn most_open(&self) -> usize {
+        usize::MAX
+    }
     /// What to do when the process may open no more files: to close some that can be opened again.
     fn when_short(&self, _close: Box<dyn Fn() + Send + Sync>) {}
 }
