@@ -73,6 +73,43 @@ impl Trainer for Patient {
     }
 }
 
+/// As [`Patient`], and keeps its steps in a file.
+struct Filing(Arc<AtomicUsize>);
+
+impl Trainer for Filing {
+    fn repositories(&self) -> Vec<&'static str> {
+        vec!["filing"]
+    }
+
+    fn train(
+        &self,
+        _: &Container<'_>,
+        lesson: &Lesson<'_>,
+        watch: &mut dyn Watch,
+    ) -> std::result::Result<(), Failure> {
+        lesson.learning();
+        let broken = |error: std::io::Error| Failure::Algorithm(error.to_string());
+        let kept = lesson.checkpoint.join("steps");
+        let partial = lesson.checkpoint.join("steps.partial");
+        let read = std::fs::read_to_string(&kept).ok();
+        let mut steps = read.map_or(0, |steps| steps.parse::<usize>().unwrap());
+        watch.log(&format!("begins after {steps} steps"));
+        loop {
+            steps += 1;
+            std::fs::write(&partial, steps.to_string()).map_err(broken)?;
+            std::fs::rename(&partial, &kept).map_err(broken)?;
+            self.0.store(steps, Ordering::SeqCst);
+            if watch.stopped() {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        // As one that was killed while it wrote leaves it.
+        std::fs::write(&partial, "half").map_err(broken)?;
+        std::fs::write(lesson.folder.join("steps"), steps.to_string()).map_err(broken)
+    }
+}
+
 impl Machine {
     fn new() -> Self {
         let objects = Memory::default();
@@ -126,7 +163,11 @@ impl Machine {
             Arc::new(Logs::open(self.folder.path()).unwrap()),
             Arc::new(self.objects.clone()),
             self.folder.path(),
-            vec![Box::new(Tables), Box::new(Patient(self.patient.clone()))],
+            vec![
+                Box::new(Tables),
+                Box::new(Patient(self.patient.clone())),
+                Box::new(Filing(self.patient.clone())),
+            ],
             options,
         );
         let trainings = trainings.unwrap();
@@ -620,6 +661,79 @@ fn what_is_stopped_leaves_its_checkpoint_to_the_next_job() {
         log.iter().any(|line| line.contains("last checkpoint"))
     };
     assert!(!goes_on("first") && goes_on("second"));
+}
+
+/// What a trainer keeps as files is in the bucket when the job has ended, and there for the next one that trains the same, on
+/// whichever machine.
+#[test]
+fn what_is_stopped_leaves_the_files_of_its_checkpoint_to_the_next_job() {
+    let machine = Machine::new();
+    let train = |process: &Process, name: &str, given: Value| {
+        machine.patient.store(0, Ordering::SeqCst);
+        let mut asked = request(name, "filing", &[("train", "data/train/")], given);
+        asked["CheckpointConfig"] = json!({"S3Uri": "s3://bucket/kept"});
+        process.create(asked);
+        let began = Instant::now();
+        while machine.patient.load(Ordering::SeqCst) == 0 {
+            assert!(began.elapsed() < PATIENCE);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let stop = |process: &Process, name: &str| {
+        let asked = json!({"TrainingJobName": name});
+        process.call("StopTrainingJob", asked).unwrap();
+        assert_eq!(text(&process.ended(name), "TrainingJobStatus"), STOPPED);
+        machine.patient.load(Ordering::SeqCst)
+    };
+    let begins = |process: &Process, name: &str| -> Vec<usize> {
+        let log = process.log(name);
+        let lines = log.iter().filter_map(|line| {
+            let line = line.strip_prefix("begins after ")?;
+            line.strip_suffix(" steps")?.parse().ok()
+        });
+        lines.collect()
+    };
+    let process = machine.start();
+    train(&process, "first", json!({}));
+    let first = stop(&process, "first");
+    let kept = machine.left("kept/");
+    let [file] = kept.as_slice() else {
+        panic!("{kept:?}");
+    };
+    assert!(file.key.starts_with("kept/escala-") && file.key.ends_with("/steps"));
+    let name = ObjectName::new("bucket", &file.key, None).unwrap();
+    let mut said = String::new();
+    let mut object = machine.objects.open(&name).unwrap();
+    object.bytes.read_to_string(&mut said).unwrap();
+    assert_eq!(said, first.to_string());
+    assert!(!machine.folder.path().join("checkpoints/first").exists());
+
+    train(&process, "second", json!({}));
+    let second = stop(&process, "second");
+    assert_eq!(begins(&process, "second"), [first]);
+    let log = process.log("second");
+    assert!(log.iter().any(|line| line.contains("last checkpoint")));
+
+    // Another training has a checkpoint of its own.
+    train(&process, "other", json!({"rate": "2"}));
+    stop(&process, "other");
+    assert_eq!(begins(&process, "other"), [0]);
+    assert_eq!(machine.left("kept/").len(), 2);
+
+    // The process ends, and what it had on its disk is gone.
+    train(&process, "third", json!({}));
+    process.runner.rest();
+    let third = machine.patient.load(Ordering::SeqCst);
+    drop(process);
+    std::fs::remove_dir_all(machine.folder.path().join("checkpoints")).unwrap();
+    let process = machine.start();
+    let began = Instant::now();
+    while begins(&process, "third").len() < 2 {
+        assert!(began.elapsed() < PATIENCE);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    stop(&process, "third");
+    assert_eq!(begins(&process, "third"), [second, third]);
 }
 
 #[test]

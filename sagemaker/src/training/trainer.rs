@@ -36,6 +36,9 @@ pub struct Lesson<'a> {
     pub scratch: &'a Path,
     /// Where a trainer that keeps files while it learns may put them, so that it goes on from them in another process: a folder
     /// that is there and stays until the job has ended. [`Watch::checkpoint`] is for those that keep bytes.
+    ///
+    /// With `CheckpointConfig` its files are copied into the bucket, now and then and in the end, and are there when a job that
+    /// trains the same is begun. Each is whole by itself: one is written under a name that ends in `.partial` and renamed.
     pub checkpoint: &'a Path,
     /// Most bytes that channels may have together, before they are unpacked.
     pub most_bytes: u64,
