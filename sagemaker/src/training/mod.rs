@@ -5,6 +5,7 @@
 //! work.rs         the runner's job: read, train, pack
 //! channels.rs     which objects a channel has
 //! checkpoints.rs  the last state of a training, on the disk or in a bucket
+//! records.rs      images in record files of MXNet
 //! trainer.rs      the contract of what trains
 //! tables.rs       the algorithms of `learn/` on tables as a trainer
 //! texts.rs        those on lines of text
@@ -23,6 +24,7 @@ mod channels;
 mod checkpoints;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod records;
 mod tables;
 mod texts;
 mod trainer;

@@ -73,6 +73,35 @@ impl Trainer for Patient {
     }
 }
 
+/// Learns what lies in which folder.
+struct Looking;
+
+impl Trainer for Looking {
+    fn repositories(&self) -> Vec<&'static str> {
+        vec!["looking"]
+    }
+
+    fn train(
+        &self,
+        _: &Container<'_>,
+        lesson: &Lesson<'_>,
+        _: &mut dyn Watch,
+    ) -> std::result::Result<(), Failure> {
+        let mut all = String::new();
+        for channel in lesson.channels {
+            for file in &channel.files {
+                let folder = file.key.rsplit('/').nth(1).unwrap();
+                let mut bytes = Vec::new();
+                lesson.open(channel, file)?.read_to_end(&mut bytes).unwrap();
+                let bytes = bytes.escape_ascii();
+                all += &format!("{} {folder} {bytes}\n", channel.name);
+            }
+        }
+        std::fs::write(lesson.folder.join("seen"), all)
+            .map_err(|error| Failure::Algorithm(error.to_string()))
+    }
+}
+
 /// As [`Patient`], and keeps its steps in a file.
 struct Filing(Arc<AtomicUsize>);
 
@@ -167,6 +196,7 @@ impl Machine {
                 Box::new(Tables),
                 Box::new(Patient(self.patient.clone())),
                 Box::new(Filing(self.patient.clone())),
+                Box::new(Looking),
             ],
             options,
         );
@@ -820,6 +850,48 @@ fn a_training_goes_on_in_the_next_process() {
         "{steps} after {before}"
     );
     assert!(!machine.folder.path().join("checkpoints/long").exists());
+}
+
+/// Record files are to a trainer what folders of images are; what learns from rows has nothing to do with them.
+#[test]
+fn images_in_record_files_lie_in_folders_of_their_classes() {
+    const IMAGES: &[u8] = include_bytes!("../../tests/golden/records/images.rec");
+    let machine = Machine::new();
+    machine.objects.put("bucket", "records/images.rec", IMAGES);
+    machine.put("records/images.lst", "0\t3.0\tplain.jpg\n");
+    machine.put("plain/4/a.jpg", "as it is");
+    let process = machine.start();
+    let asked = |name: &str, image: &str| {
+        let channels = [("train", "records/"), ("validation", "plain/")];
+        let mut asked = request(name, image, &channels, json!({"num_round": "1"}));
+        asked["InputDataConfig"][0]["ContentType"] = "application/x-recordio".into();
+        process.create(asked);
+        process.ended(name)
+    };
+    let job = asked("images", "looking");
+    assert_eq!(text(&job, "TrainingJobStatus"), "Completed", "{job}");
+    let folder = unpacked(&artefact_of(&machine, &job));
+    let seen = std::fs::read_to_string(folder.path().join("seen")).unwrap();
+    let lines: Vec<&str> = seen.lines().collect();
+    assert_eq!(lines.len(), 6, "{seen}");
+    assert_eq!(lines[0], "train 3 plain");
+    assert_eq!(lines[4..], ["train 2 z", "validation 4 as it is"]);
+    let log = process.log("images");
+    assert!(
+        log.iter()
+            .any(|line| line == "channel train: 5 images in record files")
+    );
+    let refused = asked("rows", "xgboost");
+    assert_eq!(text(&refused, "TrainingJobStatus"), "Failed");
+    let why = text(&refused, "FailureReason");
+    assert!(why.contains("application/x-recordio"), "{why}");
+    machine.put("records/images.rec", "no records");
+    let refused = asked("broken", "looking");
+    let why = text(&refused, "FailureReason");
+    assert!(
+        why.starts_with("ClientError: s3://bucket/records/images.rec: record 1: it begins with"),
+        "{why}"
+    );
 }
 
 /// It is asked to stop, and the process ends before it has: the next one leaves what was learned.

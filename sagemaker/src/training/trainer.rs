@@ -52,6 +52,11 @@ pub trait Trainer: Send + Sync {
     /// The repositories of images that stand for it.
     fn repositories(&self) -> Vec<&'static str>;
 
+    /// Whether it may learn from images: a channel of record files (`application/x-recordio`) is shown to it as folders of them.
+    fn images(&self) -> bool {
+        true
+    }
+
     /// Learns, and writes the model.
     ///
     /// # Errors
@@ -134,6 +139,9 @@ impl Lesson<'_> {
     /// # Errors
     /// It cannot be read, or is packed and the channel does not say so.
     pub fn open(&self, channel: &Channel, file: &File) -> Result<Box<dyn Read + Send>, Failure> {
+        if channel.records {
+            return super::records::open(self.objects, file);
+        }
         let name = ObjectName::new(&file.bucket, &file.key, None);
         let object = name.and_then(|name| self.objects.open(&name));
         let mut object = object.map_err(|error| unread(&file.to_string(), &error))?;

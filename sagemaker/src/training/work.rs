@@ -5,6 +5,7 @@
 
 use super::channels;
 use super::checkpoints::{self, Checkpoints};
+use super::records;
 use super::trainer::{Failure, Lesson};
 use super::{Inner, Request};
 use crate::Refusal;
@@ -365,6 +366,15 @@ impl Inner {
             ));
             channels.push(found);
         }
+        let identity = checkpoints::identity(resource, image, &given, &channels);
+        let stopped = || control.stop.load(Ordering::SeqCst) || control.rest.load(Ordering::SeqCst);
+        for channel in &mut channels {
+            if trainer.images() && records::are_in(channel) {
+                records::unpack(&*self.objects, channel, stopped)?;
+                let (name, images) = (&channel.name, channel.files.len());
+                notes.line(&format!("channel {name}: {images} images in record files"));
+            }
+        }
         let learning = || {
             self.enter(
                 &resource.name,
@@ -396,7 +406,6 @@ impl Inner {
         };
         let remote = request.checkpoint_config.as_ref();
         let remote = remote.map(|one| one.s3_uri.clone());
-        let identity = checkpoints::identity(resource, image, &given, &channels);
         let mut checkpoints = Checkpoints::new(self, kept.clone(), remote, identity);
         if checkpoints.fetch_files() {
             notes.line(GOES_ON);
