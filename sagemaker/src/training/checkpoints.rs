@@ -94,7 +94,12 @@ impl<'a> Checkpoints<'a> {
     /// # Errors
     /// Why they were not kept, in words.
     pub fn keep(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let kept = self.write(bytes);
         self.kept = Instant::now();
+        kept
+    }
+
+    fn write(&self, bytes: &[u8]) -> Result<(), String> {
         if let Some((bucket, folder)) = self.place() {
             let key = format!("{folder}escala.checkpoint");
             return self
@@ -142,10 +147,15 @@ impl<'a> Checkpoints<'a> {
     /// # Errors
     /// Why they were not kept, in words.
     pub fn keep_files(&mut self) -> Result<(), String> {
+        let kept = self.copy();
+        self.files_kept = Instant::now();
+        kept
+    }
+
+    fn copy(&mut self) -> Result<(), String> {
         let Some((bucket, folder)) = self.files() else {
             return Ok(());
         };
-        self.files_kept = Instant::now();
         let said = |error: &dyn std::fmt::Display| error.to_string();
         for entry in fs::read_dir(&self.folder).map_err(|error| said(&error))? {
             let entry = entry.map_err(|error| said(&error))?;
