@@ -94,6 +94,15 @@ pub trait Algorithm: Send + Sync {
     fn open(&self, folder: &Path) -> Result<Box<dyn Model>>;
 }
 
+/// What a model was to make small while it learned, as XGBoost names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Objective<'a> {
+    /// Its name, such as `binary:logistic`.
+    pub name: &'a str,
+    /// Classes that it tells apart; 0 where it is no objective of classes by number (`multi:…`).
+    pub classes: u32,
+}
+
 /// What was learned.
 pub trait Model: Send + Sync {
     /// How many columns rows must have, where the model knows. Those of sparse rows may be fewer.
@@ -113,6 +122,11 @@ pub trait Model: Send + Sync {
     /// As [`predict`](Self::predict).
     fn predict_verbose(&self, table: &Table) -> Result<Answers> {
         self.predict(table)
+    }
+
+    /// What it was to make small, of XGBoost's models: what its scores are follows from that.
+    fn objective(&self) -> Option<Objective<'_>> {
+        None
     }
 
     /// Writes files into a folder that is there and empty.

@@ -3,6 +3,9 @@
 //! An image answers under the content types that the algorithm's documentation lists. XGBoost's container has habits of its own,
 //! which clients count on: it answers CSV where nothing is asked for, all rows on one line, and a row a line where
 //! `SAGEMAKER_BATCH` is set, as transform jobs set it (aws/sagemaker-xgboost-container, `algorithm_mode/serve.py`).
+//! `SAGEMAKER_INFERENCE_OUTPUT` selects what it tells of each row in the place of scores.
+
+mod selected;
 
 use crate::models::BATCH;
 use crate::served::{Asked, Container, Opener, Said, Served, Unanswered};
@@ -13,12 +16,15 @@ use escala_learn::text::formats::Wire;
 use escala_learn::text::{self, TextModel};
 use escala_learn::{Answers, Error, Model, Values};
 use futures_util::future::BoxFuture;
+use selected::Selected;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
 /// What XGBoost's container is told to answer with in the place of scores.
 const SELECTED: &str = "SAGEMAKER_INFERENCE_OUTPUT";
+/// As what XGBoost's container is told to answer where a request says nothing of it.
+const ACCEPT: &str = "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT";
 
 /// Opens what `train` wrote, and XGBoost's own files.
 ///
@@ -53,10 +59,13 @@ impl Opener for Learned {
                 "a model of {algorithm} has no answers without model data"
             )));
         };
-        let selected = container.environment.get(SELECTED);
-        if selected.is_some_and(|said| !said.is_empty()) {
+        let set = |name: &str| {
+            let said = container.environment.get(name);
+            said.filter(|said| !said.is_empty())
+        };
+        if set(SELECTED).is_some() && algorithm != "xgboost" {
             return Some(Err(format!(
-                "{SELECTED} chooses what is told of each row, which is not done here: scores are told"
+                "{SELECTED} chooses what is told of each row, which is done of models of xgboost and not of {algorithm}: scores are told"
             )));
         }
         if text.is_some() {
@@ -68,18 +77,22 @@ impl Opener for Learned {
                 Arc::new(classifying) as Arc<dyn Served>
             }));
         }
-        Some(open(algorithm, folder).map(|(model, memory)| {
-            let batch = container.environment.get(BATCH);
+        Some(open(algorithm, folder).and_then(|(model, memory)| {
+            let objective = model.objective();
+            let selected = set(SELECTED).zip(objective);
+            let selected = selected.map(|(said, objective)| Selected::read(said, objective));
             let tabular = Tabular {
                 inner: Arc::new(Inner {
                     algorithm,
+                    selected: selected.transpose()?,
+                    accept: set(ACCEPT).filter(|_| algorithm == "xgboost").cloned(),
+                    batch: set(BATCH).is_some(),
                     model,
-                    batch: batch.is_some_and(|said| !said.is_empty()),
                 }),
                 memory,
                 threads: Arc::clone(&self.threads),
             };
-            Arc::new(tabular) as Arc<dyn Served>
+            Ok(Arc::new(tabular) as Arc<dyn Served>)
         }))
     }
 
@@ -180,6 +193,10 @@ struct Tabular {
 struct Inner {
     algorithm: &'static str,
     model: Box<dyn Model>,
+    /// What is told of each row in the place of scores.
+    selected: Option<Selected>,
+    /// As what, where nothing is asked for and not in the algorithm's own way.
+    accept: Option<String>,
     batch: bool,
 }
 
@@ -193,6 +210,9 @@ impl Served for Tabular {
         self.memory
     }
 }
+
+/// The content type of what XGBoost's container writes as CSV.
+const CSV: &str = "text/csv; charset=utf-8";
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,12 +241,20 @@ impl Inner {
             }
             _ => told(&error),
         })?;
-        let (content_type, body) = match form {
-            Form::Plain(accept) => {
+        let (content_type, body) = match (form, &self.selected) {
+            (Form::Plain(accept), Some(selected)) => {
+                let body = selected.write(&answers, accept, self.batch)?;
+                (accept.content_type(), body)
+            }
+            (Form::Rows(_), Some(selected)) => {
+                let body = selected.write(&answers, Accept::Csv, self.batch)?;
+                (CSV, body)
+            }
+            (Form::Plain(accept), None) => {
                 let body = formats::render(&answers, accept).map_err(|error| told(&error))?;
                 (accept.content_type(), body)
             }
-            Form::Rows(between) => ("text/csv; charset=utf-8", rows(&answers, between)?),
+            (Form::Rows(between), None) => (CSV, rows(&answers, between)?),
         };
         Ok(Said {
             content_type: content_type.to_owned(),
@@ -272,6 +300,10 @@ impl Inner {
         });
         let xgboost = self.algorithm == "xgboost";
         let asked = accept.map(str::trim).filter(|accept| !accept.is_empty());
+        let asked = match asked {
+            None | Some("*/*") => self.accept.as_deref().or(asked),
+            asked => asked,
+        };
         match asked {
             None | Some("*/*") if xgboost => Ok((rows, false)),
             None => Ok((Form::Plain(Accept::Json), false)),
@@ -470,6 +502,65 @@ mod tests {
             "{}",
             refused.1
         );
+    }
+
+    #[tokio::test]
+    async fn the_environment_selects_what_xgboost_tells_of_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let softprob = Path::new(GOLDEN).join("softprob.json");
+        std::fs::copy(softprob, folder.path().join("a.json")).unwrap();
+        let open = |image: &str, given: &[(&str, &str)]| {
+            let given = given.iter();
+            let environment = given.map(|(name, said)| ((*name).to_owned(), (*said).to_owned()));
+            let container = Container {
+                repository: image,
+                environment: &environment.collect(),
+                folder: Some(folder.path()),
+            };
+            Learned::new(1).open(&container).unwrap()
+        };
+        let row = "13.2,1.78,2.14,11.2,100,2.65,2.76,0.26,1.28,4.38,1.05,3.4,1050\n";
+        let body = row.repeat(2);
+        let plain = open("xgboost", &[]).unwrap();
+        let (_, said) = ask(&plain, "text/csv", None, row).await.unwrap();
+        let scores: Vec<f32> = serde_json::from_str(&said).unwrap();
+        // As Autopilot sets it.
+        let selected = [
+            (
+                SELECTED,
+                "predicted_label, labels,probability,probabilities",
+            ),
+            ("SAGEMAKER_INFERENCE_SUPPORTED", "predicted_label,labels"),
+        ];
+        let served = open("sagemaker-xgboost", &selected).unwrap();
+        let (kind, said) = ask(&served, "text/csv", None, &body).await.unwrap();
+        assert_eq!(kind, "text/csv; charset=utf-8");
+        let line = format!("0,\"[0, 1, 2]\",{:?},\"{scores:?}\"", scores[0]);
+        assert_eq!(said, format!("{line}\n{line}"));
+        let batch = [&selected[..], &[(BATCH, "true")]].concat();
+        let batch = open("xgboost", &batch).unwrap();
+        let (_, lines) = ask(&batch, "text/csv", Some("text/csv"), &body)
+            .await
+            .unwrap();
+        assert_eq!(lines, format!("{line}\n{line}\n"));
+        let json = ask(&served, "text/csv", Some("application/json"), row).await;
+        let (kind, json) = json.unwrap();
+        assert_eq!(kind, "application/json");
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let told = &json["predictions"][0];
+        assert_eq!(told["labels"], serde_json::json!([0, 1, 2]));
+        assert_eq!(told["predicted_label"], 0);
+        let ways = [&selected[..], &[(ACCEPT, "application/jsonlines")]].concat();
+        let ways = open("xgboost", &ways).unwrap();
+        for accept in [None, Some("*/*")] {
+            let (kind, line) = ask(&ways, "text/csv", accept, row).await.unwrap();
+            assert_eq!(kind, "application/jsonlines");
+            assert!(line.starts_with("{\"predicted_label\":0,"), "{line}");
+        }
+        let (kind, _) = ask(&ways, "text/csv", Some("text/csv"), row).await.unwrap();
+        assert_eq!(kind, "text/csv; charset=utf-8");
+        let refused = open("xgboost", &[(SELECTED, "label")]).err().unwrap();
+        assert!(refused.contains("\"label\""), "{refused}");
     }
 
     #[test]

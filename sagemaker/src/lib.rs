@@ -11,7 +11,7 @@
 //! | `archive.rs` | models as they are kept: gzipped tars |
 //! | `learned.rs`, `threads.rs` | models of algorithms on tables and texts, behind their images |
 //! | `training/` | training jobs |
-//! | `models.rs` | models: what is kept of them, and those that are open |
+//! | `models/` | models: what is kept of them, and those that are open |
 //! | `endpoints/` | endpoints: what is kept of them, and the threads that deploy them |
 //! | `invoke.rs` | invocations: which model answers |
 //! | `capture.rs` | questions and answers that are kept |

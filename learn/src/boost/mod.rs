@@ -23,6 +23,7 @@ mod split;
 mod train;
 mod tree;
 
+use crate::algorithm::Objective;
 use crate::{
     Algorithm, Answers, Channels, Error, Model, Parameter, Parameters, Result, Table, Watch,
 };
@@ -164,6 +165,17 @@ impl Model for Boosted {
         };
         let walk = walk.get_or_init(|| self.forest.walk(&table.features));
         self.forest.predict(walk, table)
+    }
+
+    fn objective(&self) -> Option<Objective<'_>> {
+        let objective = &self.forest.objective;
+        Some(Objective {
+            name: objective.name(),
+            classes: match objective {
+                objective::Objective::Softmax { classes, .. } => *classes as u32,
+                _ => 0,
+            },
+        })
     }
 
     fn write(&self, folder: &Path) -> Result<()> {

@@ -67,14 +67,19 @@ pub fn parameters(algorithm: &dyn Algorithm, given: &[(&str, &str)]) -> Paramete
     Parameters::read(algorithm.parameters(), given.iter().copied()).unwrap()
 }
 
-/// A table of scikit-learn's: the rows that are learned from, and every fourth, which is held out.
-pub fn split(name: &str) -> (Table, Table) {
+/// A table of scikit-learn's.
+pub fn whole(name: &str) -> Table {
     let path = format!(
         "{}/tests/golden/tables/{name}.csv",
         env!("CARGO_MANIFEST_DIR")
     );
     let file = std::fs::File::open(&path).unwrap();
-    let table = formats::read(Format::of("text/csv", true).unwrap(), &path, file).unwrap();
+    formats::read(Format::of("text/csv", true).unwrap(), &path, file).unwrap()
+}
+
+/// The same: the rows that are learned from, and every fourth, which is held out.
+pub fn split(name: &str) -> (Table, Table) {
+    let table = whole(name);
     (
         rows(&table, |row| row % 4 != 3),
         rows(&table, |row| row % 4 == 3),

@@ -403,13 +403,26 @@ impl Shared {
     fn weigh(&self, kept: &Resource, endpoint: &Endpoint, pending: &Pending) -> Result<(), Stop> {
         if let Some(current) = self.serve(kept, endpoint)? {
             let opened = Set::open(&pending.plan, Some(&current), |plan| {
-                // Nothing is opened: the models are the same.
-                Ok::<_, Unopened>(current.find(&plan.name).and_then(|one| one.served.clone()))
+                // The models are the same: only one that is to stay open from now on, and was not, is opened.
+                let mut known = current.variants.iter().chain(&current.shadows);
+                let known = known.find(|one| one.name == plan.name);
+                match known.and_then(|one| one.served.clone()) {
+                    None if plan.stays() => self.open_one(plan),
+                    served => Ok(served),
+                }
             });
-            // The shadows are the same, too.
-            if let Ok(mut set) = opened {
-                set.shadows = current.shadows.clone();
-                self.answer(kept, Arc::new(set), None);
+            match opened {
+                // The shadows are the same, too.
+                Ok(mut set) => {
+                    set.shadows = current.shadows.clone();
+                    self.answer(kept, Arc::new(set), None);
+                }
+                Err(why) => {
+                    return self.settle(&kept.name, IN_SERVICE, |endpoint| {
+                        endpoint.pending = None;
+                        endpoint.failure = Some(reason(&why.to_string()));
+                    });
+                }
             }
         }
         self.reach(Point::Switched)?;

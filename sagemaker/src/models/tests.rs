@@ -1,8 +1,13 @@
 //! Models: as resources, as files, and open.
 
 use super::*;
+use crate::archive;
+use crate::refusal::Result;
 use crate::testing::{self, caller};
 use escala_objects::memory::Memory;
+use serde_json::json;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::Ordering;
 
 struct Place {
     models: Models,

@@ -63,6 +63,8 @@ pub struct Channel {
     pub files: Vec<File>,
     /// Of an augmented manifest, which is the one file then: the attributes of its lines that are learned from.
     pub attributes: Vec<String>,
+    /// Whether its files are the images of record files, in folders of their classes.
+    pub records: bool,
 }
 
 /// An object of a channel.
@@ -151,6 +153,7 @@ pub(super) fn find(objects: &dyn WritableStore, asked: &Asked) -> Result<Channel
         gzip: asked.compression_type.as_deref() == Some("Gzip"),
         files,
         attributes,
+        records: false,
     })
 }
 

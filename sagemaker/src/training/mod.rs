@@ -1,13 +1,15 @@
 //! Training jobs: the operations, and the states of a job.
 //!
 //! ```text
-//! mod.rs        CreateTrainingJob, Describe, List, Stop, Delete; a job's states
-//! work.rs       the runner's job: read, train, pack
-//! channels.rs   which objects a channel has
-//! trainer.rs    the contract of what trains
-//! tables.rs     the algorithms of `learn/` on tables as a trainer
-//! texts.rs      those on lines of text
-//! parquet.rs    tables in Parquet files, with the feature `parquet`
+//! mod.rs          CreateTrainingJob, Describe, List, Stop, Delete; a job's states
+//! work.rs         the runner's job: read, train, pack
+//! channels.rs     which objects a channel has
+//! checkpoints.rs  the last state of a training, on the disk or in a bucket
+//! records.rs      images in record files of MXNet
+//! trainer.rs      the contract of what trains
+//! tables.rs       the algorithms of `learn/` on tables as a trainer
+//! texts.rs        those on lines of text
+//! parquet.rs      tables in Parquet files, with the feature `parquet`
 //! ```
 //!
 //! A training job is a resource here and a job of the runner there. The resource says what was asked and how far it came; the
@@ -19,8 +21,10 @@
 //! built-in algorithms.
 
 mod channels;
+mod checkpoints;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod records;
 mod tables;
 mod texts;
 mod trainer;

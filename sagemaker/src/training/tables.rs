@@ -112,6 +112,10 @@ impl Trainer for Tables {
         names.chain(["sagemaker-xgboost"]).collect()
     }
 
+    fn images(&self) -> bool {
+        false
+    }
+
     fn train(
         &self,
         container: &Container<'_>,

@@ -73,6 +73,72 @@ impl Trainer for Patient {
     }
 }
 
+/// Learns what lies in which folder.
+struct Looking;
+
+impl Trainer for Looking {
+    fn repositories(&self) -> Vec<&'static str> {
+        vec!["looking"]
+    }
+
+    fn train(
+        &self,
+        _: &Container<'_>,
+        lesson: &Lesson<'_>,
+        _: &mut dyn Watch,
+    ) -> std::result::Result<(), Failure> {
+        let mut all = String::new();
+        for channel in lesson.channels {
+            for file in &channel.files {
+                let folder = file.key.rsplit('/').nth(1).unwrap();
+                let mut bytes = Vec::new();
+                lesson.open(channel, file)?.read_to_end(&mut bytes).unwrap();
+                let bytes = bytes.escape_ascii();
+                all += &format!("{} {folder} {bytes}\n", channel.name);
+            }
+        }
+        std::fs::write(lesson.folder.join("seen"), all)
+            .map_err(|error| Failure::Algorithm(error.to_string()))
+    }
+}
+
+/// As [`Patient`], and keeps its steps in a file.
+struct Filing(Arc<AtomicUsize>);
+
+impl Trainer for Filing {
+    fn repositories(&self) -> Vec<&'static str> {
+        vec!["filing"]
+    }
+
+    fn train(
+        &self,
+        _: &Container<'_>,
+        lesson: &Lesson<'_>,
+        watch: &mut dyn Watch,
+    ) -> std::result::Result<(), Failure> {
+        lesson.learning();
+        let broken = |error: std::io::Error| Failure::Algorithm(error.to_string());
+        let kept = lesson.checkpoint.join("steps");
+        let partial = lesson.checkpoint.join("steps.partial");
+        let read = std::fs::read_to_string(&kept).ok();
+        let mut steps = read.map_or(0, |steps| steps.parse::<usize>().unwrap());
+        watch.log(&format!("begins after {steps} steps"));
+        loop {
+            steps += 1;
+            std::fs::write(&partial, steps.to_string()).map_err(broken)?;
+            std::fs::rename(&partial, &kept).map_err(broken)?;
+            self.0.store(steps, Ordering::SeqCst);
+            if watch.stopped() {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        // As one that was killed while it wrote leaves it.
+        std::fs::write(&partial, "half").map_err(broken)?;
+        std::fs::write(lesson.folder.join("steps"), steps.to_string()).map_err(broken)
+    }
+}
+
 impl Machine {
     fn new() -> Self {
         let objects = Memory::default();
@@ -126,7 +192,12 @@ impl Machine {
             Arc::new(Logs::open(self.folder.path()).unwrap()),
             Arc::new(self.objects.clone()),
             self.folder.path(),
-            vec![Box::new(Tables), Box::new(Patient(self.patient.clone()))],
+            vec![
+                Box::new(Tables),
+                Box::new(Patient(self.patient.clone())),
+                Box::new(Filing(self.patient.clone())),
+                Box::new(Looking),
+            ],
             options,
         );
         let trainings = trainings.unwrap();
@@ -622,6 +693,79 @@ fn what_is_stopped_leaves_its_checkpoint_to_the_next_job() {
     assert!(!goes_on("first") && goes_on("second"));
 }
 
+/// What a trainer keeps as files is in the bucket when the job has ended, and there for the next one that trains the same, on
+/// whichever machine.
+#[test]
+fn what_is_stopped_leaves_the_files_of_its_checkpoint_to_the_next_job() {
+    let machine = Machine::new();
+    let train = |process: &Process, name: &str, given: Value| {
+        machine.patient.store(0, Ordering::SeqCst);
+        let mut asked = request(name, "filing", &[("train", "data/train/")], given);
+        asked["CheckpointConfig"] = json!({"S3Uri": "s3://bucket/kept"});
+        process.create(asked);
+        let began = Instant::now();
+        while machine.patient.load(Ordering::SeqCst) == 0 {
+            assert!(began.elapsed() < PATIENCE);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let stop = |process: &Process, name: &str| {
+        let asked = json!({"TrainingJobName": name});
+        process.call("StopTrainingJob", asked).unwrap();
+        assert_eq!(text(&process.ended(name), "TrainingJobStatus"), STOPPED);
+        machine.patient.load(Ordering::SeqCst)
+    };
+    let begins = |process: &Process, name: &str| -> Vec<usize> {
+        let log = process.log(name);
+        let lines = log.iter().filter_map(|line| {
+            let line = line.strip_prefix("begins after ")?;
+            line.strip_suffix(" steps")?.parse().ok()
+        });
+        lines.collect()
+    };
+    let process = machine.start();
+    train(&process, "first", json!({}));
+    let first = stop(&process, "first");
+    let kept = machine.left("kept/");
+    let [file] = kept.as_slice() else {
+        panic!("{kept:?}");
+    };
+    assert!(file.key.starts_with("kept/escala-") && file.key.ends_with("/steps"));
+    let name = ObjectName::new("bucket", &file.key, None).unwrap();
+    let mut said = String::new();
+    let mut object = machine.objects.open(&name).unwrap();
+    object.bytes.read_to_string(&mut said).unwrap();
+    assert_eq!(said, first.to_string());
+    assert!(!machine.folder.path().join("checkpoints/first").exists());
+
+    train(&process, "second", json!({}));
+    let second = stop(&process, "second");
+    assert_eq!(begins(&process, "second"), [first]);
+    let log = process.log("second");
+    assert!(log.iter().any(|line| line.contains("last checkpoint")));
+
+    // Another training has a checkpoint of its own.
+    train(&process, "other", json!({"rate": "2"}));
+    stop(&process, "other");
+    assert_eq!(begins(&process, "other"), [0]);
+    assert_eq!(machine.left("kept/").len(), 2);
+
+    // The process ends, and what it had on its disk is gone.
+    train(&process, "third", json!({}));
+    process.runner.rest();
+    let third = machine.patient.load(Ordering::SeqCst);
+    drop(process);
+    std::fs::remove_dir_all(machine.folder.path().join("checkpoints")).unwrap();
+    let process = machine.start();
+    let began = Instant::now();
+    while begins(&process, "third").len() < 2 {
+        assert!(began.elapsed() < PATIENCE);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    stop(&process, "third");
+    assert_eq!(begins(&process, "third"), [second, third]);
+}
+
 #[test]
 fn a_training_has_so_much_time_and_no_more() {
     let machine = Machine::new();
@@ -706,6 +850,48 @@ fn a_training_goes_on_in_the_next_process() {
         "{steps} after {before}"
     );
     assert!(!machine.folder.path().join("checkpoints/long").exists());
+}
+
+/// Record files are to a trainer what folders of images are; what learns from rows has nothing to do with them.
+#[test]
+fn images_in_record_files_lie_in_folders_of_their_classes() {
+    const IMAGES: &[u8] = include_bytes!("../../tests/golden/records/images.rec");
+    let machine = Machine::new();
+    machine.objects.put("bucket", "records/images.rec", IMAGES);
+    machine.put("records/images.lst", "0\t3.0\tplain.jpg\n");
+    machine.put("plain/4/a.jpg", "as it is");
+    let process = machine.start();
+    let asked = |name: &str, image: &str| {
+        let channels = [("train", "records/"), ("validation", "plain/")];
+        let mut asked = request(name, image, &channels, json!({"num_round": "1"}));
+        asked["InputDataConfig"][0]["ContentType"] = "application/x-recordio".into();
+        process.create(asked);
+        process.ended(name)
+    };
+    let job = asked("images", "looking");
+    assert_eq!(text(&job, "TrainingJobStatus"), "Completed", "{job}");
+    let folder = unpacked(&artefact_of(&machine, &job));
+    let seen = std::fs::read_to_string(folder.path().join("seen")).unwrap();
+    let lines: Vec<&str> = seen.lines().collect();
+    assert_eq!(lines.len(), 6, "{seen}");
+    assert_eq!(lines[0], "train 3 plain");
+    assert_eq!(lines[4..], ["train 2 z", "validation 4 as it is"]);
+    let log = process.log("images");
+    assert!(
+        log.iter()
+            .any(|line| line == "channel train: 5 images in record files")
+    );
+    let refused = asked("rows", "xgboost");
+    assert_eq!(text(&refused, "TrainingJobStatus"), "Failed");
+    let why = text(&refused, "FailureReason");
+    assert!(why.contains("application/x-recordio"), "{why}");
+    machine.put("records/images.rec", "no records");
+    let refused = asked("broken", "looking");
+    let why = text(&refused, "FailureReason");
+    assert!(
+        why.starts_with("ClientError: s3://bucket/records/images.rec: record 1: it begins with"),
+        "{why}"
+    );
 }
 
 /// It is asked to stop, and the process ends before it has: the next one leaves what was learned.

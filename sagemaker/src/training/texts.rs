@@ -33,6 +33,10 @@ impl Trainer for Texts {
         TEXT_ALGORITHMS.iter().map(|one| one.name()).collect()
     }
 
+    fn images(&self) -> bool {
+        false
+    }
+
     fn train(
         &self,
         container: &Container<'_>,

@@ -36,6 +36,9 @@ pub struct Lesson<'a> {
     pub scratch: &'a Path,
     /// Where a trainer that keeps files while it learns may put them, so that it goes on from them in another process: a folder
     /// that is there and stays until the job has ended. [`Watch::checkpoint`] is for those that keep bytes.
+    ///
+    /// With `CheckpointConfig` its files are copied into the bucket, now and then and in the end, and are there when a job that
+    /// trains the same is begun. Each is whole by itself: one is written under a name that ends in `.partial` and renamed.
     pub checkpoint: &'a Path,
     /// Most bytes that channels may have together, before they are unpacked.
     pub most_bytes: u64,
@@ -48,6 +51,11 @@ pub struct Lesson<'a> {
 pub trait Trainer: Send + Sync {
     /// The repositories of images that stand for it.
     fn repositories(&self) -> Vec<&'static str>;
+
+    /// Whether it may learn from images: a channel of record files (`application/x-recordio`) is shown to it as folders of them.
+    fn images(&self) -> bool {
+        true
+    }
 
     /// Learns, and writes the model.
     ///
@@ -131,6 +139,9 @@ impl Lesson<'_> {
     /// # Errors
     /// It cannot be read, or is packed and the channel does not say so.
     pub fn open(&self, channel: &Channel, file: &File) -> Result<Box<dyn Read + Send>, Failure> {
+        if channel.records {
+            return super::records::open(self.objects, file);
+        }
         let name = ObjectName::new(&file.bucket, &file.key, None);
         let object = name.and_then(|name| self.objects.open(&name));
         let mut object = object.map_err(|error| unread(&file.to_string(), &error))?;

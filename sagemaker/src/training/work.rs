@@ -4,6 +4,8 @@
 //! meanwhile: whether the job is to rest, whether it was asked to stop, and whether its time is over.
 
 use super::channels;
+use super::checkpoints::{self, Checkpoints};
+use super::records;
 use super::trainer::{Failure, Lesson};
 use super::{Inner, Request};
 use crate::Refusal;
@@ -16,14 +18,12 @@ use escala_batch::job::{Job, Spec};
 use escala_batch::runner::Trouble;
 use escala_batch::work::{Bounds, Collected, Documents, Telling, Whole, Work, Writing};
 use escala_learn::Watch;
-use escala_objects::ObjectName;
 use fancy_regex::Regex;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -32,14 +32,14 @@ use std::time::{Duration, Instant};
 
 /// How often the runner's thread looks after a training.
 const LOOK: Duration = Duration::from_millis(100);
-/// The least time between two checkpoints.
+/// The least time between two notes of how long a training has taken.
 const APART: Duration = Duration::from_secs(10);
-/// Most bytes of a checkpoint that is read.
-const CHECKPOINT: u64 = 8 << 30;
 /// Bytes that are copied at a time.
 const PIECE: usize = 256 << 10;
 /// Most metrics of a job, as at AWS.
 const METRICS: usize = 40;
+/// What a job says that begins with a checkpoint.
+const GOES_ON: &str = "goes on from the last checkpoint";
 /// How often a training is taken up where the machine cannot.
 const TRIES: u32 = 3;
 
@@ -366,6 +366,15 @@ impl Inner {
             ));
             channels.push(found);
         }
+        let identity = checkpoints::identity(resource, image, &given, &channels);
+        let stopped = || control.stop.load(Ordering::SeqCst) || control.rest.load(Ordering::SeqCst);
+        for channel in &mut channels {
+            if trainer.images() && records::are_in(channel) {
+                records::unpack(&*self.objects, channel, stopped)?;
+                let (name, images) = (&channel.name, channel.files.len());
+                notes.line(&format!("channel {name}: {images} images in record files"));
+            }
+        }
         let learning = || {
             self.enter(
                 &resource.name,
@@ -395,115 +404,23 @@ impl Inner {
             environment: &request.environment,
             folder: None,
         };
-        let mut checkpoints = Checkpoints {
-            inner: self,
-            path: kept.join("state"),
-            remote: request
-                .checkpoint_config
-                .as_ref()
-                .map(|one| one.s3_uri.clone()),
-            identity: identity(resource, image, &given, &channels),
-            kept: Instant::now(),
-        };
+        let remote = request.checkpoint_config.as_ref();
+        let remote = remote.map(|one| one.s3_uri.clone());
+        let mut checkpoints = Checkpoints::new(self, kept.clone(), remote, identity);
+        if checkpoints.fetch_files() {
+            notes.line(GOES_ON);
+        }
         let mut onlooker = Onlooker {
             notes,
             control,
             checkpoints: &mut checkpoints,
         };
-        self.pool
-            .install(|| trainer.train(&container, &lesson, &mut onlooker))
-    }
-}
-
-/// What a training is: that of another is nothing to go on from.
-fn identity(
-    resource: &Resource,
-    image: &str,
-    given: &BTreeMap<String, String>,
-    channels: &[super::channels::Channel],
-) -> [u8; 32] {
-    let mut all = Sha256::new();
-    let remote = resource.body["request"].get("CheckpointConfig").is_some();
-    // Checkpoints in a bucket are for later jobs, too.
-    if !remote {
-        all.update(&resource.arn);
-        all.update(resource.created.to_be_bytes());
-    }
-    // More rounds of boosting begin where fewer ended.
-    let given = given
-        .iter()
-        .filter(|(name, _)| !remote || *name != "num_round");
-    let given: BTreeMap<_, _> = given.collect();
-    all.update(format!("{} {given:?} {channels:?}", repository(image)));
-    all.finalize().into()
-}
-
-/// The last state of a training, on the disk or in a bucket.
-struct Checkpoints<'a> {
-    inner: &'a Inner,
-    path: PathBuf,
-    /// `CheckpointConfig.S3Uri`.
-    remote: Option<String>,
-    identity: [u8; 32],
-    kept: Instant,
-}
-
-impl Checkpoints<'_> {
-    fn object(&self) -> Option<Result<ObjectName, escala_objects::Error>> {
-        let (bucket, folder) = crate::names::s3(self.remote.as_deref()?)?;
-        let slash = if folder.is_empty() || folder.ends_with('/') {
-            ""
-        } else {
-            "/"
-        };
-        Some(ObjectName::new(
-            bucket,
-            &format!("{folder}{slash}escala.checkpoint"),
-            None,
-        ))
-    }
-
-    fn keep(&mut self, bytes: &[u8]) -> Result<(), String> {
-        if let Some(name) = self.object() {
-            let put = || {
-                let mut new = self.inner.objects.create(&name?)?;
-                new.write_all(&self.identity)?;
-                new.write_all(bytes)?;
-                new.commit()
-            };
-            return put()
-                .map(|_| ())
-                .map_err(|error: escala_objects::Error| error.to_string());
-        }
-        let new = self.path.with_extension("new");
-        let kept = File::create(&new).and_then(|mut file| {
-            file.write_all(&self.identity)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            std::fs::rename(&new, &self.path)
-        });
-        kept.map_err(|error| error.to_string())
-    }
-
-    fn read(&self) -> Option<Vec<u8>> {
-        let mut bytes = Vec::new();
-        let read = match self.object() {
-            Some(name) => match name.and_then(|name| self.inner.objects.open(&name)) {
-                Ok(object) => object.bytes.take(CHECKPOINT).read_to_end(&mut bytes),
-                Err(escala_objects::Error::NoKey(..)) => return None,
-                Err(error) => Err(std::io::Error::other(error.to_string())),
-            },
-            None => match File::open(&self.path) {
-                Ok(file) => file.take(CHECKPOINT).read_to_end(&mut bytes),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
-                Err(error) => Err(error),
-            },
-        };
-        if let Err(error) = read {
-            tracing::warn!(%error, "a checkpoint cannot be read; the training begins anew");
-            return None;
-        }
-        bytes.strip_prefix(&self.identity).map(<[u8]>::to_vec)
+        let learned = self
+            .pool
+            .install(|| trainer.train(&container, &lesson, &mut onlooker));
+        // However it ended, others may go on from there.
+        onlooker.keep_files();
+        learned
     }
 }
 
@@ -538,6 +455,15 @@ struct Onlooker<'a, 'b, 'c> {
     checkpoints: &'a mut Checkpoints<'c>,
 }
 
+impl Onlooker<'_, '_, '_> {
+    fn keep_files(&mut self) {
+        if let Err(why) = self.checkpoints.keep_files() {
+            self.notes
+                .line(&format!("the checkpoint was not kept: {why}"));
+        }
+    }
+}
+
 impl Watch for Onlooker<'_, '_, '_> {
     fn log(&mut self, line: &str) {
         self.notes.line(line);
@@ -557,23 +483,25 @@ impl Watch for Onlooker<'_, '_, '_> {
     }
 
     fn stopped(&mut self) -> bool {
+        if self.checkpoints.files_due() {
+            self.keep_files();
+        }
         self.control.stop.load(Ordering::SeqCst) || self.control.rest.load(Ordering::SeqCst)
     }
 
     fn checkpoint(&mut self, bytes: &mut dyn FnMut() -> Vec<u8>) {
-        if self.checkpoints.kept.elapsed() < APART && !self.stopped() {
+        if !self.checkpoints.due() && !self.stopped() {
             return;
         }
         if let Err(why) = self.checkpoints.keep(&bytes()) {
             self.notes
                 .line(&format!("the checkpoint was not kept: {why}"));
         }
-        self.checkpoints.kept = Instant::now();
     }
 
     fn resume(&mut self) -> Option<Vec<u8>> {
         let kept = self.checkpoints.read()?;
-        self.notes.line("goes on from the last checkpoint");
+        self.notes.line(GOES_ON);
         Some(kept)
     }
 }

@@ -150,6 +150,53 @@ async fn one_endpoint_has_many_models_and_another_is_closed_when_idle() {
     assert_eq!(say(&hosting, "slow").await.unwrap(), "slow ?");
 }
 
+/// A serverless variant that is given provisioned concurrency is open when the update has ended, and stays so; where there is no
+/// room for that it remains what it was.
+#[tokio::test]
+async fn provisioned_concurrency_opens_a_model_at_once() {
+    let place = Place::new();
+    let mut options = Options {
+        idle: Duration::ZERO,
+        ..Options::default()
+    };
+    options.models.memory = 1;
+    let hosting = place.open_with(options);
+    for name in ["warm", "cold"] {
+        parrot(&hosting, name, json!({"SAYS": name}));
+        let mut serverless = json!({"VariantName": "All", "ModelName": name});
+        serverless["ServerlessConfig"] = json!({"MemorySizeInMB": 1024, "MaxConcurrency": 4});
+        config(&hosting, name, json!([serverless]), json!({}));
+        create(&hosting, name, name);
+        status(&hosting, name, "InService").await;
+    }
+    until("both are closed", || {
+        (hosting.counts().models_open == 0).then_some(())
+    })
+    .await;
+    let provision = |name: &str| {
+        let update = json!({"ProvisionedConcurrency": 2});
+        let weights = json!([{"VariantName": "All", "ServerlessUpdateConfig": update}]);
+        let input = json!({"EndpointName": name, "DesiredWeightsAndCapacities": weights});
+        call(&hosting, "UpdateEndpointWeightsAndCapacities", input).unwrap();
+    };
+    let loads = hosting.counts().model_loads;
+    provision("warm");
+    let said = status(&hosting, "warm", "InService").await;
+    assert_eq!(hosting.counts().models_open, 1);
+    assert_eq!(hosting.counts().model_loads, loads + 1);
+    let config = &said["ProductionVariants"][0]["CurrentServerlessConfig"];
+    assert_eq!(config["ProvisionedConcurrency"], 2);
+    // All memory is the other's, which is not closed for it.
+    provision("cold");
+    let said = status(&hosting, "cold", "InService").await;
+    let why = said["FailureReason"].as_str().unwrap();
+    assert!(why.contains("bytes of memory"), "{why}");
+    let config = &said["ProductionVariants"][0]["CurrentServerlessConfig"];
+    assert!(config.get("ProvisionedConcurrency").is_none(), "{config}");
+    assert_eq!(say(&hosting, "warm").await.unwrap(), "warm ?");
+    assert_eq!(hosting.counts().model_loads, loads + 1);
+}
+
 #[tokio::test]
 async fn questions_and_answers_are_captured() {
     let place = Place::new();
