@@ -260,6 +260,25 @@ fn a_past_range_is_predicted_again_and_compared() {
     let report: Value = serde_json::from_slice(&part.stdout).expect("JSON");
     assert_eq!(report["compared"], 7);
 
+    // From a time on, which is within a batch that the client compressed.
+    let record = served.dump("texts").remove(7);
+    let (partition, time) = (&record["partition"], &record["timestamp"]);
+    let earlier =
+        |one: &Value| one["partition"] == *partition && one["timestamp"].as_i64() < time.as_i64();
+    let first = served
+        .dump("texts")
+        .iter()
+        .filter(|one| earlier(one))
+        .count();
+    let time = time.to_string();
+    assert!(served.streams(&["pause", "of"]).status.success());
+    let reset = served.streams(&["reset", "of", "--time", &time]);
+    assert!(reset.status.success(), "{}", text(&reset.stderr));
+    let stands = served.describe("of");
+    let partitions = stands["partitions"].as_array().expect("partitions");
+    let there = partitions.iter().find(|one| one["partition"] == *partition);
+    assert_eq!(there.expect("the partition")["position"], first, "{stands}");
+
     // Another model: the sentiment of the same texts by a classifier that is a small random network.
     let other = common::checkpoints::of_task("sequence")
         .next()
@@ -311,7 +330,7 @@ fn every_task_answers_as_its_route_does() {
     let words = data.path().join("words");
     std::fs::write(&words, said).expect("written");
     served.client(&["lines", "words", words.to_str().expect("a plain path")]);
-    // An image has line ends in it: it is sent as base64 in JSON.
+    // An image is a record of its own, or base64 in JSON.
     let image = images::jpeg(&images::decoded("astronaut.png"));
     let packed = {
         use base64::Engine as _;
@@ -324,6 +343,9 @@ fn every_task_answers_as_its_route_does() {
         "pictures",
         pictures.to_str().expect("a plain path"),
     ]);
+    let raw = data.path().join("photo.jpg");
+    std::fs::write(&raw, &image).expect("written");
+    served.client(&["file", "photos", raw.to_str().expect("a plain path")]);
     let tasks = [
         ("language", "words", "/v1/text/language"),
         ("entities", "words", "/v1/text/entities"),
@@ -333,7 +355,7 @@ fn every_task_answers_as_its_route_does() {
         ("toxicity", "words", "/v1/text/toxicity"),
         ("targeted-sentiment", "words", "/v1/text/targeted-sentiment"),
         ("embeddings", "words", "/v1/text/embeddings"),
-        ("labels", "pictures", "/v1/images/labels"),
+        ("labels", "photos", "/v1/images/labels"),
         ("faces", "pictures", "/v1/images/faces"),
         ("image-text", "pictures", "/v1/images/text"),
         ("moderation", "pictures", "/v1/images/moderation"),

@@ -5,6 +5,8 @@ of acknowledged records. After a line on the standard input they come to an end,
 acknowledged: nothing is missing, nothing is there twice, the order holds, and each record was copied once.
 """
 
+import faulthandler
+import os
 import sys
 import threading
 
@@ -14,6 +16,11 @@ from confluent_kafka.admin import AdminClient, NewTopic
 ADDRESS = sys.argv[1]
 SOURCE, COPY, PARTITIONS = "killed", "copied", 3
 PATIENCE = 120
+# Of one call within a transaction, and how often it is made.
+ONE_CALL, CALLS = 3, 3
+# After which such a call is given up, with its producer: where a coordinator goes away at the wrong moment, librdkafka (2.16) loses
+# sight of what it waits for, and its own limit of time with that.
+STUCK = 15
 # Records that may be on their way.
 MOST = 2000
 
@@ -35,6 +42,7 @@ class Sender:
             "message.timeout.ms": 0,
             "linger.ms": 2,
             "reconnect.backoff.max.ms": 200,
+            "topic.metadata.refresh.interval.ms": 1000,
         })
 
     def told(self, error, message):
@@ -74,20 +82,39 @@ class Copier:
             "enable.auto.commit": False,
             "isolation.level": "read_committed",
             "reconnect.backoff.max.ms": 200,
+            # What is lost of metadata with a connection is otherwise asked for again after minutes.
+            "topic.metadata.refresh.interval.ms": 1000,
         })
+        self.is_member = threading.Event()
+        self.producers = []
         self.begin()
 
     def begin(self):
-        self.producer = Producer({
+        """Another producer of the name takes over, and ends what the one before left open."""
+        while True:
+            self.producer = self.another()
+            # Those that are no longer of use are not waited for.
+            self.producers.append(self.producer)
+            try:
+                return again(lambda: self.producer.init_transactions(ONE_CALL))
+            except (KafkaException, Stuck) as error:
+                print(f"not begun: {error!r}", file=sys.stderr, flush=True)
+
+    def another(self):
+        return Producer({
             "bootstrap.servers": ADDRESS,
             "transactional.id": "copier",
             "transaction.timeout.ms": 60000,
             "reconnect.backoff.max.ms": 200,
+            "topic.metadata.refresh.interval.ms": 1000,
         })
-        again(lambda: self.producer.init_transactions(PATIENCE))
 
     def run(self, enough):
-        self.consumer.subscribe([SOURCE], on_assign=lambda _, places: self.assigned.append(len(places)))
+        def told(_, places):
+            self.assigned.append(len(places))
+            self.is_member.set()
+
+        self.consumer.subscribe([SOURCE], on_assign=told)
         while not enough(self.copied):
             messages = [m for m in self.consumer.consume(200, 0.2) if good(m)]
             if not messages:
@@ -95,15 +122,13 @@ class Copier:
             try:
                 self.copy(messages)
                 self.copied += len(messages)
-            except KafkaException as error:
+            except (KafkaException, Stuck):
                 self.aborted += 1
-                if error.args[0].txn_requires_abort():
-                    again(lambda: self.producer.abort_transaction(PATIENCE))
-                else:
-                    # Another producer of its name takes over from it, and ends what it left open.
-                    self.begin()
-                # From what was committed, once more.
-                for place in again(lambda: self.consumer.committed(self.consumer.assignment(), PATIENCE)):
+                self.begin()
+                # From what was committed, once more: the last transaction may have been, although nobody was told.
+                places = again(lambda: self.consumer.committed(self.consumer.assignment(), ONE_CALL), PATIENCE)
+                self.copied = sum(max(place.offset, 0) for place in places)
+                for place in places:
                     self.consumer.seek(TopicPartition(place.topic, place.partition, max(place.offset, 0)))
         self.consumer.close()
 
@@ -114,18 +139,35 @@ class Copier:
         positions = self.consumer.position(self.consumer.assignment())
         positions = [place for place in positions if place.offset >= 0]
         metadata = self.consumer.consumer_group_metadata()
-        again(lambda: self.producer.send_offsets_to_transaction(positions, metadata, PATIENCE))
-        again(lambda: self.producer.commit_transaction(PATIENCE))
+        again(lambda: self.producer.send_offsets_to_transaction(positions, metadata, ONE_CALL))
+        again(lambda: self.producer.commit_transaction(ONE_CALL))
 
 
-def again(call):
-    """A call that may be made again, until it is answered."""
-    while True:
-        try:
-            return call()
-        except KafkaException as error:
-            if not error.args[0].retriable():
-                raise
+class Stuck(Exception):
+    """A call does not come back."""
+
+
+def again(call, calls=CALLS):
+    """A call that may be made again is, so many times."""
+    outcome = []
+
+    def work():
+        for left in reversed(range(calls)):
+            try:
+                return outcome.append((call(), None))
+            except KafkaException as error:
+                if not left or not error.args[0].retriable():
+                    return outcome.append((None, error))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(STUCK)
+    if not outcome:
+        raise Stuck
+    answer, error = outcome[0]
+    if error is not None:
+        raise error
+    return answer
 
 
 def good(message):
@@ -170,14 +212,18 @@ def main():
     done = threading.Event()
     all_sent = lambda copied: done.is_set() and copied >= sender.sent
     threads = [threading.Thread(target=work, args=(run,), daemon=True) for run in (sender.run, lambda: copier.run(all_sent))]
-    for thread in threads:
-        thread.start()
+    threads[1].start()
+    assert copier.is_member.wait(PATIENCE)
+    threads[0].start()
     sys.stdin.readline()
     stopping.set()
     threads[0].join(PATIENCE)
     done.set()
     threads[1].join(PATIENCE)
-    assert not failures and not any(thread.is_alive() for thread in threads), failures
+    if any(thread.is_alive() for thread in threads):
+        faulthandler.dump_traceback()
+        raise AssertionError(f"{sender.sent} sent, {len(sender.acknowledged)} acknowledged, {copier.copied} copied")
+    assert not failures, failures
 
     there = stored(SOURCE)
     assert {number: (partition, offset) for partition, offset, number in there} == sender.acknowledged
@@ -191,6 +237,8 @@ def main():
     # It was a member all the time: a server that comes back knows who reads what.
     assert copier.assigned == [PARTITIONS], copier.assigned
     print(f"ok {sender.sent} records, each copied once; {copier.aborted} transactions were begun again", flush=True)
+    # Producers that are stuck would be waited for.
+    os._exit(0)
 
 
 main()

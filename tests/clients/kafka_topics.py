@@ -120,10 +120,29 @@ def what_kafkas_clients_write_rest_reads():
     assert sorted(got) == sorted(wanted)
 
 
+def times_are_found_within_compressed_batches():
+    """A reader by time begins with its record, not with the batch that this is in."""
+    for codec in ["gzip", "snappy", "lz4", "zstd"]:
+        topic = f"timed-{codec}"
+        ask("POST", "/v1/topics", {"name": topic, "partitions": 1})
+        # All in one batch.
+        producer = Producer({"bootstrap.servers": bootstrap, "compression.type": codec, "linger.ms": 1000})
+        for number in range(100):
+            producer.produce(topic, str(number).encode(), timestamp=1_700_000_000_000 + number * 1000)
+        assert producer.flush(PATIENCE) == 0
+        for first in [0, 1, 57, 99]:
+            at = 1_700_000_000_000 + first * 1000
+            for time in [at, at - 999]:
+                answer = ask("GET", f"/v1/topics/{topic}/records?from_time={time}&limit=3")
+                values = [record["value"] for record in answer["records"]]
+                assert values == [str(number) for number in range(first, min(first + 3, 100))], (codec, first, values)
+
+
 for check in [
     keys_have_the_partitions_that_librdkafka_gives_them,
     what_rest_writes_kafkas_clients_read,
     what_kafkas_clients_write_rest_reads,
+    times_are_found_within_compressed_batches,
 ]:
     check()
     print(f"ok {check.__name__}", flush=True)

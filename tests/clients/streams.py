@@ -2,6 +2,7 @@
 
     streams.py ADDRESS produce TOPIC PARTITIONS COUNT     numbered JSON records with a text, keyed
     streams.py ADDRESS lines TOPIC FILE                   the lines of a file, to partition 0
+    streams.py ADDRESS file TOPIC FILE                    a file as one record
     streams.py ADDRESS verify IN OUT                      every record of IN has one answer in OUT, in its place
     streams.py ADDRESS dump TOPIC                         the records as lines of JSON
 """
@@ -69,6 +70,14 @@ def lines(topic, path):
     print("ok")
 
 
+def file(topic, path):
+    writer = producer()
+    with open(path, "rb") as opened:
+        send(writer, topic, opened.read(), partition=0)
+    assert writer.flush(PATIENCE) == 0
+    print("ok")
+
+
 def read(topic, isolation="read_committed"):
     """All records of a topic, by partition."""
     consumer = Consumer(
@@ -131,6 +140,7 @@ def dump(topic):
             line = {
                 "partition": partition,
                 "offset": message.offset(),
+                "timestamp": message.timestamp()[1],
                 "key": message.key() and message.key().decode(),
                 "value": value and value.decode(),
                 "headers": headers(message),
@@ -138,4 +148,4 @@ def dump(topic):
             print(json.dumps(line))
 
 
-{"produce": produce, "lines": lines, "verify": verify, "dump": dump}[part](*sys.argv[3:])
+{"produce": produce, "lines": lines, "file": file, "verify": verify, "dump": dump}[part](*sys.argv[3:])

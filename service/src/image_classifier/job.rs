@@ -1,7 +1,8 @@
 //! Training jobs of the image `image-classification`: transfer learning on the network of labels, and tuning of the network.
 //!
-//! A channel has images and what they are, in one of three ways: with a list (`train_lst` beside `train`, lines of
-//! `number<TAB>class<TAB>path`, as SageMaker's own algorithm takes it); in a folder for each class; or as an augmented manifest
+//! A channel has images and what they are, in one of four ways: with a list (`train_lst` beside `train`, lines of
+//! `number<TAB>class<TAB>path`, as SageMaker's own algorithm takes it); in a folder for each class; as MXNet's record files
+//! (`application/x-recordio`), which come here as such folders; or as an augmented manifest
 //! (`{"source-ref": "s3://…", "class": 1}`). Hyperparameters are SageMaker's where they mean something here: `num_classes`,
 //! `num_training_samples`, `epochs`, `mini_batch_size`, `learning_rate`, `weight_decay`, `early_stopping`,
 //! `early_stopping_patience`, `augmentation_type`. Source: the developer guide, "Image Classification Hyperparameters".
@@ -116,7 +117,12 @@ const PARAMETERS: &[Parameter] = &[
     whole("seed", 0, i64::MAX, Some("1"), "of everything random"),
     // What AWS's own algorithm is told of the network that it makes; here there is one, which learns by AdamW.
     without_effect("image_shape"),
-    without_effect("num_layers"),
+    Parameter {
+        kind: Kind::Choice(&[
+            "18", "34", "50", "101", "152", "200", "20", "32", "44", "56", "110",
+        ]),
+        ..without_effect("num_layers")
+    },
     without_effect("optimizer"),
     without_effect("momentum"),
     without_effect("beta_1"),

@@ -17,9 +17,9 @@ impl Powered {
             image: folder.join("image"),
             place: folder.join("mounted"),
         };
-        std::fs::create_dir(&powered.place).unwrap();
-        let file = std::fs::File::create(&powered.image).unwrap();
-        file.set_len(400 << 20).unwrap();
+        std::fs::create_dir(&powered.place).expect("a folder");
+        let file = std::fs::File::create(&powered.image).expect("a file");
+        file.set_len(400 << 20).expect("room for it");
         run("mkfs.ext4", &[Path::new("-q"), &powered.image])?;
         powered.mount()?;
         Ok(powered)
@@ -39,13 +39,13 @@ impl Powered {
         let program = "import fcntl, os, struct, sys; \
              fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack('I', 2))";
         let arguments = [Path::new("-c"), Path::new(program), &self.place];
-        run("python3", &arguments).unwrap();
+        run("python3", &arguments).expect("the power is cut");
     }
 
     /// The power is back.
     pub fn restore(&self) {
-        run("umount", &[&self.place]).unwrap();
-        self.mount().unwrap();
+        run("umount", &[&self.place]).expect("it is unmounted");
+        self.mount().expect("it is mounted");
     }
 }
 
