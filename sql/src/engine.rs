@@ -1,5 +1,6 @@
 //! A query from its text to its rows.
 
+use crate::answered::Answered;
 use crate::chains;
 use crate::endpoint::{PREDICT, Predict};
 use crate::files::{Files, endings};
@@ -36,7 +37,7 @@ use datafusion::sql::parser::DFParser;
 pub use datafusion::sql::parser::Statement;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::any::Any;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -491,6 +492,14 @@ impl Query {
             counts.examples.extend(examples);
         }
         counts
+    }
+
+    /// What rows had answers so far, by the function.
+    pub fn answered(&self) -> BTreeMap<&'static str, Answered> {
+        let mut answered = BTreeMap::new();
+        // The predictions of a plan count together.
+        self.each(|predict| answered = predict.answered());
+        answered
     }
 
     /// Rows that were read of its tables, and inputs that models were asked about; may be asked while it runs.

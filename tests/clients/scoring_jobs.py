@@ -231,7 +231,11 @@ def test_a_copy_is_a_job_whose_object_appears_whole():
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), "lake/copied/reviews.parquet", filesystem=fs)
     query = "SELECT review, sentiment(review)['sentiment'] AS mood, count(*) AS n FROM 's3://lake/copied/*.parquet' GROUP BY review ORDER BY review"
     job = copied(f"COPY ({query}) TO 's3://scored/copied/moods.parquet'")
-    assert (job["state"], job["kind"], job["documents"], job["done"]) == ("completed", "sql.copy", 1, 1), job
+    assert (job["state"], job["kind"]) == ("completed", "sql.copy"), job
+    assert (job["documents"], job["done"], job["errors"]) == (len(WANT), len(WANT), 0), job
+    cost, units = job["cost"], sum(max(3, -(-len(text) // 100)) for text in WANT)
+    assert (cost["characters"], cost["units"]) == (sum(map(len, WANT)), units), cost
+    assert abs(cost["aws_dollars"] - units * 0.0001) < 1e-9 and cost["bytes_written"] > 0, cost
     assert job["output"] == "s3://scored/copied/moods.parquet" and "GROUP BY review" in job["input"], job
     rows = pyarrow.parquet.read_table("scored/copied/moods.parquet", filesystem=fs).to_pylist()
     assert rows == [{"review": text, "mood": WANT[text], "n": 60} for text in sorted(WANT)], rows

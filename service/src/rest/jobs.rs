@@ -59,9 +59,9 @@ pub struct CostView {
     pub characters: u64,
     /// Units as AWS bills them: 100 characters, or an image.
     pub units: u64,
-    /// Bytes that were read and written.
+    /// Bytes that were read.
     pub bytes_read: u64,
-    /// Bytes that were written.
+    /// Bytes that were written, also of parts that are not done.
     pub bytes_written: u64,
     /// US dollars that AWS would have billed by its list prices, without free tiers and discounts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -100,7 +100,7 @@ pub struct JobView {
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<f64>,
-    /// Documents; 0 before it is planned.
+    /// Documents; 0 before it is planned. Of a query that is copied they are its rows, which are known when it has ended.
     pub documents: u64,
     /// Documents that are done with.
     pub done: u64,
@@ -160,7 +160,11 @@ pub(crate) fn view(jobs: &Runner, job: Job) -> Result<JobView, Failure> {
         submitted: seconds(job.submitted),
         begun: job.begun.map(seconds),
         ended: job.ended.map(seconds),
-        documents: job.planned.documents,
+        documents: match job.ended {
+            // Rows of a query are not planned.
+            Some(_) if job.planned.documents == 0 => progress.documents,
+            _ => job.planned.documents,
+        },
         done: progress.documents,
         errors: progress.errors,
         bytes: job.planned.bytes,
@@ -173,7 +177,7 @@ pub(crate) fn view(jobs: &Runner, job: Job) -> Result<JobView, Failure> {
             characters: usage.characters,
             units: usage.units,
             bytes_read: usage.read,
-            bytes_written: usage.written,
+            bytes_written: progress.written,
             aws_dollars: bill.as_ref().map(|bill| bill.dollars),
             aws_prices_of: bill.map(|bill| bill.seen.to_owned()),
         },

@@ -7,6 +7,7 @@ use crate::sql::models;
 use escala_batch::job::{Form, Piece, Spec, table_name};
 use escala_batch::runner::{Cut, Trouble};
 use escala_batch::work::{Asked, Collected, Failed, Fault, Scored, Scoring, Tables};
+use escala_sql::answered::units;
 use escala_sql::arrow::array::{Array, AsArray, RecordBatch};
 use escala_sql::arrow::datatypes::DataType;
 use escala_sql::buckets::Buckets;
@@ -20,10 +21,6 @@ use futures_util::TryStreamExt;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use std::sync::Arc;
-
-/// Characters of a unit, and the fewest units of a document, as AWS bills texts.
-const UNIT: u64 = 100;
-const FEWEST_UNITS: u64 = 3;
 
 /// What queries of jobs are made with: they name objects and nothing else.
 pub fn engine(app: &Arc<App>, places: &Arc<Places>) -> Result<Arc<Engine>, String> {
@@ -240,7 +237,7 @@ fn looked_at(batch: &RecordBatch, asking: &Asking, first: u64) -> (Vec<(u64, Fai
         };
         let characters = text.chars().count() as u64;
         counted.characters += characters;
-        counted.units += characters.div_ceil(UNIT).max(FEWEST_UNITS);
+        counted.units += units(characters);
     }
     (failed, counted)
 }
