@@ -19,8 +19,8 @@
 //! * **Once.** A part is published whole, under a name that is the task's whoever does it; then, in one transaction, the
 //!   task is done and its cost counts. Killed in between, it is done again and writes the same bytes under the same name.
 //!   Tasks that are done are not asked about again.
-//! * **Whole.** Output appears when all of it is there, each object by one step, and the job is completed after that. A job
-//!   that fails leaves nothing.
+//! * **Whole.** Output appears when all of it is there, each object by one step, and the job is completed after that, when its
+//!   parts are gone. A job that fails leaves nothing.
 //! * **What was planned.** Inputs are frozen when a job is planned; one that has changed by the time it is read fails the job.
 //! * **Everything else goes on.** A document without an answer is an error in its place. Whoever asks directly goes first:
 //!   jobs ask in small batches, their threads are [behind](crate::behind) those of others, and what is cancelled ends with the
@@ -130,6 +130,10 @@ pub enum Point {
     MidAssembly,
     /// The output is put together and not published.
     OutputWritten,
+    /// The output is kept to be there, and the parts are, too.
+    Assembled,
+    /// Some of the parts are deleted.
+    MidClearing,
     /// The output is there and the job not completed.
     BeforeCompleted,
 }

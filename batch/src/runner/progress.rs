@@ -102,7 +102,7 @@ impl Rates {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{Form, Planned, Source, Spec, Split, State, Target};
+    use crate::job::{Form, Planned, Planning, Source, Spec, Split, State, Target};
     use serde_json::Value;
 
     #[test]
@@ -138,6 +138,8 @@ mod tests {
                 ..Planned::default()
             },
             samples: Vec::new(),
+            assembled: false,
+            planning: Planning::default(),
         };
         let usage = Usage {
             documents: 300,

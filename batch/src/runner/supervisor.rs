@@ -181,18 +181,23 @@ impl Supervisor {
         let works = |job: &&Job| matches!(job.state, State::Running | State::Committing);
         let mut working = live.iter().filter(works).count();
         let mut running = Vec::new();
+        // It is seen best that way whether it is that planning that ends the process.
+        let alone = live.iter().find(|job| self.is_planned_alone(job));
+        let alone = alone.map(|job| job.id.clone());
         for job in live {
             let id = job.id.clone();
             match job.state {
                 State::StopRequested => self.stop(job)?,
-                State::Submitted if self.asides.len() < most => {
+                State::Submitted if self.asides.len() < most && alone.is_none() => {
                     let job = self
                         .shared
                         .store
                         .advance(&id, State::Planning, None, now())?;
                     self.plan(job);
                 }
-                State::Planning => self.plan(job),
+                State::Planning if alone.as_ref().is_none_or(|alone| *alone == id) => {
+                    self.plan(job);
+                }
                 State::Queued if working < most => {
                     working += 1;
                     running.push(
@@ -206,7 +211,9 @@ impl Supervisor {
                 _ => {}
             }
         }
-        self.tasks(running)?;
+        if alone.is_none() {
+            self.tasks(running)?;
+        }
         self.forget()?;
         self.clear();
         self.sample();
@@ -467,10 +474,19 @@ impl Supervisor {
         }
     }
 
+    /// Whether a job is planned while nothing else is begun: twice nobody came back from the same place of it.
+    fn is_planned_alone(&self, job: &Job) -> bool {
+        let planning = match self.asides.contains_key(&job.id) {
+            true => job.planning,
+            false => job.planning.begun(),
+        };
+        job.state == State::Planning && planning.losses.times > 1
+    }
+
     fn plan(&mut self, job: Job) {
         let id = job.id.clone();
         self.on_the_side(&id, move |shared, go_on| {
-            Aside::Planned(caught(|| planned(shared, &job, go_on)))
+            Aside::Planned(caught(|| planned(shared, &job.id, go_on)))
         });
     }
 
