@@ -43,7 +43,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 /// Rows that operators hand on at once: few, so that a query that is content with some stops early.
-const BATCH: usize = 256;
+pub(crate) const BATCH: usize = 256;
 
 /// What becomes of a row that a model cannot answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
