@@ -478,6 +478,9 @@ pub struct Sql {
     pub folders: Vec<String>,
     /// Memory of the operators of all queries together; sorts and groups that need more go on on the disk.
     pub memory: Size,
+    /// Most that they have on the disk for that, in the system's folder for temporary files; a query that needs more ends.
+    /// Queries by HTTP, those that are copied and those of scoring have as much each.
+    pub spill: Size,
     /// Most queries by HTTP at a time.
     pub queries: usize,
 }
@@ -487,6 +490,7 @@ impl Default for Sql {
         Self {
             folders: Vec::new(),
             memory: Size::mib(512),
+            spill: Size::mib(100 << 10),
             queries: 8,
         }
     }

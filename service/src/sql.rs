@@ -29,7 +29,7 @@ use escala_sql::arrow::error::ArrowError;
 use escala_sql::buckets::Buckets;
 use escala_sql::chains::STACK;
 use escala_sql::endpoint::PREDICT;
-use escala_sql::engine::{DataFusionError, Query, Rights};
+use escala_sql::engine::{DataFusionError, Query, Rights, Room};
 use escala_sql::functions::{FUNCTIONS, Function};
 use escala_sql::places::Places;
 use escala_sql::{Error, Model, Scores, answers};
@@ -99,6 +99,14 @@ pub struct Queries {
     threads: Threads,
 }
 
+/// How much operators may take.
+pub fn room(config: &Config) -> Room {
+    Room {
+        memory: config.sql.memory.as_usize(),
+        spill: config.sql.spill.get(),
+    }
+}
+
 /// Threads of queries' own, so that a large sort holds up no request at another door. They may be dropped anywhere.
 struct Threads(Option<Runtime>);
 
@@ -147,7 +155,7 @@ impl Queries {
             models(&Arc::new(asking)),
             places(&config)?.and_buckets(Buckets::new(objects)),
             Rights::Read,
-            config.sql.memory.as_usize(),
+            room(&config),
         );
         Ok(Self {
             engine: engine

@@ -183,6 +183,15 @@ pub enum Rights {
     Read,
 }
 
+/// How much the operators of all queries of an engine may take together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes of memory, before they sort and group on the disk.
+    pub memory: usize,
+    /// Bytes of the disk, in the system's folder for temporary files. A query that needs more ends.
+    pub spill: u64,
+}
+
 /// What queries are made with.
 pub struct Engine {
     models: Vec<Arc<dyn Model>>,
@@ -193,8 +202,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine whose queries may call these models and name what is in these places, and whose operators together
-    /// take so many bytes before they sort and group on the disk.
+    /// An engine whose queries may call these models and name what is in these places, and whose operators have so much room.
     ///
     /// # Errors
     /// When the disk cannot be used.
@@ -202,11 +210,12 @@ impl Engine {
         models: Vec<Arc<dyn Model>>,
         places: Places,
         rights: Rights,
-        memory: usize,
+        room: Room,
     ) -> Result<Self> {
         let places = Arc::new(places);
         let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(memory)))
+            .with_memory_pool(Arc::new(FairSpillPool::new(room.memory)))
+            .with_max_temp_directory_size(room.spill)
             .with_object_store_registry(Arc::new(Stores::new(places.clone())))
             .build_arc()?;
         Ok(Self {

@@ -2,14 +2,14 @@
 
 mod common;
 
-use common::{Fake, Table, engine, engine_of, rows, session};
+use common::{Fake, Table, engine, engine_of, room, rows, session};
 use escala_objects::memory::Memory;
 use escala_sql::arrow::array::{AsArray, RecordBatch};
 use escala_sql::arrow::datatypes::{Int32Type, Int64Type};
 use escala_sql::arrow::util::display::{ArrayFormatter, FormatOptions};
 use escala_sql::arrow::util::pretty::pretty_format_batches;
 use escala_sql::buckets::Buckets;
-use escala_sql::engine::Rights;
+use escala_sql::engine::{Rights, Room};
 use escala_sql::files::Format;
 use escala_sql::output::write;
 use escala_sql::places::Places;
@@ -228,7 +228,8 @@ async fn callers_from_elsewhere_read_registered_folders_and_nothing_else() {
     fs::write(closed.path().join("b.csv"), "id\n1\n").expect("file");
     let places = Places::folders([("data", open.path())]).expect("places");
     let fake = Fake::default();
-    let engine = Engine::new(vec![fake.model()], places, Rights::Read, 64 << 20).expect("engine");
+    let engine =
+        Engine::new(vec![fake.model()], places, Rights::Read, room(64 << 20)).expect("engine");
     for sql in [
         "SELECT * FROM 'data/a.csv'",
         "SELECT * FROM 'data'",
@@ -689,10 +690,28 @@ async fn files_that_are_read_whole_have_to_fit() {
     let objects = Arc::new(objects);
     for (memory, is_larger) in [(1 << 20, true), (4 << 20, false)] {
         let places = Places::default().and_buckets(Buckets::new(objects.clone()));
-        let engine = Engine::new(Vec::new(), places, Rights::Read, memory).expect("engine");
+        let engine = Engine::new(Vec::new(), places, Rights::Read, room(memory)).expect("engine");
         let read = rows(&engine, "SELECT count(*) FROM 's3://lake/large.arrow'").await;
         // What fits is read, and is no file of Arrow.
         let error = read.expect_err("no table");
         assert_eq!(error.contains("`sql.memory`"), is_larger, "{error}");
     }
+}
+
+#[tokio::test]
+async fn what_does_not_fit_goes_on_on_the_disk_within_bounds() {
+    let sql = "SELECT max(place) FROM (SELECT row_number() OVER (ORDER BY text) AS place
+        FROM (SELECT repeat(value::varchar, 200) AS text FROM generate_series(1, 100000)))";
+    let sort = async |spill| {
+        let room = Room {
+            memory: 48 << 20,
+            spill,
+        };
+        let engine = Engine::new(Vec::new(), Places::default(), Rights::Read, room);
+        rows(&engine.expect("engine"), sql).await
+    };
+    let sorted = sort(1 << 30).await.expect("there is room");
+    assert_eq!(sorted[0].num_rows(), 1);
+    let error = sort(1 << 20).await.expect_err("there is none");
+    assert!(error.contains("disk"), "{error}");
 }

@@ -35,7 +35,7 @@ const fn key(name: &'static str, kind: Kind) -> Key {
 }
 
 /// Every setting.
-pub const KEYS: [Key; 77] = [
+pub const KEYS: [Key; 78] = [
     key("listen", Kind::Text),
     key("server.origins", Kind::List),
     key("server.hosts", Kind::List),
@@ -88,6 +88,7 @@ pub const KEYS: [Key; 77] = [
     key("checkpoints.covers", Kind::Text),
     key("sql.folders", Kind::List),
     key("sql.memory", Kind::Text),
+    key("sql.spill", Kind::Text),
     key("sql.queries", Kind::Number),
     key("engine.device", Kind::Text),
     key("engine.precision", Kind::Text),

@@ -3,7 +3,7 @@
 use super::Question;
 use crate::app::App;
 use crate::s3::places::Places;
-use crate::sql::models;
+use crate::sql::{models, room};
 use escala_batch::job::{Form, Piece, Spec, table_name};
 use escala_batch::runner::{Cut, Trouble};
 use escala_batch::work::{Asked, Collected, Failed, Fault, Scored, Scoring, Tables};
@@ -25,8 +25,7 @@ use std::sync::Arc;
 /// What queries of jobs are made with: they name objects and nothing else.
 pub fn engine(app: &Arc<App>, places: &Arc<Places>) -> Result<Arc<Engine>, String> {
     let buckets = escala_sql::places::Places::default().and_buckets(Buckets::new(places.clone()));
-    let memory = app.config.sql.memory.as_usize();
-    let engine = Engine::new(models(app), buckets, Rights::Read, memory);
+    let engine = Engine::new(models(app), buckets, Rights::Read, room(&app.config));
     engine
         .map(Arc::new)
         .map_err(|error| error.strip_backtrace())

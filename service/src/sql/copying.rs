@@ -123,7 +123,7 @@ impl Copies {
             super::models(asking),
             super::places(config)?.and_buckets(Buckets::new(objects)),
             Rights::Read,
-            config.sql.memory.as_usize(),
+            super::room(config),
         );
         let engine = engine.map_err(|error| error.strip_backtrace())?;
         Ok(Self {
