@@ -89,6 +89,22 @@ async fn constants_are_not_copied_to_be_looked_at() {
     }
 }
 
+/// Lists count what is in them, not what is in those of other rows.
+#[tokio::test]
+async fn lists_of_many_rows_are_put_together() {
+    let list = "range(value, value + 400)";
+    let sql = format!(
+        "SELECT sum(cardinality(array_concat({list}, {list}, [[1]][1]))) FROM generate_series(1, 1000)"
+    );
+    assert_eq!(value(&sql).await.as_deref(), Ok("801000"));
+    let sql = format!(
+        "SELECT max(length(array_to_string({list} || [7], ', '))) FROM generate_series(1, 1000)"
+    );
+    value(&sql).await.expect("is made");
+    let sql = "SELECT sum(cardinality([{a: value, b: 'x'}, {a: 1, b: 'y'}])) FROM generate_series(1, 1000)";
+    assert_eq!(value(sql).await.as_deref(), Ok("2000"));
+}
+
 /// A value that is the same for all rows has a copy in each.
 #[tokio::test]
 async fn constants_of_many_rows_are_small() {

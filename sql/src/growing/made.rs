@@ -5,7 +5,7 @@ use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, Int64Array, IntervalMonthDayNanoArray, StringArray,
 };
 use datafusion::arrow::compute::{cast, kernels::length::length};
-use datafusion::arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, Int32Type, Int64Type, IntervalUnit, TimeUnit};
 use datafusion::common::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs};
 use regex::Regex;
@@ -13,6 +13,8 @@ use std::collections::HashMap;
 
 /// Bytes of text that a letter of a time's format becomes at most, about: `%c` is `Mon Nov 30 15:03:41 2026`.
 const OF_A_LETTER: f64 = 16.0;
+/// Bytes of a text's place beside its own.
+const VIEW: f64 = 16.0;
 /// Bytes of text that a number takes beyond its own, about.
 const DIGITS: f64 = 24.0;
 
@@ -291,8 +293,41 @@ fn sizes(argument: &Argument) -> Result<Box<dyn Fn(usize) -> f64>> {
         one: *one,
     };
     Ok(Box::new(move |row| {
-        let one = kept.values.slice(kept.at(row), 1).to_data();
-        let bytes = one.get_slice_memory_size();
-        bytes.unwrap_or_else(|_| one.get_array_memory_size()).max(1) as f64
+        bytes(&kept.values.slice(kept.at(row), 1)).max(1.0)
     }))
+}
+
+/// The bytes of some values, of lists only of what is in them: a slice of lists keeps all elements.
+fn bytes(values: &ArrayRef) -> f64 {
+    let in_lists = |lists: &mut dyn Iterator<Item = Option<ArrayRef>>| {
+        let each = lists.flatten();
+        each.map(|list| bytes(&list) + 8.0).sum()
+    };
+    match values.data_type() {
+        DataType::List(_) => in_lists(&mut values.as_list::<i32>().iter()),
+        DataType::LargeList(_) => in_lists(&mut values.as_list::<i64>().iter()),
+        DataType::FixedSizeList(..) => in_lists(&mut values.as_fixed_size_list().iter()),
+        DataType::Struct(_) => values.as_struct().columns().iter().map(bytes).sum(),
+        kind if kind.is_string() || kind.is_binary() => match length(values) {
+            Ok(lengths) => (0..values.len())
+                .map(|row| number(&lengths, row) + VIEW)
+                .sum(),
+            Err(_) => 0.0,
+        },
+        _ => {
+            let data = values.to_data();
+            let known = data.get_slice_memory_size();
+            known.unwrap_or_else(|_| data.get_array_memory_size()) as f64
+        }
+    }
+}
+
+/// A length; that of a null is none.
+fn number(lengths: &ArrayRef, row: usize) -> f64 {
+    match lengths.data_type() {
+        _ if lengths.is_null(row) => 0.0,
+        DataType::Int64 => lengths.as_primitive::<Int64Type>().value(row) as f64,
+        DataType::Int32 => f64::from(lengths.as_primitive::<Int32Type>().value(row)),
+        _ => 0.0,
+    }
 }
