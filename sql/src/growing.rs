@@ -13,13 +13,13 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::context::SessionContext;
-use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::expr::{Case, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
 use datafusion::logical_expr::{
-    BinaryExpr, ColumnarValue, Documentation, Expr, LogicalPlan, Operator, ReturnFieldArgs,
-    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    BinaryExpr, ColumnarValue, Documentation, Expr, LogicalPlan, Operator, Projection,
+    ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::optimizer::analyzer::AnalyzerRule;
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
@@ -96,7 +96,10 @@ pub(crate) fn bound(context: &SessionContext) -> Result<()> {
         functions.insert(name, Arc::new(bounded.clone()));
         context.register_udf(bounded);
     }
-    context.add_optimizer_rule(Arc::new(Constants));
+    let copied = ScalarUDF::from(Copied(Signature::any(1, Volatility::Volatile)));
+    context.add_optimizer_rule(Arc::new(Constants {
+        copied: Arc::new(copied),
+    }));
     let inner = ScalarUDF::from(Concatenated(Signature::any(2, Volatility::Immutable)));
     let growth = Growth::Together;
     context.add_analyzer_rule(Arc::new(Replace {
@@ -106,10 +109,12 @@ pub(crate) fn bound(context: &SessionContext) -> Result<()> {
     Ok(())
 }
 
-/// The rule of the optimizer that refuses constants which each row would have a copy of, where that is too much: with
-/// `repeat('x', 60000000)` a batch of rows has gigabytes.
+/// The rule of the optimizer that has large constants looked at where each row of a batch would have a copy: of
+/// `repeat('x', 60000000)` those of a batch are gigabytes. How many rows there are is known when they are made.
 #[derive(Debug)]
-struct Constants;
+struct Constants {
+    copied: Arc<ScalarUDF>,
+}
 
 impl OptimizerRule for Constants {
     fn name(&self) -> &str {
@@ -121,20 +126,20 @@ impl OptimizerRule for Constants {
         plan: LogicalPlan,
         _: &dyn OptimizerConfig,
     ) -> Result<Transformed<LogicalPlan>> {
-        let rows = plan.max_rows().unwrap_or(BATCH).min(BATCH) as u64;
-        if let LogicalPlan::Projection(projection) = &plan {
-            for constant in projection.expr.iter().flat_map(constants) {
-                let bytes = (constant.size() as u64).saturating_mul(rows);
-                if bytes > MOST {
-                    return exec_err!(
-                        "a constant would make {} MiB for a batch of rows; at most {} MiB are made",
-                        bytes >> 20,
-                        MOST >> 20
-                    );
-                }
-            }
+        let LogicalPlan::Projection(projection) = plan else {
+            return Ok(Transformed::no(plan));
+        };
+        if !projection.expr.iter().any(has_large) {
+            return Ok(Transformed::no(LogicalPlan::Projection(projection)));
         }
-        Ok(Transformed::no(plan))
+        let names = NamePreserver::new_for_projection();
+        let looked_at = |expression: Expr| {
+            let name = names.save(&expression);
+            name.restore(self.looked_at(expression))
+        };
+        let expressions = projection.expr.into_iter().map(looked_at).collect();
+        let projection = Projection::try_new(expressions, projection.input)?;
+        Ok(Transformed::yes(LogicalPlan::Projection(projection)))
     }
 
     fn apply_order(&self) -> Option<ApplyOrder> {
@@ -142,17 +147,88 @@ impl OptimizerRule for Constants {
     }
 }
 
-/// The constants that an expression may have as its value.
-fn constants(expression: &Expr) -> Vec<&ScalarValue> {
+impl Constants {
+    /// An expression in which large constants that may be its value are looked at.
+    fn looked_at(&self, expression: Expr) -> Expr {
+        match expression {
+            Expr::Literal(..) if has_large(&expression) => self.copied.call(vec![expression]),
+            Expr::Alias(mut alias) => {
+                alias.expr = Box::new(self.looked_at(*alias.expr));
+                Expr::Alias(alias)
+            }
+            Expr::Case(mut case) => {
+                for branch in branches(&mut case) {
+                    let then = std::mem::take(branch);
+                    *branch = self.looked_at(then);
+                }
+                Expr::Case(case)
+            }
+            other => other,
+        }
+    }
+}
+
+fn branches(case: &mut Case) -> impl Iterator<Item = &mut Expr> {
+    let branches = case.when_then_expr.iter_mut().map(|(_, then)| then);
+    let branches = branches.chain(&mut case.else_expr);
+    branches.map(|branch| &mut **branch)
+}
+
+/// Whether the value of an expression may be a constant that a full batch of rows would have too much of.
+fn has_large(expression: &Expr) -> bool {
     match expression {
-        Expr::Literal(value, _) => vec![value],
-        Expr::Alias(alias) => constants(&alias.expr),
+        Expr::Literal(value, _) => copies(value, BATCH) > MOST,
+        Expr::Alias(alias) => has_large(&alias.expr),
         Expr::Case(case) => {
             let branches = case.when_then_expr.iter().map(|(_, then)| then);
-            let branches = branches.chain(&case.else_expr);
-            branches.flat_map(|branch| constants(branch)).collect()
+            branches
+                .chain(&case.else_expr)
+                .any(|branch| has_large(branch))
         }
-        _ => Vec::new(),
+        _ => false,
+    }
+}
+
+/// The bytes of so many copies of a value.
+fn copies(value: &ScalarValue, rows: usize) -> u64 {
+    (value.size() as u64).saturating_mul(rows as u64)
+}
+
+/// A constant of which a batch of rows has copies. It is volatile, so that it is not replaced by its value.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Copied(Signature);
+
+impl ScalarUDFImpl for Copied {
+    fn name(&self) -> &str {
+        "copied"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.0
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        match types {
+            [kind] => Ok(kind.clone()),
+            _ => plan_err!("a constant is one"),
+        }
+    }
+
+    fn invoke_with_args(&self, mut arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let rows = arguments.number_rows;
+        let Some(value) = arguments.args.pop() else {
+            return exec_err!("a constant is one");
+        };
+        if let ColumnarValue::Scalar(constant) = &value
+            && copies(constant, rows) > MOST
+        {
+            return exec_err!(
+                "a constant would make {} MiB for a batch of rows; at most {} MiB are made",
+                copies(constant, rows) >> 20,
+                MOST >> 20
+            );
+        }
+        Ok(value)
     }
 }
 

@@ -118,6 +118,9 @@ async fn constants_of_many_rows_are_small() {
         let few = value(&format!("SELECT length({call}) FROM generate_series(1, 1)")).await;
         few.expect(call);
     }
+    let three = "SELECT repeat('x', 3000000) AS x FROM generate_series(1, 3)";
+    let three = value(&format!("SELECT sum(length(x)) FROM ({three})")).await;
+    assert_eq!(three.as_deref(), Ok("9000000"), "few rows have room");
     let one = value("SELECT length(v) FROM (SELECT repeat('x', 60000000) AS v)").await;
     assert_eq!(one.as_deref(), Ok("60000000"));
     let kept = value("SELECT max(v) FROM (SELECT 'x' AS v FROM generate_series(1, 300))").await;
