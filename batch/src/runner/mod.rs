@@ -352,7 +352,7 @@ impl Runner {
         Ok(self.shared.store.job(id)?)
     }
 
-    /// Jobs, the youngest first.
+    /// Jobs, in the order of the filter.
     ///
     /// # Errors
     /// The store cannot be read.

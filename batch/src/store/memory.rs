@@ -1,8 +1,8 @@
 //! Jobs in memory: for tests, and the contract in few lines.
 
 use super::{
-    ASSEMBLED, Error, Filter, Gone, New, PLAN_LOST, Result, Store, Submitted, may_be_assembled,
-    may_be_planned, planned_text,
+    ASSEMBLED, Error, Filter, Gone, New, Order, PLAN_LOST, Result, Store, Submitted,
+    may_be_assembled, may_be_planned, planned_text,
 };
 use crate::job::{
     Event, Fence, Input, Job, Losses, Part, Plan, Planned, Planning, SAMPLES, State, Task,
@@ -176,7 +176,10 @@ impl Store for Memory {
         let inside = self.0.lock();
         let jobs = inside.jobs.values().map(|kept| &kept.job);
         let mut found: Vec<Job> = jobs.filter(|job| filter.passes(job)).cloned().collect();
-        found.sort_by(|a, b| (b.submitted, &b.id).cmp(&(a.submitted, &a.id)));
+        found.sort_by(|a, b| (a.submitted, &a.id).cmp(&(b.submitted, &b.id)));
+        if filter.order == Order::Youngest {
+            found.reverse();
+        }
         found.truncate(filter.most);
         Ok(found)
     }

@@ -41,7 +41,7 @@ pub trait Store: Send + Sync + 'static {
     /// [`Error::NotFound`].
     fn job(&self, id: &str) -> Result<Job>;
 
-    /// Jobs that a filter lets through, the youngest first.
+    /// Jobs that a filter lets through, in its order.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -234,10 +234,22 @@ pub struct Filter {
     pub before: Option<i64>,
     /// Submitted after.
     pub after: Option<i64>,
-    /// Behind this place.
+    /// Behind this place, in the order.
     pub behind: Option<Place>,
+    /// Which come first.
+    pub order: Order,
     /// At most so many.
     pub most: usize,
+}
+
+/// Which jobs of a list come first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// The youngest.
+    #[default]
+    Youngest,
+    /// The oldest.
+    Oldest,
 }
 
 impl Filter {
@@ -249,10 +261,13 @@ impl Filter {
             && (self.name.is_none() || self.name == job.spec.name)
             && self.before.is_none_or(|before| job.submitted < before)
             && self.after.is_none_or(|after| job.submitted > after)
-            && self
-                .behind
-                .as_ref()
-                .is_none_or(|behind| place < (behind.submitted, behind.id.as_str()))
+            && self.behind.as_ref().is_none_or(|behind| {
+                let behind = (behind.submitted, behind.id.as_str());
+                match self.order {
+                    Order::Youngest => place < behind,
+                    Order::Oldest => place > behind,
+                }
+            })
     }
 }
 

@@ -5,8 +5,8 @@
 //! one process at a time (`jobs.lock` beside it), and may be read meanwhile with SQLite's own tools.
 
 use super::{
-    ASSEMBLED, Error, Filter, Gone, New, PLAN_LOST, Result, Store, Submitted, may_be_assembled,
-    may_be_planned, planned_text,
+    ASSEMBLED, Error, Filter, Gone, New, Order, PLAN_LOST, Result, Store, Submitted,
+    may_be_assembled, may_be_planned, planned_text,
 };
 use crate::job::{
     Event, Fence, Input, Job, Losses, Part, Plan, Planned, Planning, SAMPLES, Sample, State, Task,
@@ -666,8 +666,12 @@ fn query(filter: &Filter) -> Result<(String, Vec<Value>)> {
         conditions.push("submitted > ?".to_owned());
         values.push(Value::Integer(after));
     }
+    let (direction, later) = match filter.order {
+        Order::Youngest => ("DESC", "<"),
+        Order::Oldest => ("ASC", ">"),
+    };
     if let Some(behind) = &filter.behind {
-        conditions.push("(submitted, id) < (?, ?)".to_owned());
+        conditions.push(format!("(submitted, id) {later} (?, ?)"));
         values.push(Value::Integer(behind.submitted));
         values.push(Value::Text(behind.id.clone()));
     }
@@ -676,8 +680,9 @@ fn query(filter: &Filter) -> Result<(String, Vec<Value>)> {
         false => format!("WHERE {}", conditions.join(" AND ")),
     };
     values.push(Value::Integer(kept(filter.most as u64)?));
-    let query =
-        format!("SELECT {JOB} FROM job {conditions} ORDER BY submitted DESC, id DESC LIMIT ?");
+    let query = format!(
+        "SELECT {JOB} FROM job {conditions} ORDER BY submitted {direction}, id {direction} LIMIT ?"
+    );
     Ok((query, values))
 }
 

@@ -1,6 +1,6 @@
 //! The contract of [`Store`], for every implementation.
 
-use super::{Error, Filter, Gone, New, Place, Store, Submitted};
+use super::{Error, Filter, Gone, New, Order, Place, Store, Submitted};
 use crate::job::{
     Event, Fence, Form, Input, Job, Part, Piece, Plan, Planning, SAMPLES, Sample, Source, Spec,
     Split, State, Target, Task, TaskState, Usage,
@@ -302,21 +302,24 @@ fn lists_are_filtered_and_paged(store: &dyn Store) {
         ..all.clone()
     };
     assert_eq!(ids(times), "dcb", "neither bound is in it");
-    let mut behind = None;
-    let mut seen = String::new();
-    loop {
-        let page = Filter {
-            behind: behind.clone(),
-            most: 2,
-            ..all.clone()
-        };
-        let page = store.jobs(&page).expect("a page");
-        let Some(last) = page.last() else { break };
-        behind = Some(Place::from(last));
-        seen.extend(page.iter().map(|job| job.id.as_str()));
-        seen.push('.');
+    for (order, expected) in [(Order::Youngest, "ed.cb.a."), (Order::Oldest, "ab.cd.e.")] {
+        let mut behind = None;
+        let mut seen = String::new();
+        loop {
+            let page = Filter {
+                behind: behind.clone(),
+                most: 2,
+                order,
+                ..all.clone()
+            };
+            let page = store.jobs(&page).expect("a page");
+            let Some(last) = page.last() else { break };
+            behind = Some(Place::from(last));
+            seen.extend(page.iter().map(|job| job.id.as_str()));
+            seen.push('.');
+        }
+        assert_eq!(seen, expected);
     }
-    assert_eq!(seen, "ed.cb.a.");
 }
 
 fn tasks_are_leased_once_and_fenced(store: &dyn Store) {

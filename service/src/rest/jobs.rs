@@ -13,7 +13,7 @@ use axum::http::StatusCode;
 use escala_batch::job::{Event, Form, Job, Sample, Spec, Split, State as Stand};
 use escala_batch::prices;
 use escala_batch::runner::{Runner, Token};
-use escala_batch::store::{Filter, Place};
+use escala_batch::store::{Filter, Order, Place};
 use escala_pipelines::Kind;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -280,6 +280,7 @@ impl JobsQuery {
             before: None,
             after: None,
             behind: self.after.map(place).transpose()?,
+            order: Order::default(),
             most: limited(self.limit)? + 1,
         })
     }
