@@ -491,6 +491,7 @@ impl Machine {
                 places.clone(),
                 buffers.clone(),
                 config.limits.body_pause.get(),
+                &config.aws.account,
             ),
             images: Images {
                 objects: Some(Arc::new(self.objects.clone())),
