@@ -89,7 +89,9 @@ pub fn places(config: &Config) -> Result<Places, String> {
         };
         folders.push((name.trim(), Path::new(path.trim())));
     }
-    Places::folders(folders).map_err(|error| format!("`sql.folders`: {}", error.strip_backtrace()))
+    let places = Places::folders(folders);
+    let places = places.map_err(|error| format!("`sql.folders`: {}", error.strip_backtrace()))?;
+    Ok(places.and_files(config.objects.named()))
 }
 
 /// What queries by HTTP share.

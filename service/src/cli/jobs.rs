@@ -67,7 +67,8 @@ pub struct ListArgs {
 The rows are as they were and in their order, with the columns TASK and TASK_error; of images there is one TASK.jsonl. The job
 goes on where it was when the server is started again. The server must be running; without one: `escala score`.")]
 pub struct ScoreArgs {
-    /// Every object that begins with this: tables (.parquet, .csv, .tsv, .jsonl, .arrow) or images.
+    /// Every object that begins with this: tables (.parquet, .csv, .tsv, .jsonl, .arrow) or images; or every file in a folder that the
+    /// server may read (file:///PATH/…).
     #[arg(value_name = "s3://BUCKET/PREFIX")]
     input: String,
     /// What is asked about each row or image.

@@ -5,7 +5,7 @@ use super::collections::part;
 use super::error::{StoredBodyErrors, StoredErrors};
 use crate::app::App;
 use crate::failure::Failure;
-use crate::scoring::Wanted;
+use crate::scoring::{Wanted, placed};
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -313,8 +313,8 @@ pub struct ScoreRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "review")]
     pub column: Option<String>,
-    /// Every object whose name begins with this: tables (.parquet, .csv, .tsv, .jsonl, .arrow) or images. What begins with a
-    /// dot or an underscore is no table of a dataset.
+    /// Every object whose name begins with this: tables (.parquet, .csv, .tsv, .jsonl, .arrow) or images; or every file,
+    /// `file:///PATH/…`, in a folder that may be read so. What begins with a dot or an underscore is no table of a dataset.
     #[schema(example = "s3://lake/reviews/")]
     pub input: String,
     /// The folder that is written. A table in lines has its name again; others are parts whose names end in the number of their
@@ -379,7 +379,7 @@ pub async fn create(
         column: request.column,
         language: request.language,
         format: request.format,
-        input: request.input,
+        input: placed(request.input, &app.config.objects)?,
         output: request.output,
         name: request.name,
         priority: request.priority,
