@@ -2,6 +2,7 @@
 pyarrow, pandas and SQL read what comes of it. Answers are held to those of the REST door."""
 
 import csv
+import hashlib
 import io
 import json
 import time
@@ -78,6 +79,8 @@ def ended(**wanted):
 def completed(**wanted):
     job = ended(**wanted)
     assert job["state"] == "completed", job
+    listed = s3.list_objects_v2(Bucket="scored").get("Contents", [])
+    assert not [found for found in listed if f"/.parts/{job['id']}/" in found["Key"]], "its parts are gone"
     return job
 
 
@@ -211,6 +214,28 @@ def test_what_is_no_table_fails_the_job_and_leaves_nothing():
         assert keys("wrong/") == [], name
     job = ended(task="language", column="review", input="s3://lake/nothing/", output="s3://scored/wrong/")
     assert job["state"] == "failed" and "nothing/" in job["reason"], job
+
+
+def test_a_broken_page_costs_its_group_of_rows():
+    table = pyarrow.Table.from_pylist([{"id": n, "review": f"{hashlib.sha256(str(n).encode()).hexdigest()} is good"} for n in range(3000)])
+    sink = io.BytesIO()
+    pyarrow.parquet.write_table(table, sink, row_group_size=1000, use_dictionary=False, compression="snappy")
+    data = bytearray(sink.getvalue())
+    group = pyarrow.parquet.ParquetFile(io.BytesIO(bytes(data))).metadata.row_group(1).column(1)
+    middle = group.data_page_offset + group.total_compressed_size // 2
+    data[middle - 500 : middle + 500] = b"\xff" * 1000
+    s3.put_object(Bucket="lake", Key="broken/t.parquet", Body=bytes(data))
+    job = completed(task="language", column="review", input="s3://lake/broken/", output="s3://scored/broken/")
+    assert (job["documents"], job["done"]) == (3000, 3000), job
+    assert 1 <= job["errors"] <= 1000, job
+    sample = job["samples"][0]
+    assert (sample["file"], sample["code"]) == ("t.parquet", "unread") and "row group 1" in sample["message"], sample
+    assert 1000 <= sample["line"] < 2000, sample
+    rows = []
+    for key in keys("broken/"):
+        rows += pyarrow.parquet.read_table(f"scored/{key}", filesystem=fs).column("id").to_pylist()
+    assert rows == sorted(set(rows)) and len(rows) == 3000 - job["errors"], len(rows)
+    assert {*range(1000), *range(2000, 3000)} <= set(rows), "other groups are whole"
 
 
 def copied(statement):
