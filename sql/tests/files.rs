@@ -816,3 +816,38 @@ async fn a_broken_page_is_told_from_a_file_that_is_not_there() {
     let error = gone.collect().await.expect_err("gone");
     assert!(!is_undecodable(&error), "{error}");
 }
+
+/// Large values are read a few rows at a time.
+#[tokio::test]
+async fn batches_of_large_values_have_few_rows() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("t.parquet");
+    let engine = engine_of(Vec::new());
+    let writing = session(&engine);
+    writing
+        .set("datafusion.execution.batch_size", "16")
+        .expect("set");
+    let copy = format!(
+        "COPY (SELECT value AS id, repeat((value + 100)::varchar, 200000) AS text FROM generate_series(1, 200)) TO '{}'",
+        path.display()
+    );
+    let copied = writing.query(&copy).await.expect("plan");
+    copied.collect().await.expect("copied");
+    let sizes = async |columns: &str| {
+        let sql = format!("SELECT {columns} FROM '{}'", path.display());
+        let batches = rows(&engine, &sql).await.expect("rows");
+        let sizes: Vec<usize> = batches.iter().map(RecordBatch::num_rows).collect();
+        assert_eq!(sizes.iter().sum::<usize>(), 200);
+        sizes
+    };
+    let few = sizes("id, text").await;
+    assert!(
+        few.iter().all(|rows| *rows * 600_000 <= 64 << 20),
+        "{few:?}"
+    );
+    assert_eq!(
+        sizes("id").await.iter().max(),
+        Some(&200),
+        "numbers are small"
+    );
+}
