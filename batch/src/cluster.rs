@@ -74,6 +74,8 @@ pub struct Doing {
     pub documents: u64,
     /// Bytes that were read.
     pub bytes: u64,
+    /// Bytes that were written.
+    pub written: u64,
     /// Documents without an answer.
     pub errors: u64,
 }
@@ -85,8 +87,19 @@ pub struct Live {
     pub documents: AtomicU64,
     /// Bytes that were read.
     pub bytes: AtomicU64,
+    /// Bytes that were written.
+    pub written: AtomicU64,
     /// Documents without an answer.
     pub errors: AtomicU64,
+}
+
+impl Live {
+    /// It begins again.
+    pub fn clear(&self) {
+        for counter in [&self.documents, &self.bytes, &self.written, &self.errors] {
+            counter.store(0, Ordering::Relaxed);
+        }
+    }
 }
 
 /// This machine: threads that work on a task each.
@@ -241,6 +254,7 @@ impl Cluster for Local {
             if fence.job == job {
                 doing.documents += live.documents.load(Ordering::Relaxed);
                 doing.bytes += live.bytes.load(Ordering::Relaxed);
+                doing.written += live.written.load(Ordering::Relaxed);
                 doing.errors += live.errors.load(Ordering::Relaxed);
             }
         }

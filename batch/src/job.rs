@@ -248,6 +248,49 @@ pub struct Job {
     pub planned: Planned,
     /// The first errors of documents.
     pub samples: Vec<Sample>,
+    /// Its output is there, and nobody needs its parts any more: only its end is to be kept yet.
+    pub assembled: bool,
+    /// What is known of its being planned.
+    pub planning: Planning,
+}
+
+/// What is known of the planning of a job, whoever did it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planning {
+    /// It was begun, and nobody came back from it yet.
+    pub open: bool,
+    /// Inputs that were done with by then, where somebody said so.
+    pub place: Option<u64>,
+    /// What is known of those from which nobody came back.
+    pub losses: Losses,
+}
+
+impl Planning {
+    /// It is begun; one that was begun before was lost.
+    pub fn begun(self) -> Self {
+        Self {
+            open: true,
+            place: None,
+            losses: match self.open {
+                true => self.losses.and(self.place),
+                false => self.losses,
+            },
+        }
+    }
+
+    /// Somebody came back from it.
+    pub fn put_down(self) -> Self {
+        Self {
+            open: false,
+            place: None,
+            ..self
+        }
+    }
+
+    /// Whether nobody came back from it once: it may end the process.
+    pub fn is_suspect(&self) -> bool {
+        self.losses.times > 0
+    }
 }
 
 /// What a plan came to.
@@ -375,7 +418,7 @@ pub struct Task {
 ///
 /// The two look alike, but a document does it again at the same place. So whoever works on a task that was lost says how far
 /// it is, and only losses at one place in a row count; of the first one nothing is known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Losses {
     /// How many, in a row and at the same place.
     pub times: u32,

@@ -196,6 +196,20 @@ pub trait Documents {
     /// Says how many inputs have gone through a work so far that are no documents of the job: the rows that a question reads.
     /// Who reads none, and writes for long nothing, says it again and again; else all places at which it is killed look alike.
     fn passed(&mut self, inputs: u64);
+
+    /// Says what the answer to a question has so far: its rows are the documents of the job then.
+    fn made(&mut self, made: Made);
+}
+
+/// Rows that answer a question.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Made {
+    /// How many there are.
+    pub rows: u64,
+    /// Answers of models that they lack.
+    pub errors: u64,
+    /// Why, of a few.
+    pub examples: Vec<String>,
 }
 
 /// What a work on the whole counted.
@@ -212,7 +226,7 @@ pub struct Collected {
 pub struct Bounds {
     /// Bytes of one document.
     pub document: u64,
-    /// Documents of a job.
+    /// Documents of a job; none of a question whose answer has rows, which nobody can count before.
     pub documents: u64,
     /// Bytes of all inputs.
     pub bytes: u64,

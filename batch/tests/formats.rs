@@ -18,8 +18,17 @@ fn kept(store: &dyn Store) -> Vec<(String, State, Option<String>)> {
 
 #[test]
 fn files_of_the_first_format_go_on() {
+    goes_on("format-1.sql");
+}
+
+#[test]
+fn files_of_the_second_format_go_on() {
+    goes_on("format-2.sql");
+}
+
+fn goes_on(sample: &str) {
     let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples");
-    let sql = std::fs::read_to_string(samples.join("format-1.sql")).unwrap();
+    let sql = std::fs::read_to_string(samples.join(sample)).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("jobs.db");
     let connection = rusqlite::Connection::open(&file).unwrap();

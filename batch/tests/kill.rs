@@ -11,10 +11,10 @@ mod common;
 
 use common::folder::Folder;
 use common::{Words, archive, completed, spec, summed, unpacked, works};
-use escala_batch::job::{Split, TaskState};
+use escala_batch::job::{Split, State, TaskState};
 use escala_batch::runner::{Cut, Options, Point, Runner, Token};
 use escala_batch::store::sqlite::Sqlite;
-use escala_batch::store::{Filter, Store};
+use escala_batch::store::{Error, Filter, Store};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
@@ -35,13 +35,15 @@ const SUMMED: &str = "summed";
 /// Lines of each input.
 const FILES: [(&str, u64); 3] = [("a.txt", 12_000), ("b.txt", 7_985), ("c.txt", 15)];
 
-const POINTS: [Point; 7] = [
+const POINTS: [Point; 9] = [
     Point::Planned,
     Point::MidBatch,
     Point::PartWritten,
     Point::PartPublished,
     Point::MidAssembly,
     Point::OutputWritten,
+    Point::Assembled,
+    Point::MidClearing,
     Point::BeforeCompleted,
 ];
 
@@ -68,9 +70,22 @@ fn inputs(folder: &Path, summed: bool) {
     }
 }
 
+/// The jobs. A process that another test begins has a copy of whatever is open here until it is another program.
+fn opened(folder: &Path) -> Sqlite {
+    let began = Instant::now();
+    loop {
+        match Sqlite::open(&folder.join("state")) {
+            Err(Error::Held(_)) if began.elapsed() < Duration::from_secs(60) => {
+                std::thread::yield_now();
+            }
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
 /// The process that is killed: does the job to its end.
 fn work(folder: &Path) {
-    let store = Arc::new(Sqlite::open(&folder.join("state")).unwrap());
+    let store = Arc::new(opened(folder));
     let objects = Arc::new(Folder(folder.join("objects")));
     let asked = File::options()
         .append(true)
@@ -166,7 +181,7 @@ fn finished(folder: &Path) -> (BTreeSet<(String, u64)>, usize) {
     let notes = std::fs::read(folder.join("asked"))
         .unwrap_or_default()
         .len();
-    let store = Sqlite::open(&folder.join("state")).unwrap();
+    let store = opened(folder);
     let all = Filter {
         most: 10,
         ..Filter::default()
@@ -338,6 +353,32 @@ fn a_document_that_kills_is_given_up() {
     );
 }
 
+/// So is a job whose planning kills, and it says why.
+#[test]
+fn a_plan_that_kills_is_given_up() {
+    if std::env::var_os(FOLDER).is_some() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    inputs(folder.path(), false);
+    let mut deaths = 0;
+    while run(folder.path(), None, "Planned").signal() == Some(9) {
+        deaths += 1;
+        assert!(deaths <= 10, "it kills for ever");
+    }
+    // Of the first nothing is known.
+    assert_eq!(deaths, Options::default().attempts + 1);
+    let store = opened(folder.path());
+    let all = Filter {
+        most: 10,
+        ..Filter::default()
+    };
+    let job = store.jobs(&all).unwrap().remove(0);
+    assert_eq!(job.state, State::Failed);
+    let why = job.why.unwrap();
+    assert!(why.contains("did not come back, too often"), "{why}");
+}
+
 #[test]
 fn a_job_killed_at_any_step_is_done_once() {
     if std::env::var_os(FOLDER).is_some() {
@@ -350,7 +391,8 @@ fn a_job_killed_at_any_step_is_done_once() {
             inputs(folder.path(), summed);
             let status = run(folder.path(), None, &format!("{point:?}"));
             assert_eq!(status.signal(), Some(9), "{point:?} was reached");
-            let is_late = point == Point::BeforeCompleted;
+            let late = [Point::Assembled, Point::MidClearing, Point::BeforeCompleted];
+            let is_late = late.contains(&point);
             assert_eq!(output(folder.path()).is_some(), is_late, "{point:?}");
             assert!(run(folder.path(), None, "").success(), "{point:?}");
             whole(folder.path(), &expected);

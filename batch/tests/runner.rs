@@ -411,6 +411,27 @@ fn a_panic_while_a_job_is_planned_or_put_together_fails_it() {
     }
 }
 
+/// Who sees that a job has ended sees its output, and no parts of it.
+#[test]
+fn parts_are_gone_before_a_job_has_ended() {
+    let ground = Ground::new(&[("in/a.txt", b"1\n2\n3\n4\n5")]);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (objects, note) = (ground.objects.clone(), seen.clone());
+    let runner = ground.refused(Words::default(), options(), move |asked| {
+        if let Asked::Advance(to) = asked
+            && !to.is_live()
+        {
+            let listed = objects.list("answers", "", "", 1000).unwrap();
+            let keys = listed.into_iter().map(|listed| listed.key);
+            note.lock().push((to, keys.collect()));
+        }
+        false
+    });
+    completed(&runner, &submit(&runner, spec(Split::Lines, archive())));
+    let output = "out/job/output.tar.gz".to_owned();
+    assert_eq!(*seen.lock(), [(State::Completed, vec![output])]);
+}
+
 /// A store that keeps nothing for a while, as on a full disk, loses nothing of what was done.
 #[test]
 fn what_became_of_tasks_is_kept_as_soon_as_the_store_keeps_anything() {

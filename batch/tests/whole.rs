@@ -5,12 +5,12 @@ mod common;
 
 use common::refusing::{Asked, Refusing};
 use common::{KIND, Words, completed, ended, failed, running, spec, wait};
-use escala_batch::job::{Form, Spec, Split, State};
+use escala_batch::job::{Form, Job, Spec, Split, State};
 use escala_batch::runner::{Cut, Options, Runner, Trouble, Works};
 use escala_batch::store::Store;
 use escala_batch::store::memory::Memory as Jobs;
 use escala_batch::work::{
-    Answer, Bounds, Collected, Documents, Failed, Fault, Place, Telling, Whole, Work, Writing,
+    Answer, Bounds, Collected, Documents, Failed, Fault, Made, Place, Telling, Whole, Work, Writing,
 };
 use escala_objects::memory::Memory;
 use escala_objects::{ObjectName, ObjectStore};
@@ -308,6 +308,85 @@ fn a_question_is_answered_into_one_object() {
         (usage.documents, usage.written, progress.documents),
         (1, 9, 1)
     );
+}
+
+/// Answers with rows, and waits in the middle of them.
+struct Rows(Arc<AtomicBool>);
+
+impl Whole for Rows {
+    fn collect(
+        &self,
+        _: &Spec,
+        documents: &mut dyn Documents,
+        progress: &Telling<'_>,
+        write: &mut Writing<'_>,
+    ) -> Result<Collected, Trouble> {
+        let mut made = Made::default();
+        for row in 0..5 {
+            write(0, b"row\n")?;
+            made.rows += 1;
+            if row == 1 {
+                made.errors += 1;
+                made.examples.push("it is too long".to_owned());
+            }
+            documents.made(made.clone());
+            while row == 2 && !self.0.load(Ordering::SeqCst) {
+                if progress(0.0).is_break() {
+                    return Err(Trouble::Rest);
+                }
+                std::thread::yield_now();
+            }
+        }
+        Ok(Collected {
+            characters: 40,
+            units: 12,
+        })
+    }
+}
+
+impl Work for Rows {
+    fn bounds(&self, _: &Spec) -> Bounds {
+        Bounds {
+            document: u64::MAX,
+            documents: 0,
+            bytes: u64::MAX,
+        }
+    }
+
+    fn whole(&self) -> Option<&dyn Whole> {
+        Some(self)
+    }
+}
+
+#[test]
+fn rows_that_answer_a_question_are_counted_while_they_are_made() {
+    let ground = Ground::new(&[]);
+    let held = Arc::new(AtomicBool::new(false));
+    let work: Arc<dyn Work> = Arc::new(Rows(held.clone()));
+    let works: Works = Arc::new([(KIND.to_owned(), work)].into());
+    let objects = Arc::new(ground.objects.clone());
+    let runner = Runner::start(ground.jobs.clone(), objects, works, Options::default()).unwrap();
+    let form = Form::Joined {
+        name: "rows.csv".to_owned(),
+    };
+    let submitted = runner.submit(Runner::new_id(), spec(Split::Question, form), None);
+    let id = submitted.unwrap().job().id;
+    let progress = |job: &Job| runner.progress(job).unwrap().1;
+    let job = wait(&runner, &id, |job| progress(job).documents == 3);
+    let halfway = progress(&job);
+    assert_eq!((halfway.errors, halfway.written), (1, 12));
+    assert_eq!((job.planned.documents, halfway.left), (0, None));
+    held.store(true, Ordering::SeqCst);
+    let job = completed(&runner, &id);
+    let (usage, end) = runner.progress(&job).unwrap();
+    assert_eq!((usage.documents, usage.errors, usage.units), (5, 1, 12));
+    assert_eq!((end.documents, end.errors, end.written), (5, 1, 20));
+    let sample = &job.samples[0];
+    assert_eq!(
+        (&*sample.file, &*sample.message),
+        ("rows.csv", "it is too long")
+    );
+    assert_eq!(runner.counted(), (5, 1));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Objects as files: `<folder>/<bucket>/<key>`, put there by hand.
+//! Objects as files: `<folder>/<bucket>/<key>`, put there by hand; and folders anywhere that an operator names, each a bucket.
 //!
 //! A key is a path here, so there are no objects whose keys have empty parts, `.` or `..` between slashes. The way to a file
 //! is walked part by part from the folder, following no link, so that no name and no link leads out of it, and nobody who
@@ -11,7 +11,7 @@
 use crate::{Error, LONGEST_KEY, Listed, Object, ObjectName, ObjectStore, bucket_rules, inside};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, open, openat, statat};
 use rustix::io::Errno;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -25,10 +25,31 @@ const FOLDER: OFlags = OFlags::RDONLY
     .union(OFlags::CLOEXEC);
 const INSIDE: OFlags = FOLDER.union(OFlags::NOFOLLOW);
 
-/// The buckets that are folders of a folder.
+/// The buckets that are folders of a folder, and those that are folders elsewhere.
 #[derive(Clone, Debug)]
 pub struct Folder {
     folder: Result<PathBuf, String>,
+    named: BTreeMap<String, PathBuf>,
+}
+
+/// The bucket and the key of a path (`/data/reviews/2026/a.csv`) in the one of these folders that it is deepest in; none where it
+/// is in none, or has a part that no name of a file is (`..`).
+pub fn within<'a>(
+    folders: &'a BTreeMap<String, PathBuf>,
+    path: &'a str,
+) -> Option<(&'a str, &'a str)> {
+    let below = |(bucket, folder): (&'a String, &'a PathBuf)| {
+        let folder = folder.to_str()?.trim_end_matches('/');
+        let rest = path.strip_prefix(folder)?;
+        let key = match rest.is_empty() {
+            true => "",
+            false => rest.strip_prefix('/')?,
+        };
+        Some((folder.len(), bucket.as_str(), key))
+    };
+    let (_, bucket, key) = folders.iter().filter_map(below).max()?;
+    let whole = key.strip_suffix('/').unwrap_or(key);
+    (whole.is_empty() || is_path(whole)).then_some((bucket, key))
 }
 
 /// Whether what was asked for is not there, or is not what it would have to be.
@@ -78,7 +99,21 @@ fn modified(about: &Stat) -> SystemTime {
 impl Folder {
     /// The buckets in a folder, or the reason why there is none. It need not be there (yet).
     pub fn new(folder: Result<PathBuf, String>) -> Self {
-        Self { folder }
+        Self {
+            folder,
+            named: BTreeMap::new(),
+        }
+    }
+
+    /// With buckets that are folders elsewhere. They hide those of their names.
+    pub fn with_named(mut self, named: BTreeMap<String, PathBuf>) -> Self {
+        self.named = named;
+        self
+    }
+
+    /// Whether a bucket is a folder elsewhere.
+    pub fn is_named(&self, bucket: &str) -> bool {
+        self.named.contains_key(bucket)
     }
 
     /// The buckets, and when something last came into them or went. None where the folder is not there.
@@ -86,6 +121,21 @@ impl Folder {
     /// # Errors
     /// [`Error::Denied`], [`Error::Unavailable`].
     pub fn buckets(&self) -> Result<Vec<(String, SystemTime)>, Error> {
+        let mut buckets = self.inside()?;
+        for (name, path) in &self.named {
+            buckets.retain(|(other, _)| other != name);
+            // What is not there (yet) is no bucket.
+            let Ok(folder) = open(path, FOLDER, Mode::empty()) else {
+                continue;
+            };
+            let about = rustix::fs::fstat(&folder).map_err(std::io::Error::from)?;
+            buckets.push((name.clone(), modified(&about)));
+        }
+        Ok(buckets)
+    }
+
+    /// Those that are folders of the folder.
+    fn inside(&self) -> Result<Vec<(String, SystemTime)>, Error> {
         let root = self.folder.as_ref();
         let root = root.map_err(|why| Error::Unavailable(std::io::Error::other(why.clone())))?;
         let root = match open(root, FOLDER, Mode::empty()) {
@@ -113,6 +163,10 @@ impl Folder {
     /// The folder of a bucket.
     fn bucket(&self, bucket: &str) -> Result<OwnedFd, Error> {
         let no_bucket = || Error::NoBucket(bucket.to_owned());
+        if let Some(path) = self.named.get(bucket) {
+            // It is the operator's choice, too, and may be a link.
+            return open(path, FOLDER, Mode::empty()).map_err(|errno| step(errno, no_bucket));
+        }
         let root = self.folder.as_ref();
         let root = root.map_err(|why| Error::Unavailable(std::io::Error::other(why.clone())))?;
         bucket_rules(bucket).map_err(|_| no_bucket())?;
@@ -324,6 +378,60 @@ mod tests {
             }
             Folder::new(Ok(folder.path().to_owned()))
         });
+    }
+
+    #[test]
+    fn folders_anywhere_are_buckets_by_their_names() {
+        let (outside, folder) = (
+            tempfile::tempdir().expect("a temporary folder"),
+            tempfile::tempdir().expect("a temporary folder"),
+        );
+        put(folder.path(), "photos", "a", b"here");
+        put(outside.path(), "2026", "b", b"elsewhere");
+        std::fs::write(outside.path().join("secret"), b"secret").expect("written");
+        let year = outside.path().join("2026");
+        symlink("../secret", year.join("link")).expect("linked");
+        let named = [("photos", &year), ("gone", &outside.path().join("gone"))];
+        let named = named.map(|(name, path)| (name.to_owned(), path.clone()));
+        let folder = Folder::new(Ok(folder.path().to_owned())).with_named(named.into());
+        let listed = folder.list("photos", "", "", 10).expect("a list");
+        let keys: Vec<&str> = listed.iter().map(|one| one.key.as_str()).collect();
+        assert_eq!(keys, ["b"]);
+        for key in ["link", "../secret", "a"] {
+            let name = ObjectName::new("photos", key, None).expect("a name");
+            let error = folder.open(&name).err();
+            assert!(matches!(error, Some(Error::NoKey(..))), "{key}: {error:?}");
+        }
+        let buckets = folder.buckets().expect("a list").into_iter();
+        let names: Vec<String> = buckets.map(|(name, _)| name).collect();
+        assert_eq!(names, ["photos"]);
+        assert!(matches!(
+            folder.list("gone", "", "", 10),
+            Err(Error::NoBucket(_))
+        ));
+    }
+
+    #[test]
+    fn a_path_is_in_the_deepest_folder() {
+        let folders = [("lake", "/data"), ("reviews", "/data/reviews/")];
+        let folders = folders.map(|(name, path)| (name.to_owned(), PathBuf::from(path)));
+        let folders = BTreeMap::from(folders);
+        for (path, place) in [
+            ("/data/x/*.csv", Some(("lake", "x/*.csv"))),
+            ("/data/reviews/2026/a.csv", Some(("reviews", "2026/a.csv"))),
+            ("/data/reviews/", Some(("reviews", ""))),
+            ("/data/reviews", Some(("reviews", ""))),
+            ("/data/reviewsx", Some(("lake", "reviewsx"))),
+            ("/data", Some(("lake", ""))),
+            ("/etc/passwd", None),
+            ("data/x", None),
+            ("/data/../etc/passwd", None),
+            ("/data/x/../../etc", None),
+            ("/data/x//y", None),
+            ("/data/./x", None),
+        ] {
+            assert_eq!(within(&folders, path), place, "{path}");
+        }
     }
 
     fn opened(folder: &Path, bucket: &str, key: &str) -> Result<String, Error> {

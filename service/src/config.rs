@@ -17,7 +17,7 @@ use escala_models::{DeviceChoice, Precision};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use units::{Listen, Secret, Size, Span};
 
 pub use load::{Flag, Loaded, load};
@@ -147,10 +147,13 @@ pub struct S3 {
     pub dir: Option<PathBuf>,
 }
 
-/// Buckets that are neither in the store nor in folders.
+/// Buckets that are neither in the store nor in the folder of objects.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Objects {
+    /// Folders of this machine that are buckets to be read, each as `NAME=PATH`. Jobs and queries may name what is in them as
+    /// files, too: `file:///PATH/…`.
+    pub folders: Vec<String>,
     /// By their names here: buckets of S3, Google Cloud Storage and Azure.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub remote: BTreeMap<String, RemoteBucket>,
@@ -222,12 +225,47 @@ impl From<&RemoteBucket> for escala_objects::remote::Settings {
 }
 
 impl Objects {
+    /// The folders that are buckets, by their names, where they are written as they must be.
+    pub fn named(&self) -> BTreeMap<String, PathBuf> {
+        let pairs = self.folders.iter().filter_map(|one| one.split_once('='));
+        pairs
+            .map(|(name, path)| (name.trim().to_owned(), PathBuf::from(path.trim())))
+            .collect()
+    }
+
+    /// What can be wrong with the folders without looking at the disk.
+    ///
+    /// # Errors
+    /// What is wrong first.
+    fn check_folders(&self) -> Result<(), String> {
+        let refused = |one: &String, why: &str| Err(format!("`objects.folders`: `{one}`: {why}"));
+        for one in &self.folders {
+            let Some((name, path)) = one.split_once('=') else {
+                return refused(one, "this is not NAME=PATH");
+            };
+            if let Err(rule) = escala_objects::bucket_rules(name.trim()) {
+                return refused(one, rule);
+            }
+            if self.remote.contains_key(name.trim()) {
+                return refused(one, "a bucket of `objects.remote` has this name");
+            }
+            if !Path::new(path.trim()).is_absolute() {
+                return refused(one, "the path does not begin at the root");
+            }
+        }
+        match self.named().len() == self.folders.len() {
+            true => Ok(()),
+            false => Err("`objects.folders`: two have one name".to_owned()),
+        }
+    }
+
     /// What can be wrong with them without looking at the environment.
     ///
     /// # Errors
     /// What is wrong first.
     #[cfg(feature = "remote")]
     fn check(&self) -> Result<(), String> {
+        self.check_folders()?;
         for (name, bucket) in &self.remote {
             let settings = escala_objects::remote::Settings::from(bucket);
             settings.check(name).map_err(|error| error.to_string())?;
@@ -237,6 +275,7 @@ impl Objects {
 
     #[cfg(not(feature = "remote"))]
     fn check(&self) -> Result<(), String> {
+        self.check_folders()?;
         match self.remote.is_empty() {
             true => Ok(()),
             false => {
@@ -515,6 +554,9 @@ pub struct Sql {
     pub folders: Vec<String>,
     /// Memory of the operators of all queries together; sorts and groups that need more go on on the disk.
     pub memory: Size,
+    /// Most that they have on the disk for that, in the system's folder for temporary files; a query that needs more ends.
+    /// Queries by HTTP, those that are copied and those of scoring have as much each.
+    pub spill: Size,
     /// Most queries by HTTP at a time.
     pub queries: usize,
 }
@@ -524,6 +566,7 @@ impl Default for Sql {
         Self {
             folders: Vec::new(),
             memory: Size::mib(512),
+            spill: Size::mib(100 << 10),
             queries: 8,
         }
     }

@@ -378,7 +378,7 @@ impl Machine {
             hosted: Hosted::default(),
             places: Arc::new(Places::new(
                 store_folder(config),
-                Folder::new(objects_folder(config)),
+                Folder::new(objects_folder(config)).with_named(config.objects.named()),
             )),
             labels,
             syntax,
@@ -491,6 +491,7 @@ impl Machine {
                 places.clone(),
                 buffers.clone(),
                 config.limits.body_pause.get(),
+                &config.aws.account,
             ),
             images: Images {
                 objects: Some(Arc::new(self.objects.clone())),

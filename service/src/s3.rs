@@ -29,7 +29,7 @@ pub use request::is_s3;
 use crate::server::body::Buffers;
 use axum::body::Body;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE};
-use axum::http::{HeaderValue, Method, Request, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use axum::response::Response;
 use places::Places;
 use s3s::S3Result;
@@ -48,7 +48,15 @@ pub struct S3 {
     service: S3Service,
     buffers: Arc<Buffers>,
     pause: Duration,
+    /// Whose the buckets are.
+    owner: Arc<str>,
 }
+
+/// Headers that say whose the buckets of a request are thought to be.
+const OWNERS: [&str; 2] = [
+    "x-amz-expected-bucket-owner",
+    "x-amz-source-expected-bucket-owner",
+];
 
 /// What the operations share.
 struct Door {
@@ -84,8 +92,8 @@ pub fn failure(failure: &crate::failure::Failure, _id: &str) -> Response {
 }
 
 impl S3 {
-    /// The door to places; bytes on their way count in `buffers`, and a body may pause for so long.
-    pub fn new(places: Arc<Places>, buffers: Arc<Buffers>, pause: Duration) -> Self {
+    /// The door to places, which belong to an account; bytes on their way count in `buffers`, and a body may pause for so long.
+    pub fn new(places: Arc<Places>, buffers: Arc<Buffers>, pause: Duration, owner: &str) -> Self {
         let mut config = S3Config::default();
         // It fits where there are addresses.
         config.xml_max_body_size = DOCUMENT as usize;
@@ -101,7 +109,15 @@ impl S3 {
             service: service.build(),
             buffers,
             pause,
+            owner: owner.into(),
         }
+    }
+
+    /// Whether the buckets belong to whom the request expects.
+    fn is_owner(&self, headers: &HeaderMap) -> bool {
+        let expected = OWNERS.iter().filter_map(|name| headers.get(*name));
+        let mut expected = expected.map(|owner| owner.as_bytes());
+        expected.all(|owner| owner == self.owner.as_bytes())
     }
 
     /// Answers a request of S3's.
@@ -117,6 +133,9 @@ impl S3 {
         };
         let mut answer = match request {
             Err(error) => request::refused(error),
+            Ok(request) if !self.is_owner(request.headers()) => {
+                request::refused(s3s::s3_error!(AccessDenied, "Access Denied"))
+            }
             Ok(request) => match self.service.call(request).await {
                 Ok(answer) => answer.map(Body::new),
                 Err(error) => {

@@ -12,6 +12,7 @@ use escala_batch::job::{Form, Source, Spec, Split, Target};
 #[cfg(feature = "sql")]
 use escala_batch::work::Tables;
 use escala_batch::work::{Answer, Bounds, Failed, Fault, Found, Place, Work};
+use escala_objects::folder;
 use escala_pipelines::{Options, Priority};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -193,6 +194,25 @@ impl Wanted {
     }
 }
 
+/// What is scored, as objects: of `file:///PATH` it is those of the bucket that the folder is.
+///
+/// # Errors
+/// 400 where no folder that may be read has the path.
+pub fn placed(input: String, objects: &crate::config::Objects) -> Result<String, Failure> {
+    let Some(path) = input.strip_prefix("file://") else {
+        return Ok(input);
+    };
+    let folders = objects.named();
+    let path = path.strip_prefix("localhost").unwrap_or(path);
+    match folder::within(&folders, path) {
+        Some((bucket, key)) => Ok(format!("s3://{bucket}/{key}")),
+        None => {
+            let why = "`input`: no folder that may be read (`objects.folders`) has this path";
+            Err(Failure::invalid(why).at("input"))
+        }
+    }
+}
+
 /// The full name of a kind, and its work.
 type Named = (String, Arc<dyn Work>);
 
@@ -344,6 +364,33 @@ mod tests {
             name: None,
             priority: 0,
         }
+    }
+
+    #[test]
+    fn files_are_objects_of_the_folder_that_has_them() {
+        let objects = crate::config::Objects {
+            folders: vec!["reviews=/data/reviews".to_owned()],
+            ..crate::config::Objects::default()
+        };
+        for (input, placed_at) in [
+            ("file:///data/reviews/2026/", "s3://reviews/2026/"),
+            ("file://localhost/data/reviews", "s3://reviews/"),
+            ("s3://lake/x", "s3://lake/x"),
+        ] {
+            let placed = placed(input.to_owned(), &objects).ok();
+            assert_eq!(placed.as_deref(), Some(placed_at), "{input}");
+        }
+        for input in [
+            "file:///etc/passwd",
+            "file:///data/reviews/../secret.csv",
+            "file://data/reviews/x.csv",
+            "file://",
+        ] {
+            let failure = placed(input.to_owned(), &objects).expect_err(input);
+            assert_eq!(failure.member, Some("input"));
+        }
+        let nothing = crate::config::Objects::default();
+        assert!(placed("file:///data/reviews/x.csv".to_owned(), &nothing).is_err());
     }
 
     #[test]

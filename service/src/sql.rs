@@ -29,7 +29,7 @@ use escala_sql::arrow::error::ArrowError;
 use escala_sql::buckets::Buckets;
 use escala_sql::chains::STACK;
 use escala_sql::endpoint::PREDICT;
-use escala_sql::engine::{DataFusionError, Query, Rights};
+use escala_sql::engine::{DataFusionError, Query, Rights, Room};
 use escala_sql::functions::{FUNCTIONS, Function};
 use escala_sql::places::Places;
 use escala_sql::{Error, Model, Scores, answers};
@@ -89,7 +89,9 @@ pub fn places(config: &Config) -> Result<Places, String> {
         };
         folders.push((name.trim(), Path::new(path.trim())));
     }
-    Places::folders(folders).map_err(|error| format!("`sql.folders`: {}", error.strip_backtrace()))
+    let places = Places::folders(folders);
+    let places = places.map_err(|error| format!("`sql.folders`: {}", error.strip_backtrace()))?;
+    Ok(places.and_files(config.objects.named()))
 }
 
 /// What queries by HTTP share.
@@ -97,6 +99,14 @@ pub struct Queries {
     engine: escala_sql::Engine,
     places: Arc<Semaphore>,
     threads: Threads,
+}
+
+/// How much operators may take.
+pub fn room(config: &Config) -> Room {
+    Room {
+        memory: config.sql.memory.as_usize(),
+        spill: config.sql.spill.get(),
+    }
 }
 
 /// Threads of queries' own, so that a large sort holds up no request at another door. They may be dropped anywhere.
@@ -147,7 +157,7 @@ impl Queries {
             models(&Arc::new(asking)),
             places(&config)?.and_buckets(Buckets::new(objects)),
             Rights::Read,
-            config.sql.memory.as_usize(),
+            room(&config),
         );
         Ok(Self {
             engine: engine

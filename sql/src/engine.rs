@@ -1,5 +1,6 @@
 //! A query from its text to its rows.
 
+use crate::answered::Answered;
 use crate::chains;
 use crate::endpoint::{PREDICT, Predict};
 use crate::files::{Files, endings};
@@ -36,13 +37,13 @@ use datafusion::sql::parser::DFParser;
 pub use datafusion::sql::parser::Statement;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::any::Any;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
 /// Rows that operators hand on at once: few, so that a query that is content with some stops early.
-const BATCH: usize = 256;
+pub(crate) const BATCH: usize = 256;
 
 /// What becomes of a row that a model cannot answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -182,6 +183,15 @@ pub enum Rights {
     Read,
 }
 
+/// How much the operators of all queries of an engine may take together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes of memory, before they sort and group on the disk.
+    pub memory: usize,
+    /// Bytes of the disk, in the system's folder for temporary files. A query that needs more ends.
+    pub spill: u64,
+}
+
 /// What queries are made with.
 pub struct Engine {
     models: Vec<Arc<dyn Model>>,
@@ -192,8 +202,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine whose queries may call these models and name what is in these places, and whose operators together
-    /// take so many bytes before they sort and group on the disk.
+    /// An engine whose queries may call these models and name what is in these places, and whose operators have so much room.
     ///
     /// # Errors
     /// When the disk cannot be used.
@@ -201,11 +210,12 @@ impl Engine {
         models: Vec<Arc<dyn Model>>,
         places: Places,
         rights: Rights,
-        memory: usize,
+        room: Room,
     ) -> Result<Self> {
         let places = Arc::new(places);
         let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(memory)))
+            .with_memory_pool(Arc::new(FairSpillPool::new(room.memory)))
+            .with_max_temp_directory_size(room.spill)
             .with_object_store_registry(Arc::new(Stores::new(places.clone())))
             .build_arc()?;
         Ok(Self {
@@ -491,6 +501,14 @@ impl Query {
             counts.examples.extend(examples);
         }
         counts
+    }
+
+    /// What rows had answers so far, by the function.
+    pub fn answered(&self) -> BTreeMap<&'static str, Answered> {
+        let mut answered = BTreeMap::new();
+        // The predictions of a plan count together.
+        self.each(|predict| answered = predict.answered());
+        answered
     }
 
     /// Rows that were read of its tables, and inputs that models were asked about; may be asked while it runs.

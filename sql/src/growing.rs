@@ -1,20 +1,31 @@
 //! DataFusion's functions whose answers can be far larger than what they are given: `repeat('x', 1000000000)` is a gigabyte of a
 //! query of thirty bytes. Each is told what it would make of a batch of rows before it makes it, and refused where that is more
-//! than [`MOST`].
+//! than [`MOST`]. What is planned as one of them without being looked up by its name, as `a || b` and `[a, b]` are, is replaced in
+//! the plan.
 
-use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, Int64Array, IntervalMonthDayNanoArray, StringArray,
-};
-use datafusion::arrow::compute::{cast, kernels::length::length};
-use datafusion::arrow::datatypes::{DataType, FieldRef, IntervalUnit, TimeUnit};
-use datafusion::common::{Result, exec_err};
+mod made;
+
+use crate::engine::BATCH;
+use datafusion::arrow::compute::kernels::concat_elements::concat_elements_dyn;
+use datafusion::arrow::datatypes::{DataType, FieldRef};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::context::SessionContext;
+use datafusion::logical_expr::expr::{Case, ScalarFunction};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
+use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
 use datafusion::logical_expr::{
-    ColumnarValue, Documentation, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
-    ScalarUDFImpl, Signature,
+    BinaryExpr, ColumnarValue, Documentation, Expr, LogicalPlan, Operator, Projection,
+    ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
+use datafusion::optimizer::analyzer::AnalyzerRule;
+use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
+use made::made;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Most bytes that one call may make for a batch of rows.
 pub const MOST: u64 = 64 << 20;
@@ -32,10 +43,27 @@ enum Growth {
     Elements,
     /// Numbers or times from one to another by steps.
     Steps,
+    /// All arguments, one after the other.
+    Together,
+    /// All arguments but the first, with the first between them.
+    Between,
+    /// The elements of the first argument as text, with the others between them or in their place.
+    Listed,
+    /// What the second argument says of the first.
+    Formatted,
+    /// The third argument for what the second finds in the first, and what it names of that.
+    Matches,
+}
+
+impl Growth {
+    /// Whether a call may become another one, which is not looked at, when a query is simplified.
+    fn may_be_simplified(self) -> bool {
+        !matches!(self, Self::Together | Self::Between)
+    }
 }
 
 /// The functions by their names.
-const FUNCTIONS: [(&str, Growth); 8] = [
+const FUNCTIONS: [(&str, Growth); 17] = [
     ("repeat", Growth::Times),
     ("array_repeat", Growth::Times),
     ("lpad", Growth::Characters),
@@ -44,6 +72,15 @@ const FUNCTIONS: [(&str, Growth); 8] = [
     ("array_resize", Growth::Elements),
     ("range", Growth::Steps),
     ("generate_series", Growth::Steps),
+    ("concat", Growth::Together),
+    ("array_concat", Growth::Together),
+    ("array_append", Growth::Together),
+    ("array_prepend", Growth::Together),
+    ("make_array", Growth::Together),
+    ("concat_ws", Growth::Between),
+    ("array_to_string", Growth::Listed),
+    ("to_char", Growth::Formatted),
+    ("regexp_replace", Growth::Matches),
 ];
 
 /// Puts bounded functions in the place of a session's own.
@@ -51,12 +88,239 @@ const FUNCTIONS: [(&str, Growth); 8] = [
 /// # Errors
 /// When it has none of such a name.
 pub(crate) fn bound(context: &SessionContext) -> Result<()> {
+    let mut functions = BTreeMap::new();
     for (name, growth) in FUNCTIONS {
         let inner = context.udf(name)?;
         let inner = inner.as_ref().clone();
-        context.register_udf(ScalarUDF::from(Bounded { inner, growth }));
+        let bounded = ScalarUDF::from(Bounded { inner, growth });
+        functions.insert(name, Arc::new(bounded.clone()));
+        context.register_udf(bounded);
     }
+    let copied = ScalarUDF::from(Copied(Signature::any(1, Volatility::Volatile)));
+    context.add_optimizer_rule(Arc::new(Constants {
+        copied: Arc::new(copied),
+    }));
+    let inner = ScalarUDF::from(Concatenated(Signature::any(2, Volatility::Immutable)));
+    let growth = Growth::Together;
+    context.add_analyzer_rule(Arc::new(Replace {
+        functions,
+        concatenated: Arc::new(ScalarUDF::from(Bounded { inner, growth })),
+    }));
     Ok(())
+}
+
+/// The rule of the optimizer that has large constants looked at where each row of a batch would have a copy: of
+/// `repeat('x', 60000000)` those of a batch are gigabytes. How many rows there are is known when they are made.
+#[derive(Debug)]
+struct Constants {
+    copied: Arc<ScalarUDF>,
+}
+
+impl OptimizerRule for Constants {
+    fn name(&self) -> &str {
+        "bound_constants"
+    }
+
+    fn rewrite(
+        &self,
+        plan: LogicalPlan,
+        _: &dyn OptimizerConfig,
+    ) -> Result<Transformed<LogicalPlan>> {
+        let LogicalPlan::Projection(projection) = plan else {
+            return Ok(Transformed::no(plan));
+        };
+        if !projection.expr.iter().any(has_large) {
+            return Ok(Transformed::no(LogicalPlan::Projection(projection)));
+        }
+        let names = NamePreserver::new_for_projection();
+        let looked_at = |expression: Expr| {
+            let name = names.save(&expression);
+            name.restore(self.looked_at(expression))
+        };
+        let expressions = projection.expr.into_iter().map(looked_at).collect();
+        let projection = Projection::try_new(expressions, projection.input)?;
+        Ok(Transformed::yes(LogicalPlan::Projection(projection)))
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        Some(ApplyOrder::BottomUp)
+    }
+}
+
+impl Constants {
+    /// An expression in which large constants that may be its value are looked at.
+    fn looked_at(&self, expression: Expr) -> Expr {
+        match expression {
+            Expr::Literal(..) if has_large(&expression) => self.copied.call(vec![expression]),
+            Expr::Alias(mut alias) => {
+                alias.expr = Box::new(self.looked_at(*alias.expr));
+                Expr::Alias(alias)
+            }
+            Expr::Case(mut case) => {
+                for branch in branches(&mut case) {
+                    let then = std::mem::take(branch);
+                    *branch = self.looked_at(then);
+                }
+                Expr::Case(case)
+            }
+            other => other,
+        }
+    }
+}
+
+fn branches(case: &mut Case) -> impl Iterator<Item = &mut Expr> {
+    let branches = case.when_then_expr.iter_mut().map(|(_, then)| then);
+    let branches = branches.chain(&mut case.else_expr);
+    branches.map(|branch| &mut **branch)
+}
+
+/// Whether the value of an expression may be a constant that a full batch of rows would have too much of.
+fn has_large(expression: &Expr) -> bool {
+    match expression {
+        Expr::Literal(value, _) => copies(value, BATCH) > MOST,
+        Expr::Alias(alias) => has_large(&alias.expr),
+        Expr::Case(case) => {
+            let branches = case.when_then_expr.iter().map(|(_, then)| then);
+            branches
+                .chain(&case.else_expr)
+                .any(|branch| has_large(branch))
+        }
+        _ => false,
+    }
+}
+
+/// The bytes of so many copies of a value.
+fn copies(value: &ScalarValue, rows: usize) -> u64 {
+    (value.size() as u64).saturating_mul(rows as u64)
+}
+
+/// A constant of which a batch of rows has copies. It is volatile, so that it is not replaced by its value.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Copied(Signature);
+
+impl ScalarUDFImpl for Copied {
+    fn name(&self) -> &str {
+        "copied"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.0
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        match types {
+            [kind] => Ok(kind.clone()),
+            _ => plan_err!("a constant is one"),
+        }
+    }
+
+    fn invoke_with_args(&self, mut arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let rows = arguments.number_rows;
+        let Some(value) = arguments.args.pop() else {
+            return exec_err!("a constant is one");
+        };
+        if let ColumnarValue::Scalar(constant) = &value
+            && copies(constant, rows) > MOST
+        {
+            return exec_err!(
+                "a constant would make {} MiB for a batch of rows; at most {} MiB are made",
+                copies(constant, rows) >> 20,
+                MOST >> 20
+            );
+        }
+        Ok(value)
+    }
+}
+
+/// The rule of the analyzer that puts bounded functions in the place of others. It stands after those that settle types.
+#[derive(Debug)]
+struct Replace {
+    functions: BTreeMap<&'static str, Arc<ScalarUDF>>,
+    /// What `a || b` is, of texts and bytes.
+    concatenated: Arc<ScalarUDF>,
+}
+
+impl AnalyzerRule for Replace {
+    fn name(&self) -> &str {
+        "bound_growth"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        let replaced = plan.transform_up_with_subqueries(|node| {
+            let names = NamePreserver::new(&node);
+            let node = node.map_expressions(|expression| {
+                let name = names.save(&expression);
+                let replaced = expression.transform_up(|one| self.replaced(one))?;
+                Ok(replaced.update_data(|expression| name.restore(expression)))
+            })?;
+            match node.transformed {
+                true => node.map_data(LogicalPlan::recompute_schema),
+                false => Ok(node),
+            }
+        });
+        Ok(replaced?.data)
+    }
+}
+
+impl Replace {
+    fn replaced(&self, expression: Expr) -> Result<Transformed<Expr>> {
+        match expression {
+            Expr::BinaryExpr(BinaryExpr {
+                left,
+                op: Operator::StringConcat,
+                right,
+            }) => {
+                let arguments = vec![*left, *right];
+                let call = self.concatenated.call(arguments);
+                Ok(Transformed::yes(call))
+            }
+            Expr::ScalarFunction(ScalarFunction { func, args }) => {
+                match self.functions.get(func.name()) {
+                    Some(bounded) if *bounded != func => Ok(Transformed::yes(bounded.call(args))),
+                    _ => {
+                        let call = ScalarFunction { func, args };
+                        Ok(Transformed::no(Expr::ScalarFunction(call)))
+                    }
+                }
+            }
+            other => Ok(Transformed::no(other)),
+        }
+    }
+}
+
+/// What the operator `||` does with texts and bytes.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Concatenated(Signature);
+
+impl ScalarUDFImpl for Concatenated {
+    fn name(&self) -> &str {
+        "||"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.0
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        let [left, right] = types else {
+            return plan_err!("|| has two sides");
+        };
+        BinaryTypeCoercer::new(left, &Operator::StringConcat, right).get_result_type()
+    }
+
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let constant = |one: &ColumnarValue| matches!(one, ColumnarValue::Scalar(_));
+        let once = arguments.args.iter().all(constant);
+        let sides = ColumnarValue::values_to_arrays(&arguments.args)?;
+        let [left, right] = &sides[..] else {
+            return exec_err!("|| has two sides");
+        };
+        let values = concat_elements_dyn(left, right)?;
+        match once {
+            true => ScalarValue::try_from_array(&values, 0).map(ColumnarValue::Scalar),
+            false => Ok(ColumnarValue::Array(values)),
+        }
+    }
 }
 
 /// A function that looks at what it would make.
@@ -96,7 +360,10 @@ impl ScalarUDFImpl for Bounded {
     }
 
     fn simplify(&self, arguments: Vec<Expr>, with: &SimplifyContext) -> Result<ExprSimplifyResult> {
-        self.inner.simplify(arguments, with)
+        match self.growth.may_be_simplified() {
+            true => self.inner.simplify(arguments, with),
+            false => Ok(ExprSimplifyResult::Original(arguments)),
+        }
     }
 
     fn documentation(&self) -> Option<&Documentation> {
@@ -115,184 +382,4 @@ impl ScalarUDFImpl for Bounded {
         }
         self.inner.invoke_with_args(arguments)
     }
-}
-
-/// An argument: a value for each row, or one for all, which is kept once.
-struct Argument {
-    values: ArrayRef,
-    one: bool,
-}
-
-impl Argument {
-    fn of(value: &ColumnarValue) -> Result<Self> {
-        Ok(match value {
-            ColumnarValue::Array(values) => Self {
-                values: values.clone(),
-                one: false,
-            },
-            ColumnarValue::Scalar(value) => Self {
-                values: value.to_array()?,
-                one: true,
-            },
-        })
-    }
-
-    fn cast(&self, to: &DataType) -> Result<Self> {
-        Ok(Self {
-            values: cast(&self.values, to)?,
-            one: self.one,
-        })
-    }
-
-    fn at(&self, row: usize) -> usize {
-        if self.one { 0 } else { row }
-    }
-
-    /// A whole number; none where it is null.
-    fn whole(&self, row: usize) -> Option<i64> {
-        let numbers: &Int64Array = self.values.as_primitive();
-        let at = self.at(row);
-        numbers.is_valid(at).then(|| numbers.value(at))
-    }
-
-    /// How often something is made, which is not less than never.
-    fn times(&self, row: usize) -> f64 {
-        self.whole(row).unwrap_or(0).max(0) as f64
-    }
-
-    /// A text; one that is null reads as empty.
-    fn text(&self, row: usize) -> &str {
-        let texts: &StringArray = self.values.as_string();
-        texts.value(self.at(row))
-    }
-}
-
-/// The bytes that a call would make, roughly.
-fn made(growth: Growth, call: &ScalarFunctionArgs) -> Result<f64> {
-    let scalars = call
-        .args
-        .iter()
-        .all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
-    // Constants are worked on once, whatever the number of rows.
-    let rows = if scalars { 1 } else { call.number_rows };
-    let arguments = call.args.iter().map(Argument::of);
-    let arguments: Vec<Argument> = arguments.collect::<Result<_>>()?;
-    let whole = |index: usize| {
-        let argument = arguments.get(index);
-        argument.map(|one| one.cast(&DataType::Int64)).transpose()
-    };
-    let Some(first) = arguments.first() else {
-        return Ok(0.0);
-    };
-    match growth {
-        Growth::Times => {
-            let Some(times) = whole(1)? else {
-                return Ok(0.0);
-            };
-            let sizes = sizes(first)?;
-            Ok(sum(rows, |row| sizes(row) * times.times(row)))
-        }
-        Growth::Characters => {
-            let Some(characters) = whole(1)? else {
-                return Ok(0.0);
-            };
-            Ok(sum(rows, |row| characters.times(row)))
-        }
-        Growth::Elements => {
-            let Some(elements) = whole(1)? else {
-                return Ok(0.0);
-            };
-            match arguments.get(2) {
-                Some(each) => {
-                    let sizes = sizes(each)?;
-                    Ok(sum(rows, |row| sizes(row).max(8.0) * elements.times(row)))
-                }
-                None => Ok(sum(rows, |row| 8.0 * elements.times(row))),
-            }
-        }
-        Growth::Places => {
-            let [first, from, to, ..] = &arguments[..] else {
-                return Ok(0.0);
-            };
-            let texts = [first, from, to].map(|argument| argument.cast(&DataType::Utf8));
-            let [first, from, to] = texts;
-            let (first, from, to) = (first?, from?, to?);
-            Ok(sum(rows, |row| {
-                let [first, from, to] = [&first, &from, &to].map(|argument| argument.text(row));
-                // Without what is looked for, there is a place before each character and one behind the last.
-                let most = (first.len() / from.len().max(1) + 1) as f64 * to.len() as f64;
-                if most <= MOST as f64 / rows as f64 {
-                    return most;
-                }
-                first.matches(from).count() as f64 * to.len() as f64
-            }))
-        }
-        Growth::Steps => steps(rows, &arguments),
-    }
-}
-
-/// The bytes of the lists from one number or time to another.
-fn steps(rows: usize, arguments: &[Argument]) -> Result<f64> {
-    let whole = |argument: &Argument| argument.cast(&DataType::Int64);
-    let number = |argument: &Argument, row| match argument.whole(row) {
-        Some(number) => number as f64,
-        None => f64::NAN,
-    };
-    let kind = arguments[0].values.data_type();
-    if kind.is_integer() {
-        let all: Vec<Argument> = arguments.iter().map(whole).collect::<Result<_>>()?;
-        return Ok(sum(rows, |row| {
-            let number = |index: usize| all.get(index).map(|one| number(one, row));
-            let (from, to) = match number(1) {
-                Some(to) => (number(0).unwrap_or(0.0), to),
-                None => (0.0, number(0).unwrap_or(0.0)),
-            };
-            8.0 * ((to - from) / number(2).unwrap_or(1.0)).max(0.0)
-        }));
-    }
-    let [first, second, third, ..] = arguments else {
-        return Ok(0.0);
-    };
-    if kind.is_null() {
-        return Ok(0.0);
-    }
-    let seconds = |argument: &Argument| {
-        let times = argument.cast(&DataType::Timestamp(TimeUnit::Second, None))?;
-        whole(&times)
-    };
-    let (first, second) = (seconds(first)?, seconds(second)?);
-    let third = third.cast(&DataType::Interval(IntervalUnit::MonthDayNano))?;
-    let lengths: &IntervalMonthDayNanoArray = third.values.as_primitive();
-    Ok(sum(rows, |row| {
-        let step = lengths.value(third.at(row));
-        let days = f64::from(step.months) * 28.0 + f64::from(step.days);
-        let step = days * 86_400.0 + step.nanoseconds as f64 / 1e9;
-        8.0 * ((number(&second, row) - number(&first, row)) / step).max(0.0)
-    }))
-}
-
-/// What rows make together; what is not a number, such as no step at all, is left to the function itself.
-fn sum(rows: usize, of: impl Fn(usize) -> f64) -> f64 {
-    (0..rows).map(of).filter(|made| !made.is_nan()).sum()
-}
-
-/// The bytes of an argument in each row.
-fn sizes(argument: &Argument) -> Result<Box<dyn Fn(usize) -> f64>> {
-    let Argument { values, one } = argument;
-    if values.data_type().is_string() {
-        let lengths = Argument {
-            values: cast(&length(values)?, &DataType::Int64)?,
-            one: *one,
-        };
-        return Ok(Box::new(move |row| lengths.times(row)));
-    }
-    let kept = Argument {
-        values: values.clone(),
-        one: *one,
-    };
-    Ok(Box::new(move |row| {
-        let one = kept.values.slice(kept.at(row), 1).to_data();
-        let bytes = one.get_slice_memory_size();
-        bytes.unwrap_or_else(|_| one.get_array_memory_size()).max(1) as f64
-    }))
 }

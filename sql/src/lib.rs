@@ -8,6 +8,7 @@
 //! batches, [`places`] which files a query may name, [`sources`] tables that are no files, [`score`] the scoring of files
 //! piece by piece.
 
+pub mod answered;
 pub mod answers;
 pub mod buckets;
 pub mod chains;

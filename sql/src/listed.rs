@@ -21,6 +21,8 @@ use object_store::{ObjectMeta, ObjectStore};
 use std::fmt;
 use std::sync::Arc;
 
+/// Bytes that the values of a batch of rows take, about, where files say how large they are unpacked.
+const BATCH_BYTES: usize = 64 << 20;
 /// What folders are named that have rows without a value, by Hive and those that write as it does.
 const NOTHING: &str = "__HIVE_DEFAULT_PARTITION__";
 /// Bytes of lines of JSON that are worth a reader of their own.
@@ -251,6 +253,22 @@ impl Listed {
     }
 }
 
+/// How many rows a batch of files has, where as many as usual would be too much together by what the files say of these columns.
+fn smaller(files: &[PartitionedFile], columns: &[usize], usual: usize) -> Option<usize> {
+    let of_row = |file: &PartitionedFile| {
+        let counted = file.statistics.as_deref()?;
+        let rows = *counted.num_rows.get_value()?;
+        let sizes = columns.iter().filter_map(|at| {
+            let column = counted.column_statistics.get(*at)?;
+            column.byte_size.get_value()
+        });
+        Some(sizes.sum::<usize>() / rows.max(1))
+    };
+    let most = files.iter().filter_map(of_row).max()?;
+    let rows = BATCH_BYTES / most.max(1);
+    (rows < usual).then_some(rows.max(1))
+}
+
 #[async_trait]
 impl TableProvider for Listed {
     fn schema(&self) -> SchemaRef {
@@ -291,6 +309,7 @@ impl TableProvider for Listed {
         let files = self.counted(session, files).await?;
         let counted = files.iter().filter_map(|file| file.statistics.as_deref());
         let statistics = Statistics::try_merge_iter(counted, &self.schema)?;
+        let batch = smaller(&files, columns, session.config().batch_size());
         let table = TableSchema::builder(self.known.clone());
         let table = table.with_table_partition_cols(self.keys.clone()).build();
         let config = FileScanConfigBuilder::new(self.url.clone(), self.reader.file_source(table))
@@ -298,6 +317,7 @@ impl TableProvider for Listed {
             .with_statistics(statistics)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
+            .with_batch_size(batch)
             .build();
         self.reader.create_physical_plan(session, config).await
     }

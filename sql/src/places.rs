@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use datafusion::common::{DataFusionError, Result, exec_err, plan_err};
 use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::execution::object_store::ObjectStoreRegistry;
+use escala_objects::folder::within;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, future};
 use glob::{MatchOptions, Pattern};
@@ -28,6 +29,8 @@ use url::Url;
 
 /// The scheme of registered folders.
 const FOLDER: &str = "folder";
+/// The scheme of files.
+const FILE: &str = "file";
 /// The scheme of objects.
 pub(crate) const S3: &str = "s3";
 
@@ -38,12 +41,20 @@ pub struct Places {
     anywhere: bool,
     folders: BTreeMap<String, Arc<Fenced>>,
     buckets: Option<Buckets>,
+    /// Buckets that are folders of this machine, whose files may be named as such.
+    files: BTreeMap<String, PathBuf>,
 }
 
 impl Places {
     /// These, and the objects of buckets.
     pub fn and_buckets(mut self, buckets: Buckets) -> Self {
         self.buckets = Some(buckets);
+        self
+    }
+
+    /// These, and the files of buckets that are folders, by their paths: `'file:///data/reviews/*.parquet'`.
+    pub fn and_files(mut self, files: BTreeMap<String, PathBuf>) -> Self {
+        self.files = files;
         self
     }
 
@@ -97,6 +108,9 @@ impl Places {
                 let mut url = url(&format!("{S3}://{bucket}/"))?;
                 return Ok(Some(Address::of(&mut url, key)?));
             }
+            if scheme == FILE {
+                return self.file(name, rest);
+            }
             return plan_err!("`{scheme}://` cannot be read here");
         }
         // A folder needs no slash; whatever else has none is a table that somebody made.
@@ -140,6 +154,23 @@ impl Places {
                 "{name}: begin with a folder that may be read: {}",
                 known.join(", ")
             ),
+        }
+    }
+}
+
+impl Places {
+    /// The address of a file of this machine: a host, which is this one, and a path.
+    fn file(&self, name: &str, rest: &str) -> Result<Option<Address>> {
+        let path = rest.strip_prefix("localhost").unwrap_or(rest);
+        if !path.starts_with('/') {
+            return plan_err!("{name}: the path of a file begins behind three slashes");
+        }
+        if self.anywhere {
+            return self.address(path);
+        }
+        match within(&self.files, path) {
+            Some((bucket, key)) => self.address(&format!("{S3}://{bucket}/{key}")),
+            None => plan_err!("{name}: no folder that may be read (`objects.folders`) has it"),
         }
     }
 }
@@ -273,7 +304,7 @@ impl ObjectStoreRegistry for Stores {
     fn get_store(&self, url: &Url) -> Result<Arc<dyn ObjectStore>> {
         let host = url.host_str().unwrap_or_default();
         match url.scheme() {
-            "file" if self.places.anywhere => Ok(self.local.clone()),
+            FILE if self.places.anywhere => Ok(self.local.clone()),
             FOLDER => match self.places.folders.get(host) {
                 Some(folder) => Ok(folder.clone()),
                 None => exec_err!("there is no folder `{host}`"),

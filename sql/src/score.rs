@@ -9,12 +9,14 @@ pub(crate) mod rows;
 use crate::engine::{Query, Session};
 use crate::files::{Format, Found, Keys, Typing, unread};
 use cut::selection;
+use datafusion::arrow::error::ArrowError;
 use datafusion::catalog::memory::DataSourceExec;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DataFusionError, Result, plan_err};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder};
 use datafusion::logical_expr::Expr;
+use datafusion::parquet::errors::ParquetError;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{coalesce, get_field, lit, when};
 use std::any::Any;
@@ -170,6 +172,21 @@ pub async fn query(session: &Session, split: &Split, scoring: &Scoring) -> Resul
         }
     }
     Ok(query)
+}
+
+/// Whether an error says that what was read of a Parquet file cannot be understood, whoever reads it: not that it could not be read.
+pub fn is_undecodable(error: &DataFusionError) -> bool {
+    let mut causes =
+        std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |error| {
+            error.source()
+        });
+    let mut parquet = false;
+    let unread = causes.any(|cause| {
+        parquet |= cause.is::<ParquetError>()
+            || matches!(cause.downcast_ref(), Some(ArrowError::ParquetError(_)));
+        cause.is::<object_store::Error>()
+    });
+    parquet && !unread
 }
 
 /// Checks that there is the column that is asked about, and none that is named like the answers.

@@ -2,20 +2,22 @@
 
 mod common;
 
-use common::{Fake, Table, engine, engine_of, rows, session};
+use common::{Fake, Table, engine, engine_of, room, rows, session};
+use escala_objects::folder::Folder;
 use escala_objects::memory::Memory;
 use escala_sql::arrow::array::{AsArray, RecordBatch};
 use escala_sql::arrow::datatypes::{Int32Type, Int64Type};
 use escala_sql::arrow::util::display::{ArrayFormatter, FormatOptions};
 use escala_sql::arrow::util::pretty::pretty_format_batches;
 use escala_sql::buckets::Buckets;
-use escala_sql::engine::Rights;
+use escala_sql::engine::{Rights, Room};
 use escala_sql::files::Format;
 use escala_sql::output::write;
 use escala_sql::places::Places;
-use escala_sql::score::cut::{Size, cut};
-use escala_sql::score::{Part, Scoring, Split, query};
+use escala_sql::score::cut::{Size, cut, group_of};
+use escala_sql::score::{Part, Scoring, Split, is_undecodable, query};
 use escala_sql::{Engine, Query};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -228,7 +230,8 @@ async fn callers_from_elsewhere_read_registered_folders_and_nothing_else() {
     fs::write(closed.path().join("b.csv"), "id\n1\n").expect("file");
     let places = Places::folders([("data", open.path())]).expect("places");
     let fake = Fake::default();
-    let engine = Engine::new(vec![fake.model()], places, Rights::Read, 64 << 20).expect("engine");
+    let engine =
+        Engine::new(vec![fake.model()], places, Rights::Read, room(64 << 20)).expect("engine");
     for sql in [
         "SELECT * FROM 'data/a.csv'",
         "SELECT * FROM 'data'",
@@ -689,10 +692,162 @@ async fn files_that_are_read_whole_have_to_fit() {
     let objects = Arc::new(objects);
     for (memory, is_larger) in [(1 << 20, true), (4 << 20, false)] {
         let places = Places::default().and_buckets(Buckets::new(objects.clone()));
-        let engine = Engine::new(Vec::new(), places, Rights::Read, memory).expect("engine");
+        let engine = Engine::new(Vec::new(), places, Rights::Read, room(memory)).expect("engine");
         let read = rows(&engine, "SELECT count(*) FROM 's3://lake/large.arrow'").await;
         // What fits is read, and is no file of Arrow.
         let error = read.expect_err("no table");
         assert_eq!(error.contains("`sql.memory`"), is_larger, "{error}");
     }
+}
+
+#[tokio::test]
+async fn what_does_not_fit_goes_on_on_the_disk_within_bounds() {
+    let sql = "SELECT max(place) FROM (SELECT row_number() OVER (ORDER BY text) AS place
+        FROM (SELECT repeat(value::varchar, 200) AS text FROM generate_series(1, 100000)))";
+    let sort = async |spill| {
+        let room = Room {
+            memory: 48 << 20,
+            spill,
+        };
+        let engine = Engine::new(Vec::new(), Places::default(), Rights::Read, room);
+        rows(&engine.expect("engine"), sql).await
+    };
+    let sorted = sort(1 << 30).await.expect("there is room");
+    assert_eq!(sorted[0].num_rows(), 1);
+    let error = sort(1 << 20).await.expect_err("there is none");
+    assert!(error.contains("disk"), "{error}");
+}
+
+#[tokio::test]
+async fn files_of_folders_that_may_be_read_have_addresses() {
+    let outside = tempfile::tempdir().expect("a folder");
+    let folder = outside.path().join("reviews");
+    fs::create_dir(&folder).expect("made");
+    fs::write(folder.join("a.csv"), "n\n1\n2\n").expect("written");
+    fs::write(outside.path().join("secret.csv"), "n\n7\n").expect("written");
+    std::os::unix::fs::symlink("../secret.csv", folder.join("link.csv")).expect("linked");
+    let named = BTreeMap::from([("reviews".to_owned(), folder.clone())]);
+    let objects = Folder::new(Err("there are no others".to_owned())).with_named(named.clone());
+    let places = Places::default()
+        .and_buckets(Buckets::new(Arc::new(objects)))
+        .and_files(named);
+    let engine = Engine::new(Vec::new(), places, Rights::Read, room(64 << 20)).expect("engine");
+    let sum = async |file: String| rows(&engine, &format!("SELECT sum(n) FROM '{file}'")).await;
+    let folder = folder.display();
+    for file in [
+        format!("file://{folder}/a.csv"),
+        format!("file://{folder}/a*.csv"),
+        "s3://reviews/a.csv".to_owned(),
+    ] {
+        let batches = sum(file.clone()).await.expect(&file);
+        let total = batches[0].column(0).as_primitive::<Int64Type>().value(0);
+        assert_eq!(total, 3, "{file}");
+    }
+    for (file, why) in [
+        (format!("file://{folder}/link.csv"), "no such file"),
+        (format!("file://{folder}/../secret.csv"), "no folder"),
+        (
+            format!("file://{}/secret.csv", outside.path().display()),
+            "no folder",
+        ),
+        ("file:///etc/passwd".to_owned(), "no folder"),
+        ("file://etc/passwd".to_owned(), "three slashes"),
+    ] {
+        let error = sum(file.clone()).await.expect_err(&file);
+        assert!(error.to_lowercase().contains(why), "{file}: {error}");
+    }
+    // Who may name any path may name it so, too.
+    let engine = engine_of(Vec::new());
+    let all = rows(
+        &engine,
+        &format!("SELECT sum(n) FROM 'file://{folder}/*.csv'"),
+    )
+    .await;
+    assert!(all.is_ok(), "{all:?}");
+}
+
+/// A page that was written over spoils its group of rows; the rows before it, and those of other groups, are read.
+#[tokio::test]
+async fn a_broken_page_is_told_from_a_file_that_is_not_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("t.parquet");
+    let engine = engine_of(vec![Fake::default().model()]);
+    let session = session(&engine);
+    session
+        .set("datafusion.execution.parquet.max_row_group_size", "1000")
+        .expect("set");
+    let copy = format!(
+        "COPY (SELECT value AS id, (value * 7919 % 100003)::varchar AS text FROM generate_series(1, 3000)) TO '{}'",
+        path.display()
+    );
+    let copied = session.query(&copy).await.expect("plan");
+    copied.collect().await.expect("copied");
+    let name = path.display().to_string();
+    let bytes = fs::read(&path).expect("read");
+    let second = group_of(&session, &name, 1000).await.expect("a group");
+    assert_eq!((second.number, second.rows.clone()), (1, 1000..2000));
+    assert!(group_of(&session, &name, 3000).await.is_err());
+    let mut spoilt = bytes.clone();
+    let middle = bytes.len() / 2;
+    spoilt[middle - 200..middle + 200].fill(0xff);
+    fs::write(&path, &spoilt).expect("written");
+    let read = async |rows: std::ops::Range<u64>| {
+        let split = Split {
+            file: name.clone(),
+            part: Part::Rows(rows),
+        };
+        let query = query(&session, &split, &scoring()).await.expect("plan");
+        query
+            .collect()
+            .await
+            .map(|batches| batches.iter().map(RecordBatch::num_rows).sum::<usize>())
+    };
+    assert_eq!(read(0..1000).await.expect("whole"), 1000);
+    assert_eq!(read(2000..3000).await.expect("whole"), 1000);
+    let error = read(1000..2000).await.expect_err("spoilt");
+    assert!(is_undecodable(&error), "{error}");
+    // Not there is not broken.
+    let split = Split {
+        file: name.clone(),
+        part: Part::Rows(0..1000),
+    };
+    let gone = query(&session, &split, &scoring()).await.expect("plan");
+    fs::remove_file(&path).expect("removed");
+    let error = gone.collect().await.expect_err("gone");
+    assert!(!is_undecodable(&error), "{error}");
+}
+
+/// Large values are read a few rows at a time.
+#[tokio::test]
+async fn batches_of_large_values_have_few_rows() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("t.parquet");
+    let engine = engine_of(Vec::new());
+    let writing = session(&engine);
+    writing
+        .set("datafusion.execution.batch_size", "16")
+        .expect("set");
+    let copy = format!(
+        "COPY (SELECT value AS id, repeat((value + 100)::varchar, 200000) AS text FROM generate_series(1, 200)) TO '{}'",
+        path.display()
+    );
+    let copied = writing.query(&copy).await.expect("plan");
+    copied.collect().await.expect("copied");
+    let sizes = async |columns: &str| {
+        let sql = format!("SELECT {columns} FROM '{}'", path.display());
+        let batches = rows(&engine, &sql).await.expect("rows");
+        let sizes: Vec<usize> = batches.iter().map(RecordBatch::num_rows).collect();
+        assert_eq!(sizes.iter().sum::<usize>(), 200);
+        sizes
+    };
+    let few = sizes("id, text").await;
+    assert!(
+        few.iter().all(|rows| *rows * 600_000 <= 64 << 20),
+        "{few:?}"
+    );
+    assert_eq!(
+        sizes("id").await.iter().max(),
+        Some(&200),
+        "numbers are small"
+    );
 }

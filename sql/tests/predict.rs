@@ -283,6 +283,9 @@ async fn rows_that_fail_are_null_or_end_the_query() {
     assert_eq!((counts.asked, counts.failed), (1000, 2 * bad));
     assert_eq!(query.passed(), 2000, "rows that were read, and asked about");
     assert_eq!(counts.examples[0], "f(): a seven");
+    let answered = query.answered()["f"];
+    assert_eq!(answered.rows, 2 * (1000 - bad) as u64);
+    assert_eq!(answered.units, 3 * answered.rows, "the texts are short");
     session.set("escala.on_error", "error").expect("set");
     let query = session.query(&sql).await.expect("plan");
     let error = query.collect().await.expect_err("a row fails").to_string();

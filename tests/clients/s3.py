@@ -84,7 +84,17 @@ def test_buckets():
     rest = s3.list_buckets(ContinuationToken=first["ContinuationToken"])
     assert [b["Name"] for b in first["Buckets"] + rest["Buckets"]] == names
     assert [b["Name"] for b in s3.list_buckets(Prefix="oth")["Buckets"]] == ["other"]
-    assert status(s3.head_bucket(Bucket="other")) == 200
+    assert {b["BucketRegion"] for b in s3.list_buckets(BucketRegion="us-east-1")["Buckets"]} == {"us-east-1"}
+    assert s3.list_buckets(BucketRegion="eu-west-1")["Buckets"] == []
+    assert s3.head_bucket(Bucket="other")["BucketRegion"] == "us-east-1"
+    # The account that the server says everybody is in.
+    assert status(s3.head_bucket(Bucket="other", ExpectedBucketOwner="123456789012")) == 200
+    with fails("403", 403):
+        s3.head_bucket(Bucket="other", ExpectedBucketOwner="210987654321")
+    with fails("AccessDenied", 403):
+        s3.put_object(Bucket="other", Key="k", Body=b"", ExpectedBucketOwner="210987654321")
+    with fails("AccessDenied", 403):
+        s3.copy_object(Bucket="main", Key="k", CopySource="other/k", ExpectedSourceBucketOwner="210987654321")
     with fails("404", 404):
         s3.head_bucket(Bucket="nothing")
     assert s3.get_bucket_location(Bucket="other")["LocationConstraint"] is None
@@ -521,9 +531,26 @@ def test_copies():
     assert body("parts-copied") == data
 
 
+def test_metadata_has_two_kilobytes():
+    fits = {"a": "x" * 1000, "b": "y" * 1046}
+    put("described", Metadata=fits)
+    assert get("described")["Metadata"] == fits
+    more = {"a": "x" * 1000, "b": "y" * 1047}
+    for call in (
+        lambda: put("described", Metadata=more),
+        lambda: s3.create_multipart_upload(Bucket="main", Key="described", Metadata=more),
+        lambda: s3.copy_object(Bucket="main", Key="copied", CopySource="main/described", Metadata=more, MetadataDirective="REPLACE"),
+    ):
+        with fails("MetadataTooLarge", 400):
+            call()
+    assert get("described")["Metadata"] == fits
+
+
 def test_tags():
     put("tagged", Tagging="a=b%20c&d=")
     assert get("tagged")["TagCount"] == 2
+    headers = s3.head_object(Bucket="main", Key="tagged")["ResponseMetadata"]["HTTPHeaders"]
+    assert headers["x-amz-tagging-count"] == "2", headers
     assert s3.get_object_tagging(Bucket="main", Key="tagged")["TagSet"] == [{"Key": "a", "Value": "b c"}, {"Key": "d", "Value": ""}]
     tags = [{"Key": f"k{n}", "Value": "größe"} for n in range(10)]
     s3.put_object_tagging(Bucket="main", Key="tagged", Tagging={"TagSet": tags})
@@ -548,6 +575,22 @@ def test_deletions():
     assert [d["Key"] for d in answer["Deleted"]] == ["d/2", "nothing"], answer
     assert [(e["Key"], e["Code"]) for e in answer["Errors"]] == [("d/3", "NoSuchVersion")], answer
     assert keys(Prefix="d/") == ["d/3"]
+    # What is not as it is expected stays.
+    etag = put("d/4")["ETag"]
+    for key, expected, code, http in (("d/4", '"other"', "PreconditionFailed", 412), ("d/none", etag, "NoSuchKey", 404), ("d/none", "*", "NoSuchKey", 404)):
+        with fails(code, http):
+            s3.delete_object(Bucket="main", Key=key, IfMatch=expected)
+    with fails("NotImplemented", 501):
+        s3.delete_object(Bucket="main", Key="d/4", IfMatchSize=5)
+    answer = s3.delete_objects(Bucket="main", Delete={"Objects": [{"Key": "d/3", "ETag": "other"}, {"Key": "d/4", "ETag": etag}]})
+    assert [d["Key"] for d in answer["Deleted"]] == ["d/4"], answer
+    assert [(e["Key"], e["Code"]) for e in answer["Errors"]] == [("d/3", "PreconditionFailed")], answer
+    assert keys(Prefix="d/") == ["d/3"]
+    for expected in (put("d/4")["ETag"], "*"):
+        put("d/4")
+        assert status(s3.delete_object(Bucket="main", Key="d/4", IfMatch=expected)) == 204
+    with fails("MalformedXML", 400):
+        s3.delete_objects(Bucket="main", Delete={"Objects": [{"Key": f"d/{n}"} for n in range(1001)]})
     quiet = s3.delete_objects(Bucket="main", Delete={"Objects": [{"Key": "d/3"}], "Quiet": True})
     assert "Deleted" not in quiet and keys(Prefix="d/") == []
 

@@ -2,6 +2,7 @@
 pyarrow, pandas and SQL read what comes of it. Answers are held to those of the REST door."""
 
 import csv
+import hashlib
 import io
 import json
 import time
@@ -78,6 +79,8 @@ def ended(**wanted):
 def completed(**wanted):
     job = ended(**wanted)
     assert job["state"] == "completed", job
+    listed = s3.list_objects_v2(Bucket="scored").get("Contents", [])
+    assert not [found for found in listed if f"/.parts/{job['id']}/" in found["Key"]], "its parts are gone"
     return job
 
 
@@ -213,6 +216,28 @@ def test_what_is_no_table_fails_the_job_and_leaves_nothing():
     assert job["state"] == "failed" and "nothing/" in job["reason"], job
 
 
+def test_a_broken_page_costs_its_group_of_rows():
+    table = pyarrow.Table.from_pylist([{"id": n, "review": f"{hashlib.sha256(str(n).encode()).hexdigest()} is good"} for n in range(3000)])
+    sink = io.BytesIO()
+    pyarrow.parquet.write_table(table, sink, row_group_size=1000, use_dictionary=False, compression="snappy")
+    data = bytearray(sink.getvalue())
+    group = pyarrow.parquet.ParquetFile(io.BytesIO(bytes(data))).metadata.row_group(1).column(1)
+    middle = group.data_page_offset + group.total_compressed_size // 2
+    data[middle - 500 : middle + 500] = b"\xff" * 1000
+    s3.put_object(Bucket="lake", Key="broken/t.parquet", Body=bytes(data))
+    job = completed(task="language", column="review", input="s3://lake/broken/", output="s3://scored/broken/")
+    assert (job["documents"], job["done"]) == (3000, 3000), job
+    assert 1 <= job["errors"] <= 1000, job
+    sample = job["samples"][0]
+    assert (sample["file"], sample["code"]) == ("t.parquet", "unread") and "row group 1" in sample["message"], sample
+    assert 1000 <= sample["line"] < 2000, sample
+    rows = []
+    for key in keys("broken/"):
+        rows += pyarrow.parquet.read_table(f"scored/{key}", filesystem=fs).column("id").to_pylist()
+    assert rows == sorted(set(rows)) and len(rows) == 3000 - job["errors"], len(rows)
+    assert {*range(1000), *range(2000, 3000)} <= set(rows), "other groups are whole"
+
+
 def copied(statement):
     request = urllib.request.Request(URL + "/v1/sql", statement.encode(), {"Content-Type": "application/sql"})
     with urllib.request.urlopen(request, timeout=60) as answer:
@@ -231,7 +256,11 @@ def test_a_copy_is_a_job_whose_object_appears_whole():
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), "lake/copied/reviews.parquet", filesystem=fs)
     query = "SELECT review, sentiment(review)['sentiment'] AS mood, count(*) AS n FROM 's3://lake/copied/*.parquet' GROUP BY review ORDER BY review"
     job = copied(f"COPY ({query}) TO 's3://scored/copied/moods.parquet'")
-    assert (job["state"], job["kind"], job["documents"], job["done"]) == ("completed", "sql.copy", 1, 1), job
+    assert (job["state"], job["kind"]) == ("completed", "sql.copy"), job
+    assert (job["documents"], job["done"], job["errors"]) == (len(WANT), len(WANT), 0), job
+    cost, units = job["cost"], sum(max(3, -(-len(text) // 100)) for text in WANT)
+    assert (cost["characters"], cost["units"]) == (sum(map(len, WANT)), units), cost
+    assert abs(cost["aws_dollars"] - units * 0.0001) < 1e-9 and cost["bytes_written"] > 0, cost
     assert job["output"] == "s3://scored/copied/moods.parquet" and "GROUP BY review" in job["input"], job
     rows = pyarrow.parquet.read_table("scored/copied/moods.parquet", filesystem=fs).to_pylist()
     assert rows == [{"review": text, "mood": WANT[text], "n": 60} for text in sorted(WANT)], rows

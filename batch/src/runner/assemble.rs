@@ -381,7 +381,7 @@ pub fn withdraw(tools: &Tools, job: &Job, committed: &Committed) -> Result<(), T
     Ok(())
 }
 
-/// Deletes the parts of a job that has ended.
+/// Deletes the parts of a job that nobody needs any more.
 ///
 /// # Errors
 /// They cannot be listed or deleted.
@@ -396,6 +396,7 @@ pub fn clear(tools: &Tools, job: &Job) -> Result<(), escala_objects::Error> {
         for part in parts {
             let name = escala_objects::ObjectName::new(&output.bucket, &part.key, None)?;
             tools.objects.delete(&name)?;
+            tools.reach(Point::MidClearing);
         }
     }
 }

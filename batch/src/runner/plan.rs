@@ -110,7 +110,7 @@ pub fn plan(
     let probe = objects.create(&probe);
     drop(probe.map_err(|error| Trouble::output(&spec.output, &error))?);
     if spec.input.split == Split::Question {
-        return Ok(question());
+        return Ok(question(bounds.documents.min(1)));
     }
     let mut cutter = Cutter {
         cut,
@@ -197,20 +197,20 @@ pub fn plan(
     Ok(cutter.plan)
 }
 
-/// One document, which is no object.
-fn question() -> Plan {
+/// What is no object, and one document where it is any.
+fn question(documents: u64) -> Plan {
     let input = Input {
         key: String::new(),
         length: 0,
         etag: String::new(),
-        documents: 1,
+        documents,
     };
     let piece = Piece {
         input: 0,
         from: 0,
         to: 0,
         first: 0,
-        documents: 1,
+        documents,
     };
     Plan {
         inputs: vec![input],

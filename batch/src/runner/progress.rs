@@ -19,6 +19,8 @@ pub struct Progress {
     pub errors: u64,
     /// Bytes that were read of the inputs.
     pub bytes: u64,
+    /// Bytes that were written, also of unfinished tasks.
+    pub written: u64,
     /// Documents a second, over the last minute; of a job that has ended, over all its time.
     pub rate: f64,
     /// Seconds until the last document, at this rate; `None` where nothing is known of it.
@@ -28,9 +30,12 @@ pub struct Progress {
 impl Progress {
     /// Of a job that took so much, does so much, and does so many documents a second.
     pub fn of(job: &Job, usage: &Usage, doing: Doing, rate: f64) -> Self {
+        let all = job.planned.documents;
+        // The rows that answer a question are not known before.
+        let most = if all > 0 { all } else { u64::MAX };
         // A task that comes back in this moment may be in both.
-        let documents = (usage.documents + doing.documents).min(job.planned.documents);
-        let open = job.planned.documents - documents;
+        let documents = (usage.documents + doing.documents).min(most);
+        let open = all.saturating_sub(documents);
         let rate = match (job.state.is_live(), job.begun, job.ended) {
             (true, ..) => rate,
             (false, Some(begun), Some(ended)) => {
@@ -43,8 +48,9 @@ impl Progress {
             documents,
             errors: usage.errors + doing.errors,
             bytes: (usage.read + doing.bytes).min(job.planned.bytes),
+            written: usage.written + doing.written,
             rate,
-            left: (job.state.is_live() && rate > 0.0).then(|| open as f64 / rate),
+            left: (job.state.is_live() && rate > 0.0 && all > 0).then(|| open as f64 / rate),
         }
     }
 }
@@ -96,7 +102,7 @@ impl Rates {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{Form, Planned, Source, Spec, Split, State, Target};
+    use crate::job::{Form, Planned, Planning, Source, Spec, Split, State, Target};
     use serde_json::Value;
 
     #[test]
@@ -132,6 +138,8 @@ mod tests {
                 ..Planned::default()
             },
             samples: Vec::new(),
+            assembled: false,
+            planning: Planning::default(),
         };
         let usage = Usage {
             documents: 300,

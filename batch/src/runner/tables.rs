@@ -104,6 +104,8 @@ fn one(
         live.documents.fetch_add(scored.rows, Ordering::Relaxed);
         let failed = scored.failed.len() as u64;
         live.errors.fetch_add(failed, Ordering::Relaxed);
+        let written = scored.bytes.len() as u64;
+        live.written.fetch_add(written, Ordering::Relaxed);
         write(&input.key, scored)?;
         order.mark(tools, before + rows);
         mid += 1;

@@ -201,9 +201,7 @@ pub fn execute(tools: &Tools, mut order: Order) -> Ended {
     };
     let mut tries = 0;
     loop {
-        order.live.documents.store(0, Ordering::Relaxed);
-        order.live.bytes.store(0, Ordering::Relaxed);
-        order.live.errors.store(0, Ordering::Relaxed);
+        order.live.clear();
         tries += 1;
         if order.spec.input.split == Split::Rows {
             let done = match work.tables() {
@@ -439,6 +437,9 @@ impl Doing<'_> {
         self.digest.update(&self.text);
         let written = to.write_all(&self.text);
         written.map_err(|error| Trouble::output(&spec.output, &error.into()))?;
+        let live = &self.order.live;
+        let length = self.text.len() as u64;
+        live.written.fetch_add(length, Ordering::Relaxed);
         self.text.clear();
         Ok(())
     }

@@ -2,8 +2,8 @@
 
 use super::task::{Order, Tools, documents};
 use super::{Point, Trouble, file_of, part_name};
-use crate::job::{Fence, Part, SAMPLES, Sample, Usage};
-use crate::work::{Documents, Each, Place, Whole, Work};
+use crate::job::{Fence, Form, Part, SAMPLES, Sample, Usage};
+use crate::work::{Documents, Each, Made, Place, Whole, Work};
 use sha2::{Digest, Sha256};
 use std::cell::Cell;
 use std::io::Write;
@@ -56,12 +56,13 @@ pub fn execute(
         marked: Cell::default(),
     };
     let (live, cancelled) = (order.live.clone(), order.cancelled.clone());
+    let writing = live.clone();
     let all: u64 = order.pieces.iter().map(|piece| piece.documents).sum();
     let progress = move |part: f64| {
         // Not all before the part is there.
         let done = (part.clamp(0.0, 1.0) * all as f64) as u64;
         let done = done.min(all.saturating_sub(1));
-        live.documents.store(done, Ordering::Relaxed);
+        live.documents.fetch_max(done, Ordering::Relaxed);
         steps.came(&steps.parts, (part.clamp(0.0, 1.0) * PARTS) as u64);
         go_on(!*cancelled.borrow())
     };
@@ -73,23 +74,43 @@ pub fn execute(
         usage: Usage::default(),
         samples: Vec::new(),
         read: false,
+        made: None,
     };
     let counted = whole.collect(&spec, &mut reading, &progress, &mut |file, bytes| {
+        let length = bytes.len() as u64;
+        writing.written.fetch_add(length, Ordering::Relaxed);
         pieces.resize(pieces.len().max(file + 1), 0);
-        pieces[file] += bytes.len() as u64;
-        steps.came(&steps.written, steps.written.get() + bytes.len() as u64);
+        pieces[file] += length;
+        steps.came(&steps.written, steps.written.get() + length);
         digest.update(bytes);
         new.write_all(bytes).map_err(unwritten)
     })?;
     let Reading {
         mut usage,
-        samples,
+        mut samples,
         read,
+        made,
         ..
     } = reading;
-    if !read {
+    match made {
+        Some(made) => {
+            (usage.documents, usage.errors) = (made.rows, made.errors);
+            let file = match &spec.output.form {
+                Form::Joined { name } => name.as_str(),
+                _ => "",
+            };
+            let example = |message| Sample {
+                file: file.to_owned(),
+                line: None,
+                code: "unanswered".to_owned(),
+                message,
+            };
+            samples = made.examples.into_iter().map(example).collect();
+            samples.truncate(SAMPLES);
+        }
         // It did without them: it is the question that is done.
-        usage.documents = all;
+        None if !read => usage.documents = all,
+        None => {}
     }
     tools.reach(Point::PartWritten);
     let kept = new.commit();
@@ -162,6 +183,8 @@ struct Reading<'a> {
     samples: Vec<Sample>,
     /// All documents were read once, and counted.
     read: bool,
+    /// What answers a question.
+    made: Option<Made>,
 }
 
 impl Documents for Reading<'_> {
@@ -222,5 +245,12 @@ impl Documents for Reading<'_> {
     fn passed(&mut self, inputs: u64) {
         let step = DOUBLING * (1.0 + inputs as f64 / INPUTS).log2();
         self.steps.came(&self.steps.inputs, step as u64);
+    }
+
+    fn made(&mut self, made: Made) {
+        let live = &self.order.live;
+        live.errors.store(made.errors, Ordering::Relaxed);
+        live.documents.store(made.rows, Ordering::Relaxed);
+        self.made = Some(made);
     }
 }

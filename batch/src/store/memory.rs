@@ -1,8 +1,12 @@
 //! Jobs in memory: for tests, and the contract in few lines.
 
-use super::{Error, Filter, Gone, New, Result, Store, Submitted, planned_text};
+use super::{
+    ASSEMBLED, Error, Filter, Gone, New, Order, PLAN_LOST, Result, Store, Submitted,
+    may_be_assembled, may_be_planned, planned_text,
+};
 use crate::job::{
-    Event, Fence, Input, Job, Losses, Part, Plan, Planned, SAMPLES, State, Task, TaskState, Usage,
+    Event, Fence, Input, Job, Losses, Part, Plan, Planned, Planning, SAMPLES, State, Task,
+    TaskState, Usage,
 };
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -145,6 +149,8 @@ impl Store for Memory {
             why: None,
             planned: Planned::default(),
             samples: Vec::new(),
+            assembled: false,
+            planning: Planning::default(),
         };
         let mut kept = Kept {
             job: job.clone(),
@@ -170,7 +176,10 @@ impl Store for Memory {
         let inside = self.0.lock();
         let jobs = inside.jobs.values().map(|kept| &kept.job);
         let mut found: Vec<Job> = jobs.filter(|job| filter.passes(job)).cloned().collect();
-        found.sort_by(|a, b| (b.submitted, &b.id).cmp(&(a.submitted, &a.id)));
+        found.sort_by(|a, b| (a.submitted, &a.id).cmp(&(b.submitted, &b.id)));
+        if filter.order == Order::Youngest {
+            found.reverse();
+        }
         found.truncate(filter.most);
         Ok(found)
     }
@@ -190,11 +199,35 @@ impl Store for Memory {
         Ok(kept.job.clone())
     }
 
+    fn begin_plan(&self, id: &str, now: i64) -> Result<Job> {
+        let mut inside = self.0.lock();
+        let kept = inside.kept(id)?;
+        may_be_planned(kept.job.state)?;
+        if kept.job.planning.open {
+            kept.event(now, "note", PLAN_LOST.to_owned());
+        }
+        kept.job.planning = kept.job.planning.begun();
+        Ok(kept.job.clone())
+    }
+
+    fn mark_plan(&self, id: &str, place: u64) -> Result<()> {
+        self.0.lock().kept(id)?.job.planning.place = Some(place);
+        Ok(())
+    }
+
+    fn put_down_plan(&self, id: &str) -> Result<()> {
+        let mut inside = self.0.lock();
+        let planning = &mut inside.kept(id)?.job.planning;
+        *planning = planning.put_down();
+        Ok(())
+    }
+
     fn plan(&self, id: &str, plan: &Plan, now: i64) -> Result<Job> {
         let mut inside = self.0.lock();
         let kept = inside.kept(id)?;
         kept.advance(State::Queued, None, now)?;
         kept.event(now, "note", planned_text(plan));
+        kept.job.planning = Planning::default();
         kept.job.planned = plan.total();
         kept.inputs = plan.inputs.clone();
         let task = |(number, pieces): (usize, &Vec<_>)| Task {
@@ -363,6 +396,15 @@ impl Store for Memory {
                 task,
             }),
         }
+    }
+
+    fn assembled(&self, id: &str, now: i64) -> Result<()> {
+        let mut inside = self.0.lock();
+        let kept = inside.kept(id)?;
+        may_be_assembled(kept.job.state)?;
+        kept.job.assembled = true;
+        kept.event(now, "note", ASSEMBLED.to_owned());
+        Ok(())
     }
 
     fn usage(&self, id: &str) -> Result<Usage> {

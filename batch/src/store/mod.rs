@@ -41,7 +41,7 @@ pub trait Store: Send + Sync + 'static {
     /// [`Error::NotFound`].
     fn job(&self, id: &str) -> Result<Job>;
 
-    /// Jobs that a filter lets through, the youngest first.
+    /// Jobs that a filter lets through, in its order.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -58,6 +58,24 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`Error::NotFound`], [`Error::State`].
     fn advance(&self, id: &str, to: State, why: Option<&str>, now: i64) -> Result<Job>;
+
+    /// Somebody begins to plan a job that is being planned. Answers it with what is known of the times before.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::State`].
+    fn begin_plan(&self, id: &str, now: i64) -> Result<Job>;
+
+    /// Who plans a job that was lost before is done with so many of its inputs.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    fn mark_plan(&self, id: &str, place: u64) -> Result<()>;
+
+    /// Who planned a job came back without a plan.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    fn put_down_plan(&self, id: &str) -> Result<()>;
 
     /// Freezes the inputs and tasks of a job that is being planned; it is queued then.
     ///
@@ -139,6 +157,12 @@ pub trait Store: Send + Sync + 'static {
     /// [`Error::NotFound`]; [`Error::Fenced`] when the task is not poisoned.
     fn bury(&self, id: &str, task: u64, part: &Part, now: i64) -> Result<()>;
 
+    /// The output of a job that commits or is asked to stop is there: it is not put together again.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::State`] when it is in another state.
+    fn assembled(&self, id: &str, now: i64) -> Result<()>;
+
     /// What a job took.
     ///
     /// # Errors
@@ -210,10 +234,22 @@ pub struct Filter {
     pub before: Option<i64>,
     /// Submitted after.
     pub after: Option<i64>,
-    /// Behind this place.
+    /// Behind this place, in the order.
     pub behind: Option<Place>,
+    /// Which come first.
+    pub order: Order,
     /// At most so many.
     pub most: usize,
+}
+
+/// Which jobs of a list come first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// The youngest.
+    #[default]
+    Youngest,
+    /// The oldest.
+    Oldest,
 }
 
 impl Filter {
@@ -225,10 +261,13 @@ impl Filter {
             && (self.name.is_none() || self.name == job.spec.name)
             && self.before.is_none_or(|before| job.submitted < before)
             && self.after.is_none_or(|after| job.submitted > after)
-            && self
-                .behind
-                .as_ref()
-                .is_none_or(|behind| place < (behind.submitted, behind.id.as_str()))
+            && self.behind.as_ref().is_none_or(|behind| {
+                let behind = (behind.submitted, behind.id.as_str());
+                match self.order {
+                    Order::Youngest => place < behind,
+                    Order::Oldest => place > behind,
+                }
+            })
     }
 }
 
@@ -332,4 +371,32 @@ fn planned_text(plan: &Plan) -> String {
         "{} documents of {} inputs, {} bytes, in {} tasks",
         total.documents, total.inputs, total.bytes, total.tasks
     )
+}
+
+/// The sentence of an output that is there, for logs.
+const ASSEMBLED: &str = "the output is there";
+
+/// Whether the output of a job in this state can have come to be there.
+fn may_be_assembled(is: State) -> Result<()> {
+    match is {
+        State::Committing | State::StopRequested => Ok(()),
+        _ => Err(Error::State {
+            is,
+            wanted: State::Completed,
+        }),
+    }
+}
+
+/// The sentence of a planning that nobody came back from, for logs.
+const PLAN_LOST: &str = "whoever planned it did not come back";
+
+/// Whether a job in this state can be planned.
+fn may_be_planned(is: State) -> Result<()> {
+    match is {
+        State::Planning => Ok(()),
+        _ => Err(Error::State {
+            is,
+            wanted: State::Queued,
+        }),
+    }
 }

@@ -4,10 +4,13 @@
 //! (`synchronous=FULL`): what was answered survives power cuts. The file has a format version (`user_version`), is held by
 //! one process at a time (`jobs.lock` beside it), and may be read meanwhile with SQLite's own tools.
 
-use super::{Error, Filter, Gone, New, Result, Store, Submitted, planned_text};
+use super::{
+    ASSEMBLED, Error, Filter, Gone, New, Order, PLAN_LOST, Result, Store, Submitted,
+    may_be_assembled, may_be_planned, planned_text,
+};
 use crate::job::{
-    Event, Fence, Input, Job, Losses, Part, Plan, Planned, SAMPLES, Sample, State, Task, TaskState,
-    Usage,
+    Event, Fence, Input, Job, Losses, Part, Plan, Planned, Planning, SAMPLES, Sample, State, Task,
+    TaskState, Usage,
 };
 use parking_lot::Mutex;
 use rusqlite::types::Value;
@@ -24,7 +27,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// The format that is written.
-const FORMAT: i64 = 2;
+const FORMAT: i64 = 3;
 /// Tells the file from other databases: "EscJ".
 const APPLICATION: i64 = 0x4573_634a;
 /// Changes that may wait for the writer.
@@ -44,7 +47,9 @@ CREATE TABLE job (
     why TEXT,
     spec TEXT NOT NULL,
     planned TEXT NOT NULL,
-    samples TEXT NOT NULL
+    samples TEXT NOT NULL,
+    assembled INTEGER NOT NULL DEFAULT 0,
+    planning TEXT
 ) STRICT;
 CREATE INDEX job_by_time ON job (submitted DESC, id DESC);
 CREATE INDEX job_by_kind ON job (kind, submitted DESC, id DESC);
@@ -105,7 +110,8 @@ CREATE TABLE idempotency (
 ) STRICT, WITHOUT ROWID;
 ";
 
-const JOB: &str = "id, state, submitted, begun, ended, why, spec, planned, samples";
+const JOB: &str = "id, state, submitted, begun, ended, why, spec, planned, samples, assembled,
+    planning";
 
 type Work = Box<dyn FnOnce(&mut Connection) + Send>;
 
@@ -211,6 +217,13 @@ ALTER TABLE task ADD COLUMN place INTEGER;
 ALTER TABLE task ADD COLUMN lost INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE task ADD COLUMN lost_at INTEGER;
 ";
+/// What has come to files of the second.
+const SINCE_2: &str = "
+ALTER TABLE job ADD COLUMN assembled INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE job ADD COLUMN planning TEXT;
+";
+/// What came to files of each format, the first first.
+const SINCE: [&str; FORMAT as usize - 1] = [SINCE_1, SINCE_2];
 
 /// Makes the tables, or checks that the file's format is known.
 fn begin(connection: &mut Connection, path: &Path) -> Result<()> {
@@ -230,8 +243,12 @@ fn begin(connection: &mut Connection, path: &Path) -> Result<()> {
     if is_empty {
         transaction.execute_batch(TABLES)?;
         transaction.pragma_update(None, "application_id", APPLICATION)?;
-    } else if found == 1 {
-        transaction.execute_batch(SINCE_1)?;
+    } else {
+        for (format, since) in (1..).zip(SINCE) {
+            if found <= format {
+                transaction.execute_batch(since)?;
+            }
+        }
     }
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()?;
@@ -275,6 +292,11 @@ fn job_of(row: &Row<'_>) -> Result<Job> {
         spec: read(&row.get::<_, String>(6)?)?,
         planned: read(&row.get::<_, String>(7)?)?,
         samples: read(&row.get::<_, String>(8)?)?,
+        assembled: row.get(9)?,
+        planning: match row.get::<_, Option<String>>(10)? {
+            Some(planning) => read(&planning)?,
+            None => Planning::default(),
+        },
     })
 }
 
@@ -437,6 +459,8 @@ fn submit(at: &Transaction<'_>, new: New) -> Result<Submitted> {
         why: None,
         planned: Planned::default(),
         samples: Vec::new(),
+        assembled: false,
+        planning: Planning::default(),
     };
     at.prepare_cached(
         "INSERT INTO job (id, kind, name, state, submitted, spec, planned, samples)
@@ -460,11 +484,28 @@ fn submit(at: &Transaction<'_>, new: New) -> Result<Submitted> {
     Ok(Submitted::New(job))
 }
 
+fn keep_planning(at: &Transaction<'_>, id: &str, planning: Planning) -> Result<()> {
+    at.prepare_cached("UPDATE job SET planning = ?2 WHERE id = ?1")?
+        .execute(params![id, text(&planning)?])?;
+    Ok(())
+}
+
+fn begin_plan(at: &Transaction<'_>, id: &str, now: i64) -> Result<Job> {
+    let mut job = job(at, id)?;
+    may_be_planned(job.state)?;
+    if job.planning.open {
+        event(at, id, now, "note", PLAN_LOST)?;
+    }
+    job.planning = job.planning.begun();
+    keep_planning(at, id, job.planning)?;
+    Ok(job)
+}
+
 fn plan(at: &Transaction<'_>, id: &str, plan: &Plan, now: i64) -> Result<Job> {
     let mut job = advance(at, id, State::Queued, None, now)?;
     event(at, id, now, "note", &planned_text(plan))?;
-    job.planned = plan.total();
-    at.prepare_cached("UPDATE job SET planned = ?2 WHERE id = ?1")?
+    (job.planned, job.planning) = (plan.total(), Planning::default());
+    at.prepare_cached("UPDATE job SET planned = ?2, planning = NULL WHERE id = ?1")?
         .execute(params![id, text(&job.planned)?])?;
     let mut statement = at.prepare_cached("INSERT INTO input VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
     for (number, input) in plan.inputs.iter().enumerate() {
@@ -625,8 +666,12 @@ fn query(filter: &Filter) -> Result<(String, Vec<Value>)> {
         conditions.push("submitted > ?".to_owned());
         values.push(Value::Integer(after));
     }
+    let (direction, later) = match filter.order {
+        Order::Youngest => ("DESC", "<"),
+        Order::Oldest => ("ASC", ">"),
+    };
     if let Some(behind) = &filter.behind {
-        conditions.push("(submitted, id) < (?, ?)".to_owned());
+        conditions.push(format!("(submitted, id) {later} (?, ?)"));
         values.push(Value::Integer(behind.submitted));
         values.push(Value::Text(behind.id.clone()));
     }
@@ -635,8 +680,9 @@ fn query(filter: &Filter) -> Result<(String, Vec<Value>)> {
         false => format!("WHERE {}", conditions.join(" AND ")),
     };
     values.push(Value::Integer(kept(filter.most as u64)?));
-    let query =
-        format!("SELECT {JOB} FROM job {conditions} ORDER BY submitted DESC, id DESC LIMIT ?");
+    let query = format!(
+        "SELECT {JOB} FROM job {conditions} ORDER BY submitted {direction}, id {direction} LIMIT ?"
+    );
     Ok((query, values))
 }
 
@@ -681,6 +727,28 @@ impl Store for Sqlite {
     fn advance(&self, id: &str, to: State, why: Option<&str>, now: i64) -> Result<Job> {
         let (id, why) = (id.to_owned(), why.map(str::to_owned));
         self.write(move |at| advance(at, &id, to, why.as_deref(), now))
+    }
+
+    fn begin_plan(&self, id: &str, now: i64) -> Result<Job> {
+        let id = id.to_owned();
+        self.write(move |at| begin_plan(at, &id, now))
+    }
+
+    fn mark_plan(&self, id: &str, place: u64) -> Result<()> {
+        let id = id.to_owned();
+        self.write(move |at| {
+            let mut planning = job(at, &id)?.planning;
+            planning.place = Some(place);
+            keep_planning(at, &id, planning)
+        })
+    }
+
+    fn put_down_plan(&self, id: &str) -> Result<()> {
+        let id = id.to_owned();
+        self.write(move |at| {
+            let planning = job(at, &id)?.planning;
+            keep_planning(at, &id, planning.put_down())
+        })
     }
 
     fn plan(&self, id: &str, frozen: &Plan, now: i64) -> Result<Job> {
@@ -827,6 +895,16 @@ impl Store for Sqlite {
     fn bury(&self, id: &str, task: u64, part: &Part, now: i64) -> Result<()> {
         let (id, part) = (id.to_owned(), part.clone());
         self.write(move |at| bury(at, &id, task, &part, now))
+    }
+
+    fn assembled(&self, id: &str, now: i64) -> Result<()> {
+        let id = id.to_owned();
+        self.write(move |at| {
+            may_be_assembled(job(at, &id)?.state)?;
+            at.prepare_cached("UPDATE job SET assembled = 1 WHERE id = ?1")?
+                .execute([&id])?;
+            event(at, &id, now, "note", ASSEMBLED)
+        })
     }
 
     fn usage(&self, id: &str) -> Result<Usage> {

@@ -1,9 +1,9 @@
 //! The contract of [`Store`], for every implementation.
 
-use super::{Error, Filter, Gone, New, Place, Store, Submitted};
+use super::{Error, Filter, Gone, New, Order, Place, Store, Submitted};
 use crate::job::{
-    Event, Fence, Form, Input, Job, Part, Piece, Plan, SAMPLES, Sample, Source, Spec, Split, State,
-    Target, Task, TaskState, Usage,
+    Event, Fence, Form, Input, Job, Part, Piece, Plan, Planning, SAMPLES, Sample, Source, Spec,
+    Split, State, Target, Task, TaskState, Usage,
 };
 use serde_json::json;
 use tempfile::TempDir;
@@ -12,7 +12,7 @@ type Made = (Box<dyn Store>, Option<TempDir>);
 
 /// Everything, each on a store of its own.
 pub fn all(make: &dyn Fn() -> Made) {
-    let tests: [fn(&dyn Store); 12] = [
+    let tests: [fn(&dyn Store); 14] = [
         jobs_are_submitted_within_quotas,
         tokens_make_asking_again_harmless,
         jobs_change_only_as_they_may,
@@ -20,7 +20,9 @@ pub fn all(make: &dyn Fn() -> Made) {
         tasks_are_leased_once_and_fenced,
         a_task_that_fails_fails_its_job,
         leases_that_are_lost_come_back_until_they_are_poison,
+        plans_that_are_lost_are_counted,
         usage_counts_once,
+        an_output_is_there_once_it_can_be,
         samples_of_errors_are_bounded,
         events_are_a_log,
         what_ended_long_ago_is_forgotten,
@@ -300,21 +302,24 @@ fn lists_are_filtered_and_paged(store: &dyn Store) {
         ..all.clone()
     };
     assert_eq!(ids(times), "dcb", "neither bound is in it");
-    let mut behind = None;
-    let mut seen = String::new();
-    loop {
-        let page = Filter {
-            behind: behind.clone(),
-            most: 2,
-            ..all.clone()
-        };
-        let page = store.jobs(&page).expect("a page");
-        let Some(last) = page.last() else { break };
-        behind = Some(Place::from(last));
-        seen.extend(page.iter().map(|job| job.id.as_str()));
-        seen.push('.');
+    for (order, expected) in [(Order::Youngest, "ed.cb.a."), (Order::Oldest, "ab.cd.e.")] {
+        let mut behind = None;
+        let mut seen = String::new();
+        loop {
+            let page = Filter {
+                behind: behind.clone(),
+                most: 2,
+                order,
+                ..all.clone()
+            };
+            let page = store.jobs(&page).expect("a page");
+            let Some(last) = page.last() else { break };
+            behind = Some(Place::from(last));
+            seen.extend(page.iter().map(|job| job.id.as_str()));
+            seen.push('.');
+        }
+        assert_eq!(seen, expected);
     }
-    assert_eq!(seen, "ed.cb.a.");
 }
 
 fn tasks_are_leased_once_and_fenced(store: &dyn Store) {
@@ -467,6 +472,40 @@ fn leases_that_are_lost_come_back_until_they_are_poison(store: &dyn Store) {
     assert_eq!(task.state, TaskState::Poisoned);
 }
 
+fn plans_that_are_lost_are_counted(store: &dyn Store) {
+    store.submit(new("1", 1)).expect("submitted");
+    let early = store.begin_plan("1", 1);
+    assert!(matches!(
+        early,
+        Err(Error::State {
+            is: State::Submitted,
+            ..
+        })
+    ));
+    store
+        .advance("1", State::Planning, None, 2)
+        .expect("planning");
+    let losses = |job: Job| (job.planning.losses.times, job.planning.losses.place);
+    let begin = || losses(store.begin_plan("1", 3).expect("begun"));
+    assert_eq!(begin(), (0, None));
+    store.put_down_plan("1").expect("put down");
+    assert_eq!(begin(), (0, None), "somebody came back");
+    // Of the first nothing is known; then they count where they are at the same place.
+    for (place, lost) in [(7, (1, None)), (7, (1, Some(7))), (3, (2, Some(7)))] {
+        assert_eq!(begin(), lost);
+        store.mark_plan("1", 0).expect("marked");
+        store.mark_plan("1", place).expect("marked");
+    }
+    assert_eq!(begin(), (1, Some(3)));
+    store.put_down_plan("1").expect("put down");
+    assert_eq!(begin(), (1, Some(3)), "what is known stays known");
+    let events = store.events("1", 0, 100).expect("events");
+    let lost = |event: &&Event| event.text.contains("did not come back");
+    assert_eq!(events.iter().filter(lost).count(), 4);
+    store.plan("1", &plan(1), 9).expect("planned");
+    assert_eq!(store.job("1").expect("there").planning, Planning::default());
+}
+
 fn usage_counts_once(store: &dyn Store) {
     running(store, "1", 3);
     assert_eq!(store.usage("1").expect("none"), Usage::default());
@@ -480,6 +519,33 @@ fn usage_counts_once(store: &dyn Store) {
     let mut sum = part(7, 1).usage;
     sum += part(3, 0).usage;
     assert_eq!(usage, sum);
+}
+
+fn an_output_is_there_once_it_can_be(store: &dyn Store) {
+    running(store, "1", 1);
+    let job = store.job("1").expect("there");
+    let early = store.assembled("1", 5);
+    assert!(matches!(
+        early,
+        Err(Error::State {
+            is: State::Running,
+            ..
+        })
+    ));
+    assert_eq!(store.job("1").expect("there"), job, "nothing changed");
+    store
+        .advance("1", State::Committing, None, 5)
+        .expect("commits");
+    store.assembled("1", 6).expect("kept");
+    let job = store.job("1").expect("there");
+    assert_eq!((job.state, job.assembled), (State::Committing, true));
+    let last = store.events("1", 0, 100).expect("events").pop();
+    assert_eq!(last.expect("an event").text, "the output is there");
+    store
+        .advance("1", State::StopRequested, None, 7)
+        .expect("stops");
+    assert!(store.job("1").expect("there").assembled);
+    store.assembled("1", 8).expect("said again");
 }
 
 fn samples_of_errors_are_bounded(store: &dyn Store) {
@@ -531,6 +597,9 @@ fn what_is_not_there_is_not_found(store: &dyn Store) {
     let missing = [
         store.job("1").err(),
         store.advance("1", State::Failed, None, 1).err(),
+        store.begin_plan("1", 1).err(),
+        store.mark_plan("1", 1).err(),
+        store.put_down_plan("1").err(),
         store.plan("1", &plan(1), 1).err(),
         store.inputs("1").err(),
         store.tasks("1").err(),
@@ -540,6 +609,7 @@ fn what_is_not_there_is_not_found(store: &dyn Store) {
         store.put_down(&fence, 1).err(),
         store.fail(&fence, "why", 1).err(),
         store.bury("1", 0, &part(1, 0), 1).err(),
+        store.assembled("1", 1).err(),
         store.usage("1").err(),
         store.note("1", "text", 1).err(),
         store.events("1", 0, 1).err(),

@@ -59,6 +59,18 @@ impl Store for Refusing {
         self.jobs.advance(id, to, why, now)
     }
 
+    fn begin_plan(&self, id: &str, now: i64) -> Result<Job> {
+        self.jobs.begin_plan(id, now)
+    }
+
+    fn mark_plan(&self, id: &str, place: u64) -> Result<()> {
+        self.jobs.mark_plan(id, place)
+    }
+
+    fn put_down_plan(&self, id: &str) -> Result<()> {
+        self.jobs.put_down_plan(id)
+    }
+
     fn plan(&self, id: &str, plan: &Plan, now: i64) -> Result<Job> {
         self.jobs.plan(id, plan, now)
     }
@@ -116,6 +128,10 @@ impl Store for Refusing {
 
     fn bury(&self, id: &str, task: u64, part: &Part, now: i64) -> Result<()> {
         self.jobs.bury(id, task, part, now)
+    }
+
+    fn assembled(&self, id: &str, now: i64) -> Result<()> {
+        self.jobs.assembled(id, now)
     }
 
     fn usage(&self, id: &str) -> Result<Usage> {

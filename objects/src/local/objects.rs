@@ -428,6 +428,24 @@ impl Local {
         Ok(())
     }
 
+    /// Deletes an object where it is what is expected: there at all, or with this ETag.
+    ///
+    /// # Errors
+    /// [`Error::Precondition`]; [`crate::Error::NoKey`] where there is none; those of the index.
+    pub fn delete_expected(&self, name: &ObjectName, etag: Option<&str>) -> Result<(), Error> {
+        let (name, etag) = (name.clone(), etag.map(str::to_owned));
+        let gone = self.0.index.change(move |index| {
+            let there = existing(index, &name)?.info()?;
+            if etag.is_some_and(|etag| etag != there.etag) {
+                return Err(Error::Precondition);
+            }
+            let files = take(index, number(index, name.bucket())?, name.key())?;
+            unnamed(index, files)
+        })?;
+        self.0.files.forget(&gone);
+        Ok(())
+    }
+
     /// Gives an object these tags and no others.
     ///
     /// # Errors

@@ -322,3 +322,22 @@ fn parts_become_one_object() {
         Err(Error::NoUpload(_))
     ));
 }
+
+#[test]
+fn what_is_not_as_it_is_expected_is_not_deleted() {
+    let (_folder, store) = store();
+    let info = put(&store, "a", b"bytes", Put::default()).expect("put");
+    let refused = store.delete_expected(&name("a"), Some("other"));
+    assert!(matches!(refused, Err(Error::Precondition)), "{refused:?}");
+    assert_eq!(read(&store, "a"), b"bytes");
+    store
+        .delete_expected(&name("a"), Some(&info.etag))
+        .expect("deleted");
+    for etag in [None, Some("other")] {
+        let absent = store.delete_expected(&name("a"), etag);
+        let absent = matches!(absent, Err(Error::Store(crate::Error::NoKey(..))));
+        assert!(absent, "{etag:?}");
+    }
+    put(&store, "a", b"again", Put::default()).expect("put");
+    store.delete_expected(&name("a"), None).expect("deleted");
+}

@@ -67,7 +67,8 @@ pub struct ListArgs {
 The rows are as they were and in their order, with the columns TASK and TASK_error; of images there is one TASK.jsonl. The job
 goes on where it was when the server is started again. The server must be running; without one: `escala score`.")]
 pub struct ScoreArgs {
-    /// Every object that begins with this: tables (.parquet, .csv, .tsv, .jsonl, .arrow) or images.
+    /// Every object that begins with this: tables (.parquet, .csv, .tsv, .jsonl, .arrow) or images; or every file in a folder that the
+    /// server may read (file:///PATH/…).
     #[arg(value_name = "s3://BUCKET/PREFIX")]
     input: String,
     /// What is asked about each row or image.
@@ -281,7 +282,11 @@ fn row(job: &JobView) -> Vec<String> {
         job.kind.clone(),
         job.name.clone().unwrap_or_else(|| "-".to_owned()),
         job.state.clone(),
-        job.documents.to_string(),
+        // Nobody knows before how many rows a query has.
+        match (job.documents, job.done) {
+            (0, 1..) => "-".to_owned(),
+            (documents, _) => documents.to_string(),
+        },
         job.done.to_string(),
         job.errors.to_string(),
         format!("{:.1}", job.documents_per_second),
@@ -297,17 +302,19 @@ fn shown(job: &JobView, output: Output) -> Result<(), Stop> {
         Some(reason) => format!("{}: {reason}", job.state),
         None => job.state.clone(),
     };
+    let done = match (job.documents, job.done) {
+        (0, 1..) => format!("{} so far, {} errors", job.done, job.errors),
+        (documents, done) => format!("{done} of {documents}, {} errors", job.errors),
+    };
     let mut lines = vec![
         line("id", job.id.clone()),
         line("kind", job.kind.clone()),
         line("state", state),
         line("input", job.input.clone()),
         line("output", job.output.clone()),
-        line(
-            "documents",
-            format!("{} of {}, {} errors", job.done, job.documents, job.errors),
-        ),
+        line("documents", done),
         line("documents/s", format!("{:.1}", job.documents_per_second)),
+        line("written", format!("{} bytes", job.cost.bytes_written)),
         line(
             "took",
             format!(
@@ -344,6 +351,22 @@ fn place(kind: &str, sample: &SampleView) -> String {
     }
 }
 
+/// How far a job is, in a line.
+fn message(job: &JobView) -> String {
+    let mut message = format!("{}, {:.1}/s", job.state, job.documents_per_second);
+    if job.documents == 0 && job.done > 0 {
+        let (rows, bytes) = (job.done, job.cost.bytes_written);
+        message.push_str(&format!(", {rows} rows, {bytes} bytes"));
+    }
+    if job.errors > 0 {
+        message.push_str(&format!(", {} errors", job.errors));
+    }
+    if let Some(left) = job.seconds_left {
+        message.push_str(&format!(", {left:.0} s left"));
+    }
+    message
+}
+
 /// Shows a bar, or a line of JSON for each change, until the job ends; one that failed is an error.
 fn watch(remote: &Remote, id: &str, output: Output) -> Result<(), Stop> {
     let bar = match output.json {
@@ -356,15 +379,10 @@ fn watch(remote: &Remote, id: &str, output: Output) -> Result<(), Stop> {
     let mut last = json!(null);
     loop {
         let job: JobView = remote.get(&path(id))?;
-        bar.set_length(job.documents);
+        // Rows of a query are counted, and nobody knows how many come.
+        bar.set_length(job.documents.max(job.done));
         bar.set_position(job.done);
-        let left = job.seconds_left.map(|left| format!(", {left:.0} s left"));
-        bar.set_message(format!(
-            "{}, {:.1}/s{}",
-            job.state,
-            job.documents_per_second,
-            left.unwrap_or_default()
-        ));
+        bar.set_message(message(&job));
         let line = json!({"state": job.state, "done": job.done, "documents": job.documents, "errors": job.errors});
         if output.json && line != last {
             output::json(&line)?;

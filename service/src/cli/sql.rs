@@ -8,7 +8,7 @@ use super::{Stop, output};
 use crate::config::Config;
 use crate::machine::Machine;
 use crate::ready::Readiness;
-use crate::sql::{models, task_of};
+use crate::sql::{models, room, task_of};
 use clap::{Args, ValueEnum};
 use escala_sql::buckets::Buckets;
 use escala_sql::chains::STACK;
@@ -165,10 +165,9 @@ impl Desk {
             .build()
             .map_err(|error| Stop::failed(&error))?;
         let app = machine.app(config.clone(), Arc::new(Readiness::new([])));
-        let memory = config.sql.memory.as_usize();
         let models = models(&Arc::new(app));
         let places = Places::anywhere().and_buckets(Buckets::writable(machine.places.clone()));
-        let engine = escala_sql::Engine::new(models, places, Rights::All, memory);
+        let engine = escala_sql::Engine::new(models, places, Rights::All, room(config));
         let session = engine.and_then(|engine| engine.session()).map_err(failed)?;
         Ok(Self {
             machine,

@@ -35,7 +35,7 @@ const fn key(name: &'static str, kind: Kind) -> Key {
 }
 
 /// Every setting.
-pub const KEYS: [Key; 83] = [
+pub const KEYS: [Key; 85] = [
     key("listen", Kind::Text),
     key("server.origins", Kind::List),
     key("server.hosts", Kind::List),
@@ -52,6 +52,7 @@ pub const KEYS: [Key; 83] = [
     key("data.dir", Kind::Text),
     key("data.objects", Kind::Text),
     key("s3.dir", Kind::Text),
+    key("objects.folders", Kind::List),
     key("objects.remote", Kind::Table),
     key("kafka.listen", Kind::Text),
     key("kafka.advertised", Kind::Text),
@@ -94,6 +95,7 @@ pub const KEYS: [Key; 83] = [
     key("checkpoints.covers", Kind::Text),
     key("sql.folders", Kind::List),
     key("sql.memory", Kind::Text),
+    key("sql.spill", Kind::Text),
     key("sql.queries", Kind::Number),
     key("engine.device", Kind::Text),
     key("engine.precision", Kind::Text),

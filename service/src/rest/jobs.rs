@@ -5,7 +5,7 @@ use super::collections::part;
 use super::error::{StoredBodyErrors, StoredErrors};
 use crate::app::App;
 use crate::failure::Failure;
-use crate::scoring::Wanted;
+use crate::scoring::{Wanted, placed};
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -13,7 +13,7 @@ use axum::http::StatusCode;
 use escala_batch::job::{Event, Form, Job, Sample, Spec, Split, State as Stand};
 use escala_batch::prices;
 use escala_batch::runner::{Runner, Token};
-use escala_batch::store::{Filter, Place};
+use escala_batch::store::{Filter, Order, Place};
 use escala_pipelines::Kind;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -59,9 +59,9 @@ pub struct CostView {
     pub characters: u64,
     /// Units as AWS bills them: 100 characters, or an image.
     pub units: u64,
-    /// Bytes that were read and written.
+    /// Bytes that were read.
     pub bytes_read: u64,
-    /// Bytes that were written.
+    /// Bytes that were written, also of parts that are not done.
     pub bytes_written: u64,
     /// US dollars that AWS would have billed by its list prices, without free tiers and discounts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -100,7 +100,7 @@ pub struct JobView {
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<f64>,
-    /// Documents; 0 before it is planned.
+    /// Documents; 0 before it is planned. Of a query that is copied they are its rows, which are known when it has ended.
     pub documents: u64,
     /// Documents that are done with.
     pub done: u64,
@@ -160,7 +160,11 @@ pub(crate) fn view(jobs: &Runner, job: Job) -> Result<JobView, Failure> {
         submitted: seconds(job.submitted),
         begun: job.begun.map(seconds),
         ended: job.ended.map(seconds),
-        documents: job.planned.documents,
+        documents: match job.ended {
+            // Rows of a query are not planned.
+            Some(_) if job.planned.documents == 0 => progress.documents,
+            _ => job.planned.documents,
+        },
         done: progress.documents,
         errors: progress.errors,
         bytes: job.planned.bytes,
@@ -173,7 +177,7 @@ pub(crate) fn view(jobs: &Runner, job: Job) -> Result<JobView, Failure> {
             characters: usage.characters,
             units: usage.units,
             bytes_read: usage.read,
-            bytes_written: usage.written,
+            bytes_written: progress.written,
             aws_dollars: bill.as_ref().map(|bill| bill.dollars),
             aws_prices_of: bill.map(|bill| bill.seen.to_owned()),
         },
@@ -276,6 +280,7 @@ impl JobsQuery {
             before: None,
             after: None,
             behind: self.after.map(place).transpose()?,
+            order: Order::default(),
             most: limited(self.limit)? + 1,
         })
     }
@@ -308,8 +313,8 @@ pub struct ScoreRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "review")]
     pub column: Option<String>,
-    /// Every object whose name begins with this: tables (.parquet, .csv, .tsv, .jsonl, .arrow) or images. What begins with a
-    /// dot or an underscore is no table of a dataset.
+    /// Every object whose name begins with this: tables (.parquet, .csv, .tsv, .jsonl, .arrow) or images; or every file,
+    /// `file:///PATH/…`, in a folder that may be read so. What begins with a dot or an underscore is no table of a dataset.
     #[schema(example = "s3://lake/reviews/")]
     pub input: String,
     /// The folder that is written. A table in lines has its name again; others are parts whose names end in the number of their
@@ -374,7 +379,7 @@ pub async fn create(
         column: request.column,
         language: request.language,
         format: request.format,
-        input: request.input,
+        input: placed(request.input, &app.config.objects)?,
         output: request.output,
         name: request.name,
         priority: request.priority,

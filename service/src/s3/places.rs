@@ -90,7 +90,9 @@ impl Places {
             buckets.push((name, since));
         };
         for bucket in self.local()?.buckets()? {
-            put(bucket.name, bucket.created);
+            if !self.folder.is_named(&bucket.name) {
+                put(bucket.name, bucket.created);
+            }
         }
         if let Some(elsewhere) = self.elsewhere.get() {
             let names = elsewhere.names.iter();
@@ -124,7 +126,7 @@ impl Places {
         }
     }
 
-    /// Where a bucket is. One of the store hides a folder of its name; of a store that another process has, nothing is known. Of
+    /// Where a bucket is. One of the store hides a folder of its name in the folder of objects, and is hidden by a folder elsewhere; of a store that another process has, nothing is known. Of
     /// one that is elsewhere it is not asked whether it is there.
     ///
     /// # Errors
@@ -132,6 +134,10 @@ impl Places {
     pub fn of(&self, bucket: &str) -> Result<Place, local::Error> {
         if let Some(store) = self.elsewhere(bucket) {
             return Ok(Place::Elsewhere(store.clone()));
+        }
+        if self.folder.is_named(bucket) {
+            self.folder.list(bucket, "", "", 0)?;
+            return Ok(Place::Folder(self.folder.clone()));
         }
         let existing = match self.existing() {
             Err(error @ local::Error::InUse(_)) => {
@@ -251,6 +257,26 @@ mod tests {
             ));
             places
         });
+    }
+
+    #[test]
+    fn a_folder_that_is_named_hides_a_bucket_of_the_store() {
+        let data = tempfile::tempdir().expect("a temporary folder");
+        let reviews = data.path().join("reviews");
+        std::fs::create_dir(&reviews).expect("made");
+        std::fs::write(reviews.join("a"), b"file").expect("written");
+        let folder = || Folder::new(Ok(data.path().join("objects")));
+        let places = Places::new(Ok(data.path().join("s3")), folder());
+        let local = places.local().expect("opens");
+        local.create_bucket("reviews").expect("made");
+        drop((local, places));
+        let named = [("reviews".to_owned(), reviews)];
+        let folder = folder().with_named(named.into());
+        let places = Places::new(Ok(data.path().join("s3")), folder);
+        assert_eq!(places.list("reviews", "", "", 9).expect("a list").len(), 1);
+        assert_eq!(places.buckets().expect("a list").len(), 1);
+        let name = ObjectName::new("reviews", "b", None).expect("a name");
+        assert!(matches!(places.create(&name).err(), Some(Error::Denied)));
     }
 
     /// A cloud that is memory.

@@ -214,6 +214,25 @@ macro_rules! about {
 }
 pub(super) use about;
 
+/// Most bytes of the names and values that an object's writer says with names of its own, together.
+const USER: usize = 2 << 10;
+
+/// What is said about an object, where it is not too much.
+///
+/// # Errors
+/// `MetadataTooLarge`.
+pub fn checked_about(about: About) -> S3Result<About> {
+    let pairs = about.user.iter();
+    let bytes: usize = pairs.map(|(name, value)| name.len() + value.len()).sum();
+    match bytes <= USER {
+        true => Ok(about),
+        false => Err(s3_error!(
+            MetadataTooLarge,
+            "Your metadata headers exceed the maximum allowed metadata size"
+        )),
+    }
+}
+
 /// A time as headers write it.
 pub fn http_date(time: &Timestamp) -> Option<String> {
     let mut text = Vec::new();

@@ -3,33 +3,29 @@
 use super::Question;
 use crate::app::App;
 use crate::s3::places::Places;
-use crate::sql::models;
+use crate::sql::{models, room};
 use escala_batch::job::{Form, Piece, Spec, table_name};
 use escala_batch::runner::{Cut, Trouble};
 use escala_batch::work::{Asked, Collected, Failed, Fault, Scored, Scoring, Tables};
+use escala_sql::answered::units;
 use escala_sql::arrow::array::{Array, AsArray, RecordBatch};
 use escala_sql::arrow::datatypes::DataType;
 use escala_sql::buckets::Buckets;
 use escala_sql::engine::{DataFusionError, Rights, Session};
 use escala_sql::files::{Format, NoFormat};
 use escala_sql::output::{Buffer, Writer};
-use escala_sql::score::cut::{Size, cut};
-use escala_sql::score::{Scoring as Asking, Split, query};
+use escala_sql::score::cut::{Group, Size, cut, group_of};
+use escala_sql::score::{Scoring as Asking, Split, is_undecodable, query};
 use escala_sql::{Engine, Error};
 use futures_util::TryStreamExt;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use std::sync::Arc;
 
-/// Characters of a unit, and the fewest units of a document, as AWS bills texts.
-const UNIT: u64 = 100;
-const FEWEST_UNITS: u64 = 3;
-
 /// What queries of jobs are made with: they name objects and nothing else.
 pub fn engine(app: &Arc<App>, places: &Arc<Places>) -> Result<Arc<Engine>, String> {
     let buckets = escala_sql::places::Places::default().and_buckets(Buckets::new(places.clone()));
-    let memory = app.config.sql.memory.as_usize();
-    let engine = Engine::new(models(app), buckets, Rights::Read, memory);
+    let engine = Engine::new(models(app), buckets, Rights::Read, room(&app.config));
     engine
         .map(Arc::new)
         .map_err(|error| error.strip_backtrace())
@@ -168,39 +164,87 @@ impl Tables for Scorer {
             if asked.one_by_one {
                 session.set("escala.pieces", "1").map_err(told)?;
             }
-            let part = escala_sql::score::cut::Piece {
-                bytes: piece.from..piece.to,
-                rows: piece.first..piece.first + piece.documents,
-            };
-            let split = Split {
-                file: address(spec, key)?,
-                part: part.part(format),
-            };
-            let query = query(&session, &split, &asking).await.map_err(told)?;
+            let file = address(spec, key)?;
             let written = Buffer::default();
-            let first = piece.first == 0;
-            let writer = Writer::with_header(asking.format, query.schema(), written.clone(), first);
-            let mut writer = writer.map_err(told)?;
-            let mut rows = query.rows().map_err(told)?;
+            let mut writer = None;
             let mut row = piece.first;
-            while let Some(batch) = rows.try_next().await.map_err(told)? {
-                writer.write(&batch).map_err(told)?;
-                let (failed, counted) = looked_at(&batch, &asking, row);
-                let count = batch.num_rows() as u64;
-                row += count;
+            let end = piece.first + piece.documents;
+            loop {
+                let part = escala_sql::score::cut::Piece {
+                    bytes: piece.from..piece.to,
+                    rows: row..end,
+                };
+                let split = Split {
+                    file: file.clone(),
+                    part: part.part(format),
+                };
+                let query = query(&session, &split, &asking).await.map_err(told)?;
+                if writer.is_none() {
+                    let (format, first) = (asking.format, piece.first == 0);
+                    let begun = Writer::with_header(format, query.schema(), written.clone(), first);
+                    writer = Some(begun.map_err(told)?);
+                }
+                let mut rows = query.rows().map_err(told)?;
+                let broken = loop {
+                    let batch = match rows.try_next().await {
+                        Ok(Some(batch)) => batch,
+                        Ok(None) => break None,
+                        Err(error) if format == Format::Parquet && is_undecodable(&error) => {
+                            break Some(error);
+                        }
+                        Err(error) => return Err(told(error)),
+                    };
+                    if let Some(writer) = &mut writer {
+                        writer.write(&batch).map_err(told)?;
+                    }
+                    let (failed, counted) = looked_at(&batch, &asking, row);
+                    let count = batch.num_rows() as u64;
+                    row += count;
+                    write(Scored {
+                        bytes: written.take(),
+                        rows: count,
+                        failed,
+                        counted,
+                    })?;
+                };
+                let Some(error) = broken else { break };
+                // The rest of its group cannot be read; what is behind that can.
+                let group = group_of(&session, &file, row).await.map_err(told)?;
+                let lost = row..group.rows.end.min(end);
+                let why = unread(&group, &error);
+                row = lost.end;
                 write(Scored {
-                    bytes: written.take(),
-                    rows: count,
-                    failed,
-                    counted,
+                    rows: lost.end - lost.start,
+                    failed: lost.map(|row| (row, why.clone())).collect(),
+                    ..Scored::default()
                 })?;
+                if row == end {
+                    break;
+                }
             }
+            let Some(writer) = writer else {
+                return Ok(());
+            };
             let rest = writer.end().map_err(told)?;
             write(Scored {
                 bytes: rest.take(),
                 ..Scored::default()
             })
         })
+    }
+}
+
+/// Why rows of a group cannot be read.
+fn unread(group: &Group, error: &DataFusionError) -> Failed {
+    let number = group.number;
+    Failed {
+        fault: Fault::Document,
+        code: "unread".to_owned(),
+        message: format!(
+            "row group {number} cannot be read: {}",
+            error.strip_backtrace()
+        ),
+        subject: None,
     }
 }
 
@@ -240,7 +284,7 @@ fn looked_at(batch: &RecordBatch, asking: &Asking, first: u64) -> (Vec<(u64, Fai
         };
         let characters = text.chars().count() as u64;
         counted.characters += characters;
-        counted.units += characters.div_ceil(UNIT).max(FEWEST_UNITS);
+        counted.units += units(characters);
     }
     (failed, counted)
 }

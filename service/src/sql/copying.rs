@@ -1,7 +1,7 @@
 //! Jobs that copy: the rows of a query become an object, `COPY (SELECT …) TO 's3://…'`.
 //!
-//! The query is the job's one document and runs from its beginning again after a kill; its object appears when all rows are
-//! in it. It reads objects, folders that are registered, topics and flows, on threads of its own, after whoever waits for
+//! The query runs from its beginning again after a kill; its object appears when all rows are
+//! in it, which are the job's documents. It reads objects, folders that are registered, topics and flows, on threads of its own, after whoever waits for
 //! an answer.
 
 use super::Threads;
@@ -10,10 +10,12 @@ use crate::failure::Failure;
 use crate::s3::places::Places as Objects;
 use crate::scoring::tables::trouble;
 use escala_batch::behind::behind;
-use escala_batch::job::{Form, Source, Spec, Split, Target};
+use escala_batch::job::{Form, Source, Spec, Split, Target, Usage};
+use escala_batch::prices::bill;
 use escala_batch::runner::Trouble;
-use escala_batch::work::{Bounds, Collected, Documents, Telling, Whole, Work, Writing};
+use escala_batch::work::{Bounds, Collected, Documents, Made, Telling, Whole, Work, Writing};
 use escala_sql::Engine;
+use escala_sql::answered::Answered;
 use escala_sql::buckets::Buckets;
 use escala_sql::copy::Copying;
 use escala_sql::engine::{DataFusionError, Rights};
@@ -23,6 +25,7 @@ use escala_sql::sources::Sources;
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -120,7 +123,7 @@ impl Copies {
             super::models(asking),
             super::places(config)?.and_buckets(Buckets::new(objects)),
             Rights::Read,
-            config.sql.memory.as_usize(),
+            super::room(config),
         );
         let engine = engine.map_err(|error| error.strip_backtrace())?;
         Ok(Self {
@@ -135,7 +138,7 @@ impl Copies {
         documents: &mut dyn Documents,
         progress: &Telling<'_>,
         write: &mut Writing<'_>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<Collected, Trouble> {
         let failed = |error: DataFusionError| trouble("the query", &error);
         let format = question.format.parse::<Format>();
         let format = format.map_err(|error| Trouble::Fails(error.to_string()))?;
@@ -148,17 +151,28 @@ impl Copies {
         let writer = Writer::new(format, query.schema(), written.clone());
         let mut writer = writer.map_err(failed)?;
         let mut rows = query.rows().map_err(failed)?;
+        let mut made = 0;
+        let mut tell = |documents: &mut dyn Documents, more: usize| {
+            made += more as u64;
+            let counts = query.counts();
+            documents.passed(query.passed() as u64);
+            documents.made(Made {
+                rows: made,
+                errors: counts.failed as u64,
+                examples: counts.examples,
+            });
+        };
         loop {
             let next = tokio::select! {
                 biased;
                 next = rows.try_next() => next.map_err(failed)?,
                 () = tokio::time::sleep(SAID) => {
-                    documents.passed(query.passed() as u64);
+                    tell(documents, 0);
                     continue;
                 }
             };
             let Some(batch) = next else { break };
-            documents.passed(query.passed() as u64);
+            tell(documents, batch.num_rows());
             writer.write(&batch).map_err(failed)?;
             write(0, &written.take())?;
             if progress(0.0).is_break() {
@@ -166,8 +180,22 @@ impl Copies {
             }
         }
         let rest = writer.end().map_err(failed)?;
-        write(0, &rest.take())
+        write(0, &rest.take())?;
+        tell(documents, 0);
+        Ok(counted(&query.answered()))
     }
+}
+
+/// What answers of functions come to; units where AWS has a price for such answers, which is the same for all of them.
+fn counted(answered: &BTreeMap<&'static str, Answered>) -> Collected {
+    let mut counted = Collected::default();
+    for (function, answered) in answered {
+        counted.characters += answered.characters;
+        if bill(&format!("score.{function}"), &Usage::default()).is_some() {
+            counted.units += answered.units;
+        }
+    }
+    counted
 }
 
 impl Whole for Copies {
@@ -199,8 +227,7 @@ impl Whole for Copies {
                 copied = self.copied(&question, documents, progress, write) => copied,
                 () = wanted => Err(Trouble::Rest),
             }
-        })?;
-        Ok(Collected::default())
+        })
     }
 }
 
@@ -208,7 +235,7 @@ impl Work for Copies {
     fn bounds(&self, _: &Spec) -> Bounds {
         Bounds {
             document: u64::MAX,
-            documents: 1,
+            documents: 0,
             bytes: u64::MAX,
         }
     }
@@ -229,6 +256,32 @@ mod tests {
             format: Format::Csv,
         };
         spec(copying, None)
+    }
+
+    #[test]
+    fn answers_with_a_price_are_units_of_one_price() {
+        let answered = |characters, units| Answered {
+            rows: 1,
+            characters,
+            units,
+        };
+        let all = [
+            ("sentiment", answered(500, 5)),
+            ("embed", answered(20, 3)),
+            ("pii", answered(10, 3)),
+            ("labels", answered(0, 1)),
+        ];
+        let counted = counted(&all.into());
+        assert_eq!((counted.characters, counted.units), (530, 8));
+        let usage = Usage {
+            units: 1_000_000,
+            ..Usage::default()
+        };
+        let copied = bill(KIND, &usage).expect("a price");
+        for function in ["sentiment", "language", "entities", "key_phrases", "pii"] {
+            let own = bill(&format!("score.{function}"), &usage);
+            assert_eq!(own.as_ref(), Some(&copied), "{function}");
+        }
     }
 
     #[test]

@@ -216,7 +216,12 @@ fn app(config: Config) -> Arc<App> {
     let nowhere = || Err("there are no objects here".to_owned());
     let places = Arc::new(Places::new(nowhere(), Folder::new(nowhere())));
     Arc::new(App {
-        s3: S3::new(places, buffers.clone(), config.limits.body_pause.get()),
+        s3: S3::new(
+            places,
+            buffers.clone(),
+            config.limits.body_pause.get(),
+            &config.aws.account,
+        ),
         buffers,
         log: None,
         kafka_metrics: None,

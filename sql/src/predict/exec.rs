@@ -5,6 +5,7 @@
 
 use super::Predict;
 use super::memory::Memory;
+use crate::answered::Answered;
 use crate::engine::{OnError, Settings};
 use crate::functions::{Form, tried};
 use crate::model::Model;
@@ -32,6 +33,7 @@ use datafusion::physical_plan::{
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -55,6 +57,7 @@ impl QueryPlanner for Planner {
         let shared = Arc::new(Shared {
             memory: Memory::new(settings.memory),
             examples: Mutex::default(),
+            answered: Mutex::default(),
         });
         let planner = PredictPlanner { shared };
         DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(planner)])
@@ -69,6 +72,8 @@ struct Shared {
     memory: Arc<Memory>,
     /// A few faults of rows.
     examples: Mutex<Vec<String>>,
+    /// What rows had answers, by the function.
+    answered: Mutex<BTreeMap<&'static str, Answered>>,
 }
 
 struct PredictPlanner {
@@ -160,6 +165,11 @@ impl PredictExec {
     /// A few faults of rows of the whole plan.
     pub(crate) fn examples(&self) -> Vec<String> {
         self.shared.examples.lock().clone()
+    }
+
+    /// What rows of the whole plan had answers, by the function.
+    pub(crate) fn answered(&self) -> BTreeMap<&'static str, Answered> {
+        self.shared.answered.lock().clone()
     }
 }
 
@@ -344,9 +354,11 @@ impl Work {
             let memory = &self.shared.memory;
             let answers = memory.answers(&call.model, &arguments, rows).await?;
             self.asked.add(answers.asked);
+            let answered = Answered::of(&arguments, &answers.faults);
+            let name = call.model.function().name;
+            *self.shared.answered.lock().entry(name).or_default() += answered;
             if let Some((_, fault)) = answers.faults.first() {
                 self.failed.add(answers.faults.len());
-                let name = call.model.function().name;
                 if call.form == Form::Plain && self.on_error == OnError::Error {
                     return exec_err!(
                         "{name}() has no answer for a row: {fault} (with `SET escala.on_error = 'null'` such rows are null)"

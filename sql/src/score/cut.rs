@@ -145,6 +145,32 @@ async fn metadata(session: &Session, file: &str) -> Result<(ParquetMetaData, u64
     Ok((metadata.map_err(unread)?, length))
 }
 
+/// A group of rows of a Parquet file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Its number, from 0.
+    pub number: usize,
+    /// Its rows, counted from the file's first.
+    pub rows: Range<u64>,
+}
+
+/// The group that a row of a Parquet file is in.
+///
+/// # Errors
+/// The file cannot be read, or has no such row.
+pub async fn group_of(session: &Session, file: &str, row: u64) -> Result<Group> {
+    let (metadata, _) = metadata(session, file).await?;
+    let mut rows: Range<u64> = 0..0;
+    for (number, group) in metadata.row_groups().iter().enumerate() {
+        let count = u64::try_from(group.num_rows()).unwrap_or_default();
+        rows = rows.end..rows.end.saturating_add(count);
+        if rows.contains(&row) {
+            return Ok(Group { number, rows });
+        }
+    }
+    exec_err!("{file} has no row {row}")
+}
+
 /// What is read of a Parquet file for some of its rows.
 pub(super) async fn selection(
     session: &Session,

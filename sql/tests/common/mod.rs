@@ -9,7 +9,7 @@ use escala_sql::arrow::array::{
 use escala_sql::arrow::compute::cast;
 use escala_sql::arrow::datatypes::{DataType, Field, Fields, Float32Type, Int64Type};
 use escala_sql::endpoint::PREDICT;
-use escala_sql::engine::{Rights, Session};
+use escala_sql::engine::{Rights, Room, Session};
 use escala_sql::functions::{Function, named};
 use escala_sql::output::File;
 use escala_sql::places::Places;
@@ -354,7 +354,15 @@ pub fn engine(fake: &Fake) -> Engine {
 }
 
 pub fn engine_of(models: Vec<Arc<dyn Model>>) -> Engine {
-    Engine::new(models, Places::anywhere(), Rights::All, 256 << 20).expect("engine")
+    Engine::new(models, Places::anywhere(), Rights::All, room(256 << 20)).expect("engine")
+}
+
+/// So much memory, and as much of the disk as is needed.
+pub fn room(memory: usize) -> Room {
+    Room {
+        memory,
+        spill: u64::MAX,
+    }
 }
 
 pub fn session(engine: &Engine) -> Session {

@@ -360,6 +360,12 @@ async fn jobs_are_listed_by_pages_and_filters_and_found_by_their_kind() {
     assert!(before.is_empty());
     let (after, _) = list(json!({"Filter": {"SubmitTimeAfter": 1.0}})).await;
     assert_eq!(after, all);
+    // By the reference, those before a time come from the oldest on.
+    let turned: Vec<String> = all.iter().rev().cloned().collect();
+    let before = json!({"SubmitTimeBefore": 1e11});
+    let (old, next) = list(json!({"Filter": before, "MaxResults": 2})).await;
+    let (young, _) = list(json!({"Filter": before, "NextToken": next})).await;
+    assert_eq!([&old[..], &young].concat(), turned);
     let ask = async |operation: &str, body: Value| ground.ask(operation, body).await;
     let two = json!({"Filter": {"JobName": "one", "JobStatus": "FAILED"}});
     let refused = ask("ListSentimentDetectionJobs", two).await;

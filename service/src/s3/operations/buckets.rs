@@ -9,6 +9,9 @@ use s3s::dto::*;
 use s3s::{S3Request, S3Result, s3_error};
 use std::time::SystemTime;
 
+/// Where all buckets are: the region whose buckets have no location.
+const REGION: &str = "us-east-1";
+
 pub(super) async fn list_buckets(
     door: &Door,
     request: S3Request<ListBucketsInput>,
@@ -18,17 +21,25 @@ pub(super) async fn list_buckets(
     let after = after.map(words::of_token).transpose()?.unwrap_or_default();
     let most = request.input.max_buckets.unwrap_or(10_000).clamp(1, 10_000) as usize;
     let mut buckets = door.at(Places::buckets).await?;
-    buckets.retain(|(name, _)| name.starts_with(&prefix) && *name > after);
+    let here = request.input.bucket_region.as_ref();
+    let here = here.is_none_or(|region| region == REGION);
+    buckets.retain(|(name, _)| here && name.starts_with(&prefix) && *name > after);
     let more = buckets.len() > most;
     buckets.truncate(most);
     let next = buckets
         .last()
         .filter(|_| more)
         .map(|(name, _)| words::token(name));
+    let input = &request.input;
+    // As AWS does, only where something is asked for.
+    let asked = input.prefix.is_some()
+        || input.max_buckets.is_some()
+        || input.continuation_token.is_some()
+        || input.bucket_region.is_some();
     let bucket = |(name, created): (String, SystemTime)| Bucket {
         name: Some(name),
         creation_date: Some(created.into()),
-        ..Bucket::default()
+        bucket_region: asked.then(|| REGION.to_owned()),
     };
     answer(ListBucketsOutput {
         buckets: Some(buckets.into_iter().map(bucket).collect()),
@@ -67,7 +78,10 @@ pub(super) async fn head_bucket(
         Place::Local(_) | Place::Folder(_) => Ok(()),
     })
     .await?;
-    answer(HeadBucketOutput::default())
+    answer(HeadBucketOutput {
+        bucket_region: Some(REGION.to_owned()),
+        ..HeadBucketOutput::default()
+    })
 }
 
 pub(super) async fn delete_bucket(

@@ -10,7 +10,7 @@ use escala_objects::local::checksum::Algorithm;
 use escala_objects::local::{self, Condition, Copy, Expected, Info, Part as ObjectsPart, Put};
 use escala_objects::{Described, ObjectName};
 use s3s::dto::*;
-use s3s::{S3Request, S3Result, s3_error};
+use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
 
 /// Most objects that one request deletes.
 const DELETED: usize = 1000;
@@ -92,7 +92,7 @@ pub(super) async fn put_object(
             .map(ChecksumAlgorithm::as_str),
     )?;
     let put = Put {
-        about: about!(input),
+        about: words::checked_about(about!(input))?,
         tags: words::tags_of_header(input.tagging.as_deref())?,
         condition: conditions::of_write(input.if_match.as_ref(), input.if_none_match.as_ref())?,
     };
@@ -230,7 +230,14 @@ pub(super) async fn head_object(
         output.checksum_type = checksum_type(info.checksum.as_ref());
         say_checksum!(output, &info.checksum);
     }
-    answer(output)
+    let mut answer = S3Response::new(output);
+    // `s3s` has no member for it here.
+    if !info.tags.is_empty() {
+        answer
+            .headers
+            .insert("x-amz-tagging-count", info.tags.len().into());
+    }
+    Ok(answer)
 }
 
 pub(super) async fn get_object_attributes(
@@ -299,23 +306,63 @@ pub(super) async fn delete_object(
     request: S3Request<DeleteObjectInput>,
 ) -> Answer<DeleteObjectOutput> {
     let input = request.input;
-    if input.if_match.is_some()
-        || input.if_match_size.is_some()
-        || input.if_match_last_modified_time.is_some()
-    {
-        return Err(s3_error!(NotImplemented, "deletions have no conditions"));
+    if input.if_match_size.is_some() || input.if_match_last_modified_time.is_some() {
+        return Err(s3_error!(
+            NotImplemented,
+            "only of directory buckets are objects deleted by size or time"
+        ));
     }
     let name = name(&input.bucket, &input.key, input.version_id.as_deref())?;
+    let expected = input.if_match;
+    if expected.is_some() && door.places.elsewhere(name.bucket()).is_some() {
+        return Err(no_conditions_elsewhere());
+    }
     door.at(move |places| {
         if let Some(store) = places.elsewhere(name.bucket()) {
             return Ok(store.delete(&name)?);
         }
         let local = places.writable(name.bucket())?;
         name.only_version()?;
-        local.delete_all(name.bucket(), vec![name.key().to_owned()])
+        match expected {
+            None => local.delete_all(name.bucket(), vec![name.key().to_owned()]),
+            Some(expected) => {
+                local.delete_expected(&name, expected.as_etag().map(|etag| etag.value()))
+            }
+        }
     })
     .await?;
     answer(DeleteObjectOutput::default())
+}
+
+fn no_conditions_elsewhere() -> S3Error {
+    s3_error!(
+        NotImplemented,
+        "objects of a bucket that is elsewhere are deleted without conditions"
+    )
+}
+
+/// An object of a request that deletes many, where it has the ETag that is expected.
+async fn delete_one(door: &Door, bucket: &str, object: &ObjectIdentifier) -> S3Result<()> {
+    if door.places.elsewhere(bucket).is_some() {
+        return Err(no_conditions_elsewhere());
+    }
+    let name = name(bucket, &object.key, None)?;
+    let etag = object.e_tag.as_ref().map(|etag| etag.value().to_owned());
+    door.at(move |places| {
+        let local = places.writable(name.bucket())?;
+        local.delete_expected(&name, etag.as_deref().filter(|etag| *etag != "*"))
+    })
+    .await
+}
+
+/// Why an object was not deleted.
+fn undeleted(object: ObjectIdentifier, refused: &S3Error) -> Error {
+    Error {
+        code: Some(refused.code().as_str().to_owned()),
+        message: refused.message().map(str::to_owned),
+        key: Some(object.key),
+        version_id: object.version_id,
+    }
 }
 
 pub(super) async fn delete_objects(
@@ -330,24 +377,25 @@ pub(super) async fn delete_objects(
         ));
     }
     let quiet = input.delete.quiet.unwrap_or(false);
-    let (mut keys, mut errors) = (Vec::new(), Vec::new());
+    let (mut keys, mut one_by_one, mut errors) = (Vec::new(), Vec::new(), Vec::new());
     for object in input.delete.objects {
         let refused = match name(&input.bucket, &object.key, object.version_id.as_deref()) {
             Err(error) => Some(error),
             Ok(name) => name.only_version().err().map(|error| failure(error.into())),
         };
         match refused {
-            None if object.e_tag.is_none() => keys.push(object.key),
-            refused => {
-                let refused = refused
-                    .unwrap_or_else(|| s3_error!(NotImplemented, "deletions have no conditions"));
-                errors.push(Error {
-                    code: Some(refused.code().as_str().to_owned()),
-                    message: refused.message().map(str::to_owned),
-                    key: Some(object.key),
-                    version_id: object.version_id,
-                });
+            None if object.size.is_some() || object.last_modified_time.is_some() => {
+                let why = "only of directory buckets are objects deleted by size or time";
+                errors.push(undeleted(object, &s3_error!(NotImplemented, "{why}")));
             }
+            None if object.e_tag.is_some() => {
+                match delete_one(door, &input.bucket, &object).await {
+                    Ok(()) => one_by_one.push(object.key),
+                    Err(error) => errors.push(undeleted(object, &error)),
+                }
+            }
+            None => keys.push(object.key),
+            Some(refused) => errors.push(undeleted(object, &refused)),
         }
     }
     let (bucket, deleted) = (input.bucket, keys.clone());
@@ -361,7 +409,7 @@ pub(super) async fn delete_objects(
         ..DeletedObject::default()
     };
     answer(DeleteObjectsOutput {
-        deleted: (!quiet).then(|| keys.into_iter().map(deleted).collect()),
+        deleted: (!quiet).then(|| keys.into_iter().chain(one_by_one).map(deleted).collect()),
         errors: (!errors.is_empty()).then_some(errors),
         ..DeleteObjectsOutput::default()
     })
@@ -408,7 +456,10 @@ pub(super) async fn copy_object(
         ));
     }
     let copy = Copy {
-        about: replace.then(|| about!(input)),
+        about: match replace {
+            true => Some(words::checked_about(about!(input))?),
+            false => None,
+        },
         tags: match retag {
             true => Some(words::tags_of_header(input.tagging.as_deref())?),
             false => None,

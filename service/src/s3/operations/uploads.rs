@@ -44,7 +44,7 @@ pub(super) async fn create_multipart_upload(
         }
     };
     let new = NewUpload {
-        about: about!(input),
+        about: words::checked_about(about!(input))?,
         tags: words::tags_of_header(input.tagging.as_deref())?,
         checksum,
     };

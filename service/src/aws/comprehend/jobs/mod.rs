@@ -131,6 +131,11 @@ impl Kind {
     pub fn full_name(&self) -> String {
         format!("comprehend.{}", self.name)
     }
+
+    /// Whether it finds topics in all documents together.
+    fn is_topics(&self) -> bool {
+        self.view.is_none()
+    }
 }
 
 /// What is done with jobs.

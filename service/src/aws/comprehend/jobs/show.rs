@@ -6,7 +6,7 @@ use crate::aws::errors::Failure;
 use crate::aws::jobs::{page, place, seconds};
 use escala_batch::job::{Form, Job, State};
 use escala_batch::runner::Runner;
-use escala_batch::store::Filter;
+use escala_batch::store::{Filter, Order};
 use escala_sagemaker::Caller;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -121,6 +121,11 @@ impl List {
             let is_it = |state: &State| status(*state) == wanted;
             State::ALL.into_iter().filter(is_it).collect()
         });
+        // By AWS's reference topics have it the other way round.
+        let turned = match kind.is_topics() {
+            true => filters.submit_time_after.is_some(),
+            false => filters.submit_time_before.is_some(),
+        };
         let millis = |seconds: f64| (seconds * 1000.0) as i64;
         let read = |token: &str| {
             place(token).ok_or_else(|| invalid("The NextToken is not one of this server's."))
@@ -133,6 +138,10 @@ impl List {
             before: filters.submit_time_before.map(millis),
             after: filters.submit_time_after.map(millis),
             behind,
+            order: match turned {
+                true => Order::Oldest,
+                false => Order::Youngest,
+            },
             // The model's bounds hold; a fraction is cut off as AWS does.
             most: self.max_results.unwrap_or(PAGE) as usize,
         };
