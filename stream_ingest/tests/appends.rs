@@ -8,8 +8,8 @@ use bytes::Bytes;
 use common::{batch, batch_at, batch_of, in_transaction, keyed};
 use escala_stream_ingest::log::disk::Folder;
 use escala_stream_ingest::log::{
-    Aborted, Acks, Committed, End, Error, Found, Isolation, Log, Offsets, Options, Output,
-    Producer, Stage, check,
+    Aborted, Acks, Committed, End, Error, Found, Isolation, Log, Membership, Offsets, Options,
+    Output, Producer, Stage, check,
 };
 use escala_stream_ingest::records;
 use std::sync::Arc;
@@ -690,18 +690,38 @@ async fn a_log_of_version_3_is_read() {
     log.close().await.unwrap();
 }
 
-/// With version 2 of the write-ahead log, whose frames have a salt. The sample was written by this test, when
-/// `ESCALA_LOG_SAMPLE` was set to its folder.
+/// With version 2 of the write-ahead log, whose frames have a salt.
 #[tokio::test]
 async fn a_log_with_salts_is_read() {
+    let fixture = Fixture::new();
+    let log = sample(&fixture, "log-4");
+    hold_transactions(&log).await;
+    hold_compacted(&fixture, &log).await;
+    log.close().await.unwrap();
+}
+
+/// Version 4 has members of groups, in the checkpoint and in the write-ahead log, and says whether it was closed. The sample
+/// was written by this test, when `ESCALA_LOG_SAMPLE` was set to its folder.
+#[tokio::test]
+async fn a_log_of_version_4_is_read() {
     let fixture = Fixture::new();
     if let Ok(to) = std::env::var("ESCALA_LOG_SAMPLE") {
         write_sample(&fixture, to.as_ref()).await;
         return;
     }
-    let log = sample(&fixture, "log-4");
+    let log = sample(&fixture, "log-5");
+    let members = [("flow", "one"), ("later", "two and three")];
+    let members = members.map(|(group, who)| (group.to_owned(), Bytes::from(who)));
+    assert_eq!(log.members(), members);
+    // It was not closed.
+    assert_eq!(log.describe("t", 0).unwrap().leader_epoch, 1);
     hold_transactions(&log).await;
     hold_compacted(&fixture, &log).await;
+    log.close().await.unwrap();
+    drop(log);
+    let log = Log::open(fixture.disk(), fixture.options()).unwrap();
+    assert_eq!(log.describe("t", 0).unwrap().leader_epoch, 1);
+    assert_eq!(log.members(), members);
     log.close().await.unwrap();
 }
 
@@ -853,6 +873,9 @@ async fn write_sample(fixture: &Fixture, to: &std::path::Path) {
         by = log.end("worker", by, end, true).await.unwrap();
     }
     within(&log, by, 2).await;
+    log.keep_members("flow", || Membership::These("one".into()))
+        .await
+        .unwrap();
     // The checkpoint has one that is aborted and one that is open.
     log.close().await.unwrap();
     drop(log);
@@ -860,6 +883,13 @@ async fn write_sample(fixture: &Fixture, to: &std::path::Path) {
     let offsets = [(("t".to_owned(), 0), Committed::at(99))].into();
     let kept = log.commit_offsets_in("worker", true, by, "flow", offsets, || true);
     kept.await.unwrap();
+    for (group, members) in [
+        ("gone", Membership::These("four".into())),
+        ("later", Membership::These("two and three".into())),
+        ("gone", Membership::Nobody),
+    ] {
+        log.keep_members(group, || members).await.unwrap();
+    }
     // As a crash would leave it: without a last checkpoint.
     copy(fixture.folder.path(), to);
 }
