@@ -3,43 +3,14 @@
 mod common;
 
 use bytes::Bytes;
-use common::wire::{Batch, Client, fetch, produce};
+use common::wire::{Batch, Client, LONG, append, fetch, produce, read};
 use common::{Broker, options, wait_for};
 use escala_stream_ingest::broker::Code;
-use escala_stream_ingest::log::{Committed, Log};
 use escala_stream_ingest::wire::messages::{
-    api_versions, describe_acls, describe_groups, fetch as fetching, incremental_alter_configs,
-    init_producer_id, join_group, leave_group, list_offsets, metadata, offset_commit, offset_fetch,
-    offset_for_leader_epoch, produce as producing, sync_group,
+    api_versions, describe_acls, fetch as fetching, incremental_alter_configs, init_producer_id,
+    list_offsets, metadata, offset_for_leader_epoch, produce as producing,
 };
-use proptest::prelude::*;
-use std::io::Write;
 use std::time::{Duration, Instant};
-
-const LONG: i32 = 30_000;
-
-fn topic(broker: &Broker, name: &str, config: &[(&str, &str)]) {
-    let made = broker
-        .runtime
-        .block_on(broker.log.create_topic(name, 1, config));
-    made.expect("a topic");
-}
-
-fn end(log: &Log, topic: &str) -> i64 {
-    log.describe(topic, 0).expect("a partition").high_watermark
-}
-
-/// The outcome of an append to partition 0.
-fn append(client: &mut Client, topic: &str, batch: Vec<u8>) -> producing::PartitionProduceResponse {
-    let answer: producing::Response = client.ask(9, &produce(topic, -1, batch));
-    answer.responses[0].partition_responses[0].clone()
-}
-
-fn read(client: &mut Client, request: &fetching::Request) -> fetching::PartitionData {
-    let answer: fetching::Response = client.ask(12, request);
-    assert_eq!(answer.error_code, 0);
-    answer.responses[0].partitions[0].clone()
-}
 
 #[test]
 fn a_client_from_the_future_learns_which_versions_there_are() {
@@ -184,7 +155,7 @@ fn metadata_names_a_controller_and_makes_topics_where_it_may() {
 #[test]
 fn answers_come_in_the_order_of_requests_and_work_does_not_wait_for_them() {
     let broker = Broker::start(options());
-    topic(&broker, "t", &[]);
+    broker.topic("t", &[]);
     let mut client = Client::connect(broker.address);
     let first = client.send(11, &fetch("t", 0, LONG));
     let second = client.send(9, &produce("t", -1, Batch::default().of(&[b"x"])));
@@ -206,7 +177,7 @@ fn answers_come_in_the_order_of_requests_and_work_does_not_wait_for_them() {
 #[test]
 fn five_batches_in_flight_keep_their_order() {
     let broker = Broker::start(options());
-    topic(&broker, "t", &[]);
+    broker.topic("t", &[]);
     let mut client = Client::connect(broker.address);
     for round in 0..20 {
         for i in 0..5 {
@@ -229,12 +200,12 @@ fn five_batches_in_flight_keep_their_order() {
 #[test]
 fn acks_zero_has_no_answer_and_its_errors_close_the_connection() {
     let broker = Broker::start(options());
-    topic(&broker, "t", &[]);
+    broker.topic("t", &[]);
     let mut client = Client::connect(broker.address);
     client.send(9, &produce("t", 0, Batch::default().of(&[b"x"])));
     // The next answer is that to the next request.
     let _: metadata::Response = client.ask(1, &metadata::Request::default());
-    wait_for("the record is there", || end(&broker.log, "t") == 1);
+    wait_for("the record is there", || broker.end("t") == 1);
     client.send(9, &produce("missing", 0, Batch::default().of(&[b"x"])));
     client.closed();
     let mut client = Client::connect(broker.address);
@@ -246,7 +217,7 @@ fn acks_zero_has_no_answer_and_its_errors_close_the_connection() {
 #[test]
 fn batches_are_kept_as_they_came() {
     let broker = Broker::start(options());
-    topic(&broker, "t", &[]);
+    broker.topic("t", &[]);
     let mut client = Client::connect(broker.address);
     let mut batches = vec![Batch::default().of(&[b"a", b"b"])];
     // What kafka-python writes, one of them compressed (`golden/make_batches.py`).
@@ -285,7 +256,7 @@ fn batches_are_kept_as_they_came() {
 #[test]
 fn batches_that_are_none_are_refused_with_kafkas_numbers() {
     let broker = Broker::start(options());
-    topic(&broker, "t", &[("max.message.bytes", "1000")]);
+    broker.topic("t", &[("max.message.bytes", "1000")]);
     let mut client = Client::connect(broker.address);
     let good = || Batch::default().of(&[b"x"]);
     let with = |change: fn(&mut Vec<u8>)| {
@@ -375,7 +346,7 @@ fn batches_that_are_none_are_refused_with_kafkas_numbers() {
         assert_eq!(outcome.error_code, code.number(), "{what}: {outcome:?}");
         assert_eq!(outcome.base_offset, -1);
     }
-    assert_eq!(end(&broker.log, "t"), 0);
+    assert_eq!(broker.end("t"), 0);
     assert_eq!(
         append(&mut client, "missing", good()).error_code,
         Code::UnknownTopicOrPartition.number()
@@ -385,7 +356,7 @@ fn batches_that_are_none_are_refused_with_kafkas_numbers() {
 #[test]
 fn an_idempotent_producer_is_answered_as_kafka_answers() {
     let broker = Broker::start(options());
-    topic(&broker, "t", &[]);
+    broker.topic("t", &[]);
     let mut client = Client::connect(broker.address);
     let nameless = init_producer_id::Request {
         transactional_id: None,
@@ -421,18 +392,14 @@ fn an_idempotent_producer_is_answered_as_kafka_answers() {
     assert_eq!(outcome(1, 3), gap);
     assert_eq!(outcome(1, 0), (0, 7));
     assert_eq!(outcome(0, 7), (Code::InvalidProducerEpoch.number(), -1));
-    assert_eq!(end(&broker.log, "t"), 8);
+    assert_eq!(broker.end("t"), 8);
 }
 
 #[test]
 fn the_times_of_a_topic_are_the_producers_or_the_logs() {
     let broker = Broker::start(options());
-    topic(&broker, "theirs", &[]);
-    topic(
-        &broker,
-        "ours",
-        &[("message.timestamp.type", "LogAppendTime")],
-    );
+    broker.topic("theirs", &[]);
+    broker.topic("ours", &[("message.timestamp.type", "LogAppendTime")]);
     let mut client = Client::connect(broker.address);
     let sent = Batch::default().of(&[b"x"]);
     assert_eq!(
@@ -452,7 +419,7 @@ fn the_times_of_a_topic_are_the_producers_or_the_logs() {
 #[test]
 fn a_fetch_gives_one_batch_whatever_its_limits() {
     let broker = Broker::start(options());
-    topic(&broker, "t", &[]);
+    broker.topic("t", &[]);
     let mut client = Client::connect(broker.address);
     let large = Batch::default().of(&[&[b'x'; 100_000]]);
     for _ in 0..3 {
@@ -478,7 +445,7 @@ fn further_partitions_keep_to_the_limit() {
     let mut request = fetch("a", 0, 0);
     request.topics.push(fetch("b", 0, 0).topics.remove(0));
     for name in ["a", "b"] {
-        topic(&broker, name, &[]);
+        broker.topic(name, &[]);
         append(&mut client, name, batch.clone());
     }
     request.max_bytes = 1000;
@@ -496,7 +463,7 @@ fn further_partitions_keep_to_the_limit() {
 #[test]
 fn a_fetch_waits_for_records_and_no_longer_than_it_may() {
     let broker = Broker::start(options());
-    topic(&broker, "t", &[]);
+    broker.topic("t", &[]);
     let mut client = Client::connect(broker.address);
     let start = Instant::now();
     let nothing = read(&mut client, &fetch("t", 0, 200));
@@ -522,7 +489,7 @@ fn a_fetch_waits_for_records_and_no_longer_than_it_may() {
 #[test]
 fn what_cannot_be_fetched_is_said_at_once() {
     let broker = Broker::start(options());
-    topic(&broker, "t", &[]);
+    broker.topic("t", &[]);
     let mut client = Client::connect(broker.address);
     let code = |client: &mut Client, request: &fetching::Request| read(client, request).error_code;
     assert_eq!(
@@ -552,7 +519,7 @@ fn what_cannot_be_fetched_is_said_at_once() {
 fn in_a_session_only_what_is_new_is_said_and_answered() {
     let broker = Broker::start(options());
     for name in ["a", "b"] {
-        topic(&broker, name, &[]);
+        broker.topic(name, &[]);
     }
     let mut client = Client::connect(broker.address);
     append(&mut client, "a", Batch::default().of(&[b"x"]));
@@ -607,7 +574,7 @@ fn in_a_session_only_what_is_new_is_said_and_answered() {
 #[test]
 fn committed_reads_have_a_list_of_aborted_transactions() {
     let broker = Broker::start(options());
-    topic(&broker, "t", &[]);
+    broker.topic("t", &[]);
     let mut client = Client::connect(broker.address);
     append(&mut client, "t", Batch::default().of(&[b"x"]));
     let mut request = fetch("t", 0, 0);
@@ -624,7 +591,7 @@ fn committed_reads_have_a_list_of_aborted_transactions() {
 #[test]
 fn offsets_are_listed_and_epochs_end() {
     let broker = Broker::start(options());
-    topic(&broker, "t", &[]);
+    broker.topic("t", &[]);
     let mut client = Client::connect(broker.address);
     for i in 0..3 {
         let timestamp = 1000 * (i + 1);
@@ -682,251 +649,11 @@ fn offsets_are_listed_and_epochs_end() {
     );
 }
 
-fn join(version: i16, member: &str) -> (i16, join_group::Request) {
-    let request = join_group::Request {
-        group_id: "g".to_owned(),
-        session_timeout_ms: 10_000,
-        rebalance_timeout_ms: 10_000,
-        member_id: member.to_owned(),
-        protocol_type: "consumer".to_owned(),
-        protocols: vec![join_group::JoinGroupRequestProtocol {
-            name: "range".to_owned(),
-            metadata: Bytes::from_static(b"metadata"),
-        }],
-        ..join_group::Request::default()
-    };
-    (version, request)
-}
-
-/// From version 4 on a member comes twice: the id that it is given survives a lost answer.
-#[test]
-fn a_member_is_given_an_id_before_it_joins() {
-    let broker = Broker::start(options());
-    let mut client = Client::connect(broker.address);
-    let (version, request) = join(5, "");
-    let refused: join_group::Response = client.ask(version, &request);
-    assert_eq!(refused.error_code, Code::MemberIdRequired.number());
-    assert!(
-        refused.member_id.starts_with("test-"),
-        "{}",
-        refused.member_id
-    );
-    let (version, request) = join(5, &refused.member_id);
-    let joined: join_group::Response = client.ask(version, &request);
-    assert_eq!((joined.error_code, joined.generation_id), (0, 1));
-    assert_eq!(
-        (&joined.leader, &joined.member_id),
-        (&refused.member_id, &refused.member_id)
-    );
-    assert_eq!(joined.members.len(), 1);
-    // Offsets are kept for the generation that is, and not for one that was.
-    topic(&broker, "t", &[]);
-    let assign = sync_group::Request {
-        group_id: "g".to_owned(),
-        generation_id: 1,
-        member_id: joined.member_id.clone(),
-        ..sync_group::Request::default()
-    };
-    let synced: sync_group::Response = client.ask(3, &assign);
-    assert_eq!(synced.error_code, 0);
-    let mut commit = |generation, member: &str, offset| {
-        let request = offset_commit::Request {
-            group_id: "g".to_owned(),
-            generation_id_or_member_epoch: generation,
-            member_id: member.to_owned(),
-            topics: vec![offset_commit::OffsetCommitRequestTopic {
-                name: "t".to_owned(),
-                partitions: vec![offset_commit::OffsetCommitRequestPartition {
-                    committed_offset: offset,
-                    ..offset_commit::OffsetCommitRequestPartition::default()
-                }],
-                ..offset_commit::OffsetCommitRequestTopic::default()
-            }],
-            ..offset_commit::Request::default()
-        };
-        let answer: offset_commit::Response = client.ask(8, &request);
-        answer.topics[0].partitions[0].error_code
-    };
-    assert_eq!(commit(1, &joined.member_id, 5), 0);
-    assert_eq!(
-        commit(0, &joined.member_id, 6),
-        Code::IllegalGeneration.number()
-    );
-    assert_eq!(commit(1, "somebody", 6), Code::UnknownMemberId.number());
-    assert_eq!(commit(-1, "", 6), Code::UnknownMemberId.number());
-    let wanted = offset_fetch::Request {
-        groups: vec![offset_fetch::OffsetFetchRequestGroup {
-            group_id: "g".to_owned(),
-            topics: None,
-            ..offset_fetch::OffsetFetchRequestGroup::default()
-        }],
-        require_stable: true,
-        ..offset_fetch::Request::default()
-    };
-    let kept: offset_fetch::Response = client.ask(8, &wanted);
-    assert_eq!(kept.groups[0].topics[0].partitions[0].committed_offset, 5);
-}
-
-/// On a full disk a commit is refused with what consumers try again; the number of a failed disk would end them.
-#[test]
-fn commits_on_a_full_disk_may_be_tried_again() {
-    let broker = Broker::start(options());
-    topic(&broker, "t", &[]);
-    let commit = |broker: &Broker| {
-        let request = offset_commit::Request {
-            group_id: "g".to_owned(),
-            generation_id_or_member_epoch: -1,
-            topics: vec![offset_commit::OffsetCommitRequestTopic {
-                name: "t".to_owned(),
-                partitions: vec![offset_commit::OffsetCommitRequestPartition {
-                    committed_offset: 5,
-                    ..offset_commit::OffsetCommitRequestPartition::default()
-                }],
-                ..offset_commit::OffsetCommitRequestTopic::default()
-            }],
-            ..offset_commit::Request::default()
-        };
-        let answer: offset_commit::Response = Client::connect(broker.address).ask(8, &request);
-        answer.topics[0].partitions[0].error_code
-    };
-    assert_eq!(commit(&broker), 0);
-    let full = broker.restart_full(options());
-    let mut client = Client::connect(full.address);
-    let refused = append(&mut client, "t", Batch::default().of(&[b"x"]));
-    assert_eq!(refused.error_code, Code::KafkaStorageError.number());
-    assert_eq!(commit(&full), Code::CoordinatorNotAvailable.number());
-}
-
-/// Offsets go when nobody is in their group and nobody commits them for the retention; what a group with members has and
-/// what a flow has stays.
-#[test]
-fn offsets_expire_where_nobody_comes_back() {
-    const HOUR: i64 = 3_600_000;
-    let mut options = options();
-    options.groups.offsets_retention = Duration::from_secs(3600);
-    options.groups.offsets_check = Duration::from_millis(10);
-    let broker = Broker::start(options);
-    topic(&broker, "t", &[]);
-    let mut client = Client::connect(broker.address);
-    let (version, request) = join(3, "");
-    let joined: join_group::Response = client.ask(version, &request);
-    assert_eq!(joined.error_code, 0);
-    let log = &broker.log;
-    let commit = |group: &str, partition: u32| {
-        let offset = Committed::at(1);
-        let offsets = [(("t".to_owned(), partition), offset)].into();
-        let kept = log.commit_offsets(group, offsets, || true);
-        broker.runtime.block_on(kept).expect("offsets are kept");
-    };
-    for group in ["g", "flow-f", "left", "lagging"] {
-        commit(group, 0);
-    }
-    log.keep_group("flow-f");
-    broker.pass(HOUR / 2);
-    // Of its offsets one is younger.
-    commit("lagging", 1);
-    broker.pass(HOUR / 2 + 1000);
-    wait_for("an offset has expired", || {
-        !log.groups().contains(&"left".to_owned())
-    });
-    wait_for("and another", || {
-        let left = broker.runtime.block_on(log.offsets("lagging"));
-        left.expect("offsets").into_keys().eq([("t".to_owned(), 1)])
-    });
-    assert_eq!(log.groups(), ["flow-f", "g", "lagging"]);
-    // The member leaves: its group's time begins.
-    let leave = leave_group::Request {
-        group_id: "g".to_owned(),
-        member_id: joined.member_id,
-        ..leave_group::Request::default()
-    };
-    let gone: leave_group::Response = client.ask(1, &leave);
-    assert_eq!(gone.error_code, 0);
-    log.release_group("flow-f");
-    wait_for("what a flow had has expired", || {
-        log.groups() == ["g", "lagging"]
-    });
-    broker.pass(HOUR + 1000);
-    wait_for("what the group had has expired", || log.groups().is_empty());
-}
-
-/// A group with members keeps what they read, and what else was committed for it for the retention (KIP-211).
-#[test]
-fn offsets_of_topics_that_no_member_reads_expire() {
-    let mut options = options();
-    options.groups.offsets_retention = Duration::from_secs(3600);
-    options.groups.offsets_check = Duration::from_millis(10);
-    let broker = Broker::start(options);
-    let mut client = Client::connect(broker.address);
-    for name in ["read", "unread"] {
-        topic(&broker, name, &[]);
-        let offsets = [((name.to_owned(), 0), Committed::at(1))].into();
-        let kept = broker.log.commit_offsets("g", offsets, || true);
-        broker.runtime.block_on(kept).expect("offsets are kept");
-    }
-    let (version, mut request) = join(3, "");
-    // A subscription of version 0: its version, topics, nothing else said.
-    let mut subscription = vec![0, 0, 0, 0, 0, 1, 0, 4];
-    subscription.extend(b"read");
-    subscription.extend((-1_i32).to_be_bytes());
-    request.protocols[0].metadata = Bytes::from(subscription);
-    let joined: join_group::Response = client.ask(version, &request);
-    let settle = sync_group::Request {
-        group_id: "g".to_owned(),
-        generation_id: joined.generation_id,
-        member_id: joined.member_id,
-        ..sync_group::Request::default()
-    };
-    let synced: sync_group::Response = client.ask(3, &settle);
-    assert_eq!((joined.error_code, synced.error_code), (0, 0));
-    broker.pass(3_600_000 + 1000);
-    wait_for("what nobody reads has expired", || {
-        let left = broker.runtime.block_on(broker.log.offsets("g"));
-        left.expect("offsets")
-            .into_keys()
-            .eq([("read".to_owned(), 0)])
-    });
-}
-
-/// A group's time begins when its last member goes, whether or not anybody looked while it had one.
-#[test]
-fn offsets_of_a_group_that_was_there_between_two_looks_stay() {
-    const HOUR: i64 = 3_600_000;
-    let mut options = options();
-    options.groups.offsets_retention = Duration::from_secs(3600);
-    options.groups.offsets_check = Duration::from_secs(2);
-    let broker = Broker::start(options);
-    topic(&broker, "t", &[]);
-    let log = &broker.log;
-    for group in ["g", "left"] {
-        let offsets = [(("t".to_owned(), 0), Committed::at(1))].into();
-        let kept = log.commit_offsets(group, offsets, || true);
-        broker.runtime.block_on(kept).expect("offsets are kept");
-    }
-    let mut client = Client::connect(broker.address);
-    let (version, request) = join(3, "");
-    let joined: join_group::Response = client.ask(version, &request);
-    broker.pass(HOUR + 1000);
-    let leave = leave_group::Request {
-        group_id: "g".to_owned(),
-        member_id: joined.member_id,
-        ..leave_group::Request::default()
-    };
-    let gone: leave_group::Response = client.ask(1, &leave);
-    assert_eq!((joined.error_code, gone.error_code), (0, 0));
-    wait_for("what nobody came back for has expired", || {
-        !log.has_group("left")
-    });
-    assert!(log.has_group("g"));
-    broker.pass(HOUR + 1000);
-    wait_for("the group's time is over", || !log.has_group("g"));
-}
-
 /// A setting that a request names twice could mean either; clients that look for themselves do not even send it.
 #[test]
 fn a_setting_is_changed_once_in_a_request() {
     let broker = Broker::start(options());
-    topic(&broker, "t", &[]);
+    broker.topic("t", &[]);
     let mut client = Client::connect(broker.address);
     let one = |value: &str| incremental_alter_configs::AlterableConfig {
         name: "retention.ms".to_owned(),
@@ -955,327 +682,10 @@ fn a_setting_is_changed_once_in_a_request() {
     assert_eq!(set(), Some(Duration::from_secs(2)));
 }
 
-/// All of them are served at the same time, and one more is told nothing and closed.
-#[test]
-#[cfg(unix)]
-fn a_thousand_connections_are_served() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    const MOST: usize = 1000;
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit).expect("more files");
-    // Both ends are in this process.
-    if limit
-        .maximum
-        .is_some_and(|most| most < 2 * MOST as u64 + 500)
-    {
-        eprintln!("warning: too few files may be open here to try a thousand connections");
-        return;
-    }
-    let broker = Broker::start(options());
-    topic(&broker, "t", &[]);
-    let mut clients: Vec<Client> = (0..MOST).map(|_| Client::connect(broker.address)).collect();
-    // All are served: each has had an answer.
-    for client in &mut clients {
-        let _: metadata::Response = client.ask(1, &metadata::Request::default());
-    }
-    let batch = Batch::default().of(&[b"x"]);
-    for client in &mut clients {
-        client.send(9, &produce("t", -1, batch.clone()));
-    }
-    let mut offsets: Vec<i64> = clients
-        .iter_mut()
-        .map(|client| {
-            let (_, answer) = client.receive::<producing::Response>(9);
-            let one = &answer.responses[0].partition_responses[0];
-            assert_eq!(one.error_code, 0);
-            one.base_offset
-        })
-        .collect();
-    offsets.sort_unstable();
-    assert_eq!(offsets, (0..MOST as i64).collect::<Vec<_>>());
-    Client::connect(broker.address).closed();
-    // All wait for the next record, and have it.
-    for client in &mut clients {
-        client.send(12, &fetch("t", MOST as i64, LONG));
-    }
-    let leaving = clients.pop().expect("a client");
-    leaving
-        .stream
-        .shutdown(std::net::Shutdown::Both)
-        .expect("it is closed");
-    let mut writer = None;
-    wait_for("there is a place", || {
-        let mut client = Client::connect(broker.address);
-        let open = client.is_silent(Duration::from_millis(100));
-        writer = open.then_some(client);
-        open
-    });
-    let mut writer = writer.expect("a client");
-    assert_eq!(
-        append(&mut writer, "t", Batch::default().of(&[b"y"])).error_code,
-        0
-    );
-    for client in &mut clients {
-        let (_, answer) = client.receive::<fetching::Response>(12);
-        let records = answer.responses[0].partitions[0].records.clone();
-        assert!(records.is_some_and(|records| records.ends_with(b"y\0")));
-    }
-}
-
-/// Version 0 has no rebalance timeout, no ids that are given first, and no names in its errors.
-#[test]
-fn the_oldest_members_join_at_once() {
-    let broker = Broker::start(options());
-    let mut client = Client::connect(broker.address);
-    let (version, request) = join(0, "");
-    let joined: join_group::Response = client.ask(version, &request);
-    assert_eq!(joined.error_code, 0);
-    let (version, mut request) = join(0, "");
-    request.protocol_type = "connect".to_owned();
-    let refused: join_group::Response = client.ask(version, &request);
-    assert_eq!(refused.error_code, Code::InconsistentGroupProtocol.number());
-    let (version, mut request) = join(0, "");
-    request.session_timeout_ms = 1;
-    let refused: join_group::Response = client.ask(version, &request);
-    assert_eq!(refused.error_code, Code::InvalidSessionTimeout.number());
-}
-
-/// Newer clients are told of a group that nobody knows by an error, older ones by its state.
-#[test]
-fn a_group_that_is_not_known_is_described_as_kafka_does() {
-    let broker = Broker::start(options());
-    let mut client = Client::connect(broker.address);
-    let request = describe_groups::Request {
-        groups: vec!["nobody's".to_owned()],
-        ..describe_groups::Request::default()
-    };
-    for (version, code) in [(5, Code::None), (6, Code::GroupIdNotFound)] {
-        let answer: describe_groups::Response = client.ask(version, &request);
-        assert_eq!(answer.groups[0].error_code, code.number(), "{version}");
-        assert_eq!(answer.groups[0].group_state, "Dead");
-    }
-}
-
 #[test]
 fn access_rules_are_refused() {
     let broker = Broker::start(options());
     let mut client = Client::connect(broker.address);
     let answer: describe_acls::Response = client.ask(3, &describe_acls::Request::default());
     assert_eq!(answer.error_code, Code::SecurityDisabled.number());
-}
-
-#[test]
-fn frames_have_limits() {
-    let mut options = options();
-    options.limits.request_bytes = 1000;
-    options.limits.produce_bytes = 10_000;
-    let broker = Broker::start(options);
-    topic(&broker, "t", &[]);
-    // What only announces much is cut off at once.
-    for (announced, key) in [(1001, 3), (i32::MAX, 3), (-1, 3), (7, 3), (10_001, 0)] {
-        let mut client = Client::connect(broker.address);
-        let mut head = i32::to_be_bytes(announced).to_vec();
-        head.extend([0, key, 0, 9, 0, 0, 0, 1]);
-        client.stream.write_all(&head).expect("the broker reads");
-        client.closed();
-    }
-    let mut client = Client::connect(broker.address);
-    let batch = Batch::default().of(&[&[b'x'; 5000]]);
-    assert_eq!(append(&mut client, "t", batch).error_code, 0);
-}
-
-#[test]
-fn whoever_is_idle_or_slow_is_cut_off() {
-    let mut options = options();
-    options.limits.idle = Duration::from_millis(200);
-    options.limits.request_time = Duration::from_millis(200);
-    let broker = Broker::start(options);
-    topic(&broker, "t", &[]);
-    Client::connect(broker.address).closed();
-    let mut slow = Client::connect(broker.address);
-    slow.stream
-        .write_all(&[0, 0, 0, 50, 0, 3])
-        .expect("the broker reads");
-    slow.closed();
-    // Whoever waits for an answer is not idle.
-    let mut waiting = Client::connect(broker.address);
-    let nothing = read(&mut waiting, &fetch("t", 0, 700));
-    assert_eq!(nothing.error_code, 0);
-}
-
-/// A client that takes nothing is cut off, and what it did not take is free for others.
-#[test]
-fn answers_that_nobody_takes_are_given_up() {
-    let mut options = options();
-    options.limits.answer_time = Duration::from_millis(300);
-    options.limits.answers_bytes = 3 << 20;
-    let broker = Broker::start(options);
-    topic(&broker, "t", &[]);
-    let mut client = Client::connect(broker.address);
-    for _ in 0..20 {
-        append(&mut client, "t", Batch::default().of(&[&[b'x'; 1_000_000]]));
-    }
-    let mut request = fetch("t", 0, LONG);
-    request.topics[0].partitions[0].partition_max_bytes = 50 << 20;
-    let mut greedy: Vec<Client> = (0..8).map(|_| Client::connect(broker.address)).collect();
-    for client in &mut greedy {
-        for _ in 0..10 {
-            client.send(12, &request);
-        }
-    }
-    // It gets its answer when they are cut off.
-    let answered = read(&mut client, &request).records.expect("records").len();
-    assert!((1_000_000..=3 << 20).contains(&answered), "{answered}");
-}
-
-/// Where others hold all that there is for answers, a fetch is answered in its time all the same, with nothing.
-#[test]
-fn a_fetch_waits_for_others_no_longer_than_it_may() {
-    let mut options = options();
-    options.limits.answers_bytes = 3 << 20;
-    let broker = Broker::start(options);
-    topic(&broker, "t", &[("retention.ms", "-1")]);
-    let mut client = Client::connect(broker.address);
-    for _ in 0..20 {
-        append(&mut client, "t", Batch::default().of(&[&[b'x'; 1_000_000]]));
-    }
-    let mut request = fetch("t", 0, LONG);
-    request.topics[0].partitions[0].partition_max_bytes = 50 << 20;
-    let mut greedy = Client::connect(broker.address);
-    for _ in 0..30 {
-        greedy.send(12, &request);
-    }
-    wait_for("an answer is empty", || {
-        let waiting = Instant::now();
-        let data = read(&mut client, &fetch("t", 0, 100));
-        assert_eq!((data.error_code, data.high_watermark), (0, 20));
-        assert!(waiting.elapsed() < Duration::from_secs(20));
-        data.records.expect("records").is_empty()
-    });
-}
-
-/// Requests that are announced, and come in part or not at all, leave room for others.
-#[test]
-fn what_does_not_come_takes_no_room() {
-    let mut options = options();
-    options.limits.request_bytes = 1 << 20;
-    options.limits.produce_bytes = 4 << 20;
-    options.limits.requests_bytes = 4 << 20;
-    let broker = Broker::start(options);
-    topic(&broker, "t", &[]);
-    let mut stalled: Vec<Client> = (0..20).map(|_| Client::connect(broker.address)).collect();
-    for (at, client) in stalled.iter_mut().enumerate() {
-        let (announced, key) = if at % 2 == 0 {
-            (4 << 20, 0)
-        } else {
-            (1 << 20, 3)
-        };
-        let mut head = i32::to_be_bytes(announced).to_vec();
-        head.extend([0, key, 0, 9, 0, 0, 0, 1]);
-        client.stream.write_all(&head).expect("the broker reads");
-    }
-    // They are attended to before those that come later.
-    let mut last = Client::connect(broker.address);
-    for _ in 0..3 {
-        let batch = Batch::default().of(&[&[b'x'; 1_000_000]]);
-        assert_eq!(append(&mut last, "t", batch).error_code, 0);
-    }
-}
-
-/// Large requests that come a piece at a time, all at once, are more than there is room for: each is taken in its turn.
-#[test]
-fn requests_that_have_a_part_of_the_room_do_not_wait_for_each_other() {
-    const EACH: usize = 1_000_000;
-    let mut options = options();
-    options.limits.produce_bytes = 2 << 20;
-    options.limits.requests_bytes = 2 << 20;
-    let broker = Broker::start(options);
-    topic(&broker, "t", &[]);
-    let senders: Vec<_> = (0..8)
-        .map(|_| {
-            let mut client = Client::connect(broker.address);
-            std::thread::spawn(move || {
-                let batch = Batch::default().of(&[&[b'x'; EACH]]);
-                (0..4).all(|_| append(&mut client, "t", batch.clone()).error_code == 0)
-            })
-        })
-        .collect();
-    assert!(
-        senders
-            .into_iter()
-            .all(|sender| sender.join().expect("an end"))
-    );
-    assert_eq!(end(&broker.log, "t"), 32);
-}
-
-#[test]
-fn there_is_a_limit_to_connections() {
-    let mut options = options();
-    options.limits.connections = 2;
-    let broker = Broker::start(options);
-    let mut first = Client::connect(broker.address);
-    let mut second = Client::connect(broker.address);
-    for client in [&mut first, &mut second] {
-        let _: metadata::Response = client.ask(1, &metadata::Request::default());
-    }
-    Client::connect(broker.address).closed();
-    drop(first);
-    wait_for("a place is free", || {
-        let mut client = Client::connect(broker.address);
-        client.send(1, &metadata::Request::default());
-        client.receive_raw().is_ok()
-    });
-}
-
-#[test]
-fn what_is_due_is_answered_before_the_broker_stops() {
-    let mut broker = Broker::start(options());
-    topic(&broker, "t", &[]);
-    let mut waiting = Client::connect(broker.address);
-    let sent = waiting.send(12, &fetch("t", 0, LONG));
-    // Once this is answered, the fetch before it has been read too.
-    let mut member = Client::connect(broker.address);
-    let (version, request) = join(5, "");
-    let _: join_group::Response = member.ask(version, &request);
-    let start = Instant::now();
-    broker.begin_stop();
-    let (correlation, answer) = waiting.receive::<fetching::Response>(12);
-    assert_eq!((correlation, answer.error_code), (sent, 0));
-    broker.stopped();
-    assert!(
-        start.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        start.elapsed()
-    );
-    waiting.closed();
-}
-
-/// Whatever comes, the broker goes on.
-#[test]
-fn hostile_frames_only_cost_their_connection() {
-    let broker = Broker::start(options());
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(300));
-    let frame = (
-        proptest::sample::select((0i16..75).collect::<Vec<_>>()),
-        0i16..14,
-        proptest::collection::vec(any::<u8>(), 0..200),
-    );
-    runner
-        .run(&frame, |(key, version, body)| {
-            let mut client = Client::connect(broker.address);
-            let mut frame = key.to_be_bytes().to_vec();
-            frame.extend(version.to_be_bytes());
-            frame.extend([0, 0, 0, 1, 0xff, 0xff]);
-            frame.extend(body);
-            client.send_raw(&frame);
-            // Seven bytes of a Metadata request in version 1 once asked a codec for 154 GB.
-            let mut other = Client::connect(broker.address);
-            other.send_raw(&[0, 3, 0, 1, 0, 0, 0, 1, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff]);
-            other.closed();
-            Ok(())
-        })
-        .expect("no case fails");
-    let mut client = Client::connect(broker.address);
-    let _: metadata::Response = client.ask(1, &metadata::Request::default());
 }

@@ -105,6 +105,18 @@ impl Broker {
         }
     }
 
+    /// Makes a topic of one partition.
+    pub fn topic(&self, name: &str, config: &[(&str, &str)]) {
+        let made = self.log.create_topic(name, 1, config);
+        self.runtime.block_on(made).expect("a topic");
+    }
+
+    /// The offset after the last record of a topic's only partition.
+    pub fn end(&self, topic: &str) -> i64 {
+        let found = self.log.describe(topic, 0);
+        found.expect("a partition").high_watermark
+    }
+
     /// Lets time pass for its log.
     pub fn pass(&self, milliseconds: i64) {
         self.ahead.fetch_add(milliseconds, Ordering::Relaxed);

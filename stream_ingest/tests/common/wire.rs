@@ -2,11 +2,14 @@
 #![allow(dead_code)] // each test file uses a part
 
 use bytes::Bytes;
-use escala_stream_ingest::wire::messages::{Api, fetch, produce};
+use escala_stream_ingest::wire::messages::{Api, fetch, join_group, produce};
 use escala_stream_ingest::wire::{Message, Reader, RequestHeader, Writer};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
+
+/// Longer than a test takes, in milliseconds.
+pub const LONG: i32 = 30_000;
 
 pub struct Client {
     pub stream: TcpStream,
@@ -201,4 +204,38 @@ pub fn fetch(topic: &str, offset: i64, max_wait_ms: i32) -> fetch::Request {
         }],
         ..fetch::Request::default()
     }
+}
+
+/// The outcome of an append to partition 0.
+pub fn append(
+    client: &mut Client,
+    topic: &str,
+    batch: Vec<u8>,
+) -> produce::PartitionProduceResponse {
+    let answer: produce::Response = client.ask(9, &produce(topic, -1, batch));
+    answer.responses[0].partition_responses[0].clone()
+}
+
+/// What is read from partition 0.
+pub fn read(client: &mut Client, request: &fetch::Request) -> fetch::PartitionData {
+    let answer: fetch::Response = client.ask(12, request);
+    assert_eq!(answer.error_code, 0);
+    answer.responses[0].partitions[0].clone()
+}
+
+/// A request to join the group `g`, with its version.
+pub fn join(version: i16, member: &str) -> (i16, join_group::Request) {
+    let request = join_group::Request {
+        group_id: "g".to_owned(),
+        session_timeout_ms: 10_000,
+        rebalance_timeout_ms: 10_000,
+        member_id: member.to_owned(),
+        protocol_type: "consumer".to_owned(),
+        protocols: vec![join_group::JoinGroupRequestProtocol {
+            name: "range".to_owned(),
+            metadata: Bytes::from_static(b"metadata"),
+        }],
+        ..join_group::Request::default()
+    };
+    (version, request)
 }
