@@ -3,7 +3,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `library.rs` | the folder of collections: create, list, open, delete |
-//! | `collection.rs` | one collection: its faces and users, and everything that changes or asks them |
+//! | `collection/` | one collection: its faces (`mod.rs`) and users (`users.rs`), and the state that both change (`state.rs`) |
 //! | `vectors.rs` | the faces' descriptors in blocks, searched by several threads |
 //! | `event.rs` | what can happen to a collection, as bytes |
 //! | `journal.rs` | the file that events are appended to, and how it is read after a crash |
