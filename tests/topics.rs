@@ -175,7 +175,10 @@ fn rows(server: &Server, query: &str) -> Vec<Value> {
 fn topics_are_tables() {
     let data = folder();
     let server = server(&data);
-    let made = server.post_json("/v1/topics", &json!({ "name": "a", "partitions": 2 }));
+    // Its records are of a time that is far away.
+    let config = json!({ "message.timestamp.after.max.ms": i64::MAX });
+    let wanted = json!({ "name": "a", "partitions": 2, "config": config });
+    let made = server.post_json("/v1/topics", &wanted);
     assert_eq!(made.status, 201, "{made:?}");
     let empty = rows(&server, "SELECT count(*) AS n FROM topic('a')");
     assert_eq!(empty, [json!({ "n": 0 })]);
@@ -361,6 +364,24 @@ fn records_are_found_by_their_time() {
             .ok();
         assert_eq!(values(&answer), found, "{time}");
     }
+}
+
+#[test]
+fn a_record_from_too_far_ahead_and_a_name_like_another_are_refused() {
+    let data = folder();
+    let server = server(&data);
+    let made = server.post_json("/v1/topics", &json!({ "name": "a.b" }));
+    assert_eq!(made.status, 201);
+    let like = server.post_json("/v1/topics", &json!({ "name": "a_b" }));
+    assert_eq!(refused(&like), (409, "conflict".to_owned()));
+    let record = json!({ "value": "x", "timestamp": 4_102_444_800_000_i64 });
+    let put = server.post_json("/v1/topics/a.b/records", &record);
+    assert_eq!(refused(&put), (400, "invalid_request".to_owned()));
+    assert!(
+        put.text.contains("further from the broker's"),
+        "{}",
+        put.text
+    );
 }
 
 #[test]

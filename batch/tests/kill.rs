@@ -364,10 +364,10 @@ fn a_plan_that_kills_is_given_up() {
     let mut deaths = 0;
     while run(folder.path(), None, "Planned").signal() == Some(9) {
         deaths += 1;
-        assert!(deaths <= 10, "it kills for ever");
+        assert!(deaths <= 20, "it kills for ever");
     }
     // Of the first nothing is known.
-    assert_eq!(deaths, Options::default().attempts + 1);
+    assert_eq!(deaths, Options::default().plan_attempts + 1);
     let store = opened(folder.path());
     let all = Filter {
         most: 10,

@@ -135,12 +135,15 @@ impl From<escala_stream_ingest::log::Error> for Failure {
             E::NoTopic(_) | E::NoPartition { .. } | E::NoGroup(_) => {
                 Self::of_kind(Kind::NotFound, message)
             }
-            E::TopicExists(_) => Self::new(StatusCode::CONFLICT, "conflict", message),
+            E::TopicExists(_) | E::TopicCollides { .. } => {
+                Self::new(StatusCode::CONFLICT, "conflict", message)
+            }
             E::TopicName { .. }
             | E::Partitions(_)
             | E::Config { .. }
             | E::BatchInvalid(_)
             | E::Keyless { .. }
+            | E::Untimely { .. }
             | E::TooLong { .. } => Self::invalid(message),
             E::TooLarge { .. } => Self::of_kind(Kind::TooLarge, message),
             E::OffsetOutOfRange { .. } => Self::new(

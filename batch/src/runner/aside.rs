@@ -33,7 +33,7 @@ pub fn planned(shared: &Shared, id: &str, go_on: &dyn Fn() -> bool) -> Result<Pl
         Err(store::Error::State { .. }) => return Err(Trouble::Rest),
         Err(error) => return Err(Trouble::Now(chain(&error))),
     };
-    if job.planning.losses.times >= shared.options.attempts {
+    if job.planning.losses.times >= shared.options.plan_attempts {
         let why = "whoever looked at its inputs did not come back, too often";
         return Err(Trouble::Fails(why.to_owned()));
     }

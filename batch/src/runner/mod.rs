@@ -86,6 +86,9 @@ pub struct Options {
     pub cut: Cut,
     /// How often nobody comes back from the same place of a task before its documents become errors.
     pub attempts: u32,
+    /// How often nobody comes back from the same place of a job's planning before it fails. More often than from tasks: a planning
+    /// is what every start begins with, so a server that is killed again and again for other reasons is killed in one.
+    pub plan_attempts: u32,
     /// How long the machine may have no answers, or take no output, before a job fails.
     pub patience: Duration,
     /// How long a lease lasts without being renewed.
@@ -107,6 +110,7 @@ impl Default for Options {
                 documents: 1000,
             },
             attempts: 5,
+            plan_attempts: 15,
             patience: Duration::from_secs(600),
             lease: Duration::from_secs(60),
             retention: Duration::from_secs(90 * 24 * 3600),
