@@ -376,7 +376,7 @@ fn a_record_from_too_far_ahead_and_a_name_like_another_are_refused() {
     assert_eq!(refused(&like), (409, "conflict".to_owned()));
     let record = json!({ "value": "x", "timestamp": 4_102_444_800_000_i64 });
     let put = server.post_json("/v1/topics/a.b/records", &record);
-    assert_eq!(refused(&put), (400, "invalid_request".to_owned()));
+    assert_eq!(refused(&put), (400, "invalid_input".to_owned()));
     assert!(
         put.text.contains("further from the broker's"),
         "{}",

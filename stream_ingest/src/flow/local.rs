@@ -7,14 +7,18 @@ use super::output::Written;
 use super::reader::{Part, Reader};
 use super::worker::{PAUSE, Work};
 use crate::log::{self, Acks, Committed, Log, Offsets, Output};
-use crate::records;
+use crate::records::{self, Draft};
 use futures_util::future::BoxFuture;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How often a flow looks for new partitions of its topic, and whether it was made anew.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// Milliseconds within which answers are appended after they were written: what a topic would refuse by then is not left to it.
+const SLACK: i64 = 60_000;
 
 /// The built-in log.
 pub struct Local(pub Log);
@@ -276,8 +280,9 @@ impl Ours {
             (&flow.dead_letters, &written.dead, most_dead),
         ] {
             if !drafts.is_empty() {
+                let drafts = self.timely(topic, drafts)?;
                 // The writer has held every record to the limit.
-                let batches = records::batches(drafts, most);
+                let batches = records::batches(&drafts, most);
                 let batches = batches.map_err(|over| log::Error::TooLarge {
                     bytes: over.bytes,
                     most,
@@ -290,6 +295,24 @@ impl Ours {
             }
         }
         Ok(outputs)
+    }
+
+    /// The same records with the log's time where a topic would refuse theirs, which was right where they come from.
+    fn timely<'d>(&self, topic: &str, drafts: &'d [Draft]) -> Halted<Cow<'d, [Draft]>> {
+        let (config, now) = (self.log.topic(topic)?.config, self.log.now());
+        // Also a little later, when they are appended.
+        let timely = |draft: &Draft| {
+            let time = draft.timestamp;
+            config.is_timely(time, now) && config.is_timely(time, now + SLACK)
+        };
+        if drafts.iter().all(timely) {
+            return Ok(Cow::Borrowed(drafts));
+        }
+        let mut drafts = drafts.to_vec();
+        for draft in drafts.iter_mut().filter(|draft| !timely(draft)) {
+            draft.timestamp = now;
+        }
+        Ok(Cow::Owned(drafts))
     }
 
     /// Whether this work is still the flow's, and the partition the one that was read.

@@ -353,6 +353,41 @@ async fn answers_too_large_for_the_topic_and_letters_too_large_are_not_lost(grou
     assert_eq!(header(&dead[0], DEAD_VALUE), "");
 }
 
+/// Answers have the times of their records, but where the topic that they go to would refuse them for that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_time_that_the_answers_topic_refuses_holds_nothing_up() {
+    let ground = Ground::local();
+    let lenient = [("message.timestamp.after.max.ms", "9223372036854775807")];
+    ground.create_topic("in", 1, &lenient).await;
+    let ahead = |value: &str| Draft {
+        timestamp: *THEN + 1_000_000_000,
+        ..draft("k", value)
+    };
+    let records = [
+        draft("k", "one"),
+        ahead("two"),
+        ahead("bad"),
+        draft("k", "three"),
+    ];
+    ground.append(0, &records).await;
+    let echo = Arc::default();
+    let flows = ground.flows(&echo);
+    flows.create(ground.wanted()).await.unwrap();
+    through(&flows, &ground.name("f")).await;
+    let answers = ground.read("out", 0);
+    let said: Vec<Value> = answers
+        .iter()
+        .map(|one| value(one)["prediction"].clone())
+        .collect();
+    assert_eq!(said, ["one", "two", "three"]);
+    assert_eq!([answers[0].timestamp, answers[2].timestamp], [*THEN; 2]);
+    let now = crate::log::now();
+    let dead = ground.read("out.dead-letters", 0);
+    for moved in [&answers[1], &dead[0]] {
+        assert!((*THEN..=now).contains(&moved.timestamp), "{moved:?}");
+    }
+}
+
 /// Dead letters have the value of their record and more headers: topics that a flow makes have room for both.
 async fn what_a_topic_takes_its_dead_letters_take(ground: &Ground) {
     // The largest value of a topic as they are made, and one of a topic that takes more.
