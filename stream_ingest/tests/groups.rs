@@ -94,23 +94,9 @@ impl Member {
     }
 
     fn commit(&self, client: &mut Client, offset: i64) -> i16 {
-        let request = offset_commit::Request {
-            group_id: GROUP.to_owned(),
-            generation_id_or_member_epoch: self.generation,
-            member_id: self.id.clone(),
-            group_instance_id: self.instance.clone(),
-            topics: vec![offset_commit::OffsetCommitRequestTopic {
-                name: "t".to_owned(),
-                partitions: vec![offset_commit::OffsetCommitRequestPartition {
-                    committed_offset: offset,
-                    ..offset_commit::OffsetCommitRequestPartition::default()
-                }],
-                ..offset_commit::OffsetCommitRequestTopic::default()
-            }],
-            ..offset_commit::Request::default()
-        };
-        let answer: offset_commit::Response = client.ask(8, &request);
-        answer.topics[0].partitions[0].error_code
+        let mut request = commit(GROUP, self.generation, &self.id, offset);
+        request.group_instance_id.clone_from(&self.instance);
+        committed(client, &request)
     }
 
     fn leave(&self, client: &mut Client) -> i16 {
@@ -126,6 +112,30 @@ impl Member {
         let answer: leave_group::Response = client.ask(3, &request);
         answer.members[0].error_code
     }
+}
+
+/// A request to commit an offset of partition 0 of `t`.
+fn commit(group: &str, generation: i32, member: &str, offset: i64) -> offset_commit::Request {
+    offset_commit::Request {
+        group_id: group.to_owned(),
+        generation_id_or_member_epoch: generation,
+        member_id: member.to_owned(),
+        topics: vec![offset_commit::OffsetCommitRequestTopic {
+            name: "t".to_owned(),
+            partitions: vec![offset_commit::OffsetCommitRequestPartition {
+                committed_offset: offset,
+                ..offset_commit::OffsetCommitRequestPartition::default()
+            }],
+            ..offset_commit::OffsetCommitRequestTopic::default()
+        }],
+        ..offset_commit::Request::default()
+    }
+}
+
+/// What becomes of it.
+fn committed(client: &mut Client, request: &offset_commit::Request) -> i16 {
+    let answer: offset_commit::Response = client.ask(8, request);
+    answer.topics[0].partitions[0].error_code
 }
 
 fn describe(client: &mut Client) -> describe_groups::DescribedGroup {
@@ -281,22 +291,7 @@ fn a_member_is_given_an_id_before_it_joins() {
     let synced: sync_group::Response = client.ask(3, &assign);
     assert_eq!(synced.error_code, 0);
     let mut commit = |generation, member: &str, offset| {
-        let request = offset_commit::Request {
-            group_id: "g".to_owned(),
-            generation_id_or_member_epoch: generation,
-            member_id: member.to_owned(),
-            topics: vec![offset_commit::OffsetCommitRequestTopic {
-                name: "t".to_owned(),
-                partitions: vec![offset_commit::OffsetCommitRequestPartition {
-                    committed_offset: offset,
-                    ..offset_commit::OffsetCommitRequestPartition::default()
-                }],
-                ..offset_commit::OffsetCommitRequestTopic::default()
-            }],
-            ..offset_commit::Request::default()
-        };
-        let answer: offset_commit::Response = client.ask(8, &request);
-        answer.topics[0].partitions[0].error_code
+        committed(&mut client, &commit("g", generation, member, offset))
     };
     assert_eq!(commit(1, &joined.member_id, 5), 0);
     assert_eq!(
@@ -324,21 +319,8 @@ fn commits_on_a_full_disk_may_be_tried_again() {
     let broker = Broker::start(options());
     broker.topic("t", &[]);
     let commit = |broker: &Broker| {
-        let request = offset_commit::Request {
-            group_id: "g".to_owned(),
-            generation_id_or_member_epoch: -1,
-            topics: vec![offset_commit::OffsetCommitRequestTopic {
-                name: "t".to_owned(),
-                partitions: vec![offset_commit::OffsetCommitRequestPartition {
-                    committed_offset: 5,
-                    ..offset_commit::OffsetCommitRequestPartition::default()
-                }],
-                ..offset_commit::OffsetCommitRequestTopic::default()
-            }],
-            ..offset_commit::Request::default()
-        };
-        let answer: offset_commit::Response = Client::connect(broker.address).ask(8, &request);
-        answer.topics[0].partitions[0].error_code
+        let mut client = Client::connect(broker.address);
+        committed(&mut client, &commit("g", -1, "", 5))
     };
     assert_eq!(commit(&broker), 0);
     let full = broker.restart_full(options());
