@@ -17,7 +17,7 @@ command -v python3 >/dev/null || { echo "python3 is missing" >&2; exit 1; }
 libs="$("$here/peers/kafka/jars.sh")"
 cd "$here/.."
 cargo build --release --quiet
-cargo build --release --quiet -p escala-stream-ingest --example null
+cargo build --release --quiet -p escala-stream-ingest --example null --example fast
 target="$(cargo metadata --format-version 1 --no-deps | python3 -c 'import json, sys
 print(json.load(sys.stdin)["target_directory"])')"
-exec python3 "$here/peers/log_peer.py" "$target/release/escala" "$target/release/examples/null" "$libs" "$@"
+exec python3 "$here/peers/log_peer.py" "$target/release/escala" "$target/release/examples" "$libs" "$@"

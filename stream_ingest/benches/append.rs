@@ -75,8 +75,14 @@ impl File for CountedFile {
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
         self.0.read_at(buffer, at)
     }
+    fn read(&self, count: usize, at: u64) -> io::Result<Bytes> {
+        self.0.read(count, at)
+    }
     fn write_at(&self, slices: &[IoSlice<'_>], at: u64) -> io::Result<()> {
         self.0.write_at(slices, at)
+    }
+    fn write_past(&self, slices: &[IoSlice<'_>], at: u64) -> io::Result<()> {
+        self.0.write_past(slices, at)
     }
     fn sync(&self) -> io::Result<()> {
         self.1.fetch_add(1, Ordering::Relaxed);

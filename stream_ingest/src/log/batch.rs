@@ -8,6 +8,7 @@
 //! The base offset and the leader epoch stand before the sum, so the log writes them into a batch without changing it
 //! otherwise. What a producer sent is encoded again by compaction alone (`cleaner/`).
 
+use super::sum::crc32c;
 use crate::records::{LARGEST, compression};
 use bytes::{BufMut, Bytes, BytesMut};
 use std::io::{self, BufRead, BufReader, Read};
@@ -113,7 +114,7 @@ impl Head {
 
 /// Whether the sum of a whole batch is right.
 pub(crate) fn intact(batch: &[u8], head: &Head) -> bool {
-    batch.len() == head.bytes && crc32c::crc32c(&batch[SUMMED..]) == head.crc
+    batch.len() == head.bytes && crc32c(&batch[SUMMED..]) == head.crc
 }
 
 /// How many records whole batches have, as their heads say.
@@ -282,7 +283,7 @@ pub(super) fn stamp(batch: &mut Fresh, now: i64) {
 
 /// Writes the sum of a whole batch into it.
 pub(crate) fn sum(batch: &mut [u8]) -> u32 {
-    let sum = crc32c::crc32c(&batch[SUMMED..]);
+    let sum = crc32c(&batch[SUMMED..]);
     batch[CRC..CRC + 4].copy_from_slice(&sum.to_be_bytes());
     sum
 }

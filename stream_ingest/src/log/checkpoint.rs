@@ -73,9 +73,6 @@ fn read_one(disk: &dyn Disk, path: &str, defaults: &TopicConfig) -> Result<Optio
     };
     let length = file.length().map_err(io("look at", path))?;
     let length = usize::try_from(length).map_err(|_| damaged("it is longer than memory"))?;
-    let mut content = vec![0; length];
-    let read = file.read_at(&mut content, 0).map_err(io("read", path))?;
-    Image::decode(&content[..read], defaults)
-        .map(Some)
-        .map_err(damaged)
+    let content = file.read(length, 0).map_err(io("read", path))?;
+    Image::decode(&content, defaults).map(Some).map_err(damaged)
 }

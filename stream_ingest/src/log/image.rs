@@ -10,6 +10,7 @@ use super::marker::marker;
 use super::partition::decisions::Decisions;
 use super::partition::segment::{Extent, Segment};
 use super::producers::Producers;
+use super::sum::crc32c;
 use super::topics::TopicConfig;
 use super::transactions::Transactions;
 use bytes::Bytes;
@@ -251,7 +252,7 @@ impl Image {
             out.text(path);
         }
         out.u8(self.closed.into());
-        out.u32(crc32c::crc32c(&out));
+        out.u32(crc32c(&out));
         out
     }
 
@@ -260,7 +261,7 @@ impl Image {
         let (content, sum) = file
             .split_last_chunk::<4>()
             .ok_or("it is too short for a checkpoint")?;
-        if crc32c::crc32c(content) != u32::from_le_bytes(*sum) {
+        if crc32c(content) != u32::from_le_bytes(*sum) {
             return Err("the CRC-32C of the checkpoint is another");
         }
         let mut take = Take(content);

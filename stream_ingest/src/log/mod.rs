@@ -87,6 +87,7 @@ mod shared;
 #[cfg(test)]
 mod simulation;
 mod store;
+mod sum;
 #[cfg(test)]
 pub(crate) mod testing;
 mod topics;

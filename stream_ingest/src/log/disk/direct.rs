@@ -2,7 +2,7 @@
 //!
 //! Bytes that go into the cache are copied into pages that the system has to find first, and stay there until it writes
 //! them back: all at once, when a sync asks for it or when it sees fit, and whoever syncs another file then waits behind
-//! them. What is laid down by the megabyte is spared that: it goes to the disk at once, from a buffer that is used again.
+//! them. What is written by the megabyte is spared that: it goes to the disk at once, from a buffer that is used again.
 //! Such writes begin and end at multiples of a block and come from memory that does; what is before the first block and
 //! behind the last is written through the cache, which the system keeps in agreement with the file.
 
@@ -16,15 +16,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Offsets, lengths and memory are multiples of this; no disk in use has larger blocks.
 const BLOCK: usize = 4096;
-/// Bytes that are written at once.
-const PIECE: usize = 1 << 20;
+/// Bytes that are written at once: what they are copied to stays in a processor's own cache. With a megabyte the copying
+/// alone took three times as long.
+const PIECE: usize = 256 << 10;
 /// Fewer bytes are not worth waiting for the disk.
 const LEAST: usize = 128 << 10;
 
 /// What the files of a folder share: memory to write from, and whether they can.
 #[derive(Default)]
 pub(super) struct Direct {
-    memory: Mutex<Vec<u8>>,
+    /// As many as wrote at the same time.
+    buffers: Mutex<Vec<Vec<u8>>>,
     /// The file system has no such way.
     none: AtomicBool,
 }
@@ -67,23 +69,37 @@ impl Direct {
                 return through.write_at(slices, at);
             }
         };
-        let mut left = Left { slices, done: 0 };
-        let before = (at as usize).next_multiple_of(BLOCK) - at as usize;
-        let mut buffer = self.memory.lock();
+        let mut buffer = self.buffers.lock().pop().unwrap_or_default();
         buffer.resize(PIECE + BLOCK, 0);
         let shift = buffer.as_ptr().align_offset(BLOCK);
         let memory = &mut buffer[shift..shift + PIECE];
-        let mut at = at;
+        let written = self.write_from(memory, &file, through, slices, at);
+        self.buffers.lock().push(buffer);
+        written
+    }
+
+    /// Writes slices into a file from `at`, by way of memory that begins at a block.
+    fn write_from(
+        &self,
+        memory: &mut [u8],
+        file: &fs::File,
+        through: &dyn File,
+        slices: &[IoSlice<'_>],
+        mut at: u64,
+    ) -> io::Result<()> {
+        let mut left = Left { slices, done: 0 };
+        let mut missing: usize = slices.iter().map(|slice| slice.len()).sum();
+        let before = (at as usize).next_multiple_of(BLOCK) - at as usize;
         if before > 0 {
             left.copy(&mut memory[..before]);
             through.write_at(&[IoSlice::new(&memory[..before])], at)?;
             at += before as u64;
         }
-        let mut missing = bytes - before;
+        missing -= before;
         while missing >= BLOCK {
             let piece = missing.min(PIECE) / BLOCK * BLOCK;
             left.copy(&mut memory[..piece]);
-            let written = match write_all(&file, &memory[..piece], at) {
+            let written = match write_all(file, &memory[..piece], at) {
                 Ok(()) => Ok(()),
                 // Some file systems open such files and then refuse to write them.
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => {

@@ -2,6 +2,9 @@
 
 use super::direct::Direct;
 use super::{Disk, File};
+use bytes::Bytes;
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
 use std::fs;
 use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
@@ -30,7 +33,7 @@ const AGAIN: Duration = Duration::from_millis(5);
 
 /// Whether the process, or the machine, has as many files open as it may.
 fn is_short(error: &io::Error) -> bool {
-    let (process, machine) = (rustix::io::Errno::MFILE, rustix::io::Errno::NFILE);
+    let (process, machine) = (Errno::MFILE, Errno::NFILE);
     let code = error.raw_os_error();
     code == Some(process.raw_os_error()) || code == Some(machine.raw_os_error())
 }
@@ -190,6 +193,22 @@ impl File for Open {
         Ok(done)
     }
 
+    fn read(&self, count: usize, at: u64) -> io::Result<Bytes> {
+        // Without the zeros that `read_at` would write over.
+        let mut bytes = Vec::with_capacity(count);
+        while bytes.len() < count {
+            let at = at + bytes.len() as u64;
+            match rustix::io::pread(&self.file, spare_capacity(&mut bytes), at) {
+                Ok(0) => break,
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // There may be room for more than was asked for.
+        bytes.truncate(count);
+        Ok(bytes.into())
+    }
+
     fn write_at(&self, slices: &[IoSlice<'_>], mut at: u64) -> io::Result<()> {
         // The system takes at most 1024 slices at once, and may take less of them than it was given.
         let mut slices = slices.to_vec();
@@ -200,7 +219,7 @@ impl File for Open {
             let written = match rustix::io::pwritev(&self.file, some, at) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => written,
-                Err(rustix::io::Errno::INTR) => continue,
+                Err(Errno::INTR) => continue,
                 Err(error) => return Err(error.into()),
             };
             at += written as u64;
@@ -229,7 +248,7 @@ impl File for Open {
         match rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
             Ok(()) => Ok(()),
             // Some file systems cannot; zeros take the space too.
-            Err(rustix::io::Errno::OPNOTSUPP) => {
+            Err(Errno::OPNOTSUPP) => {
                 let zeros = vec![0; 1 << 20];
                 let mut at = 0;
                 while at < bytes {

@@ -15,6 +15,7 @@ pub(crate) mod simulated;
 
 pub use folder::Folder;
 
+use bytes::{Bytes, BytesMut};
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
@@ -55,9 +56,17 @@ pub trait Disk: Send + Sync + 'static {
 pub trait File: Send + Sync {
     /// Fills the buffer from `at`, or as much of it as the file has; gives the number of bytes.
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize>;
+    /// So many bytes from `at`, or as many as the file has there.
+    fn read(&self, count: usize, at: u64) -> io::Result<Bytes> {
+        let mut bytes = BytesMut::zeroed(count);
+        let read = self.read_at(&mut bytes, at)?;
+        bytes.truncate(read);
+        Ok(bytes.freeze())
+    }
     /// Writes all slices, one after the other, from `at`. After an error any part of them may have been written.
     fn write_at(&self, slices: &[IoSlice<'_>], at: u64) -> io::Result<()>;
-    /// As [`File::write_at`], for much that will not be read again soon: past the system's cache, where that is possible.
+    /// As [`File::write_at`], for much that will not be read again soon: past the system's cache, where that is possible and
+    /// the file has the name by which it was opened.
     fn write_past(&self, slices: &[IoSlice<'_>], at: u64) -> io::Result<()> {
         self.write_at(slices, at)
     }

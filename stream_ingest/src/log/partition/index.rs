@@ -7,6 +7,7 @@
 //! ```
 
 use crate::log::codec::{Put, Take};
+use crate::log::sum::crc32c;
 
 const MAGIC: &[u8; 8] = b"ESCINDEX";
 const VERSION: u32 = 1;
@@ -62,14 +63,14 @@ impl Index {
             out.u64(entry.position);
             out.i64(entry.max_before);
         }
-        out.u32(crc32c::crc32c(&out));
+        out.u32(crc32c(&out));
         out
     }
 
     /// Reads the index of a segment with this base and these bytes; `None` if it is anything else.
     pub fn decode(file: &[u8], base: i64, bytes: u64) -> Option<Self> {
         let (content, sum) = file.split_last_chunk::<4>()?;
-        if crc32c::crc32c(content) != u32::from_le_bytes(*sum) {
+        if crc32c(content) != u32::from_le_bytes(*sum) {
             return None;
         }
         let mut take = Take(content);

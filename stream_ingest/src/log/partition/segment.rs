@@ -8,7 +8,7 @@ use super::index::{Entry, Index};
 use crate::log::batch::{self, HEAD, Head};
 use crate::log::error::{Error, Result, io};
 use crate::log::files::Files;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use std::io::IoSlice;
 
@@ -540,18 +540,17 @@ impl<'a> Walk<'a> {
         if !there {
             let left = (self.end - self.at).min(usize::MAX as u64) as usize;
             let want = self.want.max(count).min(left);
-            let mut buffer = BytesMut::zeroed(want);
-            let read = self
+            let buffer = self
                 .file
-                .read_at(&mut buffer, self.at)
+                .read(want, self.at)
                 .map_err(io("read", &self.segment.path))?;
-            if read < want {
+            if buffer.len() < want {
                 return Err(self.segment.damaged(
-                    self.at + read as u64,
+                    self.at + buffer.len() as u64,
                     "the file ends before its segment does",
                 ));
             }
-            self.buffer = buffer.freeze();
+            self.buffer = buffer;
             self.buffered = self.at;
         }
         let from = (self.at - self.buffered) as usize;
@@ -566,9 +565,8 @@ fn read_index(files: &Files, path: &str, base: i64, bytes: u64) -> Option<Index>
     if length as u64 > bytes / 64 + 4096 {
         return None;
     }
-    let mut content = vec![0; length];
-    let read = file.read_at(&mut content, 0).ok()?;
-    Index::decode(&content[..read], base, bytes)
+    let content = file.read(length, 0).ok()?;
+    Index::decode(&content, base, bytes)
 }
 
 /// The file of the segment that begins at this offset and was compacted so often.

@@ -27,6 +27,7 @@ pub(crate) use spare::Spare;
 pub(crate) use writer::Writer;
 
 use super::codec::{Put, Take};
+use super::sum::crc32c;
 use uuid::Uuid;
 
 pub(crate) const FOLDER: &str = "wal";
@@ -94,16 +95,16 @@ fn file_head(first: u64, salt: u64) -> Vec<u8> {
     out.extend(FILE_MAGIC);
     out.u32(VERSION);
     out.u64(first);
-    out.u32(crc32c::crc32c(&out));
+    out.u32(crc32c(&out));
     out.u64(salt);
-    out.u32(crc32c::crc32c(&out));
+    out.u32(crc32c(&out));
     out
 }
 
 /// The first of so many bytes, if the last four of these are the CRC-32C of those before.
 fn summed(bytes: &[u8], count: usize) -> Option<Take<'_>> {
     let (content, sum) = bytes.get(..count)?.split_last_chunk::<4>()?;
-    (crc32c::crc32c(content) == u32::from_le_bytes(*sum)).then_some(Take(content))
+    (crc32c(content) == u32::from_le_bytes(*sum)).then_some(Take(content))
 }
 
 /// The version that a file's head says; `None` where it cannot be read.
@@ -156,7 +157,7 @@ impl FrameHead {
         summed.id(topic);
         summed.u32(partition);
         out.u32(FRAME_MAGIC);
-        out.u32(crc32c::crc32c(&summed));
+        out.u32(crc32c(&summed));
         out.extend(summed);
     }
 
@@ -169,7 +170,7 @@ impl FrameHead {
             _ => return None,
         };
         let mut take = Take(rest.get(..length - 4)?);
-        if take.u32()? != crc32c::crc32c(take.0) {
+        if take.u32()? != crc32c(take.0) {
             return None;
         }
         let mark = match salted {

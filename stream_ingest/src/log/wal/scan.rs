@@ -4,6 +4,7 @@ use super::{FOLDER, FrameHead, Mark, PLAIN_FILE_HEAD, first_of, mark, other_vers
 use crate::log::disk::Disk;
 use crate::log::error::{Error, Result, io};
 use crate::log::event::Event;
+use crate::log::sum::crc32c;
 use bytes::Bytes;
 use std::ops::Range;
 use uuid::Uuid;
@@ -162,10 +163,7 @@ fn read(disk: &dyn Disk, first: u64) -> Result<Bytes> {
         at: 0,
         why: "it is longer than memory".to_owned(),
     })?;
-    let mut content = vec![0; length];
-    let read = file.read_at(&mut content, 0).map_err(io("read", &path))?;
-    content.truncate(read);
-    Ok(content.into())
+    file.read(length, 0).map_err(io("read", &path))
 }
 
 /// The frames of a file, and what is wrong between them.
@@ -221,9 +219,7 @@ impl Iterator for Frames<'_> {
                 let from = self.at + mark.frame_head();
                 let payload = from..from + head.length;
                 let found = match self.content.get(payload.clone()) {
-                    Some(bytes) if crc32c::crc32c(bytes) == head.crc => {
-                        Found::Frame(head, payload.clone())
-                    }
+                    Some(bytes) if crc32c(bytes) == head.crc => Found::Frame(head, payload.clone()),
                     Some(_) => self.damage(
                         lsn..lsn + 1,
                         head.place,
@@ -271,7 +267,7 @@ fn find(
                 .lsn
                 .checked_sub(least)
                 .is_some_and(|ahead| ahead <= fit)
-            && crc32c::crc32c(payload) == head.crc;
+            && crc32c(payload) == head.crc;
         whole.then_some((at, found, head))
     })
 }

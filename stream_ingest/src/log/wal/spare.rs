@@ -171,9 +171,12 @@ impl Spare {
         };
         file.write_at(&[IoSlice::new(&file_head(first, salt))], 0)?;
         file.sync()?;
-        self.disk.rename(&name, &path(first))?;
+        drop(file);
+        let path = path(first);
+        self.disk.rename(&name, &path)?;
         self.disk.sync_folder(FOLDER)?;
-        Ok(Some(file))
+        // By its new name: by the old one it could only be written through the system's cache.
+        Ok(Some(self.disk.open(&path)?))
     }
 }
 

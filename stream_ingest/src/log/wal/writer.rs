@@ -4,6 +4,7 @@ use super::spare::{Spare, fill};
 use super::{FILE_HEAD, FOLDER, FRAME_HEAD, FrameHead, file_head, path};
 use crate::log::disk::{Disk, File, is_full};
 use crate::log::event::Event;
+use crate::log::sum::Sum;
 use crate::log::types::Salts;
 use bytes::Bytes;
 use std::io::{self, ErrorKind, IoSlice};
@@ -75,18 +76,18 @@ impl Writer {
         small.resize(head_at + FRAME_HEAD, 0);
         let head_piece = pieces.len();
         pieces.push(Piece::Small(head_at..head_at + FRAME_HEAD));
-        let (mut length, mut crc) = (0, 0);
-        let mut sum = |bytes: &[u8]| {
-            crc = crc32c::crc32c_append(crc, bytes);
+        let (mut length, mut sum) = (0, Sum::default());
+        let mut add = |bytes: &[u8]| {
+            sum.add(bytes);
             length += bytes.len();
         };
         for event in events.clone() {
             let from = small.len();
             let batch = event.encode(small);
-            sum(&small[from..]);
+            add(&small[from..]);
             pieces.push(Piece::Small(from..small.len()));
             if let Some(batch) = batch {
-                sum(batch);
+                add(batch);
                 pieces.push(Piece::Batch(batch.clone()));
             }
         }
@@ -94,7 +95,7 @@ impl Writer {
             lsn: self.next,
             durable,
             length,
-            crc,
+            crc: sum.crc32c(),
             place: place(events.clone()),
         };
         let mut encoded = Vec::with_capacity(FRAME_HEAD);
@@ -120,7 +121,7 @@ impl Writer {
                 Piece::Batch(batch) => IoSlice::new(batch),
             })
             .collect();
-        self.file.write_at(&slices, self.at)
+        self.file.write_past(&slices, self.at)
     }
 
     /// After [`Writer::write`]: is ready for the next round.
