@@ -5,6 +5,7 @@
 #
 #     benches/log.sh                                  # about half an hour on two cores
 #     benches/log.sh --sizes 1000 --partitions 1 --rounds 5
+#     benches/log.sh --sizes ""                       # only what a client that costs next to nothing sends and reads
 #
 # All are asked with acks=all. Escala and Kafka run twice each: syncing before they answer, which is what Escala does unless it
 # is told otherwise and Kafka does with log.flush.interval.messages=1, and leaving that for later, which is Kafka's default and

@@ -182,7 +182,7 @@ def main():
     parser.add_argument("escala")
     parser.add_argument("examples", help="the folder with the examples null and fast")
     parser.add_argument("libs")
-    parser.add_argument("--sizes", default="100,1000,10000")
+    parser.add_argument("--sizes", default="100,1000,10000", help="bytes of records; none with an empty one")
     parser.add_argument("--partitions", default="1,12")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--megabytes", type=int, default=200, help="sent in a round of a case")
@@ -196,7 +196,7 @@ def main():
         print(f"disk: {disk(root):.0f} MB/s written and synced by the megabyte")
         head = f"{'size':>6} {'parts':>5}  {'broker':<26} {'records/s':>10} {'MB/s':>7} {'p50 ms':>7} {'p99 ms':>7}"
         print(f"{head} {'at 1000/s p50':>14} {'p99':>5} {'CPU s/GB in':>12} {'read MB/s':>10} {'CPU s/GB out':>13}")
-        for size in map(int, options.sizes.split(",")):
+        for size in map(int, filter(None, options.sizes.split(","))):
             for partitions in map(int, options.partitions.split(",")):
                 case(options, root, size, partitions)
         if options.gigabytes:
