@@ -192,7 +192,7 @@ fn compress(batch: Bytes, mut head: Head, codec: i16, config: &TopicConfig) -> R
     if codec == 0 {
         return Ok(Fresh::of(head, &records));
     }
-    let packed = compression::pack(codec, config.gzip_level, &records);
+    let packed = compression::pack(codec, config.level(codec), &records);
     let packed = packed.ok_or(Error::BatchInvalid("its records cannot be compressed"))?;
     Ok(Fresh::of(head, &packed))
 }

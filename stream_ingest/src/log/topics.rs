@@ -58,7 +58,9 @@ pub struct TopicConfig {
     /// `None` if they are kept as they came (`producer`).
     pub compression: Option<i16>,
     /// `compression.gzip.level`; `None` is gzip's own choice (-1).
-    pub gzip_level: Option<u32>,
+    pub gzip_level: Option<i32>,
+    /// `compression.zstd.level`.
+    pub zstd_level: i32,
     /// `message.timestamp.before.max.ms`: how much older than the log's time a record's may be.
     pub before_max: i64,
     /// `message.timestamp.after.max.ms`: how much newer.
@@ -83,8 +85,8 @@ pub enum Origin {
 }
 
 /// The settings that there are, with their defaults. What is about replicas, indexes, files, tiers and older clients as Kafka
-/// has them is taken and shown, so that tools which set it can, and has nothing to change here; nor have the levels of LZ4 and
-/// Zstandard, which are compressed in one way.
+/// has them is taken and shown, so that tools which set it can, and has nothing to change here; nor has the level of LZ4, which
+/// compresses in one way.
 pub const SETTINGS: [(&str, &str); 35] = [
     ("cleanup.policy", "delete"),
     ("compression.gzip.level", "-1"),
@@ -142,6 +144,7 @@ impl Default for TopicConfig {
             flush_within: None,
             compression: None,
             gzip_level: None,
+            zstd_level: 3,
             before_max: i64::MAX,
             after_max: 3_600_000,
             min_insync_replicas: 1,
@@ -159,6 +162,15 @@ impl TopicConfig {
         let mut config = kafkas.with(&kafkas, settings)?;
         config.given = std::mem::take(&mut config.overrides);
         Ok(config)
+    }
+
+    /// How hard batches are compressed with this codec, where that is set.
+    pub fn level(&self, codec: i16) -> Option<i32> {
+        match codec {
+            1 => self.gzip_level,
+            4 => Some(self.zstd_level),
+            _ => None,
+        }
     }
 
     /// Sets one setting, or refuses it with [`Error::Config`].
@@ -232,10 +244,10 @@ impl TopicConfig {
                 if level == 0 {
                     return Err(refuse("it must be -1 or within 1..=9"));
                 }
-                self.gzip_level = u32::try_from(level).ok();
+                self.gzip_level = i32::try_from(level).ok().filter(|level| *level > 0);
             }
             "compression.lz4.level" => drop(number(1, 17)?),
-            "compression.zstd.level" => drop(number(-131_072, 22)?),
+            "compression.zstd.level" => self.zstd_level = number(-131_072, 22)? as i32,
             "message.timestamp.before.max.ms" => self.before_max = number(0, i64::MAX)?,
             "message.timestamp.after.max.ms" => self.after_max = number(0, i64::MAX)?,
             "message.timestamp.difference.max.ms" => {
@@ -491,6 +503,7 @@ mod tests {
             ("compression.type", "zstd"),
             ("compression.gzip.level", "9"),
             ("compression.lz4.level", "12"),
+            ("compression.zstd.level", "-5"),
             ("remote.storage.enable", "false"),
             ("local.retention.ms", "-2"),
             ("delete.retention.ms", "3000"),

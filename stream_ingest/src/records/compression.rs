@@ -20,11 +20,7 @@ pub fn unpack(codec: i16, packed: &Bytes, most: usize) -> Result<Bytes, Why> {
             let decoder = lz4_flex::frame::FrameDecoder::new(&packed[..]);
             read("lz4", decoder, most)
         }
-        4 => {
-            let decoder = ruzstd::decoding::StreamingDecoder::new(&packed[..]);
-            let decoder = decoder.map_err(|error| ("zstd", error.to_string()))?;
-            read("zstd", decoder, most)
-        }
+        4 => read("zstd", zstd(packed)?, most),
         _ => Err(("unknown", "there is no such compression".to_owned())),
     }
 }
@@ -34,10 +30,7 @@ pub fn reader<'a>(codec: i16, packed: &'a [u8], most: usize) -> Result<Box<dyn R
     Ok(match codec {
         1 => Box::new(flate2::read::GzDecoder::new(packed)),
         3 => Box::new(lz4_flex::frame::FrameDecoder::new(packed)),
-        4 => {
-            let decoder = ruzstd::decoding::StreamingDecoder::new(packed);
-            Box::new(decoder.map_err(|error| ("zstd", error.to_string()))?)
-        }
+        4 => Box::new(zstd(packed)?),
         codec => {
             let packed = Bytes::copy_from_slice(packed);
             Box::new(Cursor::new(unpack(codec, &packed, most)?))
@@ -45,13 +38,13 @@ pub fn reader<'a>(codec: i16, packed: &'a [u8], most: usize) -> Result<Box<dyn R
     })
 }
 
-/// These bytes, compressed with a batch's codec: Snappy as one raw block, the others as one frame. Gzip has levels (1 to 9).
-/// `None` where that cannot be done.
-pub fn pack(codec: i16, gzip_level: Option<u32>, bytes: &[u8]) -> Option<Bytes> {
+/// These bytes, compressed with a batch's codec: Snappy as one raw block, the others as one frame. Gzip has levels (1 to 9), and
+/// Zstandard (up to 22). `None` where that cannot be done.
+pub fn pack(codec: i16, level: Option<i32>, bytes: &[u8]) -> Option<Bytes> {
     let packed = match codec {
         1 => {
-            let level =
-                gzip_level.map_or_else(flate2::Compression::default, flate2::Compression::new);
+            let level = level.and_then(|level| u32::try_from(level).ok());
+            let level = level.map_or_else(flate2::Compression::default, flate2::Compression::new);
             let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
             encoder.write_all(bytes).ok()?;
             encoder.finish().ok()?
@@ -62,10 +55,7 @@ pub fn pack(codec: i16, gzip_level: Option<u32>, bytes: &[u8]) -> Option<Bytes> 
             encoder.write_all(bytes).ok()?;
             encoder.finish().ok()?
         }
-        4 => {
-            let level = ruzstd::encoding::CompressionLevel::Fastest;
-            ruzstd::encoding::compress_to_vec(bytes, level)
-        }
+        4 => zstd::bulk::compress(bytes, level.unwrap_or(zstd::DEFAULT_COMPRESSION_LEVEL)).ok()?,
         _ => return None,
     };
     // The original goes away, so no encoder is believed.
@@ -87,6 +77,11 @@ fn read(codec: &'static str, decoder: impl Read, most: usize) -> Result<Bytes, W
         true => Err(too_large(codec, most)),
         false => Ok(bytes.into()),
     }
+}
+
+/// Zstandard's frames. One that asks for a window of more than 128 MiB is refused, as by Kafka's library.
+fn zstd(packed: &[u8]) -> Result<impl Read + '_, Why> {
+    zstd::Decoder::with_buffer(packed).map_err(|error| ("zstd", error.to_string()))
 }
 
 /// Snappy as librdkafka writes it, one raw block, or as Java's clients do ([xerial's] stream of blocks).

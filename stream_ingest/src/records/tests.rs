@@ -135,7 +135,8 @@ fn bombs_are_not_unpacked() {
     let mut lz4 = lz4_flex::frame::FrameEncoder::new(Vec::new());
     std::io::Write::write_all(&mut lz4, &zeros).unwrap();
     let lz4 = lz4.finish().unwrap();
-    for (codec, packed) in [(1u8, gzip), (2, snappy), (3, lz4)] {
+    let zstd = zstd::bulk::compress(&zeros, 1).unwrap();
+    for (codec, packed) in [(1u8, gzip), (2, snappy), (3, lz4), (4, zstd)] {
         let mut bomb = batch[..HEAD].to_vec();
         bomb.extend(packed);
         bomb[22] = codec;
@@ -172,4 +173,37 @@ fn markers_of_transactions_hold_no_records() {
     let marker = Bytes::from(marker);
     assert_eq!(extent(&marker), Some((0, 4, true)));
     assert_eq!(decode(&marker), Ok(Vec::new()));
+}
+
+/// Levels change what they are to change, and what is read back is what was there.
+#[test]
+fn levels_trade_time_for_size() {
+    let text: Vec<u8> = (0..20_000u32)
+        .flat_map(|i| format!("{} ", i.wrapping_mul(2_654_435_761) % 997).into_bytes())
+        .collect();
+    for (codec, least, most) in [(1, 1, 9), (4, -50, 19)] {
+        let size = |level| compression::pack(codec, Some(level), &text).unwrap().len();
+        assert!(size(most) < size(least), "{codec}");
+    }
+}
+
+/// Zstandard's frames that end too early, that ask for more memory than is given, and several in a row.
+#[test]
+fn frames_of_zstandard_are_whole_and_modest() {
+    let text =
+        b"a text that is there, and again a text that is there, a text that is there".repeat(9);
+    let packed = compression::pack(4, None, &text).unwrap();
+    for end in 1..packed.len() {
+        assert!(
+            compression::unpack(4, &packed.slice(..end), 1 << 20).is_err(),
+            "{end}"
+        );
+    }
+    let twice = Bytes::from([&packed[..], &packed[..]].concat());
+    let read = compression::unpack(4, &twice, 1 << 20).unwrap();
+    assert_eq!(read, text.repeat(2));
+    // A head without a size of its content and a window of 2 GiB; and a block that is the last, of no bytes.
+    let greedy = Bytes::from_static(&[0x28, 0xb5, 0x2f, 0xfd, 0x00, 21 << 3, 1, 0, 0]);
+    let (codec, why) = compression::unpack(4, &greedy, 1 << 20).unwrap_err();
+    assert!(codec == "zstd" && why.contains("memory"), "{why}");
 }
