@@ -11,7 +11,7 @@ use axum::body::Bytes;
 use escala_batch::job::{Form, Source, Spec, Split, Target};
 #[cfg(feature = "sql")]
 use escala_batch::work::Tables;
-use escala_batch::work::{Answer, Bounds, Failed, Fault, Found, Place, Work};
+use escala_batch::work::{Answer, Bounds, Failed, Fault, Found, Place, Seen, Work};
 use escala_objects::folder;
 use escala_pipelines::{Options, Priority};
 use futures_util::future::BoxFuture;
@@ -250,22 +250,26 @@ impl Score {
         Ok(tasks().into_iter().map(of).collect())
     }
 
-    async fn answer(&self, what: OfImage, images: Vec<Vec<u8>>) -> Vec<Answer> {
+    async fn answer(&self, what: OfImage, images: Vec<Vec<u8>>, seen: &Seen) -> Vec<Answer> {
         let options = Options {
             priority: Priority::Batch,
             deadline: Some(Instant::now() + PATIENCE),
         };
-        let images = images.into_iter().map(Bytes::from).collect();
+        let images: Vec<Bytes> = images.into_iter().map(Bytes::from).collect();
+        let pixels: Vec<u64> = images.iter().map(|image| asked::pixels(image)).collect();
         let outcomes = asked::of_images(&self.app, what, images, options).await;
-        let answer = |outcome: Result<Box<RawValue>, Failure>| match outcome {
-            Ok(answer) => Ok(Found {
-                answer: answer.get().as_bytes().to_vec(),
-                characters: 0,
-                units: 1,
-            }),
+        let answer = |(outcome, pixels): (Result<Box<RawValue>, Failure>, u64)| match outcome {
+            Ok(answer) => {
+                seen.add(0, pixels);
+                Ok(Found {
+                    answer: answer.get().as_bytes().to_vec(),
+                    characters: 0,
+                    units: 1,
+                })
+            }
             Err(failure) => Err(failed(&failure)),
         };
-        outcomes.into_iter().map(answer).collect()
+        outcomes.into_iter().zip(pixels).map(answer).collect()
     }
 }
 
@@ -301,10 +305,15 @@ impl Work for Score {
         }
     }
 
-    fn predict<'a>(&'a self, _: &'a Spec, documents: Vec<Vec<u8>>) -> BoxFuture<'a, Vec<Answer>> {
+    fn predict<'a>(
+        &'a self,
+        _: &'a Spec,
+        documents: Vec<Vec<u8>>,
+        seen: &'a Seen,
+    ) -> BoxFuture<'a, Vec<Answer>> {
         Box::pin(async move {
             match OF_IMAGES.iter().find(|(name, _)| *name == self.task) {
-                Some((_, what)) => self.answer(*what, documents).await,
+                Some((_, what)) => self.answer(*what, documents, seen).await,
                 None => {
                     let why = || Failure::invalid("this task is about rows of tables");
                     documents.iter().map(|_| Err(failed(&why()))).collect()

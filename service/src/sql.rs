@@ -20,7 +20,7 @@ use axum::http::StatusCode;
 use bytes::Bytes;
 use escala_pipelines::embeddings::EmbeddingInput;
 use escala_pipelines::pii::PiiInput;
-use escala_pipelines::{Kind, Options, Priority};
+use escala_pipelines::{Kind, Meter, Options, Priority};
 use escala_sagemaker::served::Haste;
 use escala_sql::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use escala_sql::arrow::compute::{concat, take};
@@ -31,6 +31,7 @@ use escala_sql::chains::STACK;
 use escala_sql::endpoint::PREDICT;
 use escala_sql::engine::{DataFusionError, Query, Rights, Room};
 use escala_sql::functions::{FUNCTIONS, Function};
+use escala_sql::model::Seen;
 use escala_sql::places::Places;
 use escala_sql::{Error, Model, Scores, answers};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -297,16 +298,24 @@ impl Model for Prediction {
         self.function
     }
 
-    async fn score(&self, inputs: &[ArrayRef]) -> Result<Scores, Error> {
-        match inputs {
-            [rows] if self.function.arguments == [DataType::Binary] => self.images(rows).await,
-            [endpoints, rows] if self.function.name == PREDICT.name => {
-                self.of_endpoints(endpoints, rows).await
+    async fn score(&self, inputs: &[ArrayRef], seen: &Seen) -> Result<Scores, Error> {
+        let meter = Meter::default();
+        let answers = meter.count(async {
+            match inputs {
+                [rows] if self.function.arguments == [DataType::Binary] => {
+                    self.images(rows, seen).await
+                }
+                [endpoints, rows] if self.function.name == PREDICT.name => {
+                    self.of_endpoints(endpoints, rows).await
+                }
+                [texts] => self.texts(texts, None).await,
+                [texts, languages] => self.in_languages(texts, languages).await,
+                _ => Err(Error::Batch("one or two arguments are taken".to_owned())),
             }
-            [texts] => self.texts(texts, None).await,
-            [texts, languages] => self.in_languages(texts, languages).await,
-            _ => Err(Error::Batch("one or two arguments are taken".to_owned())),
-        }
+        });
+        let answers = answers.await;
+        seen.add(meter.tokens(), 0);
+        answers
     }
 }
 
@@ -467,7 +476,7 @@ impl Prediction {
         Ok(Ok(answers::texts(redacted.collect())))
     }
 
-    async fn images(&self, images: &ArrayRef) -> Result<Scores, Error> {
+    async fn images(&self, images: &ArrayRef, seen: &Seen) -> Result<Scores, Error> {
         let what = match self.function.name {
             "faces" => OfImage::Faces,
             _ => OfImage::Labels,
@@ -481,7 +490,12 @@ impl Prediction {
                 let asked = asked::of_images(&self.app, what, vec![image.clone()], options()).await;
                 match asked.into_iter().next() {
                     Some(Err(failure)) if is_of_the_machine(&failure) => wait_out(failure).await?,
-                    Some(outcome) => return Ok(outcome),
+                    Some(outcome) => {
+                        if outcome.is_ok() {
+                            seen.add(0, asked::pixels(&image));
+                        }
+                        return Ok(outcome);
+                    }
                     None => return Err(Error::Batch("the prediction has no answer".to_owned())),
                 }
             }

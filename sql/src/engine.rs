@@ -511,6 +511,14 @@ impl Query {
         answered
     }
 
+    /// Tokens that encoders of texts were shown so far, and pixels of images that were decoded.
+    pub fn seen(&self) -> (u64, u64) {
+        let mut seen = (0, 0);
+        // The predictions of a plan count together.
+        self.each(|predict| seen = predict.seen());
+        seen
+    }
+
     /// Rows that were read of its tables, and inputs that models were asked about; may be asked while it runs.
     pub fn passed(&self) -> usize {
         let mut read = 0;

@@ -27,7 +27,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// The format that is written.
-const FORMAT: i64 = 3;
+const FORMAT: i64 = 4;
 /// Tells the file from other databases: "EscJ".
 const APPLICATION: i64 = 0x4573_634a;
 /// Changes that may wait for the writer.
@@ -91,6 +91,8 @@ CREATE TABLE usage (
     units INTEGER NOT NULL,
     compute_ms INTEGER NOT NULL,
     wall_ms INTEGER NOT NULL,
+    tokens INTEGER NOT NULL DEFAULT 0,
+    pixels INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (job, task)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE event (
@@ -222,8 +224,13 @@ const SINCE_2: &str = "
 ALTER TABLE job ADD COLUMN assembled INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE job ADD COLUMN planning TEXT;
 ";
+/// What has come to files of the third.
+const SINCE_3: &str = "
+ALTER TABLE usage ADD COLUMN tokens INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE usage ADD COLUMN pixels INTEGER NOT NULL DEFAULT 0;
+";
 /// What came to files of each format, the first first.
-const SINCE: [&str; FORMAT as usize - 1] = [SINCE_1, SINCE_2];
+const SINCE: [&str; FORMAT as usize - 1] = [SINCE_1, SINCE_2, SINCE_3];
 
 /// Makes the tables, or checks that the file's format is known.
 fn begin(connection: &mut Connection, path: &Path) -> Result<()> {
@@ -397,7 +404,8 @@ fn count(at: &Transaction<'_>, id: &str, task: u64, part: &Part) -> Result<()> {
     at.prepare_cached("UPDATE task SET part = ?3 WHERE job = ?1 AND number = ?2")?
         .execute(params![id, kept(task)?, text(part)?])?;
     let usage = part.usage;
-    at.prepare_cached("INSERT INTO usage VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?
+    let values = "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+    at.prepare_cached(&format!("INSERT INTO usage {values}"))?
         .execute(params![
             id,
             kept(task)?,
@@ -409,6 +417,8 @@ fn count(at: &Transaction<'_>, id: &str, task: u64, part: &Part) -> Result<()> {
             kept(usage.units)?,
             kept(usage.compute_ms)?,
             kept(usage.wall_ms)?,
+            kept(usage.tokens)?,
+            kept(usage.pixels)?,
         ])?;
     if part.samples.is_empty() {
         return Ok(());
@@ -913,7 +923,8 @@ impl Store for Sqlite {
         let mut statement = reader.prepare_cached(
             "SELECT coalesce(sum(documents), 0), coalesce(sum(errors), 0), coalesce(sum(read), 0),
                     coalesce(sum(written), 0), coalesce(sum(characters), 0), coalesce(sum(units), 0),
-                    coalesce(sum(compute_ms), 0), coalesce(sum(wall_ms), 0)
+                    coalesce(sum(compute_ms), 0), coalesce(sum(wall_ms), 0),
+                    coalesce(sum(tokens), 0), coalesce(sum(pixels), 0)
              FROM usage WHERE job = ?1",
         )?;
         let mut rows = statement.query([id])?;
@@ -929,6 +940,8 @@ impl Store for Sqlite {
             units: number(row.get(5)?)?,
             compute_ms: number(row.get(6)?)?,
             wall_ms: number(row.get(7)?)?,
+            tokens: number(row.get(8)?)?,
+            pixels: number(row.get(9)?)?,
         })
     }
 

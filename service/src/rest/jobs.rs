@@ -59,6 +59,13 @@ pub struct CostView {
     pub characters: u64,
     /// Units as AWS bills them: 100 characters, or an image.
     pub units: u64,
+    /// Tokens that encoders of texts were shown, special ones included, once for texts that come several times in a query; none
+    /// where no encoder reads (`language`, topics), and of models that are hosted.
+    #[serde(default)]
+    pub tokens: u64,
+    /// Pixels of images that were decoded, as many as their files have.
+    #[serde(default)]
+    pub pixels: u64,
     /// Bytes that were read.
     pub bytes_read: u64,
     /// Bytes that were written, also of parts that are not done.
@@ -176,6 +183,8 @@ pub(crate) fn view(jobs: &Runner, job: Job) -> Result<JobView, Failure> {
             compute_seconds: usage.compute_ms as f64 / 1000.0,
             characters: usage.characters,
             units: usage.units,
+            tokens: usage.tokens,
+            pixels: usage.pixels,
             bytes_read: usage.read,
             bytes_written: progress.written,
             aws_dollars: bill.as_ref().map(|bill| bill.dollars),

@@ -182,7 +182,12 @@ impl Copies {
         let rest = writer.end().map_err(failed)?;
         write(0, &rest.take())?;
         tell(documents, 0);
-        Ok(counted(&query.answered()))
+        let (tokens, pixels) = query.seen();
+        Ok(Collected {
+            tokens,
+            pixels,
+            ..counted(&query.answered())
+        })
     }
 }
 

@@ -362,6 +362,8 @@ impl Sources for Jobs {
                 ("compute_seconds", DataType::Float64),
                 ("characters", DataType::Int64),
                 ("units", DataType::Int64),
+                ("tokens", DataType::Int64),
+                ("pixels", DataType::Int64),
                 ("aws_dollars", DataType::Float64),
             ]),
         }))
@@ -440,6 +442,8 @@ impl JobTable {
                 "compute_seconds": cost.compute_seconds,
                 "characters": cost.characters,
                 "units": cost.units,
+                "tokens": cost.tokens,
+                "pixels": cost.pixels,
                 "aws_dollars": cost.aws_dollars,
             }));
         }
