@@ -1,6 +1,7 @@
 //! Files as tables: `FROM 'reviews/*.parquet'`.
 
 use crate::csv::{self, Uneven};
+use crate::engine::{BadRows, Settings};
 use crate::images::is_image;
 use crate::listed::{Listed, Said, said};
 use crate::nested;
@@ -303,7 +304,11 @@ impl Found {
         let schema = match self.format {
             Format::Csv | Format::Tsv => {
                 let separator = self.format.separator();
-                let (typing, uneven) = (Typing::Inferred, Uneven::Refused);
+                let uneven = match Settings::of(state.config_options()).bad_rows {
+                    BadRows::Error => Uneven::Refused,
+                    BadRows::Skip => Uneven::PassedOver,
+                };
+                let typing = Typing::Inferred;
                 csv::schema(&*self.store, &files, separator, typing, uneven).await?
             }
             Format::JsonLines => rows::json_schema(&*self.store, &files, Typing::Inferred).await?,

@@ -10,6 +10,7 @@
 
 pub mod answered;
 pub mod answers;
+mod bad;
 pub mod buckets;
 pub mod chains;
 pub mod copy;
