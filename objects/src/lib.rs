@@ -6,7 +6,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `name.rs` | the names that buckets and objects may have |
-//! | `folder.rs` | folders whose files are objects, read only |
+//! | `folder.rs` | folders whose files are objects, some of which may be written |
 //! | `local.rs` | a store of our own on the disk, with all that S3 says of objects |
 //! | `remote.rs` | buckets of S3, Google Cloud Storage and Azure; the feature `remote` |
 //! | `memory.rs` | objects in memory, for tests |

@@ -5,7 +5,7 @@ use super::collections::part;
 use super::error::{StoredBodyErrors, StoredErrors};
 use crate::app::App;
 use crate::failure::Failure;
-use crate::scoring::{Wanted, placed};
+use crate::scoring::{Wanted, read_from, written_to};
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -326,8 +326,8 @@ pub struct ScoreRequest {
     /// `file:///PATH/…`, in a folder that may be read so. What begins with a dot or an underscore is no table of a dataset.
     #[schema(example = "s3://lake/reviews/")]
     pub input: String,
-    /// The folder that is written. A table in lines has its name again; others are parts whose names end in the number of their
-    /// first row. Of images there is one `TASK.jsonl`.
+    /// The folder that is written, of a bucket or `file:///PATH/…` in a folder that may be written so. A table in lines has its name again;
+    /// others are parts whose names end in the number of their first row. Of images there is one `TASK.jsonl`.
     #[schema(example = "s3://lake/scored/")]
     pub output: String,
     /// `parquet`, `csv`, `tsv`, `jsonl` or `arrow`; as the input where left out.
@@ -388,8 +388,8 @@ pub async fn create(
         column: request.column,
         language: request.language,
         format: request.format,
-        input: placed(request.input, &app.config.objects)?,
-        output: request.output,
+        input: read_from(request.input, &app.config.objects)?,
+        output: written_to(request.output, "output", &app.config.objects)?,
         name: request.name,
         priority: request.priority,
     };

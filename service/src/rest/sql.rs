@@ -10,6 +10,7 @@ use super::error::ErrorBody;
 use super::jobs::{self, JobView};
 use crate::app::App;
 use crate::failure::Failure;
+use crate::scoring::written_to;
 use crate::sql::{Choices, Piece, Queries, copying};
 use axum::body::Body;
 use axum::extract::State;
@@ -176,9 +177,10 @@ pub async fn sql(
 async fn copied(
     app: &App,
     queries: &Arc<Queries>,
-    copying: Copying,
+    mut copying: Copying,
     choices: Choices,
 ) -> Result<Response, Failure> {
+    copying.target = written_to(copying.target, "query", &app.config.objects)?;
     Queries::check(queries, copying.query.clone(), choices.clone()).await?;
     let job = jobs::submit(app, copying::spec(copying, choices)?, None).await?;
     let place = HeaderValue::from_str(&format!("/v1/jobs/{}", job.id));
