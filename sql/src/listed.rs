@@ -1,7 +1,8 @@
 //! Files of a place as one table, with columns for what their folders' names say: `year=2026/part-0.parquet` has a `year`.
 
 use crate::engine::{BadRows, Settings};
-use crate::files::Format;
+use crate::files::{Format, memory};
+use crate::pages::bounded;
 use crate::score::rows::{Origin, Part, Wrong, of_query};
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
@@ -336,7 +337,11 @@ impl TableProvider for Listed {
             .with_limit(limit)
             .with_batch_size(batch)
             .build();
-        self.reader.create_physical_plan(session, config).await
+        let plan = self.reader.create_physical_plan(session, config).await?;
+        Ok(match memory(session) {
+            Some(most) if self.format == Format::Parquet => bounded(plan, most),
+            _ => plan,
+        })
     }
 }
 
