@@ -10,6 +10,10 @@ use std::io::{Read, Result, Seek, SeekFrom};
 /// Most levels that are read.
 pub const MOST_LEVELS: usize = 100;
 
+/// Bytes of the stack of a thread that reads them: as many as a hundred levels take several times over, and the thousand operators that a
+/// query may have.
+pub const STACK: usize = 64 << 20;
+
 /// Bytes at the end of a file: the length of what is said of it, and `PAR1`.
 pub const END: usize = 8;
 

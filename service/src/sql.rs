@@ -245,10 +245,7 @@ impl Queries {
         });
         planned.await.unwrap_or_else(|error| {
             tracing::error!(%error, "planning a query broke off");
-            Err(Failure::of_kind(
-                Kind::Internal,
-                "the query failed; the server's log says why",
-            ))
+            Err(untold())
         })
     }
 
@@ -288,6 +285,14 @@ fn stops() -> Failure {
     Failure::of_kind(Kind::Unavailable, "the server stops")
 }
 
+/// What is said of a query whose error is for the log alone.
+fn untold() -> Failure {
+    Failure::of_kind(
+        Kind::Internal,
+        "the query failed; the server's log says why",
+    )
+}
+
 /// What went wrong with a query that was planned.
 fn broken(error: DataFusionError) -> Failure {
     let message = error.strip_backtrace();
@@ -298,8 +303,7 @@ fn broken(error: DataFusionError) -> Failure {
         }
         DataFusionError::Internal(_) => {
             tracing::error!(error = message, "a query failed");
-            let told = "the query failed; the server's log says why";
-            Failure::of_kind(Kind::Internal, told)
+            untold()
         }
         _ => Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "query_failed", message),
     }
