@@ -223,6 +223,91 @@ fn a_dataset_of_a_killed_server_is_scored_from_where_it_was() {
     );
 }
 
+/// All files below a folder, by their names there.
+fn files(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(at) = open.pop() {
+        for entry in std::fs::read_dir(&at).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            match path.is_dir() {
+                true => open.push(path),
+                false => {
+                    let name = path.strip_prefix(folder).expect("below it");
+                    found.push(name.display().to_string());
+                }
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn files_are_scored_and_copied_into_folders_that_may_be_written() {
+    let data = tempfile::tempdir().expect("a folder");
+    let (lake, out) = (data.path().join("lake"), data.path().join("out"));
+    for folder in [&lake, &out] {
+        std::fs::create_dir(folder).expect("made");
+    }
+    let table = "id,text\n1,The weather is fine today.\n2,Das Wetter ist heute schön.\n";
+    std::fs::write(lake.join("a.csv"), table).expect("written");
+    let folders = format!("lake={},scored={}", lake.display(), out.display());
+    let setup = Setup::default()
+        .with("ESCALA_DATA_DIR", data.path().to_str().expect("a path"))
+        .with("ESCALA_OBJECTS_FOLDERS", &folders)
+        .with("ESCALA_OBJECTS_WRITABLE", "scored")
+        .with("ESCALA_MODELS_PRELOAD", "language");
+    let server = Server::start(&setup);
+    let (lake_url, out_url) = (
+        format!("file://{}", lake.display()),
+        format!("file://{}", out.display()),
+    );
+    let scoring = |output: &str| json!({ "task": "language", "column": "text", "input": format!("{lake_url}/"), "output": output });
+    let ended = |job: &Value| {
+        let id = job["id"].as_str().expect("an id").to_owned();
+        wait_for("the end of the job", PATIENCE, || {
+            let state = described(&server, &id)["state"].clone();
+            ["completed", "failed"].iter().any(|end| state == *end)
+        });
+        described(&server, &id)
+    };
+    let job = server.post_json("/v1/jobs", &scoring(&format!("{out_url}/2026")));
+    assert_eq!(job.status, 201, "{job:?}");
+    let job = ended(&job.json());
+    assert_eq!(job["state"], "completed", "{job}");
+    let copy = format!("COPY (SELECT id FROM '{lake_url}/a.csv') TO '{out_url}/2026/ids.jsonl'");
+    let copied = server.post_json("/v1/sql", &json!({ "query": copy }));
+    assert_eq!(copied.status, 202, "{copied:?}");
+    let copied = ended(&copied.json());
+    assert_eq!(copied["state"], "completed", "{copied}");
+    // Whole files and nothing that was written aside.
+    assert_eq!(files(&out), ["2026/a.csv", "2026/ids.jsonl"]);
+    let read = |name: &str| std::fs::read_to_string(out.join(name)).expect("written");
+    assert_eq!(read("2026/ids.jsonl"), "{\"id\":1}\n{\"id\":2}\n");
+    let scored = read("2026/a.csv");
+    for part in ["1,The weather", "2,Das Wetter", "en", "de"] {
+        assert!(scored.contains(part), "{scored}");
+    }
+    // Elsewhere nothing is written, by whatever name.
+    for output in [
+        format!("{lake_url}/scored"),
+        "file:///tmp/scored".to_owned(),
+        format!("{out_url}/../lake/scored"),
+    ] {
+        let refused = server.post_json("/v1/jobs", &scoring(&output));
+        refused.assert_rest_error(400, "invalid_input", &output);
+        let copy = json!({ "query": format!("COPY (SELECT 1) TO '{output}/x.csv'") });
+        let refused = server.post_json("/v1/sql", &copy);
+        refused.assert_rest_error(400, "invalid_input", &output);
+    }
+    let job = server.post_json("/v1/jobs", &scoring("s3://lake/scored"));
+    assert_eq!(job.status, 400, "the output lies in the input: {job:?}");
+    let put = server.s3("PUT", "/scored/x", b"bytes");
+    assert_eq!(put.status, 403, "S3's clients write no folder: {put:?}");
+    assert_eq!(files(&lake), ["a.csv"]);
+}
+
 #[test]
 fn jobs_are_looked_after_by_rest_and_by_command_line() {
     let data = tempfile::tempdir().expect("a folder");

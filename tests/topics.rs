@@ -284,6 +284,97 @@ fn jobs_and_streams_are_tables() {
 }
 
 #[test]
+fn what_flows_have_answered_is_a_table() {
+    let data = folder();
+    let server = server(&data);
+    let flow = |name: &str, from: &str, to: &str, field: Value| {
+        server.post_json("/v1/topics", &json!({ "name": from, "partitions": 2 }));
+        let flow =
+            json!({ "name": name, "from": from, "to": to, "task": "language", "field": field });
+        let made = server.post_json("/v1/streams", &flow);
+        assert_eq!(made.status, 201, "{made:?}");
+    };
+    assert_eq!(
+        rows(&server, "SELECT * FROM predictions()"),
+        [] as [Value; 0]
+    );
+    flow("first", "in", "out", json!("text"));
+    // Asks about what the first has answered, with its headers.
+    flow(
+        "second",
+        "out",
+        "again",
+        json!("/prediction/languages/0/code"),
+    );
+    flow("other", "elsewhere", "others", Value::Null);
+    let record = |number: i64| {
+        let text = ["The weather is fine today.", "Das Wetter ist heute schön."];
+        let text = text[number as usize % 2];
+        json!({ "partition": number % 2, "key": format!("k{number}"), "value": json!({ "text": text }).to_string() })
+    };
+    let records: Vec<Value> = (0..6).map(record).collect();
+    let put = server.post_json("/v1/topics/in/records", &json!({ "records": records }));
+    put.ok();
+    // A tombstone has no prediction, and neither has what no flow wrote.
+    let rest =
+        json!({ "records": [{ "partition": 0, "key": "k0" }, { "partition": 1, "value": "{}" }] });
+    server.post_json("/v1/topics/in/records", &rest).ok();
+    let strange = json!({ "records": [{ "partition": 0, "value": "{\"prediction\": 1}" }] });
+    server.post_json("/v1/topics/out/records", &strange).ok();
+    let count = |condition: &str| {
+        let query = format!("SELECT count(*) AS n FROM predictions() WHERE {condition}");
+        rows(&server, &query)[0]["n"].clone()
+    };
+    wait_for("the answers of the first flow", PATIENCE, || {
+        count("flow = 'first'") == json!(6)
+    });
+    let all = "SELECT topic, partition, \"offset\" AS o, key, json_value(prediction, '$.languages[0].code') AS code, model, digest LIKE 'sha256:%' AS known
+        FROM predictions() WHERE flow = 'first' ORDER BY key";
+    let all = rows(&server, all);
+    for (number, row) in all.iter().enumerate() {
+        let code = ["en", "de"][number % 2];
+        let want = json!({ "topic": "in", "partition": number % 2, "o": number / 2, "key": format!("k{number}"),
+            "code": code, "model": "lid.176", "known": true });
+        assert_eq!(*row, want);
+    }
+    let others = json!({ "records": [{ "partition": 0, "value": "The weather is fine today." }] });
+    server
+        .post_json("/v1/topics/elsewhere/records", &others)
+        .ok();
+    wait_for("the answers of the others", PATIENCE, || {
+        count("flow = 'other'") == json!(1) && count("flow = 'second'") == json!(6)
+    });
+    // Topics that the flows of a condition do not write to are not read.
+    let read = |topic: &str| {
+        let name = format!("escala_log_records_out_total{{topic=\"{topic}\"}}");
+        metric(&server, &name)
+    };
+    let before = (read("out"), read("others"));
+    for (condition, number) in [
+        ("flow = 'other'", 1),
+        ("flow = 'none'", 0),
+        ("flow = 'other' AND flow = 'first'", 0),
+        ("flow IN ('other', 'none') AND topic = 'elsewhere'", 1),
+    ] {
+        assert_eq!(count(condition), json!(number), "{condition}");
+    }
+    assert_eq!(read("out"), before.0);
+    assert_eq!(read("others"), before.1 + 2.0);
+    for (condition, number) in [
+        ("true", 13),
+        ("flow <> 'second'", 7),
+        ("flow IN ('first', 'other') AND partition = 1", 3),
+        ("flow = 'first' AND timestamp > now() + INTERVAL '1 day'", 0),
+        ("key = 'k3'", 2),
+    ] {
+        assert_eq!(count(condition), json!(number), "{condition}");
+    }
+    let refused = json!({ "query": "SELECT * FROM predictions('first')" });
+    let refused = server.post_json("/v1/sql", &refused);
+    assert!(refused.text.contains("takes nothing"), "{refused:?}");
+}
+
+#[test]
 fn records_are_there_after_the_server_was_killed_and_are_read_in_pieces() {
     let data = folder();
     let first = server(&data);

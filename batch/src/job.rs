@@ -509,6 +509,12 @@ pub struct Usage {
     pub compute_ms: u64,
     /// Milliseconds from a task's begin to its part.
     pub wall_ms: u64,
+    /// Tokens that encoders of texts were shown, special ones included; of documents that are asked about again, again.
+    #[serde(default)]
+    pub tokens: u64,
+    /// Pixels of images that were decoded, as many as their files have.
+    #[serde(default)]
+    pub pixels: u64,
 }
 
 impl std::ops::AddAssign for Usage {
@@ -521,6 +527,8 @@ impl std::ops::AddAssign for Usage {
         self.units += more.units;
         self.compute_ms += more.compute_ms;
         self.wall_ms += more.wall_ms;
+        self.tokens += more.tokens;
+        self.pixels += more.pixels;
     }
 }
 

@@ -15,8 +15,8 @@
 //! Inputs and outputs are objects ([`escala_objects`]). The crate knows no model and no service: it asks a [`work::Work`].
 //! Start reading at [`job`], then [`runner`].
 
-/// Bytes of the stack of a thread that works on jobs: what reads tables calls itself for each column that lies in another.
-pub const STACK: usize = 64 << 20;
+/// Bytes of the stack of a thread that works on jobs, which reads tables.
+pub use escala_objects::parquet::STACK;
 
 pub mod behind;
 pub mod cluster;

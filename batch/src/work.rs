@@ -4,6 +4,7 @@ use crate::job::{Input, Job, Piece, Spec, Usage};
 use crate::runner::{Cut, Trouble};
 use futures_util::future::BoxFuture;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What is done with the documents of some kinds of jobs.
 ///
@@ -13,9 +14,14 @@ pub trait Work: Send + Sync + 'static {
     /// What its jobs may have.
     fn bounds(&self, spec: &Spec) -> Bounds;
 
-    /// One answer for each document, in order. Dropping the future gives its work up. Works on the whole and on tables are asked
-    /// about no document, and leave this and the next as they are.
-    fn predict<'a>(&'a self, _: &'a Spec, documents: Vec<Vec<u8>>) -> BoxFuture<'a, Vec<Answer>> {
+    /// One answer for each document, in order, and what networks were shown for them. Dropping the future gives its work up. Works
+    /// on the whole and on tables are asked about no document, and leave this and the next as they are.
+    fn predict<'a>(
+        &'a self,
+        _: &'a Spec,
+        documents: Vec<Vec<u8>>,
+        _: &'a Seen,
+    ) -> BoxFuture<'a, Vec<Answer>> {
         let answers = documents.iter().map(|_| Err(no_document())).collect();
         Box::pin(std::future::ready(answers))
     }
@@ -172,7 +178,7 @@ pub struct Scored {
     pub rows: u64,
     /// Those without an answer: their numbers in the table, and why.
     pub failed: Vec<(u64, Failed)>,
-    /// What was counted of those with an answer.
+    /// What was counted of those with an answer, and what networks were shown.
     pub counted: Collected,
 }
 
@@ -212,13 +218,42 @@ pub struct Made {
     pub examples: Vec<String>,
 }
 
-/// What a work on the whole counted.
+/// What networks are shown, counted while it is.
+#[derive(Debug, Default)]
+pub struct Seen {
+    tokens: AtomicU64,
+    pixels: AtomicU64,
+}
+
+impl Seen {
+    /// So much more: tokens by encoders of texts, pixels of images that were decoded.
+    pub fn add(&self, tokens: u64, pixels: u64) {
+        self.tokens.fetch_add(tokens, Ordering::Relaxed);
+        self.pixels.fetch_add(pixels, Ordering::Relaxed);
+    }
+
+    /// Tokens so far.
+    pub fn tokens(&self) -> u64 {
+        self.tokens.load(Ordering::Relaxed)
+    }
+
+    /// Pixels so far.
+    pub fn pixels(&self) -> u64 {
+        self.pixels.load(Ordering::Relaxed)
+    }
+}
+
+/// What a work on the whole or on tables counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Collected {
     /// Characters (code points) of the documents.
     pub characters: u64,
     /// Units as AWS bills them.
     pub units: u64,
+    /// Tokens that encoders of texts were shown.
+    pub tokens: u64,
+    /// Pixels of images that were decoded.
+    pub pixels: u64,
 }
 
 /// What a job may have.

@@ -26,6 +26,11 @@ fn files_of_the_second_format_go_on() {
     goes_on("format-2.sql");
 }
 
+#[test]
+fn files_of_the_third_format_go_on() {
+    goes_on("format-3.sql");
+}
+
 fn goes_on(sample: &str) {
     let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples");
     let sql = std::fs::read_to_string(samples.join(sample)).unwrap();
@@ -55,6 +60,8 @@ fn goes_on(sample: &str) {
     assert_eq!(store.tasks(done).unwrap().len(), 3);
     let usage = store.usage(languages).unwrap();
     assert_eq!((usage.documents, usage.errors), (3, 1));
+    // Nobody counted what networks were shown.
+    assert_eq!((usage.tokens, usage.pixels), (0, 0));
     let job = store.job(languages).unwrap();
     assert_eq!(job.samples[0].line, Some(2));
     // Tasks that were worked on are begun again, and are counted as later formats count.

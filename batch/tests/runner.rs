@@ -175,6 +175,8 @@ fn every_document_has_its_line_whatever_is_wrong_with_others() {
     let (usage, progress) = runner.progress(&job).unwrap();
     assert_eq!((usage.documents, usage.errors), (13, 3));
     assert_eq!(usage.units, 30, "answers are billed, errors are not");
+    // Of the 13 all but one that is too large were asked about, and the defect twice again.
+    assert_eq!((usage.tokens, usage.pixels), (28, 1400));
     assert_eq!((progress.documents, progress.errors), (13, 3));
     assert_eq!(progress.bytes, job.planned.bytes);
     let samples: Vec<&str> = job
@@ -728,6 +730,7 @@ fn a_stopped_job_frees_the_machine_at_once_and_leaves_what_was_done() {
             &'a self,
             spec: &'a Spec,
             documents: Vec<Vec<u8>>,
+            seen: &'a escala_batch::work::Seen,
         ) -> futures_util::future::BoxFuture<'a, Vec<escala_batch::work::Answer>> {
             Box::pin(async move {
                 if documents.iter().any(|document| document == b"hold") {
@@ -735,7 +738,7 @@ fn a_stopped_job_frees_the_machine_at_once_and_leaves_what_was_done() {
                     self.1.store(true, Ordering::SeqCst);
                     std::future::pending::<()>().await;
                 }
-                self.0.predict(spec, documents).await
+                self.0.predict(spec, documents, seen).await
             })
         }
         fn too_large(&self, spec: &Spec, bytes: u64) -> escala_batch::work::Failed {

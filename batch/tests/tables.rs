@@ -8,7 +8,7 @@ use escala_batch::job::{Form, Input, Job, Piece, Spec, Split, State};
 use escala_batch::runner::{Cut, Options, Runner, Trouble, Works};
 use escala_batch::store::memory::Memory as Jobs;
 use escala_batch::work::{
-    Answer, Asked, Bounds, Collected, Failed, Fault, Place, Scored, Scoring, Tables, Work,
+    Answer, Asked, Bounds, Collected, Failed, Fault, Place, Scored, Scoring, Seen, Tables, Work,
 };
 use escala_objects::memory::Memory;
 use escala_objects::{ObjectName, ObjectStore};
@@ -121,6 +121,8 @@ impl Tables for Capitals {
                     counted: Collected {
                         characters: row.len() as u64,
                         units: 1,
+                        tokens: 3,
+                        pixels: 40,
                     },
                 })?;
             }
@@ -138,7 +140,12 @@ impl Work for Capitals {
         }
     }
 
-    fn predict<'a>(&'a self, _: &'a Spec, _: Vec<Vec<u8>>) -> BoxFuture<'a, Vec<Answer>> {
+    fn predict<'a>(
+        &'a self,
+        _: &'a Spec,
+        _: Vec<Vec<u8>>,
+        _: &'a Seen,
+    ) -> BoxFuture<'a, Vec<Answer>> {
         unreachable!("rows of tables are not predicted")
     }
 
@@ -267,6 +274,7 @@ fn tables_of_lines_are_joined_and_others_are_files_for_each_piece() {
     );
     let (usage, progress) = runner.progress(&job).unwrap();
     assert_eq!((usage.documents, usage.errors, usage.units), (9, 1, 9));
+    assert_eq!((usage.tokens, usage.pixels), (27, 360));
     assert_eq!((usage.read, usage.written), (23, 23));
     assert_eq!((progress.documents, progress.errors), (9, 1));
 }

@@ -10,7 +10,8 @@ use escala_batch::runner::{Cut, Options, Runner, Trouble, Works};
 use escala_batch::store::Store;
 use escala_batch::store::memory::Memory as Jobs;
 use escala_batch::work::{
-    Answer, Bounds, Collected, Documents, Failed, Fault, Made, Place, Telling, Whole, Work, Writing,
+    Answer, Bounds, Collected, Documents, Failed, Fault, Made, Place, Seen, Telling, Whole, Work,
+    Writing,
 };
 use escala_objects::memory::Memory;
 use escala_objects::{ObjectName, ObjectStore};
@@ -95,6 +96,8 @@ impl Whole for Shares {
         Ok(Collected {
             characters,
             units: 1,
+            tokens: 6,
+            pixels: 50,
         })
     }
 }
@@ -104,7 +107,12 @@ impl Work for Shares {
         Words::default().bounds(spec)
     }
 
-    fn predict<'a>(&'a self, _: &'a Spec, _: Vec<Vec<u8>>) -> BoxFuture<'a, Vec<Answer>> {
+    fn predict<'a>(
+        &'a self,
+        _: &'a Spec,
+        _: Vec<Vec<u8>>,
+        _: &'a Seen,
+    ) -> BoxFuture<'a, Vec<Answer>> {
         unreachable!("nothing is predicted")
     }
 
@@ -235,6 +243,7 @@ fn the_output_has_the_files_that_are_written_of_all_documents() {
     let (usage, _) = runner.progress(&job).unwrap();
     assert_eq!((usage.documents, usage.errors, usage.read), (3, 0, 27));
     assert_eq!((usage.characters, usage.units, usage.written), (25, 1, 26));
+    assert_eq!((usage.tokens, usage.pixels), (6, 50));
 }
 
 #[test]
@@ -340,6 +349,7 @@ impl Whole for Rows {
         Ok(Collected {
             characters: 40,
             units: 12,
+            ..Collected::default()
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::team::Team;
 pub use candle_core::Device;
+use std::sync::{Mutex, PoisonError};
 
 /// Where to compute, as the user says it: `auto`, `cpu`, `cuda` or `cuda:N`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -142,6 +143,31 @@ pub struct Compute {
     pub team: Team,
     /// Where tensors live.
     pub device: Device,
+    /// What encoders of texts were shown.
+    pub shown: Shown,
+}
+
+/// Tokens that encoders of texts were shown for each text of a batch, special ones included.
+///
+/// An encoder says so of the texts that it is given, by their numbers. Who gives it parts of texts takes what it said and says it
+/// of the texts.
+#[derive(Debug, Default)]
+pub struct Shown(Mutex<Vec<u64>>);
+
+impl Shown {
+    /// So many tokens more were shown for a text.
+    pub fn add(&self, text: usize, tokens: u64) {
+        let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.len() <= text {
+            shown.resize(text + 1, 0);
+        }
+        shown[text] += tokens;
+    }
+
+    /// What was said since it was taken before, by text; there is nothing behind the last of which something was said.
+    pub fn take(&self) -> Vec<u64> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Compute {
@@ -150,6 +176,7 @@ impl Compute {
         Self {
             team: Team::new(threads),
             device: Device::Cpu,
+            shown: Shown::default(),
         }
     }
 
@@ -158,6 +185,7 @@ impl Compute {
         Self {
             team: Team::own(threads),
             device,
+            shown: Shown::default(),
         }
     }
 
@@ -166,6 +194,7 @@ impl Compute {
         Self {
             team: Team::new(threads),
             device,
+            shown: Shown::default(),
         }
     }
 }
@@ -173,6 +202,16 @@ impl Compute {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tokens_are_of_the_text_that_they_were_shown_for() {
+        let shown = Shown::default();
+        for (text, tokens) in [(2, 7), (0, 1), (2, 3)] {
+            shown.add(text, tokens);
+        }
+        assert_eq!(shown.take(), [1, 0, 10]);
+        assert!(shown.take().is_empty());
+    }
 
     #[test]
     fn devices_are_read_and_written() {

@@ -5,15 +5,26 @@
 //! moves things about meanwhile can make one. Only regular files are objects: they are looked at before they are opened,
 //! because opening a device can do something, and are opened so that nothing is waited for.
 //!
+//! Folders that the operator says may be written take objects, too ([`Folder::with_writable`]). What is being made is a file of
+//! another name beside its place, which is no object, and takes its place by one rename when it is on the disk. A process that
+//! dies leaves such a file; whoever makes the same object again writes over it. A folder in which nothing is left goes with the last object.
+//!
 //! A list walks the folders in the order of the keys and looks only where keys of the page can be. Of a folder it holds at
 //! most as many names as the page has objects, so that one with millions of files costs a page's memory.
 
-use crate::{Error, LONGEST_KEY, Listed, Object, ObjectName, ObjectStore, bucket_rules, inside};
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, open, openat, statat};
+use crate::{
+    Error, LONGEST_KEY, Listed, NewObject, Object, ObjectName, ObjectStore, WritableStore,
+    bucket_rules, inside,
+};
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, fsync, mkdirat, open, openat, renameat,
+    statat, unlinkat,
+};
 use rustix::io::Errno;
-use std::collections::{BTreeMap, BinaryHeap};
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -25,11 +36,17 @@ const FOLDER: OFlags = OFlags::RDONLY
     .union(OFlags::CLOEXEC);
 const INSIDE: OFlags = FOLDER.union(OFlags::NOFOLLOW);
 
+/// What the names of files begin with that are no objects yet.
+const NEW: &str = ".escala-new-";
+/// How often the way to a new object is made again whose folders somebody removes meanwhile.
+const TRIES: usize = 16;
+
 /// The buckets that are folders of a folder, and those that are folders elsewhere.
 #[derive(Clone, Debug)]
 pub struct Folder {
     folder: Result<PathBuf, String>,
     named: BTreeMap<String, PathBuf>,
+    writable: BTreeSet<String>,
 }
 
 /// The bucket and the key of a path (`/data/reviews/2026/a.csv`) in the one of these folders that it is deepest in; none where it
@@ -102,6 +119,7 @@ impl Folder {
         Self {
             folder,
             named: BTreeMap::new(),
+            writable: BTreeSet::new(),
         }
     }
 
@@ -109,6 +127,17 @@ impl Folder {
     pub fn with_named(mut self, named: BTreeMap<String, PathBuf>) -> Self {
         self.named = named;
         self
+    }
+
+    /// With these of the buckets elsewhere to be written, too.
+    pub fn with_writable(mut self, writable: impl IntoIterator<Item = String>) -> Self {
+        self.writable = writable.into_iter().collect();
+        self
+    }
+
+    /// Whether a bucket is a folder elsewhere that may be written.
+    pub fn is_writable(&self, bucket: &str) -> bool {
+        self.is_named(bucket) && self.writable.contains(bucket)
     }
 
     /// Whether a bucket is a folder elsewhere.
@@ -181,11 +210,11 @@ impl Folder {
         if !is_path(name.key()) {
             return Err(no_key());
         }
-        let (parents, last) = match name.key().rsplit_once('/') {
-            Some((parents, last)) => (Some(parents), last),
-            None => (None, name.key()),
-        };
-        for part in parents.into_iter().flat_map(|parents| parents.split('/')) {
+        let (parents, last) = parts(name.key());
+        if last.starts_with(NEW) {
+            return Err(no_key());
+        }
+        for part in parents {
             at = openat(&at, part, INSIDE, Mode::empty()).map_err(|errno| step(errno, no_key))?;
         }
         let about = statat(&at, last, AtFlags::SYMLINK_NOFOLLOW);
@@ -203,6 +232,16 @@ impl Folder {
         }
         Ok((File::from(file), about))
     }
+}
+
+/// The folders on the way to a key, and the name of its file.
+fn parts(key: &str) -> (impl Iterator<Item = &str>, &str) {
+    let (parents, last) = match key.rsplit_once('/') {
+        Some((parents, last)) => (Some(parents), last),
+        None => (None, key),
+    };
+    let parents = parents.into_iter();
+    (parents.flat_map(|parents| parents.split('/')), last)
 }
 
 fn length(about: &Stat) -> u64 {
@@ -314,7 +353,7 @@ impl Walk<'_> {
             let Ok(name) = entry.file_name().to_str() else {
                 continue;
             };
-            if matches!(name, "." | "..") {
+            if matches!(name, "." | "..") || name.starts_with(NEW) {
                 continue;
             }
             let name = match kind(folder, &entry)? {
@@ -337,6 +376,223 @@ impl Walk<'_> {
             }
         }
         Ok(first.into_sorted_vec())
+    }
+}
+
+impl WritableStore for Folder {
+    fn create(&self, name: &ObjectName) -> Result<Box<dyn NewObject>, Error> {
+        let mut tries = 0;
+        loop {
+            match self.begin(name) {
+                // Somebody deleted the last object of a folder on the way.
+                Err(Error::Unavailable(error))
+                    if error.kind() == std::io::ErrorKind::NotFound && tries < TRIES =>
+                {
+                    tries += 1;
+                }
+                begun => return Ok(Box::new(begun?)),
+            }
+        }
+    }
+
+    fn delete(&self, name: &ObjectName) -> Result<(), Error> {
+        let mut at = self.bucket_to_write(name.bucket())?;
+        name.only_version()?;
+        if !is_path(name.key()) {
+            return Ok(());
+        }
+        let (parents, last) = parts(name.key());
+        let mut way = Vec::new();
+        for part in parents {
+            let next = match openat(&at, part, INSIDE, Mode::empty()) {
+                Err(errno) if absent(errno) => return Ok(()),
+                next => next.map_err(|errno| step(errno, || name.absent()))?,
+            };
+            way.push((std::mem::replace(&mut at, next), part.to_owned()));
+        }
+        match statat(&at, last, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(errno) if absent(errno) => return Ok(()),
+            about => {
+                let about = about.map_err(|errno| step(errno, || name.absent()))?;
+                if FileType::from_raw_mode(about.st_mode) != FileType::RegularFile {
+                    return Ok(());
+                }
+            }
+        }
+        match unlinkat(&at, last, AtFlags::empty()) {
+            Err(errno) if absent(errno) => return Ok(()),
+            gone => gone.map_err(|errno| step(errno, || name.absent()))?,
+        }
+        fsync(&at).map_err(std::io::Error::from)?;
+        remove_empty(way);
+        Ok(())
+    }
+}
+
+/// Removes folders in which nothing is, from the innermost, each named in the one before it.
+fn remove_empty(mut way: Vec<(OwnedFd, String)>) {
+    while let Some((folder, part)) = way.pop() {
+        // Something is in it, then.
+        if unlinkat(&folder, &*part, AtFlags::REMOVEDIR).is_err() {
+            return;
+        }
+    }
+}
+
+impl Folder {
+    /// The folder of a bucket that may be written.
+    fn bucket_to_write(&self, bucket: &str) -> Result<OwnedFd, Error> {
+        let folder = self.bucket(bucket)?;
+        match self.is_writable(bucket) {
+            true => Ok(folder),
+            false => Err(Error::Denied),
+        }
+    }
+
+    /// Makes the way to an object and a file beside its place.
+    fn begin(&self, name: &ObjectName) -> Result<NewFile, Error> {
+        let mut at = self.bucket_to_write(name.bucket())?;
+        name.only_version()?;
+        if !is_path(name.key()) {
+            let why = "a part of the key between slashes is empty, `.` or `..`";
+            return Err(Error::Name(why));
+        }
+        let (parents, last) = parts(name.key());
+        if last.starts_with(NEW) {
+            return Err(Error::Name("a file that is being made has such a name"));
+        }
+        let no_way = || Error::Name("a part of the key is a file or a link, or too long");
+        let mut made = Vec::new();
+        for part in parents {
+            match mkdirat(&at, part, Mode::from_raw_mode(0o777)) {
+                Ok(()) => {
+                    fsync(&at).map_err(std::io::Error::from)?;
+                    let again = at.try_clone()?;
+                    made.push((again, part.to_owned()));
+                }
+                Err(Errno::EXIST) => (),
+                Err(errno) => return Err(step_on(errno, no_way)),
+            }
+            at =
+                openat(&at, part, INSIDE, Mode::empty()).map_err(|errno| step_on(errno, no_way))?;
+        }
+        match statat(&at, last, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(about) if FileType::from_raw_mode(about.st_mode) == FileType::Directory => {
+                return Err(Error::Name("a folder has this name"));
+            }
+            Ok(_) | Err(Errno::NOENT) => (),
+            Err(errno) => return Err(step_on(errno, no_way)),
+        }
+        let digest = Sha256::digest(last.as_bytes());
+        let digest: String = digest[..16]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        for number in 0_u32.. {
+            let aside = format!("{NEW}{digest}-{number}");
+            if let Some(file) = taken(&at, &aside)? {
+                return Ok(NewFile {
+                    folder: at,
+                    made,
+                    aside,
+                    last: last.to_owned(),
+                    name: name.clone(),
+                    file,
+                    kept: false,
+                });
+            }
+        }
+        Err(Error::Unavailable(Errno::MFILE.into()))
+    }
+}
+
+/// The error of a step that may be tried again where a folder went away.
+fn step_on(errno: Errno, none: impl FnOnce() -> Error) -> Error {
+    match errno {
+        Errno::NOENT => Error::Unavailable(errno.into()),
+        errno => step(errno, none),
+    }
+}
+
+/// An empty file with this name that nobody else makes an object of; none where somebody does. One that a process left which died is
+/// emptied.
+fn taken(folder: &OwnedFd, name: &str) -> Result<Option<File>, Error> {
+    let new = OFlags::WRONLY
+        .union(OFlags::CREATE)
+        .union(OFlags::NOFOLLOW)
+        .union(OFlags::NONBLOCK)
+        .union(OFlags::CLOEXEC);
+    let refused = || Error::Name("a file that is being made is a link");
+    let file = openat(folder, name, new, Mode::from_raw_mode(0o666));
+    let file = File::from(file.map_err(|errno| step_on(errno, refused))?);
+    match file.try_lock() {
+        Ok(()) => (),
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(error)) => return Err(error.into()),
+    }
+    // Whoever had it may have moved it to its place meanwhile.
+    let same = match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(there) => {
+            let own = fstat(&file).map_err(std::io::Error::from)?;
+            (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino)
+        }
+        Err(_) => false,
+    };
+    if !same {
+        return Ok(None);
+    }
+    file.set_len(0)?;
+    Ok(Some(file))
+}
+
+/// A file that is no object yet.
+struct NewFile {
+    /// Where it is, and the folders that were made for it, each in the one before.
+    folder: OwnedFd,
+    made: Vec<(OwnedFd, String)>,
+    /// Its name, and the one that it gets.
+    aside: String,
+    last: String,
+    name: ObjectName,
+    file: File,
+    kept: bool,
+}
+
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl NewObject for NewFile {
+    fn commit(mut self: Box<Self>) -> Result<Listed, Error> {
+        self.file.sync_all()?;
+        let moved = renameat(&self.folder, &*self.aside, &self.folder, &*self.last);
+        let gone = || Error::NoBucket(self.name.bucket().to_owned());
+        moved.map_err(|errno| step(errno, gone))?;
+        self.kept = true;
+        fsync(&self.folder).map_err(std::io::Error::from)?;
+        let about = fstat(&self.file).map_err(std::io::Error::from)?;
+        Ok(Listed {
+            key: self.name.key().to_owned(),
+            length: length(&about),
+            etag: etag(&about),
+            modified: modified(&about),
+        })
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.kept {
+            // Whoever makes the object again writes over what stays.
+            let _ = unlinkat(&self.folder, &*self.aside, AtFlags::empty());
+            remove_empty(std::mem::take(&mut self.made));
+        }
     }
 }
 
@@ -409,6 +665,112 @@ mod tests {
             folder.list("gone", "", "", 10),
             Err(Error::NoBucket(_))
         ));
+    }
+
+    /// Folders elsewhere, of which the first may be written.
+    fn writable(root: &Path, buckets: &[&str]) -> Folder {
+        let named = buckets.iter().map(|bucket| {
+            let path = root.join("named").join(bucket);
+            std::fs::create_dir_all(&path).expect("made");
+            ((*bucket).to_owned(), path)
+        });
+        let named = named.collect();
+        let may = buckets.iter().take(1).map(|bucket| (*bucket).to_owned());
+        Folder::new(Ok(root.join("objects")))
+            .with_named(named)
+            .with_writable(may)
+    }
+
+    /// All that is in a folder, files and folders.
+    fn everything(folder: &Path) -> Vec<String> {
+        let mut all = Vec::new();
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            all.push(path.display().to_string());
+            if path.is_dir() {
+                all.extend(everything(&path));
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn folders_that_may_be_written_keep_the_contract() {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        // A path has no empty parts, a name of a file at most 255 bytes, and a file no files in it.
+        let has = |key: &str| is_path(key) && key.len() <= 255 && !key.starts_with("p/");
+        crate::suite::writes_keys(|buckets| writable(root.path(), buckets), has);
+    }
+
+    #[test]
+    fn folders_are_written_where_they_may_be_and_nowhere_else() {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        let store = writable(root.path(), &["out", "read"]);
+        let (out, outside) = (root.path().join("named/out"), root.path().join("outside"));
+        std::fs::create_dir(&outside).expect("made");
+        std::fs::create_dir_all(root.path().join("objects/inner")).expect("made");
+        symlink(&outside, out.join("way")).expect("linked");
+        symlink(outside.join("file"), out.join("link")).expect("linked");
+        let name = |bucket: &str, key: &str| ObjectName::new(bucket, key, None).expect("a name");
+        let put = |key: &str, bytes: &[u8]| {
+            let mut new = store.create(&name("out", key))?;
+            new.write_all(bytes)?;
+            new.commit()
+        };
+        for bucket in ["read", "inner"] {
+            let refused = store.create(&name(bucket, "x")).err();
+            assert!(matches!(refused, Some(Error::Denied)), "{refused:?}");
+            assert!(matches!(
+                store.delete(&name(bucket, "x")),
+                Err(Error::Denied)
+            ));
+        }
+        for key in ["way/x", "../x", "way/../x", ".escala-new-x"] {
+            let refused = put(key, b"x").err();
+            assert!(
+                matches!(refused, Some(Error::Name(_))),
+                "{key}: {refused:?}"
+            );
+        }
+        // A link that stands in the place is replaced, and what it leads to is not.
+        put("link", b"new").expect("written");
+        store.delete(&name("out", "way")).expect("no object");
+        assert!(out.join("way").exists() && everything(&outside).is_empty());
+        // Of what is given up nothing stays, nor of what is deleted.
+        let before = everything(&out);
+        let mut new = store.create(&name("out", "a/b/c")).expect("begun");
+        new.write_all(b"half").expect("written");
+        drop(new);
+        assert_eq!(everything(&out), before);
+        put("a/b/c", b"whole").expect("written");
+        put("a/d", b"whole").expect("written");
+        store.delete(&name("out", "a/b/c")).expect("deleted");
+        assert!(out.join("a/d").exists() && !out.join("a/b").exists());
+        store.delete(&name("out", "a/d")).expect("deleted");
+        assert_eq!(everything(&out), before);
+    }
+
+    #[test]
+    fn what_a_process_left_that_died_is_written_over() {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        let store = writable(root.path(), &["out"]);
+        let name = ObjectName::new("out", "a", None).expect("a name");
+        let mut new = store.begin(&name).expect("begun");
+        new.write_all(b"much of what was made").expect("written");
+        let aside = root.path().join("named/out").join(&new.aside);
+        // As the end of a process does.
+        new.kept = true;
+        drop(new);
+        assert!(aside.exists());
+        assert_eq!(store.list("out", "", "", 9).expect("a list"), []);
+        let mut new = store.create(&name).expect("begun");
+        new.write_all(b"short").expect("written");
+        assert_eq!(new.commit().expect("kept").length, 5);
+        assert!(!aside.exists());
+        let mut text = String::new();
+        let mut object = store.open(&name).expect("there");
+        object.bytes.read_to_string(&mut text).expect("read");
+        assert_eq!(text, "short");
     }
 
     #[test]

@@ -6,10 +6,11 @@
 //! | file | what |
 //! | --- | --- |
 //! | `name.rs` | the names that buckets and objects may have |
-//! | `folder.rs` | folders whose files are objects, read only |
+//! | `folder.rs` | folders whose files are objects, some of which may be written |
 //! | `local.rs` | a store of our own on the disk, with all that S3 says of objects |
 //! | `remote.rs` | buckets of S3, Google Cloud Storage and Azure; the feature `remote` |
 //! | `memory.rs` | objects in memory, for tests |
+//! | `parquet.rs` | what objects of Parquet say of themselves, before they are read |
 //! | `listing.rs` | pages of a bucket with common prefixes |
 //! | `suite.rs` | the contract as tests |
 //!
@@ -37,6 +38,7 @@ pub mod listing;
 pub mod local;
 pub mod memory;
 mod name;
+pub mod parquet;
 #[cfg(feature = "remote")]
 pub mod remote;
 pub mod suite;

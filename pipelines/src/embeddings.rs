@@ -199,8 +199,10 @@ impl EmbeddingsPipeline {
         };
         tokens
             .into_iter()
-            .map(|tokens| {
+            .enumerate()
+            .map(|(item, tokens)| {
                 let tokens = tokens?;
+                compute.shown.add(item, tokens.ids.len() as u64);
                 let vector = vectors.next().unwrap_or_default();
                 if vector.is_empty() || vector.iter().any(|x| !x.is_finite()) {
                     return Err(Error::new(

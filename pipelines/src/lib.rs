@@ -16,6 +16,7 @@ pub mod image;
 pub mod image_classes;
 pub mod labels;
 pub mod language;
+pub mod meter;
 pub mod moderation;
 pub mod objects;
 pub mod ocr;
@@ -32,4 +33,5 @@ pub mod vision;
 pub mod windows;
 
 pub use error::{Error, Kind, Result};
+pub use meter::Meter;
 pub use task::{Options, Priority};

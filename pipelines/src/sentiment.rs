@@ -344,15 +344,24 @@ impl Pipeline for SentimentPipeline {
         }
         let texts: Vec<&str> = texts.iter().map(|text| &**text).collect();
         let mut scores = Vec::with_capacity(texts.len());
+        let mut tokens = Vec::with_capacity(texts.len());
         for some in texts.chunks(AT_ONCE) {
             match self.judge.classifier.classify(compute, some) {
-                Ok(rows) => scores.extend(rows.iter().map(|row| self.judge.scores(row))),
+                Ok(rows) => {
+                    scores.extend(rows.iter().map(|row| self.judge.scores(row)));
+                    tokens.extend(compute.shown.take());
+                }
                 Err(error) => {
                     let error =
                         Error::new(Kind::Internal, "the sentiment model failed").with_source(error);
                     return batch.iter().map(|_| Err(error.clone())).collect();
                 }
             }
+        }
+        let items = counts.iter().enumerate();
+        let items = items.flat_map(|(item, count)| std::iter::repeat_n(item, *count));
+        for (item, tokens) in items.zip(tokens) {
+            compute.shown.add(item, tokens);
         }
         let mut rest = texts.iter().map(|text| text.len()).zip(scores);
         let own = |count| Ok(rest.by_ref().take(count).collect());

@@ -48,7 +48,7 @@ pub(crate) use unseen::analyse;
 use crate::classifier::Source;
 use crate::error::{Error, Kind, Result};
 use crate::offsets::{Extent, Offsets};
-use crate::task::{Limits, LoadContext, Pipeline, Task, Unit, each, unavailable};
+use crate::task::{Limits, LoadContext, Pipeline, Task, Unit, each, shown, unavailable};
 use escala_models::bert::{TokenClassifier, WordLabels};
 use escala_models::spacy::{self, Document, Language};
 use escala_models::{Compute, Precision};
@@ -496,9 +496,11 @@ impl Pipeline for SyntaxPipeline {
 
     fn run(&self, compute: &Compute, batch: &[Arc<str>]) -> Vec<Result<Syntax>> {
         let answers = each(compute, batch, |text| {
-            read(self.shared.language(), text, &analyse(&self.shared, text))
+            let document = analyse(&self.shared, text);
+            let read = read(self.shared.language(), text, &document)?;
+            Ok((read, document.tokens.len()))
         });
-        self.recognise(compute, batch, answers)
+        self.recognise(compute, batch, shown(compute, answers))
     }
 }
 

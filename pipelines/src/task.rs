@@ -166,6 +166,7 @@ pub trait Pipeline: Send + Sync + 'static {
     /// One answer per item, in order; an item that fails does not fail its neighbours, and an answer
     /// does not depend on the other items of the batch. Runs on a compute thread, possibly on several at
     /// once. The engine keeps the inputs, so that it can run them again one by one after a panic.
+    /// What encoders of texts are shown is said of the items ([`Compute::shown`]).
     fn run(&self, compute: &Compute, batch: &[Self::Input]) -> Vec<Result<Self::Output>>;
 }
 
@@ -192,6 +193,16 @@ pub(crate) fn each<I: Sync, O: Send>(
         .into_iter()
         .map(|place| place.into_inner().unwrap_or_else(missing))
         .collect()
+}
+
+/// The answers of items that an encoder of texts was shown, each with its tokens, which are said.
+pub(crate) fn shown<O>(compute: &Compute, answers: Vec<Result<(O, usize)>>) -> Vec<Result<O>> {
+    let answers = answers.into_iter().enumerate().map(|(item, answer)| {
+        let (answer, tokens) = answer?;
+        compute.shown.add(item, tokens as u64);
+        Ok(answer)
+    });
+    answers.collect()
 }
 
 /// The error of a model that cannot be loaded, with every cause in its sentence: what is missing and what

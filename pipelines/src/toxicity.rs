@@ -275,8 +275,13 @@ impl Network {
                     }
                 }
                 let mut largest = vec![Scores::default(); batch.len()];
+                let mut shown = vec![0; batch.len()];
                 for (parts, owners) in parts.chunks(AT_ONCE).zip(owners.chunks(AT_ONCE)) {
-                    for (row, &owner) in classifier.classify(compute, parts)?.iter().zip(owners) {
+                    let rows = classifier.classify(compute, parts)?;
+                    for (tokens, &owner) in compute.shown.take().into_iter().zip(owners) {
+                        shown[owner] += tokens;
+                    }
+                    for (row, &owner) in rows.iter().zip(owners) {
                         let known = says.iter().zip(row);
                         for (says, score) in
                             known.filter_map(|(says, score)| Some(((*says)?, *score)))
@@ -285,6 +290,9 @@ impl Network {
                             *place = Some(place.map_or(score, |other: f32| other.max(score)));
                         }
                     }
+                }
+                for (text, tokens) in shown.into_iter().enumerate() {
+                    compute.shown.add(text, tokens);
                 }
                 Ok(largest)
             }

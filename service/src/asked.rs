@@ -18,6 +18,7 @@ use bytes::Bytes;
 use escala_pipelines::bodies::{BodiesInput, MOST};
 use escala_pipelines::embeddings::EmbeddingInput;
 use escala_pipelines::faces::{FacesInput, FacesOptions};
+use escala_pipelines::image::dimensions;
 use escala_pipelines::labels::{LabelsInput, LabelsOptions};
 use escala_pipelines::moderation::ModerationInput;
 use escala_pipelines::ocr::OcrInput;
@@ -229,6 +230,12 @@ pub async fn of_images(
         .buffered(IMAGES)
         .collect()
         .await
+}
+
+/// The pixels of an image as its file has them, whatever part of them a task decodes; none where it is no image.
+pub fn pixels(image: &[u8]) -> u64 {
+    let (width, height) = dimensions(image).unwrap_or_default();
+    u64::from(width) * u64::from(height)
 }
 
 async fn of_image(app: &App, what: OfImage, image: Bytes, options: Options) -> Outcome {

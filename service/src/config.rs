@@ -154,6 +154,8 @@ pub struct Objects {
     /// Folders of this machine that are buckets to be read, each as `NAME=PATH`. Jobs and queries may name what is in them as
     /// files, too: `file:///PATH/…`.
     pub folders: Vec<String>,
+    /// The names of those folders that jobs and `COPY` may write, too.
+    pub writable: Vec<String>,
     /// By their names here: buckets of S3, Google Cloud Storage and Azure.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub remote: BTreeMap<String, RemoteBucket>,
@@ -253,9 +255,15 @@ impl Objects {
                 return refused(one, "the path does not begin at the root");
             }
         }
-        match self.named().len() == self.folders.len() {
-            true => Ok(()),
-            false => Err("`objects.folders`: two have one name".to_owned()),
+        let named = self.named();
+        if named.len() != self.folders.len() {
+            return Err("`objects.folders`: two have one name".to_owned());
+        }
+        match self.writable.iter().find(|name| !named.contains_key(*name)) {
+            Some(name) => Err(format!(
+                "`objects.writable`: `{name}` is none of the names in `objects.folders`"
+            )),
+            None => Ok(()),
         }
     }
 

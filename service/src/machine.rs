@@ -378,7 +378,9 @@ impl Machine {
             hosted: Hosted::default(),
             places: Arc::new(Places::new(
                 store_folder(config),
-                Folder::new(objects_folder(config)).with_named(config.objects.named()),
+                Folder::new(objects_folder(config))
+                    .with_named(config.objects.named())
+                    .with_writable(config.objects.writable.iter().cloned()),
             )),
             labels,
             syntax,

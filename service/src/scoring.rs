@@ -6,18 +6,21 @@
 
 use crate::app::App;
 use crate::asked::{self, OfImage};
+use crate::config::Objects;
 use crate::failure::Failure;
 use axum::body::Bytes;
 use escala_batch::job::{Form, Source, Spec, Split, Target};
 #[cfg(feature = "sql")]
 use escala_batch::work::Tables;
-use escala_batch::work::{Answer, Bounds, Failed, Fault, Found, Place, Work};
+use escala_batch::work::{Answer, Bounds, Failed, Fault, Found, Place, Seen, Work};
 use escala_objects::folder;
 use escala_pipelines::{Options, Priority};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -194,23 +197,43 @@ impl Wanted {
     }
 }
 
-/// What is scored, as objects: of `file:///PATH` it is those of the bucket that the folder is.
+/// What is read, as objects: of `file:///PATH` it is those of the bucket that the folder is.
 ///
 /// # Errors
 /// 400 where no folder that may be read has the path.
-pub fn placed(input: String, objects: &crate::config::Objects) -> Result<String, Failure> {
-    let Some(path) = input.strip_prefix("file://") else {
-        return Ok(input);
+pub fn read_from(input: String, objects: &Objects) -> Result<String, Failure> {
+    placed(input, &objects.named()).ok_or_else(|| {
+        let why = "`input`: no folder that may be read (`objects.folders`) has this path";
+        Failure::invalid(why).at("input")
+    })
+}
+
+/// Where something is written that a member of a request names, as objects in the same way.
+///
+/// # Errors
+/// 400 where no folder that may be written has the path.
+pub fn written_to(
+    output: String,
+    member: &'static str,
+    objects: &Objects,
+) -> Result<String, Failure> {
+    let mut folders = objects.named();
+    folders.retain(|name, _| objects.writable.contains(name));
+    placed(output, &folders).ok_or_else(|| {
+        let why = format!(
+            "`{member}`: no folder that may be written (`objects.folders` and `objects.writable`) has this path"
+        );
+        Failure::invalid(why).at(member)
+    })
+}
+
+fn placed(place: String, folders: &BTreeMap<String, PathBuf>) -> Option<String> {
+    let Some(path) = place.strip_prefix("file://") else {
+        return Some(place);
     };
-    let folders = objects.named();
     let path = path.strip_prefix("localhost").unwrap_or(path);
-    match folder::within(&folders, path) {
-        Some((bucket, key)) => Ok(format!("s3://{bucket}/{key}")),
-        None => {
-            let why = "`input`: no folder that may be read (`objects.folders`) has this path";
-            Err(Failure::invalid(why).at("input"))
-        }
-    }
+    let (bucket, key) = folder::within(folders, path)?;
+    Some(format!("s3://{bucket}/{key}"))
 }
 
 /// The full name of a kind, and its work.
@@ -250,22 +273,26 @@ impl Score {
         Ok(tasks().into_iter().map(of).collect())
     }
 
-    async fn answer(&self, what: OfImage, images: Vec<Vec<u8>>) -> Vec<Answer> {
+    async fn answer(&self, what: OfImage, images: Vec<Vec<u8>>, seen: &Seen) -> Vec<Answer> {
         let options = Options {
             priority: Priority::Batch,
             deadline: Some(Instant::now() + PATIENCE),
         };
-        let images = images.into_iter().map(Bytes::from).collect();
+        let images: Vec<Bytes> = images.into_iter().map(Bytes::from).collect();
+        let pixels: Vec<u64> = images.iter().map(|image| asked::pixels(image)).collect();
         let outcomes = asked::of_images(&self.app, what, images, options).await;
-        let answer = |outcome: Result<Box<RawValue>, Failure>| match outcome {
-            Ok(answer) => Ok(Found {
-                answer: answer.get().as_bytes().to_vec(),
-                characters: 0,
-                units: 1,
-            }),
+        let answer = |(outcome, pixels): (Result<Box<RawValue>, Failure>, u64)| match outcome {
+            Ok(answer) => {
+                seen.add(0, pixels);
+                Ok(Found {
+                    answer: answer.get().as_bytes().to_vec(),
+                    characters: 0,
+                    units: 1,
+                })
+            }
             Err(failure) => Err(failed(&failure)),
         };
-        outcomes.into_iter().map(answer).collect()
+        outcomes.into_iter().zip(pixels).map(answer).collect()
     }
 }
 
@@ -301,10 +328,15 @@ impl Work for Score {
         }
     }
 
-    fn predict<'a>(&'a self, _: &'a Spec, documents: Vec<Vec<u8>>) -> BoxFuture<'a, Vec<Answer>> {
+    fn predict<'a>(
+        &'a self,
+        _: &'a Spec,
+        documents: Vec<Vec<u8>>,
+        seen: &'a Seen,
+    ) -> BoxFuture<'a, Vec<Answer>> {
         Box::pin(async move {
             match OF_IMAGES.iter().find(|(name, _)| *name == self.task) {
-                Some((_, what)) => self.answer(*what, documents).await,
+                Some((_, what)) => self.answer(*what, documents, seen).await,
                 None => {
                     let why = || Failure::invalid("this task is about rows of tables");
                     documents.iter().map(|_| Err(failed(&why()))).collect()
@@ -368,29 +400,44 @@ mod tests {
 
     #[test]
     fn files_are_objects_of_the_folder_that_has_them() {
-        let objects = crate::config::Objects {
-            folders: vec!["reviews=/data/reviews".to_owned()],
-            ..crate::config::Objects::default()
+        let objects = Objects {
+            folders: ["lake=/data", "reviews=/data/reviews"]
+                .map(str::to_owned)
+                .into(),
+            writable: vec!["reviews".to_owned()],
+            ..Objects::default()
         };
         for (input, placed_at) in [
             ("file:///data/reviews/2026/", "s3://reviews/2026/"),
             ("file://localhost/data/reviews", "s3://reviews/"),
             ("s3://lake/x", "s3://lake/x"),
         ] {
-            let placed = placed(input.to_owned(), &objects).ok();
+            let placed = read_from(input.to_owned(), &objects).ok();
+            assert_eq!(placed.as_deref(), Some(placed_at), "{input}");
+            let placed = written_to(input.to_owned(), "output", &objects).ok();
             assert_eq!(placed.as_deref(), Some(placed_at), "{input}");
         }
+        let read = read_from("file:///data/x".to_owned(), &objects).ok();
+        assert_eq!(read.as_deref(), Some("s3://lake/x"));
         for input in [
             "file:///etc/passwd",
             "file:///data/reviews/../secret.csv",
             "file://data/reviews/x.csv",
             "file://",
         ] {
-            let failure = placed(input.to_owned(), &objects).expect_err(input);
+            let failure = read_from(input.to_owned(), &objects).expect_err(input);
             assert_eq!(failure.member, Some("input"));
         }
-        let nothing = crate::config::Objects::default();
-        assert!(placed("file:///data/reviews/x.csv".to_owned(), &nothing).is_err());
+        for output in [
+            "file:///data/x",
+            "file:///data/reviewsx",
+            "file:///data/reviews/../x",
+        ] {
+            let failure = written_to(output.to_owned(), "output", &objects).expect_err(output);
+            assert_eq!(failure.member, Some("output"), "{output}");
+        }
+        let nothing = Objects::default();
+        assert!(read_from("file:///data/reviews/x.csv".to_owned(), &nothing).is_err());
     }
 
     #[test]

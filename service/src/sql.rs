@@ -20,7 +20,7 @@ use axum::http::StatusCode;
 use bytes::Bytes;
 use escala_pipelines::embeddings::EmbeddingInput;
 use escala_pipelines::pii::PiiInput;
-use escala_pipelines::{Kind, Options, Priority};
+use escala_pipelines::{Kind, Meter, Options, Priority};
 use escala_sagemaker::served::Haste;
 use escala_sql::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use escala_sql::arrow::compute::{concat, take};
@@ -29,11 +29,13 @@ use escala_sql::arrow::error::ArrowError;
 use escala_sql::buckets::Buckets;
 use escala_sql::chains::STACK;
 use escala_sql::endpoint::PREDICT;
-use escala_sql::engine::{DataFusionError, Query, Rights, Room};
+use escala_sql::engine::{DataFusionError, Query, Rights, Room, Session};
 use escala_sql::functions::{FUNCTIONS, Function};
+use escala_sql::model::Seen;
 use escala_sql::places::Places;
 use escala_sql::{Error, Model, Scores, answers};
 use futures_util::{StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -138,6 +140,37 @@ impl Drop for Threads {
     }
 }
 
+/// What whoever asks chooses about rows.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Choices {
+    /// What becomes of one that a model cannot answer: `null` or `error`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_error: Option<String>,
+    /// What becomes of one of CSV or JSON that is none: `error` or `skip`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bad_rows: Option<String>,
+}
+
+impl Choices {
+    /// Sets what was chosen.
+    ///
+    /// # Errors
+    /// 400 where there is no such choice.
+    fn set(&self, session: &Session) -> Result<(), Failure> {
+        for (member, chosen, known) in [
+            ("on_error", &self.on_error, "`null` or `error`"),
+            ("bad_rows", &self.bad_rows, "`error` or `skip`"),
+        ] {
+            if let Some(chosen) = chosen {
+                let set = session.set(&format!("escala.{member}"), chosen);
+                let wrong = |_| Failure::invalid(format!("`{member}` is {known}")).at(member);
+                set.map_err(wrong)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A part of a query's answer: first the columns, then rows.
 pub enum Piece {
     /// What its rows have.
@@ -175,7 +208,7 @@ impl Queries {
     pub fn start(
         queries: &Arc<Self>,
         text: String,
-        on_error: Option<String>,
+        choices: Choices,
     ) -> Result<Receiver<Result<Piece, Failure>>, Failure> {
         let place = queries.place()?;
         let (sender, receiver) = mpsc::channel(AHEAD);
@@ -183,7 +216,7 @@ impl Queries {
         let queries = queries.clone();
         runtime.spawn(async move {
             let _place = place;
-            let answered = queries.answer(&text, on_error.as_deref(), &sender);
+            let answered = queries.answer(&text, &choices, &sender);
             let failed = tokio::select! {
                 biased;
                 () = sender.closed() => None,
@@ -201,25 +234,18 @@ impl Queries {
     ///
     /// # Errors
     /// 400 with what is wrong with it; 429 when too many run.
-    pub async fn check(
-        queries: &Arc<Self>,
-        text: String,
-        on_error: Option<String>,
-    ) -> Result<(), Failure> {
+    pub async fn check(queries: &Arc<Self>, text: String, choices: Choices) -> Result<(), Failure> {
         // What is read of its tables takes memory, too.
         let place = queries.place()?;
         let runtime = queries.threads.get().ok_or_else(stops)?.handle().clone();
         let queries = queries.clone();
         let planned = runtime.spawn(async move {
             let _place = place;
-            queries.planned(&text, on_error.as_deref()).await.map(drop)
+            queries.planned(&text, &choices).await.map(drop)
         });
         planned.await.unwrap_or_else(|error| {
             tracing::error!(%error, "planning a query broke off");
-            Err(Failure::of_kind(
-                Kind::Internal,
-                "the query failed; the server's log says why",
-            ))
+            Err(untold())
         })
     }
 
@@ -231,23 +257,20 @@ impl Queries {
         })
     }
 
-    async fn planned(&self, text: &str, on_error: Option<&str>) -> Result<Query, Failure> {
+    async fn planned(&self, text: &str, choices: &Choices) -> Result<Query, Failure> {
         let refused = |error: DataFusionError| Failure::invalid(error.strip_backtrace());
         let session = self.engine.session().map_err(refused)?;
-        if let Some(on_error) = on_error {
-            let set = session.set("escala.on_error", on_error);
-            set.map_err(|_| Failure::invalid("`on_error` is `null` or `error`").at("on_error"))?;
-        }
+        choices.set(&session)?;
         session.query(text).await.map_err(refused)
     }
 
     async fn answer(
         &self,
         text: &str,
-        on_error: Option<&str>,
+        choices: &Choices,
         to: &Sender<Result<Piece, Failure>>,
     ) -> Result<(), Failure> {
-        let query = self.planned(text, on_error).await?;
+        let query = self.planned(text, choices).await?;
         let mut rows = query.rows().map_err(broken)?;
         // Whoever went away ends this future.
         let _ = to.send(Ok(Piece::Columns(query.schema()))).await;
@@ -262,6 +285,14 @@ fn stops() -> Failure {
     Failure::of_kind(Kind::Unavailable, "the server stops")
 }
 
+/// What is said of a query whose error is for the log alone.
+fn untold() -> Failure {
+    Failure::of_kind(
+        Kind::Internal,
+        "the query failed; the server's log says why",
+    )
+}
+
 /// What went wrong with a query that was planned.
 fn broken(error: DataFusionError) -> Failure {
     let message = error.strip_backtrace();
@@ -272,8 +303,7 @@ fn broken(error: DataFusionError) -> Failure {
         }
         DataFusionError::Internal(_) => {
             tracing::error!(error = message, "a query failed");
-            let told = "the query failed; the server's log says why";
-            Failure::of_kind(Kind::Internal, told)
+            untold()
         }
         _ => Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "query_failed", message),
     }
@@ -297,16 +327,24 @@ impl Model for Prediction {
         self.function
     }
 
-    async fn score(&self, inputs: &[ArrayRef]) -> Result<Scores, Error> {
-        match inputs {
-            [rows] if self.function.arguments == [DataType::Binary] => self.images(rows).await,
-            [endpoints, rows] if self.function.name == PREDICT.name => {
-                self.of_endpoints(endpoints, rows).await
+    async fn score(&self, inputs: &[ArrayRef], seen: &Seen) -> Result<Scores, Error> {
+        let meter = Meter::default();
+        let answers = meter.count(async {
+            match inputs {
+                [rows] if self.function.arguments == [DataType::Binary] => {
+                    self.images(rows, seen).await
+                }
+                [endpoints, rows] if self.function.name == PREDICT.name => {
+                    self.of_endpoints(endpoints, rows).await
+                }
+                [texts] => self.texts(texts, None).await,
+                [texts, languages] => self.in_languages(texts, languages).await,
+                _ => Err(Error::Batch("one or two arguments are taken".to_owned())),
             }
-            [texts] => self.texts(texts, None).await,
-            [texts, languages] => self.in_languages(texts, languages).await,
-            _ => Err(Error::Batch("one or two arguments are taken".to_owned())),
-        }
+        });
+        let answers = answers.await;
+        seen.add(meter.tokens(), 0);
+        answers
     }
 }
 
@@ -467,7 +505,7 @@ impl Prediction {
         Ok(Ok(answers::texts(redacted.collect())))
     }
 
-    async fn images(&self, images: &ArrayRef) -> Result<Scores, Error> {
+    async fn images(&self, images: &ArrayRef, seen: &Seen) -> Result<Scores, Error> {
         let what = match self.function.name {
             "faces" => OfImage::Faces,
             _ => OfImage::Labels,
@@ -481,7 +519,12 @@ impl Prediction {
                 let asked = asked::of_images(&self.app, what, vec![image.clone()], options()).await;
                 match asked.into_iter().next() {
                     Some(Err(failure)) if is_of_the_machine(&failure) => wait_out(failure).await?,
-                    Some(outcome) => return Ok(outcome),
+                    Some(outcome) => {
+                        if outcome.is_ok() {
+                            seen.add(0, asked::pixels(&image));
+                        }
+                        return Ok(outcome);
+                    }
                     None => return Err(Error::Batch("the prediction has no answer".to_owned())),
                 }
             }

@@ -7,8 +7,8 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
-/// Bytes of the stack of a thread that plans or runs queries, or reads tables whose columns lie in columns.
-pub const STACK: usize = 64 << 20;
+/// Bytes of the stack of a thread that plans or runs queries.
+pub use escala_objects::parquet::STACK;
 
 /// Most operators, casts, subscripts, joins and set operations of a text.
 pub const MOST: usize = 1000;

@@ -1,6 +1,7 @@
 //! What DataFusion does not know of CSV: where a record ends whose values have line ends, and so what its columns are. It
 //! looks at a sample that it cuts at any line end.
 
+use crate::bad::SKIPPING;
 use crate::files::Typing;
 use datafusion::arrow::csv::reader::Format;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -43,8 +44,9 @@ pub(crate) async fn schema(
     let mut left = RECORDS;
     for file in files {
         let mut sample = sample(store, file, separator).await?;
-        if uneven == Uneven::PassedOver {
-            sample = even(&sample, separator)?;
+        match uneven {
+            Uneven::PassedOver => sample = even(&sample, separator)?,
+            Uneven::Refused => check(file, &sample, separator, left)?,
         }
         let (found, records) = format
             .infer_schema(&*sample, Some(left))
@@ -78,6 +80,32 @@ pub(crate) async fn schema(
     Ok(Arc::new(Schema::new(
         columns.into_iter().map(field).collect::<Vec<_>>(),
     )))
+}
+
+/// Refuses records among the first that are not as long as the first, with the file and the line.
+fn check(file: &Key, sample: &[u8], separator: u8, most: usize) -> Result<()> {
+    let mut records = ::csv::ReaderBuilder::new()
+        .delimiter(separator)
+        .has_headers(false)
+        .flexible(true)
+        .from_reader(sample);
+    let mut width = None;
+    for record in records.byte_records().take(most.saturating_add(1)) {
+        let record = record.map_err(|error| DataFusionError::External(error.into()))?;
+        let (values, columns) = (record.len(), *width.get_or_insert(record.len()));
+        if values != columns {
+            let line = record.position().map_or(0, ::csv::Position::line);
+            let why = uneven(values, columns);
+            return plan_err!("{file} cannot be read: line {line}: {why}; {SKIPPING}");
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong with a record that is not as long as the first.
+pub(crate) fn uneven(values: usize, columns: usize) -> String {
+    let plural = if values == 1 { "" } else { "s" };
+    format!("the row has {values} value{plural}, the table {columns} columns")
 }
 
 /// The records that are as long as the first and are UTF-8.

@@ -1,6 +1,7 @@
 //! A query from its text to its rows.
 
 use crate::answered::Answered;
+use crate::bad;
 use crate::chains;
 use crate::endpoint::{PREDICT, Predict};
 use crate::files::{Files, endings};
@@ -83,23 +84,67 @@ impl fmt::Display for OnError {
 
 config_field!(OnError);
 
-/// The settings of a session that are about models: `SET escala.… = …`.
+/// What becomes of a row of CSV or a line of JSON that is none: too few or too many values, or one that its column cannot have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BadRows {
+    /// The query ends.
+    #[default]
+    Error,
+    /// It is left out and counted.
+    Skip,
+}
+
+/// The value of that setting that there is not.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is not `error` or `skip`")]
+pub struct UnknownBadRows(String);
+
+impl FromStr for BadRows {
+    type Err = UnknownBadRows;
+
+    fn from_str(text: &str) -> Result<Self, UnknownBadRows> {
+        match text {
+            "error" => Ok(Self::Error),
+            "skip" => Ok(Self::Skip),
+            _ => Err(UnknownBadRows(text.chars().take(40).collect())),
+        }
+    }
+}
+
+impl fmt::Display for BadRows {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        out.write_str(match self {
+            Self::Error => "error",
+            Self::Skip => "skip",
+        })
+    }
+}
+
+config_field!(BadRows);
+
+/// The settings of a session that are ours: `SET escala.… = …`.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// What becomes of a row that a model cannot answer: `null` or `error`.
     pub on_error: OnError,
+    /// What becomes of rows of text files that are none: `error` or `skip`.
+    pub bad_rows: BadRows,
     /// Most bytes of answers that a query keeps, so that it asks once about each distinct input.
     pub memory: usize,
     /// Pieces of rows that are asked about at the same time, for each partition.
     pub pieces: usize,
+    /// Counts the rows that a statement leaves out.
+    pub(crate) left_out: Arc<Wrong>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             on_error: OnError::Null,
+            bad_rows: BadRows::Error,
             memory: 64 << 20,
             pieces: pieces(),
+            left_out: Arc::default(),
         }
     }
 }
@@ -120,6 +165,7 @@ impl ExtensionOptions for Settings {
     fn set(&mut self, key: &str, value: &str) -> Result<()> {
         match key {
             "on_error" => self.on_error.set(key, value),
+            "bad_rows" => self.bad_rows.set(key, value),
             "memory" => self.memory.set(key, value),
             "pieces" => self.pieces.set(key, value),
             _ => plan_err!("there is no setting `{}.{key}`", Self::PREFIX),
@@ -138,6 +184,11 @@ impl ExtensionOptions for Settings {
                 "on_error",
                 self.on_error.to_string(),
                 "what becomes of a row that a model cannot answer: null or error",
+            ),
+            entry(
+                "bad_rows",
+                self.bad_rows.to_string(),
+                "what becomes of a row of CSV or JSON that is none: error or skip",
             ),
             entry(
                 "memory",
@@ -352,6 +403,7 @@ impl Session {
             Rights::All => Placing::aside(&mut statement)?,
             Rights::Read => None,
         };
+        self.count_apart();
         let plan = self.context.state().statement_to_plan(statement).await?;
         if self.rights == Rights::Read {
             let only_read = SQLOptions::new()
@@ -366,13 +418,25 @@ impl Session {
         Ok(query)
     }
 
+    /// What is left out from here on is counted by itself.
+    fn count_apart(&self) {
+        let state = self.context.state_ref();
+        let mut state = state.write();
+        let options = state.config_mut().options_mut();
+        if let Some(settings) = options.extensions.get_mut::<Settings>() {
+            settings.left_out = Arc::default();
+        }
+    }
+
     /// Plans what was put together without SQL.
     pub(crate) async fn of(&self, plan: LogicalPlan) -> Result<Query> {
         let state = self.context.state();
+        let settings = Settings::of(state.config_options());
         Ok(Query {
             plan: state.create_physical_plan(&plan).await?,
             context: self.context.task_ctx(),
             wrong: None,
+            left_out: settings.left_out,
             placing: None,
         })
     }
@@ -393,6 +457,7 @@ impl Session {
             plan: state.create_physical_plan(&plan).await?,
             context: state.task_ctx(),
             wrong: None,
+            left_out: Arc::default(),
             placing: None,
         })
     }
@@ -412,6 +477,8 @@ pub struct Query {
     context: Arc<TaskContext>,
     /// Rows that are none.
     pub(crate) wrong: Option<Arc<Wrong>>,
+    /// Rows that are none, and that it leaves out.
+    left_out: Arc<Wrong>,
     /// What it writes, which comes into its place with the end of its rows.
     placing: Option<Arc<Placing>>,
 }
@@ -423,6 +490,8 @@ pub struct Counts {
     pub asked: usize,
     /// Answers that rows lack because a model could not give them, or because the row is none.
     pub failed: usize,
+    /// Of these, rows that are left out because they are none.
+    pub left_out: usize,
     /// A few reasons.
     pub examples: Vec<String>,
 }
@@ -439,6 +508,7 @@ impl Query {
     /// When it cannot begin.
     pub fn rows(&self) -> Result<SendableRecordBatchStream> {
         let rows = execute_stream(self.plan.clone(), self.context.clone())?;
+        let rows = bad::placed(rows, self.plan.clone(), self.context.clone());
         let Some(placing) = self.placing.clone() else {
             return Ok(rows);
         };
@@ -500,6 +570,10 @@ impl Query {
             counts.failed += failed;
             counts.examples.extend(examples);
         }
+        let (left_out, examples) = self.left_out.counted();
+        counts.failed += left_out;
+        counts.left_out = left_out;
+        counts.examples.extend(examples);
         counts
     }
 
@@ -509,6 +583,14 @@ impl Query {
         // The predictions of a plan count together.
         self.each(|predict| answered = predict.answered());
         answered
+    }
+
+    /// Tokens that encoders of texts were shown so far, and pixels of images that were decoded.
+    pub fn seen(&self) -> (u64, u64) {
+        let mut seen = (0, 0);
+        // The predictions of a plan count together.
+        self.each(|predict| seen = predict.seen());
+        seen
     }
 
     /// Rows that were read of its tables, and inputs that models were asked about; may be asked while it runs.

@@ -1,7 +1,9 @@
 //! Files as tables: `FROM 'reviews/*.parquet'`.
 
 use crate::csv::{self, Uneven};
+use crate::engine::{BadRows, Settings};
 use crate::images::is_image;
+use crate::ipc;
 use crate::listed::{Listed, Said, said};
 use crate::nested;
 use crate::places::{Address, Places, S3};
@@ -266,8 +268,7 @@ impl Found {
 
     /// Whether what is read into memory whole fits there: files of Arrow in a bucket, whose ends say what is where in them.
     fn fits(&self, state: &SessionState, name: &str) -> Result<()> {
-        let limit = state.runtime_env().memory_pool.memory_limit();
-        let MemoryLimit::Finite(most) = limit else {
+        let Some(most) = memory(state) else {
             return Ok(());
         };
         if self.format != Format::Arrow || self.address.url.scheme() != S3 {
@@ -303,16 +304,27 @@ impl Found {
         let schema = match self.format {
             Format::Csv | Format::Tsv => {
                 let separator = self.format.separator();
-                let (typing, uneven) = (Typing::Inferred, Uneven::Refused);
+                let uneven = match Settings::of(state.config_options()).bad_rows {
+                    BadRows::Error => Uneven::Refused,
+                    BadRows::Skip => Uneven::PassedOver,
+                };
+                let typing = Typing::Inferred;
                 csv::schema(&*self.store, &files, separator, typing, uneven).await?
             }
             Format::JsonLines => rows::json_schema(&*self.store, &files, Typing::Inferred).await?,
             Format::Parquet | Format::Arrow => {
                 let with = self.files.iter().filter(|file| file.size > 0);
                 let with: Vec<ObjectMeta> = with.cloned().collect();
-                if self.format == Format::Parquet {
-                    for file in &with {
-                        nested::check(&*self.store, &file.location, file.size).await?;
+                for file in &with {
+                    match (self.format, memory(state)) {
+                        (Format::Parquet, _) => {
+                            nested::check(&*self.store, &file.location, file.size).await?;
+                        }
+                        (_, Some(most)) => {
+                            let most = most as u64;
+                            ipc::check(&*self.store, &file.location, file.size, most).await?;
+                        }
+                        _ => {}
                     }
                 }
                 reader.infer_schema(state, &self.store, &with).await?
@@ -332,6 +344,14 @@ impl Found {
         let (store, files) = (self.store.clone(), files.collect());
         let listed = Listed::new(url, store, self.format, reader, schema, files);
         Ok(Arc::new(listed))
+    }
+}
+
+/// The bytes that queries may take together; none where nothing is said.
+pub(crate) fn memory(state: &dyn Session) -> Option<usize> {
+    match state.runtime_env().memory_pool.memory_limit() {
+        MemoryLimit::Finite(most) => Some(most),
+        _ => None,
     }
 }
 

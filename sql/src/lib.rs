@@ -10,6 +10,7 @@
 
 pub mod answered;
 pub mod answers;
+mod bad;
 pub mod buckets;
 pub mod chains;
 pub mod copy;
@@ -20,12 +21,14 @@ pub mod files;
 pub mod functions;
 mod growing;
 mod images;
+mod ipc;
 mod json;
 mod kinds;
 mod listed;
 pub mod model;
 mod nested;
 pub mod output;
+mod pages;
 pub mod places;
 mod placing;
 pub mod predict;

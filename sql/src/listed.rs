@@ -1,7 +1,9 @@
 //! Files of a place as one table, with columns for what their folders' names say: `year=2026/part-0.parquet` has a `year`.
 
-use crate::files::Format;
-use crate::score::rows::{Origin, Part, of_query};
+use crate::engine::{BadRows, Settings};
+use crate::files::{Format, memory};
+use crate::pages::bounded;
+use crate::score::rows::{Origin, Part, Wrong, of_query};
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
@@ -175,27 +177,34 @@ impl Listed {
         left.collect()
     }
 
-    /// Lines of JSON, whose readers have about as many bytes each.
+    /// Files of lines that are read here, whose readers have about as many bytes each: parts of files of JSON, whole files of CSV.
     fn lines(
         &self,
         files: &[PartitionedFile],
         readers: usize,
         projection: &[usize],
         limit: Option<usize>,
+        left_out: Option<Arc<Wrong>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let schema = Arc::new(self.schema.project(projection)?);
         let own = self.known.fields().len();
+        let is_json = self.format == Format::JsonLines;
         let (mut some, mut order) = (Vec::new(), Vec::new());
         for &at in projection {
             order.push(match at.checked_sub(own) {
                 Some(key) => Origin::Key(key),
-                None => {
+                None if is_json => {
                     some.push(at);
                     Origin::File(some.len() - 1)
                 }
+                None => Origin::File(at),
             });
         }
-        let known = Arc::new(self.known.project(&some)?);
+        let known = match is_json {
+            true => Arc::new(self.known.project(&some)?),
+            // A row has all values or is none.
+            false => self.known.clone(),
+        };
         let all: u64 = files.iter().map(|file| file.object_meta.size).sum();
         let most = all.div_ceil(readers.max(1) as u64).max(LEAST);
         let mut groups: Vec<Vec<Part>> = vec![Vec::new()];
@@ -208,7 +217,10 @@ impl Listed {
                     groups.push(Vec::new());
                     room = most;
                 }
-                let to = length.min(from + room);
+                let to = match is_json {
+                    true => length.min(from + room),
+                    false => length,
+                };
                 if let Some(group) = groups.last_mut() {
                     group.push(Part {
                         file: file.object_meta.location.clone(),
@@ -216,7 +228,7 @@ impl Listed {
                         keys: file.partition_values.clone(),
                     });
                 }
-                room -= to - from;
+                room = room.saturating_sub(to - from);
                 from = to;
             }
         }
@@ -224,9 +236,11 @@ impl Listed {
             of_query(
                 self.store.clone(),
                 parts,
+                self.format,
                 known.clone(),
                 schema.clone(),
                 order.clone(),
+                left_out.clone(),
             )
         };
         let readers = groups.into_iter().map(reader).collect();
@@ -303,8 +317,12 @@ impl TableProvider for Listed {
         // Rows that the filters would drop may be among the first.
         let limit = limit.filter(|_| filters.is_empty());
         let readers = session.config().target_partitions();
-        if self.format == Format::JsonLines {
-            return self.lines(&files, readers, columns, limit);
+        let settings = Settings::of(session.config_options());
+        let skips = settings.bad_rows == BadRows::Skip;
+        let is_csv = matches!(self.format, Format::Csv | Format::Tsv);
+        if self.format == Format::JsonLines || (is_csv && skips) {
+            let left_out = skips.then_some(settings.left_out);
+            return self.lines(&files, readers, columns, limit, left_out);
         }
         let files = self.counted(session, files).await?;
         let counted = files.iter().filter_map(|file| file.statistics.as_deref());
@@ -319,7 +337,11 @@ impl TableProvider for Listed {
             .with_limit(limit)
             .with_batch_size(batch)
             .build();
-        self.reader.create_physical_plan(session, config).await
+        let plan = self.reader.create_physical_plan(session, config).await?;
+        Ok(match memory(session) {
+            Some(most) if self.format == Format::Parquet => bounded(plan, most),
+            _ => plan,
+        })
     }
 }
 

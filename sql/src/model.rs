@@ -4,6 +4,7 @@ use crate::functions::Function;
 use async_trait::async_trait;
 use datafusion::arrow::array::ArrayRef;
 use std::fmt::Debug;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A model that a query may call.
 ///
@@ -15,11 +16,32 @@ pub trait Model: Debug + Send + Sync + 'static {
     fn function(&self) -> &'static Function;
 
     /// Answers rows: an array for each argument of the call, of the types that the function declares and all equally
-    /// long. No value of them is null, and no row is there twice.
+    /// long. No value of them is null, and no row is there twice. What networks are shown for it is counted.
     ///
     /// # Errors
     /// What is wrong with the machine, or with this set of rows as a whole.
-    async fn score(&self, inputs: &[ArrayRef]) -> Result<Scores, Error>;
+    async fn score(&self, inputs: &[ArrayRef], seen: &Seen) -> Result<Scores, Error>;
+}
+
+/// What networks are shown for a query.
+#[derive(Debug, Default)]
+pub struct Seen {
+    tokens: AtomicU64,
+    pixels: AtomicU64,
+}
+
+impl Seen {
+    /// So much more: tokens by encoders of texts, pixels of images that were decoded.
+    pub fn add(&self, tokens: u64, pixels: u64) {
+        self.tokens.fetch_add(tokens, Ordering::Relaxed);
+        self.pixels.fetch_add(pixels, Ordering::Relaxed);
+    }
+
+    /// Tokens and pixels so far.
+    pub fn counted(&self) -> (u64, u64) {
+        let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
+        (count(&self.tokens), count(&self.pixels))
+    }
 }
 
 /// Answers to a set of rows.

@@ -1,6 +1,6 @@
 //! Tables that are no files: whoever opens an engine brings them as functions, `FROM topic('reviews')`.
 //!
-//! A [`Source`] is told what a query says of its numbers and times, so that it reads no more than it has to; the query
+//! A [`Source`] is told what a query says of its numbers, times and texts, so that it reads no more than it has to; the query
 //! itself looks at every row again.
 
 use async_trait::async_trait;
@@ -17,7 +17,8 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -58,24 +59,52 @@ pub trait Part: fmt::Debug + Send + Sync {
     fn rows(&self) -> Rows;
 }
 
-/// What a query says of columns with whole numbers or with times (in their own unit): from, to, both included.
+/// What a query says of columns: with whole numbers or with times (in their own unit) from, to, both included; with texts
+/// which they may be.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Bounds(BTreeMap<String, (i64, i64)>);
+pub struct Bounds {
+    numbers: BTreeMap<String, (i64, i64)>,
+    texts: BTreeMap<String, BTreeSet<String>>,
+}
 
 impl Bounds {
     /// Those of a column; all numbers where nothing is said.
     pub fn of(&self, column: &str) -> (i64, i64) {
-        self.0.get(column).copied().unwrap_or((i64::MIN, i64::MAX))
+        let numbers = self.numbers.get(column).copied();
+        numbers.unwrap_or((i64::MIN, i64::MAX))
+    }
+
+    /// The texts that a column may have; none where nothing is said.
+    pub fn texts(&self, column: &str) -> Option<&BTreeSet<String>> {
+        self.texts.get(column)
+    }
+
+    /// What is said of one column alone.
+    pub fn only(&self, column: &str) -> Self {
+        let mut only = Self::default();
+        let (from, to) = self.of(column);
+        only.meet(column, from, to);
+        only
     }
 
     fn meet(&mut self, column: &str, from: i64, to: i64) {
-        let bounds = self.0.entry(column.to_owned());
+        let bounds = self.numbers.entry(column.to_owned());
         let bounds = bounds.or_insert((i64::MIN, i64::MAX));
         *bounds = (bounds.0.max(from), bounds.1.min(to));
     }
 
+    fn narrow(&mut self, column: &str, texts: BTreeSet<String>) {
+        match self.texts.entry(column.to_owned()) {
+            Entry::Vacant(known) => drop(known.insert(texts)),
+            Entry::Occupied(mut known) => known.get_mut().retain(|text| texts.contains(text)),
+        }
+    }
+
     /// Takes in what a condition says, as far as it is understood.
     fn add(&mut self, condition: &Expr) {
+        if let Some((column, texts)) = one_of(condition) {
+            return self.narrow(column, texts);
+        }
         match condition {
             Expr::BinaryExpr(BinaryExpr { left, op, right }) => match (&**left, op, &**right) {
                 (left, Operator::And, right) => {
@@ -116,6 +145,44 @@ impl Bounds {
             Operator::LtEq => self.meet(column, i64::MIN, value),
             _ => {}
         }
+    }
+}
+
+/// The column that a condition says to be one of some texts: `a = 'x'`, `a IN ('x', 'y')`, `a = 'x' OR a = 'y'`.
+fn one_of(condition: &Expr) -> Option<(&str, BTreeSet<String>)> {
+    match condition {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => match (&**left, op, &**right) {
+            (Expr::Column(column), Operator::Eq, Expr::Literal(value, _))
+            | (Expr::Literal(value, _), Operator::Eq, Expr::Column(column)) => {
+                Some((&column.name, BTreeSet::from([text(value)?])))
+            }
+            (left, Operator::Or, right) => {
+                let ((column, mut texts), (other, more)) = (one_of(left)?, one_of(right)?);
+                texts.extend(more);
+                (column == other).then_some((column, texts))
+            }
+            _ => None,
+        },
+        Expr::InList(list) if !list.negated => {
+            let Expr::Column(column) = &*list.expr else {
+                return None;
+            };
+            let texts = list.list.iter().map(|one| match one {
+                Expr::Literal(value, _) => text(value),
+                _ => None,
+            });
+            Some((&column.name, texts.collect::<Option<_>>()?))
+        }
+        _ => None,
+    }
+}
+
+fn text(value: &ScalarValue) -> Option<String> {
+    match value {
+        ScalarValue::Utf8(text) | ScalarValue::LargeUtf8(text) | ScalarValue::Utf8View(text) => {
+            text.clone()
+        }
+        _ => None,
     }
 }
 
@@ -292,5 +359,36 @@ mod tests {
         let later = a().gt_eq(Expr::Literal(time, None));
         assert_eq!(of(later).of("a"), (1000, i64::MAX));
         assert_eq!(of(a().gt(lit(5_i64))).of("b"), (i64::MIN, i64::MAX));
+    }
+
+    #[test]
+    fn conditions_are_texts() {
+        let a = || col("a");
+        let list = |texts: &[&str]| texts.iter().map(|text| lit(*text)).collect::<Vec<_>>();
+        let x = || a().eq(lit("x"));
+        for (condition, texts) in [
+            (x(), Some(vec!["x"])),
+            (lit("x").eq(a()), Some(vec!["x"])),
+            (a().in_list(list(&["x", "y"]), false), Some(vec!["x", "y"])),
+            (x().or(a().eq(lit("y"))), Some(vec!["x", "y"])),
+            (
+                x().and(a().in_list(list(&["x", "y"]), false)),
+                Some(vec!["x"]),
+            ),
+            (x().and(a().eq(lit("y"))), Some(vec![])),
+            (x().and(col("b").gt(lit(1_i64))), Some(vec!["x"])),
+            // What is not understood says nothing.
+            (a().in_list(list(&["x"]), true), None),
+            (x().or(col("b").eq(lit("y"))), None),
+            (x().or(a().gt(lit("y"))), None),
+            (a().not_eq(lit("x")), None),
+            (a().in_list(vec![lit("x"), col("b")], false), None),
+        ] {
+            let bounds = of(condition.clone());
+            let found = bounds.texts("a");
+            let found: Option<Vec<&str>> =
+                found.map(|texts| texts.iter().map(String::as_str).collect());
+            assert_eq!(found, texts, "{condition}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use escala_sql::arrow::datatypes::{Int32Type, Int64Type};
 use escala_sql::arrow::util::display::{ArrayFormatter, FormatOptions};
 use escala_sql::arrow::util::pretty::pretty_format_batches;
 use escala_sql::buckets::Buckets;
-use escala_sql::engine::{Rights, Room};
+use escala_sql::engine::{DataFusionError, Rights, Room, Session};
 use escala_sql::files::Format;
 use escala_sql::output::write;
 use escala_sql::places::Places;
@@ -164,7 +164,10 @@ async fn what_cannot_be_read_is_said_and_nothing_half_written() {
     for (name, why) in [
         ("damaged.parquet", ""),
         ("none.parquet", "none.parquet cannot be read"),
-        ("ragged.csv", "2"),
+        (
+            "ragged.csv",
+            "ragged.csv cannot be read: line 3: the row has 3 values, the table 2 columns; `bad_rows` = `skip`",
+        ),
         ("broken.jsonl", "broken.jsonl cannot be read"),
         ("missing.csv", "there is no such file"),
         ("table.xyz", "the name must end in"),
@@ -525,6 +528,84 @@ async fn the_columns_of_csv_are_guessed_of_whole_records() {
     fs::write(&ragged, "a,b\n1,2\n1,2,3\n").expect("file");
     let error = refused(&engine, &format!("SELECT * FROM '{}'", ragged.display())).await;
     assert!(error.contains("ragged.csv"), "{error}");
+}
+
+/// Rows that are none end a query with their file and line, or are left out and counted, as `ignore_errors` does elsewhere.
+#[tokio::test]
+async fn bad_rows_end_a_query_or_are_left_out() {
+    let folder = tempfile::tempdir().expect("folder");
+    let at = folder.path().join("y=1");
+    fs::create_dir(&at).expect("folder");
+    let many: String = (0..3000).map(|row| format!("{row},\"a\nb\"\r\n")).collect();
+    // One with a number that is none and one that is short, behind what is looked at to guess what columns are.
+    let later = format!("n,text\r\n{many}\r\nx,c\r\n7\r\n9,end");
+    fs::write(at.join("a.csv"), "n,text\n1,good\n").expect("file");
+    fs::write(at.join("b.csv"), later).expect("file");
+    let table = format!("'{}/*/*.csv'", folder.path().display());
+    let engine = engine_of(Vec::new());
+    let session = engine.session().expect("a session");
+    let sql =
+        format!("SELECT y, count(*) AS c, sum(n) AS s, min(text) AS t FROM {table} GROUP BY y");
+    let ended = async |session: &Session| {
+        let query = session.query(&sql).await.expect("plan");
+        let rows: Vec<RecordBatch> = query.collect().await?;
+        Ok::<_, DataFusionError>((texts(&rows), query.counts()))
+    };
+    let error = ended(&session)
+        .await
+        .expect_err("a row is none")
+        .to_string();
+    // Each of the many has two lines, and a blank one is behind them.
+    let why =
+        "b.csv cannot be read: line 6003: `n` is \"x\", which is no Int64; `bad_rows` = `skip`";
+    assert!(error.contains(why), "{error}");
+    session.set("escala.bad_rows", "skip").expect("set");
+    let sum: usize = (0..3000).sum::<usize>() + 1 + 9;
+    // Counted for each statement by itself.
+    for _ in 0..2 {
+        let (rows, counts) = ended(&session).await.expect("rows");
+        assert_eq!(rows, [format!("1|3002|{sum}|a\nb")]);
+        assert_eq!((counts.failed, counts.left_out, counts.asked), (2, 2, 0));
+        let says = |why: &str| counts.examples.iter().any(|said| said.ends_with(why));
+        assert!(
+            says("b.csv, line 6003: `n` is \"x\", which is no Int64")
+                && says("b.csv, line 6004: the row has 1 value, the table 2 columns"),
+            "{counts:?}"
+        );
+    }
+    let error = session
+        .set("escala.bad_rows", "perhaps")
+        .expect_err("no choice");
+    assert!(error.to_string().contains("`error` or `skip`"), "{error}");
+    // Those that are looked at first, too; a limit is one of rows that are left.
+    let first = folder.path().join("first.tsv");
+    fs::write(&first, "a\tb\n1\t2\t3\n4\n5\t6\n7\t8\n").expect("file");
+    let query = format!("SELECT * FROM '{}' LIMIT 1", first.display());
+    let query = session.query(&query).await.expect("plan");
+    assert_eq!(texts(&query.collect().await.expect("rows")), ["5|6"]);
+    assert_eq!(query.counts().failed, 2);
+    let lines = folder.path().join("lines.jsonl");
+    fs::write(&lines, "{\"n\": 1}\n{\"n\": \n\n{\"n\": 3}\n").expect("file");
+    let sql = format!("SELECT n, n + 1 AS m FROM '{}' ORDER BY n", lines.display());
+    let query = session.query(&sql).await.expect("plan");
+    assert_eq!(texts(&query.collect().await.expect("rows")), ["1|2", "3|4"]);
+    let counts = query.counts();
+    assert_eq!(counts.failed, 1);
+    assert!(
+        counts.examples[0].contains("lines.jsonl, line 2: "),
+        "{counts:?}"
+    );
+    session.set("escala.bad_rows", "error").expect("set");
+    let query = session.query(&sql).await.expect("plan");
+    let error = query
+        .collect()
+        .await
+        .expect_err("a line is none")
+        .to_string();
+    assert!(
+        error.contains("lines.jsonl cannot be read: line 2: "),
+        "{error}"
+    );
 }
 
 fn texts(batches: &[RecordBatch]) -> Vec<String> {

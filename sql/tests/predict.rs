@@ -282,6 +282,7 @@ async fn rows_that_fail_are_null_or_end_the_query() {
     // Both forms lack each answer.
     assert_eq!((counts.asked, counts.failed), (1000, 2 * bad));
     assert_eq!(query.passed(), 2000, "rows that were read, and asked about");
+    assert_eq!(query.seen(), (3000, 1000), "both forms ask once");
     assert_eq!(counts.examples[0], "f(): a seven");
     let answered = query.answered()["f"];
     assert_eq!(answered.rows, 2 * (1000 - bad) as u64);

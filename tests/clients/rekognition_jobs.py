@@ -169,6 +169,7 @@ def test_what_is_wrong_with_a_line_is_in_the_summary():
     assert (seen["kind"], seen["documents"], seen["errors"]) == ("rekognition.moderation", 11, 9), seen
     assert (seen["cost"]["units"], seen["cost"]["aws_prices_of"]) == (2, "2026-10-07"), seen
     near(seen["cost"]["aws_dollars"], 0.002, 1e-9)
+    assert seen["cost"]["pixels"] > 0 and seen["cost"]["tokens"] == 0, seen
 
 
 def test_requests_are_told_apart_by_their_tokens():

@@ -5,6 +5,7 @@ import csv
 import hashlib
 import io
 import json
+import struct
 import time
 import urllib.error
 import urllib.request
@@ -93,6 +94,11 @@ def got(key):
     return s3.get_object(Bucket="scored", Key=key)["Body"].read().decode()
 
 
+def pixels(png):
+    width, height = struct.unpack(">II", png[16:24])
+    return width * height
+
+
 def sentiments(texts):
     """What the REST door says of distinct texts."""
     answer = json.loads(post("/v1/text/sentiment", {"texts": texts, "language": "en"}))
@@ -177,6 +183,7 @@ def test_a_bad_row_keeps_the_others():
     assert [row["photo"] for row in rows] == images
     assert [bool(row["labels"]) for row in rows] == [True, False, False, True]
     assert [row["labels_error"] is not None for row in rows] == [False, True, False, False]
+    assert job["cost"]["pixels"] == pixels(images[0]) + pixels(images[3]), job["cost"]
 
 
 def test_a_row_that_is_no_row_spoils_nobody():
@@ -285,6 +292,24 @@ def test_a_copy_is_a_job_whose_object_appears_whole():
             raise AssertionError(f"{statement} is a job")
 
 
+def test_tokens_are_those_that_the_encoder_saw():
+    texts = sorted(WANT)
+    usage = json.loads(post("/v1/embeddings", {"model": "all-MiniLM-L6-v2", "input": texts}))["usage"]
+    table = pyarrow.table({"review": texts * 5})
+    pyarrow.parquet.write_table(table, "lake/tokens/reviews.parquet", filesystem=fs)
+    # A query asks about each distinct text once.
+    job = copied("COPY (SELECT embed(review) AS e FROM 's3://lake/tokens/reviews.parquet') TO 's3://scored/tokens/copied.parquet'")
+    assert (job["done"], job["cost"]["tokens"]) == (len(texts) * 5, usage["prompt_tokens"]), (job["cost"], usage)
+    job = completed(task="embed", column="review", input="s3://lake/tokens/", output="s3://scored/tokens/")
+    assert (job["cost"]["tokens"], job["cost"]["pixels"]) == (usage["prompt_tokens"], 0), (job["cost"], usage)
+    query = f"SELECT tokens FROM jobs() WHERE id = '{job['id']}'"
+    assert json.loads(post("/v1/sql", {"query": query}, "application/x-ndjson")) == {"tokens": usage["prompt_tokens"]}
+    for task in ("sentiment", "entities", "pii"):
+        job = completed(task=task, column="review", input="s3://lake/tokens/", output=f"s3://scored/tokens-{task}/")
+        words = sum(len(text.split()) for text in texts)
+        assert words < job["cost"]["tokens"] < 3 * words, (task, words, job["cost"])
+
+
 def test_images_have_a_line_each():
     names = ["coffee.png", "astronaut.png"]
     for name in names:
@@ -292,6 +317,7 @@ def test_images_have_a_line_each():
     s3.put_object(Bucket="lake", Key="photos/notes.txt", Body=b"no image")
     job = completed(task="labels", input="s3://lake/photos/", output="s3://scored/photos/")
     assert (job["documents"], job["errors"]) == (3, 1), job
+    assert (job["cost"]["tokens"], job["cost"]["pixels"]) == (0, sum(pixels(image(name)) for name in names)), job["cost"]
     assert job["output"] == "s3://scored/photos/labels.jsonl"
     lines = [json.loads(line) for line in got("photos/labels.jsonl").splitlines()]
     assert [line["path"] for line in lines] == sorted([*names, "notes.txt"]), lines

@@ -143,6 +143,8 @@ fn note(part: &mut Part, file: &str, scored: Scored) {
     usage.errors += scored.failed.len() as u64;
     usage.characters += scored.counted.characters;
     usage.units += scored.counted.units;
+    usage.tokens += scored.counted.tokens;
+    usage.pixels += scored.counted.pixels;
     for (row, failed) in scored.failed {
         if part.samples.len() >= SAMPLES {
             break;

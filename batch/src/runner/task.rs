@@ -4,7 +4,7 @@ use super::{Point, Trouble, Works, file_of, input_name, no_tables, part_name, ta
 use crate::cluster::Live;
 use crate::job::{Fence, Form, Input, Part, Piece, SAMPLES, Sample, Spec, Split, Usage};
 use crate::lines::read_line;
-use crate::work::{Answer, Failed, Fault, Found, Place, Work};
+use crate::work::{Answer, Failed, Fault, Found, Place, Seen, Work};
 use escala_objects::{NewObject, ObjectStore, WritableStore};
 use sha2::{Digest, Sha256};
 use std::io::{BufReader, Read};
@@ -239,6 +239,7 @@ pub fn execute(tools: &Tools, mut order: Order) -> Ended {
             aside: None,
             errors: Vec::new(),
             compute: Duration::ZERO,
+            seen: Seen::default(),
             asked: 0,
         };
         let done = doing.run();
@@ -310,6 +311,7 @@ struct Doing<'a> {
     /// Those so far: they are the end of the part.
     errors: Vec<u8>,
     compute: Duration,
+    seen: Seen,
     asked: u64,
 }
 
@@ -344,6 +346,8 @@ impl Doing<'_> {
         part.digest = digest.iter().map(|byte| format!("{byte:02x}")).collect();
         part.usage.written = part.length();
         part.usage.compute_ms = self.compute.as_millis() as u64;
+        part.usage.tokens = self.seen.tokens();
+        part.usage.pixels = self.seen.pixels();
         part.usage.wall_ms = began.elapsed().as_millis() as u64;
         Ok(part)
     }
@@ -542,7 +546,7 @@ impl Doing<'_> {
             tokio::select! {
                 biased;
                 _ = cancelled.wait_for(|cancelled| *cancelled) => None,
-                answers = work.predict(&spec, documents) => Some(answers),
+                answers = work.predict(&spec, documents, &self.seen) => Some(answers),
             }
         });
         answers.ok_or(Trouble::Rest)

@@ -121,6 +121,8 @@ pub fn execute(
         written: pieces.iter().sum(),
         characters: counted.characters,
         units: counted.units,
+        tokens: counted.tokens,
+        pixels: counted.pixels,
         compute_ms: took,
         wall_ms: took,
         ..usage

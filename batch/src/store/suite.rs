@@ -106,6 +106,8 @@ fn part(documents: u64, samples: usize) -> Part {
             units: 3,
             compute_ms: 11,
             wall_ms: 12,
+            tokens: 70,
+            pixels: 1000,
         },
         samples: (0..samples).map(sample).collect(),
         failed: Vec::new(),

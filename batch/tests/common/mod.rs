@@ -7,7 +7,7 @@ pub mod refusing;
 use escala_batch::job::{Form, Job, Source, Spec, Split, State, Target, Usage};
 use escala_batch::runner::{Cut, Runner, plan};
 use escala_batch::store::{New, Store, Submitted};
-use escala_batch::work::{Answer, Bounds, Failed, Fault, Found, Place, Summary, Work};
+use escala_batch::work::{Answer, Bounds, Failed, Fault, Found, Place, Seen, Summary, Work};
 use escala_objects::memory::Memory;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
@@ -69,8 +69,15 @@ impl Work for Words {
         }
     }
 
-    fn predict<'a>(&'a self, _: &'a Spec, documents: Vec<Vec<u8>>) -> BoxFuture<'a, Vec<Answer>> {
+    fn predict<'a>(
+        &'a self,
+        _: &'a Spec,
+        documents: Vec<Vec<u8>>,
+        seen: &'a Seen,
+    ) -> BoxFuture<'a, Vec<Answer>> {
         Box::pin(async move {
+            let count = documents.len() as u64;
+            seen.add(2 * count, 100 * count);
             if let Some(asked) = &self.asked {
                 asked(&documents);
             }

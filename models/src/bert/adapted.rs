@@ -2,7 +2,7 @@
 //! last hidden states. Training is in [`crate::train`].
 
 use super::head::finite;
-use super::{Config, Encoder, Output, Tokenizer, Way, each, open};
+use super::{Config, Encoder, Output, Tokenizer, Way, each, open, show};
 use crate::compute::{Compute, Target};
 use crate::error::Result;
 use crate::train::adapter::{Adapter, Head};
@@ -83,6 +83,7 @@ impl AdaptedClassifier {
         })?;
         let sequences: Vec<&[u32]> = tokens.iter().map(|tokens| &*tokens.ids).collect();
         let pooled = self.encoder.run(compute, &sequences, Output::Mean)?;
+        show(compute, &sequences);
         pooled
             .iter()
             .map(|mean| {

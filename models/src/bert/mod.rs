@@ -217,6 +217,13 @@ pub(crate) fn tensor_file(folder: &Path) -> Result<PathBuf> {
     )))
 }
 
+/// Says that each text was shown to an encoder as these tokens.
+fn show(compute: &Compute, texts: &[&[u32]]) {
+    for (text, tokens) in texts.iter().enumerate() {
+        compute.shown.add(text, tokens.len() as u64);
+    }
+}
+
 /// Calls `work` for each item on the team's threads.
 fn each<T: Sync, U: Send>(
     compute: &Compute,

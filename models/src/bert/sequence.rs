@@ -6,7 +6,7 @@
 use super::config::{Family, Problem};
 use super::head::{After, Dense, finite, softmax};
 use super::tokenizer::{PairTokens, Tokens};
-use super::{Config, Encoder, Output, Tokenizer, Way, each, open};
+use super::{Config, Encoder, Output, Tokenizer, Way, each, open, show};
 use crate::compute::{Compute, Target};
 use crate::error::Result;
 use crate::kernels::Activation;
@@ -126,6 +126,7 @@ impl SequenceClassifier {
         let tokens = each(compute, texts, |text| self.tokenizer.encode(text))?;
         let sequences: Vec<&[u32]> = tokens.iter().map(|tokens| &*tokens.ids).collect();
         let rows = self.numbers(compute, &sequences, &[])?;
+        show(compute, &sequences);
         Ok((tokens, rows))
     }
 
@@ -164,6 +165,7 @@ impl SequenceClassifier {
         let sequences: Vec<&[u32]> = tokens.iter().map(|tokens| &*tokens.ids).collect();
         let seconds: Vec<usize> = tokens.iter().map(|tokens| tokens.second).collect();
         let rows = self.numbers(compute, &sequences, &seconds)?;
+        show(compute, &sequences);
         Ok((tokens, rows))
     }
 

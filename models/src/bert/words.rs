@@ -212,6 +212,7 @@ impl TokenClassifier {
             let sequences: Vec<&[u32]> = batch.iter().map(|window| &*window.ids).collect();
             let hidden = self.encoder.run(compute, &sequences, Output::All)?;
             for (hidden, window) in hidden.iter().zip(batch) {
+                compute.shown.add(window.text, window.ids.len() as u64);
                 let rows = self.output.apply(hidden);
                 finite(&rows)?;
                 let words = self.words(&rows, window, strategy);

@@ -56,7 +56,7 @@ pub mod vehicle;
 use crate::error::Result;
 use crate::offsets::{Extent, Offsets};
 use crate::syntax::{LIMITS, MODEL, SharedEnglish, Syntax, SyntaxInput, analyse, names, read};
-use crate::task::{Limits, LoadContext, Pipeline, Task, Unit, each};
+use crate::task::{Limits, LoadContext, Pipeline, Task, Unit, each, shown};
 use escala_models::Compute;
 use escala_models::spacy::{English, Language};
 use page::Page;
@@ -492,22 +492,24 @@ impl Pipeline for PiiPipeline {
     }
 
     fn run(&self, compute: &Compute, batch: &[PiiInput]) -> Vec<Result<Pii>> {
-        each(compute, batch, |input| {
+        let answers = each(compute, batch, |input| {
             let text = &*input.text;
             if READ_IF_PRESENT.contains(&&*input.language) {
-                return search_spanish(text, input.reading.as_deref(), input.extended);
+                let found = search_spanish(text, input.reading.as_deref(), input.extended)?;
+                return Ok((found, 0));
             }
-            let made = match input.needs_reading() {
-                true => Some(read(
-                    Language::English,
-                    text,
-                    &analyse(&self.english, text),
-                )?),
-                false => None,
+            let (made, tokens) = match input.needs_reading() {
+                true => {
+                    let document = analyse(&self.english, text);
+                    let read = read(Language::English, text, &document)?;
+                    (Some(read), document.tokens.len())
+                }
+                false => (None, 0),
             };
             let syntax = made.as_ref().or(input.reading.as_deref());
-            search(text, syntax, input.extended)
-        })
+            Ok((search(text, syntax, input.extended)?, tokens))
+        });
+        shown(compute, answers)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Plan, Scores, Targeted};
 use crate::error::Result;
 use crate::syntax::{LIMITS, MODEL, SharedEnglish, analyse, read};
-use crate::task::{Limits, LoadContext, Pipeline, Task, Unit, each};
+use crate::task::{Limits, LoadContext, Pipeline, Task, Unit, each, shown};
 use escala_models::spacy::{self, Language};
 use escala_models::{Compute, Precision};
 use escala_weights::{Progress, Store};
@@ -101,18 +101,22 @@ impl<S: Task> Task for TargetedTask<S> {
 }
 
 impl<S: Task> TargetedPipeline<S> {
-    /// The sentiment of clauses, in order; some hundred at a time, so that memory stays bounded.
+    /// The sentiment of clauses, in order, and the tokens that were shown for each; some hundred at a time, so that memory stays
+    /// bounded.
     fn classify<'c>(
         &self,
         compute: &Compute,
         clauses: impl Iterator<Item = &'c String>,
-    ) -> Vec<Result<Scores>> {
+    ) -> Vec<(Result<Scores>, u64)> {
         const AT_ONCE: usize = 128;
         let inputs: Vec<S::Input> = clauses.map(|clause| (self.input)(clause)).collect();
         let mut scores = Vec::with_capacity(inputs.len());
         for some in inputs.chunks(AT_ONCE) {
             let answers = self.sentences.run(compute, some).into_iter();
-            scores.extend(answers.map(|answer| Ok((self.scores)(&answer?))));
+            // One who says nothing of a clause showed nothing.
+            let tokens = compute.shown.take().into_iter().chain(std::iter::repeat(0));
+            let scored = |answer: Result<S::Output>| Ok((self.scores)(&answer?));
+            scores.extend(answers.map(scored).zip(tokens));
         }
         scores
     }
@@ -132,18 +136,20 @@ impl<S: Task> Pipeline for TargetedPipeline<S> {
 
     fn run(&self, compute: &Compute, batch: &[Arc<str>]) -> Vec<Result<Targeted>> {
         let plans = each(compute, batch, |text| {
-            Plan::of(
-                text,
-                &read(Language::English, text, &analyse(&self.english, text))?,
-            )
+            let document = analyse(&self.english, text);
+            let plan = Plan::of(text, &read(Language::English, text, &document)?)?;
+            Ok((plan, document.tokens.len()))
         });
-        let clauses = plans.iter().flatten().flat_map(|plan| plan.clauses());
+        let clauses = plans.iter().flatten().flat_map(|(plan, _)| plan.clauses());
         let mut scores = self.classify(compute, clauses).into_iter();
-        let answer = |plan: Result<Plan>| {
-            let plan = plan?;
-            let own: Vec<Result<Scores>> = scores.by_ref().take(plan.clauses().len()).collect();
-            plan.answer(&own.into_iter().collect::<Result<Vec<Scores>>>()?)
+        let answer = |plan: Result<(Plan, usize)>| {
+            let (plan, read) = plan?;
+            let own = scores.by_ref().take(plan.clauses().len());
+            let (own, tokens): (Vec<Result<Scores>>, Vec<u64>) = own.unzip();
+            let own = own.into_iter().collect::<Result<Vec<Scores>>>()?;
+            let tokens = tokens.iter().sum::<u64>() as usize;
+            Ok((plan.answer(&own)?, read + tokens))
         };
-        plans.into_iter().map(answer).collect()
+        shown(compute, plans.into_iter().map(answer).collect())
     }
 }

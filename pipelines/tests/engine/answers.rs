@@ -3,7 +3,7 @@
 use crate::probe::*;
 use escala_pipelines::engine::{Handle, Shutdown};
 use escala_pipelines::task::Limits;
-use escala_pipelines::{Error, Kind, Options, Priority, Result};
+use escala_pipelines::{Error, Kind, Meter, Options, Priority, Result};
 use parking_lot::Mutex;
 use proptest::prelude::*;
 use std::future::Future;
@@ -350,4 +350,41 @@ fn neighbours_of_an_item_that_breaks_the_network_get_their_answers() {
             if matches!(poison, Act::Panic) { 2 } else { 0 }
         );
     }
+}
+
+#[test]
+fn tokens_are_counted_for_those_who_asked_whatever_shared_the_batch() {
+    quiet();
+    let engine = engine(1);
+    let mut probe = Probe::new("counted", &Log::default().into());
+    probe.limits.batch_cost = 100;
+    let (handle, gate, holder) = held(&engine, probe);
+    let costing = |id, cost, act| Item {
+        cost,
+        ..item(id, act)
+    };
+    let (mine, others) = (Meter::default(), Meter::default());
+    wait(async {
+        let asked = |meter: &Meter, items| {
+            let (meter, handle) = (meter.clone(), handle.clone());
+            async move {
+                let asking = handle.predict_many(items, Options::default());
+                meter.count(asking).await
+            }
+        };
+        // One of them breaks the batch, and each is computed again alone.
+        let first = asked(
+            &mine,
+            vec![costing(1, 5, Act::Answer), costing(2, 3, Act::Panic)],
+        );
+        let second = asked(&others, vec![costing(3, 7, Act::Answer)]);
+        let nobodys = handle.predict(costing(4, 11, Act::Answer), Options::default());
+        // All of them wait before anything is computed.
+        let opened = async { gate.open() };
+        let (first, second, nobodys, ()) = tokio::join!(first, second, nobodys, opened);
+        assert!(first[0].is_ok() && first[1].is_err());
+        assert!(second[0].is_ok() && nobodys.is_ok());
+    });
+    wait(holder).expect("an answer");
+    assert_eq!((mine.tokens(), others.tokens()), (5, 7));
 }

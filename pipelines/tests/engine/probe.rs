@@ -253,7 +253,10 @@ impl Pipeline for Loaded {
         )
     }
 
-    fn run(&self, _: &Compute, batch: &[Item]) -> Vec<Result<u64>> {
+    fn run(&self, compute: &Compute, batch: &[Item]) -> Vec<Result<u64>> {
+        for (number, item) in batch.iter().enumerate() {
+            compute.shown.add(number, item.cost);
+        }
         let log = &self.probe.log;
         log.runs
             .lock()

@@ -9,6 +9,7 @@ use arrow_array::types::Float32Type;
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::DataType;
 use escala_learn::Table;
+use escala_objects::parquet::{MOST_LEVELS, levels_of};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::fs;
 use std::io::copy;
@@ -34,7 +35,14 @@ pub(super) fn table(
         copy(&mut lesson.open(channel, file)?, &mut to).map_err(disk)?;
         drop(to);
         let wrong = |why: String| Failure::Client(format!("{file}: {why}"));
-        let opened = fs::File::open(&path).map_err(disk)?;
+        let mut opened = fs::File::open(&path).map_err(disk)?;
+        if let Some(levels) = levels_of(&mut opened).map_err(disk)?
+            && levels > MOST_LEVELS
+        {
+            return Err(wrong(format!(
+                "it has columns that lie {levels} levels deep in others; {MOST_LEVELS} are read"
+            )));
+        }
         let reader = ParquetRecordBatchReaderBuilder::try_new(opened);
         let reader = reader.and_then(ParquetRecordBatchReaderBuilder::build);
         let reader = reader.map_err(|error| wrong(format!("it is no Parquet file: {error}")))?;

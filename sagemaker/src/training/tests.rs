@@ -560,6 +560,42 @@ fn what_cannot_be_trained_fails_with_a_reason() {
     }
 }
 
+/// Who reads such a file calls itself for each level; without looking first, it ends the process.
+#[cfg(feature = "parquet")]
+#[test]
+fn tables_whose_columns_lie_deep_in_others_are_refused() {
+    let machine = Machine::new();
+    let levels = 16_000_u32;
+    // In the words of Thrift's compact protocol: a version, and a list of columns of which each has the next in it.
+    let mut said = vec![0x15, 2, 0x19, 0xfc];
+    let count = levels + 1;
+    said.extend([
+        count as u8 | 0x80,
+        (count >> 7) as u8 | 0x80,
+        (count >> 14) as u8,
+    ]);
+    for _ in 0..levels {
+        said.extend([0x48, 1, b'a', 0x15, 2, 0]);
+    }
+    said.extend([0x48, 1, b'b', 0, 0]);
+    let mut file = b"PAR1".to_vec();
+    file.extend(&said);
+    file.extend((said.len() as u32).to_le_bytes());
+    file.extend(b"PAR1");
+    machine.objects.put("bucket", "deep/a.parquet", &file);
+    let process = machine.start();
+    let given = json!({"num_round": "3"});
+    process.create(request("deep", "xgboost", &[("train", "deep/")], given));
+    let job = process.ended("deep");
+    assert_eq!(text(&job, "TrainingJobStatus"), FAILED, "{job}");
+    let reason = text(&job, "FailureReason");
+    let why = "s3://bucket/deep/a.parquet: it has columns that lie 16000 levels deep in others; 100 are read";
+    assert!(
+        reason.starts_with("ClientError") && reason.contains(why),
+        "{reason}"
+    );
+}
+
 #[test]
 fn requests_that_cannot_be_are_refused() {
     let machine = Machine::new();

@@ -318,8 +318,12 @@ fn shown(job: &JobView, output: Output) -> Result<(), Stop> {
         line(
             "took",
             format!(
-                "{:.1} s of answers, {} characters, {} units",
-                job.cost.compute_seconds, job.cost.characters, job.cost.units
+                "{:.1} s of answers, {} characters, {} units, {} tokens, {} pixels",
+                job.cost.compute_seconds,
+                job.cost.characters,
+                job.cost.units,
+                job.cost.tokens,
+                job.cost.pixels
             ),
         ),
     ];

@@ -60,6 +60,9 @@ pub struct SqlArgs {
     /// What becomes of a row that a model cannot answer.
     #[arg(long, value_parser = ["null", "error"], default_value = "null")]
     on_error: String,
+    /// What becomes of a row of CSV or a line of JSON that is none.
+    #[arg(long, value_parser = ["error", "skip"], default_value = "error")]
+    bad_rows: String,
     #[command(flatten)]
     server: Server,
 }
@@ -101,6 +104,7 @@ pub fn run(config: &Config, args: SqlArgs) -> Result<(), Stop> {
     desk.most_rows = args.rows;
     desk.session
         .set("escala.on_error", &args.on_error)
+        .and_then(|()| desk.session.set("escala.bad_rows", &args.bad_rows))
         .map_err(failed)?;
     let text = match args.query {
         Some(text) => text,
@@ -137,6 +141,7 @@ fn at_server(config: &Config, args: SqlArgs, shape: Shape) -> Result<(), Stop> {
         rows: args.rows,
         explain: args.explain,
         on_error: args.on_error,
+        bad_rows: args.bad_rows,
     };
     server::answer(&args.server.remote(config)?, &text, &how)
 }
@@ -299,17 +304,21 @@ impl Desk {
     }
 }
 
-/// Says what rows lack.
+/// Says what rows lack, and which are left out.
 pub(super) fn complain(query: &Query) {
     let counts = query.counts();
-    if counts.failed > 0 {
-        let examples: HashSet<String> = counts.examples.into_iter().collect();
-        let examples: Vec<String> = examples.into_iter().collect();
-        note!(
-            "warning: {} answers are missing: {}",
-            counts.failed,
-            examples.join("; ")
-        );
+    let examples: HashSet<String> = counts.examples.into_iter().collect();
+    let examples = examples.into_iter().collect::<Vec<_>>().join("; ");
+    let missing = counts.failed - counts.left_out;
+    match (missing, counts.left_out) {
+        (0, 0) => {}
+        (missing, 0) => note!("warning: {missing} answers are missing: {examples}"),
+        (0, left_out) => note!("warning: {left_out} rows are left out: {examples}"),
+        (missing, left_out) => {
+            note!(
+                "warning: {missing} answers are missing and {left_out} rows are left out: {examples}"
+            );
+        }
     }
 }
 

@@ -35,7 +35,7 @@ const fn key(name: &'static str, kind: Kind) -> Key {
 }
 
 /// Every setting.
-pub const KEYS: [Key; 85] = [
+pub const KEYS: [Key; 86] = [
     key("listen", Kind::Text),
     key("server.origins", Kind::List),
     key("server.hosts", Kind::List),
@@ -53,6 +53,7 @@ pub const KEYS: [Key; 85] = [
     key("data.objects", Kind::Text),
     key("s3.dir", Kind::Text),
     key("objects.folders", Kind::List),
+    key("objects.writable", Kind::List),
     key("objects.remote", Kind::Table),
     key("kafka.listen", Kind::Text),
     key("kafka.advertised", Kind::Text),

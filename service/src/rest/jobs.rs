@@ -5,7 +5,7 @@ use super::collections::part;
 use super::error::{StoredBodyErrors, StoredErrors};
 use crate::app::App;
 use crate::failure::Failure;
-use crate::scoring::{Wanted, placed};
+use crate::scoring::{Wanted, read_from, written_to};
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -59,6 +59,13 @@ pub struct CostView {
     pub characters: u64,
     /// Units as AWS bills them: 100 characters, or an image.
     pub units: u64,
+    /// Tokens that encoders of texts were shown, special ones included, once for texts that come several times in a query; none
+    /// where no encoder reads (`language`, topics), and of models that are hosted.
+    #[serde(default)]
+    pub tokens: u64,
+    /// Pixels of images that were decoded, as many as their files have.
+    #[serde(default)]
+    pub pixels: u64,
     /// Bytes that were read.
     pub bytes_read: u64,
     /// Bytes that were written, also of parts that are not done.
@@ -176,6 +183,8 @@ pub(crate) fn view(jobs: &Runner, job: Job) -> Result<JobView, Failure> {
             compute_seconds: usage.compute_ms as f64 / 1000.0,
             characters: usage.characters,
             units: usage.units,
+            tokens: usage.tokens,
+            pixels: usage.pixels,
             bytes_read: usage.read,
             bytes_written: progress.written,
             aws_dollars: bill.as_ref().map(|bill| bill.dollars),
@@ -317,8 +326,8 @@ pub struct ScoreRequest {
     /// `file:///PATH/…`, in a folder that may be read so. What begins with a dot or an underscore is no table of a dataset.
     #[schema(example = "s3://lake/reviews/")]
     pub input: String,
-    /// The folder that is written. A table in lines has its name again; others are parts whose names end in the number of their
-    /// first row. Of images there is one `TASK.jsonl`.
+    /// The folder that is written, of a bucket or `file:///PATH/…` in a folder that may be written so. A table in lines has its name again;
+    /// others are parts whose names end in the number of their first row. Of images there is one `TASK.jsonl`.
     #[schema(example = "s3://lake/scored/")]
     pub output: String,
     /// `parquet`, `csv`, `tsv`, `jsonl` or `arrow`; as the input where left out.
@@ -379,8 +388,8 @@ pub async fn create(
         column: request.column,
         language: request.language,
         format: request.format,
-        input: placed(request.input, &app.config.objects)?,
-        output: request.output,
+        input: read_from(request.input, &app.config.objects)?,
+        output: written_to(request.output, "output", &app.config.objects)?,
         name: request.name,
         priority: request.priority,
     };

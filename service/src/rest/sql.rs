@@ -10,7 +10,8 @@ use super::error::ErrorBody;
 use super::jobs::{self, JobView};
 use crate::app::App;
 use crate::failure::Failure;
-use crate::sql::{Piece, Queries, copying};
+use crate::scoring::written_to;
+use crate::sql::{Choices, Piece, Queries, copying};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
@@ -62,6 +63,11 @@ pub struct SqlRequest {
     /// the reason.
     #[schema(example = "null")]
     on_error: Option<String>,
+    /// What becomes of a row of CSV or a line of JSON that is none, because it has too few or too many values or one that its column
+    /// cannot have: `error`, which ends the query with the file and the line, or `skip`, which leaves it out; `error` when left out. A
+    /// job counts those that it leaves out as errors.
+    #[schema(example = "error")]
+    bad_rows: Option<String>,
 }
 
 /// Ask about data in SQL, with models as functions.
@@ -107,10 +113,12 @@ pub async fn sql(
         Media::Text => SqlRequest {
             query: call.text()?,
             on_error: None,
+            bad_rows: None,
         },
         Media::Other(name) if name == "application/sql" => SqlRequest {
             query: call.text()?,
             on_error: None,
+            bad_rows: None,
         },
         _ => return Err(call.unsupported("application/json, application/sql or text/plain")),
     };
@@ -120,13 +128,17 @@ pub async fn sql(
             "queries are not answered here",
         ));
     };
+    let choices = Choices {
+        on_error: request.on_error,
+        bad_rows: request.bad_rows,
+    };
     if let Some(copying) = escala_sql::copy::copying(&request.query)
         .map_err(|error| Failure::invalid(error.strip_backtrace()).at("query"))?
     {
-        return copied(&app, queries, copying, request.on_error).await;
+        return copied(&app, queries, copying, choices).await;
     }
     let (media, format) = preferred(&headers)?;
-    let mut pieces = Queries::start(queries, request.query, request.on_error)?;
+    let mut pieces = Queries::start(queries, request.query, choices)?;
     let failed = || Failure::of_kind(Kind::Internal, "the query ended without an answer");
     let schema = match pieces.recv().await.ok_or_else(failed)?? {
         Piece::Columns(schema) => schema,
@@ -165,11 +177,12 @@ pub async fn sql(
 async fn copied(
     app: &App,
     queries: &Arc<Queries>,
-    copying: Copying,
-    on_error: Option<String>,
+    mut copying: Copying,
+    choices: Choices,
 ) -> Result<Response, Failure> {
-    Queries::check(queries, copying.query.clone(), on_error.clone()).await?;
-    let job = jobs::submit(app, copying::spec(copying, on_error)?, None).await?;
+    copying.target = written_to(copying.target, "query", &app.config.objects)?;
+    Queries::check(queries, copying.query.clone(), choices.clone()).await?;
+    let job = jobs::submit(app, copying::spec(copying, choices)?, None).await?;
     let place = HeaderValue::from_str(&format!("/v1/jobs/{}", job.id));
     let place = place.map_err(|error| Failure::of_kind(Kind::Internal, error.to_string()))?;
     Ok((StatusCode::ACCEPTED, [(LOCATION, place)], job).into_response())

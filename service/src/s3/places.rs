@@ -1,5 +1,5 @@
-//! Where the buckets are: in a store of ours, which can be written; in folders that somebody put there, which cannot; elsewhere,
-//! where the settings say (`objects.remote`).
+//! Where the buckets are: in a store of ours, which can be written; in folders that somebody put there, which cannot, unless the
+//! settings say that jobs may (`objects.writable`); elsewhere, where the settings say (`objects.remote`).
 
 use escala_objects::folder::Folder;
 use escala_objects::local::{self, Local};
@@ -204,6 +204,7 @@ impl WritableStore for Places {
     fn create(&self, name: &ObjectName) -> Result<Box<dyn NewObject>, Error> {
         match self.elsewhere(name.bucket()) {
             Some(store) => store.create(name),
+            None if self.folder.is_writable(name.bucket()) => self.folder.create(name),
             None => self.writable(name.bucket())?.create(name),
         }
     }
@@ -211,6 +212,7 @@ impl WritableStore for Places {
     fn delete(&self, name: &ObjectName) -> Result<(), Error> {
         match self.elsewhere(name.bucket()) {
             Some(store) => store.delete(name),
+            None if self.folder.is_writable(name.bucket()) => self.folder.delete(name),
             None => self.writable(name.bucket())?.delete(name),
         }
     }

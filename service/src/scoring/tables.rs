@@ -207,6 +207,15 @@ impl Tables for Scorer {
                         counted,
                     })?;
                 };
+                let (tokens, pixels) = query.seen();
+                write(Scored {
+                    counted: Collected {
+                        tokens,
+                        pixels,
+                        ..Collected::default()
+                    },
+                    ..Scored::default()
+                })?;
                 let Some(error) = broken else { break };
                 // The rest of its group cannot be read; what is behind that can.
                 let group = group_of(&session, &file, row).await.map_err(told)?;

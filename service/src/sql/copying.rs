@@ -4,7 +4,7 @@
 //! in it, which are the job's documents. It reads objects, folders that are registered, topics and flows, on threads of its own, after whoever waits for
 //! an answer.
 
-use super::Threads;
+use super::{Choices, Threads};
 use crate::app::App;
 use crate::failure::Failure;
 use crate::s3::places::Places as Objects;
@@ -42,8 +42,8 @@ struct Question {
     query: String,
     /// A name's ending that tells the format.
     format: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    on_error: Option<String>,
+    #[serde(flatten)]
+    choices: Choices,
 }
 
 fn ending(format: Format) -> &'static str {
@@ -60,7 +60,7 @@ fn ending(format: Format) -> &'static str {
 ///
 /// # Errors
 /// 400 where its rows would go elsewhere than into an object.
-pub fn spec(copying: Copying, on_error: Option<String>) -> Result<Spec, Failure> {
+pub fn spec(copying: Copying, choices: Choices) -> Result<Spec, Failure> {
     let place = copying.target.strip_prefix("s3://");
     let place = place.and_then(|place| place.split_once('/'));
     let (bucket, key) = match place {
@@ -76,7 +76,7 @@ pub fn spec(copying: Copying, on_error: Option<String>) -> Result<Spec, Failure>
     let question = Question {
         query: copying.query,
         format: ending(copying.format).to_owned(),
-        on_error,
+        choices,
     };
     let Ok(question) = serde_json::to_value(question) else {
         return Err(Failure::invalid("the query cannot be kept").at("query"));
@@ -143,9 +143,8 @@ impl Copies {
         let format = question.format.parse::<Format>();
         let format = format.map_err(|error| Trouble::Fails(error.to_string()))?;
         let session = self.engine.session().map_err(failed)?;
-        if let Some(on_error) = &question.on_error {
-            session.set("escala.on_error", on_error).map_err(failed)?;
-        }
+        let chosen = question.choices.set(&session);
+        chosen.map_err(|failure| Trouble::Fails(failure.message))?;
         let query = session.query(&question.query).await.map_err(failed)?;
         let written = Buffer::default();
         let writer = Writer::new(format, query.schema(), written.clone());
@@ -182,7 +181,12 @@ impl Copies {
         let rest = writer.end().map_err(failed)?;
         write(0, &rest.take())?;
         tell(documents, 0);
-        Ok(counted(&query.answered()))
+        let (tokens, pixels) = query.seen();
+        Ok(Collected {
+            tokens,
+            pixels,
+            ..counted(&query.answered())
+        })
     }
 }
 
@@ -255,7 +259,7 @@ mod tests {
             target: target.to_owned(),
             format: Format::Csv,
         };
-        spec(copying, None)
+        spec(copying, Choices::default())
     }
 
     #[test]

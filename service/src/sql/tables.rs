@@ -1,7 +1,9 @@
-//! Tables of this server: `topic('reviews')`, `jobs()`, `streams()`.
+//! Tables of this server: `topic('reviews')`, `jobs()`, `streams()`, `predictions()`.
 //!
 //! A query reads of a topic what is there and committed when it is planned; conditions on `offset`, `partition` and
 //! `timestamp` are looked up and not read through.
+
+mod predictions;
 
 use crate::app::App;
 use crate::rest::jobs::view;
@@ -20,6 +22,7 @@ use escala_stream_ingest::flow::Flows;
 use escala_stream_ingest::log::{Isolation, Log};
 use escala_stream_ingest::records::{self, Record, extent};
 use futures_util::{StreamExt, stream};
+use predictions::Predictions;
 use serde_json::{Value, json};
 use std::fmt;
 use std::sync::Arc;
@@ -43,6 +46,9 @@ pub fn of(app: &App) -> Vec<Arc<dyn Sources>> {
     }
     if let Some(flows) = &app.flows {
         sources.push(Arc::new(Streams(flows.clone())));
+        if let Some(log) = &app.log {
+            sources.push(Arc::new(Predictions::new(log.clone(), flows.clone())));
+        }
     }
     sources
 }
@@ -131,70 +137,90 @@ impl Source for Topic {
 impl Topic {
     /// What is read of each partition.
     fn extents(&self, bounds: &Bounds) -> Result<Vec<Arc<dyn Part>>, Refused> {
-        let count = self.log.topic(&self.name).map_err(said)?.partitions;
-        let (first, last) = bounds.of("partition");
-        let (from, to) = bounds.of("offset");
-        let (earliest, _) = bounds.of("timestamp");
         let mut parts: Vec<Arc<dyn Part>> = Vec::new();
-        for partition in (0..count).filter(|one| (first..=last).contains(&i64::from(*one))) {
-            let state = self.log.describe(&self.name, partition).map_err(said)?;
-            let mut begin = from.max(state.log_start);
-            if earliest > 0 {
-                let found = self.log.offset_for_time(&self.name, partition, earliest);
-                let found = found.map_err(said)?;
-                begin = begin.max(found.map_or(state.last_stable, |found| found.offset));
-            }
+        for span in Span::all(&self.log, &self.name, bounds)? {
             parts.push(Arc::new(Extent {
-                topic: self.clone(),
-                partition,
-                begin,
-                end: to.saturating_add(1).min(state.last_stable),
+                columns: self.columns.clone(),
+                span,
             }));
         }
         if parts.is_empty() {
             // A table has parts, if only one that is empty.
             parts.push(Arc::new(Extent {
-                topic: self.clone(),
-                partition: 0,
-                begin: 0,
-                end: 0,
+                columns: self.columns.clone(),
+                span: Span::nothing(&self.log, &self.name),
             }));
         }
         Ok(parts)
     }
 }
 
-/// Some records of a partition.
-#[derive(Debug, Clone)]
-struct Extent {
-    topic: Topic,
+/// Records of a partition that are still to be read.
+#[derive(Clone)]
+struct Span {
+    log: Log,
+    topic: Arc<str>,
     partition: u32,
     begin: i64,
     end: i64,
 }
 
-impl Part for Extent {
-    fn rows(&self) -> Rows {
-        let rows = stream::try_unfold(self.clone(), |extent| async move {
-            if extent.begin >= extent.end {
-                return Ok(None);
-            }
-            let read = tokio::task::spawn_blocking(move || extent.read());
-            read.await.map_err(said)?.map(Some)
-        });
-        rows.boxed()
+impl fmt::Debug for Span {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (from, to) = (self.begin, self.end);
+        write!(out, "{}-{} {from}..{to}", self.topic, self.partition)
     }
 }
 
-impl Extent {
-    /// The rows that come next, which may be none, and what comes behind them.
-    fn read(mut self) -> Result<(RecordBatch, Self), Refused> {
-        let (log, name) = (&self.topic.log, &self.topic.name);
+impl Span {
+    /// What is there and committed of each partition of a topic, within bounds of `partition`, `offset` and `timestamp`.
+    fn all(log: &Log, topic: &Arc<str>, bounds: &Bounds) -> Result<Vec<Self>, Refused> {
+        let count = log.topic(topic).map_err(said)?.partitions;
+        let (first, last) = bounds.of("partition");
+        let (from, to) = bounds.of("offset");
+        let (earliest, _) = bounds.of("timestamp");
+        let mut spans = Vec::new();
+        for partition in (0..count).filter(|one| (first..=last).contains(&i64::from(*one))) {
+            let state = log.describe(topic, partition).map_err(said)?;
+            let mut begin = from.max(state.log_start);
+            if earliest > 0 {
+                let found = log.offset_for_time(topic, partition, earliest);
+                let found = found.map_err(said)?;
+                begin = begin.max(found.map_or(state.last_stable, |found| found.offset));
+            }
+            spans.push(Self {
+                log: log.clone(),
+                topic: topic.clone(),
+                partition,
+                begin,
+                end: to.saturating_add(1).min(state.last_stable),
+            });
+        }
+        Ok(spans)
+    }
+
+    /// One without records.
+    fn nothing(log: &Log, topic: &Arc<str>) -> Self {
+        Self {
+            log: log.clone(),
+            topic: topic.clone(),
+            partition: 0,
+            begin: 0,
+            end: 0,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.begin >= self.end
+    }
+
+    /// The records that come next, as many as a batch of rows has; perhaps none.
+    fn read(&mut self, each: &mut dyn FnMut(&Record)) -> Result<(), Refused> {
+        let (log, topic) = (&self.log, &self.topic);
         let (partition, begin) = (self.partition, self.begin);
-        let read = log.read(name, partition, begin, TURN, Isolation::ReadCommitted);
+        let read = log.read(topic, partition, begin, TURN, Isolation::ReadCommitted);
         let read = read.map_err(said)?;
-        let mut rows = Writing::default();
-        let mut bytes = 0;
+        let (mut count, mut bytes) = (0, 0);
         let mut last = None;
         for batch in read.batches.iter().flat_map(records::split) {
             let ends = extent(&batch.map_err(said)?).map(|(_, last, _)| last);
@@ -208,25 +234,55 @@ impl Extent {
                 if !(begin..self.end).contains(&record.offset) {
                     continue;
                 }
-                if rows.count >= ROWS || bytes >= BYTES {
+                if count >= ROWS || bytes >= BYTES {
                     next = record.offset;
                     break 'read;
                 }
                 let length = |bytes: &Option<bytes::Bytes>| bytes.as_ref().map_or(0, |b| b.len());
                 bytes += length(&record.key) + length(&record.value);
-                rows.add(partition, &record);
+                count += 1;
+                each(&record);
             }
         }
-        log.given(name, partition, bytes, rows.count as u64);
+        log.given(topic, partition, bytes, count as u64);
         self.begin = next;
-        let batch = rows.end(&self.topic.columns)?;
+        Ok(())
+    }
+}
+
+/// Some records of a topic as rows.
+#[derive(Debug, Clone)]
+struct Extent {
+    columns: SchemaRef,
+    span: Span,
+}
+
+impl Part for Extent {
+    fn rows(&self) -> Rows {
+        let rows = stream::try_unfold(self.clone(), |extent| async move {
+            if extent.span.is_empty() {
+                return Ok(None);
+            }
+            let read = tokio::task::spawn_blocking(move || extent.read());
+            read.await.map_err(said)?.map(Some)
+        });
+        rows.boxed()
+    }
+}
+
+impl Extent {
+    /// The rows that come next, which may be none, and what comes behind them.
+    fn read(mut self) -> Result<(RecordBatch, Self), Refused> {
+        let mut rows = Writing::default();
+        let partition = self.span.partition;
+        self.span.read(&mut |record| rows.add(partition, record))?;
+        let batch = rows.end(&self.columns)?;
         Ok((batch, self))
     }
 }
 
 /// Rows that are being put together.
 struct Writing {
-    count: usize,
     partitions: Int32Builder,
     offsets: Int64Builder,
     times: TimestampMillisecondBuilder,
@@ -240,7 +296,6 @@ struct Writing {
 impl Default for Writing {
     fn default() -> Self {
         Self {
-            count: 0,
             partitions: Int32Builder::new(),
             offsets: Int64Builder::new(),
             times: TimestampMillisecondBuilder::new().with_data_type(time()),
@@ -260,7 +315,6 @@ fn text(bytes: Option<&bytes::Bytes>) -> Option<&str> {
 
 impl Writing {
     fn add(&mut self, partition: u32, record: &Record) {
-        self.count += 1;
         self.partitions.append_option(i32::try_from(partition).ok());
         self.offsets.append_value(record.offset);
         self.times.append_value(record.timestamp);
@@ -362,6 +416,8 @@ impl Sources for Jobs {
                 ("compute_seconds", DataType::Float64),
                 ("characters", DataType::Int64),
                 ("units", DataType::Int64),
+                ("tokens", DataType::Int64),
+                ("pixels", DataType::Int64),
                 ("aws_dollars", DataType::Float64),
             ]),
         }))
@@ -440,6 +496,8 @@ impl JobTable {
                 "compute_seconds": cost.compute_seconds,
                 "characters": cost.characters,
                 "units": cost.units,
+                "tokens": cost.tokens,
+                "pixels": cost.pixels,
                 "aws_dollars": cost.aws_dollars,
             }));
         }

@@ -8,7 +8,7 @@ use super::memory::Memory;
 use crate::answered::Answered;
 use crate::engine::{OnError, Settings};
 use crate::functions::{Form, tried};
-use crate::model::Model;
+use crate::model::{Model, Seen};
 use async_trait::async_trait;
 use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, StringBuilder, StructArray};
 use datafusion::arrow::compute::cast;
@@ -58,6 +58,7 @@ impl QueryPlanner for Planner {
             memory: Memory::new(settings.memory),
             examples: Mutex::default(),
             answered: Mutex::default(),
+            seen: Seen::default(),
         });
         let planner = PredictPlanner { shared };
         DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(planner)])
@@ -74,6 +75,8 @@ struct Shared {
     examples: Mutex<Vec<String>>,
     /// What rows had answers, by the function.
     answered: Mutex<BTreeMap<&'static str, Answered>>,
+    /// What networks were shown.
+    seen: Seen,
 }
 
 struct PredictPlanner {
@@ -170,6 +173,11 @@ impl PredictExec {
     /// What rows of the whole plan had answers, by the function.
     pub(crate) fn answered(&self) -> BTreeMap<&'static str, Answered> {
         self.shared.answered.lock().clone()
+    }
+
+    /// Tokens and pixels that networks were shown for the whole plan.
+    pub(crate) fn seen(&self) -> (u64, u64) {
+        self.shared.seen.counted()
     }
 }
 
@@ -352,7 +360,8 @@ impl Work {
                 arguments.push(cast(&argument, kind)?);
             }
             let memory = &self.shared.memory;
-            let answers = memory.answers(&call.model, &arguments, rows).await?;
+            let seen = &self.shared.seen;
+            let answers = memory.answers(&call.model, &arguments, rows, seen).await?;
             self.asked.add(answers.asked);
             let answered = Answered::of(&arguments, &answers.faults);
             let name = call.model.function().name;

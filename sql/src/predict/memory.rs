@@ -8,7 +8,7 @@
 //! Whoever asks does so before it waits for others, in a task that runs by itself, so that nobody waits for somebody who
 //! waits. A task that ends early takes its pending inputs back, and those who wait ask themselves.
 
-use crate::model::{Error, Model, Scores};
+use crate::model::{Error, Model, Scores, Seen};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, UInt32Array, new_null_array};
 use datafusion::arrow::compute::{interleave, take};
 use datafusion::arrow::datatypes::DataType;
@@ -128,6 +128,7 @@ impl Memory {
         model: &Arc<dyn Model>,
         arguments: &[ArrayRef],
         rows: usize,
+        seen: &Seen,
     ) -> Result<Answers> {
         let keys = keys(model, arguments, rows)?;
         let mut places: HashMap<Key, Option<Place>> = HashMap::new();
@@ -148,7 +149,7 @@ impl Memory {
                 let rows: Vec<u32> = mine.rows.iter().map(|row| *row as u32).collect();
                 let inputs = part(arguments, rows)?;
                 asked += mine.rows.len();
-                let scores = score(model, inputs).await?;
+                let scores = score(model, inputs, seen).await?;
                 let chunk = mine.publish(scores);
                 for (row, key) in chunk.keys.iter().enumerate() {
                     let chunk = chunk.clone();
@@ -344,14 +345,14 @@ fn gather(
 }
 
 /// Asks a model; rows that it cannot answer together are asked in halves.
-async fn score(model: &Arc<dyn Model>, inputs: Vec<ArrayRef>) -> Result<Scores> {
+async fn score(model: &Arc<dyn Model>, inputs: Vec<ArrayRef>, seen: &Seen) -> Result<Scores> {
     let function = model.function();
     let (name, kind) = (function.name, (function.answers)());
     let mut open = vec![inputs];
     let mut done: Vec<Scores> = Vec::new();
     while let Some(inputs) = open.pop() {
         let rows = inputs.first().map_or(0, |input| input.len());
-        match model.score(&inputs).await {
+        match model.score(&inputs, seen).await {
             Ok(scores) => {
                 let (values, faults) = (scores.values.len(), scores.faults.len());
                 if values != rows || (faults != rows && faults != 0) {

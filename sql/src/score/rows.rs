@@ -1,15 +1,16 @@
-//! The rows of text files, all of them: one that is not as the others is a row with nothing but what could be read of it, and
-//! [`WRONG`] says what is wrong with it. Scoring goes on; a query over lines of JSON (`FROM 'x.jsonl'`) ends there and says
-//! where.
+//! The rows of text files. To scoring, all of them: one that is not as the others is a row with nothing but what could be read of
+//! it, and [`WRONG`] says what is wrong with it. A query over lines of JSON (`FROM 'x.jsonl'`) ends there and says
+//! where, or leaves such rows out, of CSV too ([`BadRows`](crate::engine::BadRows)).
 
+use crate::bad::SKIPPING;
 use crate::csv::{self, Uneven};
 use crate::files::{Format, Typing};
 use crate::kinds::{Columns, Members, Object};
 use bytes::Bytes;
 use datafusion::arrow::array::{
-    Array, ArrayRef, RecordBatch, RecordBatchOptions, StringArray, StringBuilder,
+    Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, StringArray, StringBuilder,
 };
-use datafusion::arrow::compute::{CastOptions, cast_with_options};
+use datafusion::arrow::compute::{CastOptions, cast_with_options, filter_record_batch};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::json::ReaderBuilder;
 use datafusion::catalog::TableProvider;
@@ -102,7 +103,7 @@ pub(super) fn table(
         keys: Vec::new(),
     };
     let rows = Rows {
-        wrong: Some(wrong.clone()),
+        bad: Bad::Shown(wrong.clone()),
         store,
         parts: files.into_iter().map(part).collect(),
         format,
@@ -115,21 +116,25 @@ pub(super) fn table(
     Ok((Arc::new(table), wrong))
 }
 
-/// Some rows of a table of lines of JSON, for a query, which a line that is none of them ends.
+/// Some rows of a table of text files, for a query. Where nobody counts those that are none, the first ends it; else they are
+/// left out.
 ///
-/// They have the columns `schema`: each is one of the file's, `known`, or one of the keys of a part, as `order` says.
+/// They have the columns `schema`: each is one of the file's, `known`, or one of the keys of a part, as `order` says. Of CSV
+/// `known` is all that the file has.
 pub(crate) fn of_query(
     store: Arc<dyn ObjectStore>,
     parts: Vec<Part>,
+    format: Format,
     known: SchemaRef,
     schema: SchemaRef,
     order: Vec<Origin>,
+    left_out: Option<Arc<Wrong>>,
 ) -> Arc<dyn PartitionStream> {
     Arc::new(Rows {
-        wrong: None,
+        bad: left_out.map_or(Bad::Ends, Bad::LeftOut),
         store,
         parts,
-        format: Format::JsonLines,
+        format,
         known,
         taken: Arc::default(),
         schema,
@@ -156,6 +161,37 @@ pub(crate) enum Origin {
     Key(usize),
 }
 
+/// The first row of a file of CSV that is none: its line, from 1, and what is wrong with it.
+///
+/// # Errors
+/// The file cannot be read.
+pub(crate) async fn first_bad(
+    store: &dyn ObjectStore,
+    file: &Key,
+    separator: u8,
+    known: &SchemaRef,
+) -> Result<Option<(u64, String)>> {
+    let mut records = Records::new(store, file, separator, None).await?;
+    while let Some(batch) = records.batch(file, known).await? {
+        let bad = batch.wrong.into_iter().zip(batch.begun);
+        if let Some((why, line)) = bad.filter_map(|(why, line)| Some((why?, line))).next() {
+            return Ok(Some((line, why)));
+        }
+    }
+    Ok(None)
+}
+
+/// What becomes of rows that are none.
+#[derive(Clone)]
+enum Bad {
+    /// They are counted, and have a column that says what is wrong with them.
+    Shown(Arc<Wrong>),
+    /// The first ends the query.
+    Ends,
+    /// They are counted and left out.
+    LeftOut(Arc<Wrong>),
+}
+
 /// Counts rows that are wrong.
 #[derive(Debug, Default)]
 pub(crate) struct Wrong(Mutex<(usize, Vec<String>)>);
@@ -164,6 +200,20 @@ impl Wrong {
     /// How many there were, and what is wrong with a few.
     pub(crate) fn counted(&self) -> (usize, Vec<String>) {
         self.0.lock().clone()
+    }
+
+    /// Counts one, and keeps what is said of it where more is to be kept.
+    fn add_one(&self, why: impl FnOnce() -> String) {
+        let mut counted = self.0.lock();
+        counted.0 += 1;
+        if counted.1.len() < EXAMPLES {
+            counted.1.push(why());
+        }
+    }
+
+    /// Whether enough was said.
+    fn is_full(&self) -> bool {
+        self.0.lock().1.len() >= EXAMPLES
     }
 
     fn add(&self, rows: &[Option<String>]) {
@@ -210,8 +260,7 @@ pub(crate) async fn json_schema(
 }
 
 struct Rows {
-    /// Counts those that are wrong, which have a column then; the first one ends the query where nothing counts.
-    wrong: Option<Arc<Wrong>>,
+    bad: Bad,
     store: Arc<dyn ObjectStore>,
     parts: Vec<Part>,
     format: Format,
@@ -239,7 +288,7 @@ impl PartitionStream for Rows {
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
         let reading = Reading {
-            wrong: self.wrong.clone(),
+            bad: self.bad.clone(),
             store: self.store.clone(),
             left: self.parts.iter().cloned().collect(),
             format: self.format,
@@ -262,7 +311,7 @@ impl PartitionStream for Rows {
 
 /// Files that are read one after the other.
 struct Reading {
-    wrong: Option<Arc<Wrong>>,
+    bad: Bad,
     store: Arc<dyn ObjectStore>,
     left: VecDeque<Part>,
     format: Format,
@@ -277,7 +326,7 @@ struct Reading {
 struct Batch {
     values: Vec<ArrayRef>,
     wrong: Vec<Option<String>>,
-    /// Of lines of JSON: the byte at which each begins.
+    /// Where each begins: of lines of JSON the byte, of CSV the line, from 1.
     begun: Vec<u64>,
 }
 
@@ -313,38 +362,61 @@ impl Reading {
                 File::Csv(records) => records.batch(&part.file, &self.known).await?,
                 File::Json(lines) => lines.batch(&part.file, &self.known, &self.taken).await?,
             };
-            let Some(mut batch) = batch else {
+            let Some(batch) = batch else {
                 self.file = None;
                 continue;
             };
             let rows = batch.wrong.len();
-            let columns = match (&self.wrong, &self.order) {
-                (Some(counted), _) => {
-                    counted.add(&batch.wrong);
-                    batch.values.push(Arc::new(StringArray::from(batch.wrong)));
-                    batch.values
-                }
-                (None, order) => {
-                    let first = batch.wrong.iter().zip(&batch.begun);
-                    let mut first = first.filter_map(|(why, at)| Some((why.as_ref()?, *at)));
-                    if let Some((why, at)) = first.next() {
-                        let number = line_at(&*self.store, &part.file, at).await?;
-                        return exec_err!("{} cannot be read: line {number}: {why}", part.file);
+            if let Bad::Shown(counted) = &self.bad {
+                counted.add(&batch.wrong);
+                let mut columns = batch.values;
+                columns.push(Arc::new(StringArray::from(batch.wrong)));
+                return Ok(Some(self.batch(columns, rows)?));
+            }
+            let mut columns = Vec::with_capacity(self.schema.fields().len());
+            for from in self.order.iter().flat_map(|order| order.iter()) {
+                columns.push(match from {
+                    Origin::File(at) => batch.values[*at].clone(),
+                    Origin::Key(at) => part.keys[*at].to_array_of_size(rows)?,
+                });
+            }
+            let file = part.file.clone();
+            let good: BooleanArray = batch.wrong.iter().map(|why| Some(why.is_none())).collect();
+            for (why, at) in batch.wrong.iter().zip(&batch.begun) {
+                let Some(why) = why else { continue };
+                match &self.bad {
+                    // The place of one that nobody hears of is not looked for.
+                    Bad::LeftOut(counted) if counted.is_full() => counted.add_one(String::new),
+                    Bad::LeftOut(counted) => {
+                        let line = line(&*self.store, &file, self.format, *at).await?;
+                        counted.add_one(|| format!("{file}, line {line}: {why}"));
                     }
-                    let mut columns = Vec::with_capacity(self.schema.fields().len());
-                    for from in order.iter().flat_map(|order| order.iter()) {
-                        columns.push(match from {
-                            Origin::File(at) => batch.values[*at].clone(),
-                            Origin::Key(at) => part.keys[*at].to_array_of_size(rows)?,
-                        });
+                    _ => {
+                        let line = line(&*self.store, &file, self.format, *at).await?;
+                        return exec_err!("{file} cannot be read: line {line}: {why}; {SKIPPING}");
                     }
-                    columns
                 }
-            };
-            let options = RecordBatchOptions::new().with_row_count(Some(rows));
-            let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
-            return Ok(Some(batch));
+            }
+            let rows = self.batch(columns, rows)?;
+            return Ok(Some(match good.true_count() == good.len() {
+                true => rows,
+                false => filter_record_batch(&rows, &good)?,
+            }));
         }
+    }
+
+    fn batch(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options);
+        Ok(batch?)
+    }
+}
+
+/// The line at which a row begins, from 1, by what is known of its beginning ([`Batch::begun`]).
+async fn line(store: &dyn ObjectStore, file: &Key, format: Format, begun: u64) -> Result<u64> {
+    match format {
+        Format::JsonLines => line_at(store, file, begun).await,
+        _ => Ok(begun),
     }
 }
 
@@ -353,8 +425,7 @@ async fn line_at(store: &dyn ObjectStore, file: &Key, at: u64) -> Result<u64> {
     let mut before = Chunks::new(store, file, Some(0..at)).await?;
     let mut number = 1;
     while before.fill().await? {
-        let bytes = std::mem::take(&mut before.bytes);
-        number += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+        number += lines(&std::mem::take(&mut before.bytes));
     }
     Ok(number)
 }
@@ -404,6 +475,8 @@ struct Records {
     text: Vec<u8>,
     ends: Vec<usize>,
     ended: bool,
+    /// The line of the next byte, from 1 where the bytes begin; lines end with LF.
+    line: u64,
 }
 
 impl Records {
@@ -421,25 +494,40 @@ impl Records {
             text: vec![0; 4096],
             ends: vec![0; 64],
             ended: false,
+            line: 1,
         })
     }
 
-    /// Reads the next record: how many values it has, whose ends and text are in the buffers then.
-    async fn next(&mut self, file: &Key) -> Result<Option<usize>> {
+    /// Reads the next record: how many values it has, whose ends and text are in the buffers then, and the line at which it
+    /// begins.
+    async fn next(&mut self, file: &Key) -> Result<Option<(usize, u64)>> {
         use csv_core::ReadRecordResult as Read;
         let (mut text, mut values) = (0, 0);
+        let mut begun = None;
         while !self.ended {
             // Without bytes, it reads the end.
             self.chunks.fill().await?;
+            if begun.is_none() {
+                let ends = self.chunks.bytes.iter();
+                let ends = ends
+                    .take_while(|byte| matches!(byte, b'\n' | b'\r'))
+                    .count();
+                self.line += lines(&self.chunks.bytes.split_to(ends));
+                if self.chunks.bytes.is_empty() && self.chunks.fill().await? {
+                    continue;
+                }
+                begun = Some(self.line);
+            }
             let bytes = &self.chunks.bytes;
             let (read, taken, written, ends) =
                 self.reader
                     .read_record(bytes, &mut self.text[text..], &mut self.ends[values..]);
+            self.line += lines(&bytes[..taken]);
             self.chunks.bytes = bytes.slice(taken..);
             text += written;
             values += ends;
             match read {
-                Read::Record => return Ok(Some(values)),
+                Read::Record => return Ok(Some((values, begun.unwrap_or(self.line)))),
                 Read::InputEmpty => {}
                 Read::OutputFull if self.text.len() >= MOST => {
                     return exec_err!("{file}: a row has more than {MOST} bytes");
@@ -464,7 +552,7 @@ impl Records {
     async fn batch(&mut self, file: &Key, known: &SchemaRef) -> Result<Option<Batch>> {
         let width = known.fields().len();
         if std::mem::take(&mut self.names) {
-            let values = self.next(file).await?;
+            let values = self.next(file).await?.map(|(values, _)| values);
             let same = values == Some(width)
                 && known
                     .fields()
@@ -479,16 +567,15 @@ impl Records {
         let mut columns: Vec<StringBuilder> =
             (0..width).map(|_| StringBuilder::default()).collect();
         let mut wrong: Vec<Option<String>> = Vec::new();
+        let mut begun = Vec::new();
         let mut bytes = 0;
         while wrong.len() < BATCH && bytes < MOST {
-            let Some(values) = self.next(file).await? else {
+            let Some((values, line)) = self.next(file).await? else {
                 break;
             };
+            begun.push(line);
             bytes += values.checked_sub(1).map_or(0, |last| self.ends[last]);
-            let mut why = (values != width).then(|| {
-                let plural = if values == 1 { "" } else { "s" };
-                format!("the row has {values} value{plural}, the table {width} columns")
-            });
+            let mut why = (values != width).then(|| csv::uneven(values, width));
             for (at, column) in columns.iter_mut().enumerate() {
                 let value = match at < values {
                     true => self.value(at),
@@ -516,9 +603,14 @@ impl Records {
         Ok(Some(Batch {
             values: arrays,
             wrong,
-            begun: Vec::new(),
+            begun,
         }))
     }
+}
+
+/// Ends of lines.
+fn lines(bytes: &[u8]) -> u64 {
+    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
 /// Texts as values of a column; one that is none is null, and its row wrong.

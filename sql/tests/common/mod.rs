@@ -11,6 +11,7 @@ use escala_sql::arrow::datatypes::{DataType, Field, Fields, Float32Type, Int64Ty
 use escala_sql::endpoint::PREDICT;
 use escala_sql::engine::{Rights, Room, Session};
 use escala_sql::functions::{Function, named};
+use escala_sql::model::Seen;
 use escala_sql::output::File;
 use escala_sql::places::Places;
 use escala_sql::{Engine, Error, Model, Scores, answers};
@@ -193,7 +194,7 @@ impl Model for Inner {
         self.function
     }
 
-    async fn score(&self, inputs: &[ArrayRef]) -> Result<Scores, Error> {
+    async fn score(&self, inputs: &[ArrayRef], seen: &Seen) -> Result<Scores, Error> {
         let _at_work = AtWork::new(self);
         if let Some(broken) = &self.broken {
             return Err(broken());
@@ -206,6 +207,7 @@ impl Model for Inner {
         if texts.iter().any(|text| (self.spoils)(text)) {
             return Err(Error::Batch("spoiled".to_owned()));
         }
+        seen.add(3 * texts.len() as u64, texts.len() as u64);
         {
             let mut counts = self.texts.lock();
             for text in &texts {
@@ -257,7 +259,7 @@ impl Model for Vectors {
         named("embed").expect("a function")
     }
 
-    async fn score(&self, inputs: &[ArrayRef]) -> Result<Scores, Error> {
+    async fn score(&self, inputs: &[ArrayRef], _: &Seen) -> Result<Scores, Error> {
         let texts = inputs[0].as_string::<i32>();
         self.0.fetch_add(texts.len(), Ordering::SeqCst);
         let vector = |text: Option<&str>| {
@@ -291,7 +293,7 @@ impl Model for Endpoints {
         &PREDICT
     }
 
-    async fn score(&self, inputs: &[ArrayRef]) -> Result<Scores, Error> {
+    async fn score(&self, inputs: &[ArrayRef], _: &Seen) -> Result<Scores, Error> {
         let (names, asked) = (inputs[0].as_string::<i32>(), inputs[1].as_string::<i32>());
         self.0.fetch_add(asked.len(), Ordering::SeqCst);
         let said = names.iter().zip(asked).map(|(name, row)| {

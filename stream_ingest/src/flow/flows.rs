@@ -308,6 +308,12 @@ impl Flows {
             .collect()
     }
 
+    /// What the flows are, by name; nobody is asked how they are.
+    pub fn definitions(&self) -> Vec<Arc<Definition>> {
+        let entries = self.entries.lock();
+        entries.values().map(|entry| entry.flow.clone()).collect()
+    }
+
     fn known(&self, name: &str) -> Result<Known> {
         let entries = self.entries.lock();
         let entry = entries.get(name);

@@ -7,6 +7,7 @@ use crate::engine::queue::{Entry, Ticket};
 use crate::engine::signals::{Phase, after};
 use crate::engine::{Shared, shutting_down};
 use crate::error::{Error, Kind};
+use crate::meter::Meter;
 use crate::task::{Options, Priority, Task};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -56,6 +57,7 @@ impl<T: Task> TaskSlot<T> {
             payload: Waiting {
                 input,
                 caller: sender,
+                meter: Meter::current(),
             },
             cost,
             enqueued: now,
@@ -106,6 +108,7 @@ impl<T: Task> TaskSlot<T> {
             Metrics::add(&self.metrics.expired, items.len());
             return Admitted::Refused(self.late());
         }
+        let meter = Meter::current();
         let mut todo = After::default();
         let mut outcome = Admitted::All;
         {
@@ -139,6 +142,7 @@ impl<T: Task> TaskSlot<T> {
                     payload: Waiting {
                         input,
                         caller: sender,
+                        meter: meter.clone(),
                     },
                     cost,
                     enqueued: now,

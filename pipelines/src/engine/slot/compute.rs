@@ -4,6 +4,7 @@ use super::{Answer, Inner, Pace, TaskSlot, Waiting};
 use crate::engine::metrics::Metrics;
 use crate::engine::queue::Entry;
 use crate::error::{Error, Kind, Result};
+use crate::meter::Meter;
 use crate::task::{Pipeline, Task};
 use escala_models::Compute;
 use parking_lot::MutexGuard;
@@ -16,8 +17,18 @@ use tokio::sync::oneshot;
 /// Whom to answer while an item is computed.
 struct Caller<T: Task> {
     sender: oneshot::Sender<Answer<T>>,
+    meter: Option<Meter>,
     cost: u64,
     enqueued: Instant,
+}
+
+/// Tells those who count what encoders were shown for their items.
+fn count<T: Task>(compute: &Compute, callers: &[Caller<T>]) {
+    for (caller, tokens) in callers.iter().zip(compute.shown.take()) {
+        if let Some(meter) = &caller.meter {
+            meter.add(tokens);
+        }
+    }
 }
 
 impl<T: Task> TaskSlot<T> {
@@ -55,7 +66,12 @@ impl<T: Task> TaskSlot<T> {
             .into_iter()
             .map(|entry| {
                 let Entry {
-                    payload: Waiting { input, caller },
+                    payload:
+                        Waiting {
+                            input,
+                            caller,
+                            meter,
+                        },
                     cost,
                     enqueued,
                     ..
@@ -64,6 +80,7 @@ impl<T: Task> TaskSlot<T> {
                     input,
                     Caller {
                         sender: caller,
+                        meter,
                         cost,
                         enqueued,
                     },
@@ -147,7 +164,10 @@ impl<T: Task> TaskSlot<T> {
         callers: &[Caller<T>],
     ) -> Vec<Answer<T>> {
         match self.attempt(pipeline, compute, inputs) {
-            Ok(answers) => answers,
+            Ok(answers) => {
+                count(compute, callers);
+                answers
+            }
             Err(error) if inputs.len() == 1 => vec![Err(error)],
             Err(error) => inputs
                 .chunks(1)
@@ -157,6 +177,7 @@ impl<T: Task> TaskSlot<T> {
                         return Err(error.clone());
                     }
                     let mut answers = self.attempt(pipeline, compute, alone)?;
+                    count(compute, std::slice::from_ref(caller));
                     answers.pop().unwrap_or_else(|| Err(error.clone()))
                 })
                 .collect(),
@@ -170,6 +191,8 @@ impl<T: Task> TaskSlot<T> {
         compute: &Compute,
         inputs: &[T::Input],
     ) -> Result<Vec<Answer<T>>> {
+        // Of a batch that broke off, or that nobody counts.
+        compute.shown.take();
         match catch_unwind(AssertUnwindSafe(|| pipeline.run(compute, inputs))) {
             Ok(answers) if answers.len() == inputs.len() => Ok(answers),
             Ok(answers) => {

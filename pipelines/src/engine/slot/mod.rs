@@ -13,6 +13,7 @@ use crate::engine::queue::{Entry, Queue};
 use crate::engine::signals::Signals;
 use crate::engine::{State, TaskStatus};
 use crate::error::{Error, Kind, Result};
+use crate::meter::Meter;
 use crate::task::{Limits, Priority, Task, Unit};
 use escala_models::Compute;
 use parking_lot::Mutex;
@@ -61,6 +62,8 @@ type Answer<T> = Result<<T as Task>::Output>;
 pub(in crate::engine) struct Waiting<T: Task> {
     input: T::Input,
     caller: oneshot::Sender<Answer<T>>,
+    /// Counts what the answer takes.
+    meter: Option<Meter>,
 }
 
 enum Stage<P> {

@@ -27,6 +27,7 @@ pub(super) struct Shown {
     pub rows: usize,
     pub explain: bool,
     pub on_error: String,
+    pub bad_rows: String,
 }
 
 /// A statement as text. The parser's own form leaves out the quotes of where a `COPY` goes.
@@ -47,7 +48,7 @@ pub(super) fn answer(server: &Remote, text: &str, how: &Shown) -> Result<(), Sto
         if how.explain {
             query = format!("EXPLAIN {query}");
         }
-        let body = json!({"query": query, "on_error": how.on_error});
+        let body = json!({"query": query, "on_error": how.on_error, "bad_rows": how.bad_rows});
         if copying(&query).map_err(failed)?.is_some() {
             let job: Job = server.send("POST", PATH, &body)?;
             note!(

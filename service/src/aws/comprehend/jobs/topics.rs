@@ -8,10 +8,9 @@ use super::work::{MOST_BYTES, MOST_DOCUMENTS, too_large};
 use escala_batch::job::Spec;
 use escala_batch::runner::Trouble;
 use escala_batch::work::{
-    Answer, Bounds, Collected, Documents, Failed, Fault, Place, Telling, Whole, Work, Writing,
+    Bounds, Collected, Documents, Failed, Place, Telling, Whole, Work, Writing,
 };
 use escala_pipelines::topics::{Collection, Error, Found, discover};
-use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use std::ops::ControlFlow;
 
@@ -173,21 +172,7 @@ impl Work for Topics {
         Some(self)
     }
 
-    fn predict<'a>(&'a self, _: &'a Spec, documents: Vec<Vec<u8>>) -> BoxFuture<'a, Vec<Answer>> {
-        // One document alone has no topics: jobs of this kind are done as a whole.
-        let alone = || Failed {
-            fault: Fault::Defect,
-            code: "INTERNAL_SERVER_ERROR".to_owned(),
-            message: "Topics are found in all documents together.".to_owned(),
-            subject: None,
-        };
-        let answers = documents.iter().map(|_| Err(alone())).collect();
-        Box::pin(std::future::ready(answers))
-    }
-
     fn too_large(&self, _: &Spec, _: u64) -> Failed {
         too_large(DOCUMENT)
     }
-
-    fn render(&self, _: &Spec, _: Place<'_>, _: Result<&[u8], &Failed>, _: &mut Vec<u8>) {}
 }

@@ -8,10 +8,10 @@ use crate::aws::Aws;
 use crate::aws::comprehend::{View, document, dominant_language, pii, sentiment, syntax, targeted};
 use crate::aws::jobs;
 use escala_batch::job::Spec;
-use escala_batch::work::{Answer, Bounds, Failed, Fault, Found, Place, Work};
+use escala_batch::work::{Answer, Bounds, Failed, Fault, Found, Place, Seen, Work};
 use escala_pipelines::pii::redact::{Mode, Redaction};
 use escala_pipelines::pii::{PiiInput, PiiKind};
-use escala_pipelines::{Error, Kind as ErrorKind, Options};
+use escala_pipelines::{Error, Kind as ErrorKind, Meter, Options};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -209,6 +209,7 @@ impl Work for Asker {
         &'a self,
         spec: &'a Spec,
         documents: Vec<Vec<u8>>,
+        seen: &'a Seen,
     ) -> BoxFuture<'a, Vec<Answer>> {
         Box::pin(async move {
             let count = documents.len();
@@ -225,11 +226,13 @@ impl Work for Asker {
                 })
                 .collect();
             let texts: Vec<Arc<str>> = decoded.iter().flatten().cloned().collect();
+            let meter = Meter::default();
             let mut answers = match texts.is_empty() {
                 true => Vec::new(),
-                false => self.answers(&question, texts).await,
+                false => meter.count(self.answers(&question, texts)).await,
             }
             .into_iter();
+            seen.add(meter.tokens(), 0);
             let one = |text: Result<Arc<str>, Failed>| {
                 let text = text?;
                 let answer = answers

@@ -9,13 +9,14 @@
 //! again.
 
 use crate::app::one;
+use crate::asked::pixels;
 use crate::aws::dispatch::{self, Call};
 use crate::aws::errors::Failure;
 use crate::aws::rekognition::{image, moderation};
 use crate::aws::{Aws, jobs};
 use crate::object_store::{self, ObjectName};
 use escala_batch::job::{Spec, Usage};
-use escala_batch::work::{Answer, Bounds, Failed, Fault, Found, Place, Summary, Work};
+use escala_batch::work::{Answer, Bounds, Failed, Fault, Found, Place, Seen, Summary, Work};
 use escala_pipelines::Kind;
 use escala_pipelines::moderation::ModerationInput;
 use futures_util::future::BoxFuture;
@@ -129,9 +130,9 @@ impl Moderation {
     }
 
     /// What is said about a line.
-    async fn line(&self, call: Call, least: Option<f32>, line: Vec<u8>) -> Answer {
+    async fn line(&self, call: Call, least: Option<f32>, line: Vec<u8>, seen: &Seen) -> Answer {
         let source = source(&line)?;
-        match self.image(call, least, &source).await {
+        match self.image(call, least, &source, seen).await {
             // AWS's order, which a map of JSON would not keep.
             Ok(answer) => Ok(Found {
                 answer: format!(
@@ -150,7 +151,13 @@ impl Moderation {
     }
 
     /// What the operation answers for an image.
-    async fn image(&self, call: Call, least: Option<f32>, source: &str) -> Result<Value, Failed> {
+    async fn image(
+        &self,
+        call: Call,
+        least: Option<f32>,
+        source: &str,
+        seen: &Seen,
+    ) -> Result<Value, Failed> {
         let (bucket, key) = located(source).ok_or_else(no_place)?;
         let unread = |error: object_store::Error| {
             // One image that cannot be read, and again cannot, is no reason to wait with all others.
@@ -167,10 +174,14 @@ impl Moderation {
         let name = ObjectName::new(bucket, key, None).map_err(|error| unread(error.into()))?;
         let (images, options) = (&self.aws.images, jobs::options());
         let image = images.stored.read(name, options).await.map_err(unread)?;
+        let pixels = pixels(&image);
         let input = ModerationInput {
             image: image.into(),
         };
         let found = one(&*images.moderation, input, options).await;
+        if found.is_ok() {
+            seen.add(0, pixels);
+        }
         let answer = found.and_then(|found| moderation::answer(&found, least));
         answer.map_err(|error| failed(Failure::of(call.service.id, call.operation, error)))
     }
@@ -189,6 +200,7 @@ impl Work for Moderation {
         &'a self,
         spec: &'a Spec,
         documents: Vec<Vec<u8>>,
+        seen: &'a Seen,
     ) -> BoxFuture<'a, Vec<Answer>> {
         Box::pin(async move {
             let question = Question::deserialize(&spec.question).map_err(|error| {
@@ -198,7 +210,7 @@ impl Work for Moderation {
             match asked {
                 Ok((call, least)) => {
                     let lines = stream::iter(documents);
-                    let answers = lines.map(|line| self.line(call, least, line));
+                    let answers = lines.map(|line| self.line(call, least, line, seen));
                     answers.buffered(IMAGES).collect().await
                 }
                 Err(failure) => vec![Err(failed(failure)); documents.len()],
