@@ -6,7 +6,6 @@ import json
 import random
 import struct
 import tarfile
-import threading
 import time
 import urllib.request
 import zlib
@@ -14,7 +13,7 @@ import zlib
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError, WaiterError
-from checks import URL, raises, run
+from checks import URL, asked_meanwhile, raises, run
 
 KEYS = dict(endpoint_url=URL, aws_access_key_id="anybody", aws_secret_access_key="anything", region_name="eu-west-1")
 # Whoever is refused for a moment may try again, as SDKs do; an error of the model must not be.
@@ -237,27 +236,11 @@ def test_traffic_goes_by_weights_and_an_update_loses_nothing():
     assert {ask("both", "0.9,0.1")[1]["InvokedProductionVariant"] for _ in range(20)} == {"b"}
 
     sagemaker.create_endpoint_config(EndpointConfigName="next", ProductionVariants=[variant("first", "c")])
-    done, failed, count = threading.Event(), [], [0]
-
-    def load():
-        while not done.is_set():
-            try:
-                ask("both", "0.9,0.1")
-                count[0] += 1
-            except Exception as error:  # Whatever it is, there must be none.
-                failed.append(error)
-
-    threads = [threading.Thread(target=load) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    sagemaker.update_endpoint(EndpointName="both", EndpointConfigName="next")
-    waited("endpoint_in_service", EndpointName="both")
-    while "c" not in {ask("both", "0.9,0.1")[1]["InvokedProductionVariant"]}:
-        time.sleep(PAUSE)
-    done.set()
-    for thread in threads:
-        thread.join()
-    assert not failed and count[0] > 10, (failed[:3], count)
+    with asked_meanwhile(lambda: ask("both", "0.9,0.1"), threads=4):
+        sagemaker.update_endpoint(EndpointName="both", EndpointConfigName="next")
+        waited("endpoint_in_service", EndpointName="both")
+        while "c" not in {ask("both", "0.9,0.1")[1]["InvokedProductionVariant"]}:
+            time.sleep(PAUSE)
     assert sagemaker.describe_endpoint(EndpointName="both")["EndpointConfigName"] == "next"
 
 
