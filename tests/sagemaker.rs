@@ -4,7 +4,7 @@
 mod common;
 
 use common::sagemaker::{self as resources, PATIENCE, call, config, host, status};
-use common::{Server, Setup, escala, free_port, python, wait_for};
+use common::{Server, Setup, escala, free_port, kcat, python, wait_for};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
@@ -54,6 +54,27 @@ fn the_aws_cli() {
     let data = tempfile::tempdir().expect("a folder");
     let server = serve(data.path());
     python::s3_script("sagemaker_cli.py", &server);
+    server.assert_sound("all of it");
+}
+
+#[test]
+fn the_shortest_story_of_the_readme() {
+    if !kcat::is_there() {
+        return;
+    }
+    let data = tempfile::tempdir().expect("a folder");
+    let folder = data.path().to_str().expect("a plain path");
+    let kafka = format!("127.0.0.1:{}", free_port());
+    let setup = Setup::default()
+        .with("ESCALA_DATA_DIR", folder)
+        .with("ESCALA_KAFKA_LISTEN", &kafka)
+        .with("ESCALA_MODELS_PRELOAD", "language");
+    let server = Server::start(&setup);
+    let places = [
+        ("KAFKA", kafka.as_str()),
+        ("ESCALA", env!("CARGO_BIN_EXE_escala")),
+    ];
+    python::sagemaker_script_with(2, "sagemaker_story.py", &server, &places);
     server.assert_sound("all of it");
 }
 
