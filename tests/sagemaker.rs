@@ -472,3 +472,57 @@ fn hosted_models_score_datasets() {
         "{why}"
     );
 }
+
+/// What the Open Inference Protocol says of a model's input is what it takes.
+#[test]
+fn metadata_of_a_model_say_what_it_takes() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = serve(data.path());
+    bucket(&server);
+    model(&server, "rows");
+    host(&server, "rows", "rows");
+    for (name, image) in [("seen", "escala/labels"), ("said", "escala/language")] {
+        let container = json!({"Image": image});
+        call(&server, "CreateModel", &resources::model(name, &container)).ok();
+        host(&server, name, name);
+    }
+    let encoded = {
+        use base64::Engine as _;
+        base64::engine::general_purpose::STANDARD.encode(common::golden_image("chelsea.png"))
+    };
+    for (name, input, data, wanted) in [
+        (
+            "rows",
+            json!({"name": "input", "datatype": "FP32", "shape": [-1, -1]}),
+            json!([[90, 10]]),
+            "score",
+        ),
+        (
+            "seen",
+            json!({"name": "image", "datatype": "BYTES", "shape": [-1]}),
+            json!([encoded]),
+            "Cat",
+        ),
+        (
+            "said",
+            json!({"name": "text", "datatype": "BYTES", "shape": [-1]}),
+            json!(["Guten Tag, wie geht es?"]),
+            "de",
+        ),
+    ] {
+        let metadata = server.get(&format!("/v2/models/{name}")).ok();
+        assert_eq!(metadata["inputs"], json!([input]), "{metadata}");
+        let mut tensor = metadata["inputs"][0].clone();
+        let shape = tensor["shape"].as_array().expect("a shape").len();
+        tensor["shape"] = json!(&[1, 2][..shape]);
+        tensor["data"] = data;
+        let path = format!("/v2/models/{name}/infer");
+        let said = server.post_json(&path, &json!({"inputs": [tensor]})).ok();
+        assert!(
+            said["outputs"].to_string().contains(wanted),
+            "{name}: {said}"
+        );
+    }
+    let absent = server.get("/v2/models/nobody");
+    assert_eq!(absent.status, 404, "{absent:?}");
+}

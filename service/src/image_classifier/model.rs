@@ -13,7 +13,7 @@ use escala_models::train::classifier::softmax;
 use escala_pipelines::image::{File, ImageLimits};
 use escala_pipelines::labels::features::{ImageFeatures, WIDTH};
 use escala_pipelines::task::LoadContext;
-use escala_sagemaker::served::{Asked, Container, Opener, Said, Served, Unanswered};
+use escala_sagemaker::served::{About, Asked, Container, Opener, Said, Served, Unanswered};
 use escala_weights::Store;
 use serde::{Deserialize, Serialize};
 use serde_json::value::to_raw_value;
@@ -190,6 +190,10 @@ impl Classifier {
 }
 
 impl Answers for Classifier {
+    fn about(&self) -> About {
+        About::Images
+    }
+
     fn answer(&mut self, compute: &Compute, asked: &Asked) -> Result<Said, Unanswered> {
         let asked_about = images(asked)?;
         let accept = asked.accept.as_deref();
