@@ -9,6 +9,7 @@
 #     benches/learn.sh sklearn [what ...]     # linear-learner, kmeans and pca beside scikit-learn instead of xgboost
 #     benches/learn.sh fasttext [rounds]      # blazingtext beside fastText, on sentences of reviews
 #     benches/learn.sh texts [--train 2000]   # text-classification beside scikit-learn, on rated sentences
+#     benches/learn.sh quality [ALGORITHM ..] # all nine beside their peers on data that packages bring, through a server: how good
 #
 # The first run makes a virtual environment under ${XDG_CACHE_HOME:-~/.cache}/escala.
 set -euo pipefail
@@ -28,6 +29,14 @@ texts)
     exec "$python" "$here/peers/learn_texts.py" "${CARGO_TARGET_DIR:-target}/release/escala" "$@"
     ;;
 esac
+if [ "${1:-}" = quality ]; then
+    peers=learn_quality
+    . "$here/vision_env.sh"
+    shift
+    cd "$here/.."
+    cargo build --release
+    exec "$python" "$here/peers/learn_quality.py" "${CARGO_TARGET_DIR:-target}/release/escala" "$@"
+fi
 . "$here/vision_env.sh"
 cd "$here/.."
 example() {

@@ -4,7 +4,7 @@
 mod common;
 
 use common::sagemaker::{self as resources, PATIENCE, call, config, host, status};
-use common::{Server, Setup, escala, free_port, python, wait_for};
+use common::{Server, Setup, escala, free_port, kcat, python, wait_for};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
@@ -54,6 +54,27 @@ fn the_aws_cli() {
     let data = tempfile::tempdir().expect("a folder");
     let server = serve(data.path());
     python::s3_script("sagemaker_cli.py", &server);
+    server.assert_sound("all of it");
+}
+
+#[test]
+fn the_shortest_story_of_the_readme() {
+    if !kcat::is_there() {
+        return;
+    }
+    let data = tempfile::tempdir().expect("a folder");
+    let folder = data.path().to_str().expect("a plain path");
+    let kafka = format!("127.0.0.1:{}", free_port());
+    let setup = Setup::default()
+        .with("ESCALA_DATA_DIR", folder)
+        .with("ESCALA_KAFKA_LISTEN", &kafka)
+        .with("ESCALA_MODELS_PRELOAD", "language");
+    let server = Server::start(&setup);
+    let places = [
+        ("KAFKA", kafka.as_str()),
+        ("ESCALA", env!("CARGO_BIN_EXE_escala")),
+    ];
+    python::sagemaker_script_with(2, "sagemaker_story.py", &server, &places);
     server.assert_sound("all of it");
 }
 
@@ -309,4 +330,199 @@ fn hosted_models_are_behind_the_other_doors() {
         "invalid_input",
         "no language",
     );
+}
+
+/// A job that was asked for, once it has ended.
+fn ended(server: &Server, made: &common::Answer) -> Value {
+    assert_eq!(made.status, 201, "{made:?}");
+    let id = made.json()["id"].as_str().expect("an id").to_owned();
+    let mut job = Value::Null;
+    wait_for("the job", PATIENCE, || {
+        job = server.get(&format!("/v1/jobs/{id}")).ok();
+        ["completed", "failed"].contains(&job["state"].as_str().unwrap_or_default())
+    });
+    job
+}
+
+#[test]
+fn hosted_models_score_datasets() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = serve(data.path());
+    bucket(&server);
+    model(&server, "first");
+    host(&server, "first", "first");
+    let put = |key: &str, bytes: &[u8]| {
+        let put = server.s3("PUT", &format!("/lake/{key}"), bytes);
+        assert_eq!(put.status, 200, "{put:?}");
+    };
+    // The columns in another order than the model takes them, among others.
+    put("ask/rows.csv", b"id,b,a\n1,10,90\n2,80,10\n3,x,10\n");
+    put(
+        "ask/more.jsonl",
+        b"{\"a\":90,\"b\":10,\"note\":[1]}\n{\"b\":80,\"a\":10}\nno row\n",
+    );
+    let asked = json!({"task": "endpoint:first", "columns": ["a", "b"], "input": "s3://lake/ask/",
+        "output": "s3://lake/scored/"});
+    let job = ended(&server, &server.post_json("/v1/jobs", &asked));
+    assert_eq!(
+        (&job["state"], &job["kind"]),
+        (&json!("completed"), &json!("score.endpoint")),
+        "{job}"
+    );
+    let read = |key: &str| server.s3("GET", &format!("/lake/{key}"), b"").text;
+    let table = read("scored/rows.csv");
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!(lines[0], "id,b,a,prediction,prediction_error", "{table}");
+    let score = |line: &str| {
+        line.split(',')
+            .nth(3)
+            .and_then(|one| one.parse::<f64>().ok())
+    };
+    assert!(
+        lines[1].starts_with("1,10,90,") && score(lines[1]) > Some(0.5),
+        "{table}"
+    );
+    assert!(
+        lines[2].starts_with("2,80,10,") && score(lines[2]) < Some(0.5),
+        "{table}"
+    );
+    assert!(
+        lines[3].starts_with("3,x,10,,") && lines[3].len() > 10,
+        "{table}"
+    );
+    let table = read("scored/more.jsonl");
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(
+        lines.len() == 3 && lines[0].starts_with("{\"a\":90,\"b\":10,\"note\":[1]"),
+        "{table}"
+    );
+    assert!(lines[2].contains("prediction_error"), "{table}");
+
+    // Images, by a model of images; and the command line.
+    let container = json!({"Image": "escala/labels"});
+    call(
+        &server,
+        "CreateModel",
+        &resources::model("seen", &container),
+    )
+    .ok();
+    host(&server, "seen", "seen");
+    put("photos/cat.png", &common::golden_image("chelsea.png"));
+    put("photos/none.png", b"no image");
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = escala(folder.path())
+        .args([
+            "jobs",
+            "score",
+            "s3://lake/photos/",
+            "--task",
+            "endpoint:seen",
+            "-o",
+            "s3://lake/seen/",
+        ])
+        .args(["--watch", "--server", &server.address.to_string()])
+        .output();
+    let output = output.expect("it runs");
+    assert!(output.status.success(), "{output:?}");
+    let lines = read("seen/prediction.jsonl");
+    let seen: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(seen.len(), 2, "{lines}");
+    assert!(
+        seen[0]["answer"].to_string().contains("Cat") && seen[0]["error"].is_null(),
+        "{lines}"
+    );
+    assert!(
+        seen[1]["answer"].is_null() && seen[1]["error"].is_string(),
+        "{lines}"
+    );
+
+    // What cannot be is said at once.
+    for (change, status, code) in [
+        (json!({"task": "endpoint:nobody"}), 404, "not_found"),
+        (json!({"task": "sentiment"}), 400, "invalid_input"),
+        (json!({"column": "a"}), 400, "invalid_input"),
+    ] {
+        let mut asked = asked.clone();
+        for (name, value) in change.as_object().expect("members") {
+            asked[name] = value.clone();
+        }
+        server
+            .post_json("/v1/jobs", &asked)
+            .assert_rest_error(status, code, &change.to_string());
+    }
+    let alone = escala(folder.path())
+        .args([
+            "score",
+            "rows.csv",
+            "--task",
+            "endpoint:first",
+            "--column",
+            "a",
+            "-o",
+            "x.csv",
+        ])
+        .output();
+    let alone = alone.expect("it runs");
+    let why = String::from_utf8_lossy(&alone.stderr);
+    assert!(
+        !alone.status.success() && why.contains("escala jobs score"),
+        "{why}"
+    );
+}
+
+/// What the Open Inference Protocol says of a model's input is what it takes.
+#[test]
+fn metadata_of_a_model_say_what_it_takes() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = serve(data.path());
+    bucket(&server);
+    model(&server, "rows");
+    host(&server, "rows", "rows");
+    for (name, image) in [("seen", "escala/labels"), ("said", "escala/language")] {
+        let container = json!({"Image": image});
+        call(&server, "CreateModel", &resources::model(name, &container)).ok();
+        host(&server, name, name);
+    }
+    let encoded = {
+        use base64::Engine as _;
+        base64::engine::general_purpose::STANDARD.encode(common::golden_image("chelsea.png"))
+    };
+    for (name, input, data, wanted) in [
+        (
+            "rows",
+            json!({"name": "input", "datatype": "FP32", "shape": [-1, -1]}),
+            json!([[90, 10]]),
+            "score",
+        ),
+        (
+            "seen",
+            json!({"name": "image", "datatype": "BYTES", "shape": [-1]}),
+            json!([encoded]),
+            "Cat",
+        ),
+        (
+            "said",
+            json!({"name": "text", "datatype": "BYTES", "shape": [-1]}),
+            json!(["Guten Tag, wie geht es?"]),
+            "de",
+        ),
+    ] {
+        let metadata = server.get(&format!("/v2/models/{name}")).ok();
+        assert_eq!(metadata["inputs"], json!([input]), "{metadata}");
+        let mut tensor = metadata["inputs"][0].clone();
+        let shape = tensor["shape"].as_array().expect("a shape").len();
+        tensor["shape"] = json!(&[1, 2][..shape]);
+        tensor["data"] = data;
+        let path = format!("/v2/models/{name}/infer");
+        let said = server.post_json(&path, &json!({"inputs": [tensor]})).ok();
+        assert!(
+            said["outputs"].to_string().contains(wanted),
+            "{name}: {said}"
+        );
+    }
+    let absent = server.get("/v2/models/nobody");
+    assert_eq!(absent.status, 404, "{absent:?}");
 }

@@ -10,6 +10,7 @@ use escala_models::efficientnet::{EfficientNetLite, FEATURES, INPUT, SIDE};
 use escala_models::train::classifier::{Observer, Progress, Settings};
 use escala_models::train::head;
 use escala_models::train::image::{Augmentation, Images, Tuner};
+use escala_models::train::loss::Loss;
 use escala_models::train::metrics::{Metrics, argmax};
 use escala_weights::{Store, StoreOptions, Tensors, Terminal};
 use serde::Deserialize;
@@ -51,8 +52,12 @@ impl<'a> Grey<'a> {
 }
 
 impl Images for Grey<'_> {
-    fn classes(&self) -> &[u32] {
-        &self.classes
+    fn count(&self) -> usize {
+        self.classes.len()
+    }
+
+    fn classes(&self, index: usize) -> &[u32] {
+        std::slice::from_ref(&self.classes[index])
     }
 
     fn read(&mut self, indices: &[usize], out: &mut [f32]) -> escala_models::Result<()> {
@@ -133,9 +138,14 @@ fn main() -> Result<()> {
         ..Settings::default()
     };
     let none: (&[Vec<f32>], &[Vec<f32>]) = (&[], &[]);
-    let layer = head::train(&seen, &targets, none, about.classes, &settings, &mut || {
-        false
-    })?;
+    let layer = head::train(
+        &seen,
+        &targets,
+        none,
+        (about.classes, &Loss::Softmax),
+        &settings,
+        &mut || false,
+    )?;
     let layer_seconds = began.elapsed().as_secs_f64();
     let right = held_seen
         .iter()
@@ -153,8 +163,8 @@ fn main() -> Result<()> {
         ..settings
     };
     let augmentation = Augmentation {
-        flip: false,
         shift: about.shift,
+        ..Augmentation::default()
     };
     let tensors = Tensors::open(&path)?;
     let mut tuner = Tuner::new(&tensors, &layer, settings, augmentation, &compute.team)?;

@@ -7,6 +7,7 @@ use escala_models::team::Team;
 use escala_models::train::adapter::Head;
 use escala_models::train::classifier::{Ended, Observer, Progress, Settings};
 use escala_models::train::image::{Augmentation, Images, Tuner};
+use escala_models::train::loss::Loss;
 use escala_models::train::metrics::Metrics;
 use escala_weights::{Silent, Store, StoreOptions, Tensors};
 use std::path::{Path, PathBuf};
@@ -36,6 +37,8 @@ fn head(classes: usize) -> Head {
 /// Stripes, across in one class and along in the other, of a width and at a place that differ.
 struct Stripes {
     classes: Vec<u32>,
+    /// Number of the first; even.
+    first: usize,
     /// Most images that were asked for at a time.
     most: usize,
     read: usize,
@@ -45,6 +48,7 @@ impl Stripes {
     fn new(count: u32) -> Self {
         Self {
             classes: (0..count).map(|index| index % 2).collect(),
+            first: 0,
             most: 0,
             read: 0,
         }
@@ -52,20 +56,25 @@ impl Stripes {
 }
 
 impl Images for Stripes {
-    fn classes(&self) -> &[u32] {
-        &self.classes
+    fn count(&self) -> usize {
+        self.classes.len()
+    }
+
+    fn classes(&self, index: usize) -> &[u32] {
+        std::slice::from_ref(&self.classes[index])
     }
 
     fn read(&mut self, indices: &[usize], out: &mut [f32]) -> escala_models::Result<()> {
         assert_eq!(out.len(), indices.len() * INPUT);
         self.most = self.most.max(indices.len());
         self.read += indices.len();
-        for (&index, image) in indices.iter().zip(out.chunks_exact_mut(INPUT)) {
+        for (index, image) in indices.iter().zip(out.chunks_exact_mut(INPUT)) {
+            let index = index + self.first;
             let width = 9 + index % 5;
             for (at, pixel) in image.chunks_exact_mut(3).enumerate() {
                 let (y, x) = (at / SIDE, at % SIDE);
-                let along = if index % 2 == 0 { y } else { x };
-                pixel.fill(if (along + index) / width % 2 == 0 {
+                let along = if index.is_multiple_of(2) { y } else { x };
+                pixel.fill(if ((along + index) / width).is_multiple_of(2) {
                     -0.9
                 } else {
                     0.9
@@ -123,6 +132,8 @@ fn settings() -> Settings {
 const MOVED: Augmentation = Augmentation {
     flip: true,
     shift: 8,
+    colours: false,
+    bend: false,
 };
 
 fn bits(tuner: &Tuner<'_>) -> Vec<u32> {
@@ -352,4 +363,132 @@ fn what_does_not_fit_is_refused() {
     assert!(tuner.train(&mut third, none, None, &mut watch).is_err());
     assert!(tuner.train(other, &mut third, None, &mut watch).is_err());
     assert!(tuner.evaluate(none).is_err());
+}
+
+/// Bright squares on dark, each in a colour of its own at a place of its own: class 0 is red, 1 green, 2 blue, and any of
+/// them may be there.
+struct Squares {
+    classes: Vec<Vec<u32>>,
+    first: usize,
+}
+
+impl Squares {
+    fn new(count: usize, first: usize) -> Self {
+        let classes = (first..first + count)
+            .map(|index| {
+                (0..3)
+                    .filter(|class| (index * 5 + index / 3) >> class & 1 == 1)
+                    .collect()
+            })
+            .collect();
+        Self { classes, first }
+    }
+}
+
+impl Images for Squares {
+    fn count(&self) -> usize {
+        self.classes.len()
+    }
+
+    fn classes(&self, index: usize) -> &[u32] {
+        &self.classes[index]
+    }
+
+    fn read(&mut self, indices: &[usize], out: &mut [f32]) -> escala_models::Result<()> {
+        for (&index, image) in indices.iter().zip(out.chunks_exact_mut(INPUT)) {
+            image.fill(-0.8);
+            for &class in &self.classes[index] {
+                let class = class as usize;
+                let at = (self.first + index) * 37 + class * 71;
+                let (top, left) = (at % (SIDE - 80), at * 3 % (SIDE - 80));
+                for y in top..top + 80 {
+                    for x in left..left + 80 {
+                        image[(y * SIDE + x) * 3 + class] = 0.9;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_network_that_begins_with_nothing_learns_with_all_that_augments() {
+    let team = Team::new(2);
+    let settings = Settings {
+        epochs: 6,
+        batch: 8,
+        rate: 0.01,
+        warm_up: 0.2,
+        ..settings()
+    };
+    let augmentation = Augmentation {
+        colours: true,
+        bend: true,
+        ..MOVED
+    };
+    let mut train = Stripes::new(24);
+    let mut tuner =
+        Tuner::begin(2, &mut train, settings.clone(), augmentation, &team).expect("a tuner");
+    let mut held = Stripes {
+        first: 100,
+        ..Stripes::new(16)
+    };
+    let before = tuner.evaluate(&mut held).expect("figures");
+    let mut watch = Watch::default();
+    tuner
+        .train(&mut train, &mut Stripes::new(0), None, &mut watch)
+        .expect("it learned");
+    let after = tuner.evaluate(&mut held).expect("figures");
+    assert!(
+        before.accuracy < 0.8 && after.accuracy >= 0.9,
+        "{before:?} {after:?}"
+    );
+    let again =
+        Tuner::begin(2, &mut train, settings.clone(), augmentation, &team).expect("a tuner");
+    let same = Tuner::begin(2, &mut train, settings.clone(), augmentation, &team).expect("a tuner");
+    assert!(bits(&again) == bits(&same) && bits(&again) != bits(&tuner));
+    let settings = Settings {
+        seed: 8,
+        ..settings
+    };
+    let other =
+        Tuner::begin(2, &mut train, settings.clone(), augmentation, &team).expect("a tuner");
+    assert!(bits(&other) != bits(&same));
+    assert!(Tuner::begin(1, &mut train, settings.clone(), augmentation, &team).is_err());
+    assert!(Tuner::begin(2, &mut Stripes::new(0), settings, augmentation, &team).is_err());
+}
+
+#[test]
+fn classes_that_hold_each_by_itself_are_learned() {
+    let team = Team::new(2);
+    let settings = Settings {
+        epochs: 5,
+        batch: 8,
+        rate: 0.003,
+        head_rate: 0.003,
+        warm_up: 0.2,
+        ..settings()
+    };
+    let (mut train, mut held) = (Squares::new(24, 0), Squares::new(16, 64));
+    let new = |loss: Loss| {
+        let tuner = Tuner::new(&tensors(), &head(3), settings.clone(), MOVED, &team);
+        tuner.expect("a tuner").with_loss(loss)
+    };
+    let mut tuner = new(Loss::Sigmoid(vec![1.0; 3])).expect("a tuner");
+    let before = tuner.evaluate(&mut held).expect("figures");
+    tuner
+        .train(&mut train, &mut held, None, &mut Watch::default())
+        .expect("it learned");
+    let after = tuner.evaluate(&mut held).expect("figures");
+    assert!(
+        before.accuracy < 0.8 && after.accuracy >= 0.95,
+        "{before:?} {after:?}"
+    );
+    assert!(new(Loss::Sigmoid(vec![1.0; 2])).is_err());
+    assert!(new(Loss::Sigmoid(vec![f32::NAN, 1.0, 1.0])).is_err());
+    // Where one class excludes the others, an image has one.
+    let mut exclusive = new(Loss::Softmax).expect("a tuner");
+    let ended = exclusive.train(&mut train, &mut held, None, &mut Watch::default());
+    assert!(ended.is_err_and(|error| error.to_string().contains("excludes")));
 }

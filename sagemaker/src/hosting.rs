@@ -9,7 +9,7 @@ use crate::invoke::{self, Answered, Invocation, InvokeError, Invoker};
 use crate::logs::Logs;
 use crate::models::{self, Models};
 use crate::refusal::Result;
-use crate::served::{Asked, Opener};
+use crate::served::{About, Asked, Opener};
 use crate::store::Store;
 use crate::{Caller, tags};
 use escala_objects::WritableStore;
@@ -216,6 +216,18 @@ impl Hosting {
             .0
             .invoke(account, endpoint, asked, invocation)
             .await
+    }
+
+    /// What the model of an endpoint is asked about; it is opened for that. Of one with many models, rows of numbers.
+    ///
+    /// # Errors
+    /// There is no such endpoint, it does not answer, or its model cannot be opened.
+    pub async fn about(
+        &self,
+        caller: &Caller,
+        endpoint: &str,
+    ) -> std::result::Result<About, InvokeError> {
+        self.invoker.0.about(&caller.account, endpoint).await
     }
 
     /// `InvokeEndpointAsync`.

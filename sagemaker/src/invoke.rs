@@ -9,7 +9,7 @@ use crate::endpoints::live::{Live, Set, Table, Variant};
 use crate::logs::Logs;
 use crate::models::{Keep, Models, Unopened};
 use crate::names::now;
-use crate::served::{Asked, Said, Served, Unanswered};
+use crate::served::{About, Asked, Said, Served, Unanswered};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -249,6 +249,20 @@ impl Invoker {
             None => self.limits.patience,
         };
         self.ask(&live, asked, invocation, patience).await
+    }
+
+    /// What the model of an endpoint is asked about, as [`Hosting::about`](crate::hosting::Hosting::about) says.
+    ///
+    /// # Errors
+    /// [`InvokeError`].
+    pub async fn about(&self, account: &str, endpoint: &str) -> Result<About, InvokeError> {
+        let opened = self.table.opened(endpoint, self.limits.patience).await;
+        let live = found(opened, account, endpoint)?;
+        let (_, variant) = route(&live, &Invocation::default())?;
+        match variant.model.many {
+            true => Ok(About::default()),
+            false => Ok(self.served(&live, variant, None).await?.about()),
+        }
     }
 
     /// Asks an endpoint that was found.

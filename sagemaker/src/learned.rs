@@ -8,7 +8,7 @@
 mod selected;
 
 use crate::models::BATCH;
-use crate::served::{Asked, Container, Opener, Said, Served, Unanswered};
+use crate::served::{About, Asked, Container, Opener, Said, Served, Unanswered};
 use crate::threads::{Threads, unanswered};
 use escala_learn::formats::{self, Accept, Format};
 use escala_learn::registry::{self, ALGORITHMS, Opened, TEXT_ALGORITHMS};
@@ -143,6 +143,10 @@ struct Classifying {
 }
 
 impl Served for Classifying {
+    fn about(&self) -> About {
+        About::Texts
+    }
+
     fn invoke(&self, asked: Asked) -> BoxFuture<'_, Result<Said, Unanswered>> {
         let model = Arc::clone(&self.model);
         Box::pin(self.threads.run(asked.haste, move || {

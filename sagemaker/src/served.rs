@@ -125,8 +125,25 @@ pub struct Unanswered {
     pub message: String,
 }
 
+/// What a model is asked about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum About {
+    /// Rows of numbers.
+    #[default]
+    Numbers,
+    /// Texts.
+    Texts,
+    /// Images.
+    Images,
+}
+
 /// A model that is open.
 pub trait Served: Send + Sync {
+    /// What it is asked about.
+    fn about(&self) -> About {
+        About::Numbers
+    }
+
     /// Answers a question. Dropping the future gives it up.
     fn invoke(&self, asked: Asked) -> BoxFuture<'_, Result<Said, Unanswered>>;
 

@@ -45,9 +45,10 @@ pub fn task_of(question: &Question) -> Result<&'static str, String> {
 }
 
 /// What stands before the name of an endpoint in the name of a task: a hosted model answers then, and records are rows.
-const ENDPOINT: &str = "endpoint:";
+pub(crate) const ENDPOINT: &str = "endpoint:";
 
-fn endpoint_of(task: &str) -> Option<&str> {
+/// The endpoint that a task names, where it does.
+pub(crate) fn endpoint_of(task: &str) -> Option<&str> {
     task.strip_prefix(ENDPOINT).filter(|name| !name.is_empty())
 }
 

@@ -2,10 +2,12 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `model.rs` | what is learned: a layer on the network of labels; as files, and answering |
+//! | `model.rs` | what is learned: a layer on the network of labels, or on one that learned too; as files, and answering |
+//! | `labelled.rs` | the images of a job's channels, and their classes |
 //! | `job.rs` | labelled images in, such a model out |
 
 mod job;
+mod labelled;
 mod model;
 
 pub use job::ImageClassification;

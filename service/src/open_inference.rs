@@ -1,7 +1,7 @@
 //! The Open Inference Protocol, version 2, by HTTP: endpoints as KServe's and Triton's clients ask them.
 //!
 //! A tensor of numbers has a row for each of its first dimension, which goes to the model as it would in CSV; one of `BYTES` has
-//! a text for each. Several tensors have as many rows each, which go to the model as objects by the tensors' names. What is said of rows comes back as a tensor for each field of the model's answer: `score`,
+//! a text for each, or an image in base64. Several tensors have as many rows each, which go to the model as objects by the tensors' names. What is said of rows comes back as a tensor for each field of the model's answer: `score`,
 //! `predicted_label`, …
 //!
 //! Source: the Open Inference Protocol's specification (`/v2/models/NAME/infer`, KServe).
@@ -9,7 +9,7 @@
 use crate::app::App;
 use crate::failure::Failure;
 use crate::hosted::rows;
-use crate::rest::endpoints::{caller, sagemaker};
+use crate::rest::endpoints::{caller, described, sagemaker};
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
@@ -17,7 +17,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use escala_pipelines::Kind;
-use escala_sagemaker::served::Haste;
+use escala_sagemaker::served::{About, Haste};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -64,26 +64,32 @@ type Name = Result<Path<String>, PathRejection>;
 /// The endpoint's state, in SageMaker's words.
 async fn status(app: &App, name: Name) -> Result<(String, String), Failure> {
     let Path(name) = name.map_err(|error| Failure::invalid(error.body_text()))?;
-    let (sagemaker, caller, asked) = (sagemaker(app)?.clone(), caller(app), name.clone());
-    let described = tokio::task::spawn_blocking(move || {
-        sagemaker.call(&caller, "DescribeEndpoint", json!({"EndpointName": asked}))
-    });
-    let described = described
-        .await
-        .map_err(|error| Failure::of_kind(Kind::Internal, error.to_string()))?;
-    let described =
-        described.map_err(|refusal| Failure::of_kind(Kind::NotFound, refusal.message))?;
+    let described = described(app, name.clone()).await?;
     let status = described["EndpointStatus"].as_str().unwrap_or_default();
     Ok((name, status.to_owned()))
 }
 
 async fn model(State(app): State<Arc<App>>, name: Name) -> Result<Json<Value>, Failure> {
     let (name, _) = status(&app, name).await?;
-    let tensor =
-        |name: &str, datatype: &str| json!({"name": name, "datatype": datatype, "shape": [-1, -1]});
-    Ok(Json(json!({
-        "name": name, "platform": "escala", "inputs": [tensor("input", "FP32")], "outputs": [tensor("score", "FP32")],
-    })))
+    let hosting = sagemaker(&app)?.hosting();
+    let about = hosting.about(&caller(&app), &name).await;
+    let about = about.map_err(|error| rows::failure(&error))?;
+    Ok(Json(metadata(&name, about)))
+}
+
+/// The metadata of a model: what [`infer`] takes. The answers about texts and images are tensors for each field of them, which
+/// differ from model to model and are not listed.
+fn metadata(name: &str, about: About) -> Value {
+    let tensor = |name: &str, datatype: &str, shape: &[i64]| json!({"name": name, "datatype": datatype, "shape": shape});
+    let (input, outputs) = match about {
+        About::Numbers => {
+            let score = tensor("score", "FP32", &[-1, -1]);
+            (tensor("input", "FP32", &[-1, -1]), vec![score])
+        }
+        About::Texts => (tensor("text", "BYTES", &[-1]), Vec::new()),
+        About::Images => (tensor("image", "BYTES", &[-1]), Vec::new()),
+    };
+    json!({"name": name, "platform": "escala", "inputs": [input], "outputs": outputs})
 }
 
 async fn model_ready(State(app): State<Arc<App>>, name: Name) -> Result<Json<Value>, Failure> {

@@ -1,24 +1,30 @@
 //! Jobs that score datasets: tables with answers beside their rows, and folders of images with a line for each.
 //!
 //! The kind of a job is `score.` and a task. Of tables the tasks are the functions of SQL, and a piece of a table is a query
-//! ([`escala_sql::score`]); of images they are those of the command line. What is asked is asked as everywhere, after
+//! ([`escala_sql::score`]); of images they are those of the command line. `endpoint:NAME` is a hosted model, asked about both: the
+//! kind of its jobs is `score.endpoint`. What is asked is asked as everywhere, after
 //! whoever waits for an answer.
 
 use crate::app::App;
 use crate::asked::{self, OfImage};
 use crate::config::Objects;
 use crate::failure::Failure;
+use crate::flows::{ENDPOINT, endpoint_of};
+use crate::hosted::rows;
 use axum::body::Bytes;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use escala_batch::job::{Form, Source, Spec, Split, Target};
 #[cfg(feature = "sql")]
 use escala_batch::work::Tables;
 use escala_batch::work::{Answer, Bounds, Failed, Fault, Found, Place, Seen, Work};
 use escala_objects::folder;
 use escala_pipelines::{Options, Priority};
+use escala_sagemaker::served::Haste;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,6 +35,10 @@ pub(crate) mod tables;
 
 /// What the kinds begin with.
 const KIND: &str = "score.";
+/// What the kind of jobs about hosted models ends with.
+const HOSTED: &str = "endpoint";
+/// The column of what a hosted model says, and the beginning of the name of its lines about images.
+const PREDICTION: &str = "prediction";
 /// How long an image may wait for its turn.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -76,6 +86,8 @@ pub struct Wanted {
     pub task: String,
     /// The column of texts or images; without one the inputs are images.
     pub column: Option<String>,
+    /// Of a hosted model: the columns of a row, in the order in which it takes them.
+    pub columns: Vec<String>,
     /// The texts' language.
     pub language: Option<String>,
     /// What is written, where it is not what is read.
@@ -95,8 +107,24 @@ pub struct Wanted {
 struct Question {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     column: Option<String>,
+    /// Those of a row for an endpoint.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    columns: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    endpoint: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     language: Option<String>,
+}
+
+impl Question {
+    /// The columns that it is about.
+    #[cfg(feature = "sql")]
+    fn columns(&self) -> Vec<String> {
+        match &self.column {
+            Some(column) => vec![column.clone()],
+            None => self.columns.clone(),
+        }
+    }
 }
 
 impl Wanted {
@@ -108,8 +136,18 @@ impl Wanted {
         let failure =
             |at: &'static str, why: &str| Failure::invalid(format!("`{at}`: {why}")).at(at);
         let invalid = |at, why: String| Err(failure(at, &why));
-        let rows = OF_ROWS.iter().find(|(name, _)| *name == self.task);
-        let images = OF_IMAGES.iter().any(|(name, _)| *name == self.task);
+        let endpoint = endpoint_of(&self.task);
+        let rows = match endpoint {
+            Some(_) => Some(&(HOSTED, false)),
+            None => OF_ROWS.iter().find(|(name, _)| *name == self.task),
+        };
+        let images = endpoint.is_some() || OF_IMAGES.iter().any(|(name, _)| *name == self.task);
+        if !self.columns.is_empty() && (endpoint.is_none() || self.column.is_some()) {
+            let why =
+                format!("only {ENDPOINT}NAME takes several columns, and they are all of them");
+            return invalid("columns", why);
+        }
+        let of_rows = self.column.is_some() || !self.columns.is_empty();
         let bucket = |at, text: &str| match text.strip_prefix("s3://") {
             Some(rest) if !rest.is_empty() && !rest.starts_with('/') => {
                 let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
@@ -131,8 +169,8 @@ impl Wanted {
             let why = format!("there is no such format; there are {}", FORMATS.join(", "));
             return invalid("format", why);
         }
-        let (split, form) = match (&self.column, rows) {
-            (Some(_), Some((_, takes))) => {
+        let (split, form) = match (of_rows, rows) {
+            (true, Some((_, takes))) => {
                 if self.language.is_some() && !takes {
                     return invalid("language", format!("{} takes none", self.task));
                 }
@@ -147,7 +185,7 @@ impl Wanted {
                 let ending = self.format;
                 (Split::Rows, Form::Tables { ending })
             }
-            (None, _) if images => {
+            (false, _) if images => {
                 if self.language.is_some() {
                     return invalid("language", "images have none".to_owned());
                 }
@@ -155,30 +193,40 @@ impl Wanted {
                     let why = "of images there are lines of JSON".to_owned();
                     return invalid("format", why);
                 }
-                let name = format!("{}.jsonl", self.task);
+                let name = match endpoint {
+                    Some(_) => format!("{PREDICTION}.jsonl"),
+                    None => format!("{}.jsonl", self.task),
+                };
                 (Split::Files, Form::Joined { name })
             }
-            (None, Some(_)) => {
+            (false, Some(_)) => {
                 return invalid("column", "tables need the name of a column".to_owned());
             }
-            (Some(_), None) if images => {
+            (true, None) if images => {
                 let why = "there are no tables for this task, only images".to_owned();
                 return invalid("column", why);
             }
             _ => {
                 let known = tasks().join(", ");
-                return invalid("task", format!("there is no such task; there are {known}"));
+                let why = format!(
+                    "there is no such task; there are {known}, and {ENDPOINT}NAME for a hosted model"
+                );
+                return invalid("task", why);
             }
         };
+        let kind = endpoint.map_or(self.task.as_str(), |_| HOSTED);
+        let kind = format!("{KIND}{kind}");
         let question = Question {
             column: self.column,
+            columns: self.columns,
+            endpoint: endpoint.map(str::to_owned),
             language: self.language,
         };
         let Ok(question) = serde_json::to_value(question) else {
             return invalid("column", "it cannot be kept".to_owned());
         };
         Ok(Spec {
-            kind: format!("{KIND}{}", self.task),
+            kind,
             name: self.name,
             priority: self.priority,
             input: Source {
@@ -270,7 +318,30 @@ impl Score {
             };
             (format!("{KIND}{task}"), Arc::new(work))
         };
-        Ok(tasks().into_iter().map(of).collect())
+        let hosted: Named = {
+            let work = Self {
+                app: app.clone(),
+                task: HOSTED,
+                #[cfg(feature = "sql")]
+                tables: Some(tables::Scorer::of_endpoints(engine.clone())),
+            };
+            (format!("{KIND}{HOSTED}"), Arc::new(work))
+        };
+        Ok(tasks().into_iter().map(of).chain([hosted]).collect())
+    }
+
+    /// What a hosted model says of images.
+    async fn hosted(&self, endpoint: &str, images: Vec<Vec<u8>>, seen: &Seen) -> Vec<Answer> {
+        let pixels: Vec<u64> = images.iter().map(|image| asked::pixels(image)).collect();
+        let rows = images
+            .into_iter()
+            .map(|image| json!({"image": STANDARD.encode(image)}).to_string());
+        let (hosted, account) = (&self.app.sagemaker, &self.app.config.aws.account);
+        let asked = rows::of_rows(hosted, account, endpoint, Haste::Behind, rows.collect());
+        match asked.await {
+            Ok(outcomes) => counted(outcomes, pixels, seen),
+            Err(failure) => vec![Err(failed(&failure)); pixels.len()],
+        }
     }
 
     async fn answer(&self, what: OfImage, images: Vec<Vec<u8>>, seen: &Seen) -> Vec<Answer> {
@@ -281,19 +352,28 @@ impl Score {
         let images: Vec<Bytes> = images.into_iter().map(Bytes::from).collect();
         let pixels: Vec<u64> = images.iter().map(|image| asked::pixels(image)).collect();
         let outcomes = asked::of_images(&self.app, what, images, options).await;
-        let answer = |(outcome, pixels): (Result<Box<RawValue>, Failure>, u64)| match outcome {
-            Ok(answer) => {
-                seen.add(0, pixels);
-                Ok(Found {
-                    answer: answer.get().as_bytes().to_vec(),
-                    characters: 0,
-                    units: 1,
-                })
-            }
-            Err(failure) => Err(failed(&failure)),
-        };
-        outcomes.into_iter().zip(pixels).map(answer).collect()
+        counted(outcomes, pixels, seen)
     }
+}
+
+/// What was said of images with so many pixels, which count where there is an answer.
+fn counted(
+    outcomes: Vec<Result<Box<RawValue>, Failure>>,
+    pixels: Vec<u64>,
+    seen: &Seen,
+) -> Vec<Answer> {
+    let answer = |(outcome, pixels): (Result<Box<RawValue>, Failure>, u64)| match outcome {
+        Ok(answer) => {
+            seen.add(0, pixels);
+            Ok(Found {
+                answer: answer.get().as_bytes().to_vec(),
+                characters: 0,
+                units: 1,
+            })
+        }
+        Err(failure) => Err(failed(&failure)),
+    };
+    outcomes.into_iter().zip(pixels).map(answer).collect()
 }
 
 fn failed(failure: &Failure) -> Failed {
@@ -330,11 +410,15 @@ impl Work for Score {
 
     fn predict<'a>(
         &'a self,
-        _: &'a Spec,
+        spec: &'a Spec,
         documents: Vec<Vec<u8>>,
         seen: &'a Seen,
     ) -> BoxFuture<'a, Vec<Answer>> {
         Box::pin(async move {
+            if self.task == HOSTED {
+                let endpoint = spec.question["endpoint"].as_str().unwrap_or_default();
+                return self.hosted(endpoint, documents, seen).await;
+            }
             match OF_IMAGES.iter().find(|(name, _)| *name == self.task) {
                 Some((_, what)) => self.answer(*what, documents, seen).await,
                 None => {
@@ -389,6 +473,7 @@ mod tests {
         Wanted {
             task: "sentiment".to_owned(),
             column: Some("review".to_owned()),
+            columns: Vec::new(),
             language: None,
             format: None,
             input: "s3://lake/reviews/".to_owned(),
@@ -471,8 +556,38 @@ mod tests {
         };
         let spec = beside.spec().map_err(|failure| failure.message);
         assert_eq!(spec.expect("a job").output.folder, "reviews/");
+        let hosted = Wanted {
+            task: "endpoint:churn".to_owned(),
+            column: None,
+            columns: vec!["age".to_owned(), "income".to_owned()],
+            ..wanted()
+        };
+        let spec = hosted.clone().spec().map_err(|failure| failure.message);
+        let spec = spec.expect("a job");
+        assert_eq!(
+            (spec.kind.as_str(), spec.input.split),
+            ("score.endpoint", Split::Rows)
+        );
+        assert_eq!(spec.question["endpoint"], "churn");
+        let images = Wanted {
+            columns: Vec::new(),
+            ..hosted
+        };
+        let spec = images.spec().map_err(|failure| failure.message);
+        let name = "prediction.jsonl".to_owned();
+        assert_eq!(spec.expect("a job").output.form, Form::Joined { name });
         type Change = fn(&mut Wanted);
-        let refused: [(&str, Change); 11] = [
+        let refused: [(&str, Change); 15] = [
+            ("task", |wanted| wanted.task = "endpoint:".to_owned()),
+            ("columns", |wanted| wanted.columns = vec!["age".to_owned()]),
+            ("columns", |wanted| {
+                wanted.task = "endpoint:churn".to_owned();
+                wanted.columns = vec!["age".to_owned()];
+            }),
+            ("language", |wanted| {
+                (wanted.task, wanted.language) =
+                    ("endpoint:churn".to_owned(), Some("en".to_owned()));
+            }),
             ("task", |wanted| wanted.task = "mood".to_owned()),
             ("column", |wanted| wanted.column = None),
             ("column", |wanted| wanted.task = "moderation".to_owned()),

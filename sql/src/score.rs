@@ -49,8 +49,10 @@ pub enum Part {
 pub struct Scoring {
     /// The function.
     pub function: String,
-    /// The column that it is about.
-    pub column: String,
+    /// The column that it is about; of an endpoint those of a row, in the order in which its model takes them.
+    pub columns: Vec<String>,
+    /// The endpoint that is asked, where the function is `predict`.
+    pub endpoint: Option<String>,
     /// The texts' language, where the function takes one.
     pub language: Option<String>,
     /// The column of the answers. That of the errors ends in `_error`.
@@ -99,7 +101,7 @@ pub async fn query(session: &Session, split: &Split, scoring: &Scoring) -> Resul
             let (known, taken) = match (found.format, scoring.format) {
                 (Format::JsonLines, Format::JsonLines) => {
                     let taken = vec![scoring.answers.clone(), scoring.errors()];
-                    (rows::kept(&scoring.column), taken)
+                    (rows::kept(&scoring.columns), taken)
                 }
                 _ => (known, Vec::new()),
             };
@@ -125,11 +127,14 @@ pub async fn query(session: &Session, split: &Split, scoring: &Scoring) -> Resul
     else {
         return plan_err!("there is no function {}()", scoring.function);
     };
-    let mut columns = frame.schema().columns().into_iter();
-    let about = columns.find(|column| column.name == scoring.column);
-    let Some(mut about) = about.map(Expr::Column) else {
-        return plan_err!("there is no column `{}`", scoring.column);
-    };
+    let columns = frame.schema().columns();
+    let mut about = Vec::with_capacity(scoring.columns.len());
+    for name in &scoring.columns {
+        let Some(column) = columns.iter().find(|column| column.name == *name) else {
+            return plan_err!("there is no column `{name}`");
+        };
+        about.push(Expr::Column(column.clone()));
+    }
     let errors = scoring.errors();
     let mut wrong = None;
     let mut columns: Vec<Expr> = Vec::new();
@@ -142,9 +147,12 @@ pub async fn query(session: &Session, split: &Split, scoring: &Scoring) -> Resul
     }
     if let Some(wrong) = &wrong {
         // Nothing is asked about it.
-        about = when(wrong.clone().is_null(), about).end()?;
+        for column in &mut about {
+            *column = when(wrong.clone().is_null(), std::mem::take(column)).end()?;
+        }
     }
-    let mut arguments = vec![about];
+    let mut arguments: Vec<Expr> = scoring.endpoint.as_deref().map(lit).into_iter().collect();
+    arguments.extend(about);
     arguments.extend(scoring.language.as_deref().map(lit));
     let call = function.call(arguments);
     columns.push(get_field(call.clone(), "value").alias(&scoring.answers));
@@ -191,8 +199,9 @@ pub fn is_undecodable(error: &DataFusionError) -> bool {
 
 /// Checks that there is the column that is asked about, and none that is named like the answers.
 fn check(names: &[&str], scoring: &Scoring) -> Result<()> {
-    if !names.contains(&scoring.column.as_str()) {
-        let (name, names) = (&scoring.column, names.join(", "));
+    let absent = |column: &&String| !names.contains(&column.as_str());
+    if let Some(name) = scoring.columns.iter().find(absent) {
+        let names = names.join(", ");
         return plan_err!("there is no column `{name}`; there are {names}");
     }
     let own = [scoring.answers.clone(), scoring.errors()];

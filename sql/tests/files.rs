@@ -268,7 +268,8 @@ async fn callers_from_elsewhere_read_registered_folders_and_nothing_else() {
 fn scoring() -> Scoring {
     Scoring {
         function: "f".to_owned(),
-        column: "text".to_owned(),
+        columns: vec!["text".to_owned()],
+        endpoint: None,
         language: None,
         answers: "f".to_owned(),
         format: Format::Parquet,
@@ -307,7 +308,7 @@ async fn scoring_keeps_rows_and_adds_answers_and_errors() {
     for (changed, why) in [
         (
             Scoring {
-                column: "review".to_owned(),
+                columns: vec!["review".to_owned()],
                 ..scoring()
             },
             "there are id, text",
@@ -690,7 +691,7 @@ async fn a_row_that_is_no_row_spoils_nobody() {
         part: Part::All,
     };
     let other = Scoring {
-        column: "review".to_owned(),
+        columns: vec!["review".to_owned()],
         ..scoring()
     };
     let error = query(&session, &split, &other).await.err();

@@ -24,7 +24,8 @@ async fn shown(engine: &Engine, sql: &str) -> String {
 fn scoring(format: Format) -> Scoring {
     Scoring {
         function: "f".to_owned(),
-        column: "text".to_owned(),
+        columns: vec!["text".to_owned()],
+        endpoint: None,
         language: None,
         answers: "f".to_owned(),
         format,

@@ -4,6 +4,8 @@
 mod common;
 #[path = "common/kafka.rs"]
 mod kafka;
+#[path = "../../tests/common/kcat.rs"]
+mod kcat;
 #[path = "../../tests/common/venv.rs"]
 mod venv;
 
@@ -191,7 +193,7 @@ fn kafkajs() {
     });
 }
 
-/// kcat of the system's packages; installed where it is missing and the tests may.
+/// What kcat writes.
 fn kcat(address: &str, arguments: &[&str], input: &str) -> String {
     let mut child = Command::new("kcat")
         .args(["-b", address])
@@ -210,38 +212,9 @@ fn kcat(address: &str, arguments: &[&str], input: &str) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// Whether there is a kcat, after trying to install it. Without apt-get nothing can be tried.
-fn has_kcat() -> bool {
-    let there = || Command::new("kcat").arg("-V").output().is_ok();
-    if there() {
-        return true;
-    }
-    if Command::new("apt-get").arg("--version").output().is_err() {
-        eprintln!("WARNING: kcat and apt-get are missing: nothing was checked with kcat");
-        return false;
-    }
-    venv::cached("kcat", "kcat", |folder| {
-        fs::create_dir_all(folder).expect("the folder can be made");
-        let install = || {
-            let mut install = Command::new("apt-get");
-            install.args(["install", "-y", "-qq", "kcat"]);
-            install
-        };
-        if !install()
-            .output()
-            .is_ok_and(|output| output.status.success())
-        {
-            venv::run(Command::new("apt-get").args(["update", "-qq"]));
-            venv::run(&mut install());
-        }
-    });
-    assert!(there(), "kcat was installed and does not run");
-    true
-}
-
 #[test]
 fn kcat_produces_and_consumes() {
-    if !has_kcat() {
+    if !kcat::is_there() {
         return;
     }
     let broker = both(|address| {
@@ -305,7 +278,7 @@ fn kcat_produces_and_consumes() {
 /// Groups go on after a restart: members are told that they are not known, and offsets are there.
 #[test]
 fn a_group_goes_on_after_a_restart() {
-    if !has_kcat() {
+    if !kcat::is_there() {
         return;
     }
     let broker = Broker::start(options());

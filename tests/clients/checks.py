@@ -3,6 +3,7 @@ function named `test_…` of the script and prints `ok NAME` for each; the first
 
 import json
 import sys
+import threading
 import traceback
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,6 +59,34 @@ def raises(kind, code: str | None = None, status: int | None = None):
             assert got == status, f"status {got}, expected {status}: {error}"
     else:
         raise AssertionError(f"{kind.__name__} expected, but the call succeeded")
+
+
+@contextmanager
+def asked_meanwhile(ask, threads: int = 2, least: int = 10):
+    """While the block runs, threads call `ask` again and again: from before it begins, and at least so often in all. None of the
+    calls may fail."""
+    done, begun, failed, count = threading.Event(), threading.Semaphore(0), [], [0] * threads
+
+    def load(number):
+        while not failed and (sum(count) < least or not done.is_set()):
+            try:
+                ask()
+                count[number] += 1
+            except Exception as error:  # Whatever it is, there must be none.
+                failed.append(error)
+            begun.release()
+
+    all_of_them = [threading.Thread(target=load, args=(number,)) for number in range(threads)]
+    for thread in all_of_them:
+        thread.start()
+    try:
+        begun.acquire()
+        yield
+    finally:
+        done.set()
+        for thread in all_of_them:
+            thread.join()
+    assert not failed, (failed[:3], count)
 
 
 def run(names: dict) -> None:

@@ -6,7 +6,6 @@ import json
 import random
 import struct
 import tarfile
-import threading
 import time
 import urllib.request
 import zlib
@@ -14,7 +13,7 @@ import zlib
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError, WaiterError
-from checks import URL, raises, run
+from checks import URL, asked_meanwhile, raises, run
 
 KEYS = dict(endpoint_url=URL, aws_access_key_id="anybody", aws_secret_access_key="anything", region_name="eu-west-1")
 # Whoever is refused for a moment may try again, as SDKs do; an error of the model must not be.
@@ -237,27 +236,11 @@ def test_traffic_goes_by_weights_and_an_update_loses_nothing():
     assert {ask("both", "0.9,0.1")[1]["InvokedProductionVariant"] for _ in range(20)} == {"b"}
 
     sagemaker.create_endpoint_config(EndpointConfigName="next", ProductionVariants=[variant("first", "c")])
-    done, failed, count = threading.Event(), [], [0]
-
-    def load():
-        while not done.is_set():
-            try:
-                ask("both", "0.9,0.1")
-                count[0] += 1
-            except Exception as error:  # Whatever it is, there must be none.
-                failed.append(error)
-
-    threads = [threading.Thread(target=load) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    sagemaker.update_endpoint(EndpointName="both", EndpointConfigName="next")
-    waited("endpoint_in_service", EndpointName="both")
-    while "c" not in {ask("both", "0.9,0.1")[1]["InvokedProductionVariant"]}:
-        time.sleep(PAUSE)
-    done.set()
-    for thread in threads:
-        thread.join()
-    assert not failed and count[0] > 10, (failed[:3], count)
+    with asked_meanwhile(lambda: ask("both", "0.9,0.1"), threads=4):
+        sagemaker.update_endpoint(EndpointName="both", EndpointConfigName="next")
+        waited("endpoint_in_service", EndpointName="both")
+        while "c" not in {ask("both", "0.9,0.1")[1]["InvokedProductionVariant"]}:
+            time.sleep(PAUSE)
     assert sagemaker.describe_endpoint(EndpointName="both")["EndpointConfigName"] == "next"
 
 
@@ -420,13 +403,30 @@ def test_texts_are_learned():
     assert {one["label"] for one in json.loads(text)[0]} == {"good", "bad"}, text
 
 
+def png(side, lines):
+    chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + line for line in lines))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
 def picture(draw, red):
     """A PNG of 96 by 96 pixels, or of 32 by 32, more of one colour than of another."""
     side = draw.choice((96, 32))
-    line = lambda: b"\0" + b"".join(bytes((draw.randrange(160, 256), draw.randrange(60), draw.randrange(60))[:: 1 if red else -1]) for _ in range(side))
-    chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"".join(line() for _ in range(side)))) + chunk(b"IEND", b"")
+    line = lambda: b"".join(bytes((draw.randrange(160, 256), draw.randrange(60), draw.randrange(60))[:: 1 if red else -1]) for _ in range(side))
+    return png(side, (line() for _ in range(side)))
+
+
+def squares(draw, colours):
+    """A PNG of 96 by 96 dark pixels with a square of each of some colours: 0 red, 1 green, 2 blue."""
+    pixels = [[[20, 20, 20] for _ in range(96)] for _ in range(96)]
+    for colour in colours:
+        # Each in a third of its own, so that none hides another.
+        top, left = draw.randrange(64), 32 * colour + draw.randrange(4)
+        for y in range(top, top + 28):
+            for x in range(left, left + 28):
+                pixels[y][x][colour] = 240
+    return png(96, (bytes(value for pixel in line for value in pixel) for line in pixels))
 
 
 def test_images_are_learned():
@@ -473,6 +473,86 @@ def test_images_are_learned():
     for red in (True, False):
         text, _ = ask("tuned", picture(draw, red), "application/x-image")
         assert (json.loads(text)[1] > 0.5) == red, text
+
+
+def test_a_network_learns_from_the_beginning():
+    parameters = {"num_classes": "2", "use_pretrained_model": "0", "epochs": "8", "mini_batch_size": "6"}
+    bent = {"augmentation_type": "crop_color_transform", "image_shape": "3,96,96"}
+    job = trained("scratch", "image-classification", parameters | bent, [channel("train", "pictures", "application/x-image")])
+    assert job["TrainingJobStatus"] == "Completed", job
+    said = logs.filter_log_events(logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix="scratch/")["events"]
+    said = [one["message"] for one in said]
+    assert any("image_shape is 3,96,96: the network sees 224 by 224" in one for one in said), said
+    assert sum("train accuracy" in one for one in said) == 8 and not any("fine-tuning" in one for one in said), said
+    model("scratch", "image-classification", job["ModelArtifacts"]["S3ModelArtifacts"])
+    hosted("scratch", variant("scratch"))
+    draw = random.Random(5)
+    for number in range(8):
+        text, _ = ask("scratch", picture(draw, number % 2 == 0), "application/x-image")
+        assert (json.loads(text)[1] > 0.5) == (number % 2 == 0), text
+
+
+def test_images_are_of_several_classes():
+    draw = random.Random(7)
+    held = [[colour for colour in range(3) if number >> colour & 1] for number in range(8)]
+    lines = {"train": [], "validation": []}
+    manifest = []
+    for number in range(40):
+        part, colours = "validation" if number >= 32 else "train", held[number % 8]
+        key = f"squares/{part}/{number}.png"
+        s3.put_object(Bucket="lake", Key=key, Body=squares(draw, colours))
+        each = "\t".join(str(int(colour in colours)) for colour in range(3))
+        lines[part].append(f"{number}\t{each}\t{number}.png\n")
+        manifest.append(json.dumps({"source-ref": f"s3://lake/{key}", "colours": colours}) + "\n")
+    for part, text in lines.items():
+        s3.put_object(Bucket="lake", Key=f"squares/{part}_lst/list.lst", Body="".join(text))
+    s3.put_object(Bucket="lake", Key="squares/all.manifest", Body="".join(manifest))
+    kinds = ("train", "validation", "train_lst", "validation_lst")
+    lists = [channel(kind, f"squares/{kind}", "application/x-image") for kind in kinds]
+    parameters = {"num_classes": "3", "multi_label": "1", "use_weighted_loss": "1", "epochs": "60", "learning_rate": "0.01"}
+
+    def knows(name, job):
+        assert job["TrainingJobStatus"] == "Completed", job
+        model(name, "image-classification", job["ModelArtifacts"]["S3ModelArtifacts"])
+        hosted(name, variant(name))
+        right = 0
+        for colours in held:
+            text, _ = ask(name, squares(draw, colours), "application/x-image")
+            said = json.loads(text)
+            assert len(said) == 3, text
+            right += sum((one > 0.5) == (colour in colours) for colour, one in enumerate(said))
+        assert right >= 22, right
+
+    job = trained("several", "image-classification", parameters, lists)
+    figures = {one["MetricName"]: one["Value"] for one in job["FinalMetricDataList"]}
+    assert figures["train:accuracy"] > 0.9 and figures["validation:accuracy"] > 0.9, figures
+    knows("several", job)
+    # Colours that are all there, or none of them: nothing sums to one.
+    sums = [sum(json.loads(ask("several", squares(draw, colours), "image/png")[0])) for colours in (held[7], held[0])]
+    assert sums[0] > 2 and sums[1] < 1, sums
+
+    # The numbers of those that hold, and the network learns, too.
+    source = {"S3DataType": "AugmentedManifestFile", "S3Uri": "s3://lake/squares/all.manifest", "AttributeNames": ["source-ref", "colours"]}
+    by_number = {"ChannelName": "train", "DataSource": {"S3DataSource": source}, "ContentType": "application/x-recordio; label-format=class-id", "RecordWrapperType": "RecordIO"}
+    more = {"fine_tune_epochs": "2", "augmentation_type": "crop_color"}
+    knows("by-number", trained("by-number", "image-classification", parameters | more, [by_number]))
+
+    # Without being told, lists of labels are 0 or 1 for each class; and images are of one class.
+    unsaid = by_number | {"ContentType": "application/x-recordio"}
+    one = {"num_classes": "3"}
+    folders = [channel("train", "pictures", "application/x-image")]
+    for name, given, channels, reason in [
+        ("unsaid", parameters, [unsaid], "class-id"),
+        ("alone", one, lists, "multi_label"),
+        ("alone-by-manifest", one, [by_number], "multi_label"),
+        ("folders", parameters, folders, "train_lst"),
+        ("shape", one | {"image_shape": "224"}, folders, "image_shape"),
+        ("both", one | {"use_pretrained_model": "0", "fine_tune_epochs": "1"}, folders, "fine_tune_epochs"),
+    ]:
+        with raises_waiter():
+            trained(name, "image-classification", given, channels)
+        job = sagemaker.describe_training_job(TrainingJobName=name)
+        assert job["TrainingJobStatus"] == "Failed" and reason in job["FailureReason"], job
 
 
 def test_what_is_deleted_is_gone():

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pandas
-from checks import URL, run
+from checks import URL, asked_meanwhile, run
 
 FOLDER = Path(tempfile.mkdtemp())
 IMAGE = "811284229777.dkr.ecr.us-east-1.amazonaws.com/xgboost:1"
@@ -16,7 +16,9 @@ ROLE = "arn:aws:iam::123456789012:role/r"
 
 
 def aws(*arguments, fails=False):
-    environment = os.environ | {"AWS_ACCESS_KEY_ID": "anybody", "AWS_SECRET_ACCESS_KEY": "anything", "AWS_DEFAULT_REGION": "us-east-1"}
+    # Nothing that fails is asked again.
+    keys = {"AWS_ACCESS_KEY_ID": "anybody", "AWS_SECRET_ACCESS_KEY": "anything", "AWS_DEFAULT_REGION": "us-east-1", "AWS_MAX_ATTEMPTS": "1"}
+    environment = os.environ | keys
     command = [str(Path(sys.prefix, "bin", "aws")), "--endpoint-url", URL, "--output", "json", *map(str, arguments)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert (done.returncode != 0) == fails, done.stdout + done.stderr
@@ -63,6 +65,13 @@ def test_train_host_ask_transform_delete():
     said = aws(*ask, "--body", "90,10", answer)
     assert said["InvokedProductionVariant"] == "all", said
     assert float(answer.read_text()) > 0.5, answer.read_text()
+    # A new configuration takes over under load.
+    aws("sagemaker", "create-endpoint-config", "--endpoint-config-name", "next", "--production-variants", variant.replace("all", "next"))
+    with asked_meanwhile(lambda: aws(*ask, "--body", "90,10", os.devnull)):
+        aws("sagemaker", "update-endpoint", "--endpoint-name", "shelf", "--endpoint-config-name", "next")
+        until("InService", "EndpointStatus", "describe-endpoint", "--endpoint-name", "shelf")
+    said = aws(*ask, "--body", "10,90", answer)
+    assert said["InvokedProductionVariant"] == "next" and float(answer.read_text()) < 0.5, said
     source = {"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://shelf/ask/"}}, "ContentType": "text/csv", "SplitType": "Line"}
     aws(
         *("sagemaker", "create-transform-job", "--transform-job-name", "shelf", "--model-name", "shelf"),
@@ -75,7 +84,8 @@ def test_train_host_ask_transform_delete():
     high, low = map(float, answer.read_text().split())
     assert high > 0.5 > low, (high, low)
     aws("sagemaker", "delete-endpoint", "--endpoint-name", "shelf")
-    aws("sagemaker", "delete-endpoint-config", "--endpoint-config-name", "shelf")
+    for config in ("shelf", "next"):
+        aws("sagemaker", "delete-endpoint-config", "--endpoint-config-name", config)
     aws("sagemaker", "delete-model", "--model-name", "shelf")
     error = aws("sagemaker", "describe-model", "--model-name", "shelf", fails=True)
     assert "Could not find model" in error, error

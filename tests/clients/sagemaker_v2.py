@@ -3,13 +3,12 @@
 import contextlib
 import io
 import json
-import threading
 
 from sagemaker_sdk import FOLDER, ROLE, Session, bare, right, rows, write
 
 import numpy
 import sagemaker
-from checks import run
+from checks import asked_meanwhile, run
 from sagemaker.async_inference import AsyncInferenceConfig
 from sagemaker.async_inference.waiter_config import WaiterConfig
 from sagemaker.deserializers import CSVDeserializer
@@ -66,24 +65,8 @@ def test_from_rows_to_predictions_and_back():
     better.fit({"train": table(train)}, logs=False)
     model = better.create_model()
     model.create(instance_type="ml.m5.large")
-    done, failed, count = threading.Event(), [], [0]
-
-    def load():
-        while not done.is_set():
-            try:
-                predictor.predict(values[:5])
-                count[0] += 1
-            except Exception as error:  # Whatever it is, there must be none.
-                failed.append(error)
-
-    threads = [threading.Thread(target=load) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    predictor.update_endpoint(model_name=model.name, **HOST)
-    done.set()
-    for thread in threads:
-        thread.join()
-    assert not failed and count[0] > 0, (failed[:3], count)
+    with asked_meanwhile(lambda: predictor.predict(values[:5])):
+        predictor.update_endpoint(model_name=model.name, **HOST)
 
     transformer = better.transformer(assemble_with="Line", accept="text/csv", output_path=f"s3://{bucket}/scored", **MACHINE)
     inputs = session.upload_data(str(_written("bare.csv", bare(100, 2))), key_prefix="bare")

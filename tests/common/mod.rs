@@ -10,6 +10,7 @@ pub mod cloud;
 pub mod hostile;
 pub mod image_models;
 pub mod images;
+pub mod kcat;
 pub mod port;
 pub mod python;
 pub mod sagemaker;

@@ -28,9 +28,19 @@ pub fn s3_script(name: &str, server: &super::Server) {
 
 /// [`script`] with a version of the SageMaker SDK.
 pub fn sagemaker_script(version: u8, name: &str, server: &super::Server) {
+    sagemaker_script_with(version, name, server, &[]);
+}
+
+/// [`sagemaker_script`] with variables of the environment.
+pub fn sagemaker_script_with(
+    version: u8,
+    name: &str,
+    server: &super::Server,
+    variables: &[(&str, &str)],
+) {
     let requirements = format!("sagemaker-v{version}-requirements.txt");
     let venv = format!("sagemaker-v{version}-venv");
-    run(&venv, &requirements, name, server, &[]);
+    run(&venv, &requirements, name, server, variables);
 }
 
 fn run(

@@ -1,15 +1,15 @@
-//! A linear classifier on vectors that an encoder gave: softmax regression, for when the encoder stays as it is.
+//! A linear classifier on vectors that an encoder gave: logistic regression, for when the encoder stays as it is.
 //!
 //! Vectors are standardised (mean 0, deviation 1 in each dimension), which makes one learning rate right for all
 //! of them; the scaling is folded into the weights at the end.
 
 use super::adapter::Head;
-use super::classifier::{Settings, shuffle, softmax};
-use super::metrics::Metrics;
+use super::classifier::{Settings, shuffle};
+use super::loss::Loss;
 use super::random;
 use crate::error::{Error, Result};
 
-/// Trains on `vectors` with distributions `targets` over `labels` labels; stops when the loss on the development
+/// Trains on `vectors` with `targets` over `labels` labels by `loss`: distributions, or what holds of each; stops when the loss on the development
 /// vectors has not improved for `settings.patience` epochs, and returns the best.
 ///
 /// Uses the settings' epochs, batch, head rate, weight decay, patience and seed; the optimiser is Adam
@@ -21,7 +21,7 @@ pub fn train(
     vectors: &[Vec<f32>],
     targets: &[Vec<f32>],
     dev: (&[Vec<f32>], &[Vec<f32>]),
-    labels: usize,
+    (labels, loss): (usize, &Loss),
     settings: &Settings,
     stopped: &mut dyn FnMut() -> bool,
 ) -> Result<Head> {
@@ -32,7 +32,8 @@ pub fn train(
         && vectors.len() == targets.len()
         && dev.0.len() == dev.1.len()
         && all.clone().all(|v| v.len() == width)
-        && targets.iter().chain(dev.1).all(|t| t.len() == labels);
+        && targets.iter().chain(dev.1).all(|t| t.len() == labels)
+        && loss.fits(labels);
     if !fits {
         return Err(Error::unsupported("vectors and targets do not fit"));
     }
@@ -64,9 +65,10 @@ pub fn train(
             }
             let mut gradient = vec![0f32; size];
             for &index in batch {
-                let predicted = softmax(&head.apply(&inputs[index]));
-                for (label, (p, t)) in predicted.iter().zip(&targets[index]).enumerate() {
-                    let error = (p - t) / batch.len() as f32;
+                let predicted = loss.probabilities(&head.apply(&inputs[index]));
+                let errors = loss.gradient(&predicted, &targets[index]);
+                for (label, error) in errors.into_iter().enumerate() {
+                    let error = error / batch.len() as f32;
                     let row = &mut gradient[label * width..(label + 1) * width];
                     row.iter_mut()
                         .zip(&inputs[index])
@@ -99,23 +101,26 @@ pub fn train(
         } else {
             &dev_inputs
         };
-        let predicted: Vec<Vec<f32>> = judged.iter().map(|x| softmax(&head.apply(x))).collect();
+        let predicted: Vec<Vec<f32>> = judged
+            .iter()
+            .map(|x| loss.probabilities(&head.apply(x)))
+            .collect();
         let own: Vec<&[f32]> = targets.iter().map(Vec::as_slice).collect();
         let wanted = if dev_inputs.is_empty() {
             &own
         } else {
             &dev_targets
         };
-        let loss = Metrics::of(&predicted, wanted, labels).loss;
-        if !loss.is_finite() {
+        let judged = loss.metrics(&predicted, wanted, labels).loss;
+        if !judged.is_finite() {
             return Err(Error::NotFinite);
         }
-        if best.as_ref().is_none_or(|(least, _)| loss < *least) {
+        if best.as_ref().is_none_or(|(least, _)| judged < *least) {
             let copy = Head {
                 weight: head.weight.clone(),
                 bias: head.bias.clone(),
             };
-            best = Some((loss, copy));
+            best = Some((judged, copy));
             since = 0;
         } else {
             since += 1;
@@ -182,7 +187,7 @@ mod tests {
             &vectors,
             &targets,
             (&dev, &dev_targets),
-            2,
+            (2, &Loss::Softmax),
             &settings,
             &mut || false,
         )
@@ -196,7 +201,7 @@ mod tests {
             &vectors,
             &targets,
             (&dev, &dev_targets),
-            2,
+            (2, &Loss::Softmax),
             &settings,
             &mut third,
         );
@@ -215,11 +220,21 @@ mod tests {
     fn what_does_not_fit_is_refused() {
         let settings = Settings::default();
         let none: (&[Vec<f32>], &[Vec<f32>]) = (&[], &[]);
-        assert!(train(&[], &[], none, 2, &settings, &mut || false).is_err());
         assert!(
-            train(&[vec![1.0]], &[vec![1.0]], none, 2, &settings, &mut || {
+            train(&[], &[], none, (2, &Loss::Softmax), &settings, &mut || {
                 false
             })
+            .is_err()
+        );
+        assert!(
+            train(
+                &[vec![1.0]],
+                &[vec![1.0]],
+                none,
+                (2, &Loss::Softmax),
+                &settings,
+                &mut || { false }
+            )
             .is_err()
         );
         let never = Settings {
@@ -231,7 +246,7 @@ mod tests {
                 &[vec![1.0]],
                 &[vec![1.0, 0.0]],
                 none,
-                2,
+                (2, &Loss::Softmax),
                 &never,
                 &mut || false
             )
@@ -242,7 +257,7 @@ mod tests {
                 &[vec![f32::NAN]],
                 &[vec![1.0, 0.0]],
                 none,
-                2,
+                (2, &Loss::Softmax),
                 &settings,
                 &mut || false
             )

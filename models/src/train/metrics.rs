@@ -16,9 +16,12 @@ pub struct Metrics {
     pub accuracy: f64,
     /// Mean of the labels' F1.
     pub macro_f1: f64,
+    /// [`mean_average_precision`], where classes do not exclude each other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub average_precision: Option<f64>,
     /// Precision, recall and F1 of each label, in the labels' order.
     pub labels: Vec<LabelMetrics>,
-    /// `confusion[target][predicted]`.
+    /// `confusion[target][predicted]`; empty where classes do not exclude each other.
     pub confusion: Vec<Vec<usize>>,
     /// Expected calibration error of the most likely label (Guo et al. 2017, arXiv:1706.04599), ten bins.
     pub calibration_error: f64,
@@ -122,12 +125,110 @@ impl Metrics {
             loss: loss / total,
             accuracy: right as f64 / total,
             macro_f1: f1 / met.len().max(1) as f64,
+            average_precision: None,
             labels,
             confusion,
             calibration_error,
             calibration: bins,
         }
     }
+}
+
+impl Metrics {
+    /// Compares the probabilities of classes that hold each by itself with what held (0 or 1): a class is said to hold from one
+    /// half. Accuracy is the share of all items and classes that is right, as SageMaker's image classification means it; there is
+    /// no confusion, and calibration is that of all probabilities. `loss` is told.
+    pub fn of_independent(
+        predicted: &[Vec<f32>],
+        targets: &[&[f32]],
+        labels: usize,
+        loss: f64,
+    ) -> Self {
+        // Said and held, said alone, held alone.
+        let mut counts = vec![[0_usize; 3]; labels];
+        let mut bins = vec![Bin::default(); BINS];
+        let mut right = 0_usize;
+        let count = predicted.len().min(targets.len());
+        for (predicted, target) in predicted.iter().zip(targets) {
+            for ((p, target), counts) in predicted.iter().zip(*target).zip(&mut counts) {
+                let (said, held) = (*p >= 0.5, *target >= 0.5);
+                right += usize::from(said == held);
+                match (said, held) {
+                    (true, true) => counts[0] += 1,
+                    (true, false) => counts[1] += 1,
+                    (false, true) => counts[2] += 1,
+                    (false, false) => {}
+                }
+                let bin = &mut bins[((f64::from(*p) * BINS as f64) as usize).min(BINS - 1)];
+                bin.count += 1;
+                bin.confidence += f64::from(*p);
+                bin.accuracy += f64::from(u8::from(held));
+            }
+        }
+        let total = (count * labels).max(1) as f64;
+        let mut calibration_error = 0.0;
+        for bin in &mut bins {
+            let items = bin.count.max(1) as f64;
+            bin.confidence /= items;
+            bin.accuracy /= items;
+            calibration_error += bin.count as f64 / total * (bin.confidence - bin.accuracy).abs();
+        }
+        let share = |part: usize, of: usize| match of {
+            0 => 0.0,
+            of => part as f64 / of as f64,
+        };
+        let each = counts.iter().map(|&[both, said, held]| LabelMetrics {
+            precision: share(both, both + said),
+            recall: share(both, both + held),
+            f1: share(2 * both, 2 * both + said + held),
+            count: both + held,
+        });
+        let each: Vec<LabelMetrics> = each.collect();
+        let met = each
+            .iter()
+            .zip(&counts)
+            .filter(|(_, counts)| counts.iter().sum::<usize>() > 0);
+        let (f1, met) = met.fold((0.0, 0_usize), |(sum, met), (label, _)| {
+            (sum + label.f1, met + 1)
+        });
+        Self {
+            count,
+            loss,
+            accuracy: right as f64 / total,
+            macro_f1: f1 / met.max(1) as f64,
+            average_precision: Some(mean_average_precision(predicted, targets, labels)),
+            labels: each,
+            confusion: Vec::new(),
+            calibration_error,
+            calibration: bins,
+        }
+    }
+}
+
+/// The mean over the classes that hold of something of their average precision: of a class, the mean of the precision at each
+/// item that it holds for, items in the order of its probability. Equal probabilities are taken in the order that is the worst.
+pub fn mean_average_precision(predicted: &[Vec<f32>], targets: &[&[f32]], labels: usize) -> f64 {
+    let (mut sum, mut classes) = (0.0, 0_usize);
+    for label in 0..labels {
+        let mut items: Vec<(f32, bool)> = predicted
+            .iter()
+            .zip(targets)
+            .map(|(p, target)| (p[label], target[label] >= 0.5))
+            .collect();
+        items.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
+        let (mut found, mut precision) = (0_usize, 0.0);
+        for (rank, (_, held)) in items.iter().enumerate() {
+            if *held {
+                found += 1;
+                precision += found as f64 / (rank + 1) as f64;
+            }
+        }
+        if found > 0 {
+            sum += precision / found as f64;
+            classes += 1;
+        }
+    }
+    sum / classes.max(1) as f64
 }
 
 #[cfg(test)]
@@ -168,5 +269,33 @@ mod tests {
         assert!((metrics.loss - loss).abs() < 1e-6);
         // |0.95-1| + |0.6-0| + |0.72-1| + |0.8-0|, a quarter each.
         assert!((metrics.calibration_error - 1.73 / 4.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn figures_of_independent_classes_are_those_worked_out_by_hand() {
+        let predicted = [
+            vec![0.9f32, 0.2, 0.1],
+            vec![0.8, 0.7, 0.1],
+            vec![0.3, 0.6, 0.1],
+        ];
+        let targets: [&[f32]; 3] = [&[1.0, 0.0, 0.0], &[0.0, 1.0, 0.0], &[1.0, 1.0, 0.0]];
+        let metrics = Metrics::of_independent(&predicted, &targets, 3, 0.25);
+        assert_eq!((metrics.count, metrics.loss), (3, 0.25));
+        assert!(
+            metrics
+                .average_precision
+                .is_some_and(|precision| precision > 0.9)
+        );
+        assert!((metrics.accuracy - 7.0 / 9.0).abs() < 1e-12);
+        let f1: Vec<f64> = metrics.labels.iter().map(|l| l.f1).collect();
+        assert_eq!(f1, vec![0.5, 1.0, 0.0]);
+        // The third neither holds nor is said to.
+        assert!((metrics.macro_f1 - 0.75).abs() < 1e-12);
+        // First class: right at ranks 1 and 3; second: at 1 and 2; the third is of nothing.
+        let precision = mean_average_precision(&predicted, &targets, 3);
+        assert!((precision - ((1.0 + 2.0 / 3.0) / 2.0 + 1.0) / 2.0).abs() < 1e-12);
+        let same = [vec![0.5f32], vec![0.5]];
+        let targets: [&[f32]; 2] = [&[1.0], &[0.0]];
+        assert_eq!(mean_average_precision(&same, &targets, 1), 0.5);
     }
 }

@@ -12,6 +12,7 @@
 //! | `head.rs` | a linear classifier on an encoder that stays as it is |
 //! | `metrics.rs` | accuracy, F1, confusion, calibration |
 //! | `calibrate.rs` | temperature scaling |
+//! | `loss.rs` | what scores say, and how far they are from what holds: of classes that exclude each other, or do not |
 //! | `dataset.rs` | labelled texts from files |
 //! | `aside.rs` | examples that are set aside to look at |
 //! | `ratings.rs` | the ratings that sentiment is learned from |
@@ -30,6 +31,7 @@ pub mod dataset;
 pub mod encoder;
 pub mod head;
 pub mod image;
+pub mod loss;
 pub mod metrics;
 pub mod ops;
 pub mod optimizer;

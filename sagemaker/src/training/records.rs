@@ -7,10 +7,11 @@
 //! ```
 //!
 //! All of it is little-endian. A record that has the magic number within, at a multiple of four, is split there into parts, and
-//! has it between them when they are joined. Where `flag` is not 0, the label is what follows.
+//! has it between them when they are joined. Where `flag` is not 0, the labels are what follows.
 //!
 //! A channel of such files is shown to trainers as the folders that its images would lie in: one for each file, in that one for
-//! each class, and in these the images, whose names say where in the file they are.
+//! each class, and in these the images, whose names say where in the file they are. Images of several labels lie in folders of
+//! all of them, with commas between: `0,1,1`.
 //!
 //! Source: dmlc-core, `include/dmlc/recordio.h`; apache/mxnet 1.9.1, `python/mxnet/recordio.py`.
 
@@ -33,6 +34,8 @@ const LARGEST: usize = 64 << 20;
 const MOST: usize = 1_000_000;
 /// Classes that a 32-bit number tells apart.
 const CLASSES: f32 = 16_777_216.0;
+/// Most labels of a record.
+const LABELS: usize = 10_000;
 
 /// Whether a channel has such files.
 pub(super) fn are_in(channel: &Channel) -> bool {
@@ -53,7 +56,7 @@ pub(super) fn are_in(channel: &Channel) -> bool {
 /// Puts the images of a channel in the place of its record files.
 ///
 /// # Errors
-/// A file is none, or has an image without one class; `stopped` is asked for each image.
+/// A file is none, or has a label that is no whole number; `stopped` is asked for each image.
 pub(super) fn unpack(
     objects: &dyn WritableStore,
     channel: &mut Channel,
@@ -148,8 +151,8 @@ fn failure(error: Error, what: &str) -> Failure {
     }
 }
 
-/// The class of a record, and its image.
-fn parse(record: &[u8]) -> Result<(u32, &[u8]), String> {
+/// The labels of a record, with commas between, and its image.
+fn parse(record: &[u8]) -> Result<(String, &[u8]), String> {
     let short = || format!("it has {} bytes, which are less than a head", record.len());
     let word = |at: usize| -> Result<[u8; 4], String> {
         let bytes = record.get(at..at + 4);
@@ -157,24 +160,32 @@ fn parse(record: &[u8]) -> Result<(u32, &[u8]), String> {
             .and_then(|bytes| bytes.try_into().ok())
             .ok_or_else(short)
     };
-    let labels = u32::from_le_bytes(word(0)?);
-    let (at, label) = match labels {
-        0 => (HEAD, word(4)?),
-        1 => (HEAD + 4, word(HEAD)?),
-        many => {
-            return Err(format!(
-                "it has {many} labels, and an image is of one class here"
-            ));
-        }
-    };
-    let label = f32::from_le_bytes(label);
-    if label.fract() != 0.0 || !(0.0..CLASSES).contains(&label) {
+    let labels = u32::from_le_bytes(word(0)?) as usize;
+    if labels > LABELS {
         return Err(format!(
-            "its label is {label}, and classes are whole numbers from 0"
+            "it has {labels} labels, which are more than {LABELS}"
         ));
     }
-    let image = record.get(at..).ok_or_else(short)?;
-    Ok((label as u32, image))
+    // The one label is in the head, where no others follow.
+    let places = match labels {
+        0 => 4..8,
+        many => HEAD..HEAD + 4 * many,
+    };
+    let mut text = String::new();
+    for at in places.step_by(4) {
+        let label = f32::from_le_bytes(word(at)?);
+        if label.fract() != 0.0 || !(0.0..CLASSES).contains(&label) {
+            return Err(format!(
+                "its label is {label}, and classes are whole numbers from 0"
+            ));
+        }
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text += &(label as u32).to_string();
+    }
+    let image = record.get(HEAD + 4 * labels..).ok_or_else(short)?;
+    Ok((text, image))
 }
 
 /// Why there is no next record.
@@ -267,7 +278,7 @@ mod tests {
 
     /// Files of `tests/golden/records.py`, made by MXNet.
     const IMAGES: &[u8] = include_bytes!("../../tests/golden/records/images.rec");
-    const LABELS: &[u8] = include_bytes!("../../tests/golden/records/labels.rec");
+    const SEVERAL: &[u8] = include_bytes!("../../tests/golden/records/labels.rec");
     const HALF: &[u8] = include_bytes!("../../tests/golden/records/half.rec");
 
     fn channel(objects: &Memory, files: &[(&str, &[u8])]) -> Channel {
@@ -326,10 +337,25 @@ mod tests {
     }
 
     #[test]
+    fn images_of_several_labels_are_in_folders_of_all_of_them() {
+        let objects = Memory::default();
+        let mut channel = channel(&objects, &[("a.rec", SEVERAL)]);
+        unpack(&objects, &mut channel, never).unwrap();
+        let mut found = Vec::new();
+        for (file, folder) in channel.files.iter().zip(["a.rec/1/", "a.rec/1,2/"]) {
+            assert!(file.key.starts_with(folder), "{file}");
+            let mut bytes = Vec::new();
+            let mut opened = open(&objects, file).unwrap();
+            opened.read_to_end(&mut bytes).unwrap();
+            found.push(bytes);
+        }
+        assert_eq!(found, [b"one", b"two"]);
+    }
+
+    #[test]
     fn what_is_no_record_file_is_said() {
         let objects = Memory::default();
         for (bytes, why) in [
-            (LABELS, "record 2: it has 2 labels"),
             (HALF, "record 1: its label is 0.5"),
             (b"\x89PNG\r\n\x1a\n", "record 1: it begins with 0x474e5089"),
             (&IMAGES[..6], "record 1: the file ends within it"),
@@ -346,6 +372,10 @@ mod tests {
             (
                 b"\x0a\x23\xd7\xce\x04\0\0\0\0\0\0\0",
                 "record 1: it has 4 bytes, which are less than a head",
+            ),
+            (
+                b"\x0a\x23\xd7\xce\x04\0\0\0\xff\xff\xff\xff",
+                "record 1: it has 4294967295 labels, which are more than 10000",
             ),
         ] {
             let mut channel = channel(&objects, &[("a.rec", bytes)]);

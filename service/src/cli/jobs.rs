@@ -4,6 +4,7 @@ use super::output::{self, table};
 use super::remote::{Remote, Server, part, with_query};
 use super::{Output, Stop};
 use crate::config::Config;
+use crate::flows::{ENDPOINT, endpoint_of};
 use crate::rest::jobs::{EventView, EventsView, JobView, JobsView, SampleView, ScoreRequest};
 use crate::scoring::{FORMATS, tasks};
 use clap::{Args, Subcommand};
@@ -72,11 +73,12 @@ pub struct ScoreArgs {
     #[arg(value_name = "s3://BUCKET/PREFIX")]
     input: String,
     /// What is asked about each row or image.
-    #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(tasks()))]
+    #[arg(long, value_parser = task)]
     task: String,
-    /// The column that it is about: texts, or the bytes of images. Without one the objects are images.
+    /// The column that it is about: texts, or the bytes of images. Without one the objects are images. Of endpoint:NAME: a column of
+    /// a row, once for each, in the order in which the model takes them.
     #[arg(long, visible_alias = "column", value_name = "COLUMN")]
-    text_column: Option<String>,
+    text_column: Vec<String>,
     /// The folder that is written.
     #[arg(short, long, value_name = "s3://BUCKET/FOLDER")]
     output_folder: String,
@@ -209,11 +211,27 @@ fn logged(event: &EventView, output: Output) -> Result<(), Stop> {
     ))
 }
 
+/// One of the tasks of jobs, or a hosted model.
+fn task(name: &str) -> Result<String, String> {
+    match endpoint_of(name).is_some() || tasks().contains(&name) {
+        true => Ok(name.to_owned()),
+        false => Err(format!(
+            "there is no such task; there are {}, and {ENDPOINT}NAME for a hosted model",
+            tasks().join(", ")
+        )),
+    }
+}
+
 fn score(config: &Config, args: ScoreArgs) -> Result<(), Stop> {
     let remote = args.server.remote(config)?;
+    let (column, columns) = match args.text_column.len() {
+        0 | 1 => (args.text_column.into_iter().next(), Vec::new()),
+        _ => (None, args.text_column),
+    };
     let request = ScoreRequest {
         task: args.task,
-        column: args.text_column,
+        column,
+        columns,
         input: args.input,
         output: args.output_folder,
         format: args.format,

@@ -3,6 +3,7 @@
 use super::Stop;
 use super::sql::{Desk, complain, failed};
 use crate::config::Config;
+use crate::flows::endpoint_of;
 use clap::Args;
 use escala_sql::files::NoFormat;
 use escala_sql::functions::FUNCTIONS;
@@ -20,7 +21,7 @@ pub struct ScoreArgs {
     #[arg(value_name = "TABLE")]
     table: String,
     /// What is asked about each row.
-    #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(FUNCTIONS.iter().map(|function| function.name)))]
+    #[arg(long, value_parser = task)]
     task: String,
     /// The column that it is about: texts, or the bytes of images.
     #[arg(long, visible_alias = "column", value_name = "COLUMN")]
@@ -31,6 +32,26 @@ pub struct ScoreArgs {
     /// The texts' language; `auto` detects it for each.
     #[arg(long)]
     language: Option<String>,
+}
+
+/// One of the functions about rows. Hosted models are a server's.
+fn task(name: &str) -> Result<String, String> {
+    if endpoint_of(name).is_some() {
+        return Err(format!(
+            "hosted models are those of a running server: escala jobs score s3://… --task {name} --column …, or escala sql --server"
+        ));
+    }
+    let mut names = FUNCTIONS.iter().map(|function| function.name);
+    match names.any(|known| known == name) {
+        true => Ok(name.to_owned()),
+        false => {
+            let names: Vec<&str> = FUNCTIONS.iter().map(|function| function.name).collect();
+            Err(format!(
+                "there is no such task; there are {}",
+                names.join(", ")
+            ))
+        }
+    }
 }
 
 pub fn run(config: &Config, args: ScoreArgs) -> Result<(), Stop> {
@@ -44,7 +65,8 @@ pub fn run(config: &Config, args: ScoreArgs) -> Result<(), Stop> {
         .parse()
         .map_err(|error: NoFormat| Stop::Usage(error.to_string()))?;
     let scoring = Scoring {
-        column: args.text_column,
+        columns: vec![args.text_column],
+        endpoint: None,
         language: args.language,
         answers: args.task.clone(),
         function: args.task,

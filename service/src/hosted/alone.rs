@@ -5,7 +5,7 @@ use super::refuse;
 use crate::failure::chain;
 use escala_models::Compute;
 use escala_pipelines::{Error, Kind};
-use escala_sagemaker::served::{Asked, GivenUp, Said, Served, Unanswered};
+use escala_sagemaker::served::{About, Asked, GivenUp, Said, Served, Unanswered};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use tokio::sync::{Mutex, Semaphore};
@@ -20,6 +20,11 @@ pub trait Answers: Send + 'static {
     /// # Errors
     /// What a container would have answered.
     fn answer(&mut self, compute: &Compute, asked: &Asked) -> Result<Said, Unanswered>;
+
+    /// What it is asked about.
+    fn about(&self) -> About {
+        About::Texts
+    }
 
     /// Bytes of memory that it holds, about.
     fn memory(&self) -> u64;
@@ -71,6 +76,7 @@ impl Line {
 pub struct Alone<A> {
     inner: Arc<Mutex<(A, Compute)>>,
     memory: u64,
+    about: About,
     line: Line,
 }
 
@@ -79,6 +85,7 @@ impl<A: Answers> Alone<A> {
     pub fn new(model: A, compute: Compute) -> Self {
         Self {
             memory: model.memory(),
+            about: model.about(),
             inner: Arc::new(Mutex::new((model, compute))),
             line: Line::new(),
         }
@@ -86,6 +93,10 @@ impl<A: Answers> Alone<A> {
 }
 
 impl<A: Answers> Served for Alone<A> {
+    fn about(&self) -> About {
+        self.about
+    }
+
     fn invoke(&self, asked: Asked) -> BoxFuture<'_, Result<Said, Unanswered>> {
         let ready = Arc::clone(&self.inner).lock_owned();
         Box::pin(self.line.ask(asked, ready, |mut inner, asked| {
@@ -116,6 +127,10 @@ impl<A: AnswersAll> Beside<A> {
 }
 
 impl<A: AnswersAll> Served for Beside<A> {
+    fn about(&self) -> About {
+        About::Texts
+    }
+
     fn invoke(&self, asked: Asked) -> BoxFuture<'_, Result<Said, Unanswered>> {
         let ready = std::future::ready(Arc::clone(&self.model));
         Box::pin(

@@ -36,7 +36,7 @@ use escala_models::compute::Device;
 use escala_models::onnx::{Data, Error, Input, Meaning, Model, Output, Wanted};
 use escala_pipelines::image::ImageLimits;
 use escala_pipelines::task::LoadContext;
-use escala_sagemaker::served::{Asked, Container, Opener, Said, Served, Unanswered};
+use escala_sagemaker::served::{About, Asked, Container, Opener, Said, Served, Unanswered};
 use escala_weights::Store;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -150,6 +150,10 @@ enum Form {
 }
 
 impl Answers for Tensors {
+    fn about(&self) -> About {
+        About::Numbers
+    }
+
     fn answer(&mut self, compute: &Compute, asked: &Asked) -> Result<Said, Unanswered> {
         let (arrays, form) = self.asked(asked)?;
         let form = accepted(asked.accept.as_deref(), form)?;

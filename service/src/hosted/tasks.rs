@@ -5,7 +5,7 @@ use crate::app::App;
 use crate::asked::{self, What};
 use crate::failure::Failure;
 use escala_pipelines::{Options, Priority};
-use escala_sagemaker::served::{Asked, Container, Haste, Opener, Said, Served, Unanswered};
+use escala_sagemaker::served::{About, Asked, Container, Haste, Opener, Said, Served, Unanswered};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -93,6 +93,13 @@ impl Task {
 }
 
 impl Served for Task {
+    fn about(&self) -> About {
+        match self.what {
+            What::Text(_) => About::Texts,
+            What::Image(_) => About::Images,
+        }
+    }
+
     fn invoke(&self, asked: Asked) -> BoxFuture<'_, Result<Said, Unanswered>> {
         Box::pin(self.answer(asked))
     }

@@ -1,41 +1,41 @@
-//! Training jobs of the image `image-classification`: transfer learning on the network of labels, and tuning of the network.
+//! Training jobs of the image `image-classification`: transfer learning on the network of labels, tuning of that network, and
+//! learning of one from the beginning.
 //!
-//! A channel has images and what they are, in one of four ways: with a list (`train_lst` beside `train`, lines of
-//! `number<TAB>class<TAB>path`, as SageMaker's own algorithm takes it); in a folder for each class; as MXNet's record files
-//! (`application/x-recordio`), which come here as such folders; or as an augmented manifest
-//! (`{"source-ref": "s3://…", "class": 1}`). Hyperparameters are SageMaker's where they mean something here: `num_classes`,
+//! What the channels have is read in `labelled.rs`. Hyperparameters are SageMaker's where they mean something here: `num_classes`,
 //! `num_training_samples`, `epochs`, `mini_batch_size`, `learning_rate`, `weight_decay`, `early_stopping`,
-//! `early_stopping_patience`, `augmentation_type`. Source: the developer guide, "Image Classification Hyperparameters".
+//! `early_stopping_patience`, `augmentation_type`, `use_pretrained_model`, `multi_label`, `use_weighted_loss`, `image_shape`. Source:
+//! the developer guide, "Image Classification Hyperparameters".
 //!
-//! `epochs` are passes of a layer that learns on a network that stays. Our own are `seed`, `fine_tune_epochs` (0: the network
+//! `epochs` are passes of a layer that learns on a network that stays, or with `use_pretrained_model` 0 of the network itself, which
+//! begins with random values. Our own are `seed`, `fine_tune_epochs` (0: the network
 //! stays; above: it learns too, from where the layer ended, for at most so many passes), `fine_tune_learning_rate` and
 //! `augmentation_flip`. Images are augmented where the network learns; the layer sees each image once, as it is. `early_stopping` is
-//! about the layer.
+//! about the layer, and about a network from the beginning where it is asked for: the rates of a network fall to the end of its
+//! passes, and it is best there.
 
 use super::REPOSITORY;
+use super::labelled::{Labelled, Lists};
 use super::model::{CLASSES, Layer, NETWORK};
 use crate::failure::chain;
 use escala_learn::parameters::{Bound, Kind};
 use escala_learn::{Parameter, Parameters, Watch};
 use escala_models::Compute;
 use escala_models::compute::Device;
-use escala_models::efficientnet::INPUT;
+use escala_models::efficientnet::{INPUT, SIDE};
 use escala_models::train::adapter::Head;
-use escala_models::train::classifier::{Ended, Observer, Progress, Settings, softmax};
+use escala_models::train::classifier::{Ended, Observer, Progress, Settings};
 use escala_models::train::head;
 use escala_models::train::image::{self, Augmentation, Images, Tuner};
+use escala_models::train::loss::{Loss, balanced};
 use escala_models::train::metrics::Metrics;
-use escala_models::train::set_aside;
 use escala_pipelines::image::{File as Image, ImageLimits};
 use escala_pipelines::labels::features::{ImageFeatures, WIDTH, inputs, tensors};
 use escala_pipelines::labels::task::MODEL;
 use escala_pipelines::task::LoadContext;
-use escala_sagemaker::names::s3;
 use escala_sagemaker::served::Container;
 use escala_sagemaker::training::{Channel, Failure, File, Lesson, Trainer};
 use escala_weights::{Store, Tensors};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -43,10 +43,8 @@ use std::sync::Arc;
 const AT_ONCE: usize = 32;
 /// Pixels that augmentation moves an image by at most: a fourteenth of what the network sees.
 const SHIFT: usize = 16;
-/// Most bytes of a line of a list.
-const LINE: usize = 64 << 10;
-/// Most images of a channel.
-const MOST: usize = 1_000_000;
+/// Highest rate of a network from the beginning, where nothing is said.
+const RATE: f64 = 0.01;
 
 const PARAMETERS: &[Parameter] = &[
     whole(
@@ -65,14 +63,18 @@ const PARAMETERS: &[Parameter] = &[
     ),
     whole("epochs", 1, 10_000, Some("30"), "passes over the images"),
     whole("mini_batch_size", 1, 4096, Some("32"), "images of a step"),
-    real("learning_rate", "0.001", "of the layer"),
+    real(
+        "learning_rate",
+        "0.001",
+        "of the layer; of a network from the beginning as a part of the size of its numbers, and 0.01 where nothing is said",
+    ),
     real("weight_decay", "0.0001", "decoupled decay of its weights"),
     Parameter {
         name: "early_stopping",
         kind: Kind::Flag,
         default: Some("true"),
         required: false,
-        help: "ends where the validation does not improve",
+        help: "ends where the validation does not improve; a network from the beginning does where it is said",
     },
     whole(
         "early_stopping_patience",
@@ -83,10 +85,24 @@ const PARAMETERS: &[Parameter] = &[
     ),
     Parameter {
         name: "use_pretrained_model",
-        kind: Kind::Choice(&["1"]),
+        kind: Kind::Choice(&["0", "1"]),
         default: Some("1"),
         required: false,
-        help: "the network is one that has learned; nothing is learned from the beginning",
+        help: "1: the network is one that has learned; 0: it begins with random values, and all of it learns in the epochs",
+    },
+    Parameter {
+        name: "multi_label",
+        kind: Kind::Choice(&["0", "1"]),
+        default: Some("0"),
+        required: false,
+        help: "1: an image is of any number of classes, and each has a probability of its own",
+    },
+    Parameter {
+        name: "use_weighted_loss",
+        kind: Kind::Choice(&["0", "1"]),
+        default: Some("0"),
+        required: false,
+        help: "1: with multi_label 1 the images that a class holds for weigh as much as all others together",
     },
     whole(
         "fine_tune_epochs",
@@ -102,10 +118,11 @@ const PARAMETERS: &[Parameter] = &[
     ),
     Parameter {
         name: "augmentation_type",
-        kind: Kind::Choice(&["crop"]),
+        kind: Kind::Choice(&["crop", "crop_color", "crop_color_transform"]),
         default: None,
         required: false,
-        help: "images are moved and mirrored at random where the network learns",
+        help: "where the network learns, images are moved and mirrored at random; their hue, saturation and lightness too; \
+               and they are turned, sheared and stretched",
     },
     Parameter {
         name: "augmentation_flip",
@@ -115,8 +132,15 @@ const PARAMETERS: &[Parameter] = &[
         help: "whether augmentation mirrors: not for what left and right tell apart",
     },
     whole("seed", 0, i64::MAX, Some("1"), "of everything random"),
+    Parameter {
+        name: "image_shape",
+        kind: Kind::Text,
+        default: Some("3,224,224"),
+        required: false,
+        help: "channels, height and width, as 3,224,224; an image of any size is shown to the network as the square of 224 by 224 \
+               pixels in its middle, whatever height and width say",
+    },
     // What AWS's own algorithm is told of the network that it makes; here there is one, which learns by AdamW.
-    without_effect("image_shape"),
     Parameter {
         kind: Kind::Choice(&[
             "18", "34", "50", "101", "152", "200", "20", "32", "44", "56", "110",
@@ -188,187 +212,49 @@ pub struct ImageClassification {
     pub limits: ImageLimits,
 }
 
-fn client(why: impl std::fmt::Display) -> Failure {
+pub(super) fn client(why: impl std::fmt::Display) -> Failure {
     Failure::Client(why.to_string())
 }
 
-/// An image and the name of its class.
-type Labelled = (File, String);
-
-/// What the images of a channel are.
-fn labelled(lesson: &Lesson<'_>, name: &str) -> Result<Option<Vec<Labelled>>, Failure> {
-    let Some(channel) = lesson.channel(name) else {
-        return Ok(None);
-    };
-    let list = format!("{name}_lst");
-    let found = match lesson.channel(&list) {
-        Some(list) => by_list(lesson, channel, list)?,
-        None if !channel.attributes.is_empty() => by_manifest(lesson, channel)?,
-        None => by_folder(channel)?,
-    };
-    match found.len() {
-        0 => Err(client(format!("channel {name:?} has no images"))),
-        many if many > MOST => Err(client(format!(
-            "channel {name:?} has more than {MOST} images"
-        ))),
-        _ => Ok(Some(found)),
-    }
-}
-
-/// The lines of a channel's files.
-fn lines(
-    lesson: &Lesson<'_>,
-    channel: &Channel,
-    mut each: impl FnMut(&str) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    for file in &channel.files {
-        let mut reader = BufReader::new(lesson.open(channel, file)?);
-        for number in 1_u64.. {
-            let mut line = String::new();
-            let read = reader.by_ref().take(LINE as u64 + 1).read_line(&mut line);
-            let wrong =
-                |why: &dyn std::fmt::Display| client(format!("{file}: line {number}: {why}"));
-            let read = read.map_err(|error| wrong(&error))?;
-            if read == 0 {
-                break;
-            }
-            if read > LINE {
-                return Err(wrong(&format!("it has more than {LINE} bytes")));
-            }
-            if !line.trim().is_empty() {
-                each(line.trim_end()).map_err(|failure| match failure {
-                    Failure::Client(why) => wrong(&why),
-                    other => other,
-                })?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// What stands behind the last slash.
-fn last(path: &str) -> &str {
-    path.rsplit_once('/').map_or(path, |(_, last)| last)
-}
-
-/// That there is room for one more.
-fn few(found: &[Labelled]) -> Result<(), Failure> {
-    match found.len() < MOST {
-        true => Ok(()),
-        false => Err(client(format!("a channel has at most {MOST} images"))),
-    }
-}
-
-/// `number<TAB>class<TAB>path`, the path from the channel's folder.
-fn by_list(
-    lesson: &Lesson<'_>,
-    channel: &Channel,
-    list: &Channel,
-) -> Result<Vec<Labelled>, Failure> {
-    // By the last part of their keys, so that a line is not compared with every image.
-    let mut images: HashMap<&str, Vec<&File>> = HashMap::new();
-    for file in &channel.files {
-        images.entry(last(&file.key)).or_default().push(file);
-    }
-    let mut found = Vec::new();
-    lines(lesson, list, |line| {
-        few(&found)?;
-        let mut parts = line.split('\t');
-        let (Some(_), Some(class), Some(path)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(client("it is not number<TAB>class<TAB>path"));
-        };
-        let class = class
-            .trim()
-            .parse::<f64>()
-            .ok()
-            .filter(|class| class.fract() == 0.0 && *class >= 0.0);
-        let class = class.ok_or_else(|| client("its class is no whole number"))?;
-        let ending = format!("/{path}");
-        let named = images.get(last(path)).into_iter().flatten();
-        let file = named
-            .copied()
-            .find(|file| file.key == path || file.key.ends_with(&ending));
-        let file = file.ok_or_else(|| {
-            client(format!(
-                "there is no image {path} in the channel {:?}",
-                channel.name
-            ))
-        })?;
-        found.push((file.clone(), (class as u64).to_string()));
-        Ok(())
-    })?;
-    Ok(found)
-}
-
-/// The name of the folder that an image lies in is its class.
-fn by_folder(channel: &Channel) -> Result<Vec<Labelled>, Failure> {
-    channel
-        .files
-        .iter()
-        .map(|file| {
-            let mut parts = file.key.rsplit('/');
-            parts.next();
-            let class = parts.next().ok_or_else(|| {
-                client(format!(
-                    "{file} lies in no folder that would name its class"
-                ))
-            })?;
-            Ok((file.clone(), class.to_owned()))
-        })
-        .collect()
-}
-
-/// `{"source-ref": "s3://…", "class": 1}`, under the names of the request's attributes.
-fn by_manifest(lesson: &Lesson<'_>, channel: &Channel) -> Result<Vec<Labelled>, Failure> {
-    let [source, class] = &channel.attributes[..] else {
-        return Err(client(
-            "an augmented manifest of images takes two AttributeNames: the image, and its class",
-        ));
-    };
-    let mut found = Vec::new();
-    lines(lesson, channel, |line| {
-        few(&found)?;
-        let read: serde_json::Value = serde_json::from_str(line).map_err(client)?;
-        let address = read[source].as_str().and_then(s3);
-        let (bucket, key) =
-            address.ok_or_else(|| client(format!("{source:?} is no address of S3's")))?;
-        let class = match &read[class] {
-            serde_json::Value::String(text) => text.clone(),
-            serde_json::Value::Number(number) => number.to_string(),
-            _ => return Err(client(format!("{class:?} is neither a number nor text"))),
-        };
-        found.push((lesson.file(bucket, key)?, class));
-        Ok(())
-    })?;
-    Ok(found)
-}
-
-/// Classes in the order of their numbers: numbers by value, names by name.
-fn order(labelled: &[Labelled]) -> Vec<String> {
-    let names: BTreeSet<&String> = labelled.iter().map(|(_, class)| class).collect();
-    let numbers: Option<BTreeMap<u64, &String>> = names
-        .iter()
-        .map(|name| Some((name.parse().ok()?, *name)))
+/// Height and width of an `image_shape`.
+fn shape(text: &str) -> Result<[u32; 2], Failure> {
+    let text = text.trim_matches(|at: char| at.is_whitespace() || "()[]".contains(at));
+    let numbers: Option<Vec<u32>> = text
+        .split(',')
+        .map(|number| number.trim().parse().ok().filter(|number| *number > 0))
         .collect();
-    match numbers {
-        // Those that no image has keep their places.
-        Some(numbers) => {
-            let last = numbers.keys().last().copied().unwrap_or(0);
-            match last < CLASSES as u64 {
-                true => (0..=last).map(|number| number.to_string()).collect(),
-                false => numbers.into_values().cloned().collect(),
-            }
-        }
-        None => names.into_iter().cloned().collect(),
+    match numbers.as_deref() {
+        Some(&[3, height, width]) => Ok([height, width]),
+        Some(&[channels, _, _]) => Err(client(format!(
+            "Hyperparameter image_shape is {text:?}: images are read in 3 channels, not {channels}"
+        ))),
+        _ => Err(client(format!(
+            "Hyperparameter image_shape is {text:?}: it is three whole numbers above 0, channels, height and width, as 3,224,224"
+        ))),
     }
 }
 
+/// The images of a channel that could be decoded.
 struct Seen {
-    vectors: Vec<Vec<f32>>,
-    targets: Vec<Vec<f32>>,
-    /// Those that could be decoded, and the places of their classes.
     files: Vec<File>,
-    classes: Vec<u32>,
+    /// The places of the classes of each.
+    classes: Vec<Vec<u32>>,
+    /// What a network that stays sees in each; nothing where none does.
+    vectors: Vec<Vec<f32>>,
+}
+
+impl Seen {
+    /// 1 for each class that holds, image by image.
+    fn targets(&self, classes: usize) -> Vec<Vec<f32>> {
+        let each = self.classes.iter().map(|held| {
+            let mut target = vec![0.0; classes];
+            for place in held {
+                target[*place as usize] = 1.0;
+            }
+            target
+        });
+        each.collect()
+    }
 }
 
 /// Images that are read again in every pass.
@@ -378,7 +264,7 @@ struct Pass<'a> {
     limits: &'a ImageLimits,
     compute: &'a Compute,
     files: &'a [File],
-    classes: &'a [u32],
+    classes: &'a [Vec<u32>],
     /// Why the last image could not be read.
     failure: Option<Failure>,
 }
@@ -418,8 +304,12 @@ impl Pass<'_> {
 }
 
 impl Images for Pass<'_> {
-    fn classes(&self) -> &[u32] {
-        self.classes
+    fn count(&self) -> usize {
+        self.files.len()
+    }
+
+    fn classes(&self, index: usize) -> &[u32] {
+        &self.classes[index]
     }
 
     fn read(&mut self, indices: &[usize], out: &mut [f32]) -> escala_models::Result<()> {
@@ -451,6 +341,8 @@ fn read(
 /// Tells a job's watch of a run.
 struct Onlooker<'a> {
     watch: &'a mut dyn Watch,
+    /// What is said to go on.
+    what: &'static str,
     per_epoch: u64,
     /// Sum of the batches' accuracies in this pass.
     right: f64,
@@ -464,7 +356,8 @@ impl Observer for Onlooker<'_> {
             self.right = 0.0;
             let pass = progress.step / self.per_epoch;
             self.watch.log(&format!(
-                "fine-tuning, pass {pass}: train accuracy {accuracy:.4}"
+                "{}, pass {pass}: train accuracy {accuracy:.4}",
+                self.what
             ));
             self.watch.metric("train:accuracy", accuracy);
         }
@@ -475,7 +368,8 @@ impl Observer for Onlooker<'_> {
     fn evaluated(&mut self, progress: Progress, metrics: &Metrics, best: bool) {
         let pass = progress.step / self.per_epoch;
         self.watch.log(&format!(
-            "fine-tuning, pass {pass}: validation accuracy {:.4}, loss {:.4}{}",
+            "{}, pass {pass}: validation accuracy {:.4}, loss {:.4}{}",
+            self.what,
             metrics.accuracy,
             metrics.loss,
             if best { ", the best so far" } else { "" }
@@ -508,57 +402,54 @@ impl ImageClassification {
         }
     }
 
-    /// What the network sees in images; those that cannot be decoded are passed over and said.
+    /// The images that can be decoded, and what a network that stays sees in them; those that cannot are passed over and said.
     fn see(
         &self,
         lesson: &Lesson<'_>,
         channel: &Channel,
-        features: &ImageFeatures,
+        features: Option<&ImageFeatures>,
         compute: &Compute,
-        (images, classes): (&[Labelled], &[String]),
+        images: Vec<Labelled>,
         watch: &mut dyn Watch,
     ) -> Result<Seen, Failure> {
         let mut seen = Seen {
-            vectors: Vec::with_capacity(images.len()),
-            targets: Vec::with_capacity(images.len()),
             files: Vec::with_capacity(images.len()),
             classes: Vec::with_capacity(images.len()),
+            vectors: Vec::new(),
         };
-        let places: BTreeMap<&str, usize> = classes
-            .iter()
-            .enumerate()
-            .map(|(at, class)| (class.as_str(), at))
-            .collect();
-        for (number, some) in images.chunks(AT_ONCE).enumerate() {
+        let count = images.len();
+        let mut images = images.into_iter();
+        while images.len() > 0 {
+            let some: Vec<Labelled> = images.by_ref().take(AT_ONCE).collect();
             let mut files = Vec::with_capacity(some.len());
-            for (file, _) in some {
-                files.push(read(lesson, channel, file, &self.limits)?);
+            for image in &some {
+                files.push(read(lesson, channel, &image.file, &self.limits)?);
             }
-            let vectors = features.vectors(compute, &files);
+            let vectors = match features {
+                Some(features) => features.vectors(compute, &files),
+                // It is decoded, and none of it kept.
+                None => {
+                    let inputs = inputs(&self.limits, compute, &files);
+                    Ok(inputs
+                        .into_iter()
+                        .map(|one| one.map(|_| Vec::new()))
+                        .collect())
+                }
+            };
             let vectors = vectors.map_err(|error| Failure::Algorithm(chain(&error)))?;
-            for ((file, class), vector) in some.iter().zip(vectors) {
-                let place = places.get(class.as_str());
-                let place = *place.ok_or_else(|| {
-                    client(format!(
-                        "{file}: no image to learn from has its class {class}"
-                    ))
-                })?;
+            for (Labelled { file, classes }, vector) in some.into_iter().zip(vectors) {
                 match vector {
                     Ok(vector) => {
-                        let mut target = vec![0.0; classes.len()];
-                        target[place] = 1.0;
-                        seen.vectors.push(vector);
-                        seen.targets.push(target);
-                        seen.files.push(file.clone());
-                        seen.classes.push(place as u32);
+                        seen.files.push(file);
+                        seen.classes.push(classes);
+                        if features.is_some() {
+                            seen.vectors.push(vector);
+                        }
                     }
                     Err(error) => watch.log(&format!("{file} is passed over: {}", error.message())),
                 }
             }
-            watch.progress(
-                ((number + 1) * AT_ONCE).min(images.len()) as u64,
-                images.len() as u64,
-            );
+            watch.progress((count - images.len()) as u64, count as u64);
             if watch.stopped() {
                 return Err(Failure::Stopped);
             }
@@ -579,37 +470,40 @@ impl Trainer for ImageClassification {
         watch: &mut dyn Watch,
     ) -> Result<(), Failure> {
         let given = Parameters::read(PARAMETERS, lesson.given())?;
-        let known = ["train", "train_lst", "validation", "validation_lst"];
-        let channel = lesson.train_channel(&known)?;
-        let mut train = labelled(lesson, "train")?.unwrap_or_default();
-        let classes = order(&train);
-        if classes.len() < 2 {
+        let [height, width] = shape(given.text("image_shape").unwrap_or("3,224,224"))?;
+        let is = |name| given.integer(name) == Some(1);
+        let (several, scratch) = (is("multi_label"), !is("use_pretrained_model"));
+        let tuning = given.integer("fine_tune_epochs").unwrap_or(0).max(0);
+        if scratch && tuning > 0 {
             return Err(client(
-                "all images are of one class: there is nothing to tell apart",
+                "hyperparameter fine_tune_epochs is for a network that has learned (use_pretrained_model 1): one from the beginning \
+                 learns in epochs",
             ));
         }
-        if let Some(wanted) = given
+        let wanted = given
             .integer("num_classes")
-            .filter(|wanted| *wanted != classes.len() as i64)
-        {
-            return Err(client(format!(
-                "hyperparameter num_classes is {wanted}, and the images are of {} classes",
-                classes.len()
-            )));
-        }
-        let (validation, held) = match labelled(lesson, "validation")? {
-            Some(held) => (lesson.channel("validation").unwrap_or(channel), held),
-            None => (channel, set_aside(&mut train, |(_, class)| class.clone())),
-        };
-        // What is seen of an image is held until the layer has learned, and a number for each class. Where the network learns,
-        // its values, gradients and means are there, and the activations of an image for each thread.
+            .map(|wanted| wanted.max(0) as usize);
+        let channel =
+            lesson.train_channel(&["train", "train_lst", "validation", "validation_lst"])?;
+        let Lists {
+            classes,
+            train,
+            held,
+            validation,
+        } = Lists::read(lesson, channel, several, wanted)?;
+        // What a network that stays sees of an image is held until the layer has learned, and a number for each class. Where a network
+        // learns, its values, gradients and means are there, and the activations of an image for each thread.
         let images = (train.len() + held.len()) as u64;
-        let passes = given.integer("fine_tune_epochs").unwrap_or(0).max(0);
-        let tuning = match passes {
-            0 => 0,
-            _ => image::memory(classes.len(), self.threads),
+        let learns = match scratch || tuning > 0 {
+            false => 0,
+            true => image::memory(classes.len(), self.threads),
         };
-        let bytes = images * 4 * (WIDTH + classes.len()) as u64 + tuning;
+        let begins = match scratch {
+            false => 0,
+            true => image::memory_to_begin(classes.len()),
+        };
+        let of_image = classes.len() + if scratch { 0 } else { WIDTH };
+        let bytes = images * 4 * of_image as u64 + learns + begins;
         if bytes > lesson.most_bytes {
             return Err(client(format!(
                 "{images} images of {} classes take {bytes} bytes to learn from; this server has at most {}",
@@ -623,113 +517,107 @@ impl Trainer for ImageClassification {
             classes.len(),
             held.len()
         ));
+        if [height, width] != [SIDE as u32; 2] {
+            watch.log(&format!(
+                "image_shape is 3,{height},{width}: the network sees {SIDE} by {SIDE} pixels of an image all the same"
+            ));
+        }
         lesson.learning();
         let context = LoadContext {
             weights: &self.weights,
             target: (&self.device).into(),
         };
-        let features = ImageFeatures::load(&context, self.limits);
+        let features = match scratch {
+            true => None,
+            false => Some(ImageFeatures::load(&context, self.limits)),
+        };
+        let features = features.transpose();
         let features = features.map_err(|error| Failure::Now(chain(&error)))?;
         let compute = Compute::own(self.device.clone(), self.threads);
-        let mut see = |channel: &Channel, images: &[Labelled]| {
-            self.see(
-                lesson,
-                channel,
-                &features,
-                &compute,
-                (images, &classes),
-                watch,
-            )
+        let mut see = |channel: &Channel, images: Vec<Labelled>| {
+            self.see(lesson, channel, features.as_ref(), &compute, images, watch)
         };
-        let (train, held) = (see(channel, &train)?, see(validation, &held)?);
-        if train.vectors.is_empty() {
+        let (train, held) = (see(channel, train)?, see(validation, held)?);
+        if train.files.is_empty() {
             return Err(client(
                 "no image could be read; the log says of each why it is passed over",
             ));
         }
+        let loss = match several {
+            false => Loss::Softmax,
+            true => Loss::Sigmoid(match is("use_weighted_loss") {
+                true => balanced(train.classes.iter().map(Vec::as_slice), classes.len()),
+                false => vec![1.0; classes.len()],
+            }),
+        };
         let whole = |name| given.integer(name).unwrap_or(1).max(0);
+        let patience = match given.flag("early_stopping") {
+            Some(false) => 0,
+            _ => whole("early_stopping_patience") as u32,
+        };
         let settings = Settings {
             epochs: whole("epochs") as u32,
             batch: whole("mini_batch_size") as usize,
             head_rate: given.real("learning_rate").unwrap_or(0.001),
             weight_decay: given.real("weight_decay").unwrap_or(0.0001),
-            patience: match given.flag("early_stopping") {
-                Some(false) => 0,
-                _ => whole("early_stopping_patience") as u32,
-            },
+            patience,
             seed: whole("seed") as u64,
             ..Settings::default()
         };
-        let dev = (held.vectors.as_slice(), held.targets.as_slice());
-        let learned = head::train(
-            &train.vectors,
-            &train.targets,
-            dev,
-            classes.len(),
-            &settings,
-            &mut || watch.stopped(),
-        );
-        let learned = learned.map_err(|error| client(chain(&error)))?;
-        let figures = |seen: &Seen| {
-            let predicted: Vec<Vec<f32>> = seen
-                .vectors
-                .iter()
-                .map(|vector| softmax(&learned.apply(vector)))
-                .collect();
-            let targets: Vec<&[f32]> = seen.targets.iter().map(Vec::as_slice).collect();
-            Metrics::of(&predicted, &targets, classes.len())
+        let pretrained = match features {
+            None => None,
+            Some(_) => Some(layer(
+                &train,
+                &held,
+                (classes.len(), &loss),
+                &settings,
+                watch,
+            )?),
         };
-        for (name, seen) in [("train", &train), ("validation", &held)] {
-            if !seen.vectors.is_empty() {
-                let figures = figures(seen);
-                watch.log(&format!(
-                    "{name}: accuracy {:.4} of {} images",
-                    figures.accuracy, figures.count
-                ));
-                watch.metric(&format!("{name}:accuracy"), figures.accuracy);
-            }
-        }
-        let learned = match passes {
-            0 => learned,
-            _ => {
-                let rate = given.real("fine_tune_learning_rate").unwrap_or(0.003);
-                let settings = Settings {
-                    epochs: passes.min(i64::from(u32::MAX)) as u32,
-                    rate,
-                    head_rate: rate / 3.0,
-                    warm_up: 0.2,
-                    // Rates fall to the end, and the network is best there; the best is kept whatever comes.
-                    patience: 0,
-                    dropout: 0.2,
-                    evaluations: 1,
-                    ..settings
-                };
-                let augmentation = match given.text("augmentation_type") {
-                    None => Augmentation::default(),
-                    Some(_) => Augmentation {
-                        flip: given.flag("augmentation_flip").unwrap_or(true),
-                        shift: SHIFT,
-                    },
-                };
-                let parts = [
-                    self.pass(lesson, channel, &compute, &train),
-                    self.pass(lesson, validation, &compute, &held),
-                ];
+        let rate = match scratch {
+            true if given.is_set("learning_rate") => settings.head_rate,
+            true => RATE,
+            false => given.real("fine_tune_learning_rate").unwrap_or(0.003),
+        };
+        let settings = Settings {
+            epochs: match scratch {
+                true => settings.epochs,
+                false => tuning.min(i64::from(u32::MAX)) as u32,
+            },
+            rate,
+            head_rate: rate / 3.0,
+            warm_up: 0.2,
+            // Rates fall to the end, and the network is best there; the best is kept whatever comes.
+            patience: match scratch && given.is_set("early_stopping") {
+                true => patience,
+                false => 0,
+            },
+            dropout: 0.2,
+            evaluations: 1,
+            ..settings
+        };
+        let network = Learning {
+            settings,
+            augmentation: augmentation(&given),
+            loss,
+            classes: classes.len(),
+        };
+        let mut parts = [
+            self.pass(lesson, channel, &compute, &train),
+            self.pass(lesson, validation, &compute, &held),
+        ];
+        let learned = match pretrained {
+            None => network.learn(None, &mut parts, lesson, watch)?,
+            Some(layer) if tuning == 0 => layer,
+            Some(layer) => {
                 let tensors = tensors(&context).map_err(|error| Failure::Now(chain(&error)))?;
-                tune(
-                    &tensors,
-                    &learned,
-                    settings,
-                    augmentation,
-                    parts,
-                    lesson,
-                    watch,
-                )?
+                network.learn(Some((&tensors, &layer)), &mut parts, lesson, watch)?
             }
         };
         let layer = Layer {
             network: MODEL.to_owned(),
-            tuned: passes > 0,
+            tuned: scratch || tuning > 0,
+            multi_label: several,
             classes,
             weight: learned.weight,
             bias: learned.bias,
@@ -739,49 +627,140 @@ impl Trainer for ImageClassification {
     }
 }
 
-/// The whole network learns, from where `layer` ended; it is written into the lesson's folder, and what became of the layer
-/// is the result. One that is stopped ends with the best that it had; one that is killed goes on from its last pass.
-fn tune(
-    tensors: &Path,
-    layer: &Head,
-    settings: Settings,
-    augmentation: Augmentation,
-    [mut train, mut held]: [Pass<'_>; 2],
-    lesson: &Lesson<'_>,
+/// A layer on what a network that stays sees; what became of it is told.
+fn layer(
+    train: &Seen,
+    held: &Seen,
+    (classes, loss): (usize, &Loss),
+    settings: &Settings,
     watch: &mut dyn Watch,
 ) -> Result<Head, Failure> {
-    let wrong = |error: escala_models::Error| Failure::Algorithm(chain(&error));
-    let tensors = Tensors::open(tensors).map_err(|error| Failure::Now(chain(&error)))?;
-    let mut onlooker = Onlooker {
-        watch: &mut *watch,
-        per_epoch: train.classes.len().div_ceil(settings.batch.max(1)).max(1) as u64,
-        right: 0.0,
-    };
-    let compute = train.compute;
-    let tuner = Tuner::new(&tensors, layer, settings, augmentation, &compute.team);
-    let mut tuner = tuner.map_err(wrong)?;
-    let state = lesson.checkpoint.join("fine-tuning.safetensors");
-    let ended = tuner.train(&mut train, &mut held, Some(&state), &mut onlooker);
-    if let Some(failure) = train.failure.take().or_else(|| held.failure.take()) {
-        return Err(failure);
+    let (targets, wanted) = (train.targets(classes), held.targets(classes));
+    let learned = head::train(
+        &train.vectors,
+        &targets,
+        (&held.vectors, &wanted),
+        (classes, loss),
+        settings,
+        &mut || watch.stopped(),
+    );
+    let learned = learned.map_err(|error| client(chain(&error)))?;
+    for (name, seen, targets) in [("train", train, &targets), ("validation", held, &wanted)] {
+        if seen.vectors.is_empty() {
+            continue;
+        }
+        let predicted: Vec<Vec<f32>> = seen
+            .vectors
+            .iter()
+            .map(|vector| loss.probabilities(&learned.apply(vector)))
+            .collect();
+        let targets: Vec<&[f32]> = targets.iter().map(Vec::as_slice).collect();
+        let figures = loss.metrics(&predicted, &targets, classes);
+        watch.log(&format!(
+            "{name}: accuracy {:.4} of {} images{}",
+            figures.accuracy,
+            figures.count,
+            precision(&figures)
+        ));
+        watch.metric(&format!("{name}:accuracy"), figures.accuracy);
     }
-    // The figures of what is kept, which need not be those of the last pass.
-    if ended.map_err(wrong)? != Ended::Interrupted && !held.classes.is_empty() {
-        let figures = tuner.evaluate(&mut held);
-        if let Some(failure) = held.failure.take() {
+    Ok(learned)
+}
+
+/// What else is said of classes that hold each by itself.
+fn precision(figures: &Metrics) -> String {
+    let precision = figures.average_precision;
+    precision.map_or_else(String::new, |precision| {
+        format!(", mean average precision {precision:.4}")
+    })
+}
+
+/// What `augmentation_type` says happens to images.
+fn augmentation(given: &Parameters) -> Augmentation {
+    let Some(kind) = given.text("augmentation_type") else {
+        return Augmentation::default();
+    };
+    Augmentation {
+        flip: given.flag("augmentation_flip").unwrap_or(true),
+        shift: SHIFT,
+        colours: kind != "crop",
+        bend: kind == "crop_color_transform",
+    }
+}
+
+/// How the whole network learns.
+struct Learning {
+    settings: Settings,
+    augmentation: Augmentation,
+    loss: Loss,
+    classes: usize,
+}
+
+impl Learning {
+    /// The whole network learns, from where a layer on `begin` ended, or from the beginning; it is written into the lesson's
+    /// folder, and its layer for the classes is the result. One that is stopped ends with the best that it had; one that is killed
+    /// goes on from its last pass.
+    fn learn(
+        self,
+        begin: Option<(&Path, &Head)>,
+        [train, held]: &mut [Pass<'_>; 2],
+        lesson: &Lesson<'_>,
+        watch: &mut dyn Watch,
+    ) -> Result<Head, Failure> {
+        let wrong = |error: escala_models::Error| Failure::Algorithm(chain(&error));
+        let what = match begin {
+            Some(_) => "fine-tuning",
+            None => "training",
+        };
+        let mut onlooker = Onlooker {
+            watch: &mut *watch,
+            what,
+            per_epoch: train
+                .files
+                .len()
+                .div_ceil(self.settings.batch.max(1))
+                .max(1) as u64,
+            right: 0.0,
+        };
+        let team = &train.compute.team;
+        let tuner = match begin {
+            Some((tensors, layer)) => {
+                let tensors =
+                    Tensors::open(tensors).map_err(|error| Failure::Now(chain(&error)))?;
+                Tuner::new(&tensors, layer, self.settings, self.augmentation, team)
+            }
+            None => Tuner::begin(self.classes, train, self.settings, self.augmentation, team),
+        };
+        let tuner = tuner.and_then(|tuner| tuner.with_loss(self.loss));
+        if let Some(failure) = train.failure.take() {
             return Err(failure);
         }
-        let accuracy = figures.map_err(wrong)?.accuracy;
-        watch.log(&format!(
-            "validation: accuracy {accuracy:.4} after fine-tuning"
-        ));
-        watch.metric("validation:accuracy", accuracy);
+        let mut tuner = tuner.map_err(wrong)?;
+        let state = lesson.checkpoint.join("fine-tuning.safetensors");
+        let ended = tuner.train(train, held, Some(&state), &mut onlooker);
+        if let Some(failure) = train.failure.take().or_else(|| held.failure.take()) {
+            return Err(failure);
+        }
+        // The figures of what is kept, which need not be those of the last pass.
+        if ended.map_err(wrong)? != Ended::Interrupted && !held.files.is_empty() {
+            let figures = tuner.evaluate(held);
+            if let Some(failure) = held.failure.take() {
+                return Err(failure);
+            }
+            let figures = figures.map_err(wrong)?;
+            watch.log(&format!(
+                "validation: accuracy {:.4} after {what}{}",
+                figures.accuracy,
+                precision(&figures)
+            ));
+            watch.metric("validation:accuracy", figures.accuracy);
+        }
+        let written = tuner.write(&lesson.folder.join(NETWORK));
+        written.map_err(|error| {
+            Failure::Now(format!("the network cannot be written: {}", chain(&error)))
+        })?;
+        tuner.head().map_err(wrong)
     }
-    let written = tuner.write(&lesson.folder.join(NETWORK));
-    written.map_err(|error| {
-        Failure::Now(format!("the network cannot be written: {}", chain(&error)))
-    })?;
-    tuner.head().map_err(wrong)
 }
 
 #[cfg(test)]
@@ -789,23 +768,47 @@ mod tests {
     use super::*;
 
     #[test]
-    fn classes_have_an_order() {
-        let of = |classes: &[&str]| {
-            let file = File {
-                bucket: String::new(),
-                key: String::new(),
-                length: 0,
-                etag: String::new(),
+    fn an_image_shape_is_three_channels_a_height_and_a_width() {
+        assert_eq!(shape("3,224,224"), Ok([224, 224]));
+        assert_eq!(shape(" 3, 32 ,48"), Ok([32, 48]));
+        assert_eq!(shape("(3, 32, 48)"), Ok([32, 48]));
+        for bad in [
+            "", "224", "3,224", "3,0,224", "3,-1,4", "3,a,b", "3,1,1,1", "1,28,28",
+        ] {
+            let Err(Failure::Client(why)) = shape(bad) else {
+                panic!("{bad} is taken");
             };
-            let labelled: Vec<Labelled> = classes
-                .iter()
-                .map(|class| (file.clone(), (*class).to_owned()))
-                .collect();
-            order(&labelled)
+            assert!(why.contains("image_shape") && why.contains(bad), "{why}");
+        }
+    }
+
+    #[test]
+    fn what_augments_follows_its_type() {
+        let of = |given: &[(&str, &str)]| {
+            augmentation(&Parameters::read(PARAMETERS, given.iter().copied()).expect("parameters"))
         };
-        assert_eq!(of(&["10", "2", "2"]).len(), 11);
-        assert_eq!(of(&["b", "a", "b"]), ["a", "b"]);
-        assert_eq!(of(&["1", "a"]), ["1", "a"]);
-        assert_eq!(of(&["99999999", "1"]), ["1", "99999999"]);
+        assert_eq!(of(&[]), Augmentation::default());
+        let crop = Augmentation {
+            flip: true,
+            shift: SHIFT,
+            colours: false,
+            bend: false,
+        };
+        assert_eq!(of(&[("augmentation_type", "crop")]), crop);
+        let colours = Augmentation {
+            colours: true,
+            ..crop
+        };
+        assert_eq!(of(&[("augmentation_type", "crop_color")]), colours);
+        let given = [
+            ("augmentation_type", "crop_color_transform"),
+            ("augmentation_flip", "false"),
+        ];
+        let all = Augmentation {
+            flip: false,
+            bend: true,
+            ..colours
+        };
+        assert_eq!(of(&given), all);
     }
 }

@@ -1,7 +1,7 @@
 //! A layer on what the network of labels sees, or on what that network sees after it was tuned: files, and answers.
 //!
 //! Questions are images (`image/jpeg`, `image/png`, …, `application/x-image`, or base64 in JSON); an answer is a list of the probabilities of all
-//! classes in their order, as SageMaker's container answers, or with `application/json;verbose` objects with their names. Source:
+//! classes in their order (each for itself where images are of several classes), as SageMaker's container answers, or with `application/json;verbose` objects with their names. Source:
 //! the developer guide, "Image Classification - inference".
 
 use super::REPOSITORY;
@@ -9,11 +9,11 @@ use crate::failure::chain;
 use crate::hosted::{Alone, Answers, answers, images, refuse, told};
 use escala_models::Compute;
 use escala_models::compute::Device;
-use escala_models::train::classifier::softmax;
+use escala_models::train::loss::Loss;
 use escala_pipelines::image::{File, ImageLimits};
 use escala_pipelines::labels::features::{ImageFeatures, WIDTH};
 use escala_pipelines::task::LoadContext;
-use escala_sagemaker::served::{Asked, Container, Opener, Said, Served, Unanswered};
+use escala_sagemaker::served::{About, Asked, Container, Opener, Said, Served, Unanswered};
 use escala_weights::Store;
 use serde::{Deserialize, Serialize};
 use serde_json::value::to_raw_value;
@@ -41,6 +41,9 @@ pub struct Layer {
     /// Whether that was tuned, and lies beside this file as [`NETWORK`].
     #[serde(default)]
     pub tuned: bool,
+    /// Whether each class holds or does not by itself, so that probabilities do not sum to one.
+    #[serde(default)]
+    pub multi_label: bool,
     /// The classes, in the order of the numbers.
     pub classes: Vec<String>,
     /// [`WIDTH`] weights for each class.
@@ -99,7 +102,13 @@ impl Layer {
                 .map(|(weight, value)| weight * value)
                 .sum::<f32>()
         });
-        softmax(&logits.collect::<Vec<f32>>())
+        let logits: Vec<f32> = logits.collect();
+        let loss = match self.multi_label {
+            false => Loss::Softmax,
+            // Weights are of what was learned, not of what is said.
+            true => Loss::Sigmoid(Vec::new()),
+        };
+        loss.probabilities(&logits)
     }
 }
 
@@ -190,6 +199,10 @@ impl Classifier {
 }
 
 impl Answers for Classifier {
+    fn about(&self) -> About {
+        About::Images
+    }
+
     fn answer(&mut self, compute: &Compute, asked: &Asked) -> Result<Said, Unanswered> {
         let asked_about = images(asked)?;
         let accept = asked.accept.as_deref();
@@ -224,6 +237,7 @@ mod tests {
         Layer {
             network: "x".to_owned(),
             tuned: false,
+            multi_label: false,
             classes: vec!["a".to_owned(), "b".to_owned()],
             weight,
             bias: vec![0.0, 1.0],
@@ -241,6 +255,14 @@ mod tests {
         vector[0] = 3.0;
         let found = read.probabilities(&vector);
         assert!((found[0] - 0.880_797).abs() < 1e-5 && (found[0] + found[1] - 1.0).abs() < 1e-6);
+        let several = Layer {
+            multi_label: true,
+            ..layer()
+        };
+        several.write(folder.path()).expect("written");
+        let read = Layer::read(folder.path()).expect("read");
+        let found = read.probabilities(&vector);
+        assert!((found[0] - 0.952_574).abs() < 1e-5 && (found[1] - 0.731_059).abs() < 1e-5);
         for broken in [
             Layer {
                 classes: vec!["a".to_owned()],
@@ -260,7 +282,9 @@ mod tests {
         }
         // One from before networks were tuned.
         let mut old = serde_json::to_value(layer()).expect("a value");
-        old.as_object_mut().expect("an object").remove("tuned");
+        let members = old.as_object_mut().expect("an object");
+        members.remove("tuned");
+        members.remove("multi_label");
         fs::write(folder.path().join(FILE), old.to_string()).expect("written");
         assert_eq!(Layer::read(folder.path()), Ok(layer()));
         fs::write(folder.path().join(FILE), b"{").expect("written");

@@ -83,6 +83,21 @@ pub async fn list(State(app): State<Arc<App>>) -> Result<Json<EndpointsView>, Fa
     Ok(Json(EndpointsView { endpoints }))
 }
 
+/// What `DescribeEndpoint` says of an endpoint.
+///
+/// # Errors
+/// There is none of this name, or nothing is hosted.
+pub async fn described(app: &App, name: String) -> Result<Value, Failure> {
+    let (sagemaker, caller) = (sagemaker(app)?.clone(), caller(app));
+    let described = tokio::task::spawn_blocking(move || {
+        sagemaker.call(&caller, "DescribeEndpoint", json!({"EndpointName": name}))
+    });
+    let described = described
+        .await
+        .map_err(|error| Failure::of_kind(Kind::Internal, error.to_string()))?;
+    described.map_err(|refusal| Failure::of_kind(Kind::NotFound, refusal.message))
+}
+
 /// The endpoints there are, at most a hundred; `status` leaves out those of another.
 ///
 /// # Errors

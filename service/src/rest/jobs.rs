@@ -2,9 +2,11 @@
 
 use super::call::Call;
 use super::collections::part;
+use super::endpoints::described;
 use super::error::{StoredBodyErrors, StoredErrors};
 use crate::app::App;
 use crate::failure::Failure;
+use crate::flows::endpoint_of;
 use crate::scoring::{Wanted, read_from, written_to};
 use axum::Json;
 use axum::extract::rejection::PathRejection;
@@ -315,19 +317,24 @@ async fn asked<T: Send + 'static>(
 #[serde(deny_unknown_fields)]
 pub struct ScoreRequest {
     /// What is asked. About rows of tables: `sentiment`, `language`, `entities`, `key_phrases`, `pii`, `redact`, `embed`,
-    /// `labels`, `faces`. About images: `labels`, `faces`, `image-text`, `moderation`, `bodies`, `classify-image`.
+    /// `labels`, `faces`. About images: `labels`, `faces`, `image-text`, `moderation`, `bodies`, `classify-image`. About either:
+    /// `endpoint:NAME`, a hosted model.
     #[schema(example = "sentiment")]
     pub task: String,
     /// The column of texts, or of the bytes of images; without one the objects are images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "review")]
     pub column: Option<String>,
+    /// Of `endpoint:NAME`, in the place of `column`: the columns of a row, in the order in which the model takes them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
     /// Every object whose name begins with this: tables (.parquet, .csv, .tsv, .jsonl, .arrow) or images; or every file,
     /// `file:///PATH/…`, in a folder that may be read so. What begins with a dot or an underscore is no table of a dataset.
     #[schema(example = "s3://lake/reviews/")]
     pub input: String,
     /// The folder that is written, of a bucket or `file:///PATH/…` in a folder that may be written so. A table in lines has its name again;
-    /// others are parts whose names end in the number of their first row. Of images there is one `TASK.jsonl`.
+    /// others are parts whose names end in the number of their first row. Of images there is one `TASK.jsonl` (of a hosted model:
+    /// `prediction.jsonl`).
     #[schema(example = "s3://lake/scored/")]
     pub output: String,
     /// `parquet`, `csv`, `tsv`, `jsonl` or `arrow`; as the input where left out.
@@ -352,7 +359,8 @@ const LONGEST_NAME: usize = 256;
 
 /// Score a dataset.
 ///
-/// The rows as they were, with a column of answers named like the task and one of errors (`TASK_error`). The job goes on
+/// The rows as they were, with a column of answers named like the task (of a hosted model: `prediction`) and one of errors
+/// (`TASK_error`). The job goes on
 /// where it was when the server is started again, and its output appears when all of it is there.
 ///
 /// # Errors
@@ -383,9 +391,13 @@ pub async fn create(
         }
     }
     let token = request.token;
+    if let Some(endpoint) = endpoint_of(&request.task) {
+        described(&app, endpoint.to_owned()).await?;
+    }
     let wanted = Wanted {
         task: request.task,
         column: request.column,
+        columns: request.columns,
         language: request.language,
         format: request.format,
         input: read_from(request.input, &app.config.objects)?,

@@ -1,6 +1,6 @@
 //! Pieces of tables as queries: their rows, with a column of answers and one of errors.
 
-use super::Question;
+use super::{PREDICTION, Question};
 use crate::app::App;
 use crate::s3::places::Places;
 use crate::sql::{models, room};
@@ -11,6 +11,7 @@ use escala_sql::answered::units;
 use escala_sql::arrow::array::{Array, AsArray, RecordBatch};
 use escala_sql::arrow::datatypes::DataType;
 use escala_sql::buckets::Buckets;
+use escala_sql::endpoint::PREDICT;
 use escala_sql::engine::{DataFusionError, Rights, Session};
 use escala_sql::files::{Format, NoFormat};
 use escala_sql::output::{Buffer, Writer};
@@ -35,11 +36,26 @@ pub fn engine(app: &Arc<App>, places: &Arc<Places>) -> Result<Arc<Engine>, Strin
 pub struct Scorer {
     engine: Arc<Engine>,
     function: &'static str,
+    /// The column of the answers.
+    answers: &'static str,
 }
 
 impl Scorer {
     pub fn new(engine: Arc<Engine>, function: &'static str) -> Self {
-        Self { engine, function }
+        Self {
+            engine,
+            function,
+            answers: function,
+        }
+    }
+
+    /// Scores tables with hosted models.
+    pub fn of_endpoints(engine: Arc<Engine>) -> Self {
+        Self {
+            engine,
+            function: PREDICT.name,
+            answers: PREDICTION,
+        }
     }
 
     fn session(&self) -> Result<Session, Trouble> {
@@ -54,9 +70,10 @@ impl Scorer {
         let question = question.map_err(|error| {
             Trouble::Fails(format!("the question of the job cannot be read: {error}"))
         })?;
-        let Some(column) = question.column else {
+        let columns = question.columns();
+        if columns.is_empty() {
             return Err(Trouble::Fails("the job names no column".to_owned()));
-        };
+        }
         let Form::Tables { ending } = &spec.output.form else {
             return Err(Trouble::Fails("the job writes no tables".to_owned()));
         };
@@ -64,9 +81,10 @@ impl Scorer {
         let (_, ending) = table_name(key, ending.as_deref());
         let asking = Asking {
             function: self.function.to_owned(),
-            column,
+            columns,
+            endpoint: question.endpoint,
             language: question.language,
-            answers: self.function.to_owned(),
+            answers: self.answers.to_owned(),
             format: format_of(&format!("x.{ending}"))?,
         };
         Ok((asking, format))
@@ -264,7 +282,8 @@ fn looked_at(batch: &RecordBatch, asking: &Asking, first: u64) -> (Vec<(u64, Fai
     let errors = batch
         .column_by_name(&asking.errors())
         .and_then(|column| column.as_string_opt::<i32>());
-    let about = batch.column_by_name(&asking.column);
+    let about = asking.columns.first();
+    let about = about.and_then(|column| batch.column_by_name(column));
     for row in 0..batch.num_rows() {
         if let Some(errors) = errors
             && !errors.is_null(row)
@@ -276,6 +295,10 @@ fn looked_at(batch: &RecordBatch, asking: &Asking, first: u64) -> (Vec<(u64, Fai
                 subject: None,
             };
             failed.push((first + row as u64, why));
+            continue;
+        }
+        if asking.endpoint.is_some() {
+            counted.units += 1;
             continue;
         }
         let Some(about) = about.filter(|about| !about.is_null(row)) else {

@@ -12,6 +12,7 @@ use escala_models::train::classifier::{
 use escala_models::train::dataset::Labelled;
 use escala_models::train::encoder;
 use escala_models::train::head;
+use escala_models::train::loss::Loss;
 use escala_models::train::metrics::Metrics;
 use escala_models::train::ratings;
 use escala_weights::{ModelFiles, Silent, Store, Tensors};
@@ -313,7 +314,7 @@ impl Run<'_> {
             &train,
             &wanted(&parts.train),
             (&dev, &wanted(&parts.dev)),
-            labels,
+            (labels, &Loss::Softmax),
             &self.wanted.settings,
             &mut || {
                 interrupted = onlooker.step(all_seen);

@@ -74,9 +74,10 @@ pub(super) async fn columns(
 }
 
 /// Columns of lines of JSON that are kept as they are: what is asked about, and [`LINE`].
-pub(super) fn kept(about: &str) -> SchemaRef {
+pub(super) fn kept(about: &[String]) -> SchemaRef {
     let column = |name: &str| Field::new(name, DataType::Utf8, true);
-    Arc::new(Schema::new(vec![column(about), column(LINE)]))
+    let about = about.iter().map(|name| column(name));
+    Arc::new(Schema::new(about.chain([column(LINE)]).collect::<Vec<_>>()))
 }
 
 /// The rows of files as a table, in their order: of what they have the `known` columns, and [`WRONG`] as the last one.

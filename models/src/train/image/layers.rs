@@ -172,8 +172,8 @@ impl Depthwise {
         }
     }
 
-    /// Row `y` of the outputs, after ReLU6.
-    pub fn forward(&self, framed: &[f32], y: usize, out: &mut [f32]) {
+    /// Row `y` of the outputs, after `activation`.
+    pub fn forward(&self, framed: &[f32], y: usize, out: &mut [f32], activation: Activation) {
         let row = self.input.side * self.channels;
         let framed = &framed[y * self.stride * row..];
         assert!(framed.len() >= self.side * row && out.len() == self.output * self.channels);
@@ -185,7 +185,7 @@ impl Depthwise {
             width: self.output,
         };
         // SAFETY: the rows under the filter are there and as wide as its outputs need; `out` has a row (asserted).
-        unsafe { self.forward.row(row, 0, self.channels, Activation::Relu6) };
+        unsafe { self.forward.row(row, 0, self.channels, activation) };
     }
 
     /// Adds what row `y` of the gradients says of the filter to `sums` `[side * side, channels]`.
@@ -292,8 +292,8 @@ impl Stem {
         self.side * COLOURS
     }
 
-    /// Row `y` of the outputs, after ReLU6.
-    pub fn forward(&self, image: &[f32], y: usize, out: &mut [f32]) {
+    /// Row `y` of the outputs, after `activation`.
+    pub fn forward(&self, image: &[f32], y: usize, out: &mut [f32], activation: Activation) {
         let image = &image[2 * y * self.row()..];
         let width = out.len() / self.outputs;
         assert!(image.len() >= SIDE * self.row() && 2 * width < self.side);
@@ -307,7 +307,7 @@ impl Stem {
             start: out.as_mut_ptr(),
             row: self.outputs,
             residual: None,
-            activation: Activation::Relu6,
+            activation,
         };
         // SAFETY: three rows of the image lie under the filter, each as wide as the outputs need (asserted).
         unsafe {

@@ -5,7 +5,8 @@
 //! | `tuner.rs` | the run: batches, augmentation, evaluation, what was learned as a file |
 //! | `network.rs` | the network forwards and backwards for one image, and its parameters by name |
 //! | `layers.rs` | its layers: products, the depthwise convolution, the first convolution |
-//! | `augment.rs` | mirrored and shifted images |
+//! | `initial.rs` | values to begin with where nothing was learned before |
+//! | `augment.rs` | mirrored, shifted, recoloured and bent images |
 //!
 //! Batch normalisation stays folded into the convolutions: its statistics are frozen, its factors learn as part of the
 //! weights. Then no image of a batch depends on another, and that is what the files here are built on: a member of the team
@@ -19,9 +20,10 @@
 //! It learns on the CPU, whatever device there is.
 
 mod augment;
+mod initial;
 mod layers;
 mod network;
 mod tuner;
 
 pub use augment::Augmentation;
-pub use tuner::{Images, Tuner, memory};
+pub use tuner::{Images, Tuner, memory, memory_to_begin};

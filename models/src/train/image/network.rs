@@ -11,30 +11,30 @@ use crate::kernels::convolution::{SLACK, add_columns, relu6_backward};
 use crate::kernels::{Activation, AlignedVec, Isa};
 use crate::team::Team;
 use crate::train::adapter::Head;
-use crate::train::classifier::{Learned, softmax};
-use crate::train::metrics::argmax;
+use crate::train::classifier::Learned;
+use crate::train::loss::Loss;
 use crate::train::ops::dropout_factors;
 use escala_weights::Tensors;
 use std::sync::{Mutex, PoisonError};
 
 /// Side of the image with its frame.
-const FRAMED: usize = SIDE + 1;
+pub(super) const FRAMED: usize = SIDE + 1;
 /// Side and pixels of the last map.
-const FINAL: usize = 7 * 7;
+pub(super) const FINAL: usize = 7 * 7;
 /// Pixels that go through the layers of a block together, so that they are still in the cache.
 const GROUP: usize = 112;
 /// Names of the last layer.
-const LAYER: &str = "_fc";
+pub(super) const LAYER: &str = "_fc";
 
-/// A convolution: its name and its normalisation's, its shape, and the side of the map that it reads.
-struct Convolution {
-    name: String,
+/// A convolution: its name and its normalisation's, and its shape.
+pub(super) struct Convolution {
+    pub name: String,
     norm: String,
-    shape: [usize; 4],
+    pub shape: [usize; 4],
 }
 
 /// All convolutions, in the order in which an image meets them.
-fn convolutions() -> Vec<Convolution> {
+pub(super) fn convolutions() -> Vec<Convolution> {
     let convolution = |name: &str, norm: &str, shape| Convolution {
         name: name.to_owned(),
         norm: norm.to_owned(),
@@ -145,6 +145,18 @@ struct Maps {
     out: AlignedVec,
 }
 
+#[cfg(test)]
+impl Workspace {
+    /// The mean of the features of the last image.
+    pub(super) fn features_mean(&self) -> f64 {
+        let sum: f64 = self.features[..FEATURES]
+            .iter()
+            .map(|x| f64::from(*x))
+            .sum();
+        sum / FEATURES as f64
+    }
+}
+
 /// What is left out of an image's features.
 #[derive(Clone, Copy)]
 pub(super) struct Dropout {
@@ -189,7 +201,7 @@ fn group(width: usize, channels: usize) -> usize {
 }
 
 /// The framed map that a block's depthwise convolution reads where its input has `side`, and the side of its output.
-fn framed(side: usize, block: &BlockShape) -> (Frame, usize) {
+pub(super) fn framed(side: usize, block: &BlockShape) -> (Frame, usize) {
     let (before, after, output) = same_padding(side, block.side, block.stride);
     let frame = Frame {
         inside: side,
@@ -335,7 +347,7 @@ impl Network {
             match before.last() {
                 Some(before) => block.expand(&before.out, &mut rest[0].framed),
                 None => block.framed_rows(&mut rest[0].framed, |y, out| {
-                    self.stem.forward(&w.image, y, out);
+                    self.stem.forward(&w.image, y, out, Activation::Relu6);
                 }),
             }
             block.contract(before.last().map(|before| &*before.out), &mut rest[0]);
@@ -363,26 +375,23 @@ impl Network {
         scores
     }
 
-    /// Learns from an image of `class`: adds `share` of its gradients to the workspace's, and returns its cross-entropy and
-    /// the class that was most likely.
+    /// Learns from an image with `targets`: adds `share` of its gradients to the workspace's, and returns its loss and the
+    /// probabilities.
     pub fn learn(
         &self,
-        (image, class): (&[f32], usize),
+        (image, targets, loss): (&[f32], &[f32], &Loss),
         share: f32,
         change: Change,
         dropout: Option<Dropout>,
         w: &mut Workspace,
-    ) -> (f64, usize) {
-        let mut grad = softmax(&self.forward(image, change, dropout, w));
-        let best = argmax(&grad);
-        let loss = -f64::from(grad[class].max(f32::MIN_POSITIVE)).ln();
-        grad[class] -= 1.0;
+    ) -> (f64, Vec<f32>) {
+        let probabilities = loss.probabilities(&self.forward(image, change, dropout, w));
+        let mut grad = loss.gradient(&probabilities, targets);
         grad.iter_mut().for_each(|grad| *grad *= share);
         self.backward(&grad, w);
-        // A score that is not a number shows in all probabilities.
         match grad.iter().all(|grad| grad.is_finite()) {
-            true => (loss, best),
-            false => (f64::NAN, best),
+            true => (loss.of(&probabilities, targets), probabilities),
+            false => (f64::NAN, probabilities),
         }
     }
 
@@ -488,7 +497,8 @@ impl Block {
             let rows = group_rows(side).min(side - first);
             let group = &mut maps.depthwise[first * side * inner..][..rows * side * inner];
             for (line, row) in group.chunks_exact_mut(side * inner).enumerate() {
-                self.depthwise.forward(&maps.framed, first + line, row);
+                self.depthwise
+                    .forward(&maps.framed, first + line, row, Activation::Relu6);
             }
             let at = first * side * outputs;
             let out = &mut maps.out[at..][..rows * side * outputs];
@@ -664,7 +674,9 @@ mod tests {
             let class = item["class"].as_u64().expect("a class") as usize;
             // Twice: the second adds to the first, and buffers that were used are as good as new ones.
             for _ in 0..2 {
-                let image = (&pixels[..], class);
+                let mut targets = [0.0; 3];
+                targets[class] = 1.0;
+                let image = (&pixels[..], &targets[..], &Loss::Softmax);
                 let (one, _) = network.learn(image, 0.25, Change::NONE, None, &mut workspace);
                 loss += one / 4.0;
             }

@@ -1,14 +1,16 @@
-//! The run that tunes the network: from a layer that was learned on its features to weights of its own.
+//! The run in which the network learns: from a layer that was learned on its features, or from random values, to weights of its own.
 
 use super::augment::{Augmentation, Change};
+use super::initial;
 use super::network::{self, Dropout, Network, Workspace};
 use crate::efficientnet::{FOLDED, INPUT};
 use crate::error::{Error, Result};
 use crate::team::Team;
 use crate::train::adapter::Head;
 use crate::train::checkpoint::write_f32;
-use crate::train::classifier::{Ended, Learned, Observer, Settings, fingerprint, shuffle, softmax};
-use crate::train::metrics::Metrics;
+use crate::train::classifier::{Ended, Learned, Observer, Settings, fingerprint, shuffle};
+use crate::train::loss::Loss;
+use crate::train::metrics::{Metrics, argmax};
 use crate::train::optimizer::{AdamW, AdamWConfig, Parameter, warm_up_and_cosine};
 use crate::train::random;
 use crate::train::run::{Course, Learner, Run, Taken};
@@ -18,13 +20,18 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+/// The rate of offsets where all begin with random values, as a part of the highest.
+const OFFSETS: f64 = 0.2;
 /// Images that are read at a time for each member of the team.
 const AHEAD: usize = 8;
 
 /// Images to learn from or to be measured on.
 pub trait Images {
-    /// The class of each image.
-    fn classes(&self) -> &[u32];
+    /// How many there are.
+    fn count(&self) -> usize;
+
+    /// The classes that hold for the image at `index`: one, where one excludes the others.
+    fn classes(&self, index: usize) -> &[u32];
 
     /// Writes the images at `indices` to `out`: for each `[SIDE, SIDE, 3]` values as
     /// [`EfficientNetLite::forward`](crate::efficientnet::EfficientNetLite::forward) takes them. It is asked for a few images
@@ -47,6 +54,15 @@ pub fn memory(classes: usize, threads: usize) -> u64 {
         .saturating_add(images)
 }
 
+/// Bytes that [`Tuner::begin`] takes at most before it ends.
+pub fn memory_to_begin(classes: usize) -> u64 {
+    let parameters = network::count(classes).saturating_mul(2 * size_of::<f32>());
+    let images = initial::IMAGES * INPUT * size_of::<f32>();
+    initial::memory()
+        .saturating_add(parameters as u64)
+        .saturating_add(images as u64)
+}
+
 /// EfficientNet-Lite0 and a layer on it, both of which learn.
 pub struct Tuner<'a> {
     model: Model<'a>,
@@ -56,7 +72,10 @@ pub struct Tuner<'a> {
 struct Model<'a> {
     settings: Settings,
     augmentation: Augmentation,
+    loss: Loss,
     classes: usize,
+    /// Whether it began with random values.
+    begun: bool,
     team: &'a Team,
 }
 
@@ -77,12 +96,69 @@ impl<'a> Tuner<'a> {
     ) -> Result<Self> {
         settings.check()?;
         let learned = network::parameters(tensors, head)?;
+        Self::of(learned, false, settings, augmentation, team)
+    }
+
+    /// A network for `classes` that has learned nothing: weights drawn from [`Settings::seed`], normalised on up to 16 of
+    /// `images`. Weights, those of the layer for the classes included, have [`Settings::rate`] times the size that they begin with,
+    /// offsets a fifth of it: they move what has a deviation of 1.
+    ///
+    /// # Errors
+    /// When the settings make no sense, there are no images, or one cannot be read.
+    pub fn begin(
+        classes: usize,
+        images: &mut dyn Images,
+        settings: Settings,
+        augmentation: Augmentation,
+        team: &'a Team,
+    ) -> Result<Self> {
+        settings.check()?;
+        if classes < 2 || images.count() == 0 {
+            return Err(Error::unsupported(
+                "there are no images to learn from, or there is nothing to tell apart",
+            ));
+        }
+        let mut order: Vec<usize> = (0..images.count()).collect();
+        shuffle(&mut order, random(settings.seed, 0xB361));
+        order.truncate(initial::IMAGES);
+        let mut pixels = vec![0.0; order.len() * INPUT];
+        images.read(&order, &mut pixels)?;
+        let drawn = initial::parameters(classes, &pixels, random(settings.seed, 0xB362), team)?;
+        Self::of(drawn, true, settings, augmentation, team)
+    }
+
+    /// With another loss than [`Loss::Softmax`].
+    ///
+    /// # Errors
+    /// It is of another number of classes.
+    pub fn with_loss(mut self, loss: Loss) -> Result<Self> {
+        if !loss.fits(self.model.classes) {
+            return Err(Error::unsupported(format!(
+                "{loss:?} is not one of {} classes",
+                self.model.classes
+            )));
+        }
+        self.model.loss = loss;
+        Ok(self)
+    }
+
+    /// The network of these parameters.
+    fn of(
+        learned: Vec<Learned>,
+        begun: bool,
+        settings: Settings,
+        augmentation: Augmentation,
+        team: &'a Team,
+    ) -> Result<Self> {
         let layer = learned.len() - 2;
+        let classes = learned[layer + 1].2.len();
         let parameters = learned
             .into_iter()
             .enumerate()
             .map(|(number, (name, shape, values))| {
                 let rate = match number < layer {
+                    _ if begun && number % 2 == 1 => OFFSETS,
+                    _ if begun => size(&values),
                     true => size(&values),
                     false => settings.head_share(),
                 };
@@ -102,7 +178,9 @@ impl<'a> Tuner<'a> {
             model: Model {
                 settings,
                 augmentation,
-                classes: head.bias.len(),
+                loss: Loss::default(),
+                classes,
+                begun,
                 team,
             },
             run: Run::new(AdamW::new(config, parameters)),
@@ -124,28 +202,27 @@ impl<'a> Tuner<'a> {
         checkpoint: Option<&Path>,
         observer: &mut dyn Observer,
     ) -> Result<Ended> {
-        if train.classes().is_empty() {
+        if train.count() == 0 {
             return Err(Error::unsupported("there are no images to learn from"));
         }
-        let mut all = train.classes().iter().chain(dev.classes());
-        if let Some(class) = all.find(|&&class| class as usize >= self.model.classes) {
-            return Err(Error::unsupported(format!(
-                "class {class} of {}",
-                self.model.classes
-            )));
-        }
-        let mut hash = fingerprint(
-            0,
-            &format!("{:?} {:?}", self.model.settings, self.model.augmentation),
-        );
-        for class in train.classes().iter().chain(dev.classes()) {
-            hash = random(hash, u64::from(*class));
+        let mut hash = self.model.fingerprint();
+        for images in [&*train, &*dev] {
+            for index in 0..images.count() {
+                let classes = images.classes(index);
+                self.model.check(classes)?;
+                if self.model.loss != Loss::Softmax {
+                    hash = random(hash, classes.len() as u64);
+                }
+                for class in classes {
+                    hash = random(hash, u64::from(*class));
+                }
+            }
         }
         let course = Course {
             settings: &self.model.settings,
-            per_epoch: train.classes().len().div_ceil(self.model.settings.batch) as u64,
+            per_epoch: train.count().div_ceil(self.model.settings.batch) as u64,
             schedule: warm_up_and_cosine,
-            evaluates: !dev.classes().is_empty(),
+            evaluates: dev.count() > 0,
             from_start: true,
             fingerprint: hash,
             checkpoint,
@@ -229,7 +306,7 @@ impl Learner for Lessons<'_, '_> {
         let (epoch, within) = (step / self.per_epoch, step % self.per_epoch);
         let seed = self.model.settings.seed;
         let batch = self.model.settings.batch;
-        let mut order: Vec<usize> = (0..self.train.classes().len()).collect();
+        let mut order: Vec<usize> = (0..self.train.count()).collect();
         shuffle(&mut order, random(seed ^ 0x0DE2, epoch));
         let order: Vec<usize> = order
             .into_iter()
@@ -244,12 +321,16 @@ impl Learner for Lessons<'_, '_> {
         }
         let share = 1.0 / order.len() as f32;
         let noise = random(seed ^ 0xA063, epoch);
-        let (mut loss, mut right) = (0.0, 0);
+        let (mut loss, mut right) = (0.0, 0.0);
         for indices in order.chunks(members * AHEAD) {
             self.pixels.resize(indices.len() * INPUT, 0.0);
             self.train.read(indices, &mut self.pixels)?;
-            let (pixels, classes) = (&self.pixels, self.train.classes());
-            let said: Vec<Mutex<(f64, usize)>> = indices.iter().map(|_| Mutex::default()).collect();
+            let pixels = &self.pixels;
+            let targets: Vec<Vec<f32>> = indices
+                .iter()
+                .map(|&index| self.model.targets(self.train.classes(index)))
+                .collect();
+            let said: Vec<Mutex<(f64, f64)>> = indices.iter().map(|_| Mutex::default()).collect();
             self.model.team.for_each(members, |member| {
                 let mut workspace = lock(&self.workspaces[member]);
                 for (at, &index) in indices.iter().enumerate().skip(member).step_by(members) {
@@ -259,15 +340,14 @@ impl Learner for Lessons<'_, '_> {
                         rate: self.model.settings.dropout,
                         seed: random(key, 3),
                     };
-                    let class = classes[index] as usize;
-                    let (loss, best) = network.learn(
-                        (image, class),
+                    let (loss, said_of) = network.learn(
+                        (image, &targets[at], &self.model.loss),
                         share,
                         self.model.augmentation.change(key),
                         Some(dropout),
                         &mut workspace,
                     );
-                    *lock(&said[at]) = (loss, usize::from(best == class));
+                    *lock(&said[at]) = (loss, self.model.right(&said_of, &targets[at]));
                 }
             });
             for said in said {
@@ -285,7 +365,7 @@ impl Learner for Lessons<'_, '_> {
         optimizer.apply(&gradients, self.model.settings.rate * factor)?;
         Ok(Taken {
             loss,
-            accuracy: Some(right as f64 * f64::from(share)),
+            accuracy: Some(right * f64::from(share)),
         })
     }
 
@@ -304,6 +384,67 @@ impl Learner for Lessons<'_, '_> {
 }
 
 impl Model<'_> {
+    /// What tells a run apart: of one that tunes for classes that exclude each other, moved and mirrored at most, the same as
+    /// ever, so that its checkpoints stay its own.
+    fn fingerprint(&self) -> u64 {
+        let Augmentation {
+            flip,
+            shift,
+            colours,
+            bend,
+        } = self.augmentation;
+        let text = format!(
+            "{:?} Augmentation {{ flip: {flip:?}, shift: {shift:?} }}",
+            self.settings
+        );
+        let hash = fingerprint(0, &text);
+        match (colours, bend, self.begun, &self.loss) {
+            (false, false, false, Loss::Softmax) => hash,
+            more => fingerprint(hash, &format!("{more:?}")),
+        }
+    }
+
+    /// That an image may have these classes.
+    fn check(&self, classes: &[u32]) -> Result<()> {
+        if let Some(class) = classes
+            .iter()
+            .find(|class| **class as usize >= self.classes)
+        {
+            let what = format!("class {class} of {}", self.classes);
+            return Err(Error::unsupported(what));
+        }
+        match self.loss {
+            Loss::Softmax if classes.len() != 1 => Err(Error::unsupported(format!(
+                "an image of {} classes, where one excludes the others",
+                classes.len()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// 1 for each class that holds.
+    fn targets(&self, classes: &[u32]) -> Vec<f32> {
+        let mut targets = vec![0.0; self.classes];
+        for class in classes {
+            if let Some(target) = targets.get_mut(*class as usize) {
+                *target = 1.0;
+            }
+        }
+        targets
+    }
+
+    /// How much of what is said of an image is right: all or nothing of its one class, or the share of the classes.
+    fn right(&self, said: &[f32], targets: &[f32]) -> f64 {
+        match self.loss {
+            Loss::Softmax => f64::from(u8::from(argmax(said) == argmax(targets))),
+            Loss::Sigmoid(_) => {
+                let both = said.iter().zip(targets);
+                let right = both.filter(|(p, target)| (**p >= 0.5) == (**target >= 0.5));
+                right.count() as f64 / self.classes as f64
+            }
+        }
+    }
+
     /// Figures on `images`; none where `stopped` says so, or where there are none.
     fn evaluate(
         &self,
@@ -313,7 +454,7 @@ impl Model<'_> {
         pixels: &mut Vec<f32>,
         stopped: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Metrics>> {
-        let count = images.classes().len();
+        let count = images.count();
         if count == 0 {
             return Ok(None);
         }
@@ -335,7 +476,7 @@ impl Model<'_> {
                 for at in (member..indices.len()).step_by(members) {
                     let image = &pixels[at * INPUT..][..INPUT];
                     let scores = network.forward(image, Change::NONE, None, &mut workspace);
-                    *lock(&said[at]) = softmax(&scores);
+                    *lock(&said[at]) = self.loss.probabilities(&scores);
                 }
             });
             for said in said {
@@ -346,16 +487,11 @@ impl Model<'_> {
                 predicted.push(said);
             }
         }
-        // One class alone, at any place: a window on a single 1 among zeros.
-        let last = self.classes - 1;
-        let mut only = vec![0.0; 2 * self.classes - 1];
-        only[last] = 1.0;
-        let targets: Vec<&[f32]> = images
-            .classes()
-            .iter()
-            .map(|&class| &only[last - class as usize..][..self.classes])
+        let targets: Vec<Vec<f32>> = (0..count)
+            .map(|index| self.targets(images.classes(index)))
             .collect();
-        Ok(Some(Metrics::of(&predicted, &targets, self.classes)))
+        let targets: Vec<&[f32]> = targets.iter().map(Vec::as_slice).collect();
+        Ok(Some(self.loss.metrics(&predicted, &targets, self.classes)))
     }
 }
 

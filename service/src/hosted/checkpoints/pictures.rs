@@ -6,7 +6,7 @@ use escala_models::Compute;
 use escala_pipelines::image::ImageLimits;
 use escala_pipelines::image_classes::{ImageClassesPipeline, ImageClassesTask};
 use escala_pipelines::task::{LoadContext, Pipeline, Task};
-use escala_sagemaker::served::{Asked, Said, Unanswered};
+use escala_sagemaker::served::{About, Asked, Said, Unanswered};
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 
@@ -34,6 +34,10 @@ impl Pictures {
 }
 
 impl Answers for Pictures {
+    fn about(&self) -> About {
+        About::Images
+    }
+
     fn answer(&mut self, compute: &Compute, asked: &Asked) -> Result<Said, Unanswered> {
         let asked_about = images(asked)?;
         let most = match asked_about.parameters.get("top_k") {

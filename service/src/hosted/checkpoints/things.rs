@@ -6,7 +6,7 @@ use escala_models::Compute;
 use escala_pipelines::image::ImageLimits;
 use escala_pipelines::objects::plain::{PlainObject, PlainObjects};
 use escala_pipelines::task::LoadContext;
-use escala_sagemaker::served::{Asked, Said, Unanswered};
+use escala_sagemaker::served::{About, Asked, Said, Unanswered};
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 
@@ -49,6 +49,10 @@ fn thing(found: &PlainObject) -> Value {
 }
 
 impl Answers for Things {
+    fn about(&self) -> About {
+        About::Images
+    }
+
     fn answer(&mut self, compute: &Compute, asked: &Asked) -> Result<Said, Unanswered> {
         let asked_about = images(asked)?;
         let least = match asked_about.parameters.get("threshold") {
