@@ -1,7 +1,7 @@
 //! People with what they wear for protection: one question to two tasks, asked alike behind every door.
 //!
 //! The networks that are built in know people and the parts of their bodies. Covers are known where the operator names a
-//! detector of them for the task `covers`.
+//! detector of them for the task `covers`, as far as its labels name them.
 
 use crate::app::{Answers, Predict, one};
 use escala_pipelines::bodies::{Bodies, BodiesInput, covers};
@@ -35,7 +35,7 @@ impl Dressed {
             one(&*self.bodies, input, options),
             one(&**covers, sought, options)
         )?;
-        Ok(covers::dress(found, &covers.objects))
+        Ok(covers::dress(found, &covers))
     }
 }
 

@@ -12,7 +12,7 @@ use escala_pipelines::objects::{Objects, ObjectsInput};
 use escala_pipelines::{Kind, Options, Priority, Result};
 use std::time::Instant;
 
-/// Least confidence of an object that is joined with labels, in percent; requests' own bounds come after.
+/// Least confidence of an object that is joined with labels, in percent, unless a request asks for less sure ones.
 const LEAST_OBJECT: f32 = 30.0;
 /// Most objects that are joined with labels.
 const MOST_OBJECTS: usize = 200;
@@ -71,7 +71,7 @@ pub async fn located(
     };
     let sought = ObjectsInput {
         image: input.image,
-        min_confidence: LEAST_OBJECT,
+        min_confidence: asked.min_confidence.min(LEAST_OBJECT),
         most: MOST_OBJECTS,
     };
     // A job asks again; what it keeps lacks nothing.

@@ -96,6 +96,7 @@ mod tests {
             width: 1,
             height: 1,
             objects: Vec::new(),
+            known: Arc::default(),
         };
         Moderator {
             opinions: Arc::new(Always(Ok(Opinions {

@@ -6,7 +6,7 @@
 //! (`NO-Hardhat`, `without_mask`) is no cover.
 
 use super::{Bodies, Body, Part, SEEN};
-use crate::objects::Object;
+use crate::objects::Objects;
 use crate::vision::{Area, Point};
 
 /// A kind of equipment, as Rekognition names them.
@@ -89,10 +89,20 @@ impl Worn {
     }
 }
 
+/// The kinds of covers among a detector's labels.
+pub fn sought(labels: &[String]) -> Vec<Cover> {
+    let meant: Vec<Cover> = labels
+        .iter()
+        .filter_map(|label| Cover::of_label(label))
+        .collect();
+    let each = Cover::ALL.into_iter();
+    each.filter(|cover| meant.contains(cover)).collect()
+}
+
 /// People with their covers: each cover goes to the person and the part it lies nearest to. Those near nobody are left out.
-pub fn dress(mut found: Bodies, objects: &[Object]) -> Bodies {
-    found.covers_known = true;
-    let covers = objects.iter().filter_map(|object| {
+pub fn dress(mut found: Bodies, objects: &Objects) -> Bodies {
+    found.sought = sought(&objects.known);
+    let covers = objects.objects.iter().filter_map(|object| {
         let cover = Cover::of_label(&object.name)?;
         object.area.is_finite().then_some((cover, object))
     });
@@ -196,6 +206,7 @@ impl Body {
 mod tests {
     use super::super::{Joint, movenet};
     use super::*;
+    use crate::objects::Object;
 
     #[test]
     fn labels_say_what_is_worn() {
@@ -245,16 +256,36 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_detector_looks_for_what_its_labels_say() {
+        let sought = |labels: &[&str]| {
+            let labels: Vec<String> = labels.iter().map(|&label| label.to_owned()).collect();
+            super::sought(&labels)
+        };
+        assert_eq!(sought(&["person", "cat"]), []);
+        assert_eq!(sought(&["Hardhat", "NO-Mask", "helmet"]), [Cover::Head]);
+        assert_eq!(
+            sought(&["helmet", "glove", "face mask"]),
+            [Cover::Face, Cover::Hand, Cover::Head]
+        );
+    }
+
     /// What each of some people wears.
     fn worn(bodies: Vec<Body>, objects: &[Object]) -> Vec<Vec<Worn>> {
         let found = Bodies {
             width: 640,
             height: 480,
             bodies,
-            covers_known: false,
+            sought: Vec::new(),
         };
-        let dressed = dress(found, objects);
-        assert!(dressed.covers_known);
+        let objects = Objects {
+            width: 640,
+            height: 480,
+            objects: objects.to_vec(),
+            known: ["helmet".to_owned()].into(),
+        };
+        let dressed = dress(found, &objects);
+        assert_eq!(dressed.sought, [Cover::Head]);
         dressed.bodies.into_iter().map(|body| body.worn).collect()
     }
 

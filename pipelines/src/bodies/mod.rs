@@ -94,8 +94,8 @@ pub struct Bodies {
     pub height: u32,
     /// Surest first.
     pub bodies: Vec<Body>,
-    /// Whether covers were looked for: without it nobody is known to wear nothing.
-    pub covers_known: bool,
+    /// The kinds of covers that were looked for: of others nobody is known to wear none.
+    pub sought: Vec<Cover>,
 }
 
 #[cfg(test)]

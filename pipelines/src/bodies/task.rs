@@ -156,7 +156,7 @@ impl BodiesPipeline {
             width,
             height,
             bodies,
-            covers_known: false,
+            sought: Vec::new(),
         })
     }
 }

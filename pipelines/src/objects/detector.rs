@@ -33,6 +33,8 @@ pub struct Detector {
     eye: Eye,
     /// The label of each class; none for a class that means nothing.
     kinds: Vec<Option<Kind>>,
+    /// All labels.
+    labels: Arc<[String]>,
 }
 
 enum Eye {
@@ -46,10 +48,11 @@ impl Detector {
     /// # Errors
     /// `Unavailable` when its weights cannot be had.
     pub fn builtin(context: &LoadContext<'_>) -> Result<Self> {
-        Ok(Self {
-            eye: Eye::NanoDet(Network::tfjs(context, BUILTIN)?),
-            kinds: coco()?.all().iter().cloned().map(Some).collect(),
-        })
+        let kinds = coco()?.all().iter().cloned().map(Some).collect();
+        Ok(Self::new(
+            Eye::NanoDet(Network::tfjs(context, BUILTIN)?),
+            kinds,
+        ))
     }
 
     /// What the operator named.
@@ -72,10 +75,16 @@ impl Detector {
                 ));
             }
         };
-        Ok(Self {
-            eye: Eye::Brought(model),
+        Ok(Self::new(Eye::Brought(model), kinds))
+    }
+
+    fn new(eye: Eye, kinds: Vec<Option<Kind>>) -> Self {
+        let labels = kinds.iter().flatten().map(|kind| kind.name.clone());
+        Self {
+            eye,
+            labels: labels.collect(),
             kinds,
-        })
+        }
     }
 
     /// How much of an image the network needs to be shown it. That of the built-in one is what labels need, so that both
@@ -174,9 +183,14 @@ impl Detector {
         self.kinds.get(class).and_then(Option::as_ref)
     }
 
+    /// The labels of everything that it knows.
+    pub fn labels(&self) -> &Arc<[String]> {
+        &self.labels
+    }
+
     /// Whether it knows things of this label.
     pub fn knows(&self, label: &str) -> bool {
-        self.kinds.iter().flatten().any(|kind| kind.name == label)
+        self.labels.iter().any(|known| known == label)
     }
 
     /// Bytes that the network holds.

@@ -3,6 +3,7 @@
 use super::Detection;
 use super::detector::{Detector, SharedDetector};
 use super::parts::{of_image, once};
+use crate::bodies::covers;
 use crate::error::Result;
 use crate::image::{File, ImageLimits};
 use crate::task::{Limits, LoadContext, Pipeline, Task, Unit};
@@ -19,6 +20,9 @@ pub(crate) const PIXELS: u64 = 640 * 640;
 
 /// Most objects of an image that is seen in parts.
 const MOST: usize = 100;
+
+/// The task of what people wear for protection.
+const COVERS: &str = "covers";
 
 /// One image and what is asked about it.
 #[derive(Clone, Debug)]
@@ -41,6 +45,8 @@ pub struct Objects {
     pub height: u32,
     /// Surest first.
     pub objects: Vec<Object>,
+    /// The labels of everything that the detector could have found.
+    pub known: Arc<[String]>,
 }
 
 /// One thing.
@@ -90,7 +96,7 @@ impl ObjectsTask {
     /// The task `covers`: what people wear for protection ([`crate::bodies::covers`]), by the detector that is named.
     pub fn covers(named: &str, limits: ImageLimits) -> Self {
         Self {
-            name: "covers",
+            name: COVERS,
             ..Self::new(SharedDetector::named(named), limits)
         }
     }
@@ -140,8 +146,13 @@ impl Task for ObjectsTask {
     }
 
     fn load(&self, context: &LoadContext<'_>) -> Result<ObjectsPipeline> {
+        let detector = self.detector.load(context)?;
+        if self.name == COVERS && covers::sought(detector.labels()).is_empty() {
+            let classes = detector.labels().join(", ");
+            tracing::warn!(%classes, "the detector of covers knows none: nobody is said to wear or to lack any");
+        }
         Ok(ObjectsPipeline {
-            detector: self.detector.load(context)?,
+            detector,
             limits: self.limits,
         })
     }
@@ -233,6 +244,7 @@ impl ObjectsPipeline {
             width,
             height,
             objects: objects.filter(sure).take(input.most).collect(),
+            known: self.detector.labels().clone(),
         }
     }
 }

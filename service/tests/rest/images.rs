@@ -16,6 +16,7 @@ fn objects(_: ObjectsInput) -> Result<Objects> {
             categories: vec!["Furniture and Furnishings".into()],
             aliases: vec![],
         }],
+        known: ["Chair".to_owned()].into(),
     })
 }
 

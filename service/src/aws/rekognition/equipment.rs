@@ -1,8 +1,8 @@
 //! `DetectProtectiveEquipment`: persons, the parts of their bodies, and what covers them.
 //!
 //! Persons come from the detector, parts from the pose network. Covers come from a detector that the operator names for the
-//! task `covers`. Without one `EquipmentDetections` is empty and, where a summary is asked for, every person is among
-//! those of whom it cannot be said.
+//! task `covers`. Without one `EquipmentDetections` is empty. Where a summary asks for covers that the detector does not know,
+//! or without one for any, every person is among those of whom it cannot be said.
 
 use super::faces::place;
 use super::image::Image;
@@ -59,11 +59,7 @@ pub async fn detect(
     if let Some(asked) = input.summarization_attributes {
         let mut ids: [Vec<usize>; 3] = Default::default();
         for (id, body) in found.bodies.iter().take(MOST).enumerate() {
-            let verdict = match found.covers_known {
-                true => asked.verdict(body),
-                false => Verdict::Indeterminate,
-            };
-            ids[verdict as usize].push(id);
+            ids[asked.verdict(body, &found.sought) as usize].push(id);
         }
         let [with, without, indeterminate] = ids;
         output["Summary"] = json!({
@@ -127,8 +123,8 @@ enum Verdict {
 
 impl Summarization {
     /// Somebody wears what is required when every seen part that it is worn on is covered by it, surely enough. Of
-    /// equipment that is worn on parts that cannot be seen nothing can be said.
-    fn verdict(&self, body: &Body) -> Verdict {
+    /// equipment that is worn on parts that cannot be seen, or that was not looked for, nothing can be said.
+    fn verdict(&self, body: &Body, sought: &[Cover]) -> Verdict {
         let least = self.min_confidence;
         let seen = body.parts();
         let seen = |part: Part| {
@@ -141,6 +137,10 @@ impl Summarization {
         });
         let (mut lacking, mut unknown) = (false, false);
         for cover in required {
+            if !sought.contains(&cover) {
+                unknown = true;
+                continue;
+            }
             let parts = cover.parts().iter().filter(|&&part| seen(part));
             let parts: Vec<Part> = parts.copied().collect();
             unknown |= parts.is_empty();
@@ -219,10 +219,35 @@ mod tests {
             (&both, &[helmet.clone(), glove], Verdict::With),
             (&both, &[helmet], Verdict::Without),
         ] {
-            assert_eq!(asked.verdict(&body(worn)), verdict, "{worn:?}");
+            assert_eq!(asked.verdict(&body(worn), &Cover::ALL), verdict, "{worn:?}");
         }
         let hidden = self::body(&[(3, 0.9)]);
         let face = asked(&["FACE_COVER"]);
-        assert_eq!(face.verdict(&hidden), Verdict::Indeterminate);
+        assert_eq!(face.verdict(&hidden, &Cover::ALL), Verdict::Indeterminate);
+    }
+
+    /// Who is not seen to wear what nobody looked for may wear it.
+    #[test]
+    fn nobody_lacks_what_was_not_looked_for() {
+        let asked = |types: &[&str]| Summarization {
+            min_confidence: 60.0,
+            required_equipment_types: types.iter().map(|&name| name.to_owned()).collect(),
+        };
+        let bare = self::body(&[(0, 0.9), (1, 0.8), (9, 0.9)]);
+        let helmeted = Body {
+            worn: vec![on(Cover::Head, Part::Head, 80.0, 0.9)],
+            ..bare.clone()
+        };
+        let (face, both) = (asked(&["FACE_COVER"]), asked(&["FACE_COVER", "HEAD_COVER"]));
+        for (asked, body, sought, verdict) in [
+            (&face, &bare, &[][..], Verdict::Indeterminate),
+            (&face, &bare, &[Cover::Head], Verdict::Indeterminate),
+            (&both, &helmeted, &[Cover::Head], Verdict::Indeterminate),
+            // One that is known to be missing is enough.
+            (&both, &bare, &[Cover::Head], Verdict::Without),
+            (&face, &bare, &[Cover::Face], Verdict::Without),
+        ] {
+            assert_eq!(asked.verdict(body, sought), verdict, "{sought:?}");
+        }
     }
 }

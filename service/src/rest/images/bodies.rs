@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::failure::Failure;
 use axum::extract::State;
 use escala_pipelines::bodies::movenet::JOINTS;
-use escala_pipelines::bodies::{Bodies, BodiesInput, Body, Joint, MOST, Part, Worn};
+use escala_pipelines::bodies::{Bodies, BodiesInput, Body, Cover, Joint, MOST, Part, Worn};
 use escala_pipelines::render::{RenderInput, answers};
 use serde::Serialize;
 use std::sync::Arc;
@@ -69,7 +69,7 @@ pub struct BodyView {
 }
 
 impl BodyView {
-    fn of(body: Body, covers_known: bool) -> Self {
+    fn of(body: Body, sought: &[Cover]) -> Self {
         let joint = |(joint, name): (&Joint, &'static str)| JointView {
             name,
             x: joint.point.x,
@@ -84,10 +84,11 @@ impl BodyView {
         };
         let part = |(part, score): (Part, f32)| {
             let mine = body.worn.iter().filter(|worn| worn.part == part);
+            let known = sought.iter().any(|cover| cover.parts().contains(&part));
             PartView {
                 name: part.name(),
                 score,
-                equipment: covers_known.then(|| mine.map(worn).collect()),
+                equipment: known.then(|| mine.map(worn).collect()),
             }
         };
         Self {
@@ -112,7 +113,7 @@ pub struct BodiesAnswer {
 
 impl From<Bodies> for BodiesAnswer {
     fn from(found: Bodies) -> Self {
-        let person = |body| BodyView::of(body, found.covers_known);
+        let person = |body| BodyView::of(body, &found.sought);
         Self {
             width: found.width,
             height: found.height,
