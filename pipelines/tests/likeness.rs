@@ -180,6 +180,11 @@ fn one_person_is_nearer_than_two_in_every_pair() {
     );
     assert!(same.len() >= 29 && other.len() > 200);
     assert!(farthest < nearest, "{farthest} and {nearest}");
+    // The two conditions that the curve is fitted to.
+    let enough = similarity::farthest(80.0) - (farthest + nearest) / 2.0;
+    assert!(enough.abs() < 0.01, "{enough} off the middle");
+    let unlike = similarity::percent(nearest);
+    assert!((unlike - 25.0).abs() < 2.0, "{unlike}");
     assert!(similarity::percent(farthest) >= 95.0, "{farthest}");
     assert!(similarity::percent(nearest) < 50.0, "{nearest}");
 }

@@ -1,8 +1,8 @@
 //! Objects, faces, text and moderation on real weights and real photographs, against what TensorFlow.js, face-api,
 //! rapidocr and ONNX Runtime answered for the same images.
 //!
-//! Tolerances: pictures are decoded by another JPEG decoder where they are JPEGs, sums are added up in another order,
-//! and weights of a normalisation are folded into the convolution before it.
+//! Tolerances: sums are added up in another order, and weights of a normalisation are folded into the convolution before it.
+//! Pixels are the same ones, also those of JPEGs.
 
 use bytes::Bytes;
 use candle_core::Device;
@@ -96,27 +96,18 @@ fn objects_are_those_of_the_reference() {
     let compute = Compute::cpu(2);
     for ((item, _), found) in items.iter().zip(pipeline.run(&compute, &batch)) {
         let (image, found) = (name(&item["image"]), found.expect("objects"));
-        // A JPEG is decoded a little otherwise: a box may lie on the other side of the least score, and of boxes
-        // that are almost equally sure another one may be the surest.
-        let jpeg = image.ends_with(".jpg");
         let wanted = list(&item["detections_score_gt_0_3_iou_0_5"]);
-        assert!(
-            jpeg || found.objects.len() == wanted.len(),
-            "{image}: {found:?}"
-        );
+        assert_eq!(found.objects.len(), wanted.len(), "{image}: {found:?}");
         for wanted in wanted {
             let [left, top, right, bottom] = [0, 1, 2, 3].map(|i| number(&wanted["box_xyxy"][i]));
             let area = Area::new(left, top, right, bottom).within(found.width, found.height);
             let raw = number(&wanted["score"]);
-            if jpeg && raw < 0.33 {
-                continue;
-            }
             // As far apart as the network's own scores may be.
-            let apart = if jpeg { 0.02 } else { 0.001 };
+            let apart = 0.001;
             let [least, most] = [-apart, apart].map(|apart| 100.0 * sureness(raw + apart));
             let same = found.objects.iter().find(|object| {
                 kinds.all()[object.class].coco == name(&wanted["label"])
-                    && object.area.overlap(&area) > if jpeg { 0.6 } else { 0.98 }
+                    && object.area.overlap(&area) > 0.98
                     && (least..most).contains(&object.confidence)
             });
             assert!(
@@ -186,33 +177,28 @@ fn faces_are_those_of_the_reference() {
         };
         assert_eq!(faces.len(), real, "{image}: {faces:?}");
         for (face, wanted) in faces.iter().zip(wanted) {
-            let jpeg = image.ends_with(".jpg");
             assert!(
                 face.area.overlap(&xywh(&wanted["box_xywh"])) > 0.98,
                 "{image}: {:?}",
                 face.area
             );
-            let tolerance = if jpeg { 0.01 } else { 0.002 };
             assert!(
-                (face.score - number(&wanted["score"])).abs() < tolerance,
+                (face.score - number(&wanted["score"])).abs() < 0.002,
                 "{image}: {}",
                 face.score
             );
             let worst = worst(&face.landmarks, list(&wanted["landmarks68"]));
-            assert!(
-                worst < if jpeg { 2.0 } else { 0.3 },
-                "{image}: a point is off by {worst}"
-            );
+            assert!(worst < 0.3, "{image}: a point is off by {worst}");
             let looks = face.looks.as_ref().expect("looks");
             let years = (looks.age_gender.age - number(&wanted["age"])).abs();
-            assert!(years < if jpeg { 1.5 } else { 0.2 }, "{image}: {looks:?}");
+            assert!(years < 0.2, "{image}: {looks:?}");
             let gender = match looks.age_gender.gender {
                 Gender::Male => "male",
                 Gender::Female => "female",
             };
             assert_eq!(gender, name(&wanted["gender"]));
             let sure = (looks.age_gender.gender_score - number(&wanted["gender_prob"])).abs();
-            assert!(sure < if jpeg { 0.05 } else { 0.01 }, "{image}: {looks:?}");
+            assert!(sure < 0.01, "{image}: {looks:?}");
             let expressions = &wanted["expressions"];
             for (emotion, share) in &looks.emotions {
                 let key = match emotion.name() {
@@ -221,10 +207,7 @@ fn faces_are_those_of_the_reference() {
                     other => &other.to_lowercase(),
                 };
                 let wanted = number(&expressions[key]);
-                assert!(
-                    (share - wanted).abs() < if jpeg { 0.1 } else { 0.01 },
-                    "{image}: {looks:?}"
-                );
+                assert!((share - wanted).abs() < 0.01, "{image}: {looks:?}");
             }
             let mesh = list(&meshes["items"])
                 .iter()
@@ -301,8 +284,9 @@ fn text_is_that_of_the_reference() {
             .collect();
         // Whether a narrow space is one hangs on a single step of the recogniser; the rest does not.
         let dense = |text: &str| text.replace(' ', "");
-        let sure = |line: &&Value| number(&line["score"]) > 0.95;
-        for wanted in wanted.iter().filter(sure) {
+        // The stars on a badge are no line here.
+        let stars = |line: &&Value| ["***", "**K"].contains(&name(&line["text"]));
+        for wanted in wanted.iter().filter(|line| !stars(line)) {
             let quad: Vec<Point> = list(&wanted["quad"])
                 .iter()
                 .map(|corner| Point::new(number(&corner[0]), number(&corner[1])))
@@ -402,11 +386,7 @@ fn opinions_are_those_of_the_references() {
             }],
         );
         let found = *answers[0].as_ref().expect("opinions");
-        let tolerance = if image_name.ends_with(".jpg") {
-            0.05
-        } else {
-            0.005
-        };
+        let tolerance = 0.005;
         let wanted = &item["mobilenet_v2_mid"];
         for (share, key) in [
             (found.drawing, "Drawing"),

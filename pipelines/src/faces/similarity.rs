@@ -2,10 +2,12 @@
 //!
 //! Descriptors are points in a space of 128 dimensions that the network was trained to put near each other for one
 //! person and far apart for two; the distance at which it was trained to decide is 0.6. Clients think in
-//! percent and take 80 for enough, so the distance is bent by a logistic curve. Its two numbers were chosen on the pairs
+//! percent and take 80 for enough, so the distance is bent by a logistic curve. Its two numbers are fitted to the pairs
 //! of `tests/likeness.rs`: 31 of one person, portraits of different years and photographs of groups beside themselves
-//! smaller and tilted, lie at 0.10 to 0.41 and so reach 98 and more; 225 of two people lie at 0.59 to 1.08 and stay
-//! below 26. 80 is at a distance of 0.50, 95 at 0.45, 99 at 0.39.
+//! smaller and tilted, lie at 0.10 to 0.41; 225 of two people lie at 0.59 to 1.08. No pair lies between, so the likeliest
+//! curve is a step, and says nothing of those that might; the curve is the one that has 80 % in the middle between the
+//! farthest pair of one person and the nearest of two, and a quarter at that nearest. So pairs of one person reach 98 and more,
+//! those of two stay below 26. 80 is at a distance of 0.50, 95 at 0.45, 99 at 0.39.
 
 /// Numbers of a descriptor.
 pub const DIMENSIONS: usize = 128;
