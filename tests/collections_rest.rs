@@ -194,6 +194,9 @@ fn faces_and_users_are_the_same_through_both_doors() {
         assert_eq!(drawn.status, 200, "{path}: {drawn:?}");
         assert!(drawn.body.starts_with(b"\x89PNG"), "{path}");
     }
+    // With the name of whom it is like.
+    let searched = image("collections/both/search?render=png", "astronaut.png").picture();
+    assert!(searched != image("faces?render=png", "astronaut.png").picture());
     let body = json!({"face": first["face"]["id"], "render": "png"});
     let refused = send("POST", "collections/both/search", &body);
     assert_eq!(refused.status, 400, "{refused:?}");

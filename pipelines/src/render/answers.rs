@@ -44,16 +44,28 @@ fn percent(name: &str, percent: f32) -> String {
 
 /// Each face: its box, its points, and what it looks like as far as that was asked.
 pub fn faces(found: &Faces) -> Vec<Mark> {
+    named(found, &[])
+}
+
+/// The same, with somebody's name and likeness in percent in place of what the face at some place looks like.
+pub fn named(found: &Faces, names: &[(usize, String, f32)]) -> Vec<Mark> {
     let each = found.faces.iter().enumerate();
     each.flat_map(|(index, face)| {
-        let says = looks(face);
-        let says = match says.is_empty() {
-            true => vec![percent("face", 100.0 * face.confidence)],
-            false => says,
-        };
+        let name = names.iter().find(|(place, ..)| *place == index);
+        let name = name.map(|(_, name, likeness)| (name.as_str(), *likeness));
+        let says = caption(name, looks(face), face.confidence);
         one_face(face, says, colour(index))
     })
     .collect()
+}
+
+/// Who it is, else what the face looks like, else that it is one.
+fn caption(name: Option<(&str, f32)>, looks: Vec<String>, confidence: f32) -> Vec<String> {
+    match name {
+        Some((name, likeness)) => vec![format!("{name} {likeness:.1} %")],
+        None if looks.is_empty() => vec![percent("face", 100.0 * confidence)],
+        None => looks,
+    }
 }
 
 fn looks(face: &Face) -> Vec<String> {
@@ -266,6 +278,15 @@ mod tests {
             },
             instances: areas.iter().map(instance).collect(),
         }
+    }
+
+    #[test]
+    fn faces_say_who_they_are_or_what_they_look_like() {
+        let looks = || vec!["female 98 %, 32 years".to_owned()];
+        let eileen = Some(("eileen", 99.98));
+        assert_eq!(caption(eileen, looks(), 0.97), ["eileen 100.0 %"]);
+        assert_eq!(caption(None, looks(), 0.97), looks());
+        assert_eq!(caption(None, Vec::new(), 0.97), ["face 97 %"]);
     }
 
     #[test]

@@ -181,6 +181,15 @@ fn celebrities(config: &Config, output: Output) -> Result<(), Stop> {
             note!("{HOW_TO_FILL}");
             Ok(())
         }
+        // It locks its folder while it runs.
+        Err(escala_collections::Error::Io { source, .. })
+            if source.kind() == std::io::ErrorKind::ResourceBusy =>
+        {
+            note!(
+                "celebrities: a server has the gallery open, and says who is in it: GET /v1/images/celebrities/gallery"
+            );
+            Ok(())
+        }
         Err(error) => {
             note!("celebrities: {}", chain(&error));
             Ok(())

@@ -304,7 +304,9 @@ impl Celebrities {
         if let Some(people) = &people {
             people.comparable()?;
         }
-        if people.is_none() && !self.told.swap(true, Ordering::Relaxed) {
+        // Once each time that it becomes so.
+        let told = self.told.swap(people.is_none(), Ordering::Relaxed);
+        if people.is_none() && !told {
             tracing::warn!("{HOW_TO_FILL}");
         }
         let asked = FacesOptions {

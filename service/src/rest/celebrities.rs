@@ -122,7 +122,12 @@ pub async fn recognise(
     let picture = wants_picture(&call)?;
     let image = super::images::image(&app, &call).await?;
     let found = app.images.recognise(image.clone(), call.options).await?;
-    let drawn = picture.then(|| RenderInput::one(image, answers::faces(&found.seen)));
+    let drawn = picture.then(|| {
+        let known = found.known.iter();
+        let names = known.map(|(who, place, far)| (*place, who.name.clone(), percent(*far)));
+        let names: Vec<_> = names.collect();
+        RenderInput::one(image, answers::named(&found.seen, &names))
+    });
     answer(&app, &call, found, drawn).await
 }
 

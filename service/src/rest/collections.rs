@@ -18,7 +18,7 @@ use super::list::List;
 use crate::app::App;
 use crate::failure::Failure;
 use crate::gallery::collections::{
-    self as ops, Collections, Index, MOST_ASSOCIATED, PAGE, Terms, Who, check_ids,
+    self as ops, ByImage, Collections, Index, MOST_ASSOCIATED, PAGE, Terms, Who, check_ids,
 };
 use crate::gallery::faces::Bar;
 use axum::Json;
@@ -26,8 +26,9 @@ use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use escala_collections::{FaceId, Undeleted, User};
-use escala_pipelines::render::{RenderInput, answers};
+use escala_collections::{Face, FaceId, Undeleted, User};
+use escala_pipelines::faces::similarity::percent;
+use escala_pipelines::render::{Mark, RenderInput, answers};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
@@ -459,6 +460,13 @@ pub async fn delete_faces(
     }))
 }
 
+/// What is drawn of a search by image: its faces, the one that was looked for with whom it is most like.
+fn marks<T>(found: &ByImage<T>, called: impl Fn(&T) -> String) -> Vec<Mark> {
+    let nearest = found.found.first();
+    let name = nearest.map(|(one, distance)| (found.face, called(one), percent(*distance)));
+    answers::named(&found.seen, name.as_slice())
+}
+
 /// Look for faces that are like an image's largest face, or like a face of the collection.
 ///
 /// # Errors
@@ -499,7 +507,11 @@ pub async fn search(
     match (image, request.face) {
         (Some(image), None) => {
             let found = collections.like_image(&id, image, bar, terms).await?;
-            let drawn = picture.map(|image| RenderInput::one(image, answers::faces(&found.seen)));
+            let drawn = picture.map(|image| {
+                let called =
+                    |face: &Face| face.external.clone().unwrap_or_else(|| face.id.to_string());
+                RenderInput::one(image, marks(&found, called))
+            });
             answer(&app, &call, found, drawn).await
         }
         (None, Some(face)) => {
@@ -730,7 +742,8 @@ pub async fn search_users(
         (Some(image), None, None) => {
             let found = collections.users_like_image(&id, image, bar, terms).await?;
             let searched = Some(seen(&found.seen, found.face));
-            let drawn = picture.map(|image| RenderInput::one(image, answers::faces(&found.seen)));
+            let drawn =
+                picture.map(|image| RenderInput::one(image, marks(&found, |user| user.id.clone())));
             let others = left(&found.seen, found.others);
             let found = UsersFoundAnswer::new(searched, others, found.found);
             return answer(&app, &call, found, drawn).await;
