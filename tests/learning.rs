@@ -208,7 +208,7 @@ fn what_is_wrong_is_said_and_leaves_nothing() {
     for (arguments, why) in [
         (
             &["--train", "train.csv", "-p", "eta=2", "-p", "depth=3"][..],
-            "eta is \"2\"",
+            "Hyperparameter eta: 2 is not in [0, 1]",
         ),
         (
             &["--train", "train.csv", "-p", "eta=2", "-p", "depth=3"],

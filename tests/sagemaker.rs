@@ -78,53 +78,13 @@ fn the_shortest_story_of_the_readme() {
     server.assert_sound("all of it");
 }
 
-/// Rows whose label is whether the first number is above the second.
-fn rows(count: u32) -> String {
-    let row = |number: u32| {
-        let (one, other) = (number * 37 % 101, number * 53 % 103);
-        format!("{},{one},{other}\n", u8::from(one > other))
-    };
-    (0..count).map(row).collect()
-}
-
-fn bucket(server: &Server) {
-    assert_eq!(server.s3("PUT", "/lake", b"").status, 200);
-    let put = server.s3("PUT", "/lake/train/rows.csv", rows(500).as_bytes());
-    assert_eq!(put.status, 200, "{put:?}");
-}
-
-fn training(name: &str, rounds: u32) -> Value {
-    json!({
-        "TrainingJobName": name,
-        "AlgorithmSpecification": {"TrainingImage": "xgboost", "TrainingInputMode": "File"},
-        "RoleArn": "arn:aws:iam::123456789012:role/r",
-        "InputDataConfig": [{"ChannelName": "train", "ContentType": "text/csv", "DataSource": {"S3DataSource": {
-            "S3DataType": "S3Prefix", "S3Uri": "s3://lake/train/"}}}],
-        "OutputDataConfig": {"S3OutputPath": "s3://lake/models"},
-        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
-        "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
-        "HyperParameters": {"num_round": rounds.to_string(), "objective": "binary:logistic"},
-    })
-}
-
-/// Trains a model and makes it a resource.
-fn model(server: &Server, name: &str) {
-    call(server, "CreateTrainingJob", &training(name, 10)).ok();
-    wait_for("the training", PATIENCE, || {
-        status(server, "TrainingJob", name).as_deref() == Some("Completed")
-    });
-    let data = format!("s3://lake/models/{name}/output/model.tar.gz");
-    let container = json!({"Image": "xgboost", "ModelDataUrl": data});
-    call(server, "CreateModel", &resources::model(name, &container)).ok();
-}
-
 /// Killed at instants that differ, in the middle of making, changing and removing each kind of resource.
 #[test]
 fn a_killed_server_takes_everything_up_again() {
     let data = tempfile::tempdir().expect("a folder");
     let server = serve(data.path());
-    bucket(&server);
-    model(&server, "model");
+    resources::bucket(&server);
+    resources::trained(&server, "model");
     host(&server, "stays", "model");
     call(&server, "CreateEndpointConfig", &config("other", "model")).ok();
     drop(server);
@@ -140,10 +100,7 @@ fn a_killed_server_takes_everything_up_again() {
             "TransformOutput": {"S3OutputPath": format!("s3://lake/scored/{name}"), "AssembleWith": "Line", "Accept": "text/csv"},
             "TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": 1},
         });
-        let bare: String = rows(2000)
-            .lines()
-            .map(|row| format!("{}\n", &row[2..]))
-            .collect();
+        let bare = resources::bare_rows(2000);
         assert_eq!(
             server
                 .s3("PUT", "/lake/bare/rows.csv", bare.as_bytes())
@@ -157,7 +114,7 @@ fn a_killed_server_takes_everything_up_again() {
         let copy = resources::model(&name, &copy);
         let update = json!({"EndpointName": "stays", "EndpointConfigName": next});
         for (operation, input) in [
-            ("CreateTrainingJob", &training(&name, 400)),
+            ("CreateTrainingJob", &resources::training(&name, 400)),
             ("CreateTransformJob", &transform),
             ("CreateEndpoint", &endpoint),
             ("UpdateEndpoint", &update),
@@ -243,8 +200,8 @@ fn a_killed_server_takes_everything_up_again() {
 fn hosted_models_are_behind_the_other_doors() {
     let data = tempfile::tempdir().expect("a folder");
     let server = serve(data.path());
-    bucket(&server);
-    model(&server, "first");
+    resources::bucket(&server);
+    resources::trained(&server, "first");
     host(&server, "first", "first");
     let listed = server.get("/v1/endpoints").ok();
     assert_eq!(
@@ -348,8 +305,8 @@ fn ended(server: &Server, made: &common::Answer) -> Value {
 fn hosted_models_score_datasets() {
     let data = tempfile::tempdir().expect("a folder");
     let server = serve(data.path());
-    bucket(&server);
-    model(&server, "first");
+    resources::bucket(&server);
+    resources::trained(&server, "first");
     host(&server, "first", "first");
     let put = |key: &str, bytes: &[u8]| {
         let put = server.s3("PUT", &format!("/lake/{key}"), bytes);
@@ -478,8 +435,8 @@ fn hosted_models_score_datasets() {
 fn metadata_of_a_model_say_what_it_takes() {
     let data = tempfile::tempdir().expect("a folder");
     let server = serve(data.path());
-    bucket(&server);
-    model(&server, "rows");
+    resources::bucket(&server);
+    resources::trained(&server, "rows");
     host(&server, "rows", "rows");
     for (name, image) in [("seen", "escala/labels"), ("said", "escala/language")] {
         let container = json!({"Image": image});

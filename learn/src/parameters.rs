@@ -58,13 +58,13 @@ impl Parameters {
     ///
     /// [`Error::Input`] with all that is wrong, a sentence each: unknown names, values
     /// that are none of the kind or out of bounds, what must be said and was not. The first words are those of SageMaker's
-    /// containers (`hyperparameter_validation.py` of its algorithm toolkit).
+    /// containers (`hyperparameter_validation.py` of its algorithm toolkit); what a value has to be follows.
     pub fn read<'a>(
         declared: &'static [Parameter],
         given: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self> {
         let mut values = BTreeMap::new();
-        let mut wrong = Vec::new();
+        let (mut wrong, mut named) = (Vec::new(), Vec::new());
         for (name, text) in given {
             let text = text.trim();
             match declared.iter().find(|parameter| parameter.name == name) {
@@ -73,12 +73,16 @@ impl Parameters {
                     Ok(()) => {
                         values.insert(parameter.name, text.to_owned());
                     }
-                    Err(why) => wrong.push(format!("Hyperparameter {name} is {text:?}: {why}")),
+                    Err(why) => {
+                        named.push(parameter.name);
+                        wrong.push(format!("Hyperparameter {name}: {why}"));
+                    }
                 },
             }
         }
         for parameter in declared {
-            if parameter.required && !values.contains_key(parameter.name) {
+            let said = values.contains_key(parameter.name) || named.contains(&parameter.name);
+            if parameter.required && !said {
                 wrong.push(format!(
                     "Missing required hyperparameter: {}",
                     parameter.name
@@ -173,47 +177,75 @@ impl Parameter {
 
     /// Why a text is no value of it.
     fn check(&self, text: &str) -> std::result::Result<(), String> {
+        let unread = |wanted: &str| Err(format!("could not parse value {text:?}, {wanted}"));
         match self.kind {
             Kind::Integer(least, most) => match integer(text) {
                 Some(number) if (least..=most).contains(&number) => Ok(()),
-                _ if most == i64::MAX => Err(format!("it is a whole number of at least {least}")),
-                _ => Err(format!("it is a whole number from {least} to {most}")),
+                Some(number) => Err(format!(
+                    "{number} is not in {}",
+                    range(
+                        (least > i64::MIN).then_some((least as f64, true)),
+                        (most < i64::MAX).then_some((most as f64, true)),
+                    )
+                )),
+                None => unread("it is a whole number"),
             },
             Kind::Real(least, most) => {
-                let above = |number: f64| match least {
+                let number = text.parse::<f64>().ok().filter(|one| one.is_finite());
+                let Some(number) = number else {
+                    return unread("it is a number");
+                };
+                let above = match least {
                     Bound::None => true,
                     Bound::Included(bound) => number >= bound,
                     Bound::Excluded(bound) => number > bound,
                 };
-                let below = |number: f64| match most {
+                let below = match most {
                     Bound::None => true,
                     Bound::Included(bound) => number <= bound,
                     Bound::Excluded(bound) => number < bound,
                 };
-                let number = text.parse::<f64>().ok().filter(|one| one.is_finite());
-                if number.is_some_and(|number| above(number) && below(number)) {
-                    return Ok(());
+                match above && below {
+                    true => Ok(()),
+                    false => Err(format!(
+                        "{number} is not in {}",
+                        range(least.end(), most.end())
+                    )),
                 }
-                let mut said = "it is a number".to_owned();
-                match least {
-                    Bound::None => {}
-                    Bound::Included(bound) => said += &format!(" of at least {bound}"),
-                    Bound::Excluded(bound) => said += &format!(" above {bound}"),
-                }
-                match most {
-                    Bound::None => {}
-                    Bound::Included(bound) => said += &format!(" of at most {bound}"),
-                    Bound::Excluded(bound) => said += &format!(" below {bound}"),
-                }
-                Err(said)
             }
             Kind::Choice(words) if words.contains(&text) => Ok(()),
-            Kind::Choice(words) => Err(format!("it is one of {}", words.join(", "))),
+            Kind::Choice(words) => Err(format!("{text} is not in [{}]", words.join(", "))),
             Kind::Flag if flag(text).is_some() => Ok(()),
-            Kind::Flag => Err("it is true or false".to_owned()),
+            Kind::Flag => unread("it is true or false"),
             Kind::Text => Ok(()),
         }
     }
+}
+
+impl Bound {
+    /// Where it is, and whether that is within.
+    fn end(self) -> Option<(f64, bool)> {
+        match self {
+            Self::None => None,
+            Self::Included(bound) => Some((bound, true)),
+            Self::Excluded(bound) => Some((bound, false)),
+        }
+    }
+}
+
+/// Numbers between two ends, as the containers write them: `[0, +inf)`.
+fn range(least: Option<(f64, bool)>, most: Option<(f64, bool)>) -> String {
+    let least = match least {
+        None => "(-inf".to_owned(),
+        Some((bound, true)) => format!("[{bound}"),
+        Some((bound, false)) => format!("({bound}"),
+    };
+    let most = match most {
+        None => "+inf)".to_owned(),
+        Some((bound, true)) => format!("{bound}]"),
+        Some((bound, false)) => format!("{bound})"),
+    };
+    format!("{least}, {most}")
 }
 
 #[cfg(test)]
@@ -272,16 +304,27 @@ mod tests {
         ];
         let error = Parameters::read(DECLARED, given).unwrap_err().to_string();
         for part in [
-            "eta is \"0\": it is a number above 0 of at most 1",
-            "mode is \"c\": it is one of a, b",
-            "normalize is \"maybe\": it is true or false",
+            "Hyperparameter eta: 0 is not in (0, 1]",
+            "Hyperparameter mode: c is not in [a, b]",
+            "Hyperparameter normalize: could not parse value \"maybe\", it is true or false",
             "Extraneous hyperparameter found: depth",
             "Missing required hyperparameter: k",
         ] {
             assert!(error.contains(part), "{error}");
         }
-        for bad in ["1", "2.5", "NaN", "1e300", ""] {
-            assert!(Parameters::read(DECLARED, [("k", bad)]).is_err(), "{bad}");
+        for (bad, why) in [
+            ("1", "1 is not in [2, +inf)"),
+            ("2.5", "could not parse value \"2.5\", it is a whole number"),
+            ("NaN", "could not parse value \"NaN\", it is a whole number"),
+            (
+                "1e300",
+                "could not parse value \"1e300\", it is a whole number",
+            ),
+            ("", "could not parse value \"\", it is a whole number"),
+        ] {
+            let error = Parameters::read(DECLARED, [("k", bad)]).unwrap_err();
+            // What is there and wrong is not missing.
+            assert_eq!(error.to_string(), format!("Hyperparameter k: {why}"));
         }
     }
 }

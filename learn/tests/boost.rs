@@ -643,6 +643,7 @@ fn what_changes_nothing_may_be_said() {
         ("sketch_eps", "0.03"),
         ("single_precision_histogram", "true"),
         ("use_dask_gpu_training", "false"),
+        ("tree_method", "gpu_hist"),
     ];
     assert!(trained(&said) == trained(&[]));
 }
@@ -663,7 +664,6 @@ fn what_is_not_done_is_refused_with_a_sentence() {
         ),
         (vec![("sampling_method", "gradient_based")], "only uniform"),
         (vec![("process_type", "update")], "only default"),
-        (vec![("tree_method", "gpu_hist")], "gpu_hist"),
         (vec![("rate_drop", "0.5")], "rate_drop"),
         (vec![("refresh_leaf", "0")], "refresh_leaf"),
         (vec![("use_dask_gpu_training", "true")], "use_dask"),

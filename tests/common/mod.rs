@@ -210,6 +210,13 @@ impl Server {
             .expect("the child can be waited for")
     }
 
+    /// Kills it at once, whatever it is doing.
+    pub fn kill(&self) {
+        let mut child = self.child.lock().expect("no panic while waiting");
+        child.kill().expect("it can be killed");
+        child.wait().expect("it can be waited for");
+    }
+
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.child.lock().expect("no panic while waiting").id()
@@ -297,15 +304,17 @@ impl Server {
 
     /// An AWS JSON request: `target` is such as `Comprehend_20171127.DetectDominantLanguage`.
     pub fn aws(&self, target: &str, body: &[u8]) -> Answer {
+        self.told(self.try_aws(target, body))
+    }
+
+    /// The same of a server that may go away meanwhile.
+    pub fn try_aws(&self, target: &str, body: &[u8]) -> Result<Answer, ureq::Error> {
         let request = self
             .agent
             .post(self.url("/"))
-            .header("x-amz-target", target);
-        self.answer(
-            request
-                .header("content-type", "application/x-amz-json-1.1")
-                .send(body),
-        )
+            .header("x-amz-target", target)
+            .header("content-type", "application/x-amz-json-1.1");
+        Answer::read(request.send(body)?)
     }
 
     /// Any method on any path of the door for objects, with a body.
@@ -342,27 +351,11 @@ impl Server {
     }
 
     fn answer(&self, result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Answer {
-        let mut response =
-            result.unwrap_or_else(|error| panic!("no answer: {error}; the log:\n{}", self.log()));
-        let header = |name: &str| {
-            response
-                .headers()
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .map(str::to_owned)
-        };
-        Answer {
-            status: response.status().as_u16(),
-            content_type: header("content-type").unwrap_or_default(),
-            request_id: header("x-request-id").or_else(|| header("x-amzn-requestid")),
-            retry_after: header("retry-after"),
-            text: String::new(),
-            body: response
-                .body_mut()
-                .read_to_vec()
-                .unwrap_or_else(|error| panic!("a broken answer: {error}")),
-        }
-        .with_text()
+        self.told(result.and_then(Answer::read))
+    }
+
+    fn told(&self, answer: Result<Answer, ureq::Error>) -> Answer {
+        answer.unwrap_or_else(|error| panic!("no answer: {error}; the log:\n{}", self.log()))
     }
 
     /// The server lives and still predicts right: what every attack must leave behind.
@@ -417,9 +410,26 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn with_text(mut self) -> Self {
-        self.text = String::from_utf8(self.body.clone()).unwrap_or_default();
-        self
+    fn read(mut response: ureq::http::Response<ureq::Body>) -> Result<Self, ureq::Error> {
+        let header = |name: &str| {
+            response
+                .headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned)
+        };
+        let (status, content_type) = (response.status().as_u16(), header("content-type"));
+        let request_id = header("x-request-id").or_else(|| header("x-amzn-requestid"));
+        let retry_after = header("retry-after");
+        let body = response.body_mut().read_to_vec()?;
+        Ok(Self {
+            status,
+            content_type: content_type.unwrap_or_default(),
+            request_id,
+            retry_after,
+            text: String::from_utf8(body.clone()).unwrap_or_default(),
+            body,
+        })
     }
 
     /// The picture of an answer that must be one.

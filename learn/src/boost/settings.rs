@@ -147,7 +147,7 @@ pub const PARAMETERS: &[Parameter] = &[
         "tree_method",
         Kind::Choice(&["auto", "hist", "approx", "exact", "gpu_hist"]),
         Some("auto"),
-        "histograms are what all but gpu_hist come to",
+        "histograms, on processors, are what all come to",
     ),
     optional(
         "max_bin",
@@ -444,11 +444,6 @@ fn refuse(parameters: &Parameters) -> Result<()> {
             }
             _ => {}
         }
-    }
-    if parameters.text("tree_method") == Some("gpu_hist") {
-        return Err(Error::input(
-            "hyperparameter tree_method is \"gpu_hist\", and trees are grown on processors here; hist is the same without a GPU",
-        ));
     }
     // With the values that they have anyway these change nothing; what the others change is not done here.
     let anyway = [

@@ -90,7 +90,7 @@ impl Format {
             "text/libsvm" | "text/x-libsvm" | "libsvm" => Ok(Self::Libsvm),
             "application/json" => Ok(Self::Json),
             "application/jsonlines" | "application/x-jsonlines" => Ok(Self::JsonLines),
-            "application/x-recordio-protobuf" => Ok(Self::RecordIo),
+            "application/x-recordio-protobuf" | "recordio-protobuf" => Ok(Self::RecordIo),
             "application/x-npy" => Ok(Self::Npy),
             _ => Err(Error::input(format!(
                 "content type {content_type:?} is none of text/csv, text/libsvm, application/json, application/jsonlines, \
@@ -323,6 +323,15 @@ mod tests {
         assert_eq!(Format::of("text/csv;label_size=1", false).unwrap(), CSV);
         assert!(Format::of("text/csv;label_size=2", true).is_err());
         assert!(Format::of("image/png", true).is_err());
+        // XGBoost's container has short names.
+        for (short, long) in [
+            ("csv", "text/csv"),
+            ("libsvm", "text/libsvm"),
+            ("recordio-protobuf", "application/x-recordio-protobuf"),
+        ] {
+            let (short, long) = (Format::of(short, true), Format::of(long, true));
+            assert_eq!(short.unwrap(), long.unwrap());
+        }
         assert_eq!(
             Accept::of("text/html, application/json; verbose=true").unwrap(),
             (Accept::Json, true)

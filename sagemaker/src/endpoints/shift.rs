@@ -110,7 +110,7 @@ impl Shift {
             let said = of.get(name).and_then(Value::as_u64);
             said.map(Duration::from_secs)
         };
-        let share = |of: &Value, name: &str| -> Result<f64> {
+        let share = |of: &Value, name: &str, least: f64| -> Result<f64> {
             let size = of.get(name).ok_or_else(|| {
                 Refusal::validation(format!("{name} is needed for this way of routing traffic."))
             })?;
@@ -120,11 +120,17 @@ impl Shift {
                 _ => 100.0,
             };
             let share = value / whole;
-            match share > 0.0 && share <= 0.5 {
+            match share > 0.0 && share >= least && share <= 0.5 {
                 true => Ok(share),
-                false => Err(Refusal::validation(format!(
-                    "{name} is {share:.2} of the fleet; it must be more than nothing and at most half."
-                ))),
+                false => {
+                    let least = match least {
+                        0.0 => "more than nothing".to_owned(),
+                        least => format!("at least {least:.2}"),
+                    };
+                    Err(Refusal::validation(format!(
+                        "{name} is {share:.2} of the fleet; it must be {least} and at most half."
+                    )))
+                }
             }
         };
         let linear = |share: f64| -> Vec<f64> {
@@ -145,14 +151,14 @@ impl Shift {
                 shift.wait = seconds(routing, "WaitIntervalInSeconds").unwrap_or_default();
                 shift.termination = seconds(policy, "TerminationWaitInSeconds").unwrap_or_default();
                 shift.steps = match routing.get("Type").and_then(Value::as_str) {
-                    Some("CANARY") => vec![share(routing, "CanarySize")?, 1.0],
-                    Some("LINEAR") => linear(share(routing, "LinearStepSize")?),
+                    Some("CANARY") => vec![share(routing, "CanarySize", 0.0)?, 1.0],
+                    Some("LINEAR") => linear(share(routing, "LinearStepSize", 0.1)?),
                     _ => vec![1.0],
                 };
             }
             (None, Some(policy)) => {
                 shift.wait = seconds(policy, "WaitIntervalInSeconds").unwrap_or_default();
-                shift.steps = linear(share(policy, "MaximumBatchSize")?);
+                shift.steps = linear(share(policy, "MaximumBatchSize", 0.05)?);
             }
             (None, None) => {}
         }
@@ -269,6 +275,12 @@ mod tests {
                     json!({"Type": "CANARY", "CanarySize": {"Type": "CAPACITY_PERCENT", "Value": 51}}),
                 ),
                 "at most half",
+            ),
+            (
+                routing(
+                    json!({"Type": "LINEAR", "LinearStepSize": {"Type": "CAPACITY_PERCENT", "Value": 9}}),
+                ),
+                "at least 0.10",
             ),
             (alarm("HighLatency"), "There is no alarm \"HighLatency\""),
             (alarm("escala:error-rate>x"), "escala:error-rate>0.05"),

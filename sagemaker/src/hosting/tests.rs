@@ -26,9 +26,11 @@ use tokio::sync::mpsc::error::TryRecvError;
 /// How long a condition may take to come.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Says what its environment says: `SAYS`, or with `FAILS` a status. Where it has `WAITS`, a permit is taken for every answer.
+/// Says what its environment says: `SAYS`, or with `FAILS` a status. Where it has `WAITS`, a permit is taken for every answer, and
+/// with `HELD` it is not opened while it is held.
 struct Parrots {
     permits: Arc<Semaphore>,
+    held: Arc<AtomicBool>,
     asked: Arc<AtomicU64>,
 }
 
@@ -75,6 +77,9 @@ impl Opener for Parrots {
         }
         let of = |name: &str| container.environment.get(name).cloned();
         assert_ne!(of("BREAKS").as_deref(), Some("true"), "it breaks");
+        while of("HELD").is_some() && self.held.load(Ordering::SeqCst) {
+            std::thread::yield_now();
+        }
         Some(Ok(Arc::new(Parrot {
             says: of("SAYS").unwrap_or_default(),
             fails: of("FAILS").map(|status| status.parse().unwrap()),
@@ -97,6 +102,7 @@ struct Place {
     folder: tempfile::TempDir,
     objects: Memory,
     permits: Arc<Semaphore>,
+    held: Arc<AtomicBool>,
     asked: Arc<AtomicU64>,
 }
 
@@ -108,6 +114,7 @@ impl Place {
             folder: tempfile::tempdir().unwrap(),
             objects,
             permits: Arc::new(Semaphore::new(0)),
+            held: Arc::default(),
             asked: Arc::default(),
         }
     }
@@ -122,6 +129,7 @@ impl Place {
             Arc::new(crate::learned::Learned::new(2)),
             Arc::new(Parrots {
                 permits: Arc::clone(&self.permits),
+                held: Arc::clone(&self.held),
                 asked: Arc::clone(&self.asked),
             }),
         ];

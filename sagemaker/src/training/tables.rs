@@ -48,6 +48,14 @@ fn told(key: &str, algorithm: &str) -> &'static str {
 /// The content type of Parquet files.
 const PARQUET: &str = "application/x-parquet";
 
+/// Whether a content type is that of Parquet files; XGBoost's container has a short name for it.
+fn is_parquet(content_type: &str) -> bool {
+    let kind = content_type.split(';').next().unwrap_or_default().trim();
+    [PARQUET, "parquet"]
+        .iter()
+        .any(|one| kind.eq_ignore_ascii_case(one))
+}
+
 #[cfg(feature = "parquet")]
 use super::parquet::table as parquet;
 
@@ -83,7 +91,7 @@ fn table(
     if channel
         .files
         .first()
-        .is_some_and(|file| kind_of(file).starts_with(PARQUET))
+        .is_some_and(|file| is_parquet(&kind_of(file)))
     {
         return parquet(lesson, channel, algorithm.labelled());
     }

@@ -150,6 +150,46 @@ async fn one_endpoint_has_many_models_and_another_is_closed_when_idle() {
     assert_eq!(say(&hosting, "slow").await.unwrap(), "slow ?");
 }
 
+/// Whoever asks a model that takes long to open is told to ask again, and it is opened for them meanwhile.
+#[tokio::test]
+async fn a_model_that_is_being_opened_is_not_ready() {
+    let place = Place::new();
+    let mut options = Options {
+        idle: Duration::ZERO,
+        ..Options::default()
+    };
+    options.limits.patience = Duration::from_millis(50);
+    let hosting = place.open_with(options);
+    parrot(&hosting, "large", json!({"SAYS": "large", "HELD": "1"}));
+    let mut serverless = json!({"VariantName": "All", "ModelName": "large"});
+    serverless["ServerlessConfig"] = json!({"MemorySizeInMB": 1024, "MaxConcurrency": 4});
+    config(&hosting, "large", json!([serverless]), json!({}));
+    create(&hosting, "large", "large");
+    status(&hosting, "large", "InService").await;
+    until("it is closed", || {
+        (hosting.counts().models_open == 0).then_some(())
+    })
+    .await;
+    place.held.store(true, Ordering::SeqCst);
+    let refused = say(&hosting, "large").await.unwrap_err();
+    let code = (refused.code, refused.status);
+    assert_eq!(code, ("ModelNotReadyException", 429), "{refused:?}");
+    assert_eq!(
+        refused.message,
+        "The model is being opened. Wait and ask again."
+    );
+    place.held.store(false, Ordering::SeqCst);
+    let began = Instant::now();
+    let said = loop {
+        match say(&hosting, "large").await {
+            Ok(said) => break said,
+            Err(error) => assert_eq!(error.code, "ModelNotReadyException", "{error:?}"),
+        }
+        assert!(began.elapsed() < DEADLINE, "it is never opened");
+    };
+    assert_eq!(said, "large ?");
+}
+
 /// A serverless variant that is given provisioned concurrency is open when the update has ended, and stays so; where there is no
 /// room for that it remains what it was.
 #[tokio::test]
