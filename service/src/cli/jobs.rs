@@ -72,7 +72,8 @@ pub struct ScoreArgs {
     /// server may read (file:///PATH/…).
     #[arg(value_name = "s3://BUCKET/PREFIX")]
     input: String,
-    /// What is asked about each row or image.
+    /// What is asked about each row: sentiment, language, entities, key_phrases, pii, redact, embed, labels, faces; or each image:
+    /// labels, faces, image-text, moderation, bodies, classify-image; or either: endpoint:NAME, a hosted model.
     #[arg(long, value_parser = task)]
     task: String,
     /// The column that it is about: texts, or the bytes of images. Without one the objects are images. Of endpoint:NAME: a column of

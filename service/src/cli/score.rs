@@ -20,7 +20,7 @@ pub struct ScoreArgs {
     /// A table: a file or files (.parquet, .csv, .tsv, .jsonl, .arrow).
     #[arg(value_name = "TABLE")]
     table: String,
-    /// What is asked about each row.
+    /// What is asked about each row: sentiment, language, entities, key_phrases, pii, redact, embed, labels, faces.
     #[arg(long, value_parser = task)]
     task: String,
     /// The column that it is about: texts, or the bytes of images.
