@@ -92,7 +92,7 @@ impl Journal {
         let version;
         {
             let mut reader = BufReader::with_capacity(1 << 20, &mut file);
-            version = header(&mut reader, path)?;
+            version = header(&mut reader, path)?.readable(path)?;
             let mut payload = Vec::new();
             while let Some(size) = record(&mut reader, &mut payload).map_err(io("read", path))? {
                 each(&payload)?;
@@ -117,10 +117,10 @@ impl Journal {
         Ok(journal)
     }
 
-    /// The version and the first payload of a journal.
+    /// The version and the first payload of a journal, also of one that [`Journal::open`] would refuse.
     pub fn first(path: &Path) -> Result<(u32, Option<Vec<u8>>)> {
         let mut reader = BufReader::new(File::open(path).map_err(io("open", path))?);
-        let version = header(&mut reader, path)?;
+        let Header { version, .. } = header(&mut reader, path)?;
         let mut payload = Vec::new();
         let found = record(&mut reader, &mut payload).map_err(io("read", path))?;
         Ok((version, found.map(|_| payload)))
@@ -245,33 +245,48 @@ fn frame(payload: &[u8]) -> Result<Vec<u8>> {
     Ok(frame)
 }
 
-/// Reads the header; gives the version.
-fn header(reader: &mut impl Read, path: &Path) -> Result<u32> {
-    let wrong = |why: String| Error::Format {
+/// What a journal says of itself before its records.
+struct Header {
+    version: u32,
+    /// Numbers of a descriptor.
+    width: u32,
+}
+
+impl Header {
+    /// The version, if this program reads what follows.
+    fn readable(self, path: &Path) -> Result<u32> {
+        let Self { version, width } = self;
+        let why = match (EARLIEST..=VERSION).contains(&version) {
+            true if width as usize == WIDTH => return Ok(version),
+            true => format!("its descriptors have {width} numbers, those of this program {WIDTH}"),
+            false => {
+                format!("it has version {version}, this program reads {EARLIEST} to {VERSION}")
+            }
+        };
+        Err(wrong(path, why))
+    }
+}
+
+fn wrong(path: &Path, why: impl Into<String>) -> Error {
+    Error::Format {
         path: path.to_owned(),
-        why,
-    };
+        why: why.into(),
+    }
+}
+
+fn header(reader: &mut impl Read, path: &Path) -> Result<Header> {
     let mut bytes = [0; HEADER as usize];
     reader
         .read_exact(&mut bytes)
-        .map_err(|_| wrong("it is too short for a journal of faces".to_owned()))?;
+        .map_err(|_| wrong(path, "it is too short for a journal of faces"))?;
     let number = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|i| bytes[at + i]));
     if bytes[..8] != MAGIC {
-        return Err(wrong("it is not a journal of faces".to_owned()));
+        return Err(wrong(path, "it is not a journal of faces"));
     }
-    let version = number(8);
-    if !(EARLIEST..=VERSION).contains(&version) {
-        return Err(wrong(format!(
-            "it has version {version}, this program reads {EARLIEST} to {VERSION}"
-        )));
-    }
-    if number(12) as usize != WIDTH {
-        return Err(wrong(format!(
-            "its descriptors have {} numbers, those of this program {WIDTH}",
-            number(12)
-        )));
-    }
-    Ok(version)
+    Ok(Header {
+        version: number(8),
+        width: number(12),
+    })
 }
 
 /// Reads the next record into `payload`; gives its size in the file, or `None` at the end or where a record is not

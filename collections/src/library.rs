@@ -6,14 +6,15 @@
 //! <folder>/gone-<uuid>/          one that is being deleted
 //! ```
 //! A collection appears and goes by one rename. Folders of unfinished work are removed when the library is opened. A
-//! collection's faces are read when it is first asked for.
+//! collection's faces are read when it is first asked for. One that a later version of this program wrote, or whose faces
+//! cannot be read, is there all the same: its id is taken, and whoever asks for it is told why.
 
 use crate::collection::{Collection, JOURNAL, fits};
 use crate::journal::{VERSION, sync_folder};
 use crate::{Error, Page, Result, io};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::fs::{self, File};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
@@ -121,9 +122,14 @@ impl Library {
             };
             io("lock", &path)(source)
         })?;
-        let mut entries = BTreeMap::new();
-        for found in fs::read_dir(folder).map_err(io("read", folder))? {
-            let path = found.map_err(io("read", folder))?.path();
+        let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
+        let found = fs::read_dir(folder).map_err(io("read", folder))?;
+        let found = found.map(|found| found.map(|found| found.path()));
+        let found = found.collect::<std::io::Result<Vec<PathBuf>>>();
+        let mut found = found.map_err(io("read", folder))?;
+        // The same ones of a folder's are in use each time.
+        found.sort();
+        for path in found {
             let name = path
                 .file_name()
                 .and_then(|name| name.to_str())
@@ -132,14 +138,22 @@ impl Library {
                 fs::remove_dir_all(&path).map_err(io("remove", &path))?;
             } else if path.join(JOURNAL).is_file() {
                 match Collection::peek(&path) {
-                    Ok((id, version)) => {
-                        let entry = Entry {
-                            folder: path,
-                            version,
-                            open: Arc::default(),
-                        };
-                        entries.insert(id, entry);
-                    }
+                    Ok((id, version)) => match entries.entry(id) {
+                        // A copy that was left beside the original, say.
+                        btree_map::Entry::Occupied(taken) => tracing::error!(
+                            id = taken.key(),
+                            folder = %path.display(),
+                            taken = %taken.get().folder.display(),
+                            "a second collection of this id is left out"
+                        ),
+                        btree_map::Entry::Vacant(vacant) => {
+                            vacant.insert(Entry {
+                                folder: path,
+                                version,
+                                open: Arc::default(),
+                            });
+                        }
+                    },
                     // The others can be used all the same.
                     Err(error) => tracing::error!(%error, "a collection cannot be read"),
                 }

@@ -656,6 +656,67 @@ fn faces_of_an_earlier_version_are_not_compared() {
     );
 }
 
+/// What a later version wrote is in nobody's way and is not taken for missing; nor is anything of it changed.
+#[test]
+fn a_collection_of_a_later_version_is_there_and_says_why_it_cannot_be_read() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let library = crate::library(folder.path());
+    index(&collection(&library, "people"), &[face(0.0, 0.0)]);
+    drop(library);
+    let journal = journals(folder.path()).remove(0);
+    let written = fs::read(&journal).expect("bytes");
+    let refused = |library: &Library, says: &str| {
+        let refused = library.get("people").map(drop);
+        assert!(
+            matches!(&refused, Err(Error::Format { why, .. }) if why.contains(says)),
+            "{refused:?}"
+        );
+        let again = library.create("people", BTreeMap::new());
+        assert!(matches!(again, Err(Error::Exists(id)) if id == "people"));
+    };
+    // Of the version, and of the descriptors' width.
+    for (at, says) in [
+        (8, "it has version 9, this program reads 1 to 2"),
+        (12, "have 9 numbers"),
+    ] {
+        let mut bytes = written.clone();
+        bytes[at] = 9;
+        fs::write(&journal, &bytes).expect("written");
+        let library = crate::library(folder.path());
+        let version = if at == 8 { 9 } else { VERSION };
+        assert_eq!(library.ids(None, 9).items, [("people".to_owned(), version)]);
+        refused(&library, says);
+        assert_eq!(fs::read(&journal).expect("bytes"), bytes);
+    }
+    // Who does not want it any more deletes it.
+    let library = crate::library(folder.path());
+    library.delete("people").expect("deleted");
+    collection(&library, "people");
+}
+
+/// Two folders of one id: one of them is in use, the same each time, and the other stays.
+#[test]
+fn a_copy_beside_a_collection_does_not_take_its_place() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let library = crate::library(folder.path());
+    index(&collection(&library, "people"), &[face(0.0, 0.0)]);
+    drop(library);
+    let journal = journals(folder.path()).remove(0);
+    let copy = folder.path().join("zz-copy");
+    fs::create_dir(&copy).expect("a folder");
+    fs::copy(&journal, copy.join("faces.log")).expect("copied");
+    let library = crate::library(folder.path());
+    index(
+        &library.get("people").expect("there"),
+        &[face(1.0, 0.0), face(2.0, 0.0)],
+    );
+    drop(library);
+    let library = crate::library(folder.path());
+    assert_eq!(library.ids(None, 9).items.len(), 1);
+    assert_eq!(library.get("people").expect("there").describe().faces, 3);
+    assert!(copy.join("faces.log").is_file());
+}
+
 #[test]
 fn deleted_faces_do_not_stay_on_the_disk_for_ever() {
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -100,7 +100,7 @@ impl Collection {
         sync_folder(folder)
     }
 
-    /// The id of the collection in a folder, and its version.
+    /// The id of the collection in a folder, and its version, also of one that [`Collection::open`] would refuse.
     pub(crate) fn peek(folder: &Path) -> Result<(String, u32)> {
         let path = folder.join(JOURNAL);
         let (version, first) = Journal::first(&path)?;
