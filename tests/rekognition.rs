@@ -214,6 +214,19 @@ fn rest_answers_as_rekognition_does() {
     assert!((left - want).abs() < 1e-5, "{left}, not {want}");
     assert_eq!(face["emotions"][0]["name"], aws["Emotions"][0]["Type"]);
     assert_eq!(list(face, "landmarks").len(), list(&aws, "Landmarks").len());
+    for (name, member) in [
+        ("smile", "Smile"),
+        ("eyes_open", "EyesOpen"),
+        ("mouth_open", "MouthOpen"),
+    ] {
+        let (sure, judged) = (face[name].as_f64().expect("a share"), &aws[member]);
+        assert_eq!(judged["Value"], sure >= 0.5, "{name}");
+        let want = percent(&judged["Confidence"]);
+        assert!((100.0 * sure.max(1.0 - sure) - want).abs() < 1e-3, "{name}");
+    }
+    assert_eq!(face["smile"], face["emotions"][0]["score"], "she smiles");
+    let ages = [&aws["AgeRange"]["Low"], &aws["AgeRange"]["High"]];
+    assert_eq!([&face["age_low"], &face["age_high"]], ages);
     let text = post("/v1/images/text", &golden_image("ocr_synthetic.png"));
     assert_eq!(text["lines"][0]["text"], "INVOICE 2024-0917");
     assert_eq!(text["lines"][0]["words"][1]["text"], "2024-0917");

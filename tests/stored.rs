@@ -232,6 +232,122 @@ fn collections_are_filled_and_searched_without_a_server() {
     assert_eq!(lines(&mut collections(&["list", "--json"])).len(), 1);
 }
 
+/// Every operation on collections, their faces, users and tags is there without a server too.
+#[test]
+fn users_of_collections_have_faces_without_a_server() {
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let collections = |arguments: &[&str]| command(data.path(), "collections", arguments);
+    let all = |arguments: &[&str]| lines(collections(arguments).arg("--json"));
+    let some = |arguments: &[&str]| {
+        let (status, out, err) = said(&collections(arguments).output().expect("runs"));
+        assert_eq!(status, 1, "{out}\n{err}");
+        (out, err)
+    };
+    let (eileen, grace) = (photo("astronaut.png"), photo("grace_hopper.jpg"));
+    all(&["create", "people", "--tag", "team=a", "--tag", "draft=yes"]);
+    let tags = all(&["tag", "people", "team=b", "--remove", "draft"]);
+    assert_eq!(tags[0]["tags"], json!({"team": "b"}));
+    let index = |photo: &str, name: &str| {
+        let indexed = all(&["index", "people", photo, "--external-id", name, "--looks"]);
+        let face = &indexed[0]["faces"][0];
+        assert!(face["seen"]["smile"].is_f64(), "{face}");
+        face["face"]["id"].as_str().expect("an id").to_owned()
+    };
+    let [one, two] = ["one", "two"].map(|name| index(&eileen, name));
+    let other = index(&grace, "three");
+
+    let listed = |arguments: &[&str]| {
+        let faces = all(&[&["faces", "list", "people"], arguments].concat());
+        let mut ids: Vec<_> = faces.iter().map(|face| face["id"].clone()).collect();
+        ids.sort_by_key(Value::to_string);
+        ids
+    };
+    assert_eq!(listed(&[]).len(), 3);
+    assert_eq!(listed(&[&two]), [json!(two)]);
+    let alike = all(&["search", "people", "--face", &one]);
+    let found = |answer: &Value| answer["matches"].as_array().expect("matches").clone();
+    assert_eq!(found(&alike[0]).len(), 1, "{alike:?}");
+    assert_eq!(found(&alike[0])[0]["face"]["id"], json!(two));
+
+    all(&["users", "create", "people", "eileen", "grace"]);
+    let (_, err) = some(&["users", "create", "people", "grace"]);
+    assert!(err.contains("grace exists already"), "{err}");
+    let done = all(&["users", "associate", "people", "eileen", &one, &two]);
+    assert_eq!(done.len(), 2);
+    all(&["users", "associate", "people", "grace", &other]);
+    // Of those that cannot be done, each is named with why; the others are done.
+    let (out, err) = some(&["users", "associate", "people", "grace", &one, &other]);
+    assert!(
+        err.contains(&format!("{one}: ASSOCIATED_TO_A_DIFFERENT_USER (eileen)")),
+        "{err}"
+    );
+    assert!(out.contains(&format!("{other}: associated")), "{out}");
+    assert_eq!(listed(&["--user", "grace"]), [json!(other)]);
+    let users = all(&["users", "list", "people"]);
+    let users: Vec<_> = users
+        .iter()
+        .map(|user| (&user["id"], &user["faces"]))
+        .collect();
+    assert_eq!(
+        users,
+        [(&json!("eileen"), &json!(2)), (&json!("grace"), &json!(1))]
+    );
+
+    for (who, nearest) in [
+        (vec![grace.as_str()], "grace"),
+        (vec!["--face", &two], "eileen"),
+        (vec!["--user", "eileen", "--threshold", "0"], "grace"),
+    ] {
+        let answer = all(&[&["users", "search", "people"], &who[..]].concat());
+        assert_eq!(found(&answer[0])[0]["user"]["id"], nearest, "{answer:?}");
+    }
+
+    let (_, err) = some(&["faces", "rm", "people", &one]);
+    assert!(
+        err.contains("ASSOCIATED_TO_AN_EXISTING_USER (eileen)"),
+        "{err}"
+    );
+    all(&["users", "disassociate", "people", "eileen", &one]);
+    all(&["faces", "rm", "people", &one]);
+    assert_eq!(listed(&[]).len(), 2);
+    all(&["users", "rm", "people", "grace"]);
+    let about = all(&["describe", "people"]);
+    assert_eq!(
+        (
+            &about[0]["faces"],
+            &about[0]["users"],
+            &about[0]["tags"]["team"]
+        ),
+        (&json!(2), &json!(1), &json!("b"))
+    );
+    let (status, out, _) = said(&collections(&["describe", "people"]).output().expect("runs"));
+    assert!(status == 0 && out.contains("tag team  b"), "{out}");
+}
+
+/// One collection that cannot be read hides none of the others.
+#[test]
+fn collections_beside_one_that_cannot_be_read_are_listed() {
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let collections = |arguments: &[&str]| command(data.path(), "collections", arguments);
+    lines(&mut collections(&["create", "early", "--json"]));
+    let folder = fs::read_dir(data.path().join("collections")).expect("a folder");
+    let mut journals = folder.map(|found| found.expect("an entry").path().join("faces.log"));
+    let journal = journals.find(|path| path.is_file()).expect("a journal");
+    let mut bytes = fs::read(&journal).expect("bytes");
+    // Its version, of a program that is yet to be.
+    bytes[8] = 200;
+    fs::write(&journal, &bytes).expect("written");
+    lines(&mut collections(&["create", "other", "--json"]));
+    let (status, out, err) = said(&collections(&["list"]).output().expect("runs"));
+    assert!(status == 1 && out.contains("other"), "{out}");
+    assert!(
+        err.contains("early") && err.contains("it has version 200"),
+        "{err}"
+    );
+    let (status, _, err) = said(&collections(&["create", "early"]).output().expect("runs"));
+    assert!(status == 1 && err.contains("early exists already"), "{err}");
+}
+
 #[test]
 fn who_was_made_known_survives_a_killed_server_which_says_that_it_has_the_gallery() {
     let data = tempfile::tempdir().expect("a temporary folder");

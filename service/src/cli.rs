@@ -278,6 +278,34 @@ mod tests {
         assert_eq!(loaded.config.models.preload, ["language"]);
     }
 
+    /// Two arguments of one name are read as one: of a command's own and of every command's that is a panic, of the first
+    /// user who gives the second.
+    #[test]
+    fn no_argument_of_a_command_has_the_name_of_a_setting() {
+        fn check(command: &clap::Command, settings: &[&str], seen: &mut usize) {
+            for argument in command.get_arguments() {
+                let name = argument.get_id().as_str();
+                assert!(
+                    argument.is_global_set() || !settings.contains(&name),
+                    "{} of {}",
+                    name,
+                    command.get_name()
+                );
+                *seen += 1;
+            }
+            for command in command.get_subcommands() {
+                check(command, settings, seen);
+            }
+        }
+        let cli = Cli::command();
+        let settings = cli.get_arguments().filter(|one| one.is_global_set());
+        let settings: Vec<&str> = settings.map(|one| one.get_id().as_str()).collect();
+        assert!(settings.contains(&"set"), "{settings:?}");
+        let mut seen = 0;
+        check(&cli, &settings, &mut seen);
+        assert!(seen > 100, "{seen}");
+    }
+
     #[test]
     fn a_setting_without_a_value_is_refused() {
         let cli = Cli::parse_from(["escala", "config", "--set", "listen"]);

@@ -134,6 +134,15 @@ pub struct Looks {
     pub mouth_open: f32,
 }
 
+impl Looks {
+    /// How sure it is that the face smiles, 0 to 1: the share of happiness, because no network here looks for smiles alone.
+    pub fn smile(&self) -> f32 {
+        let mut emotions = self.emotions.iter();
+        let happy = emotions.find(|(emotion, _)| *emotion == Emotion::Happy);
+        happy.map_or(0.0, |(_, share)| *share)
+    }
+}
+
 /// Faces in images.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FacesTask {

@@ -741,11 +741,8 @@ pub async fn search_users(
     let who = match (image, request.face, request.user) {
         (Some(image), None, None) => {
             let found = collections.users_like_image(&id, image, bar, terms).await?;
-            let searched = Some(seen(&found.seen, found.face));
             let drawn =
                 picture.map(|image| RenderInput::one(image, marks(&found, |user| user.id.clone())));
-            let others = left(&found.seen, found.others);
-            let found = UsersFoundAnswer::new(searched, others, found.found);
             return answer(&app, &call, found, drawn).await;
         }
         (None, Some(face), None) => Who::Face(ops::face_id(&face)?),

@@ -238,7 +238,7 @@ pub fn compared(found: &Faces, face: &Face) -> Result<Value, Error> {
     let mut members = common(found, face, DEFAULT_NAMES)?;
     if let Some(looks) = &face.looks {
         members.insert("Emotions".to_owned(), emotions(looks)?);
-        members.insert("Smile".to_owned(), smile(looks)?);
+        members.insert("Smile".to_owned(), judged(looks.smile())?);
     }
     Ok(Value::Object(members))
 }
@@ -250,15 +250,6 @@ fn emotions(looks: &Looks) -> Result<Value, Error> {
     };
     let emotions: Result<Vec<Value>, Error> = looks.emotions.iter().map(emotion).collect();
     Ok(json!(emotions?))
-}
-
-/// `Smile`: the share of happiness.
-fn smile(looks: &Looks) -> Result<Value, Error> {
-    let happy = looks
-        .emotions
-        .iter()
-        .find(|(emotion, _)| *emotion == Emotion::Happy);
-    judged(happy.map_or(0.0, |(_, share)| *share))
 }
 
 /// Whether something holds, by its share.
@@ -305,6 +296,6 @@ pub fn detail(found: &Faces, face: &Face, attributes: &Attributes) -> Result<Val
     add("EMOTIONS", "Emotions", emotions(looks)?);
     add("EYES_OPEN", "EyesOpen", judged(looks.eyes_open)?);
     add("MOUTH_OPEN", "MouthOpen", judged(looks.mouth_open)?);
-    add("SMILE", "Smile", smile(looks)?);
+    add("SMILE", "Smile", judged(looks.smile())?);
     Ok(Value::Object(members))
 }

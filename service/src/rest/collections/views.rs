@@ -74,20 +74,20 @@ impl<'de> Deserialize<'de> for Tags {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CollectionView {
     #[schema(example = "people")]
-    pub(super) id: String,
+    pub(crate) id: String,
     /// Faces in it.
-    pub(super) faces: usize,
+    pub(crate) faces: usize,
     /// Users in it.
-    pub(super) users: usize,
+    pub(crate) users: usize,
     /// When it was made, in seconds since 1970.
-    pub(super) created: f64,
+    pub(crate) created: f64,
     /// Tags.
     #[schema(value_type = std::collections::HashMap<String, String>)]
-    pub(super) tags: BTreeMap<String, String>,
+    pub(crate) tags: BTreeMap<String, String>,
 }
 
 impl CollectionView {
-    pub(super) fn new(about: Description, tags: BTreeMap<String, String>) -> Self {
+    pub(crate) fn new(about: Description, tags: BTreeMap<String, String>) -> Self {
         Self {
             id: about.id,
             faces: about.faces,
@@ -395,7 +395,7 @@ pub struct SearchAnswer {
 }
 
 impl SearchAnswer {
-    pub(super) fn new(searched: Option<FaceView>, found: Vec<(Face, f32)>) -> Self {
+    pub(crate) fn new(searched: Option<FaceView>, found: Vec<(Face, f32)>) -> Self {
         let view = |(face, distance): (Face, f32)| MatchView {
             similarity: percent(distance),
             distance,
@@ -414,6 +414,14 @@ impl From<ByImage<Face>> for SearchAnswer {
     }
 }
 
+impl From<ByImage<User>> for UsersFoundAnswer {
+    fn from(found: ByImage<User>) -> Self {
+        let searched = Some(seen(&found.seen, found.face));
+        let others = left(&found.seen, found.others);
+        Self::new(searched, others, found.found)
+    }
+}
+
 /// A new user.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -427,11 +435,11 @@ pub struct UserRequest {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct UserView {
     #[schema(example = "ada")]
-    pub(super) id: String,
+    pub(crate) id: String,
     /// Faces that are its.
-    pub(super) faces: usize,
+    pub(crate) faces: usize,
     /// `ACTIVE` with faces, `CREATED` without.
-    pub(super) status: &'static str,
+    pub(crate) status: &'static str,
 }
 
 impl From<User> for UserView {
@@ -544,7 +552,7 @@ pub struct UsersFoundAnswer {
 }
 
 impl UsersFoundAnswer {
-    pub(super) fn new(
+    pub(crate) fn new(
         searched: Option<FaceView>,
         left: Vec<LeftView>,
         found: Vec<(User, f32)>,

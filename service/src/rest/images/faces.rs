@@ -59,6 +59,11 @@ pub struct FaceView {
     /// Years.
     #[serde(skip_serializing_if = "Option::is_none")]
     age: Option<f32>,
+    /// Whole years between which the age probably is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age_low: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age_high: Option<u32>,
     /// `male` or `female`, as the network sees it.
     #[serde(skip_serializing_if = "Option::is_none")]
     gender: Option<&'static str>,
@@ -74,6 +79,9 @@ pub struct FaceView {
     /// How sure it is that the mouth is open, 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     mouth_open: Option<f32>,
+    /// How sure it is that the face smiles, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    smile: Option<f32>,
 }
 
 impl From<Face> for FaceView {
@@ -85,6 +93,7 @@ impl From<Face> for FaceView {
         };
         let looks: Option<Looks> = face.looks;
         let emotions = looks.iter().flat_map(|looks| &looks.emotions);
+        let ages = looks.as_ref().map(|looks| looks.age_gender.range());
         Self {
             score: face.confidence,
             area: face.area.into(),
@@ -103,6 +112,8 @@ impl From<Face> for FaceView {
                 })
                 .collect(),
             age: looks.as_ref().map(|looks| looks.age_gender.age),
+            age_low: ages.map(|(low, _)| low),
+            age_high: ages.map(|(_, high)| high),
             gender: looks.as_ref().map(|looks| match looks.age_gender.gender {
                 Gender::Male => "male",
                 Gender::Female => "female",
@@ -110,6 +121,7 @@ impl From<Face> for FaceView {
             gender_score: looks.as_ref().map(|looks| looks.age_gender.gender_score),
             eyes_open: looks.as_ref().map(|looks| looks.eyes_open),
             mouth_open: looks.as_ref().map(|looks| looks.mouth_open),
+            smile: looks.as_ref().map(Looks::smile),
         }
     }
 }
