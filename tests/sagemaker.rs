@@ -289,6 +289,116 @@ fn hosted_models_are_behind_the_other_doors() {
     );
 }
 
+/// Endpoints that SageMaker's own door asks in another way than [`hosted_models_are_behind_the_other_doors`] are there like
+/// any other: those with many models, of which one is named, and those that are asked for later.
+#[test]
+fn models_of_many_and_those_asked_later_are_behind_the_other_doors() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = serve(data.path());
+    resources::bucket(&server);
+    resources::trained(&server, "first");
+    let archive = server.s3("GET", "/lake/models/first/output/model.tar.gz", b"");
+    assert_eq!(archive.status, 200);
+    let put = server.s3("PUT", "/lake/many/nested/one.tar.gz", &archive.body);
+    assert_eq!(put.status, 200, "{put:?}");
+    let many = json!({"Image": "xgboost", "Mode": "MultiModel", "ModelDataUrl": "s3://lake/many/"});
+    call(&server, "CreateModel", &resources::model("many", &many)).ok();
+    host(&server, "many", "many");
+    let mut later = config("later", "first");
+    later["AsyncInferenceConfig"] = json!({"OutputConfig": {"S3OutputPath": "s3://lake/later"}});
+    call(&server, "CreateEndpointConfig", &later).ok();
+    let endpoint = json!({"EndpointName": "later", "EndpointConfigName": "later"});
+    call(&server, "CreateEndpoint", &endpoint).ok();
+    wait_for("the endpoint", PATIENCE, || {
+        status(&server, "Endpoint", "later").as_deref() == Some("InService")
+    });
+    let refused = server.post("/endpoints/later/invocations", "text/csv", b"90,10");
+    assert_eq!(refused.status, 400, "{refused:?}");
+
+    let above = |path: &str| {
+        let answer = server.post(path, "text/csv", b"90,10\n");
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        answer.text.trim().parse::<f64>().expect("a score") > 0.5
+    };
+    assert!(above("/v1/endpoints/many/predict?model=nested/one.tar.gz"));
+    assert!(above("/v1/endpoints/many%2Fnested%2Fone.tar.gz/predict"));
+    assert!(above("/v1/endpoints/later/predict?variant=all"));
+    for (path, says) in [
+        ("/v1/endpoints/many/predict", "multi-model"),
+        ("/v1/endpoints/many/predict?model=two.tar.gz", "two.tar.gz"),
+        ("/v1/endpoints/later/predict?variant=none", "none"),
+        ("/v1/endpoints/later/predict?version=1", "version"),
+    ] {
+        let refused = server.post(path, "text/csv", b"90,10\n");
+        assert!(
+            (400..500).contains(&refused.status) && refused.text.contains(says),
+            "{path}: {refused:?}"
+        );
+    }
+
+    let tensor = json!({"name": "input", "datatype": "FP32", "shape": [1, 2], "data": [90, 10]});
+    for (name, version) in [("many", Some("nested/one.tar.gz")), ("later", None)] {
+        let model = match version {
+            Some(version) => format!("/v2/models/{name}/versions/{}", version.replace('/', "%2F")),
+            None => format!("/v2/models/{name}"),
+        };
+        let metadata = server.get(&model).ok();
+        assert_eq!(metadata["inputs"][0]["datatype"], "FP32", "{metadata}");
+        assert_eq!(server.get(&format!("{model}/ready")).ok()["ready"], true);
+        let said = server
+            .post_json(&format!("{model}/infer"), &json!({"inputs": [tensor]}))
+            .ok();
+        assert_eq!(said["model_version"], json!(version), "{said}");
+        let score = said["outputs"][0]["data"][0].as_f64().expect("a score");
+        assert!(score > 0.5, "{said}");
+    }
+    let absent = server.get("/v2/models/many/versions/two.tar.gz/ready");
+    assert!((400..500).contains(&absent.status), "{absent:?}");
+
+    let query = "SELECT CAST(predict('many/nested/one.tar.gz', 90, 10) AS DOUBLE) > 0.5 AS one,
+        CAST(predict('later', 90, 10) AS DOUBLE) > 0.5 AS two";
+    let said = server.post("/v1/sql", "application/sql", query.as_bytes());
+    assert_eq!(said.text, "{\"one\":true,\"two\":true}\n", "{said:?}");
+
+    assert!(
+        server
+            .post_json("/v1/topics", &json!({"name": "rows"}))
+            .status
+            < 300
+    );
+    for (flow, task) in [
+        ("one", "endpoint:many/nested/one.tar.gz"),
+        ("two", "endpoint:later"),
+    ] {
+        let flow =
+            json!({"name": flow, "from": "rows", "to": format!("rows.{flow}"), "task": task});
+        let made = server.post_json("/v1/streams", &flow);
+        assert!(made.status < 300, "{made:?}");
+    }
+    let records = json!({"records": [{"key": "a", "value": "90,10"}]});
+    assert!(server.post_json("/v1/topics/rows/records", &records).status < 300);
+    for topic in ["rows.one", "rows.two"] {
+        let path = format!("/v1/topics/{topic}/records?partition=0&offset=0");
+        wait_for("the prediction", PATIENCE, || {
+            let got = server.get(&path);
+            got.status == 200 && got.text.contains("score")
+        });
+    }
+
+    let asked = json!({"task": "endpoint:many/nested/one.tar.gz", "columns": ["a", "b"],
+        "input": "s3://lake/asked/", "output": "s3://lake/answered/"});
+    let put = server.s3("PUT", "/lake/asked/rows.csv", b"a,b\n90,10\n10,90\n");
+    assert_eq!(put.status, 200, "{put:?}");
+    let job = ended(&server, &server.post_json("/v1/jobs", &asked));
+    assert_eq!(job["state"], "completed", "{job}");
+    let table = server.s3("GET", "/lake/answered/rows.csv", b"").text;
+    let scores = table.lines().skip(1).map(|line| line.split(',').nth(2));
+    let scores: Vec<f64> = scores
+        .map(|score| score.and_then(|one| one.parse().ok()).expect("a score"))
+        .collect();
+    assert!(scores[0] > 0.5 && scores[1] < 0.5, "{table}");
+}
+
 /// A job that was asked for, once it has ended.
 fn ended(server: &Server, made: &common::Answer) -> Value {
     assert_eq!(made.status, 201, "{made:?}");

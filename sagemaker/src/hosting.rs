@@ -218,7 +218,8 @@ impl Hosting {
             .await
     }
 
-    /// What the model of an endpoint is asked about; it is opened for that. Of one with many models, rows of numbers.
+    /// What the model of an endpoint is asked about; it is opened for that. Of one with many models of which none is named,
+    /// rows of numbers.
     ///
     /// # Errors
     /// There is no such endpoint, it does not answer, or its model cannot be opened.
@@ -226,8 +227,10 @@ impl Hosting {
         &self,
         caller: &Caller,
         endpoint: &str,
+        invocation: &Invocation,
     ) -> std::result::Result<About, InvokeError> {
-        self.invoker.0.about(&caller.account, endpoint).await
+        let account = &caller.account;
+        self.invoker.0.about(account, endpoint, invocation).await
     }
 
     /// `InvokeEndpointAsync`.

@@ -34,6 +34,25 @@ pub struct Invocation {
     pub inference_id: Option<String>,
     /// `CustomAttributes`.
     pub custom_attributes: Option<String>,
+    /// Asks an asynchronous endpoint too and waits for its answer, which `InvokeEndpoint` does not.
+    pub waits: bool,
+}
+
+impl Invocation {
+    /// What doors other than AWS's ask by one name, and how: an endpoint's, or `ENDPOINT/MODEL` of one with many models.
+    /// Names of endpoints have no `/`.
+    pub fn named(name: &str) -> (&str, Self) {
+        let (endpoint, model) = match name.split_once('/') {
+            Some((endpoint, model)) => (endpoint, Some(model.to_owned())),
+            None => (name, None),
+        };
+        let invocation = Self {
+            target_model: model,
+            waits: true,
+            ..Self::default()
+        };
+        (endpoint, invocation)
+    }
 }
 
 /// An answer.
@@ -238,7 +257,7 @@ impl Invoker {
         // After a start it is in service before its models are open again.
         let opened = self.table.opened(endpoint, self.limits.patience).await;
         let live = found(opened, account, endpoint)?;
-        if live.current.asynchronous.is_some() {
+        if live.current.asynchronous.is_some() && !invocation.waits {
             return Err(InvokeError::validation(format!(
                 "Endpoint {endpoint} of account {account} is asynchronous: InvokeEndpointAsync asks it."
             )));
@@ -255,13 +274,18 @@ impl Invoker {
     ///
     /// # Errors
     /// [`InvokeError`].
-    pub async fn about(&self, account: &str, endpoint: &str) -> Result<About, InvokeError> {
+    pub async fn about(
+        &self,
+        account: &str,
+        endpoint: &str,
+        invocation: &Invocation,
+    ) -> Result<About, InvokeError> {
         let opened = self.table.opened(endpoint, self.limits.patience).await;
         let live = found(opened, account, endpoint)?;
-        let (_, variant) = route(&live, &Invocation::default())?;
-        match variant.model.many {
-            true => Ok(About::default()),
-            false => Ok(self.served(&live, variant, None).await?.about()),
+        let (_, variant) = route(&live, invocation)?;
+        match (variant.model.many, invocation.target_model.as_deref()) {
+            (true, None) => Ok(About::default()),
+            (_, target) => Ok(self.served(&live, variant, target).await?.about()),
         }
     }
 

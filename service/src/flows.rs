@@ -52,7 +52,7 @@ pub(crate) fn endpoint_of(task: &str) -> Option<&str> {
     task.strip_prefix(ENDPOINT).filter(|name| !name.is_empty())
 }
 
-/// A task of the command line as flows take it: one of [`tasks`], or `endpoint:NAME`.
+/// A task of the command line as flows take it: one of [`tasks`], or `endpoint:NAME` (`endpoint:NAME/MODEL` where it has many).
 ///
 /// # Errors
 /// The tasks that there are.

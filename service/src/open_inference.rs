@@ -1,8 +1,11 @@
 //! The Open Inference Protocol, version 2, by HTTP: endpoints as KServe's and Triton's clients ask them.
 //!
 //! A tensor of numbers has a row for each of its first dimension, which goes to the model as it would in CSV; one of `BYTES` has
-//! a text for each, or an image in base64. Several tensors have as many rows each, which go to the model as objects by the tensors' names. What is said of rows comes back as a tensor for each field of the model's answer: `score`,
+//! a text for each, or an image in base64. Several tensors have as many rows each, which go to the model as objects by the
+//! tensors' names. What is said of rows comes back as a tensor for each field of the model's answer: `score`,
 //! `predicted_label`, …
+//!
+//! The models of an endpoint that has many are its versions: `/v2/models/NAME/versions/one.tar.gz/infer`.
 //!
 //! Source: the Open Inference Protocol's specification (`/v2/models/NAME/infer`, KServe).
 
@@ -17,6 +20,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use escala_pipelines::Kind;
+use escala_sagemaker::invoke::Invocation;
 use escala_sagemaker::served::{About, Haste};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -34,6 +38,12 @@ pub fn router() -> Router<Arc<App>> {
         .route("/v2/models/{name}", get(model))
         .route("/v2/models/{name}/ready", get(model_ready))
         .route("/v2/models/{name}/infer", post(infer))
+        .route("/v2/models/{name}/versions/{version}", get(model))
+        .route(
+            "/v2/models/{name}/versions/{version}/ready",
+            get(model_ready),
+        )
+        .route("/v2/models/{name}/versions/{version}/infer", post(infer))
 }
 
 /// Failures in the protocol's form.
@@ -59,22 +69,63 @@ async fn ready(State(app): State<Arc<App>>) -> Result<Json<Value>, Failure> {
     Ok(Json(json!({"ready": true})))
 }
 
-type Name = Result<Path<String>, PathRejection>;
-
-/// The endpoint's state, in SageMaker's words.
-async fn status(app: &App, name: Name) -> Result<(String, String), Failure> {
-    let Path(name) = name.map_err(|error| Failure::invalid(error.body_text()))?;
-    let described = described(app, name.clone()).await?;
-    let status = described["EndpointStatus"].as_str().unwrap_or_default();
-    Ok((name, status.to_owned()))
+/// Who is asked.
+#[derive(Deserialize)]
+struct Model {
+    name: String,
+    /// One of the endpoint's many models.
+    version: Option<String>,
 }
 
-async fn model(State(app): State<Arc<App>>, name: Name) -> Result<Json<Value>, Failure> {
-    let (name, _) = status(&app, name).await?;
-    let hosting = sagemaker(&app)?.hosting();
-    let about = hosting.about(&caller(&app), &name).await;
-    let about = about.map_err(|error| rows::failure(&error))?;
-    Ok(Json(metadata(&name, about)))
+type Place = Result<Path<Model>, PathRejection>;
+
+impl Model {
+    fn of(place: Place) -> Result<Self, Failure> {
+        let Path(model) = place.map_err(|error| Failure::invalid(error.body_text()))?;
+        let whole = model.whole();
+        let (name, version) = match whole.split_once('/') {
+            Some((name, version)) => (name, Some(version.to_owned())),
+            None => (whole.as_str(), None),
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            version,
+        })
+    }
+
+    /// The name as [`Invocation::named`] reads it.
+    fn whole(&self) -> String {
+        match &self.version {
+            Some(version) => format!("{}/{version}", self.name),
+            None => self.name.clone(),
+        }
+    }
+
+    /// The endpoint's state, in SageMaker's words.
+    async fn status(&self, app: &App) -> Result<String, Failure> {
+        let described = described(app, self.name.clone()).await?;
+        let status = described["EndpointStatus"].as_str().unwrap_or_default();
+        Ok(status.to_owned())
+    }
+
+    /// What the model takes. It is opened for that.
+    async fn about(&self, app: &App) -> Result<About, Failure> {
+        let (whole, hosting) = (self.whole(), sagemaker(app)?.hosting());
+        let (name, invocation) = Invocation::named(&whole);
+        let about = hosting.about(&caller(app), name, &invocation).await;
+        about.map_err(|error| rows::failure(&error))
+    }
+}
+
+async fn model(State(app): State<Arc<App>>, place: Place) -> Result<Json<Value>, Failure> {
+    let model = Model::of(place)?;
+    model.status(&app).await?;
+    let about = model.about(&app).await?;
+    let mut answer = metadata(&model.name, about);
+    if let Some(version) = model.version {
+        answer["versions"] = json!([version]);
+    }
+    Ok(Json(answer))
 }
 
 /// The metadata of a model: what [`infer`] takes. The answers about texts and images are tensors for each field of them, which
@@ -92,15 +143,17 @@ fn metadata(name: &str, about: About) -> Value {
     json!({"name": name, "platform": "escala", "inputs": [input], "outputs": outputs})
 }
 
-async fn model_ready(State(app): State<Arc<App>>, name: Name) -> Result<Json<Value>, Failure> {
-    let (name, status) = status(&app, name).await?;
-    match ["InService", "Updating", "RollingBack", "SystemUpdating"].contains(&&*status) {
-        true => Ok(Json(json!({"name": name, "ready": true}))),
-        false => Err(Failure::of_kind(
-            Kind::Unavailable,
-            format!("the endpoint {name} is {status}"),
-        )),
+async fn model_ready(State(app): State<Arc<App>>, place: Place) -> Result<Json<Value>, Failure> {
+    let model = Model::of(place)?;
+    let status = model.status(&app).await?;
+    if !["InService", "Updating", "RollingBack", "SystemUpdating"].contains(&&*status) {
+        let why = format!("the endpoint {} is {status}", model.name);
+        return Err(Failure::of_kind(Kind::Unavailable, why));
     }
+    if model.version.is_some() {
+        model.about(&app).await?;
+    }
+    Ok(Json(json!({"name": model.name, "ready": true})))
 }
 
 #[derive(Deserialize)]
@@ -277,10 +330,10 @@ fn outputs(answers: &[Value]) -> Vec<Value> {
 
 async fn infer(
     State(app): State<Arc<App>>,
-    name: Name,
+    place: Place,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Value>, Failure> {
-    let Path(name) = name.map_err(|error| Failure::invalid(error.body_text()))?;
+    let model = Model::of(place)?;
     let body = body.map_err(|error| Failure::invalid(error.body_text()))?;
     let request: Request = serde_json::from_slice(&body)
         .map_err(|error| Failure::invalid(format!("this is no request for inference: {error}")))?;
@@ -290,7 +343,7 @@ async fn infer(
         tensors => objects(tensors)?,
     };
     let account = &app.config.aws.account;
-    let answers = rows::of_rows(&app.sagemaker, account, &name, Haste::Now, rows).await?;
+    let answers = rows::of_rows(&app.sagemaker, account, &model.whole(), Haste::Now, rows).await?;
     let answers: Vec<Value> = answers
         .into_iter()
         .map(|answer| {
@@ -298,9 +351,12 @@ async fn infer(
             answer.map_err(|error| Failure::of_kind(Kind::Internal, error.to_string()))
         })
         .collect::<Result<_, Failure>>()?;
-    let mut said = json!({"model_name": name, "outputs": outputs(&answers)});
+    let mut said = json!({"model_name": model.name, "outputs": outputs(&answers)});
     if let Some(id) = request.id {
         said["id"] = Value::from(id);
+    }
+    if let Some(version) = model.version {
+        said["model_version"] = json!(version);
     }
     Ok(Json(said))
 }

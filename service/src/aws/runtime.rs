@@ -156,6 +156,7 @@ impl Question {
             inference_component: self.header("x-amzn-sagemaker-inference-component"),
             inference_id: self.header("x-amzn-sagemaker-inference-id"),
             custom_attributes: self.header("x-amzn-sagemaker-custom-attributes"),
+            waits: false,
         };
         (asked, invocation)
     }

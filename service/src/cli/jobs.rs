@@ -73,7 +73,8 @@ pub struct ScoreArgs {
     #[arg(value_name = "s3://BUCKET/PREFIX")]
     input: String,
     /// What is asked about each row: sentiment, language, entities, key_phrases, pii, redact, embed, labels, faces; or each image:
-    /// labels, faces, image-text, moderation, bodies, classify-image; or either: endpoint:NAME, a hosted model.
+    /// labels, faces, image-text, moderation, bodies, classify-image; or either: endpoint:NAME, a hosted model (NAME/MODEL where
+    /// an endpoint has many).
     #[arg(long, value_parser = task)]
     task: String,
     /// The column that it is about: texts, or the bytes of images. Without one the objects are images. Of endpoint:NAME: a column of

@@ -19,7 +19,7 @@ const ROWS: usize = 1000;
 /// Most bytes of a request, about.
 const BYTES: usize = 4 << 20;
 
-/// What an endpoint says of rows, in order, a JSON value each.
+/// What an endpoint says of rows, in order, a JSON value each. It is named as [`Invocation::named`] reads it.
 ///
 /// # Errors
 /// Those of the moment: there is no such endpoint now, or it has too much to do. What is wrong with a row is in its place.
@@ -142,11 +142,11 @@ async fn ask(
         account: account.to_owned(),
         region: String::new(),
     };
+    let (endpoint, invocation) = Invocation::named(endpoint);
     let answered = sagemaker
         .hosting()
-        .invoke(&caller, endpoint, asked, &Invocation::default())
-        .await?;
-    let said = answered.said;
+        .invoke(&caller, endpoint, asked, &invocation);
+    let said = answered.await?.said;
     let text = String::from_utf8_lossy(&said.body);
     let lines = text.lines().filter(|line| !line.trim().is_empty());
     let json = |line: &str| match essence(&said.content_type).as_str() {

@@ -139,7 +139,8 @@ pub async fn completions(State(app): State<Arc<App>>, call: Call) -> Result<Resp
         ..Asked::default()
     };
     let refused = |error: &InvokeError| refused(error, &named.model);
-    let (name, invocation) = (named.model.clone(), Invocation::default());
+    let (name, invocation) = Invocation::named(&named.model);
+    let name = name.to_owned();
     if named.stream != Some(true) {
         let hosting = sagemaker.hosting();
         let answered = hosting.invoke(&caller, &name, asked, &invocation).await;

@@ -6,8 +6,8 @@ use crate::failure::Failure;
 use crate::hosted::rows::failure;
 use axum::Json;
 use axum::body::{Body, Bytes};
-use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{Path, State};
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
@@ -15,10 +15,10 @@ use escala_pipelines::Kind;
 use escala_sagemaker::invoke::Invocation;
 use escala_sagemaker::served::Asked;
 use escala_sagemaker::{Caller, SageMaker};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 /// The variant that answered.
 const VARIANT: HeaderName = HeaderName::from_static("x-escala-variant");
@@ -124,6 +124,17 @@ pub async fn hosted(app: &App, status: Option<&str>) -> Result<Vec<EndpointView>
     Ok(endpoints.collect())
 }
 
+/// Which of an endpoint's models answers.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PredictQuery {
+    /// The variant; without it one by the variants' weights.
+    variant: Option<String>,
+    /// Of an endpoint with many models, the one that answers: its key below their prefix, such as `one.tar.gz`.
+    model: Option<String>,
+}
+
 /// Ask a hosted model.
 ///
 /// The body goes to the model as it is, and its answer comes back: what it takes depends on the model. Those that learned from
@@ -136,7 +147,7 @@ pub async fn hosted(app: &App, status: Option<&str>) -> Result<Vec<EndpointView>
     post,
     path = "/v1/endpoints/{name}/predict",
     tag = "endpoints",
-    params(("name" = String, Path, description = "The endpoint.")),
+    params(("name" = String, Path, description = "The endpoint."), PredictQuery),
     request_body(content((String = "text/csv"), (Value = "application/json"), (String = "application/jsonlines"))),
     responses(
         (status = 200, description = "What the model says; `x-escala-variant` is the variant that answered.", content(
@@ -151,10 +162,12 @@ pub async fn hosted(app: &App, status: Option<&str>) -> Result<Vec<EndpointView>
 pub async fn predict(
     State(app): State<Arc<App>>,
     name: Result<Path<String>, PathRejection>,
+    query: Result<Query<PredictQuery>, QueryRejection>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Failure> {
     let Path(name) = name.map_err(|error| Failure::invalid(error.body_text()))?;
+    let Query(query) = query.map_err(|error| Failure::invalid(error.body_text()))?;
     let body = body.map_err(|error| Failure::invalid(error.body_text()))?;
     let text = |name: HeaderName| {
         let value = headers.get(name)?.to_str().ok()?;
@@ -167,8 +180,16 @@ pub async fn predict(
         ..Asked::default()
     };
     let hosting = sagemaker(&app)?.hosting();
-    let (caller, invocation) = (caller(&app), Invocation::default());
-    let answered = hosting.invoke(&caller, &name, asked, &invocation).await;
+    let (name, named) = Invocation::named(&name);
+    let invocation = Invocation {
+        target_variant: query.variant,
+        target_model: query.model.or(named.target_model),
+        waits: named.waits,
+        ..Invocation::default()
+    };
+    let answered = hosting
+        .invoke(&caller(&app), name, asked, &invocation)
+        .await;
     let answered = answered.map_err(|error| failure(&error))?;
     let mut response = Body::from(answered.said.body).into_response();
     for (name, value) in [

@@ -17,6 +17,7 @@ use escala_batch::prices;
 use escala_batch::runner::{Runner, Token};
 use escala_batch::store::{Filter, Order, Place};
 use escala_pipelines::Kind;
+use escala_sagemaker::invoke::Invocation;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -318,7 +319,7 @@ async fn asked<T: Send + 'static>(
 pub struct ScoreRequest {
     /// What is asked. About rows of tables: `sentiment`, `language`, `entities`, `key_phrases`, `pii`, `redact`, `embed`,
     /// `labels`, `faces`. About images: `labels`, `faces`, `image-text`, `moderation`, `bodies`, `classify-image`. About either:
-    /// `endpoint:NAME`, a hosted model.
+    /// `endpoint:NAME`, a hosted model; of an endpoint that has many, `endpoint:NAME/MODEL`.
     #[schema(example = "sentiment")]
     pub task: String,
     /// The column of texts, or of the bytes of images; without one the objects are images.
@@ -392,7 +393,8 @@ pub async fn create(
     }
     let token = request.token;
     if let Some(endpoint) = endpoint_of(&request.task) {
-        described(&app, endpoint.to_owned()).await?;
+        let (name, _) = Invocation::named(endpoint);
+        described(&app, name.to_owned()).await?;
     }
     let wanted = Wanted {
         task: request.task,

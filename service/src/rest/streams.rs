@@ -65,7 +65,7 @@ pub struct StreamRequest {
     /// The topic of what cannot be predicted; `<to>.dead-letters` when left out.
     pub dead_letters: Option<String>,
     /// What it asks: `language`, `entities`, `key-phrases`, `syntax`, `pii`, `sentiment`, `targeted-sentiment`, `toxicity`,
-    /// `classify`, `embeddings`, `labels`, `faces`, `image-text`, `moderation`, `bodies`, `classify-image`; or `endpoint:NAME`, a hosted model, of which records are rows: a line of CSV or a JSON value.
+    /// `classify`, `embeddings`, `labels`, `faces`, `image-text`, `moderation`, `bodies`, `classify-image`; or `endpoint:NAME` or `endpoint:NAME/MODEL`, a hosted model, of which records are rows: a line of CSV or a JSON value.
     #[schema(example = "sentiment")]
     pub task: String,
     /// The language of texts, `en` when left out; `auto` detects it for each text.
