@@ -29,7 +29,7 @@ fn document(forest: &Forest) -> Value {
     let whole =
         |numbers: &mut dyn Iterator<Item = i64>| Value::List(numbers.map(Value::Integer).collect());
     let trees = forest.trees.iter().enumerate();
-    let model = Value::object([
+    let trees = Value::object([
         (
             "cats",
             Value::object([
@@ -62,6 +62,35 @@ fn document(forest: &Forest) -> Value {
             ),
         ),
     ]);
+    let booster = match (&forest.linear, &forest.weights) {
+        (Some(weights), _) => {
+            let model = Value::object([
+                (
+                    "boosted_rounds",
+                    Value::Integer(forest.rounds.len() as i64 - 1),
+                ),
+                ("weights", Value::Reals(weights.clone())),
+            ]);
+            Value::object([("model", model), ("name", Value::text("gblinear"))])
+        }
+        (None, None) => Value::object([("model", trees), ("name", Value::text("gbtree"))]),
+        (None, Some(weights)) => Value::object([
+            (
+                "gbtree",
+                Value::object([("model", trees), ("name", Value::text("gbtree"))]),
+            ),
+            ("name", Value::text("dart")),
+            (
+                "weight_drop",
+                Value::List(
+                    weights
+                        .iter()
+                        .map(|one| Value::Real(f64::from(*one)))
+                        .collect(),
+                ),
+            ),
+        ]),
+    };
     let classes = match forest.objective {
         Objective::Softmax { classes, .. } => classes,
         _ => 0,
@@ -76,10 +105,7 @@ fn document(forest: &Forest) -> Value {
                 ("attributes", Value::Object(attributes.collect())),
                 ("feature_names", Value::List(Vec::new())),
                 ("feature_types", Value::List(Vec::new())),
-                (
-                    "gradient_booster",
-                    Value::object([("model", model), ("name", Value::text("gbtree"))]),
-                ),
+                ("gradient_booster", booster),
                 (
                     "learner_model_param",
                     Value::object([
@@ -247,22 +273,6 @@ fn forest(document: &Value) -> Result<Forest, String> {
     let learner = document.part("learner")?;
     let sizes = learner.part("learner_model_param")?;
     let booster = learner.part("gradient_booster")?;
-    let (model, drops) = match booster.part("name")?.as_text() {
-        Some("gbtree") => (booster.part("model")?, None),
-        Some("dart") => {
-            let drops = booster
-                .part("weight_drop")?
-                .reals()
-                .ok_or("weight_drop is no list of numbers")?;
-            (booster.part("gbtree")?.part("model")?, Some(drops))
-        }
-        Some(other) => {
-            return Err(format!(
-                "it is of booster {other}, and only gbtree and dart are predicted with"
-            ));
-        }
-        None => return Err("its booster has no name".to_owned()),
-    };
     let columns = number(sizes, "num_feature")?;
     if columns == 0 || columns >= 1 << 31 {
         return Err(format!("it has {columns} columns"));
@@ -288,6 +298,85 @@ fn forest(document: &Value) -> Result<Forest, String> {
         .iter()
         .map(|base| objective.sum_of(*base).map_err(|error| error.to_string()))
         .collect();
+    let attributes = match learner.get("attributes") {
+        Some(Value::Object(parts)) => Some(parts.iter()),
+        _ => None,
+    };
+    let attributes = attributes
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, text)| Some((name.clone(), text.as_text()?.to_owned())));
+    let mut forest = Forest {
+        objective,
+        columns,
+        groups,
+        base,
+        begin: begin?,
+        estimated: sizes.get("boost_from_average").and_then(Value::as_text) == Some("1"),
+        trees: Vec::new(),
+        group_of: Vec::new(),
+        weights: None,
+        linear: None,
+        parallel: 1,
+        rounds: vec![0],
+        attributes: attributes.collect(),
+    };
+    match booster.part("name")?.as_text() {
+        Some("gbtree") => trees(&mut forest, booster.part("model")?)?,
+        Some("dart") => {
+            trees(&mut forest, booster.part("gbtree")?.part("model")?)?;
+            let weights = booster.part("weight_drop")?.reals();
+            let weights = weights.ok_or("weight_drop is no list of numbers")?;
+            if weights.len() != forest.trees.len() {
+                return Err(format!(
+                    "weight_drop has {} numbers for {} trees",
+                    weights.len(),
+                    forest.trees.len()
+                ));
+            }
+            forest.weights = Some(weights);
+        }
+        Some("gblinear") => linear(&mut forest, booster.part("model")?)?,
+        Some(other) => {
+            return Err(format!(
+                "it is of booster {other}, and gbtree, dart and gblinear are predicted with"
+            ));
+        }
+        None => return Err("its booster has no name".to_owned()),
+    }
+    Ok(forest)
+}
+
+/// Most rounds that a model of `gblinear` may say it has.
+const MOST_ROUNDS: usize = 1 << 20;
+
+/// Reads the weights of `gblinear`.
+fn linear(forest: &mut Forest, model: &Value) -> Result<(), String> {
+    let weights = model.part("weights")?.reals();
+    let weights = weights.ok_or("weights is no list of numbers")?;
+    if weights.len() != (forest.columns + 1) * forest.groups {
+        return Err(format!(
+            "it has {} weights for {} columns and {} numbers a row",
+            weights.len(),
+            forest.columns,
+            forest.groups
+        ));
+    }
+    let rounds = match model.get("boosted_rounds") {
+        Some(_) => number(model, "boosted_rounds")?,
+        None => 0,
+    };
+    if rounds > MOST_ROUNDS {
+        return Err(format!("it has {rounds} rounds"));
+    }
+    forest.rounds = vec![0; rounds + 1];
+    forest.linear = Some(weights);
+    Ok(())
+}
+
+/// Reads the trees of `gbtree`.
+fn trees(forest: &mut Forest, model: &Value) -> Result<(), String> {
+    let (columns, groups) = (forest.columns, forest.groups);
     let listed = model.part("trees")?.list().ok_or("trees is no list")?;
     let group_of = model
         .part("tree_info")?
@@ -319,20 +408,7 @@ fn forest(document: &Value) -> Result<Forest, String> {
         let free = free.ok_or_else(|| format!("tree {place} has no number of its own"))?;
         *free = Some(tree(listed, columns).map_err(|why| format!("tree {place}: {why}"))?);
     }
-    let mut trees: Vec<Tree> = trees.into_iter().flatten().collect();
-    if let Some(drops) = drops {
-        if drops.len() != trees.len() {
-            return Err(format!(
-                "weight_drop has {} numbers for {} trees",
-                drops.len(),
-                trees.len()
-            ));
-        }
-        for (tree, drop) in trees.iter_mut().zip(drops) {
-            let leaves = tree.nodes.iter_mut().filter(|node| node.is_leaf());
-            leaves.for_each(|leaf| leaf.value *= drop);
-        }
-    }
+    let trees: Vec<Tree> = trees.into_iter().flatten().collect();
     let parallel = number(model.part("gbtree_model_param")?, "num_parallel_tree")?.max(1);
     let rounds = match model.get("iteration_indptr") {
         Some(rounds) => rounds
@@ -351,27 +427,11 @@ fn forest(document: &Value) -> Result<Forest, String> {
     {
         return Err("iteration_indptr does not part the trees".to_owned());
     }
-    let attributes = match learner.get("attributes") {
-        Some(Value::Object(parts)) => Some(parts.iter()),
-        _ => None,
-    };
-    let attributes = attributes
-        .into_iter()
-        .flatten()
-        .filter_map(|(name, text)| Some((name.clone(), text.as_text()?.to_owned())));
-    Ok(Forest {
-        objective,
-        columns,
-        groups,
-        base,
-        begin: begin?,
-        estimated: sizes.get("boost_from_average").and_then(Value::as_text) == Some("1"),
-        trees,
-        group_of,
-        parallel,
-        rounds: rounds.iter().map(|at| *at as usize).collect(),
-        attributes: attributes.collect(),
-    })
+    forest.trees = trees;
+    forest.group_of = group_of;
+    forest.parallel = parallel;
+    forest.rounds = rounds.iter().map(|at| *at as usize).collect();
+    Ok(())
 }
 
 /// A whole number that is written as a text.
@@ -446,7 +506,8 @@ fn objective(value: &Value, groups: usize) -> Result<Objective, String> {
             name: name.to_owned(),
             exponential: false,
         },
-        "survival:cox" | "survival:aft" => Objective::Other {
+        "survival:cox" => Objective::Cox,
+        "survival:aft" => Objective::Other {
             name: name.to_owned(),
             exponential: true,
         },

@@ -1,5 +1,6 @@
 //! Trees that were learned, and what they say of rows.
 
+use super::linear;
 use super::metric::likeliest;
 use super::objective::Objective;
 use super::tree::Tree;
@@ -25,6 +26,10 @@ pub struct Forest {
     pub trees: Vec<Tree>,
     /// The group that each tree adds to.
     pub group_of: Vec<u32>,
+    /// What each tree of booster `dart` counts; those of others count 1.
+    pub weights: Option<Vec<f32>>,
+    /// The weights of booster `gblinear`, `groups` for each column and the biases behind them, which has no trees.
+    pub linear: Option<Vec<f32>>,
     /// Trees of a round and group.
     pub parallel: usize,
     /// Where the trees of each round begin, and the end.
@@ -51,6 +56,9 @@ struct Step {
 
 const LEFT: u32 = 1 << 31;
 
+/// A tree, the group that it adds to, and what it counts.
+pub type Counted<'t> = (&'t Tree, u32, f32);
+
 /// Trees laid out for prediction.
 #[derive(Clone, Debug)]
 pub struct Walk {
@@ -66,9 +74,9 @@ pub struct Walk {
 
 impl Walk {
     /// Lays out trees whose nodes were checked: none has two parents. They will be shown rows like these.
-    pub fn new<'t>(trees: impl Iterator<Item = (&'t Tree, u32)> + Clone, rows: &Features) -> Self {
+    pub fn new<'t>(trees: impl Iterator<Item = Counted<'t>> + Clone, rows: &Features) -> Self {
         let asked = matches!(rows, Features::Sparse(_)).then(|| {
-            let nodes = trees.clone().flat_map(|(tree, _)| &tree.nodes);
+            let nodes = trees.clone().flat_map(|(tree, ..)| &tree.nodes);
             let mut asked: Vec<u32> = nodes
                 .filter(|node| !node.is_leaf())
                 .map(|node| node.column)
@@ -83,13 +91,13 @@ impl Walk {
             categories: BTreeMap::new(),
             asked,
         };
-        for (tree, group) in trees {
-            walk.push(tree, group);
+        for tree in trees {
+            walk.push(tree);
         }
         walk
     }
 
-    fn push(&mut self, tree: &Tree, group: u32) {
+    fn push(&mut self, (tree, group, weight): Counted<'_>) {
         let root = self.steps.len();
         self.roots.push((root as u32, group));
         let mut order = vec![0u32];
@@ -97,7 +105,10 @@ impl Walk {
         while let Some(index) = order.get(at).copied() {
             let node = &tree.nodes[index as usize];
             let (mut left, mut column) = (0, 0);
-            if !node.is_leaf() {
+            let mut value = node.value;
+            if node.is_leaf() {
+                value *= weight;
+            } else {
                 column = match &self.asked {
                     Some(asked) => asked.partition_point(|one| *one < node.column) as u32,
                     None => node.column,
@@ -109,7 +120,7 @@ impl Walk {
                 }
             }
             self.steps.push(Step {
-                value: node.value,
+                value,
                 column: column | if node.missing_left { LEFT } else { 0 },
                 left,
             });
@@ -219,7 +230,21 @@ impl Walk {
 impl Forest {
     /// Trees laid out for rows like these.
     pub fn walk(&self, rows: &Features) -> Walk {
-        Walk::new(self.trees.iter().zip(self.group_of.iter().copied()), rows)
+        Walk::new((0..self.trees.len()).map(|tree| self.tree(tree)), rows)
+    }
+
+    /// A tree, with what belongs to it.
+    pub fn tree(&self, tree: usize) -> Counted<'_> {
+        let weight = self.weights.as_ref().map_or(1.0, |weights| weights[tree]);
+        (&self.trees[tree], self.group_of[tree], weight)
+    }
+
+    /// Adds what the whole model says of rows to their sums; `walk` is [`Forest::walk`] for rows like these.
+    pub fn add(&self, walk: &Walk, features: &Features, sums: &mut [f32]) {
+        match &self.linear {
+            Some(weights) => linear::add(weights, features, self.groups, sums),
+            None => walk.add(features, self.groups, sums),
+        }
     }
 
     /// Sums of rows before the first tree.
@@ -232,6 +257,9 @@ impl Forest {
         if let Some(end) = self.rounds.get(rounds).copied() {
             self.trees.truncate(end);
             self.group_of.truncate(end);
+            if let Some(weights) = &mut self.weights {
+                weights.truncate(end);
+            }
             self.rounds.truncate(rounds + 1);
         }
     }
@@ -253,7 +281,7 @@ impl Forest {
     pub fn predict(&self, walk: &Walk, table: &Table) -> Result<Answers> {
         fit(&table.features, self.columns)?;
         let mut sums = self.begin(table.rows());
-        walk.add(&table.features, self.groups, &mut sums);
+        self.add(walk, &table.features, &mut sums);
         let values = match self.objective {
             Objective::Softmax {
                 probabilities: false,

@@ -1,6 +1,7 @@
 //! How good predictions are: XGBoost's `src/metric` at 3.2.0, and the scores that SageMaker's container takes from
 //! scikit-learn, which count all rows the same.
 
+use super::cox;
 use super::objective::Targets;
 use rayon::prelude::*;
 
@@ -29,6 +30,7 @@ pub enum Metric {
     PseudoHuber {
         slope: f32,
     },
+    CoxLikelihood,
     Mse,
     R2,
     /// Of classes; with two, what is above is class 1.
@@ -120,6 +122,7 @@ impl Metric {
                 }
             },
             ("mphe", None) => Self::PseudoHuber { slope },
+            ("cox-nloglik", None) => Self::CoxLikelihood,
             ("mse", None) => Self::Mse,
             ("r2", None) => Self::R2,
             _ => match SCORES.iter().find(|(known, _)| *known == name) {
@@ -152,6 +155,7 @@ impl Metric {
             Self::GammaDeviance => "gamma-deviance".to_owned(),
             Self::TweedieLikelihood { power } => format!("tweedie-nloglik@{power}"),
             Self::PseudoHuber { .. } => "mphe".to_owned(),
+            Self::CoxLikelihood => "cox-nloglik".to_owned(),
             Self::Mse => "mse".to_owned(),
             Self::R2 => "r2".to_owned(),
             Self::Score { name, .. } => (*name).to_owned(),
@@ -202,6 +206,7 @@ impl Metric {
             Self::Score { score, above, .. } => {
                 return score.of(predictions, groups, targets.labels, *above);
             }
+            Self::CoxLikelihood => return cox::likelihood(predictions, targets.labels),
             Self::Mse | Self::R2 => {
                 let alike = Targets {
                     weights: None,

@@ -2,20 +2,24 @@
 //!
 //! Begin with [`train`]: rounds of gradients ([`objective`]), trees ([`grow`]) and metrics ([`metric`]). A tree is grown on
 //! values that were cut into bins ([`cuts`], [`bins`]) by sums of gradients in those ([`histogram`], [`split`]). [`forest`]
-//! predicts, and [`file`] reads and writes XGBoost's own models ([`document`]).
+//! predicts, and [`file`] reads and writes XGBoost's own models ([`document`]). Boosters other than `gbtree` are [`drops`]
+//! (`dart`) and [`linear`] (`gblinear`); [`cox`] is the one objective that looks at all rows together.
 //!
 //! Facts are those of XGBoost 3.2.0 (dmlc/xgboost at 7991260): cuts, gains, the order in which splits are taken and base scores
 //! come out the same, so that without drawing the trees do, too. What is drawn (`subsample`, `colsample_*`) is drawn with
 //! other random numbers. All tree methods are `hist`.
 
 mod bins;
+mod cox;
 mod cuts;
 mod document;
 mod draw;
+mod drops;
 mod file;
 mod forest;
 mod grow;
 mod histogram;
+mod linear;
 mod metric;
 mod objective;
 mod settings;

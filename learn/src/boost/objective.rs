@@ -2,6 +2,7 @@
 //!
 //! After XGBoost's `src/objective` at 3.2.0.
 
+use super::cox;
 use super::metric::Metric;
 use crate::{Error, Result};
 
@@ -29,6 +30,8 @@ pub enum Objective {
         /// Answer with all probabilities, instead of the likeliest class.
         probabilities: bool,
     },
+    /// Hazards, by gradients that are of all rows together: [`cox`].
+    Cox,
     /// What can be predicted with, and is not learned here: its name and whether answers are powers of e.
     Other {
         name: String,
@@ -84,6 +87,7 @@ impl Objective {
                 probabilities: true,
                 ..
             } => "multi:softprob",
+            Self::Cox => "survival:cox",
             Self::Other { name, .. } => name,
         }
     }
@@ -111,6 +115,7 @@ impl Objective {
             Self::Gamma => Metric::GammaDeviance,
             Self::Tweedie { power } => Metric::TweedieLikelihood { power: *power },
             Self::Softmax { .. } => Metric::MultiLogLoss,
+            Self::Cox => Metric::CoxLikelihood,
         }
     }
 
@@ -156,7 +161,7 @@ impl Objective {
         }
     }
 
-    /// Gradients and hessians of a row's loss by the trees' sums.
+    /// Gradients and hessians of a row's loss by the trees' sums; none of [`Objective::Cox`], where a row alone has none.
     pub fn gradients(&self, sums: &[f32], row: usize, targets: &Targets<'_>, out: &mut [[f32; 2]]) {
         let label = targets.labels[row];
         let weight = targets.weight(row);
@@ -212,6 +217,7 @@ impl Objective {
                 let ratio = label / sum.exp();
                 [(1.0 - ratio) * stressed, ratio * stressed]
             }
+            Self::Cox => [0.0, 0.0],
             Self::Tweedie { power } => {
                 let (one, two) = (((1.0 - power) * sum).exp(), ((2.0 - power) * sum).exp());
                 [
@@ -234,6 +240,7 @@ impl Objective {
             Self::Poisson { .. }
             | Self::Gamma
             | Self::Tweedie { .. }
+            | Self::Cox
             | Self::Other {
                 exponential: true, ..
             } => {
@@ -257,6 +264,7 @@ impl Objective {
             Self::Poisson { .. }
             | Self::Gamma
             | Self::Tweedie { .. }
+            | Self::Cox
             | Self::Other {
                 exponential: true, ..
             } => (base > 0.0, "above 0"),
@@ -276,6 +284,7 @@ impl Objective {
             Self::Poisson { .. }
             | Self::Gamma
             | Self::Tweedie { .. }
+            | Self::Cox
             | Self::Other {
                 exponential: true, ..
             } => base.ln(),
@@ -292,7 +301,7 @@ impl Objective {
                 let rows: Vec<u32> = (0..targets.labels.len() as u32).collect();
                 vec![median(&rows, targets, |row| targets.labels[row]).unwrap_or(0.0)]
             }
-            Self::SquaredLogError | Self::PseudoHuber { .. } | Self::Hinge => {
+            Self::SquaredLogError | Self::PseudoHuber { .. } | Self::Hinge | Self::Cox => {
                 vec![self.newton(targets)]
             }
             Self::SquaredError | Self::Logistic(_) | Self::Gamma if by_gradients => {
@@ -304,12 +313,23 @@ impl Objective {
 
     /// One step from 0.
     fn newton(&self, targets: &Targets<'_>) -> f32 {
+        let rows = targets.labels.len();
+        let mut pairs = vec![[0f32; 2]; rows];
+        match self {
+            Self::Cox => {
+                let order = cox::order(targets.labels);
+                cox::gradients(&vec![0.0; rows], targets, &order, &mut pairs);
+            }
+            _ => {
+                for (row, pair) in pairs.chunks_exact_mut(1).enumerate() {
+                    self.gradients(&[0.0], row, targets, pair);
+                }
+            }
+        }
         let (mut gradient, mut hessian) = (0f64, 0f64);
-        for row in 0..targets.labels.len() {
-            let mut pair = [[0.0; 2]];
-            self.gradients(&[0.0], row, targets, &mut pair);
-            gradient += f64::from(pair[0][0]);
-            hessian += f64::from(pair[0][1]);
+        for pair in pairs {
+            gradient += f64::from(pair[0]);
+            hessian += f64::from(pair[1]);
         }
         let mut step = [(-gradient / hessian.max(f64::from(EPSILON))) as f32];
         self.transform(&mut step);

@@ -1,5 +1,7 @@
 //! Hyperparameters: SageMaker's names, ranges and defaults.
 
+use super::drops::Drops;
+use super::linear::Descent;
 use super::metric::Metric;
 use super::objective::{Logistic, Objective};
 use super::split::Rules;
@@ -52,7 +54,7 @@ pub const PARAMETERS: &[Parameter] = &[
             "survival:cox",
         ]),
         Some("reg:squarederror"),
-        "what is made small; rank: and survival: are not learned here",
+        "what is made small; rank: and survival:aft, which need groups of rows or two labels, are not learned here",
     ),
     optional(
         "eval_metric",
@@ -66,7 +68,12 @@ pub const PARAMETERS: &[Parameter] = &[
         None,
         "stop after so many rounds without a better last metric of the validation channel",
     ),
-    optional("eta", PART, Some("0.3"), "how much of each tree is taken"),
+    optional(
+        "eta",
+        PART,
+        Some("0.3"),
+        "how much of each tree is taken; of booster gblinear, of each step, and 0.5",
+    ),
     optional("learning_rate", PART, None, "another name of eta"),
     optional("gamma", NOT_NEGATIVE, Some("0"), "least gain of a split"),
     optional(
@@ -121,7 +128,7 @@ pub const PARAMETERS: &[Parameter] = &[
         "lambda",
         NOT_NEGATIVE,
         Some("1"),
-        "squared weight of leaves that counts as loss",
+        "squared weight of leaves that counts as loss; of booster gblinear, of columns, and 0",
     ),
     optional("reg_lambda", NOT_NEGATIVE, None, "another name of lambda"),
     optional(
@@ -225,7 +232,7 @@ pub const PARAMETERS: &[Parameter] = &[
         "booster",
         Kind::Choice(&["gbtree", "gblinear", "dart"]),
         Some("gbtree"),
-        "only gbtree is learned here",
+        "trees; gblinear: weights of columns; dart: trees, of which some are left out while others are learned",
     ),
     optional(
         "sampling_method",
@@ -273,7 +280,7 @@ pub const PARAMETERS: &[Parameter] = &[
         "updater",
         Kind::Text,
         None,
-        "only grow_quantile_histmaker, which is what is done",
+        "only grow_quantile_histmaker, which is what is done; of booster gblinear, shotgun or coord_descent, which are one",
     ),
     optional(
         "single_precision_histogram",
@@ -292,18 +299,38 @@ pub const PARAMETERS: &[Parameter] = &[
         "sample_type",
         Kind::Choice(&["uniform", "weighted"]),
         None,
-        "of booster dart: only uniform",
+        "of booster dart: whether trees that count more are left out sooner",
     ),
     optional(
         "normalize_type",
         Kind::Choice(&["tree", "forest"]),
         None,
-        "of booster dart: only tree",
+        "of booster dart: what new trees count, as each that was left out or as all",
     ),
-    optional("rate_drop", PART, None, "of booster dart: only 0"),
-    optional("one_drop", BIT, None, "of booster dart: only 0"),
-    optional("skip_drop", PART, None, "of booster dart: only 0"),
-    optional("lambda_bias", PART, None, "of booster gblinear: refused"),
+    optional(
+        "rate_drop",
+        PART,
+        None,
+        "of booster dart: the share of trees that is left out; 0 if nothing is said",
+    ),
+    optional(
+        "one_drop",
+        BIT,
+        None,
+        "of booster dart: whether one is left out at least; 0 if nothing is said",
+    ),
+    optional(
+        "skip_drop",
+        PART,
+        None,
+        "of booster dart: the share of rounds that leave none out; 0 if nothing is said",
+    ),
+    optional(
+        "lambda_bias",
+        PART,
+        None,
+        "not in XGBoost any more: changes nothing",
+    ),
     optional(
         "aft_loss_distribution",
         Kind::Choice(&["normal", "logistic", "extreme"]),
@@ -318,9 +345,21 @@ pub const PARAMETERS: &[Parameter] = &[
     ),
 ];
 
+/// What rounds add to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Booster {
+    /// `gbtree`.
+    Trees,
+    /// `dart`.
+    Dropping(Drops),
+    /// `gblinear`.
+    Linear(Descent),
+}
+
 /// What training does.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    pub booster: Booster,
     pub rounds: u64,
     pub objective: Objective,
     pub metrics: Vec<Metric>,
@@ -336,7 +375,28 @@ pub struct Settings {
     pub parallel: usize,
     pub seed: u64,
     pub threads: Option<usize>,
+    /// What was set and is of trees, where there are none.
+    pub unused: Vec<&'static str>,
 }
+
+/// What is of trees alone.
+const OF_TREES: [&str; 15] = [
+    "gamma",
+    "min_split_loss",
+    "max_depth",
+    "max_leaves",
+    "max_bin",
+    "min_child_weight",
+    "max_delta_step",
+    "subsample",
+    "colsample_bytree",
+    "colsample_bylevel",
+    "colsample_bynode",
+    "grow_policy",
+    "monotone_constraints",
+    "interaction_constraints",
+    "num_parallel_tree",
+];
 
 impl Settings {
     /// Reads what was set, for rows with so many columns.
@@ -382,13 +442,16 @@ impl Settings {
         }
         let by_loss = parameters.text("grow_policy") == Some("lossguide");
         let (max_depth, max_leaves) = (whole("max_depth") as u32, whole("max_leaves") as u32);
-        if max_depth == 0 && max_leaves == 0 {
+        let booster = booster(parameters, &named)?;
+        let has_trees = !matches!(booster, Booster::Linear(_));
+        if has_trees && max_depth == 0 && max_leaves == 0 {
             return Err(Error::input(
                 "hyperparameters max_depth and max_leaves are both 0: trees need a limit",
             ));
         }
         let poisson = matches!(objective, Objective::Poisson { .. });
         Ok(Self {
+            booster,
             rounds: whole("num_round") as u64,
             metrics,
             patience: parameters
@@ -423,61 +486,119 @@ impl Settings {
                 .integer("nthread")
                 .map(|threads| threads as usize),
             objective,
+            unused: match has_trees {
+                true => Vec::new(),
+                false => OF_TREES
+                    .into_iter()
+                    .filter(|name| parameters.is_set(name))
+                    .collect(),
+            },
         })
     }
 }
 
 /// Refuses what is not done here, instead of doing something else.
 fn refuse(parameters: &Parameters) -> Result<()> {
+    let booster = parameters.text("booster").unwrap_or_default();
+    let updaters: &[&str] = match booster {
+        "gblinear" => &["shotgun", "coord_descent"],
+        _ => &["grow_quantile_histmaker"],
+    };
     let only = [
-        ("booster", "gbtree"),
-        ("sampling_method", "uniform"),
-        ("process_type", "default"),
-        ("updater", "grow_quantile_histmaker"),
+        ("sampling_method", ["uniform"].as_slice()),
+        ("process_type", &["default"]),
+        ("updater", updaters),
     ];
-    for (name, value) in only {
+    for (name, values) in only {
         match parameters.text(name) {
-            Some(set) if set != value => {
+            Some(set) if !values.contains(&set) => {
+                let values = values.join(" or ");
                 return Err(Error::input(format!(
-                    "hyperparameter {name} is {set:?}, and only {value} is learned with here"
+                    "hyperparameter {name} is {set:?}, and only {values} is learned with here"
                 )));
             }
             _ => {}
         }
     }
+    for name in [
+        "sample_type",
+        "normalize_type",
+        "rate_drop",
+        "one_drop",
+        "skip_drop",
+    ] {
+        if booster != "dart" && changes(parameters, name, default_of_drops(name)) {
+            return Err(Error::input(format!(
+                "hyperparameter {name} is of booster dart, and booster is {booster}"
+            )));
+        }
+    }
     // With the values that they have anyway these change nothing; what the others change is not done here.
     let anyway = [
         ("refresh_leaf", Some("1")),
-        ("sample_type", Some("uniform")),
-        ("normalize_type", Some("tree")),
-        ("rate_drop", Some("0")),
-        ("one_drop", Some("0")),
-        ("skip_drop", Some("0")),
         ("use_dask_gpu_training", Some("false")),
-        ("lambda_bias", None),
         ("aft_loss_distribution", None),
         ("aft_loss_distribution_scale", None),
     ];
-    let changes = |name: &str, default: Option<&str>| {
-        let Some(set) = parameters.text(name).filter(|_| parameters.is_set(name)) else {
-            return false;
-        };
-        let number = |text: &str| text.parse::<f64>().ok();
-        let same = |default: &str| match (number(set), number(default)) {
-            (Some(set), Some(default)) => set == default,
-            _ => set.eq_ignore_ascii_case(default),
-        };
-        !default.is_some_and(same)
-    };
     match anyway
         .iter()
-        .find(|(name, default)| changes(name, *default))
+        .find(|(name, default)| changes(parameters, name, *default))
     {
         Some((name, _)) => Err(Error::input(format!(
             "hyperparameter {name} is of what is not learned here"
         ))),
         None => Ok(()),
     }
+}
+
+/// Whether something is set to what it is not anyway.
+fn changes(parameters: &Parameters, name: &str, default: Option<&str>) -> bool {
+    let Some(set) = parameters.text(name).filter(|_| parameters.is_set(name)) else {
+        return false;
+    };
+    let number = |text: &str| text.parse::<f64>().ok();
+    let same = |default: &str| match (number(set), number(default)) {
+        (Some(set), Some(default)) => set == default,
+        _ => set.eq_ignore_ascii_case(default),
+    };
+    !default.is_some_and(same)
+}
+
+fn default_of_drops(name: &str) -> Option<&'static str> {
+    match name {
+        "sample_type" => Some("uniform"),
+        "normalize_type" => Some("tree"),
+        _ => Some("0"),
+    }
+}
+
+/// Reads `booster` and what belongs to it alone; `named` reads a number that has two names.
+fn booster(parameters: &Parameters, named: &impl Fn(&str, &str) -> Result<f32>) -> Result<Booster> {
+    let real = |name: &str| parameters.real(name).unwrap_or_default();
+    Ok(match parameters.text("booster") {
+        Some("dart") => Booster::Dropping(Drops {
+            rate: real("rate_drop"),
+            skip: real("skip_drop"),
+            one: parameters.integer("one_drop") == Some(1),
+            weighted: parameters.text("sample_type") == Some("weighted"),
+            forest: parameters.text("normalize_type") == Some("forest"),
+        }),
+        Some("gblinear") => {
+            // Defaults are others than those of trees.
+            let own = |name: &str, other: &str, default: f32| match parameters.is_set(name)
+                || parameters.is_set(other)
+            {
+                true => named(name, other),
+                false => Ok(default),
+            };
+            Booster::Linear(Descent {
+                eta: own("eta", "learning_rate", 0.5)?,
+                alpha: own("alpha", "reg_alpha", 0.0)?,
+                lambda: own("lambda", "reg_lambda", 0.0)?,
+            })
+        }
+        _ => Booster::Trees,
+    })
 }
 
 fn objective(parameters: &Parameters, power: f32, slope: f32) -> Result<Objective> {
@@ -505,6 +626,7 @@ fn objective(parameters: &Parameters, power: f32, slope: f32) -> Result<Objectiv
                 false => 0.7,
             },
         },
+        "survival:cox" => Objective::Cox,
         "multi:softmax" | "multi:softprob" => Objective::Softmax {
             classes: classes.ok_or_else(|| {
                 Error::input(format!("objective {name} needs hyperparameter num_class"))

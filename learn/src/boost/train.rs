@@ -1,13 +1,16 @@
-//! Rounds of boosting.
+//! Rounds of boosting, of each of the boosters.
 
 use super::bins::Bins;
+use super::cox;
 use super::draw::{Draw, uniform};
+use super::drops::Drops;
 use super::file;
 use super::forest::{Forest, Walk, fit};
 use super::grow::{Gradients, Grower, Grown};
 use super::histogram::{Pair, Scale};
-use super::objective::{Targets, median};
-use super::settings::Settings;
+use super::linear::{self, Columns, Descent};
+use super::objective::{Objective, Targets, median};
+use super::settings::{Booster, Settings};
 use crate::{Channels, Error, Features, Result, Table, Watch};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -28,6 +31,21 @@ struct Watched<'a> {
     targets: Targets<'a>,
     /// What trees add up to, `groups` for each row.
     sums: Vec<f32>,
+}
+
+impl Watched<'_> {
+    /// Adds up all that was learned, from the beginning.
+    fn learned(&mut self, forest: &Forest) {
+        self.sums = forest.begin(self.features.rows());
+        let walk = forest.walk(self.features);
+        forest.add(&walk, self.features, &mut self.sums);
+    }
+
+    /// Adds what some trees say.
+    fn add(&mut self, forest: &Forest, trees: impl Iterator<Item = usize> + Clone) {
+        let walk = Walk::new(trees.map(|tree| forest.tree(tree)), self.features);
+        walk.add(self.features, forest.groups, &mut self.sums);
+    }
 }
 
 /// When to stop early: the best of the last metric of the validation channel.
@@ -108,6 +126,11 @@ pub fn train(settings: &Settings, channels: &Channels, watch: &mut dyn Watch) ->
         estimated: settings.base.is_none(),
         trees: Vec::new(),
         group_of: Vec::new(),
+        weights: matches!(settings.booster, Booster::Dropping(_)).then(Vec::new),
+        linear: match settings.booster {
+            Booster::Linear(_) => Some(nothing(columns, groups)?),
+            _ => None,
+        },
         parallel: settings.parallel,
         rounds: vec![0],
         attributes: Default::default(),
@@ -125,6 +148,12 @@ pub fn train(settings: &Settings, channels: &Channels, watch: &mut dyn Watch) ->
     if settings.patience.is_some() && validation.is_none() {
         watch.log("early_stopping_rounds is without effect, since there is no validation channel");
     }
+    if !settings.unused.is_empty() {
+        let names = settings.unused.join(", ");
+        watch.log(&format!(
+            "{names} are of trees, and booster gblinear has none"
+        ));
+    }
     watch.log(&format!(
         "Train matrix has {rows} rows and {columns} columns"
     ));
@@ -136,7 +165,10 @@ pub fn train(settings: &Settings, channels: &Channels, watch: &mut dyn Watch) ->
     }
     let threads = Threads::new(settings.threads)?;
     let (features, weights) = (&table.features, table.weights.as_deref());
-    let bins = threads.run(|| Bins::new(features, weights, settings.most_bins))?;
+    let bins = match settings.booster {
+        Booster::Linear(_) => None,
+        _ => Some(threads.run(|| Bins::new(features, weights, settings.most_bins))?),
+    };
     let mut best = Best::default();
     let mut done = 0;
     if let Some(bytes) = watch.resume() {
@@ -145,8 +177,7 @@ pub fn train(settings: &Settings, channels: &Channels, watch: &mut dyn Watch) ->
                 watch.log(&format!("Resuming from iteration {}", header.done));
                 forest = found;
                 for watched in std::iter::once(&mut own).chain(&mut validation) {
-                    let walk = forest.walk(watched.features);
-                    threads.run(|| walk.add(watched.features, groups, &mut watched.sums));
+                    threads.run(|| watched.learned(&forest));
                 }
                 best = header.best;
                 done = header.done;
@@ -156,12 +187,25 @@ pub fn train(settings: &Settings, channels: &Channels, watch: &mut dyn Watch) ->
             )),
         }
     }
+    let learner = match &bins {
+        Some(bins) => Learner::Trees(Grower::new(bins, &settings.rules)),
+        None => Learner::Linear {
+            columns: Columns::new(features),
+            rows: weights.map_or(rows as f64, |weights| {
+                weights.iter().copied().map(f64::from).sum()
+            }),
+        },
+    };
     let mut training = Training {
         settings,
+        order: match settings.objective {
+            Objective::Cox => cox::order(own.targets.labels),
+            _ => Vec::new(),
+        },
         forest,
         own,
         validation,
-        grower: Grower::new(&bins, &settings.rules),
+        learner,
         gradients: vec![[0f32; 2]; rows * groups],
         pairs: vec![[0; 2]; rows],
     };
@@ -188,9 +232,8 @@ pub fn train(settings: &Settings, channels: &Channels, watch: &mut dyn Watch) ->
     }
     if let Some(test) = &channels.test {
         let mut test = watched(test, "test", settings, &forest)?;
-        let walk = forest.walk(test.features);
         let measured = threads.run(|| {
-            walk.add(test.features, groups, &mut test.sums);
+            test.learned(&forest);
             measured(settings, &test)
         });
         let mut line = String::from("test");
@@ -203,23 +246,82 @@ pub fn train(settings: &Settings, channels: &Channels, watch: &mut dyn Watch) ->
     Ok(forest)
 }
 
+/// What learns from gradients.
+enum Learner<'a> {
+    Trees(Grower<'a>),
+    Linear {
+        columns: Columns,
+        /// The sum of what rows count.
+        rows: f64,
+    },
+}
+
 /// What is kept between rounds.
 struct Training<'a> {
     settings: &'a Settings,
     forest: Forest,
     own: Watched<'a>,
     validation: Option<Watched<'a>>,
-    grower: Grower<'a>,
+    learner: Learner<'a>,
+    /// Rows by their time, where the objective asks for that.
+    order: Vec<u32>,
     gradients: Vec<[f32; 2]>,
     pairs: Vec<Pair>,
 }
 
 impl Training<'_> {
-    /// Adds the trees of a round, and measures what they made of it.
+    /// Learns for a round, and measures what that made of it.
     fn round(&mut self, done: u64) -> Result<Vec<Measured>> {
+        match self.settings.booster {
+            Booster::Trees => self.grow(done, &[], [1.0, 1.0])?,
+            Booster::Dropping(drops) => self.drop_and_grow(drops, done)?,
+            Booster::Linear(descent) => self.descend(descent)?,
+        }
+        let watched = std::iter::once(&self.own).chain(&self.validation);
+        Ok(watched
+            .flat_map(|watched| measured(self.settings, watched))
+            .collect())
+    }
+
+    /// Takes a step with each weight of a linear model.
+    fn descend(&mut self, descent: Descent) -> Result<()> {
+        differentiate(self.settings, &self.own, &self.order, &mut self.gradients)?;
+        let groups = self.forest.groups;
+        let (Learner::Linear { columns, rows }, Some(weights)) =
+            (&self.learner, &mut self.forest.linear)
+        else {
+            return Ok(());
+        };
+        let gradients = &mut self.gradients;
+        linear::descend(descent, columns, *rows, weights, gradients, groups);
+        self.forest.rounds.push(0);
+        for watched in std::iter::once(&mut self.own).chain(&mut self.validation) {
+            watched.learned(&self.forest);
+        }
+        Ok(())
+    }
+
+    /// Adds the trees of a round that are learned without some of those before.
+    fn drop_and_grow(&mut self, drops: Drops, done: u64) -> Result<()> {
+        let settings = self.settings;
+        let weights = self.forest.weights.as_deref().unwrap_or_default();
+        let dropped = drops.draw(settings.seed, done, weights);
+        let new = self.forest.groups * settings.parallel;
+        let (kept, fresh) = drops.counts(dropped.len(), new, settings.rules.eta);
+        if !dropped.is_empty() {
+            let rest = (0..weights.len()).filter(|tree| dropped.binary_search(tree).is_err());
+            self.own.sums = self.forest.begin(self.own.features.rows());
+            self.own.add(&self.forest, rest);
+        }
+        self.grow(done, &dropped, [kept, fresh])
+    }
+
+    /// Adds the trees of a round. Those that were dropped, whose part the sums are without, count `kept` of what they did from
+    /// here on, and the new ones `fresh`.
+    fn grow(&mut self, done: u64, dropped: &[usize], [kept, fresh]: [f32; 2]) -> Result<()> {
         let settings = self.settings;
         let groups = self.forest.groups;
-        let largest = differentiate(settings, &self.own, &mut self.gradients)?;
+        let largest = differentiate(settings, &self.own, &self.order, &mut self.gradients)?;
         // Medians are of what was lacking before the round.
         let before = match settings.objective.has_medians() {
             true => self.own.sums.clone(),
@@ -237,34 +339,48 @@ impl Training<'_> {
                     pairs: &self.pairs,
                     scale,
                 };
-                let mut grown = self.grower.grow(&given, eta, draw);
+                let Learner::Trees(grower) = &mut self.learner else {
+                    return Ok(());
+                };
+                let mut grown = grower.grow(&given, eta, draw);
+                let rows = grower.rows();
                 if settings.objective.has_medians() {
-                    self.refresh(&mut grown, &before, eta);
+                    refresh(
+                        &mut grown,
+                        rows,
+                        &self.pairs,
+                        &self.own.targets,
+                        &before,
+                        eta,
+                    );
                 }
                 // Rows know their leaves, so nobody walks down the tree.
                 for (leaf, range) in &grown.leaves {
-                    let value = grown.tree.nodes[*leaf as usize].value;
-                    for row in &self.grower.rows()[range.clone()] {
+                    let value = grown.tree.nodes[*leaf as usize].value * fresh;
+                    for row in &rows[range.clone()] {
                         self.own.sums[*row as usize * groups + group] += value;
                     }
                 }
                 self.forest.trees.push(grown.tree);
                 self.forest.group_of.push(group as u32);
+                if let Some(weights) = &mut self.forest.weights {
+                    weights.push(fresh);
+                }
             }
         }
         self.forest.rounds.push(self.forest.trees.len());
-        if let Some(validation) = &mut self.validation {
-            let groups_of = self.forest.group_of[first..].iter().copied();
-            let walk = Walk::new(
-                self.forest.trees[first..].iter().zip(groups_of),
-                validation.features,
-            );
-            walk.add(validation.features, groups, &mut validation.sums);
+        if let (Some(weights), false) = (&mut self.forest.weights, dropped.is_empty()) {
+            for tree in dropped {
+                weights[*tree] *= kept;
+            }
+            self.own.add(&self.forest, dropped.iter().copied());
+            if let Some(validation) = &mut self.validation {
+                validation.learned(&self.forest);
+            }
+        } else if let Some(validation) = &mut self.validation {
+            validation.add(&self.forest, first..self.forest.trees.len());
         }
-        let watched = std::iter::once(&self.own).chain(&self.validation);
-        Ok(watched
-            .flat_map(|watched| measured(settings, watched))
-            .collect())
+        Ok(())
     }
 
     /// Gradients of a group as whole numbers; none of rows that a tree does not learn from.
@@ -284,20 +400,34 @@ impl Training<'_> {
             }
         });
     }
+}
 
-    /// Has leaves answer with the median of what their rows lack.
-    fn refresh(&self, grown: &mut Grown, before: &[f32], eta: f32) {
-        let targets = &self.own.targets;
-        for (leaf, range) in &grown.leaves {
-            let rows = self.grower.rows()[range.clone()].iter().copied();
-            let drawn: Vec<u32> = rows
-                .filter(|row| self.pairs[*row as usize][1] != 0)
-                .collect();
-            let rest = |row: usize| targets.labels[row] - before[row];
-            if let Some(median) = median(&drawn, targets, rest) {
-                grown.tree.nodes[*leaf as usize].value = median * eta;
-            }
+/// Has leaves answer with the median of what their rows lack.
+fn refresh(
+    grown: &mut Grown,
+    rows: &[u32],
+    pairs: &[Pair],
+    targets: &Targets<'_>,
+    before: &[f32],
+    eta: f32,
+) {
+    for (leaf, range) in &grown.leaves {
+        let rows = rows[range.clone()].iter().copied();
+        let drawn: Vec<u32> = rows.filter(|row| pairs[*row as usize][1] != 0).collect();
+        let rest = |row: usize| targets.labels[row] - before[row];
+        if let Some(median) = median(&drawn, targets, rest) {
+            grown.tree.nodes[*leaf as usize].value = median * eta;
         }
+    }
+}
+
+/// The weights of a linear model that has learned nothing.
+fn nothing(columns: usize, groups: usize) -> Result<Vec<f32>> {
+    match (columns + 1).checked_mul(groups) {
+        Some(count) if count <= MOST => Ok(vec![0.0; count]),
+        _ => Err(Error::input(format!(
+            "{columns} columns with num_class {groups} have more weights than the {MOST} that are kept"
+        ))),
     }
 }
 
@@ -376,22 +506,29 @@ fn watched<'a>(
     })
 }
 
-/// Gradients of all rows, and the largest of each group.
+/// Gradients of all rows, and the largest of each group. `order` is that of the rows' times, where the objective asks for it.
 fn differentiate(
     settings: &Settings,
     own: &Watched<'_>,
+    order: &[u32],
     gradients: &mut [[f32; 2]],
 ) -> Result<Vec<[f32; 2]>> {
     let groups = settings.objective.groups();
+    let of_all = settings.objective == Objective::Cox;
+    if of_all {
+        cox::gradients(&own.sums, &own.targets, order, gradients);
+    }
     let parts: Vec<Vec<[f32; 2]>> = gradients
         .par_chunks_mut(CHUNK * groups)
         .enumerate()
         .map(|(chunk, gradients)| {
             let mut largest = vec![[0f32; 2]; groups];
             for (place, out) in gradients.chunks_exact_mut(groups).enumerate() {
-                let row = chunk * CHUNK + place;
-                let sums = &own.sums[row * groups..(row + 1) * groups];
-                settings.objective.gradients(sums, row, &own.targets, out);
+                if !of_all {
+                    let row = chunk * CHUNK + place;
+                    let sums = &own.sums[row * groups..(row + 1) * groups];
+                    settings.objective.gradients(sums, row, &own.targets, out);
+                }
                 for (largest, pair) in largest.iter_mut().zip(out) {
                     for part in 0..2 {
                         // What is no number must not be lost to `max`.
@@ -513,6 +650,14 @@ fn resumed(
     let of_same = Forest {
         trees: forest.trees.clone(),
         group_of: forest.group_of.clone(),
+        weights: match (&begun.weights, &forest.weights) {
+            (Some(_), Some(weights)) => Some(weights.clone()),
+            _ => begun.weights.clone(),
+        },
+        linear: match (&begun.linear, &forest.linear) {
+            (Some(_), Some(weights)) => Some(weights.clone()),
+            _ => begun.linear.clone(),
+        },
         rounds: forest.rounds.clone(),
         ..begun.clone()
     };

@@ -110,6 +110,54 @@ CASES = [
     ),
     ("formula", "formula", "plain", {"objective": "reg:squarederror", "max_bin": 64, "max_depth": 5}, 3),
     ("formula_weighted", "formula", "plain", {"objective": "reg:squarederror", "max_bin": 256, "weighted": True}, 2),
+    # All trees are dropped each round, or the one that there is: nothing is drawn.
+    (
+        "dropped",
+        "breast",
+        "plain",
+        {"objective": "binary:logistic", "booster": "dart", "rate_drop": 1, "missing": True},
+        5,
+    ),
+    (
+        "dropped_forest",
+        "wine",
+        "plain",
+        {
+            "objective": "multi:softprob",
+            "num_class": 3,
+            "booster": "dart",
+            "rate_drop": 1,
+            "normalize_type": "forest",
+            "num_parallel_tree": 2,
+        },
+        4,
+    ),
+    ("dropped_one", "diabetes", "plain", {"objective": "reg:squarederror", "booster": "dart", "one_drop": 1}, 2),
+    ("dropped_none", "diabetes", "plain", {"objective": "reg:squarederror", "booster": "dart"}, 3),
+    ("linear", "diabetes", "plain", {"objective": "reg:squarederror", "booster": "gblinear", "eval_metric": "rmse,mae"}, 20),
+    (
+        "linear_missing",
+        "breast",
+        "plain",
+        {
+            "objective": "binary:logistic",
+            "booster": "gblinear",
+            "alpha": 0.002,
+            "lambda": 0.01,
+            "missing": True,
+            "weighted": True,
+        },
+        10,
+    ),
+    (
+        "linear_classes",
+        "digits",
+        "plain",
+        {"objective": "multi:softprob", "num_class": 10, "booster": "gblinear", "sparse": True, "base_score": 0.3},
+        4,
+    ),
+    ("hazards", "diabetes", "censored", {"objective": "survival:cox"}, 6),
+    ("hazards_weighted", "diabetes", "censored", {"objective": "survival:cox", "weighted": True, "max_depth": 2}, 4),
     # What is drawn is drawn otherwise: these are compared by how good they are.
     (
         "drawn",
@@ -125,6 +173,21 @@ CASES = [
         },
         30,
     ),
+    (
+        "drawn_drops",
+        "breast",
+        "plain",
+        {
+            "objective": "binary:logistic",
+            "booster": "dart",
+            "rate_drop": 0.3,
+            "skip_drop": 0.2,
+            "one_drop": 1,
+            "sample_type": "weighted",
+            "drawn": True,
+        },
+        15,
+    ),
     # Only predicted with.
     ("dart", "breast", "plain", {"objective": "binary:logistic", "booster": "dart", "rate_drop": 0.5, "only": True}, 6),
     ("categories", "digits", "plain", {"objective": "reg:squarederror", "categories": True, "only": True}, 4),
@@ -139,6 +202,8 @@ LABELS = {
     "shares": lambda y: y / 350,
     "counts": lambda y: np.floor(y / 25),
     "even": lambda y: y % 2,
+    # Times that others share; every fifth row was not seen any longer, which a minus says.
+    "censored": lambda y: np.ceil(y / 5) * np.where(np.arange(len(y)) % 5 == 1, -1, 1),
 }
 
 
@@ -210,6 +275,10 @@ def main():
         parameters = SMALL | {key: value for key, value in given.items() if key not in OURS}
         measured = parameters.pop("eval_metric", None)
         peer = parameters | {"tree_method": "hist", "nthread": 1}
+        if parameters.get("booster") == "gblinear":
+            # Without tree_method, which it does not have; the other updater depends on threads.
+            parameters.pop("max_depth")
+            peer = parameters | {"updater": "coord_descent", "nthread": 1}
         if measured:
             peer["eval_metric"] = measured.split(",")
         seen = {}
