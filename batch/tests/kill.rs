@@ -288,7 +288,7 @@ fn a_killed_job_is_done_once() {
         value.map_or(default, |value| value.parse().unwrap())
     };
     let mut seed = number("ESCALA_JOBS_SEED", 7);
-    let kills = number("ESCALA_JOBS_KILLS", 10);
+    let kills = number("ESCALA_JOBS_KILLS", 100);
     println!("seed {seed}, {kills} kills");
     let mut random = move || {
         // https://prng.di.unimi.it/splitmix64.c

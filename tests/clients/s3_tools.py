@@ -19,8 +19,8 @@ from botocore.client import Config
 from checks import URL, run
 
 # How many files are synchronised, and how many megabytes are uploaded in parts.
-FILES = int(os.environ.get("ESCALA_S3_FILES", "200"))
-LARGE = int(os.environ.get("ESCALA_S3_LARGE", "24"))
+FILES = int(os.environ.get("ESCALA_S3_FILES", "2000"))
+LARGE = int(os.environ.get("ESCALA_S3_LARGE", "300"))
 
 KEYS = dict(aws_access_key_id="anybody", aws_secret_access_key="anything", region_name="us-east-1")
 s3 = boto3.client("s3", endpoint_url=URL, config=Config(s3={"addressing_style": "path"}), **KEYS)
