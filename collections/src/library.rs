@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <folder>/<uuid>/faces.log      one collection; its id is in the journal, because ids are longer than file names may be
+//! <folder>/<uuid>/id             the id once more, for where the journal's beginning is damaged
 //! <folder>/new-<uuid>/           one that is being made
 //! <folder>/gone-<uuid>/          one that is being deleted
 //! ```
@@ -9,7 +10,7 @@
 //! collection's faces are read when it is first asked for. One that a later version of this program wrote, or whose faces
 //! cannot be read, is there all the same: its id is taken, and whoever asks for it is told why.
 
-use crate::collection::{Collection, JOURNAL, fits};
+use crate::collection::{Collection, JOURNAL, fits, is_id};
 use crate::journal::{VERSION, sync_folder};
 use crate::{Error, Page, Result, io};
 use parking_lot::Mutex;
@@ -117,7 +118,7 @@ impl Library {
                 fs::TryLockError::Error(error) => error,
                 fs::TryLockError::WouldBlock => std::io::Error::new(
                     std::io::ErrorKind::ResourceBusy,
-                    "another process has these collections open",
+                    "another process has it open",
                 ),
             };
             io("lock", &path)(source)
@@ -173,8 +174,7 @@ impl Library {
     /// [`Error::Exists`]; [`Error::Limit`]; [`Error::Invalid`] for an id of other characters than AWS's; when the disk
     /// refuses.
     pub fn create(&self, id: &str, tags: BTreeMap<String, String>) -> Result<u64> {
-        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
-        if !(1..=255).contains(&id.len()) || !id.bytes().all(plain) {
+        if !is_id(id) {
             return Err(Error::Invalid(
                 "a collection's id has 1 to 255 letters, digits, `_`, `.` and `-`".to_owned(),
             ));

@@ -8,7 +8,7 @@ use escala_pipelines::bodies::{Bodies, BodiesInput, covers};
 use escala_pipelines::objects::{Objects, ObjectsInput};
 use escala_pipelines::{Options, Result};
 use futures_util::future::join_all;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 /// Most covers that are looked for in an image.
 const MOST_COVERS: usize = 200;
@@ -35,7 +35,16 @@ impl Dressed {
             one(&*self.bodies, input, options),
             one(&**covers, sought, options)
         )?;
-        Ok(covers::dress(found, &covers))
+        let dressed = covers::dress(found, &covers);
+        if dressed.sought.is_empty() {
+            static TOLD: Once = Once::new();
+            TOLD.call_once(|| {
+                tracing::warn!(
+                    "none of the labels of the detector named for `covers` is protective equipment"
+                );
+            });
+        }
+        Ok(dressed)
     }
 }
 

@@ -20,12 +20,16 @@ use parking_lot::{Mutex, RwLock};
 use state::State;
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use users::user_id;
 use uuid::Uuid;
 
 /// The journal's name in a collection's folder.
 pub(crate) const JOURNAL: &str = "faces.log";
+
+/// The file's beside it that has the collection's id.
+const ID: &str = "id";
 
 /// The new journal's, while the old one is made smaller.
 const SMALLER: &str = "faces.new";
@@ -42,6 +46,22 @@ pub struct Collection {
     /// The lock of writers, who hold it while they wait for the disk.
     journal: Mutex<Journal>,
     state: RwLock<State>,
+}
+
+/// Whether a text is a collection's id, by AWS's rule.
+pub(crate) fn is_id(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+    (1..=255).contains(&text.len()) && text.bytes().all(plain)
+}
+
+/// Keeps a collection's id beside its journal.
+fn keep_id(folder: &Path, id: &str) -> Result<()> {
+    let path = folder.join(ID);
+    let written = fs::File::create(&path).and_then(|mut file| {
+        file.write_all(id.as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(io("write", &path))
 }
 
 /// Checks that tags can be written: a text in the journal has at most 64 KB.
@@ -96,20 +116,41 @@ impl Collection {
         };
         let events = [created, Event::Tagged { tags }];
         let events = events.iter().map(Event::to_bytes);
+        keep_id(folder, id)?;
         Journal::create(&folder.join(JOURNAL), VERSION, events)?;
         sync_folder(folder)
     }
 
-    /// The id of the collection in a folder, and its version, also of one that [`Collection::open`] would refuse.
+    /// The id of the collection in a folder, and its version, also of one that [`Collection::open`] would refuse. Where the
+    /// journal's beginning is damaged, the id that was kept beside it, and no version.
     pub(crate) fn peek(folder: &Path) -> Result<(String, u32)> {
         let path = folder.join(JOURNAL);
-        let (version, first) = Journal::first(&path)?;
-        match first.as_deref().and_then(Event::of_bytes) {
-            Some(Event::Created { id, .. }) => Ok((id, version)),
-            _ => Err(Error::Format {
-                path,
-                why: "it does not begin with a collection".to_owned(),
-            }),
+        let beside = folder.join(ID);
+        let damaged = match Journal::first(&path) {
+            Ok((version, first)) => match first.as_deref().and_then(Event::of_bytes) {
+                Some(Event::Created { id, .. }) => {
+                    // Of a collection that was made before ids were kept there, or copied without it.
+                    if !beside.exists()
+                        && let Err(error) = keep_id(folder, &id)
+                    {
+                        tracing::warn!(%error, "a collection's id cannot be kept beside it");
+                    }
+                    return Ok((id, version));
+                }
+                _ => Error::Format {
+                    path,
+                    why: "it does not begin with a collection".to_owned(),
+                },
+            },
+            Err(error @ Error::Format { .. }) => error,
+            Err(error) => return Err(error),
+        };
+        match fs::read_to_string(&beside) {
+            Ok(id) if is_id(&id) => {
+                tracing::error!(id, error = %damaged, "a collection is damaged");
+                Ok((id, 0))
+            }
+            _ => Err(damaged),
         }
     }
 

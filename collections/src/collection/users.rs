@@ -108,10 +108,9 @@ impl Collection {
                 if record.user != 0 {
                     let other = state.groups.get(&record.user);
                     let other = other.map(|group| (*group.id).to_owned());
-                    // Again the same is done already.
-                    match other.as_deref() == Some(user) {
-                        true => outcome.done.push(id),
-                        false => outcome.left.push((id, Unassociated::OtherUser(other))),
+                    // What it is already is not told, as at AWS.
+                    if other.as_deref() != Some(user) {
+                        outcome.left.push((id, Unassociated::OtherUser(other)));
                     }
                     continue;
                 }
@@ -122,11 +121,7 @@ impl Collection {
                     _ => outcome.done.push(id),
                 }
             }
-            let new = outcome.done.iter().filter(|&&id| {
-                let record = state.place(id).and_then(|place| state.record(place));
-                record.is_some_and(|record| record.user == 0)
-            });
-            let new: Vec<FaceId> = new.copied().collect();
+            let new = outcome.done.clone();
             if group.faces.len() + new.len() > self.limits.faces_of_user {
                 return Err(Error::Limit {
                     what: "the faces of a user",

@@ -64,6 +64,9 @@ pub struct RecogniseArgs {
     /// Image files (JPEG, PNG, WebP, GIF, BMP, TIFF), folders of them, or `-` for standard input.
     #[arg(required = true, value_name = "PATH")]
     files: Vec<PathBuf>,
+    /// Also take the images of folders inside folders.
+    #[arg(long)]
+    recursive: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -171,6 +174,7 @@ fn recognise(machine: &Machine, config: &Config, args: RecogniseArgs) -> Result<
     let columns = ["similarity", "name", "id"];
     images_in(
         &args.files,
+        args.recursive,
         args.output,
         |answer: &Value| rows(&answer["celebrities"], &columns),
         |file| {

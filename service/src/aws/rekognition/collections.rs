@@ -525,10 +525,12 @@ impl<'a> Work<'a> {
             let message = format!("there is no resource {}", input.resource_arn);
             self.engine(Error::new(Kind::NotFound, message))
         };
-        let ours = input.resource_arn.starts_with("arn:aws:rekognition:");
-        let id = input.resource_arn.rsplit_once(":collection/");
-        let id = id.filter(|_| ours);
-        let (_, id) = id.ok_or_else(unknown)?;
+        // Its region may be any: what is made in one is there in all.
+        let arn = input.resource_arn.strip_prefix("arn:aws:rekognition:");
+        let place = arn.and_then(|arn| arn.split_once(":collection/"));
+        let place = place.and_then(|(place, id)| Some((place.split_once(':')?.1, id)));
+        let ours = place.filter(|(account, _)| *account == self.caller.account);
+        let (_, id) = ours.ok_or_else(unknown)?;
         let set = input.tags.unwrap_or_default();
         let remove = input.tag_keys.unwrap_or_default();
         let tags = self.done(self.collections.tag(id, set, remove).await)?;

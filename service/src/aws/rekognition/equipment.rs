@@ -12,9 +12,14 @@ use crate::aws::errors::Failure;
 use crate::aws::{Aws, number};
 use escala_pipelines::bodies::{Bodies, BodiesInput, Body, Cover, MOST, Part, Worn};
 use escala_pipelines::vision::Area;
-use escala_pipelines::{Error, Options};
+use escala_pipelines::{Error, Kind, Options};
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+/// The longest side of an image, in pixels, as at AWS.
+const LONGEST: u32 = 4096;
+/// The least confidence of what is answered of a person, as AWS has it: a share.
+const LEAST: f32 = 0.5;
 
 /// The version of the networks, in the answer.
 const VERSION: &str = "1.0";
@@ -51,6 +56,13 @@ pub async fn detect(
     )
     .await;
     let found = found.map_err(fail)?;
+    if found.width.max(found.height) > LONGEST {
+        let why = format!(
+            "the image has {} by {} pixels; protective equipment is looked for in at most {LONGEST} by {LONGEST}",
+            found.width, found.height
+        );
+        return Err(fail(Error::new(Kind::TooLarge, why)));
+    }
     let persons = found.bodies.iter().take(MOST).enumerate();
     let persons = persons.map(|(id, body)| person(&found, id, body));
     let persons: Result<Vec<Value>, Error> = persons.collect();
@@ -104,7 +116,9 @@ fn person(found: &Bodies, id: usize, body: &Body) -> Result<Value, Error> {
             "EquipmentDetections": detections?,
         }))
     };
-    let parts: Result<Vec<Value>, Error> = body.parts().iter().map(part).collect();
+    let parts = body.parts();
+    let parts = parts.iter().filter(|(_, score)| *score >= LEAST);
+    let parts: Result<Vec<Value>, Error> = parts.map(part).collect();
     Ok(json!({
         "Id": id,
         "BodyParts": parts?,

@@ -10,7 +10,7 @@ use crate::gallery::collections::{Index, PAGE, Terms, undeleted};
 use crate::gallery::faces::Bar;
 use crate::machine::Machine;
 use crate::rest::collections::{IndexAnswer, SearchAnswer, StoredFaceView};
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use escala_collections::FaceId;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -24,6 +24,9 @@ pub struct IndexArgs {
     /// Image files (JPEG, PNG, WebP, GIF, BMP, TIFF), folders of them, or `-` for standard input.
     #[arg(required = true, value_name = "PATH")]
     files: Vec<PathBuf>,
+    /// Also take the images of folders inside folders.
+    #[arg(long)]
+    recursive: bool,
     /// What to call the images.
     #[arg(long, value_name = "NAME")]
     external_id: Option<String>,
@@ -52,14 +55,14 @@ pub struct SearchTerms {
     /// Least likeness in percent.
     #[arg(long, default_value_t = gallery::faces::THRESHOLD, value_parser = percent)]
     threshold: f32,
-    /// What is asked of the image's face.
-    #[arg(long, default_value = "none", value_parser = QUALITIES)]
-    quality: String,
+    /// What is asked of the image's face; nothing if it is not said.
+    #[arg(long, requires = "files", value_parser = QUALITIES)]
+    quality: Option<String>,
 }
 
 impl SearchTerms {
     pub fn bar(&self) -> Bar {
-        bar(&self.quality)
+        self.quality.as_deref().map_or(Bar::NONE, bar)
     }
 
     pub fn at_most(&self, most: u32) -> Terms {
@@ -71,15 +74,19 @@ impl SearchTerms {
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("whom").required(true).args(["files", "face"]))]
 pub struct SearchArgs {
     /// The collection.
     #[arg(value_name = "ID")]
     id: String,
     /// Image files (JPEG, PNG, WebP, GIF, BMP, TIFF), folders of them, or `-` for standard input.
-    #[arg(required_unless_present = "face", value_name = "PATH")]
+    #[arg(value_name = "PATH")]
     files: Vec<PathBuf>,
+    /// Also take the images of folders inside folders.
+    #[arg(long, requires = "files")]
+    recursive: bool,
     /// Look for faces that are like this one of the collection.
-    #[arg(long, value_name = "FACE", conflicts_with = "files")]
+    #[arg(long, value_name = "FACE")]
     face: Option<FaceId>,
     /// Most matches.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=4096))]
@@ -146,7 +153,7 @@ pub fn index(machine: &Machine, config: &Config, args: IndexArgs) -> Result<(), 
         let faces: Vec<Value> = faces.map(|face| face["face"].clone()).collect();
         rows(&json!(faces), &["confidence", "id"])
     };
-    images_in(&args.files, args.output, shown, |file| {
+    images_in(&args.files, args.recursive, args.output, shown, |file| {
         let image = read_image(file, &config.limits)?;
         let indexed = work.ask(async |asked| asked.index(&args.id, image, how.clone()).await);
         Ok(IndexAnswer::from(indexed?))
@@ -191,7 +198,7 @@ pub fn search(machine: &Machine, config: &Config, args: SearchArgs) -> Result<()
         return print_found(&found, args.output, matches);
     }
     let (work, bar) = (Work::with_faces(machine, config)?, args.terms.bar());
-    images_in(&args.files, args.output, matches, |file| {
+    images_in(&args.files, args.recursive, args.output, matches, |file| {
         let image = read_image(file, &config.limits)?;
         let found = work.ask(async |asked| asked.like_image(&args.id, image, bar, terms).await);
         Ok(SearchAnswer::from(found?))

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::gallery::collections::{MOST_ASSOCIATED, USER_THRESHOLD, Who, unassociated};
 use crate::machine::Machine;
 use crate::rest::collections::{UserView, UsersFoundAnswer};
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use escala_collections::{Association, FaceId, Unassociated};
 use escala_pipelines::faces::similarity;
 use serde_json::{Value, json};
@@ -80,18 +80,22 @@ pub struct AssociateArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("whom").required(true).args(["files", "face", "user"]))]
 pub struct SearchArgs {
     /// The collection.
     #[arg(value_name = "ID")]
     id: String,
     /// Image files (JPEG, PNG, WebP, GIF, BMP, TIFF), folders of them, or `-` for standard input.
-    #[arg(required_unless_present_any = ["face", "user"], value_name = "PATH")]
+    #[arg(value_name = "PATH")]
     files: Vec<PathBuf>,
+    /// Also take the images of folders inside folders.
+    #[arg(long, requires = "files")]
+    recursive: bool,
     /// Look for users who are like this face of the collection.
-    #[arg(long, value_name = "FACE", conflicts_with_all = ["files", "user"])]
+    #[arg(long, value_name = "FACE")]
     face: Option<FaceId>,
     /// Look for users who are like this one.
-    #[arg(long, value_name = "USER", conflicts_with = "files")]
+    #[arg(long, value_name = "USER")]
     user: Option<String>,
     /// Most matches.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=500))]
@@ -218,7 +222,7 @@ fn search(machine: &Machine, config: &Config, args: SearchArgs) -> Result<(), St
         return print_found(&found, args.output, matches);
     }
     let (work, bar) = (Work::with_faces(machine, config)?, args.terms.bar());
-    images_in(&args.files, args.output, matches, |file| {
+    images_in(&args.files, args.recursive, args.output, matches, |file| {
         let image = read_image(file, &config.limits)?;
         let found = work.ask(async |asked| {
             let found = asked.users_like_image(&args.id, image, bar, terms);

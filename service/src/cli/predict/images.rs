@@ -486,31 +486,35 @@ impl Progress {
     }
 }
 
-/// Answers file after file (those of a folder by name), each when the one before is done: a line of JSON with the file's name, or a table under it.
+/// Answers file after file (those of a folder by name), each when the one before is done: a line of JSON with the file's
+/// name, or a table under it.
 pub fn images_in<A: Serialize>(
     files: &[PathBuf],
+    recursive: bool,
     output: Output,
     rows: impl Fn(&Value) -> Vec<Vec<String>>,
     answer: impl Fn(&Path) -> Result<A, String>,
 ) -> Result<(), Stop> {
     let mut faults = Faults::default();
-    for image in below(files, false, None) {
+    let images = below(files, recursive, None);
+    let progress = Progress::new(images.len());
+    for image in images {
         let name = image.path.display().to_string();
-        let found = match image.fault.map_or_else(|| answer(&image.path), Err) {
-            Ok(found) => found,
-            Err(message) => {
-                faults.report(&name, &message, output)?;
-                continue;
+        let found = image.fault.map_or_else(|| answer(&image.path), Err);
+        progress.aside(|| match found {
+            Err(message) => faults.report(&name, &message, output),
+            Ok(found) => {
+                let mut line = serde_json::to_value(found).map_err(|error| Stop::failed(&error))?;
+                if output.json {
+                    line["file"] = json!(name);
+                    return output::json(&line);
+                }
+                output::print(&format!("{}{}", title(&name, None), table(&rows(&line))))
             }
-        };
-        let mut line = serde_json::to_value(found).map_err(|error| Stop::failed(&error))?;
-        if output.json {
-            line["file"] = json!(name);
-            output::json(&line)?;
-        } else {
-            output::print(&format!("{}{}", title(&name, None), table(&rows(&line))))?;
-        }
+        })?;
+        progress.step();
     }
+    progress.end();
     faults.end()
 }
 
