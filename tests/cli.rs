@@ -489,6 +489,25 @@ fn faces_are_compared() {
     assert_eq!(lines[0]["picture"], "both.png");
     let both = picture(&folder.path().join("both.png"));
     assert!(both.width() > 1024 && both.height() == 512);
+    let other = image("grace_hopper.jpg");
+    let apart = [
+        "predict",
+        "compare",
+        &astronaut,
+        &other,
+        "--threshold",
+        "80",
+        "--json",
+    ];
+    assert_eq!(run(&apart).json()[0]["faces"], Value::Array(Vec::new()));
+    let page = image("ocr_synthetic.png");
+    let read = |more: &[&str]| {
+        let all = [&["predict", "image-text", &page, "--json"], more].concat();
+        let found = run(&all).json();
+        found[0]["lines"].as_array().expect("lines").len()
+    };
+    let upper = ["--region", "0,0,1,0.3", "--min-confidence", "10"];
+    assert!((1..read(&[])).contains(&read(&upper)));
     let none = run(&["predict", "compare", &cat, &astronaut]);
     assert_eq!(none.status, 1);
     assert!(none.err.contains("the source has no face"), "{}", none.err);

@@ -230,17 +230,45 @@ fn rest_answers_as_rekognition_does() {
     let text = post("/v1/images/text", &golden_image("ocr_synthetic.png"));
     assert_eq!(text["lines"][0]["text"], "INVOICE 2024-0917");
     assert_eq!(text["lines"][0]["words"][1]["text"], "2024-0917");
+    // Which words are told, by the query or beside the image in JSON.
+    let base64 = |name: &str| BASE64_STANDARD.encode(golden_image(name));
+    let all = list(&text, "lines").len();
+    let page = golden_image("ocr_synthetic.png");
+    let upper = post("/v1/images/text?region=0,0,1,0.3", &page);
+    assert!(!list(&upper, "lines").is_empty() && list(&upper, "lines").len() < all);
+    let body = json!({"image": base64("ocr_synthetic.png"), "region": "0,0,1,0.3"});
+    let same = server().post_json("/v1/images/text", &body).ok();
+    assert_eq!(same, upper);
+    let sure = post("/v1/images/text?min_confidence=100", &page);
+    assert!(list(&sure, "lines").len() < all, "{sure}");
+    let tall = post("/v1/images/text?min_height=0.9", &page);
+    assert!(list(&tall, "lines").is_empty(), "{tall}");
+    for (query, member) in [
+        ("min_confidence=101", "min_confidence"),
+        ("min_width=2", "min_width"),
+        ("region=1,2", "region"),
+    ] {
+        let refused = server().post(&format!("/v1/images/text?{query}"), "image/png", &page);
+        refused.assert_rest_error(400, "invalid_input", member);
+    }
+    let faint = post("/v1/images/moderation?min_confidence=0", &picture);
+    assert!(!list(&faint, "labels").is_empty(), "{faint}");
     let calm = post("/v1/images/moderation", &picture);
     assert!(list(&calm, "labels").is_empty());
     let shares = ["drawing", "hentai", "neutral", "porn", "sexy"];
     let sum: f64 = shares.iter().filter_map(|name| calm[*name].as_f64()).sum();
     assert!((sum - 1.0).abs() < 1e-4, "{calm}");
-    let base64 = |name: &str| BASE64_STANDARD.encode(golden_image(name));
-    let body = json!({"source": base64("astronaut.png"), "target": base64("grace_hopper.jpg")});
+    let mut body = json!({"source": base64("astronaut.png"), "target": base64("grace_hopper.jpg")});
     let compared = server().post_json("/v1/images/compare", &body).ok();
     let alike = &compared["faces"][0];
     assert!(percent(&alike["similarity"]) < 50.0);
     assert!(alike["distance"].as_f64().expect("a distance") > 0.6);
+    body["threshold"] = json!(80);
+    let compared = server().post_json("/v1/images/compare", &body).ok();
+    assert!(list(&compared, "faces").is_empty(), "{compared}");
+    body["quality"] = json!("best");
+    let refused = server().post_json("/v1/images/compare", &body);
+    refused.assert_rest_error(400, "invalid_input", "quality");
     let body = json!({"source": base64("chelsea.png"), "target": base64("astronaut.png")});
     let none = server().post_json("/v1/images/compare", &body);
     none.assert_rest_error(400, "invalid_input", "a cat");

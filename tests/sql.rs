@@ -161,7 +161,19 @@ fn images_answer_what_the_doors_answer() {
     );
     let label = ["name", "confidence", "parents", "categories"];
     assert_eq!(rows[0]["l"], picked(&labels["labels"], &label));
-    let face = ["score", "box", "age", "gender", "gender_score", "emotions"];
+    let face = [
+        "score",
+        "box",
+        "age",
+        "age_low",
+        "age_high",
+        "gender",
+        "gender_score",
+        "emotions",
+        "eyes_open",
+        "mouth_open",
+        "smile",
+    ];
     assert_eq!(rows[0]["f"], picked(&faces["faces"], &face));
 }
 

@@ -12,7 +12,7 @@ use crate::rest::images::check_image;
 use crate::rest::images::classify::{DEFAULT_CLASSES, NO_CLASSIFIER as NO_IMAGE_CLASSIFIER};
 use crate::rest::images::faces::FacesAnswer;
 use crate::rest::images::labels::LabelsResponse;
-use crate::rest::images::moderation::ModerationAnswer;
+use crate::rest::images::moderation::{self, Judged, ModerationAnswer};
 use crate::rest::images::text::ImageTextAnswer;
 use bytes::Bytes;
 use escala_pipelines::bodies::{BodiesInput, MOST};
@@ -261,7 +261,8 @@ async fn of_image(app: &App, what: OfImage, image: Bytes, options: Options) -> O
         OfImage::Moderation => {
             let image = image.into();
             let found = one(&*app.images.moderation, ModerationInput { image }, options).await;
-            shown(found.map(ModerationAnswer::from))
+            let least = moderation::LEAST;
+            shown(found.map(|found| ModerationAnswer::from(Judged { found, least })))
         }
         OfImage::Bodies => {
             let input = BodiesInput { image, most: MOST };

@@ -1,6 +1,7 @@
 //! The largest face of one image beside all faces of another.
 
 use crate::app::{Predict, one};
+use crate::gallery::faces::Bar;
 use bytes::Bytes;
 use escala_pipelines::faces::similarity::{distance, percent};
 use escala_pipelines::faces::{Face, Faces, FacesInput, FacesOptions};
@@ -27,6 +28,25 @@ pub struct Compared {
     pub faces: Vec<Alike>,
 }
 
+/// Which faces of the second image are told.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// Least likeness, in percent.
+    pub least: f32,
+    /// What is asked of faces.
+    pub bar: Bar,
+}
+
+impl Default for Terms {
+    /// All.
+    fn default() -> Self {
+        Self {
+            least: 0.0,
+            bar: Bar::NONE,
+        }
+    }
+}
+
 /// Looks for the largest face of the first image in the second.
 ///
 /// # Errors
@@ -34,6 +54,7 @@ pub struct Compared {
 pub async fn compare(
     faces: &dyn Predict<FacesInput, Faces>,
     images: &[Bytes; 2],
+    terms: Terms,
     options: Options,
 ) -> Result<Compared> {
     let asked = |image: &Bytes| FacesInput {
@@ -48,13 +69,17 @@ pub async fn compare(
         one(faces, asked(source), options),
         one(faces, asked(target), options)
     );
+    let Terms { least, bar } = terms;
+    let (source, target) = (source?, target?);
     let none = || Error::new(Kind::InvalidInput, "the source has no face");
-    let source = source?.faces.into_iter().next().ok_or_else(none)?;
+    let fine = |face: &&Face| bar.reasons(&source, face).is_empty();
+    let source = source.faces.iter().find(fine).cloned().ok_or_else(none)?;
     let descriptor = |face: &Face| face.descriptor.clone().unwrap_or_default();
     let wanted = descriptor(&source);
-    let mut alike: Vec<Alike> = target?
-        .faces
-        .into_iter()
+    let faces = target.faces.iter();
+    let faces = faces.filter(|face| bar.reasons(&target, face).is_empty());
+    let mut alike: Vec<Alike> = faces
+        .cloned()
         .map(|face| {
             let distance = distance(&wanted, &descriptor(&face));
             Alike {
@@ -63,6 +88,7 @@ pub async fn compare(
                 similarity: percent(distance),
             }
         })
+        .filter(|alike| alike.similarity >= least)
         .collect();
     alike.sort_by(|a, b| a.distance.total_cmp(&b.distance));
     Ok(Compared {

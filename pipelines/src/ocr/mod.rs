@@ -16,11 +16,13 @@
 //! | [`rectify`] | pictures of lines |
 //! | [`recognise`], [`blanks`] | characters and words; the columns of a line without ink |
 //! | [`order`] | reading order |
+//! | [`filter`] | which words are wanted |
 //!
 //! Networks: PP-OCRv6 small. Reference for everything around them: rapidocr 3.10.0 with its defaults.
 
 pub mod blanks;
 pub mod detect;
+pub mod filter;
 pub mod order;
 mod page;
 pub mod recognise;

@@ -3,7 +3,7 @@
 mod files;
 mod images;
 
-pub use images::{images_in, percent, read_image};
+pub use images::{QUALITIES, bar, images_in, percent, read_image};
 
 use super::learn;
 use super::output::{self, for_each_group, short, table};
@@ -69,9 +69,9 @@ pub enum Predict {
     /// The largest face of one image beside all faces of another.
     Compare(images::CompareArgs),
     /// The text in each image.
-    ImageText(images::ImagesArgs),
+    ImageText(images::TextArgs),
     /// What a moderator should see of each image.
-    Moderation(images::ImagesArgs),
+    Moderation(images::ModerationArgs),
     /// The persons in each image, their joints, and the parts of their bodies.
     Bodies(images::ImagesArgs),
     /// The classes of each image, by a classifier of your own.

@@ -13,7 +13,7 @@ pub use views::*;
 
 use super::call::{Call, Media};
 use super::error::{ErrorBody, ImageErrors, StoredBodyErrors, StoredErrors};
-use super::images::{Answer, Render, answer, check_image, image_of};
+use super::images::{Answer, Render, answer, bar, check_image, image_of};
 use super::list::List;
 use crate::app::App;
 use crate::failure::Failure;
@@ -149,16 +149,6 @@ fn drawn(
             Ok(image.filter(|_| wanted).cloned())
         }
     }
-}
-
-fn bar(quality: Option<String>, default: Bar) -> Result<Bar, Failure> {
-    let Some(quality) = quality else {
-        return Ok(default);
-    };
-    Bar::named(&quality.to_ascii_uppercase()).ok_or_else(|| {
-        let names = Bar::NAMES.map(str::to_ascii_lowercase).join(", ");
-        Failure::invalid(format!("`quality` is one of {names}")).at("quality")
-    })
 }
 
 fn check_threshold(threshold: Option<f32>) -> Result<(), Failure> {

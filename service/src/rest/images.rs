@@ -18,6 +18,7 @@ use super::call::{Call, Media, away, predict_one};
 use crate::app::App;
 use crate::config::Limits;
 use crate::failure::Failure;
+use crate::gallery::faces::Bar;
 use axum::Json;
 use axum::body::Bytes;
 use axum::http::header::CONTENT_TYPE;
@@ -29,6 +30,7 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use escala_pipelines::Kind;
 use escala_pipelines::render::RenderInput;
 use escala_pipelines::vision::{Area, Point};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -148,6 +150,75 @@ pub(super) async fn answer<F, T: From<F>>(
             .await
             .map(Answer::Picture),
     }
+}
+
+/// A request that has settings beside its image: those that are in the query where the image is the body.
+pub(super) trait Settings: DeserializeOwned + Send + 'static {
+    /// The image in base64, taken out.
+    fn image(&mut self) -> Option<String>;
+
+    /// How the answer is wanted.
+    fn render(&self) -> Option<Render>;
+}
+
+/// The image of a call within the limits, its settings, and whether a picture is wanted. In a JSON body the settings are beside
+/// the image, and the query has `render` at most.
+///
+/// # Errors
+/// As [`image`].
+pub(super) async fn with_settings<T: Settings>(
+    app: &App,
+    call: &Call,
+) -> Result<(Bytes, T, bool), Failure> {
+    let none = || Failure::of_kind(Kind::InvalidImage, "there is no image").at("image");
+    let (image, settings, render) = match call.media {
+        Media::Json => {
+            let RenderQuery { render } = call.query()?;
+            let mut settings: T = call.json().await?;
+            let text = settings.image().ok_or_else(none)?;
+            let render = render.or(settings.render());
+            (image_of(text, "image").await?, settings, render)
+        }
+        Media::Image => {
+            let mut settings: T = call.query()?;
+            if settings.image().is_some() {
+                let why = "the image is the body, and not in the query string";
+                return Err(Failure::invalid(why).at("image"));
+            }
+            let render = settings.render();
+            (call.body.clone(), settings, render)
+        }
+        _ => return Err(call.unsupported("application/json, image/* or application/octet-stream")),
+    };
+    check_image(&image, &app.config.limits)?;
+    Ok((image, settings, call.prefers_png || render.is_some()))
+}
+
+/// A setting that is a percentage, as a share.
+///
+/// # Errors
+/// 400 where it is none.
+pub(super) fn share(percent: Option<f32>, member: &'static str) -> Result<Option<f32>, Failure> {
+    match percent {
+        Some(percent) if !(0.0..=100.0).contains(&percent) => {
+            Err(Failure::invalid(format!("`{member}` must be between 0 and 100")).at(member))
+        }
+        percent => Ok(percent.map(|percent| percent / 100.0)),
+    }
+}
+
+/// What is asked of faces, by its name.
+///
+/// # Errors
+/// 400 for another name.
+pub(super) fn bar(quality: Option<String>, default: Bar) -> Result<Bar, Failure> {
+    let Some(quality) = quality else {
+        return Ok(default);
+    };
+    Bar::named(&quality.to_ascii_uppercase()).ok_or_else(|| {
+        let names = Bar::NAMES.map(str::to_ascii_lowercase).join(", ");
+        Failure::invalid(format!("`quality` is one of {names}")).at("quality")
+    })
 }
 
 /// The image of a call, within the limits.

@@ -8,6 +8,7 @@ use crate::app::one;
 use crate::aws::dispatch::Call;
 use crate::aws::errors::Failure;
 use crate::aws::{Aws, number};
+use escala_pipelines::ocr::filter::{self, Geometry, WordFilter};
 use escala_pipelines::ocr::recognise::Word;
 use escala_pipelines::ocr::{OcrFound, OcrInput};
 use escala_pipelines::vision::Point;
@@ -36,13 +37,13 @@ pub struct DetectText {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Filters {
-    word_filter: Option<WordFilter>,
+    word_filter: Option<RequestedFilter>,
     regions_of_interest: Option<Vec<Region>>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct WordFilter {
+struct RequestedFilter {
     min_confidence: Option<f32>,
     min_bounding_box_height: Option<f32>,
     min_bounding_box_width: Option<f32>,
@@ -91,84 +92,50 @@ impl Region {
         }
     }
 
-    /// Whether a point, in shares of the image, lies in it.
-    fn holds(&self, point: Point) -> bool {
+    fn read(&self) -> filter::Region {
         if let Some(area) = &self.bounding_box {
             let (left, top) = (area.left.unwrap_or(0.0), area.top.unwrap_or(0.0));
             let right = left + area.width.unwrap_or(1.0 - left);
             let bottom = top + area.height.unwrap_or(1.0 - top);
-            return (left..=right).contains(&point.x) && (top..=bottom).contains(&point.y);
+            return filter::Region::Box([left, top, right, bottom]);
         }
         let corners = self.polygon.as_deref().unwrap_or_default();
         let corner = |corner: &Corner| Point::new(corner.x.unwrap_or(0.0), corner.y.unwrap_or(0.0));
-        let corners: Vec<Point> = corners.iter().map(corner).collect();
-        // A ray to the right crosses the edge of what holds the point an odd number of times.
-        let edges = corners.iter().zip(corners.iter().cycle().skip(1));
-        let crossed = edges.filter(|(a, b)| {
-            (a.y > point.y) != (b.y > point.y)
-                && point.x < (b.x - a.x) * (point.y - a.y) / (b.y - a.y) + a.x
-        });
-        crossed.count() % 2 == 1
-    }
-}
-
-/// A word's or line's corners as shares of the image, and the box around them.
-struct Geometry {
-    corners: [Point; 4],
-    low: Point,
-    high: Point,
-}
-
-impl Geometry {
-    fn of(found: &OcrFound, word: &Word) -> Self {
-        let (width, height) = (found.width.max(1) as f32, found.height.max(1) as f32);
-        let corners = word
-            .quad
-            .map(|corner| Point::new(corner.x / width, corner.y / height));
-        let fold = |pick: fn(f32, f32) -> f32| {
-            let first = corners[0];
-            corners.iter().fold(first, |so_far, corner| {
-                Point::new(pick(so_far.x, corner.x), pick(so_far.y, corner.y))
-            })
-        };
-        Self {
-            corners,
-            low: fold(f32::min),
-            high: fold(f32::max),
-        }
-    }
-
-    fn json(&self) -> Result<Value, Error> {
-        let corner = |corner: &Point| Ok(json!({"X": number(corner.x)?, "Y": number(corner.y)?}));
-        let polygon: Result<Vec<Value>, Error> = self.corners.iter().map(corner).collect();
-        Ok(json!({
-            "BoundingBox": {
-                "Left": number(self.low.x)?,
-                "Top": number(self.low.y)?,
-                "Width": number(self.high.x - self.low.x)?,
-                "Height": number(self.high.y - self.low.y)?,
-            },
-            "Polygon": polygon?,
-        }))
+        filter::Region::Polygon(corners.iter().map(corner).collect())
     }
 }
 
 impl Filters {
-    fn keep(&self, word: &Word, geometry: &Geometry) -> bool {
-        let regions = self.regions_of_interest.as_deref().unwrap_or_default();
-        let centre = Point::mean(&geometry.corners);
-        let inside = regions.is_empty() || regions.iter().any(|region| region.holds(centre));
+    fn read(&self) -> WordFilter {
         let filter = self.word_filter.as_ref();
-        let least = |value: Option<f32>| value.unwrap_or(0.0);
-        let sure = filter.and_then(|filter| filter.min_confidence);
-        let good = word.score * 100.0 >= sure.unwrap_or(SURE);
-        let good = good
-            && filter.is_none_or(|filter| {
-                geometry.high.y - geometry.low.y >= least(filter.min_bounding_box_height)
-                    && geometry.high.x - geometry.low.x >= least(filter.min_bounding_box_width)
-            });
-        inside && good
+        let least = |of: fn(&RequestedFilter) -> Option<f32>| filter.and_then(of);
+        WordFilter {
+            least: least(|filter| filter.min_confidence).unwrap_or(SURE) / 100.0,
+            height: least(|filter| filter.min_bounding_box_height).unwrap_or(0.0),
+            width: least(|filter| filter.min_bounding_box_width).unwrap_or(0.0),
+            regions: self
+                .regions_of_interest
+                .iter()
+                .flatten()
+                .map(Region::read)
+                .collect(),
+        }
     }
+}
+
+/// `Geometry`.
+fn geometry(place: &Geometry) -> Result<Value, Error> {
+    let corner = |corner: &Point| Ok(json!({"X": number(corner.x)?, "Y": number(corner.y)?}));
+    let polygon: Result<Vec<Value>, Error> = place.corners.iter().map(corner).collect();
+    Ok(json!({
+        "BoundingBox": {
+            "Left": number(place.low.x)?,
+            "Top": number(place.low.y)?,
+            "Width": number(place.high.x - place.low.x)?,
+            "Height": number(place.high.y - place.low.y)?,
+        },
+        "Polygon": polygon?,
+    }))
 }
 
 /// Runs the request.
@@ -187,17 +154,17 @@ pub async fn detect(
     let image = input.image.encoded(aws, call, options).await?;
     let found = one(&*aws.images.text, OcrInput { image }, options).await;
     let found = found.map_err(fail)?;
-    let detections = detections(&found, &filters).map_err(fail)?;
+    let detections = detections(&found, &filters.read()).map_err(fail)?;
     Ok(json!({"TextDetections": detections, "TextModelVersion": VERSION}))
 }
 
 /// Lines first, then words, each word with the number of its line, as AWS orders them.
-fn detections(found: &OcrFound, filters: &Filters) -> Result<Vec<Value>, Error> {
+fn detections(found: &OcrFound, filter: &WordFilter) -> Result<Vec<Value>, Error> {
     let (mut lines, mut words) = (Vec::new(), Vec::new());
     for reading in &found.lines {
         let mut kept = reading.words.iter().filter_map(|word| {
             let geometry = Geometry::of(found, word);
-            filters.keep(word, &geometry).then_some((word, geometry))
+            filter.keeps(word, &geometry).then_some((word, geometry))
         });
         let room = MOST_WORDS - words.len();
         let told: Vec<(&Word, Geometry)> = kept.by_ref().take(room).collect();
@@ -217,21 +184,21 @@ fn detections(found: &OcrFound, filters: &Filters) -> Result<Vec<Value>, Error> 
                 .map(|(word, geometry)| (line, word, geometry)),
         );
     }
-    let detection = |word: &Word, kind: &str, id: usize, geometry: &Geometry| {
+    let detection = |word: &Word, kind: &str, id: usize, place: &Geometry| {
         Ok::<Value, Error>(json!({
             "DetectedText": word.text,
             "Type": kind,
             "Id": id,
             "Confidence": number(word.score * 100.0)?,
-            "Geometry": geometry.json()?,
+            "Geometry": geometry(place)?,
         }))
     };
     let mut all = Vec::with_capacity(lines.len() + words.len());
     for (id, line) in lines.iter().enumerate() {
         all.push(detection(line, "LINE", id, &Geometry::of(found, line))?);
     }
-    for (line, word, geometry) in &words {
-        let mut value = detection(word, "WORD", all.len(), geometry)?;
+    for (line, word, place) in &words {
+        let mut value = detection(word, "WORD", all.len(), place)?;
         value["ParentId"] = json!(line);
         all.push(value);
     }
@@ -267,7 +234,7 @@ mod tests {
             height: 100,
             lines: vec![reading("a"), reading("b"), reading("c")],
         };
-        let told = detections(&found, &Filters::default()).unwrap();
+        let told = detections(&found, &Filters::default().read()).unwrap();
         let of =
             |kind: &str| -> Vec<&Value> { told.iter().filter(|one| one["Type"] == kind).collect() };
         let (lines, words) = (of("LINE"), of("WORD"));

@@ -2,7 +2,7 @@
 
 use super::{Work, done};
 use crate::cli::output::{self, table};
-use crate::cli::predict::{Faults, images_in, percent, read_image, rows};
+use crate::cli::predict::{Faults, QUALITIES, bar, images_in, percent, read_image, rows};
 use crate::cli::{Output, Stop};
 use crate::config::Config;
 use crate::gallery;
@@ -41,12 +41,6 @@ pub struct IndexArgs {
     looks: bool,
     #[command(flatten)]
     output: Output,
-}
-
-const QUALITIES: [&str; 5] = ["none", "auto", "low", "medium", "high"];
-
-fn bar(quality: &str) -> Bar {
-    Bar::named(&quality.to_ascii_uppercase()).unwrap_or(Bar::NONE)
 }
 
 /// How a search among faces or users goes.

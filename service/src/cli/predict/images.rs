@@ -6,9 +6,10 @@ use super::super::{Output, Stop};
 use super::files::{Image, Inputs, below, single};
 use super::{Faults, app, patient, read_within, rows};
 use crate::app::{App, one};
-use crate::compared;
+use crate::compared::{self, Terms};
 use crate::config::{Config, Limits};
 use crate::failure::{Failure, chain};
+use crate::gallery::faces::Bar;
 use crate::located::{LocatedLabels, located};
 use crate::machine::Machine;
 use crate::rest::classify::ClassesAnswer;
@@ -18,8 +19,8 @@ use crate::rest::images::classify::{DEFAULT_CLASSES, NO_CLASSIFIER};
 use crate::rest::images::compare::CompareAnswer;
 use crate::rest::images::faces::FacesAnswer;
 use crate::rest::images::labels::{LabelView, LabelsResponse, PropertiesView};
-use crate::rest::images::moderation::{self, ModerationAnswer};
-use crate::rest::images::text::ImageTextAnswer;
+use crate::rest::images::moderation::{self, Judged, ModerationAnswer};
+use crate::rest::images::text::{ImageTextAnswer, region};
 use bytes::Bytes;
 use clap::Args;
 use escala_pipelines::Result as Prediction;
@@ -30,6 +31,7 @@ use escala_pipelines::image::properties::DEFAULT_DOMINANT_COLORS;
 use escala_pipelines::labels::{LabelFilters, LabelsInput, LabelsOptions};
 use escala_pipelines::moderation::ModerationInput;
 use escala_pipelines::ocr::OcrInput;
+use escala_pipelines::ocr::filter::{Region, WordFilter};
 use escala_pipelines::render::{RenderInput, answers};
 use escala_weights::Terminal;
 use futures_util::{Stream, StreamExt, stream};
@@ -62,9 +64,39 @@ pub struct LabelsArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  escala predict faces photo.jpg --render faces.png
   escala predict image-text scans --recursive --json
-  escala predict moderation photos --render drawn")]
+  escala predict image-text poster.jpg --min-confidence 80 --region 0,0.5,1,0.5")]
+pub struct TextArgs {
+    #[command(flatten)]
+    inputs: Inputs,
+    /// Least confidence of a word in percent.
+    #[arg(long, default_value_t = 0.0, value_parser = percent)]
+    min_confidence: f32,
+    /// Only words whose middle is there, as shares of the image; may be given several times.
+    #[arg(long = "region", value_name = "LEFT,TOP,WIDTH,HEIGHT", value_parser = region)]
+    regions: Vec<Region>,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  escala predict moderation photos --render drawn
+  escala predict moderation photo.jpg --min-confidence 80")]
+pub struct ModerationArgs {
+    #[command(flatten)]
+    inputs: Inputs,
+    /// Least confidence of a label in percent.
+    #[arg(long, default_value_t = moderation::LEAST, value_parser = percent)]
+    min_confidence: f32,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  escala predict faces photo.jpg --render faces.png
+  escala predict bodies photos --recursive --json")]
 pub struct ImagesArgs {
     #[command(flatten)]
     inputs: Inputs,
@@ -94,11 +126,25 @@ pub struct CompareArgs {
     source: PathBuf,
     /// The image in whose faces it is looked for.
     target: PathBuf,
+    /// Least likeness of the faces that are told, in percent.
+    #[arg(long, default_value_t = 0.0, value_parser = percent)]
+    threshold: f32,
+    /// What is asked of faces.
+    #[arg(long, default_value = "none", value_parser = QUALITIES)]
+    quality: String,
     /// Draw both beside each other into this `.png` file.
     #[arg(long, value_name = "PNG")]
     render: Option<PathBuf>,
     #[command(flatten)]
     output: Output,
+}
+
+/// What may be asked of faces.
+pub const QUALITIES: [&str; 5] = ["none", "auto", "low", "medium", "high"];
+
+/// What is asked of faces by one of [`QUALITIES`].
+pub fn bar(quality: &str) -> Bar {
+    Bar::named(&quality.to_ascii_uppercase()).unwrap_or(Bar::NONE)
 }
 
 pub fn percent(text: &str) -> Result<f32, String> {
@@ -182,12 +228,19 @@ fn faces_rows(answer: &Value) -> Vec<Vec<String>> {
     rows(&json!(faces.map(line).collect::<Vec<Value>>()), &columns)
 }
 
-pub fn text(config: &Config, args: ImagesArgs) -> Result<(), Stop> {
+pub fn text(config: &Config, args: TextArgs) -> Result<(), Stop> {
     let images = args.inputs.find()?;
     let machine = Machine::for_commands(config)?;
     machine.prepare(&machine.image_text)?;
-    let ask =
-        async |app: &App, image: Bytes| one(&*app.images.text, OcrInput { image }, patient()).await;
+    let filter = WordFilter {
+        least: args.min_confidence / 100.0,
+        regions: args.regions,
+        ..WordFilter::default()
+    };
+    let ask = async |app: &App, image: Bytes| {
+        let found = one(&*app.images.text, OcrInput { image }, patient()).await;
+        found.map(|found| filter.apply(found))
+    };
     let show = Show {
         draw: |image, found| RenderInput::one(image, answers::text(found)),
         answer: ImageTextAnswer::from,
@@ -198,7 +251,7 @@ pub fn text(config: &Config, args: ImagesArgs) -> Result<(), Stop> {
     each(config, &machine, images, args.output, ask, show)
 }
 
-pub fn moderation(config: &Config, args: ImagesArgs) -> Result<(), Stop> {
+pub fn moderation(config: &Config, args: ModerationArgs) -> Result<(), Stop> {
     let images = args.inputs.find()?;
     let machine = Machine::for_commands(config)?;
     machine.prepare(&machine.moderation)?;
@@ -211,14 +264,12 @@ pub fn moderation(config: &Config, args: ImagesArgs) -> Result<(), Stop> {
         );
     }
     let ask = async |app: &App, image: Bytes| {
-        one(
-            &*app.images.moderation,
-            ModerationInput {
-                image: image.into(),
-            },
-            patient(),
-        )
-        .await
+        let input = ModerationInput {
+            image: image.into(),
+        };
+        let least = args.min_confidence;
+        let found = one(&*app.images.moderation, input, patient()).await;
+        found.map(|found| Judged { found, least })
     };
     let show = Show {
         draw: moderation::picture,
@@ -289,6 +340,10 @@ pub fn classify(config: &Config, args: ClassifyArgs) -> Result<(), Stop> {
 
 pub fn compare(config: &Config, args: CompareArgs) -> Result<(), Stop> {
     let files = [args.source, args.target];
+    let terms = Terms {
+        least: args.threshold,
+        bar: bar(&args.quality),
+    };
     let picture = args.render.as_deref().map(|to| single(to, &files));
     let picture = picture.transpose()?;
     let machine = Machine::for_commands(config)?;
@@ -296,7 +351,7 @@ pub fn compare(config: &Config, args: CompareArgs) -> Result<(), Stop> {
     let names = files.each_ref().map(|file| file.display().to_string());
     let mut faults = Faults::default();
     let asked = app(&machine, config)?;
-    let mut line = match compared_files(config, asked, &files, picture.as_deref()) {
+    let mut line = match compared_files(config, asked, &files, terms, picture.as_deref()) {
         Ok(answer) => serde_json::to_value(answer).map_err(|error| Stop::failed(&error))?,
         Err(message) => {
             faults.report(&names.join(" in "), &message, args.output)?;
@@ -330,13 +385,14 @@ fn compared_files(
     config: &Config,
     (app, runtime): (App, tokio::runtime::Runtime),
     files: &[PathBuf; 2],
+    terms: Terms,
     picture: Option<&Path>,
 ) -> Result<CompareAnswer, String> {
     let read = |file: &PathBuf| {
         read_image(file, &config.limits).map_err(|message| format!("{}: {message}", file.display()))
     };
     let images = [read(&files[0])?, read(&files[1])?];
-    let found = compared::compare(&*app.images.faces, &images, patient());
+    let found = compared::compare(&*app.images.faces, &images, terms, patient());
     let found = runtime.block_on(found).map_err(|error| chain(&error))?;
     if let Some(to) = picture {
         let drawn = one(&*app.images.render, found.picture(images), patient());

@@ -3,10 +3,11 @@
 use super::super::call::{Call, Media};
 use super::super::error::{ErrorBody, ImageErrors};
 use super::faces::FaceView;
-use super::{Answer, RenderQuery, answer, check_image, image_of, wants_picture};
+use super::{Answer, RenderQuery, answer, bar, check_image, image_of, share, wants_picture};
 use crate::app::App;
-use crate::compared::{Alike, Compared, compare as compared};
+use crate::compared::{Alike, Compared, Terms, compare as compared};
 use crate::failure::Failure;
+use crate::gallery::faces::Bar;
 use axum::body::Bytes;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,12 @@ pub struct CompareRequest {
     /// The image in whose faces it is looked for, in base64.
     #[schema(content_encoding = "base64")]
     target: String,
+    /// Least likeness of the faces that are told, in percent.
+    #[schema(default = 0.0, minimum = 0, maximum = 100)]
+    threshold: Option<f32>,
+    /// What is asked of faces: `none`, `auto`, `low`, `medium` or `high`.
+    #[schema(default = "none")]
+    quality: Option<String>,
 }
 
 /// A face and how like the other it is.
@@ -87,6 +94,11 @@ pub async fn compare(
         return Err(call.unsupported("application/json"));
     }
     let request: CompareRequest = call.json().await?;
+    let least = share(request.threshold, "threshold")?;
+    let terms = Terms {
+        least: least.map_or(0.0, |least| least * 100.0),
+        bar: bar(request.quality, Bar::NONE)?,
+    };
     let of = async |text: String, member: &'static str| -> Result<Bytes, Failure> {
         let image = image_of(text, member).await?;
         check_image(&image, &app.config.limits).map_err(|failure| failure.at(member))?;
@@ -96,7 +108,7 @@ pub async fn compare(
         of(request.source, "source").await?,
         of(request.target, "target").await?,
     ];
-    let found = compared(&*app.images.faces, &images, call.options).await?;
+    let found = compared(&*app.images.faces, &images, terms, call.options).await?;
     let drawn = picture.then(|| found.picture(images));
     answer(&app, &call, found, drawn).await
 }

@@ -2,16 +2,16 @@
 
 use super::super::call::{Call, predict_one};
 use super::super::error::ImageErrors;
-use super::{Answer, ImageRequest, RenderQuery, answer, image, wants_picture};
+use super::{Answer, Render, Settings, answer, share, with_settings};
 use crate::app::App;
 use crate::failure::Failure;
 use axum::body::Bytes;
 use axum::extract::State;
 use escala_pipelines::moderation::{Moderated, ModerationInput};
 use escala_pipelines::render::{RenderInput, answers};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 /// A label of Rekognition's taxonomy for moderation.
 #[derive(Debug, Serialize, ToSchema)]
@@ -28,7 +28,7 @@ pub struct ModerationView {
 /// What a moderator should see of an image.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ModerationAnswer {
-    /// Labels of at least 50 %, first level before second.
+    /// Labels of at least the confidence that was asked for, first level before second.
     labels: Vec<ModerationView>,
     /// Shares of the classes that the network knows, 0 to 1; they sum to one.
     drawing: f32,
@@ -38,24 +38,32 @@ pub struct ModerationAnswer {
     sexy: f32,
     /// The second network's opinion, 0 to 1.
     unsafe_for_work: f32,
-    /// Whether it is drawn rather than photographed, where that is at least 50 % likely.
+    /// Whether it is drawn rather than photographed, where that is as likely.
     content_types: Vec<&'static str>,
 }
 
-/// Least confidence of a label, in percent.
-const LEAST: f32 = 50.0;
+/// Least confidence of a label where nothing is said, in percent.
+pub const LEAST: f32 = 50.0;
 
-impl From<Moderated> for ModerationAnswer {
-    fn from(found: Moderated) -> Self {
+/// What was found, and from which confidence on it is told, in percent.
+pub struct Judged {
+    /// What was found.
+    pub found: Moderated,
+    /// The confidence.
+    pub least: f32,
+}
+
+impl From<Judged> for ModerationAnswer {
+    fn from(Judged { found, least }: Judged) -> Self {
         let opinions = found.opinions;
-        let views = found.labels(LEAST);
+        let views = found.labels(least);
         let views = views.into_iter().map(|label| ModerationView {
             name: label.name,
             parent: label.parent,
             level: label.level,
             confidence: label.confidence,
         });
-        let kinds = found.content_types(LEAST);
+        let kinds = found.content_types(least);
         Self {
             labels: views.collect(),
             drawing: opinions.drawing,
@@ -70,10 +78,38 @@ impl From<Moderated> for ModerationAnswer {
 }
 
 /// The image with what a moderator should see of it.
-pub fn picture(image: Bytes, found: &Moderated) -> RenderInput {
-    let labels = found.labels(LEAST);
-    let kinds = found.content_types(LEAST);
+pub fn picture(image: Bytes, Judged { found, least }: &Judged) -> RenderInput {
+    let labels = found.labels(*least);
+    let kinds = found.content_types(*least);
     RenderInput::one(image, answers::moderation(&labels, &kinds))
+}
+
+/// An image that is to be judged, and how.
+#[derive(Debug, Default, Deserialize, ToSchema, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ModerationRequest {
+    /// The encoded image (JPEG, PNG, WebP, GIF, BMP or TIFF) in base64.
+    #[schema(content_encoding = "base64", required = true)]
+    #[param(ignore)]
+    image: Option<String>,
+    /// Least confidence of a label in percent.
+    #[schema(default = 50.0, minimum = 0, maximum = 100)]
+    #[param(default = 50.0, minimum = 0, maximum = 100)]
+    min_confidence: Option<f32>,
+    /// `png`: answer the image, with its labels drawn on it. So does the header `Accept: image/png`.
+    #[param(inline)]
+    render: Option<Render>,
+}
+
+impl Settings for ModerationRequest {
+    fn image(&mut self) -> Option<String> {
+        self.image.take()
+    }
+
+    fn render(&self) -> Option<Render> {
+        self.render
+    }
 }
 
 /// Judge whether an image should be seen by a moderator.
@@ -84,9 +120,9 @@ pub fn picture(image: Bytes, found: &Moderated) -> RenderInput {
     post,
     path = "/v1/images/moderation",
     tag = "images",
-    params(RenderQuery),
+    params(ModerationRequest),
     request_body(content(
-        (ImageRequest = "application/json"),
+        (ModerationRequest = "application/json"),
         (String = "image/*"),
         (String = "application/octet-stream"),
     )),
@@ -99,12 +135,14 @@ pub async fn moderation(
     State(app): State<Arc<App>>,
     call: Call,
 ) -> Result<Answer<ModerationAnswer>, Failure> {
-    let wanted = wants_picture(&call)?;
-    let image = image(&app, &call).await?;
+    let (image, settings, wanted) = with_settings::<ModerationRequest>(&app, &call).await?;
+    let least = share(settings.min_confidence, "min_confidence")?;
+    let least = least.map_or(LEAST, |least| least * 100.0);
     let input = ModerationInput {
         image: image.clone().into(),
     };
     let found = predict_one(&*app.images.moderation, input, call.options).await?;
+    let found = Judged { found, least };
     let drawn = wanted.then(|| picture(image, &found));
     answer(&app, &call, found, drawn).await
 }

@@ -2,16 +2,87 @@
 
 use super::super::call::{Call, predict_one};
 use super::super::error::ImageErrors;
-use super::{Answer, ImageRequest, PointView, RenderQuery, answer, image, wants_picture};
+use super::{Answer, PointView, Render, Settings, answer, share, with_settings};
 use crate::app::App;
 use crate::failure::Failure;
 use axum::extract::State;
+use escala_pipelines::ocr::filter::{Region, WordFilter};
 use escala_pipelines::ocr::recognise::{Reading, Word};
 use escala_pipelines::ocr::{OcrFound, OcrInput};
 use escala_pipelines::render::{RenderInput, answers};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
+
+/// An image whose text is to be read, and which words are wanted.
+#[derive(Debug, Default, Deserialize, ToSchema, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct TextRequest {
+    /// The encoded image (JPEG, PNG, WebP, GIF, BMP or TIFF) in base64.
+    #[schema(content_encoding = "base64", required = true)]
+    #[param(ignore)]
+    image: Option<String>,
+    /// Least confidence of a word in percent; all of them if it is not said.
+    #[schema(minimum = 0, maximum = 100)]
+    #[param(minimum = 0, maximum = 100)]
+    min_confidence: Option<f32>,
+    /// Least height of a word, as a share of the image's, 0 to 1.
+    min_height: Option<f32>,
+    /// Least width of a word, as a share of the image's, 0 to 1.
+    min_width: Option<f32>,
+    /// Only words whose middle is there: left, top, width and height as shares of the image, separated by commas.
+    #[schema(example = "0,0.5,1,0.5")]
+    region: Option<String>,
+    /// `png`: answer the image, with its text drawn on it. So does the header `Accept: image/png`.
+    #[param(inline)]
+    render: Option<Render>,
+}
+
+impl Settings for TextRequest {
+    fn image(&mut self) -> Option<String> {
+        self.image.take()
+    }
+
+    fn render(&self) -> Option<Render> {
+        self.render
+    }
+}
+
+/// Reads `left,top,width,height`, as shares.
+pub fn region(text: &str) -> Result<Region, &'static str> {
+    let wrong = "a region is LEFT,TOP,WIDTH,HEIGHT, as shares of the image from 0 to 1";
+    let numbers: Result<Vec<f32>, _> = text.split(',').map(|part| part.trim().parse()).collect();
+    match numbers.as_deref() {
+        Ok(&[left, top, width, height])
+            if [left, top, width, height]
+                .iter()
+                .all(|one| (0.0..=1.0).contains(one)) =>
+        {
+            Ok(Region::Box([left, top, left + width, top + height]))
+        }
+        _ => Err(wrong),
+    }
+}
+
+impl TextRequest {
+    fn filter(&self) -> Result<WordFilter, Failure> {
+        let side = |side: Option<f32>, member: &'static str| match side {
+            Some(side) if !(0.0..=1.0).contains(&side) => {
+                Err(Failure::invalid(format!("`{member}` must be between 0 and 1")).at(member))
+            }
+            side => Ok(side.unwrap_or(0.0)),
+        };
+        let region = self.region.as_deref().map(region).transpose();
+        let region = region.map_err(|why| Failure::invalid(why).at("region"))?;
+        Ok(WordFilter {
+            least: share(self.min_confidence, "min_confidence")?.unwrap_or(0.0),
+            height: side(self.min_height, "min_height")?,
+            width: side(self.min_width, "min_width")?,
+            regions: region.into_iter().collect(),
+        })
+    }
+}
 
 /// A word or line.
 #[derive(Debug, Serialize, ToSchema)]
@@ -76,9 +147,9 @@ impl From<OcrFound> for ImageTextAnswer {
     post,
     path = "/v1/images/text",
     tag = "images",
-    params(RenderQuery),
+    params(TextRequest),
     request_body(content(
-        (ImageRequest = "application/json"),
+        (TextRequest = "application/json"),
         (String = "image/*"),
         (String = "application/octet-stream"),
     )),
@@ -91,12 +162,13 @@ pub async fn text(
     State(app): State<Arc<App>>,
     call: Call,
 ) -> Result<Answer<ImageTextAnswer>, Failure> {
-    let picture = wants_picture(&call)?;
-    let image = image(&app, &call).await?;
+    let (image, settings, picture) = with_settings::<TextRequest>(&app, &call).await?;
+    let filter = settings.filter()?;
     let input = OcrInput {
         image: image.clone(),
     };
     let found = predict_one(&*app.images.text, input, call.options).await?;
+    let found = filter.apply(found);
     let drawn = picture.then(|| RenderInput::one(image, answers::text(&found)));
     answer(&app, &call, found, drawn).await
 }
