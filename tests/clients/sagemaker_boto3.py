@@ -385,6 +385,8 @@ def test_texts_are_learned():
     said = json.loads(text)
     assert said["predicted_label"] == "good" and sorted(said["labels"]) == ["bad", "good"], text
     assert abs(sum(said["probabilities"]) - 1) < 1e-4, text
+    text, _ = ask("texts", "great food and a wonderful day", "application/x-text", Accept="application/json")
+    assert json.loads(text) == {"probabilities": said["probabilities"]}, text
 
     # Labels that are numbers come in their order; the channel has SageMaker's own name.
     lines = sentences(80, 1, lambda label, text: json.dumps({"text": text, "label": 10 if label == "good" else 9}))
