@@ -503,7 +503,10 @@ def test_images_are_learned():
         red = number % 2 == 0
         s3.put_object(Bucket="lake", Key=f"pictures/{'red' if red else 'blue'}/{number}.png", Body=picture(draw, red))
     s3.put_object(Bucket="lake", Key="pictures/red/broken.png", Body=b"no picture")
-    job = trained("pictures", "811284229777.dkr.ecr.us-east-1.amazonaws.com/image-classification:1", {"num_classes": "2", "epochs": "30", "image_shape": "3,32,32", "num_layers": "18"}, [channel("train", "pictures", "application/x-image")])
+    descent = {"optimizer": "sgd", "momentum": "0.9", "learning_rate": "0.1", "lr_scheduler_step": "10,20", "early_stopping": "true", "early_stopping_min_epochs": "5"}
+    job = trained("pictures", "811284229777.dkr.ecr.us-east-1.amazonaws.com/image-classification:1", {"num_classes": "2", "epochs": "30", "image_shape": "3,32,32", "num_layers": "18", "top_k": "2"} | descent, [channel("train", "pictures", "application/x-image")])
+    figures = {one["MetricName"]: one["Value"] for one in job["FinalMetricDataList"]}
+    assert figures["validation:top_k_accuracy_2"] == figures["train:top_k_accuracy_2"] == 1.0, figures
     said = logs.filter_log_events(logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix="pictures/", filterPattern="broken.png")["events"]
     assert len(said) == 1, said
     model("pictures", "image-classification", job["ModelArtifacts"]["S3ModelArtifacts"])
@@ -526,10 +529,10 @@ def test_images_are_learned():
     assert output["shape"] == [2, 2] and [output["data"][1] > 0.5, output["data"][3] > 0.5] == [True, False], output
 
     # The network learns, too: its file is beside the layer's, and answers.
-    parameters = {"num_classes": "2", "epochs": "10", "fine_tune_epochs": "2", "augmentation_type": "crop"}
+    parameters = {"num_classes": "2", "epochs": "10", "fine_tune_epochs": "2", "augmentation_type": "crop", "top_k": "2"}
     job = trained("tuned", "image-classification", parameters, [channel("train", "pictures", "application/x-image")])
     figures = {one["MetricName"] for one in job["FinalMetricDataList"]}
-    assert {"train:accuracy", "validation:accuracy"} <= figures, figures
+    assert {f"{part}:{name}" for part in ("train", "validation") for name in ("accuracy", "top_k_accuracy_2")} <= figures, figures
     data = job["ModelArtifacts"]["S3ModelArtifacts"]
     archive = s3.get_object(Bucket="lake", Key=data.removeprefix("s3://lake/"))["Body"].read()
     with tarfile.open(fileobj=io.BytesIO(archive)) as files:
@@ -615,6 +618,8 @@ def test_images_are_of_several_classes():
         ("alone-by-manifest", one, [by_number], "multi_label"),
         ("folders", parameters, folders, "train_lst"),
         ("shape", one | {"image_shape": "224"}, folders, "image_shape"),
+        ("steps", one | {"lr_scheduler_step": "10;20"}, folders, "lr_scheduler_step"),
+        ("adamw", one | {"optimizer": "adamw"}, folders, "adamw is not in [sgd, adam, rmsprop, nag]"),
         ("both", one | {"use_pretrained_model": "0", "fine_tune_epochs": "1"}, folders, "fine_tune_epochs"),
     ]:
         with raises_waiter():
