@@ -162,8 +162,8 @@ impl Settings {
         self.patience > 0 && since >= self.patience && epochs >= u64::from(self.least_epochs)
     }
 
-    /// What tells settings apart: the first of them as they are, the others where they are not the default, so that a checkpoint
-    /// of a run that knew nothing of these stays its own.
+    /// What tells settings apart: the first of them as they are, the others where they are not the default and have an effect, so
+    /// that a checkpoint of a run that knew nothing of these stays its own.
     pub(super) fn identity(&self) -> String {
         let Self {
             epochs,
@@ -189,18 +189,20 @@ impl Settings {
              seed: {seed:?} }}"
         );
         let plain = Self::default();
-        let later = (rule, schedule, improvement, least_epochs);
-        let heads = (head_dropout, head_l2);
-        if later
+        let learns = (rule, schedule, head_dropout, head_l2);
+        if learns
             != (
                 &plain.rule,
                 &plain.schedule,
-                &plain.improvement,
-                &plain.least_epochs,
+                &plain.head_dropout,
+                &plain.head_l2,
             )
-            || heads != (&plain.head_dropout, &plain.head_l2)
         {
-            text += &format!(" {later:?} {heads:?}");
+            text += &format!(" {learns:?}");
+        }
+        let stops = (improvement, least_epochs);
+        if *patience > 0 && stops != (&plain.improvement, &plain.least_epochs) {
+            text += &format!(" {stops:?}");
         }
         text
     }
