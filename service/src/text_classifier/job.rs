@@ -7,11 +7,11 @@
 //!
 //! Hyperparameters are those of SageMaker's text classification, with their ranges and meaning; `model`, `max_seq_length`,
 //! `lora_rank` and `seed` are our own. Rates stay as they are, but those of `adamw` rise over the steps of `warmup_steps_fraction`
-//! and, of an encoder, fall to nothing then; weights of `adamw` decay by 0.01. Gradients are scaled to a length of 1 where they are
-//! longer. Steps are of 1024 texts at most, which bounds memory. Improvement is that of the loss on the texts that are held out,
-//! which are looked at twice in a pass. What had the least of it is kept, whether or not the run stops early. Within the encoder a
-//! tenth of what is active is dropped whatever `dropout_rate` says, which is of its layer on top, as is `regularizers_l2`; both are
-//! of a layer that begins anew. Defaults are SageMaker's but for these:
+//! and, of an encoder, fall to nothing then; weights of `adamw` decay by 0.01. Gradients of an encoder are scaled to a length of 1
+//! where they are longer. Steps are of 1024 texts at most, which bounds memory. Improvement is that of the loss on the texts that are
+//! held out, which are looked at twice in a pass where an encoder learns; what had the least of it is kept, whether or not the run
+//! stops early. Within the encoder a tenth of what is active is dropped whatever `dropout_rate` says, which is of its layer on top,
+//! as is `regularizers_l2`; both are of a layer that begins anew. Defaults are SageMaker's but for these:
 //!
 //! | hyperparameter | here | SageMaker's | why |
 //! | --- | --- | --- | --- |
@@ -301,9 +301,10 @@ fn settings(given: &Parameters, method: Method) -> Settings {
         warm_up: real("warmup_steps_fraction"),
         weight_decay: if decays { plain.weight_decay } else { 0.0 },
         dropout: DROPOUT,
-        // Passes, of which each is looked at more than once.
-        patience: match given.flag("early_stopping") {
-            Some(true) => whole("early_stopping_patience").saturating_mul(plain.evaluations),
+        // Passes, of which each is looked at more than once where an encoder learns.
+        patience: match (given.flag("early_stopping"), method) {
+            (Some(true), Method::Head) => whole("early_stopping_patience"),
+            (Some(true), _) => whole("early_stopping_patience").saturating_mul(plain.evaluations),
             _ => 0,
         },
         seed: given.integer("seed").unwrap_or(0) as u64,
@@ -493,6 +494,10 @@ impl Trainer for TextClassification {
             Err(error @ trainer::Error::File { .. }) => return Err(Failure::Now(chain(&error))),
             Err(error) => return Err(Failure::Client(chain(&error))),
         };
+        // Nothing was held out to look at.
+        if learned.metrics.count == 0 {
+            return Ok(());
+        }
         let name = match learned.part {
             "test" => "test",
             _ => "validation",
@@ -610,6 +615,8 @@ mod tests {
             ..Settings::default()
         };
         assert_eq!(said, wanted);
+        let patient = [("early_stopping", "True"), ("early_stopping_patience", "4")];
+        assert_eq!(settings(&read(&patient), Method::Head).patience, 4);
         for (name, wanted) in [
             (
                 "adam",
