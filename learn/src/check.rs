@@ -33,12 +33,12 @@ pub(crate) const fn required(name: &'static str, kind: Kind, help: &'static str)
     }
 }
 
-/// The number of columns, which SageMaker asks for and tables have.
+/// The number of columns, which SageMaker requires to be said of all but linear-learner, and tables have: it may be left out here.
 pub(crate) const FEATURE_DIM: Parameter = optional(
     "feature_dim",
     Kind::Text,
     Some("auto"),
-    "columns without the label; looked at to find tables that are not as expected",
+    "columns without the label; SageMaker asks for it, here it may be left out: it finds tables that are not as expected",
 );
 
 /// What is drawn at random begins with it. It is an addition to SageMaker's hyperparameters.

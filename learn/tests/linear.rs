@@ -324,6 +324,35 @@ fn every_loss_and_optimizer_learns() {
     assert!(scores.iter().any(|score| *score < 0.0));
 }
 
+/// Epochs that bring nothing end a training, the sooner the less patience there is and the more must be gained.
+#[test]
+fn training_ends_early_where_nothing_is_gained() {
+    let (train, _) = split("cancer");
+    let epochs = |more: &[(&str, &str)]| {
+        let mut given = vec![
+            BINARY,
+            ("optimizer", "adam"),
+            ("learning_rate", "0.05"),
+            ("mini_batch_size", "50"),
+            ("epochs", "120"),
+        ];
+        given.extend(more);
+        let (_, looker) = run(&given, &channels(&train));
+        let told = looker.metrics.iter();
+        told.filter(|(name, _)| name == "train:objective_loss")
+            .count()
+    };
+    let never = epochs(&[("early_stopping_patience", "1000")]);
+    assert!(never >= 120, "{never}");
+    let patient = epochs(&[("early_stopping_patience", "6")]);
+    let plain = epochs(&[]);
+    let much = epochs(&[("early_stopping_tolerance", "0.5")]);
+    assert!(
+        much < plain && plain < patient && patient < never,
+        "{much} {plain} {patient} {never}"
+    );
+}
+
 #[test]
 fn the_best_of_many_models_is_kept() {
     let (train, test) = split("digits");

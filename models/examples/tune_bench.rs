@@ -132,6 +132,7 @@ fn main() -> Result<()> {
         epochs: about.head_epochs,
         batch: about.batch,
         head_rate: about.head_rate,
+        warm_up: 0.0,
         weight_decay: about.weight_decay,
         patience: 0,
         seed: about.seed,

@@ -2,11 +2,13 @@
 
 use candle_core::Device;
 use escala_models::Compute;
-use escala_models::bert::{AdaptedClassifier, Config};
+use escala_models::bert::{AdaptedClassifier, Config, SentenceEncoder};
 use escala_models::team::Team;
+use escala_models::train::Rule;
 use escala_models::train::adapter::{self, Adapter, AdapterConfig};
+use escala_models::train::checkpoint::Checkpoint;
 use escala_models::train::classifier::{
-    Ended, Example, Observer, Progress, Settings, Trainer, softmax,
+    Ended, Example, Improvement, Observer, Progress, Schedule, Settings, Steps, Trainer, softmax,
 };
 use escala_models::train::encoder::Method;
 use escala_models::train::metrics::Metrics;
@@ -138,6 +140,7 @@ fn examples(count: usize, seed: usize) -> Vec<Example> {
 struct Watch {
     stop_after: u64,
     losses: Vec<f64>,
+    rates: Vec<f64>,
     evaluations: Vec<Metrics>,
 }
 
@@ -146,6 +149,7 @@ impl Watch {
         Self {
             stop_after,
             losses: Vec::new(),
+            rates: Vec::new(),
             evaluations: Vec::new(),
         }
     }
@@ -154,6 +158,7 @@ impl Watch {
 impl Observer for Watch {
     fn step(&mut self, progress: Progress) -> bool {
         self.losses.push(progress.loss);
+        self.rates.push(progress.rate);
         progress.step == self.stop_after
     }
 
@@ -229,11 +234,35 @@ fn adapters_learn_and_the_base_stays_as_it_was() {
 
 #[test]
 fn a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one() {
+    let plain = settings();
+    let others = Settings {
+        rule: Rule::Adadelta {
+            rho: 0.95,
+            epsilon: 1e-4,
+        },
+        rate: 1.0,
+        schedule: Schedule::Steps(Steps {
+            factor: 0.5,
+            epochs: vec![2, 3],
+        }),
+        improvement: Improvement::Accuracy(0.2),
+        patience: 3,
+        least_epochs: 4,
+        head_dropout: Some(0.3),
+        head_l2: 1e-3,
+        ..settings()
+    };
+    for settings in [plain, others] {
+        resumed(&settings);
+    }
+}
+
+fn resumed(settings: &Settings) {
     let folder = tempfile::tempdir().expect("a folder");
     let tensors = network(folder.path());
     let (train, dev) = (examples(100, 0), examples(30, 1));
     let whole = {
-        let mut trainer = trainer(&tensors, LORA, settings());
+        let mut trainer = trainer(&tensors, LORA, settings.clone());
         let mut watch = Watch::until(0);
         trainer
             .train(&train, &dev, None, &mut watch)
@@ -244,7 +273,7 @@ fn a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one() {
     let mut losses = Vec::new();
     for stop in [5, 33, 0] {
         // A new process knows nothing but the file.
-        let mut trainer = trainer(&tensors, LORA, settings());
+        let mut trainer = trainer(&tensors, LORA, settings.clone());
         let mut watch = Watch::until(stop);
         let ended = trainer
             .train(&train, &dev, Some(&path), &mut watch)
@@ -256,6 +285,150 @@ fn a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one() {
         }
     }
     assert_eq!(losses, whole.1);
+}
+
+/// What the settings say of a run shows in it: its length, its rates and where its weights end.
+#[test]
+fn settings_have_their_effect() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tensors = network(folder.path());
+    let train = examples(64, 0);
+    // Labels of the development set are permuted: the better the training, the worse it gets.
+    let mut dev = examples(60, 1);
+    dev.iter_mut().for_each(|e| e.target.rotate_left(1));
+    let run = |settings: Settings| {
+        let mut trainer = trainer(&tensors, Method::Full, settings);
+        let mut watch = Watch::until(0);
+        let ended = trainer.train(&train, &dev, None, &mut watch);
+        let learned = trainer.learned().expect("values");
+        (ended.expect("trained"), watch, learned)
+    };
+    let plain = Settings {
+        evaluations: 1,
+        warm_up: 0.0,
+        dropout: 0.0,
+        epochs: 12,
+        ..settings()
+    };
+    let stepped = Settings {
+        schedule: Schedule::Steps(Steps {
+            factor: 0.1,
+            epochs: vec![1, 2],
+        }),
+        epochs: 3,
+        ..plain.clone()
+    };
+    let (_, watch, _) = run(stepped);
+    let rates: Vec<f64> = watch.rates.iter().step_by(8).copied().collect();
+    for (rate, wanted) in rates.iter().zip([5e-3, 5e-4, 5e-5]) {
+        assert!((rate - wanted).abs() < 1e-12, "{rates:?}");
+    }
+    assert_eq!(watch.rates[7], rates[0]);
+    let patient = Settings {
+        patience: 2,
+        least_epochs: 9,
+        improvement: Improvement::Loss(1.0),
+        ..plain.clone()
+    };
+    let (ended, watch, _) = run(patient);
+    assert_eq!((ended, watch.evaluations.len()), (Ended::EarlyStop, 9));
+    let square = |learned: &[escala_models::train::classifier::Learned]| -> f32 {
+        let head = learned
+            .iter()
+            .find(|(name, ..)| name == "classifier.weight");
+        head.expect("a head").2.iter().map(|w| w * w).sum()
+    };
+    // The first evaluation is the best and kept, so that what is compared is eight steps.
+    let (_, _, free) = run(plain.clone());
+    let (_, _, held) = run(Settings {
+        head_l2: 10.0,
+        ..plain.clone()
+    });
+    assert!(square(&held) < 0.5 * square(&free));
+    let (_, dropped, _) = run(Settings {
+        head_dropout: Some(1.0),
+        epochs: 1,
+        ..plain
+    });
+    // Nothing reaches the head but its bias, which begins at zero: as good as three equal chances.
+    assert!((dropped.losses[0] - 3f64.ln()).abs() < 1e-6);
+}
+
+#[test]
+fn a_run_begins_with_what_was_learned_before() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tensors = network(folder.path());
+    let mut first = trainer(&tensors, LORA, settings());
+    first
+        .train(&examples(40, 0), &[], None, &mut Watch::until(0))
+        .expect("trained");
+    let mut second = trainer(&tensors, LORA, settings());
+    let learned = first.learned().expect("values");
+    assert!(second.learned().expect("values") != learned);
+    second.begin_with(&learned).expect("the same parameters");
+    assert_eq!(second.learned().expect("values"), learned);
+    let (name, shape, values) = learned[0].clone();
+    for other in [
+        ("no such tensor".to_owned(), shape.clone(), values.clone()),
+        (name, vec![1, 2], vec![0.0; 2]),
+    ] {
+        assert!(second.begin_with(&[other]).is_err());
+    }
+}
+
+/// SplitMix64 of a seed and an index, as `train/mod.rs` has it.
+fn random(seed: u64, index: u64) -> u64 {
+    let mut z = seed
+        .wrapping_mul(0xD129_0A15_87C3_7A6B)
+        .wrapping_add(index.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// Files that were written before rules, schedules and figures of improvement were in them are gone on from.
+#[test]
+fn a_checkpoint_without_what_came_later_is_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tensors = network(folder.path());
+    let (train, dev) = (examples(40, 0), examples(10, 1));
+    let path = folder.path().join("checkpoint.safetensors");
+    // Nobody asks what an improvement is where nothing ends a run early.
+    let endless = Settings {
+        improvement: Improvement::Accuracy(0.5),
+        least_epochs: 3,
+        ..settings()
+    };
+    let mut first = trainer(&tensors, LORA, endless);
+    let ended = first.train(&train, &dev, Some(&path), &mut Watch::until(4));
+    assert_eq!(ended.expect("stopped"), Ended::Interrupted);
+    let told = "Settings { epochs: 6, batch: 8, rate: 0.005, head_rate: 0.02, warm_up: 0.06, weight_decay: 0.01, dropout: 0.1, \
+                evaluations: 2, patience: 0, seed: 1 } Lora { rank: 4, alpha: 8.0 } 3";
+    let mut hash = random(0, train.len() as u64);
+    for byte in told.bytes() {
+        hash = random(hash, u64::from(byte));
+    }
+    for example in train.iter().chain(&dev) {
+        for id in &example.ids {
+            hash = random(hash, u64::from(*id));
+        }
+        for target in &example.target {
+            hash = random(hash, u64::from(target.to_bits()));
+        }
+    }
+    let bytes = std::fs::read(&path).expect("a checkpoint");
+    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).expect("a header");
+    let mut metadata = header.metadata().clone().expect("metadata");
+    assert_eq!(metadata["fingerprint"], hash.to_string());
+    let whole = Checkpoint::read(&path).expect("readable");
+    metadata.remove("mark").expect("a mark");
+    let all = safetensors::SafeTensors::deserialize(&bytes).expect("tensors");
+    let older = safetensors::serialize(all.iter(), Some(metadata)).expect("bytes");
+    std::fs::write(&path, older).expect("written");
+    let older = Checkpoint::read(&path).expect("readable");
+    assert_eq!(older.mark, whole.best_loss);
+    let mark = whole.mark;
+    assert_eq!(Checkpoint { mark, ..older }, whole);
 }
 
 #[test]
@@ -475,6 +648,17 @@ fn saved_and_loaded(method: Method) {
             folder.path()
         }
     };
+    // What is read back is what was learned, to the f16 that files have.
+    let adapter = Adapter::open(&out).expect("readable");
+    let known = trainer.learned().expect("values");
+    for (name, shape, values) in adapter.learned().expect("tensors") {
+        let own = known.iter().find(|(other, ..)| *other == name);
+        let (_, own_shape, own) = own.expect("a name that learned");
+        assert_eq!(&shape, own_shape);
+        let apart =
+            |(one, other): (&f32, &f32)| (one - other).abs() <= 1e-3 * other.abs().max(1e-2);
+        assert!(values.iter().zip(own).all(apart), "{name}");
+    }
     // The fast network with the adapter merged into it answers as the one that was trained.
     let classifier = AdaptedClassifier::load(base, &out, &Device::Cpu).expect("fits its base");
     let texts = ["7 2 31", "44 4 4 19 20 3", "12"];
@@ -492,6 +676,18 @@ fn saved_and_loaded(method: Method) {
         .classify(&Compute::cpu(2), &texts)
         .expect("answers");
     let want = trainer.predict(&sequences).expect("answers");
+    let pooled = {
+        let encoder = SentenceEncoder::load_adapted(base, &adapter, &Device::Cpu);
+        let ids: Vec<&[u32]> = sequences.iter().map(|one| one.ids.as_slice()).collect();
+        let encoder = encoder.expect("fits its base");
+        encoder.pool(&Compute::cpu(2), &ids).expect("vectors")
+    };
+    let head = adapter.head(32).expect("a head");
+    for (mean, got) in pooled.iter().zip(&got) {
+        for (own, got) in softmax(&head.apply(mean)).iter().zip(got) {
+            assert!((own - got).abs() < 1e-5, "{own} instead of {got}");
+        }
+    }
     let before = crate::trainer(&tensors, method, settings())
         .predict(&sequences)
         .expect("answers");

@@ -4,8 +4,9 @@ use candle_core::Device;
 use escala_models::Compute;
 use escala_models::efficientnet::{EfficientNetLite, FEATURES, INPUT, SIDE};
 use escala_models::team::Team;
+use escala_models::train::Rule;
 use escala_models::train::adapter::Head;
-use escala_models::train::classifier::{Ended, Observer, Progress, Settings};
+use escala_models::train::classifier::{Ended, Observer, Progress, Schedule, Settings, Steps};
 use escala_models::train::image::{Augmentation, Images, Tuner};
 use escala_models::train::loss::Loss;
 use escala_models::train::metrics::Metrics;
@@ -89,6 +90,8 @@ impl Images for Stripes {
 struct Watch {
     stop_after: u64,
     losses: Vec<f64>,
+    /// Shares of batches whose class was among the likeliest.
+    tops: Vec<f64>,
     judged: Vec<(f64, bool)>,
     asked: usize,
 }
@@ -101,6 +104,7 @@ impl Observer for Watch {
                 .is_some_and(|share| (0.0..=1.0).contains(&share))
         );
         self.losses.push(progress.loss);
+        self.tops.extend(progress.top);
         progress.step == self.stop_after
     }
 
@@ -191,6 +195,59 @@ fn it_learns_keeps_the_best_repeats_and_goes_on() {
         one == resumed,
         "a run that was stopped ended with other bits"
     );
+}
+
+/// Tensors of any size learn by every rule, and rates that end at nothing leave what the pass before them made.
+#[test]
+fn it_learns_by_other_rules_and_in_steps_and_looks_at_the_likeliest() {
+    let team = Team::new(2);
+    let run = |rule: Rule, rate: f64, factor: f64, epochs: u32| {
+        let steps = Steps {
+            factor,
+            epochs: vec![2],
+        };
+        let settings = Settings {
+            rule,
+            rate,
+            head_rate: 0.01,
+            epochs,
+            weight_decay: 1e-4,
+            dropout: 0.0,
+            schedule: Schedule::Steps(steps),
+            ..settings()
+        };
+        let tuner = Tuner::new(&tensors(), &head(3), settings, MOVED, &team);
+        let mut tuner = tuner.expect("a tuner").with_top(Some(2));
+        let mut watch = Watch::default();
+        tuner
+            .train(&mut Stripes::new(8), &mut Stripes::new(0), None, &mut watch)
+            .expect("tuned");
+        let figures = tuner.evaluate(&mut Stripes::new(8)).expect("figures");
+        let top = figures.top.expect("the likeliest are looked at");
+        assert!((figures.accuracy..=1.0).contains(&top));
+        assert_eq!(watch.tops.len(), watch.losses.len());
+        (watch.losses, bits(&tuner))
+    };
+    let descent = |nesterov| Rule::Sgd {
+        momentum: 0.9,
+        nesterov,
+    };
+    let averaged = Rule::RmsProp {
+        rho: 0.9,
+        epsilon: 1e-8,
+    };
+    for (rule, rate) in [
+        (descent(false), 0.1),
+        (descent(true), 0.1),
+        (averaged, 1e-3),
+    ] {
+        let (losses, _) = run(rule, rate, 1.0, 3);
+        let pass = |number: usize| losses[number * 2] + losses[number * 2 + 1];
+        assert!(pass(2) < 0.8 * pass(0), "{rule:?}: {losses:?}");
+    }
+    let (_, two) = run(averaged, 1e-3, 1.0, 2);
+    let (_, three) = run(averaged, 1e-3, 0.0, 3);
+    assert!(two == three, "a rate of nothing moved something");
 }
 
 #[test]

@@ -51,7 +51,7 @@ s3.put_object(Bucket="lake", Key="bare/rows.csv", Body="".join(f"{0.9 - (n % 2) 
 
 
 def channel(name, prefix, content_type="text/csv"):
-    source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://lake/{prefix}/", "S3DataDistributionType": "FullyReplicated"}
+    source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://lake/{prefix}" + ("" if "." in prefix else "/"), "S3DataDistributionType": "FullyReplicated"}
     return {"ChannelName": name, "DataSource": {"S3DataSource": source}, "ContentType": content_type}
 
 
@@ -385,6 +385,22 @@ def test_texts_are_learned():
     said = json.loads(text)
     assert said["predicted_label"] == "good" and sorted(said["labels"]) == ["bad", "good"], text
     assert abs(sum(said["probabilities"]) - 1) < 1e-4, text
+    text, _ = ask("texts", "great food and a wonderful day", "application/x-text", Accept="application/json")
+    assert json.loads(text) == {"probabilities": said["probabilities"]}, text
+
+    # Labels that are numbers come in their order; the channel has SageMaker's own name.
+    lines = sentences(80, 1, lambda label, text: json.dumps({"text": text, "label": 10 if label == "good" else 9}))
+    s3.put_object(Bucket="lake", Key="numbers/data.jsonl", Body=lines)
+    parameters = {"optimizer": "sgd", "momentum": "0.5", "learning_rate": "0.1", "train_only_on_top_layer": "True", "epochs": "5", "validation_split_ratio": "0.25"}
+    job = trained("numbers", "text-classification", parameters, [channel("training", "numbers", "application/jsonlines")])
+    assert job["TrainingJobStatus"] == "Completed", job
+    said = logs.filter_log_events(logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix="numbers/", filterPattern='"20 texts"')["events"]
+    assert len(said) == 1, said
+    model("numbers", "text-classification", job["ModelArtifacts"]["S3ModelArtifacts"])
+    hosted("numbers", variant("numbers"))
+    text, _ = ask("numbers", "great food and a wonderful day", "application/x-text", Accept="application/json;verbose")
+    said = json.loads(text)
+    assert said["labels"] == ["9", "10"] and said["predicted_label"] == "10", text
 
     # One that is stopped leaves the best that it had, and its figures.
     train("stopped", "text-classification", {"epochs": "1000", "early_stopping": "false"}, [channel("train", "texts")])
@@ -401,6 +417,60 @@ def test_texts_are_learned():
     hosted("stopped", variant("stopped"))
     text, _ = ask("stopped", json.dumps({"inputs": "great food and a wonderful day"}), "application/json")
     assert {one["label"] for one in json.loads(text)[0]} == {"good", "bad"}, text
+
+
+def test_texts_are_learned_on_from_an_earlier_model():
+    still = {"epochs": "1", "learning_rate": "0.0"}
+    texts = channel("training", "texts")
+
+    def earlier(job):
+        return [texts, channel("model", f"models/{job}/output/model.tar.gz", "application/x-sagemaker-model")]
+
+    def learned(name, given, channels):
+        job = trained(name, "text-classification", given, channels)
+        assert job["TrainingJobStatus"] == "Completed", job
+        model(name, "text-classification", job["ModelArtifacts"]["S3ModelArtifacts"])
+        hosted(name, variant(name))
+        return [json.loads(ask(name, text, "application/x-text")[0])["probabilities"] for text in ("great food and a wonderful day", "I hate the worst film")]
+
+    # At a rate of nothing all is as it was, but for how probabilities are calibrated; a layer on top that begins anew knows nothing.
+    top = still | {"train_only_on_top_layer": "True"}
+    good, bad = learned("onwards", top | {"reinitialize_top_layer": "False"}, earlier("texts"))
+    assert good[1] > 0.6 and bad[0] > 0.6, (good, bad)
+    good, bad = learned("anew", top | {"reinitialize_top_layer": "True", "validation_split_ratio": "0"}, earlier("texts"))
+    assert all(abs(one - 0.5) < 1e-6 for one in good + bad), (good, bad)
+    # Of what is not held out nothing is told.
+    assert not sagemaker.describe_training_job(TrainingJobName="anew").get("FinalMetricDataList")
+    # Adapters go on, and an encoder that learned as a whole; a layer on top of either takes what is below it along.
+    adapted = {"epochs": "8", "learning_rate": "0.003", "lora_rank": "4", "batch_size": "16"}
+    good, bad = learned("adapters", adapted, [texts])
+    assert good[1] > 0.6 and bad[0] > 0.6, (good, bad)
+    for name, given in [("adapters-onwards", still), ("adapters-below", top)]:
+        again = learned(name, given, earlier("adapters"))
+        assert again[0][1] > 0.6 and again[1][0] > 0.6, again
+    whole = {"epochs": "4", "learning_rate": "0.0003", "lora_rank": "0", "optimizer": "adam", "batch_size": "16"}
+    good, bad = learned("whole", whole, [texts])
+    assert good[1] > 0.6 and bad[0] > 0.6, (good, bad)
+    for name, given in [("whole-onwards", still), ("whole-below", top)]:
+        again = learned(name, given, earlier("whole"))
+        assert again[0][1] > 0.6 and again[1][0] > 0.6, again
+
+    numbers = [channel("training", "numbers", "application/jsonlines"), earlier("texts")[1]]
+    no_archive = [texts, channel("model", "texts/train.csv", "application/x-sagemaker-model")]
+    trees = [texts, channel("model", "models/first/output/model.tar.gz", "application/x-sagemaker-model")]
+    for name, given, channels, reason in [
+        ("other-labels", {"reinitialize_top_layer": "False"}, numbers, "has the labels bad, good"),
+        ("other-rank", {"lora_rank": "16"}, earlier("adapters"), "lora_rank is 16, and of the earlier model it was 4"),
+        ("no-archive", {}, no_archive, "no gzipped tar archive"),
+        ("trees", {}, trees, "no model of text-classification"),
+        ("twice", {}, [texts, channel("train", "texts")], "only one of them"),
+        ("optimizer", {"optimizer": "adamax"}, [texts], "Hyperparameter optimizer: adamax is not in [adamw,"),
+        ("rho", {"rho": "1.5"}, [texts], "Hyperparameter rho: 1.5 is not in [0, 1]"),
+    ]:
+        with raises_waiter():
+            trained(name, "text-classification", given, channels)
+        job = sagemaker.describe_training_job(TrainingJobName=name)
+        assert job["TrainingJobStatus"] == "Failed" and reason in job["FailureReason"], job
 
 
 def png(side, lines):
@@ -435,7 +505,10 @@ def test_images_are_learned():
         red = number % 2 == 0
         s3.put_object(Bucket="lake", Key=f"pictures/{'red' if red else 'blue'}/{number}.png", Body=picture(draw, red))
     s3.put_object(Bucket="lake", Key="pictures/red/broken.png", Body=b"no picture")
-    job = trained("pictures", "811284229777.dkr.ecr.us-east-1.amazonaws.com/image-classification:1", {"num_classes": "2", "epochs": "30", "image_shape": "3,32,32", "num_layers": "18"}, [channel("train", "pictures", "application/x-image")])
+    descent = {"optimizer": "sgd", "momentum": "0.9", "learning_rate": "0.1", "lr_scheduler_step": "10,20", "early_stopping": "true", "early_stopping_min_epochs": "5"}
+    job = trained("pictures", "811284229777.dkr.ecr.us-east-1.amazonaws.com/image-classification:1", {"num_classes": "2", "epochs": "30", "image_shape": "3,32,32", "num_layers": "18", "top_k": "2"} | descent, [channel("train", "pictures", "application/x-image")])
+    figures = {one["MetricName"]: one["Value"] for one in job["FinalMetricDataList"]}
+    assert figures["validation:top_k_accuracy_2"] == figures["train:top_k_accuracy_2"] == 1.0, figures
     said = logs.filter_log_events(logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix="pictures/", filterPattern="broken.png")["events"]
     assert len(said) == 1, said
     model("pictures", "image-classification", job["ModelArtifacts"]["S3ModelArtifacts"])
@@ -458,10 +531,10 @@ def test_images_are_learned():
     assert output["shape"] == [2, 2] and [output["data"][1] > 0.5, output["data"][3] > 0.5] == [True, False], output
 
     # The network learns, too: its file is beside the layer's, and answers.
-    parameters = {"num_classes": "2", "epochs": "10", "fine_tune_epochs": "2", "augmentation_type": "crop"}
+    parameters = {"num_classes": "2", "epochs": "10", "fine_tune_epochs": "2", "augmentation_type": "crop", "top_k": "2"}
     job = trained("tuned", "image-classification", parameters, [channel("train", "pictures", "application/x-image")])
     figures = {one["MetricName"] for one in job["FinalMetricDataList"]}
-    assert {"train:accuracy", "validation:accuracy"} <= figures, figures
+    assert {f"{part}:{name}" for part in ("train", "validation") for name in ("accuracy", "top_k_accuracy_2")} <= figures, figures
     data = job["ModelArtifacts"]["S3ModelArtifacts"]
     archive = s3.get_object(Bucket="lake", Key=data.removeprefix("s3://lake/"))["Body"].read()
     with tarfile.open(fileobj=io.BytesIO(archive)) as files:
@@ -547,6 +620,8 @@ def test_images_are_of_several_classes():
         ("alone-by-manifest", one, [by_number], "multi_label"),
         ("folders", parameters, folders, "train_lst"),
         ("shape", one | {"image_shape": "224"}, folders, "image_shape"),
+        ("steps", one | {"lr_scheduler_step": "10;20"}, folders, "lr_scheduler_step"),
+        ("adamw", one | {"optimizer": "adamw"}, folders, "adamw is not in [sgd, adam, rmsprop, nag]"),
         ("both", one | {"use_pretrained_model": "0", "fine_tune_epochs": "1"}, folders, "fine_tune_epochs"),
     ]:
         with raises_waiter():

@@ -5,7 +5,8 @@
 //! turns them to where the table differs (Halko, Martinsson and Tropp 2011), in seven passes where SageMaker has one.
 //!
 //! As of SageMaker's models, the components of a projection go from the least of those that are kept to the greatest.
-//! `mini_batch_size` does not change what is learned; `seed` is an addition, for `randomized`.
+//! `mini_batch_size`, which SageMaker requires and which may be left out here, does not change what is learned; `seed` is an addition,
+//! for `randomized`.
 
 mod eigen;
 
@@ -40,7 +41,7 @@ const DECLARED: &[Parameter] = &[
         "mini_batch_size",
         COUNT,
         Some("1000"),
-        "rows that SageMaker sums at once",
+        "rows that SageMaker sums at once; it asks for it, here it may be left out",
     ),
     optional(
         "algorithm_mode",

@@ -4,6 +4,7 @@ use super::weights::Weights;
 use super::{Config, Encoder, Output, Way};
 use crate::compute::{Compute, Target};
 use crate::error::{Error, Result};
+use crate::train::adapter::Adapter;
 use candle_core::Device;
 use escala_weights::Tensors;
 use serde::Deserialize;
@@ -28,6 +29,20 @@ impl SentenceEncoder {
     /// When a file is missing, does not fit, or the device refuses.
     pub fn load<'a>(folder: &Path, target: impl Into<Target<'a>>) -> Result<Self> {
         Self::load_way(folder, Way::Best(target.into()))
+    }
+
+    /// Loads a folder with an adapter merged into it, pooled by the mean as classifiers that are trained here read it.
+    ///
+    /// # Errors
+    /// As [`SentenceEncoder::load`]; when the adapter does not fit.
+    pub fn load_adapted<'a>(
+        folder: &Path,
+        adapter: &Adapter,
+        target: impl Into<Target<'a>>,
+    ) -> Result<Self> {
+        let weights = super::open(folder)?;
+        let changed = adapter.merged(&weights)?;
+        Self::of(&weights.with(changed), Way::Best(target.into()))
     }
 
     /// The same in plain candle operations, also on the CPU: the reference of the fast way.

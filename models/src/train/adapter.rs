@@ -162,6 +162,26 @@ impl Adapter {
         })
     }
 
+    /// What was learned, by its name without the layout's prefix: shape and values.
+    ///
+    /// # Errors
+    /// When a tensor is of another type or has a number that is none.
+    pub fn learned(&self) -> Result<Vec<Learned>> {
+        let all = SafeTensors::deserialize(&self.bytes)
+            .map_err(|error| Error::unsupported(error.to_string()))?;
+        all.iter()
+            .filter_map(|(name, tensor)| Some((name, name.strip_prefix(PREFIX)?, tensor)))
+            .map(|(name, own, tensor)| {
+                let shape = tensor.shape().to_vec();
+                let values = self.halves(name, &shape)?;
+                match values.iter().all(|x| x.is_finite()) {
+                    true => Ok((own.to_owned(), shape, values)),
+                    false => Err(Error::NotFinite),
+                }
+            })
+            .collect()
+    }
+
     /// The weights of every adapted layer of `base`, by the name of the base's tensor; none where only the head
     /// was trained.
     ///

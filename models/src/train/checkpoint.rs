@@ -22,6 +22,8 @@ pub struct Checkpoint {
     pub since_best: u32,
     /// Loss of the best evaluation.
     pub best_loss: Option<f64>,
+    /// The figure of the last evaluation that was an improvement. Of files without it that is the best loss.
+    pub mark: Option<f64>,
     /// What learns.
     pub parameters: Vec<Saved>,
 }
@@ -51,12 +53,8 @@ impl Checkpoint {
             ("fingerprint".to_owned(), self.fingerprint.to_string()),
             ("steps".to_owned(), self.steps.to_string()),
             ("since_best".to_owned(), self.since_best.to_string()),
-            (
-                "best_loss".to_owned(),
-                // Bits, so that nothing is lost on the way.
-                self.best_loss
-                    .map_or_else(String::new, |loss| loss.to_bits().to_string()),
-            ),
+            ("best_loss".to_owned(), bits(self.best_loss)),
+            ("mark".to_owned(), bits(self.mark)),
             ("parameters".to_owned(), names.join("\n")),
         ]);
         let mut parts: Vec<(String, &[f32])> = Vec::new();
@@ -96,18 +94,27 @@ impl Checkpoint {
         let get = |kind: &str, name: &str| -> Result<Vec<f32>> {
             Ok(tensors.f32(&format!("{kind}.{name}"))?.1.into_owned())
         };
-        let best: String = tensors.metadata_as("best_loss")?;
-        let best_loss = match best.as_str() {
-            "" => None,
-            bits => Some(f64::from_bits(bits.parse().map_err(|_| {
-                Error::unsupported(format!("{} has no best loss", path.display()))
-            })?)),
+        let figure = |key: &str, bits: &str| match bits {
+            "" => Ok(None),
+            bits => match bits.parse() {
+                Ok(bits) => Ok(Some(f64::from_bits(bits))),
+                Err(_) => Err(Error::unsupported(format!(
+                    "{} has no {key}",
+                    path.display()
+                ))),
+            },
+        };
+        let best_loss = figure("best_loss", &tensors.metadata_as::<String>("best_loss")?)?;
+        let mark = match tensors.metadata("mark") {
+            Some(mark) => figure("mark", mark)?,
+            None => best_loss,
         };
         Ok(Self {
             fingerprint: tensors.metadata_as("fingerprint")?,
             steps: tensors.metadata_as("steps")?,
             since_best: tensors.metadata_as("since_best")?,
             best_loss,
+            mark,
             parameters: names
                 .lines()
                 .map(|name| {
@@ -121,6 +128,11 @@ impl Checkpoint {
                 .collect::<Result<_>>()?,
         })
     }
+}
+
+/// A number by its bits, so that nothing is lost on the way; nothing of none.
+fn bits(figure: Option<f64>) -> String {
+    figure.map_or_else(String::new, |figure| figure.to_bits().to_string())
 }
 
 /// Writes named `f32` tensors atomically.

@@ -7,8 +7,9 @@
 use super::encoder::{Dropout, LearningEncoder, Method, uniform};
 use super::metrics::Metrics;
 use super::ops::Ops;
-use super::optimizer::{AdamW, AdamWConfig, Parameter, warm_up_and_decay};
+use super::optimizer::{Optimizer, OptimizerConfig, Parameter, warm_up_and_decay};
 use super::random;
+use super::rule::Rule;
 use super::run::{Course, Learner, Run, Taken};
 use crate::bert::Config;
 use crate::error::{Error, Result};
@@ -31,8 +32,63 @@ pub struct Example {
     pub target: Vec<f32>,
 }
 
+/// How rates change over a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Schedule {
+    /// They rise over [`Settings::warm_up`]; then those of a network fall to nothing, and those of a layer alone stay.
+    WarmUp,
+    /// They go down in steps.
+    Steps(Steps),
+}
+
+/// Steps in which rates go down; none where there are no epochs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Steps {
+    /// What becomes of a rate at a step.
+    pub factor: f64,
+    /// The epochs after which there is one, from 1.
+    pub epochs: Vec<u32>,
+}
+
+impl Steps {
+    /// The rates' factor where so many epochs are done.
+    pub(super) fn factor(&self, done: u64) -> f64 {
+        let gone = self
+            .epochs
+            .iter()
+            .filter(|epoch| u64::from(**epoch) <= done);
+        self.factor
+            .powi(i32::try_from(gone.count()).unwrap_or(i32::MAX))
+    }
+}
+
+/// What counts as an improvement, for [`Settings::patience`]. What is kept is always what has the least loss.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Improvement {
+    /// The loss is less, and by so much at least.
+    Loss(f64),
+    /// The accuracy is greater, and by such a part of the best at least.
+    Accuracy(f64),
+}
+
+impl Improvement {
+    /// The figure of an evaluation, where it is an improvement on that of the last that was one.
+    pub(super) fn over(self, mark: Option<f64>, metrics: &Metrics) -> Option<f64> {
+        let (figure, gained, least) = match self {
+            Self::Loss(least) => (metrics.loss, mark.map(|mark| mark - metrics.loss), least),
+            Self::Accuracy(share) => {
+                let gained = mark.map(|mark| metrics.accuracy - mark);
+                (metrics.accuracy, gained, share * mark.unwrap_or(0.0))
+            }
+        };
+        let improved = gained.is_none_or(|gained| gained > 0.0 && gained >= least);
+        improved.then_some(figure)
+    }
+}
+
 /// Settings of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Settings {
     /// Passes over the examples.
     pub epochs: u32,
@@ -44,7 +100,7 @@ pub struct Settings {
     pub head_rate: f64,
     /// Share of the steps over which the rates rise.
     pub warm_up: f64,
-    /// Decoupled weight decay.
+    /// Weight decay: decoupled, or of gradient descent a part of the gradient.
     pub weight_decay: f64,
     /// Share of activations dropped.
     pub dropout: f32,
@@ -54,6 +110,18 @@ pub struct Settings {
     pub patience: u32,
     /// Source of order, dropout and initial values.
     pub seed: u64,
+    /// What a step makes of a gradient.
+    pub rule: Rule,
+    /// How rates change.
+    pub schedule: Schedule,
+    /// What counts as an improvement.
+    pub improvement: Improvement,
+    /// Epochs before which training does not stop early.
+    pub least_epochs: u32,
+    /// Share of what the head reads that is dropped; [`Settings::dropout`] where there is none.
+    pub head_dropout: Option<f32>,
+    /// What the sum of the squares of the head's weights adds to the loss, times this.
+    pub head_l2: f64,
 }
 
 impl Default for Settings {
@@ -69,6 +137,12 @@ impl Default for Settings {
             evaluations: 2,
             patience: 3,
             seed: 1,
+            rule: Rule::default(),
+            schedule: Schedule::WarmUp,
+            improvement: Improvement::Loss(0.0),
+            least_epochs: 0,
+            head_dropout: None,
+            head_l2: 0.0,
         }
     }
 }
@@ -81,6 +155,56 @@ impl Settings {
         } else {
             0.0
         }
+    }
+
+    /// Whether a run ends after so many evaluations without improvement, and so many epochs.
+    pub(super) fn ends(&self, since: u32, epochs: u64) -> bool {
+        self.patience > 0 && since >= self.patience && epochs >= u64::from(self.least_epochs)
+    }
+
+    /// What tells settings apart: the first of them as they are, the others where they are not the default and have an effect, so
+    /// that a checkpoint of a run that knew nothing of these stays its own.
+    pub(super) fn identity(&self) -> String {
+        let Self {
+            epochs,
+            batch,
+            rate,
+            head_rate,
+            warm_up,
+            weight_decay,
+            dropout,
+            evaluations,
+            patience,
+            seed,
+            rule,
+            schedule,
+            improvement,
+            least_epochs,
+            head_dropout,
+            head_l2,
+        } = self;
+        let mut text = format!(
+            "Settings {{ epochs: {epochs:?}, batch: {batch:?}, rate: {rate:?}, head_rate: {head_rate:?}, warm_up: {warm_up:?}, \
+             weight_decay: {weight_decay:?}, dropout: {dropout:?}, evaluations: {evaluations:?}, patience: {patience:?}, \
+             seed: {seed:?} }}"
+        );
+        let plain = Self::default();
+        let learns = (rule, schedule, head_dropout, head_l2);
+        if learns
+            != (
+                &plain.rule,
+                &plain.schedule,
+                &plain.head_dropout,
+                &plain.head_l2,
+            )
+        {
+            text += &format!(" {learns:?}");
+        }
+        let stops = (improvement, least_epochs);
+        if *patience > 0 && stops != (&plain.improvement, &plain.least_epochs) {
+            text += &format!(" {stops:?}");
+        }
+        text
     }
 
     pub(super) fn check(&self) -> Result<()> {
@@ -102,6 +226,23 @@ impl Settings {
                 "dropout must be in [0, 1), warm-up in [0, 1], weight decay not negative",
             ));
         }
+        let factor = match &self.schedule {
+            Schedule::WarmUp => 1.0,
+            Schedule::Steps(steps) => steps.factor,
+        };
+        let (Improvement::Loss(least) | Improvement::Accuracy(least)) = self.improvement;
+        if !self.rule.holds()
+            || [factor, least, self.head_l2]
+                .iter()
+                .any(|one| !one.is_finite() || *one < 0.0)
+            || self
+                .head_dropout
+                .is_some_and(|dropout| !(0.0..=1.0).contains(&dropout))
+        {
+            return Err(Error::unsupported(
+                "decays, momentum and the head's dropout must be in [0, 1]; epsilons, factors and improvements not negative",
+            ));
+        }
         Ok(())
     }
 }
@@ -117,6 +258,8 @@ pub struct Progress {
     pub loss: f64,
     /// The share of the batch that was right before the step, where the trainer counts it.
     pub accuracy: Option<f64>,
+    /// The share of the batch whose class was among the likeliest, where the trainer counts it.
+    pub top: Option<f64>,
     /// The encoder's learning rate in this step.
     pub rate: f64,
 }
@@ -216,9 +359,10 @@ impl Trainer {
                 decays,
             });
         }
-        let config = AdamWConfig {
+        let config = OptimizerConfig {
+            rule: settings.rule,
             weight_decay: settings.weight_decay,
-            ..AdamWConfig::default()
+            ..OptimizerConfig::default()
         };
         Ok(Self {
             model: Model {
@@ -228,8 +372,29 @@ impl Trainer {
                 labels,
             },
             method,
-            run: Run::new(AdamW::new(config, parameters)),
+            run: Run::new(Optimizer::new(config, parameters)),
         })
+    }
+
+    /// Begins with values that were learned before, by the names of what learns: those that are not named begin as they would.
+    ///
+    /// # Errors
+    /// When one is named that does not learn, or has another shape, or candle fails.
+    pub fn begin_with(&mut self, learned: &[Learned]) -> Result<()> {
+        for (name, shape, values) in learned {
+            let mut parameters = self.run.optimizer.parameters().iter();
+            let parameter = parameters.find(|one| one.name == *name);
+            let parameter = parameter
+                .filter(|one| one.var.dims() == *shape)
+                .ok_or_else(|| {
+                    Error::unsupported(format!(
+                        "\"{name}\" of shape {shape:?} is none of what learns here"
+                    ))
+                })?;
+            let value = Tensor::from_slice(values, parameter.var.shape(), parameter.var.device())?;
+            parameter.var.set(&value)?;
+        }
+        Ok(())
     }
 
     /// Numbers that learn.
@@ -315,7 +480,7 @@ impl Trainer {
         let Model {
             settings, labels, ..
         } = &self.model;
-        let settings = format!("{settings:?} {:?} {labels}", self.method);
+        let settings = format!("{} {:?} {labels}", settings.identity(), self.method);
         let mut hash = fingerprint(random(0, train.len() as u64), &settings);
         for example in train.iter().chain(dev) {
             for id in &example.ids {
@@ -341,7 +506,7 @@ struct Lessons<'a> {
 }
 
 impl Learner for Lessons<'_> {
-    fn learn(&mut self, optimizer: &mut AdamW, step: u64, factor: f64) -> Result<Taken> {
+    fn learn(&mut self, optimizer: &mut Optimizer, step: u64, factor: f64) -> Result<Taken> {
         if self.epoch != step / self.per_epoch {
             self.epoch = step / self.per_epoch;
             self.order = self.model.batches(self.train, self.epoch);
@@ -354,10 +519,11 @@ impl Learner for Lessons<'_> {
         Ok(Taken {
             loss,
             accuracy: None,
+            top: None,
         })
     }
 
-    fn evaluate(&mut self, _: &AdamW, _: &mut dyn Observer) -> Result<Option<Metrics>> {
+    fn evaluate(&mut self, _: &Optimizer, _: &mut dyn Observer) -> Result<Option<Metrics>> {
         self.model.evaluate(self.dev).map(Some)
     }
 }
@@ -366,16 +532,16 @@ impl Model {
     /// One step on `batch`; returns its loss.
     fn learn(
         &self,
-        optimizer: &mut AdamW,
+        optimizer: &mut Optimizer,
         batch: &[&Example],
         step: u64,
         factor: f64,
     ) -> Result<f64> {
-        let dropout = (self.settings.dropout > 0.0).then(|| Dropout {
-            rate: self.settings.dropout,
-            seed: random(self.settings.seed ^ 0xD509, step),
-        });
-        let logits = self.logits(batch, dropout)?;
+        let seed = random(self.settings.seed ^ 0xD509, step);
+        let of = |rate: f32| (rate > 0.0).then_some(Dropout { rate, seed });
+        let head = self.settings.head_dropout;
+        let head = of(head.unwrap_or(self.settings.dropout));
+        let logits = self.logits(batch, [of(self.settings.dropout), head])?;
         let targets: Vec<f32> = batch
             .iter()
             .flat_map(|e| e.target.iter().copied())
@@ -384,6 +550,10 @@ impl Model {
         let loss = (candle_nn::ops::log_softmax(&logits, D::Minus1)? * targets)?
             .sum_all()?
             .affine(-1.0 / batch.len() as f64, 0.0)?;
+        let loss = match self.settings.head_l2 > 0.0 {
+            true => (loss + (self.head.weight.sqr()?.sum_all()? * self.settings.head_l2)?)?,
+            false => loss,
+        };
         let value = f64::from(loss.to_scalar::<f32>()?);
         if !value.is_finite() {
             return Err(Error::NotFinite);
@@ -393,10 +563,11 @@ impl Model {
         Ok(value)
     }
 
-    fn logits(&self, batch: &[&Example], dropout: Option<Dropout>) -> Result<Tensor> {
+    /// The logits of a batch, with what is dropped in the encoder and of what the head reads.
+    fn logits(&self, batch: &[&Example], [encoder, head]: [Option<Dropout>; 2]) -> Result<Tensor> {
         let ids: Vec<&[u32]> = batch.iter().map(|e| e.ids.as_slice()).collect();
-        let mut pooled = self.encoder.forward(&ids, dropout)?;
-        if let Some(Dropout { rate, seed }) = dropout {
+        let mut pooled = self.encoder.forward(&ids, encoder)?;
+        if let Some(Dropout { rate, seed }) = head {
             pooled = self.encoder.ops().dropout(&pooled, rate, random(seed, 0))?;
         }
         Ok(pooled
@@ -410,7 +581,7 @@ impl Model {
         let mut all = vec![Vec::new(); examples.len()];
         for chunk in order.chunks(64) {
             let batch: Vec<&Example> = chunk.iter().map(|&index| &examples[index]).collect();
-            let rows = self.logits(&batch, None)?.to_vec2::<f32>()?;
+            let rows = self.logits(&batch, [None; 2])?.to_vec2::<f32>()?;
             for (&index, row) in chunk.iter().zip(rows) {
                 if row.iter().any(|x| !x.is_finite()) {
                     return Err(Error::NotFinite);

@@ -1,7 +1,7 @@
 //! Labelled texts from files: JSON lines, or CSV as Comprehend's custom classification takes it.
 //!
-//! * `.jsonl`: an object a line with `text` and either `label` (a name) or `target` (an object of names and
-//!   probabilities); other members are ignored.
+//! * `.jsonl`: an object a line with `text`, or `source` in its place, and either `label` (a name, or a number, whose
+//!   name is how it is written) or `target` (an object of names and probabilities); other members are ignored.
 //! * `.csv`, `.tsv`: `label,text` a row; a first row that says just that is a heading.
 
 use crate::error::{Error, Result};
@@ -23,10 +23,19 @@ pub struct Labelled {
     pub target: BTreeMap<String, f32>,
 }
 
+/// A label by its name or by its number.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a label is a name or a number")]
+enum Label {
+    Name(String),
+    Number(serde_json::Number),
+}
+
 #[derive(Deserialize)]
 struct Line {
+    #[serde(alias = "source")]
     text: String,
-    label: Option<String>,
+    label: Option<Label>,
     target: Option<BTreeMap<String, f32>>,
 }
 
@@ -103,7 +112,8 @@ pub fn read(path: &Path) -> Result<Vec<Labelled>> {
         let line: Line =
             serde_json::from_str(&line).map_err(|error| bad(number, &error.to_string()))?;
         let mut target = match (line.label, line.target) {
-            (Some(label), None) => BTreeMap::from([(label, 1.0)]),
+            (Some(Label::Name(label)), None) => BTreeMap::from([(label, 1.0)]),
+            (Some(Label::Number(label)), None) => BTreeMap::from([(label.to_string(), 1.0)]),
             (None, Some(target)) => target,
             _ => return Err(bad(number, "either `label` or `target` is needed")),
         };
@@ -142,6 +152,28 @@ mod tests {
             all[1].target,
             BTreeMap::from([("A".to_owned(), 0.25), ("B".to_owned(), 0.75)])
         );
+    }
+
+    /// As SageMaker's own text classification takes them.
+    #[test]
+    fn labels_may_be_numbers() {
+        let lines = "{\"text\":\"x\",\"label\":1}\n{\"source\":\"y\",\"label\":0}\n{\"text\":\"z\",\"label\":-2.5}\n";
+        let all = read_text("a.jsonl", lines).expect("examples");
+        let names: Vec<&String> = all.iter().flat_map(|one| one.target.keys()).collect();
+        assert_eq!(names, ["1", "0", "-2.5"]);
+        assert_eq!(all[1].text, "y");
+        let all = read_text("a.csv", "1,x\n0,y\n").expect("examples");
+        assert_eq!(all[0].target.keys().collect::<Vec<_>>(), ["1"]);
+        for label in ["true", "[1]", "{}"] {
+            let line = format!("{{\"text\":\"x\",\"label\":{label}}}\n");
+            let error = read_text("a.jsonl", &line)
+                .expect_err("refused")
+                .to_string();
+            assert!(
+                error.contains("line 1") && error.contains("a label is a name or a number"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

@@ -4,20 +4,40 @@
 //! of them; the scaling is folded into the weights at the end.
 
 use super::adapter::Head;
-use super::classifier::{Settings, shuffle};
+use super::classifier::{Schedule, Settings, shuffle};
 use super::loss::Loss;
+use super::ops::dropout_factors;
+use super::optimizer::warm_up_and_decay;
 use super::random;
+use super::rule::Pace;
 use crate::error::{Error, Result};
 
-/// Trains on `vectors` with `targets` over `labels` labels by `loss`: distributions, or what holds of each; stops when the loss on the development
-/// vectors has not improved for `settings.patience` epochs, and returns the best.
+/// Trains on `vectors` with `targets` over `labels` labels by `loss`: distributions, or what holds of each; stops when there was
+/// no improvement on the development vectors for `settings.patience` epochs, and returns what had the least loss on them.
 ///
-/// Uses the settings' epochs, batch, head rate, weight decay, patience and seed; the optimiser is Adam
-/// (Kingma and Ba 2015, arXiv:1412.6980). `stopped` is asked before each batch whether to end with what was learned so far.
+/// Uses the settings' epochs, batch, head rate and its schedule, rule, weight decay, head's dropout (none where it has none of its
+/// own) and L2, patience and seed. Decay and L2 are of weights of standardised vectors. `stopped` is asked before each batch
+/// whether to end with what was learned so far.
 ///
 /// # Errors
 /// When the settings make no sense, there is nothing to learn from, lengths differ, or a number is not finite.
 pub fn train(
+    vectors: &[Vec<f32>],
+    targets: &[Vec<f32>],
+    dev: (&[Vec<f32>], &[Vec<f32>]),
+    of: (usize, &Loss),
+    settings: &Settings,
+    stopped: &mut dyn FnMut() -> bool,
+) -> Result<Head> {
+    train_from(None, vectors, targets, dev, of, settings, stopped)
+}
+
+/// [`train`] from a head that was learned before, where there is one.
+///
+/// # Errors
+/// As those of [`train`]; the head does not fit.
+pub fn train_from(
+    begin: Option<&Head>,
     vectors: &[Vec<f32>],
     targets: &[Vec<f32>],
     dev: (&[Vec<f32>], &[Vec<f32>]),
@@ -33,7 +53,9 @@ pub fn train(
         && dev.0.len() == dev.1.len()
         && all.clone().all(|v| v.len() == width)
         && targets.iter().chain(dev.1).all(|t| t.len() == labels)
-        && loss.fits(labels);
+        && loss.fits(labels)
+        && begin
+            .is_none_or(|head| head.weight.len() == labels * width && head.bias.len() == labels);
     if !fits {
         return Err(Error::unsupported("vectors and targets do not fit"));
     }
@@ -48,14 +70,21 @@ pub fn train(
     let inputs: Vec<Vec<f32>> = vectors.iter().map(standardise).collect();
     let dev_inputs: Vec<Vec<f32>> = dev.0.iter().map(standardise).collect();
     let dev_targets: Vec<&[f32]> = dev.1.iter().map(Vec::as_slice).collect();
-    let size = labels * width + labels;
-    let mut head = Head {
-        weight: vec![0.0; labels * width],
-        bias: vec![0.0; labels],
+    let mut head = match begin {
+        Some(head) => standardised(head, &mean, &scale),
+        None => Head {
+            weight: vec![0.0; labels * width],
+            bias: vec![0.0; labels],
+        },
     };
-    let (mut first, mut second) = (vec![0f32; size], vec![0f32; size]);
+    let rule = settings.rule;
+    let (mut weight_means, mut bias_means) = (rule.begin(labels * width), rule.begin(labels));
     let mut best: Option<(f64, Head)> = None;
-    let (mut since, mut step) = (0, 0i32);
+    let (mut mark, mut since, mut step) = (None, 0, 0u64);
+    let per_epoch = inputs.len().div_ceil(settings.batch) as u64;
+    let steps = per_epoch * u64::from(settings.epochs);
+    let dropout = settings.head_dropout.unwrap_or(0.0);
+    let mut factors = vec![1f32; width];
     'epochs: for epoch in 0..settings.epochs {
         let mut order: Vec<usize> = (0..inputs.len()).collect();
         shuffle(&mut order, random(settings.seed, u64::from(epoch)));
@@ -63,38 +92,58 @@ pub fn train(
             if stopped() {
                 break 'epochs;
             }
-            let mut gradient = vec![0f32; size];
+            let mut slopes = vec![0f32; labels * width];
+            let mut bias_slopes = vec![0f32; labels];
             for &index in batch {
-                let predicted = loss.probabilities(&head.apply(&inputs[index]));
+                let mut input = inputs[index].clone();
+                if dropout > 0.0 {
+                    let seed = random(random(settings.seed ^ 0xD509, step), index as u64);
+                    dropout_factors(dropout, seed, 0, &mut factors);
+                    input.iter_mut().zip(&factors).for_each(|(x, f)| *x *= f);
+                }
+                let predicted = loss.probabilities(&head.apply(&input));
                 let errors = loss.gradient(&predicted, &targets[index]);
                 for (label, error) in errors.into_iter().enumerate() {
                     let error = error / batch.len() as f32;
-                    let row = &mut gradient[label * width..(label + 1) * width];
+                    let row = &mut slopes[label * width..(label + 1) * width];
                     row.iter_mut()
-                        .zip(&inputs[index])
+                        .zip(&input)
                         .for_each(|(g, x)| *g += error * x);
-                    gradient[labels * width + label] += error;
+                    bias_slopes[label] += error;
                 }
             }
-            step = step.saturating_add(1);
-            let rate = settings.head_rate as f32;
-            let scales = [
-                1.0 / (1.0 - 0.9f32.powi(step)),
-                1.0 / (1.0 - 0.999f32.powi(step)),
-            ];
-            let values = head.weight.iter_mut().chain(head.bias.iter_mut());
-            for (index, ((value, gradient), (first, second))) in values
-                .zip(&gradient)
-                .zip(first.iter_mut().zip(second.iter_mut()))
-                .enumerate()
-            {
-                *first = 0.9 * *first + 0.1 * gradient;
-                *second = 0.999 * *second + 0.001 * gradient * gradient;
-                if index < labels * width {
-                    *value -= rate * settings.weight_decay as f32 * *value;
-                }
-                *value -= rate * (*first * scales[0]) / ((*second * scales[1]).sqrt() + 1e-8);
-            }
+            let l2 = 2.0 * settings.head_l2 as f32;
+            let weights = slopes.iter_mut().zip(&head.weight);
+            weights.for_each(|(slope, weight)| *slope += l2 * weight);
+            let factor = match &settings.schedule {
+                Schedule::WarmUp => match (step as f64) < (settings.warm_up * steps as f64).floor()
+                {
+                    true => warm_up_and_decay(step, steps, settings.warm_up),
+                    false => 1.0,
+                },
+                Schedule::Steps(steps) => steps.factor(u64::from(epoch)),
+            };
+            step += 1;
+            let pace = |decay: f64| Pace {
+                time: step,
+                rate: (settings.head_rate * factor) as f32,
+                decay: decay as f32,
+            };
+            let [first, second] = &mut weight_means;
+            let pace_of_weights = pace(settings.weight_decay);
+            rule.step(
+                &mut head.weight,
+                slopes.into_iter(),
+                [first, second],
+                pace_of_weights,
+            );
+            let [first, second] = &mut bias_means;
+            rule.step(
+                &mut head.bias,
+                bias_slopes.into_iter(),
+                [first, second],
+                pace(0.0),
+            );
         }
         let judged = if dev_inputs.is_empty() {
             &inputs
@@ -111,8 +160,9 @@ pub fn train(
         } else {
             &dev_targets
         };
-        let judged = loss.metrics(&predicted, wanted, labels).loss;
-        if !judged.is_finite() {
+        let figures = loss.metrics(&predicted, wanted, labels);
+        let judged = figures.loss;
+        if !judged.is_finite() || predicted.iter().flatten().any(|p| !p.is_finite()) {
             return Err(Error::NotFinite);
         }
         if best.as_ref().is_none_or(|(least, _)| judged < *least) {
@@ -121,12 +171,13 @@ pub fn train(
                 bias: head.bias.clone(),
             };
             best = Some((judged, copy));
-            since = 0;
-        } else {
-            since += 1;
-            if settings.patience > 0 && since >= settings.patience {
-                break;
-            }
+        }
+        match settings.improvement.over(mark, &figures) {
+            Some(figure) => (mark, since) = (Some(figure), 0),
+            None => since += 1,
+        }
+        if settings.ends(since, u64::from(epoch) + 1) {
+            break;
         }
     }
     let mut head = best.map_or(head, |(_, best)| best);
@@ -138,6 +189,16 @@ pub fn train(
         *bias -= row.iter().zip(&mean).map(|(w, mean)| w * mean).sum::<f32>();
     }
     Ok(head)
+}
+
+/// The head for standardised vectors that answers as `head` does for those that they were.
+fn standardised(head: &Head, mean: &[f32], scale: &[f32]) -> Head {
+    let (mut weight, mut bias) = (head.weight.clone(), head.bias.clone());
+    for (row, bias) in weight.chunks_exact_mut(mean.len()).zip(&mut bias) {
+        *bias += row.iter().zip(mean).map(|(w, mean)| w * mean).sum::<f32>();
+        row.iter_mut().zip(scale).for_each(|(w, scale)| *w /= scale);
+    }
+    Head { weight, bias }
 }
 
 /// Mean and inverse deviation of each dimension.
@@ -161,6 +222,8 @@ fn standard(vectors: &[Vec<f32>], width: usize) -> (Vec<f32>, Vec<f32>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::Rule;
+    use crate::train::classifier::{Improvement, Steps};
     use crate::train::metrics::argmax;
 
     #[test]
@@ -214,6 +277,194 @@ mod tests {
             .filter(|(x, t)| argmax(&head.apply(x)) == argmax(t))
             .count();
         assert!(right >= 97, "{right} of 100");
+    }
+
+    /// Vectors of two classes, each of a deviation of its own.
+    fn blobs(count: u64) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
+        let item = |index: u64| {
+            let unit = |at| (random(9, index * 2 + at) >> 40) as f32 / (1u64 << 24) as f32 - 0.5;
+            let one = index.is_multiple_of(2);
+            let middle = if one { 1.0 } else { -1.0 };
+            let vector = vec![10.0 + 3.0 * (middle + unit(0)), 0.1 * (unit(1) - middle)];
+            (vector, vec![f32::from(one), f32::from(!one)])
+        };
+        (0..count).map(item).unzip()
+    }
+
+    fn trained(begin: Option<&Head>, settings: &Settings) -> Head {
+        let (vectors, targets) = blobs(64);
+        let none: (&[Vec<f32>], &[Vec<f32>]) = (&[], &[]);
+        let of = (2, &Loss::Softmax);
+        train_from(begin, &vectors, &targets, none, of, settings, &mut || false).expect("trained")
+    }
+
+    fn plain() -> Settings {
+        Settings {
+            epochs: 20,
+            batch: 16,
+            head_rate: 0.05,
+            weight_decay: 0.0,
+            patience: 0,
+            ..Settings::default()
+        }
+    }
+
+    fn length(head: &Head) -> f32 {
+        // Of the first dimension, whose deviation is about 3.
+        3.0 * head.weight[0].hypot(head.weight[2])
+    }
+
+    #[test]
+    fn every_rule_learns_and_what_holds_weights_down_does() {
+        let adam = trained(None, &plain());
+        for (rule, head_rate) in [
+            (
+                Rule::Sgd {
+                    momentum: 0.9,
+                    nesterov: false,
+                },
+                0.1,
+            ),
+            (
+                Rule::Sgd {
+                    momentum: 0.9,
+                    nesterov: true,
+                },
+                0.1,
+            ),
+            (
+                Rule::RmsProp {
+                    rho: 0.95,
+                    epsilon: 1e-7,
+                },
+                0.05,
+            ),
+            (
+                Rule::Adagrad {
+                    initial: 1e-4,
+                    epsilon: 1e-7,
+                },
+                0.1,
+            ),
+            (
+                Rule::Adadelta {
+                    rho: 0.95,
+                    epsilon: 1e-7,
+                },
+                1.0,
+            ),
+        ] {
+            let settings = Settings {
+                rule,
+                head_rate,
+                ..plain()
+            };
+            let head = trained(None, &settings);
+            let (vectors, targets) = blobs(64);
+            let right = |(x, t): (&Vec<f32>, &Vec<f32>)| argmax(&head.apply(x)) == argmax(t);
+            assert!(vectors.iter().zip(&targets).all(right), "{rule:?}");
+            assert!(head.weight != adam.weight, "{rule:?}");
+        }
+        let held = Settings {
+            head_l2: 0.1,
+            ..plain()
+        };
+        assert!(length(&trained(None, &held)) < 0.7 * length(&adam));
+        let slower = Settings {
+            schedule: Schedule::Steps(Steps {
+                factor: 0.0,
+                epochs: vec![2, 4],
+            }),
+            ..plain()
+        };
+        let two = Settings {
+            epochs: 2,
+            schedule: Schedule::Steps(Steps::default()),
+            ..plain()
+        };
+        assert_eq!(trained(None, &slower).weight, trained(None, &two).weight);
+        let none = Settings {
+            head_dropout: Some(1.0),
+            ..plain()
+        };
+        assert_eq!(trained(None, &none).weight, [0.0; 4]);
+    }
+
+    #[test]
+    fn it_begins_with_what_was_learned_before() {
+        let before = trained(None, &plain());
+        let still = Settings {
+            epochs: 1,
+            head_rate: 0.0,
+            ..plain()
+        };
+        let same = trained(Some(&before), &still);
+        let both = before.weight.iter().chain(&before.bias);
+        for (one, other) in both.zip(same.weight.iter().chain(&same.bias)) {
+            // There and back through standardised vectors.
+            assert!(
+                (one - other).abs() < 1e-4 * one.abs().max(1.0),
+                "{one} {other}"
+            );
+        }
+        let short = Head {
+            weight: vec![0.0; 3],
+            bias: vec![0.0; 2],
+        };
+        let (vectors, targets) = blobs(8);
+        let none: (&[Vec<f32>], &[Vec<f32>]) = (&[], &[]);
+        let of = (2, &Loss::Softmax);
+        let begun = train_from(
+            Some(&short),
+            &vectors,
+            &targets,
+            none,
+            of,
+            &still,
+            &mut || false,
+        );
+        assert!(begun.is_err());
+    }
+
+    #[test]
+    fn it_stops_early_as_is_asked() {
+        let (vectors, targets) = blobs(64);
+        // The other way round: the more is learned, the worse it is.
+        let dev_targets: Vec<Vec<f32>> = targets.iter().map(|t| vec![t[1], t[0]]).collect();
+        let epochs = |settings: Settings, dev_targets: &[Vec<f32>]| {
+            let mut batches = 0;
+            let mut counted = || {
+                batches += 1;
+                false
+            };
+            let dev = (&vectors[..], dev_targets);
+            let of = (2, &Loss::Softmax);
+            train(&vectors, &targets, dev, of, &settings, &mut counted).expect("trained");
+            batches / 4
+        };
+        let patient = Settings {
+            patience: 3,
+            ..plain()
+        };
+        assert_eq!(epochs(patient.clone(), &dev_targets), 4);
+        assert_eq!(epochs(patient.clone(), &targets), 20);
+        let least = Settings {
+            least_epochs: 7,
+            ..patient.clone()
+        };
+        assert_eq!(epochs(least, &dev_targets), 7);
+        // Less of a loss, but never so much less.
+        let much = Settings {
+            improvement: Improvement::Loss(0.5),
+            ..patient.clone()
+        };
+        assert_eq!(epochs(much, &targets), 4);
+        // All are right from the first epoch on.
+        let accuracy = Settings {
+            improvement: Improvement::Accuracy(0.0),
+            ..patient
+        };
+        assert_eq!(epochs(accuracy, &targets), 4);
     }
 
     #[test]

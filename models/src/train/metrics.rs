@@ -16,6 +16,9 @@ pub struct Metrics {
     pub accuracy: f64,
     /// Mean of the labels' F1.
     pub macro_f1: f64,
+    /// Share of the items whose class is among the likeliest, as many of them as were asked for; see [`among`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top: Option<f64>,
     /// [`mean_average_precision`], where classes do not exclude each other.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub average_precision: Option<f64>,
@@ -62,6 +65,19 @@ pub fn argmax(values: &[f32]) -> usize {
         }
     }
     best
+}
+
+/// Whether fewer than `k` classes are likelier than `class`.
+pub fn among(values: &[f32], class: usize, k: usize) -> bool {
+    let own = values.get(class).copied().unwrap_or(f32::NEG_INFINITY);
+    values.iter().filter(|value| **value > own).count() < k
+}
+
+/// Share of the items whose class, the likeliest of their target, is one of the `k` likeliest that are predicted.
+pub fn top_accuracy(predicted: &[Vec<f32>], targets: &[&[f32]], k: usize) -> f64 {
+    let both = predicted.iter().zip(targets);
+    let right = both.filter(|(predicted, target)| among(predicted, argmax(target), k));
+    right.count() as f64 / predicted.len().min(targets.len()).max(1) as f64
 }
 
 impl Metrics {
@@ -125,6 +141,7 @@ impl Metrics {
             loss: loss / total,
             accuracy: right as f64 / total,
             macro_f1: f1 / met.len().max(1) as f64,
+            top: None,
             average_precision: None,
             labels,
             confusion,
@@ -196,6 +213,7 @@ impl Metrics {
             loss,
             accuracy: right as f64 / total,
             macro_f1: f1 / met.max(1) as f64,
+            top: None,
             average_precision: Some(mean_average_precision(predicted, targets, labels)),
             labels: each,
             confusion: Vec::new(),
@@ -251,6 +269,10 @@ mod tests {
         ];
         let metrics = Metrics::of(&predicted, &targets, 3);
         assert_eq!(metrics.accuracy, 0.5);
+        // The last item's class is as likely as the first, behind the second.
+        let top = [1, 2, 3].map(|k| top_accuracy(&predicted, &targets, k));
+        assert_eq!(top, [0.5, 1.0, 1.0]);
+        assert_eq!(top_accuracy(&[], &[], 2), 0.0);
         assert_eq!(
             metrics.confusion,
             vec![vec![1, 0, 0], vec![1, 1, 0], vec![0, 1, 0]]

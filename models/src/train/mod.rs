@@ -4,7 +4,8 @@
 //! | --- | --- |
 //! | `ops.rs` | the operations of a transformer with backward passes for candle's autograd |
 //! | `encoder.rs` | a BERT encoder that can learn |
-//! | `optimizer.rs` | AdamW, gradient clipping, warm-up and decay |
+//! | `rule.rs` | what a step makes of a gradient: Adam, gradient descent, RMSProp, AdaGrad, AdaDelta |
+//! | `optimizer.rs` | such a rule for all that learns, gradient clipping, warm-up and decay |
 //! | `classifier.rs` | a classifier on the encoder, settings, and who watches a run |
 //! | `run.rs` | the loop that trainers share: evaluations, the best kept, early stopping |
 //! | `image/` | the image network that learns as a whole |
@@ -36,9 +37,11 @@ pub mod metrics;
 pub mod ops;
 pub mod optimizer;
 pub mod ratings;
+mod rule;
 mod run;
 
-pub use aside::set_aside;
+pub use aside::{set_aside, set_aside_share};
+pub use rule::Rule;
 
 /// A random number that is a function of `seed` and `index` alone (SplitMix64; Steele, Lea and Flood 2014).
 pub(crate) fn random(seed: u64, index: u64) -> u64 {

@@ -517,7 +517,8 @@ fn composed_attention(
 
 /// What dropout multiplies the elements from `first` with: 0 with probability `rate`, `1 / (1 - rate)` otherwise.
 pub(super) fn dropout_factors(rate: f32, seed: u64, first: usize, factors: &mut [f32]) {
-    let keep = 1.0 / (1.0 - rate);
+    // Where all are dropped none is kept.
+    let keep = if rate < 1.0 { 1.0 / (1.0 - rate) } else { 0.0 };
     // 24 bits of each random number against the rate.
     let limit = (f64::from(rate) * f64::from(1u32 << 24)) as u32;
     for (index, factor) in factors.iter_mut().enumerate() {

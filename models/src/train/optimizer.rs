@@ -1,5 +1,6 @@
-//! AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) with gradient clipping, and the learning rate over time.
+//! The optimiser: a [`Rule`] for every tensor that learns, with gradient clipping, and the learning rate over time.
 
+use super::rule::{Pace, Rule};
 use crate::error::{Error, Result};
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor, Var};
@@ -18,49 +19,39 @@ pub struct Parameter {
 
 /// Settings of the optimiser.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AdamWConfig {
-    /// Decay of the mean of the gradients.
-    pub beta1: f64,
-    /// Decay of the mean of their squares.
-    pub beta2: f64,
-    /// Added to the root of the second mean.
-    pub epsilon: f64,
-    /// Decoupled weight decay.
+pub struct OptimizerConfig {
+    /// What a step makes of a gradient.
+    pub rule: Rule,
+    /// Weight decay: of gradient descent a part of the gradient (L2), else decoupled.
     pub weight_decay: f64,
     /// The gradients of all parameters together are scaled to at most this length.
     pub max_norm: f64,
 }
 
-impl Default for AdamWConfig {
+impl Default for OptimizerConfig {
     fn default() -> Self {
         Self {
-            beta1: 0.9,
-            beta2: 0.999,
-            epsilon: 1e-8,
+            rule: Rule::default(),
             weight_decay: 0.01,
             max_norm: 1.0,
         }
     }
 }
 
-/// The optimiser with its two running means for each parameter.
-pub struct AdamW {
-    config: AdamWConfig,
+/// The optimiser with the two numbers that its rule keeps of each value, its means.
+pub struct Optimizer {
+    config: OptimizerConfig,
     parameters: Vec<Parameter>,
-    /// First and second mean of each parameter.
     means: Vec<[Vec<f32>; 2]>,
     steps: u64,
 }
 
-impl AdamW {
+impl Optimizer {
     /// An optimiser that has not taken a step.
-    pub fn new(config: AdamWConfig, parameters: Vec<Parameter>) -> Self {
+    pub fn new(config: OptimizerConfig, parameters: Vec<Parameter>) -> Self {
         let means = parameters
             .iter()
-            .map(|p| {
-                let zeros = vec![0f32; p.var.elem_count()];
-                [zeros.clone(), zeros]
-            })
+            .map(|p| config.rule.begin(p.var.elem_count()))
             .collect();
         Self {
             config,
@@ -128,7 +119,7 @@ impl AdamW {
     /// One step with the gradients in `grads` at `rate`; returns the length of the gradients before clipping.
     ///
     /// # Errors
-    /// When a gradient is not finite or candle fails.
+    /// When a gradient or what becomes of a value is not finite, or candle fails.
     pub fn step(&mut self, grads: &GradStore, rate: f64) -> Result<f64> {
         let mut gradients = Vec::with_capacity(self.parameters.len());
         for parameter in &self.parameters {
@@ -145,10 +136,10 @@ impl AdamW {
         self.apply(&gradients, rate)
     }
 
-    /// [`AdamW::step`] with the gradients of all parameters, in their order.
+    /// [`Optimizer::step`] with the gradients of all parameters, in their order.
     ///
     /// # Errors
-    /// When they are not as long as the parameters, one is not finite, or candle fails.
+    /// When they are not as long as the parameters, one or what becomes of a value is not finite, or candle fails.
     pub fn apply(&mut self, gradients: &[Vec<f32>], rate: f64) -> Result<f64> {
         let lengths = self.means.iter().map(|[first, _]| first.len());
         if !lengths.eq(gradients.iter().map(Vec::len)) {
@@ -166,10 +157,8 @@ impl AdamW {
             return Err(Error::NotFinite);
         }
         self.steps += 1;
-        let AdamWConfig {
-            beta1,
-            beta2,
-            epsilon,
+        let OptimizerConfig {
+            rule,
             weight_decay,
             max_norm,
         } = self.config;
@@ -178,35 +167,27 @@ impl AdamW {
         } else {
             1.0
         };
-        let time = self.steps.min(i32::MAX as u64) as i32;
-        let first_scale = (1.0 / (1.0 - beta1.powi(time))) as f32;
-        let second_scale = (1.0 / (1.0 - beta2.powi(time))) as f32;
-        let (beta1, beta2, epsilon) = (beta1 as f32, beta2 as f32, epsilon as f32);
         for ((parameter, means), gradient) in
             self.parameters.iter().zip(&mut self.means).zip(gradients)
         {
-            let rate = (rate * parameter.rate) as f32;
-            let keep = if parameter.decays {
-                1.0 - rate * weight_decay as f32
-            } else {
-                1.0
+            let pace = Pace {
+                time: self.steps,
+                rate: (rate * parameter.rate) as f32,
+                decay: match parameter.decays {
+                    true => weight_decay as f32,
+                    false => 0.0,
+                },
             };
             let mut values = parameter
                 .var
                 .to_device(&Device::Cpu)?
                 .flatten_all()?
                 .to_vec1::<f32>()?;
+            let clipped = gradient.iter().map(|gradient| gradient * clip);
             let [first, second] = means;
-            for ((value, gradient), (first, second)) in values
-                .iter_mut()
-                .zip(gradient)
-                .zip(first.iter_mut().zip(second.iter_mut()))
-            {
-                let gradient = gradient * clip;
-                *first = beta1 * *first + (1.0 - beta1) * gradient;
-                *second = beta2 * *second + (1.0 - beta2) * gradient * gradient;
-                let step = (*first * first_scale) / ((*second * second_scale).sqrt() + epsilon);
-                *value = *value * keep - rate * step;
+            rule.step(&mut values, clipped, [first, second], pace);
+            if values.iter().any(|value| !value.is_finite()) {
+                return Err(Error::NotFinite);
             }
             parameter.var.set(&Tensor::from_vec(
                 values,
@@ -249,10 +230,10 @@ mod tests {
     fn three_steps_are_pytorchs() {
         let var = Var::from_vec(vec![1f32, -2.0, 3.0], 3, &Device::Cpu).expect("a variable");
         let factors = Tensor::new(&[1f32, 2.0, 3.0], &Device::Cpu).expect("a tensor");
-        let config = AdamWConfig {
+        let config = OptimizerConfig {
             weight_decay: 0.1,
             max_norm: f64::INFINITY,
-            ..AdamWConfig::default()
+            ..OptimizerConfig::default()
         };
         let parameter = Parameter {
             name: "w".to_owned(),
@@ -260,7 +241,7 @@ mod tests {
             rate: 1.0,
             decays: true,
         };
-        let mut optimizer = AdamW::new(config, vec![parameter]);
+        let mut optimizer = Optimizer::new(config, vec![parameter]);
         for _ in 0..3 {
             let loss = (var.sqr().expect("square") * &factors).and_then(|x| x.sum_all());
             let grads = loss.and_then(|loss| loss.backward()).expect("gradients");

@@ -1,9 +1,9 @@
 //! The loop that trainers share: steps, evaluations, the best kept, early stopping, checkpoints.
 
 use super::checkpoint::{Checkpoint, Saved};
-use super::classifier::{Ended, Learned, Observer, Progress, Settings};
+use super::classifier::{Ended, Learned, Observer, Progress, Schedule, Settings};
 use super::metrics::Metrics;
-use super::optimizer::AdamW;
+use super::optimizer::Optimizer;
 use crate::error::{Error, Result};
 use candle_core::Tensor;
 use std::path::Path;
@@ -11,12 +11,12 @@ use std::path::Path;
 /// What learns in a run.
 pub(super) trait Learner {
     /// Takes step `step`, of which `factor` says how large a share of the highest rates it has.
-    fn learn(&mut self, optimizer: &mut AdamW, step: u64, factor: f64) -> Result<Taken>;
+    fn learn(&mut self, optimizer: &mut Optimizer, step: u64, factor: f64) -> Result<Taken>;
 
     /// Figures on what is held out; none when the observer ended it.
     fn evaluate(
         &mut self,
-        optimizer: &AdamW,
+        optimizer: &Optimizer,
         observer: &mut dyn Observer,
     ) -> Result<Option<Metrics>>;
 }
@@ -27,6 +27,8 @@ pub(super) struct Taken {
     pub loss: f64,
     /// The share of it that was right, where that is counted.
     pub accuracy: Option<f64>,
+    /// The share of it that was right among the likeliest classes, where that is counted.
+    pub top: Option<f64>,
 }
 
 /// What a run goes through.
@@ -35,7 +37,7 @@ pub(super) struct Course<'a> {
     pub settings: &'a Settings,
     /// Steps of an epoch.
     pub per_epoch: u64,
-    /// The rates' factor at a step of so many, with a share that they rise over.
+    /// The rates' factor at a step of so many, with a share that they rise over, where they have no steps of their own.
     pub schedule: fn(u64, u64, f64) -> f64,
     /// Whether there is something to evaluate on.
     pub evaluates: bool,
@@ -50,9 +52,11 @@ pub(super) struct Course<'a> {
 /// A run's state.
 pub(super) struct Run {
     /// What learns, and how.
-    pub optimizer: AdamW,
+    pub optimizer: Optimizer,
     /// The parameters' values at the best evaluation.
     best: Option<Best>,
+    /// The figure of the last evaluation that was an improvement, and how many were none since.
+    mark: Option<f64>,
     since_best: u32,
     fingerprint: u64,
 }
@@ -64,10 +68,11 @@ struct Best {
 
 impl Run {
     /// A run that has not begun.
-    pub fn new(optimizer: AdamW) -> Self {
+    pub fn new(optimizer: Optimizer) -> Self {
         Self {
             optimizer,
             best: None,
+            mark: None,
             since_best: 0,
             fingerprint: 0,
         }
@@ -95,31 +100,41 @@ impl Run {
                 steps,
                 loss: 0.0,
                 accuracy: None,
+                top: None,
                 rate: 0.0,
             };
-            if !self.evaluate(start, learner, observer)? {
+            if !self.evaluate(start, settings, learner, observer)? {
                 return Ok(Ended::Interrupted);
             }
         }
         while self.optimizer.steps() < steps {
             let step = self.optimizer.steps();
-            let factor = (course.schedule)(step, steps, settings.warm_up);
-            let Taken { loss, accuracy } = learner.learn(&mut self.optimizer, step, factor)?;
+            let factor = match &settings.schedule {
+                Schedule::WarmUp => (course.schedule)(step, steps, settings.warm_up),
+                Schedule::Steps(steps) => steps.factor(step / course.per_epoch),
+            };
+            let Taken {
+                loss,
+                accuracy,
+                top,
+            } = learner.learn(&mut self.optimizer, step, factor)?;
             let progress = Progress {
                 step: step + 1,
                 steps,
                 loss,
                 accuracy,
+                top,
                 rate: settings.rate * factor,
             };
             let mut stop = observer.step(progress);
             let within = (step + 1) % course.per_epoch;
             if course.evaluates && (within.is_multiple_of(every) || within == 0) {
-                stop |= !self.evaluate(progress, learner, observer)?;
+                stop |= !self.evaluate(progress, settings, learner, observer)?;
                 if let Some(path) = course.checkpoint {
                     self.snapshot()?.write(path)?;
                 }
-                if settings.patience > 0 && self.since_best >= settings.patience {
+                let passes = (step + 1) / course.per_epoch;
+                if settings.ends(self.since_best, passes) {
                     self.take_best()?;
                     return Ok(Ended::EarlyStop);
                 }
@@ -140,6 +155,7 @@ impl Run {
     fn evaluate(
         &mut self,
         progress: Progress,
+        settings: &Settings,
         learner: &mut dyn Learner,
         observer: &mut dyn Observer,
     ) -> Result<bool> {
@@ -156,9 +172,10 @@ impl Run {
                 loss: metrics.loss,
                 values: self.optimizer.values()?,
             });
-            self.since_best = 0;
-        } else {
-            self.since_best += 1;
+        }
+        match settings.improvement.over(self.mark, &metrics) {
+            Some(mark) => (self.mark, self.since_best) = (Some(mark), 0),
+            None => self.since_best = self.since_best.saturating_add(1),
         }
         Ok(true)
     }
@@ -196,6 +213,7 @@ impl Run {
             steps: self.optimizer.steps(),
             since_best: self.since_best,
             best_loss: self.best.as_ref().map(|best| best.loss),
+            mark: self.mark,
             parameters: parameters
                 .zip(values)
                 .enumerate()
@@ -237,6 +255,7 @@ impl Run {
         self.set_values(&values)?;
         self.optimizer.restore(checkpoint.steps, means)?;
         self.since_best = checkpoint.since_best;
+        self.mark = checkpoint.mark;
         self.best = checkpoint
             .best_loss
             .filter(|_| !best.is_empty())

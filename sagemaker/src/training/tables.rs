@@ -167,3 +167,32 @@ impl Trainer for Tables {
         Ok(model.write(lesson.folder)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parquet_is_known_by_its_content_type_and_by_its_ending() {
+        for kind in [
+            PARQUET,
+            "application/x-parquet; charset=binary",
+            "Application/X-Parquet",
+            " parquet ",
+            "PARQUET;a=b",
+        ] {
+            assert!(is_parquet(kind), "{kind}");
+        }
+        for kind in [
+            "",
+            "text/csv",
+            "application/parquet",
+            "x-parquet",
+            "text/csv; parquet",
+        ] {
+            assert!(!is_parquet(kind), "{kind}");
+        }
+        assert!(is_parquet(told("rows/part-0.PARQUET", "xgboost")));
+        assert!(!is_parquet(told("parquet/rows", "kmeans")));
+    }
+}

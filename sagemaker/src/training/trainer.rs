@@ -118,12 +118,19 @@ impl Lesson<'_> {
                 names()
             )));
         }
-        self.channel("train").ok_or_else(|| {
-            Failure::Client(format!(
+        // Some algorithms know it by another name.
+        let (one, other) = (self.channel("train"), self.channel("training"));
+        match (one, other) {
+            (Some(channel), None) | (None, Some(channel)) => Ok(channel),
+            (Some(_), Some(_)) => Err(Failure::Client(
+                "the channels \"train\" and \"training\" are one: only one of them may be there"
+                    .to_owned(),
+            )),
+            (None, None) => Err(Failure::Client(format!(
                 "the channel \"train\" is missing; the algorithm knows {}",
                 names()
-            ))
-        })
+            ))),
+        }
     }
 
     /// An object that a file of a channel names.
@@ -142,20 +149,13 @@ impl Lesson<'_> {
         if channel.records {
             return super::records::open(self.objects, file);
         }
-        let name = ObjectName::new(&file.bucket, &file.key, None);
-        let object = name.and_then(|name| self.objects.open(&name));
-        let mut object = object.map_err(|error| unread(&file.to_string(), &error))?;
-        if object.length != file.length || object.etag != file.etag {
-            return Err(Failure::Client(format!(
-                "{file} has changed while it was learned from"
-            )));
-        }
+        let mut bytes = self.bytes(file)?;
         if channel.gzip {
-            return Ok(Box::new(flate2::read::MultiGzDecoder::new(object.bytes)));
+            return Ok(Box::new(flate2::read::MultiGzDecoder::new(bytes)));
         }
         // No text, image or table begins so.
         let mut first = Vec::with_capacity(GZIP.len());
-        let mut beginning = object.bytes.by_ref().take(GZIP.len() as u64);
+        let mut beginning = bytes.by_ref().take(GZIP.len() as u64);
         let read = beginning.read_to_end(&mut first);
         read.map_err(|error| Failure::Now(format!("{file} cannot be read: {error}")))?;
         if first == GZIP {
@@ -164,7 +164,23 @@ impl Lesson<'_> {
                 channel.name
             )));
         }
-        Ok(Box::new(Cursor::new(first).chain(object.bytes)))
+        Ok(Box::new(Cursor::new(first).chain(bytes)))
+    }
+
+    /// The bytes of a file as they are stored, of an archive for instance.
+    ///
+    /// # Errors
+    /// It cannot be read, or has changed.
+    pub fn bytes(&self, file: &File) -> Result<Box<dyn Read + Send>, Failure> {
+        let name = ObjectName::new(&file.bucket, &file.key, None);
+        let object = name.and_then(|name| self.objects.open(&name));
+        let object = object.map_err(|error| unread(&file.to_string(), &error))?;
+        match object.length == file.length && object.etag == file.etag {
+            true => Ok(object.bytes),
+            false => Err(Failure::Client(format!(
+                "{file} has changed while it was learned from"
+            ))),
+        }
     }
 }
 

@@ -218,10 +218,12 @@ fn text_classifier(config: &Config, args: &TextClassifierArgs) -> Result<(), Sto
             evaluations: args.evaluations,
             patience: args.patience,
             seed: args.seed,
+            ..Settings::default()
         },
         max_tokens: args.max_tokens,
         prompt: args.prompt.clone(),
         keep: false,
+        earlier: None,
     };
     let store = machine::store(config).map_err(stop)?;
     store.ensure(&args.base, &Terminal::new()).map_err(stop)?;
@@ -269,7 +271,7 @@ fn parts(args: &TextClassifierArgs) -> Result<[Vec<Labelled>; 3], Stop> {
     let mut train = read(&args.train)?;
     let dev = match &args.dev {
         Some(path) => read(path)?,
-        None => trainer::set_aside(&mut train),
+        None => trainer::set_aside(&mut train, trainer::SHARE),
     };
     let test = args
         .test

@@ -1,17 +1,29 @@
 //! Training jobs of the image `image-classification`: transfer learning on the network of labels, tuning of that network, and
 //! learning of one from the beginning.
 //!
-//! What the channels have is read in `labelled.rs`. Hyperparameters are SageMaker's where they mean something here: `num_classes`,
-//! `num_training_samples`, `epochs`, `mini_batch_size`, `learning_rate`, `weight_decay`, `early_stopping`,
-//! `early_stopping_patience`, `augmentation_type`, `use_pretrained_model`, `multi_label`, `use_weighted_loss`, `image_shape`. Source:
-//! the developer guide, "Image Classification Hyperparameters".
+//! What the channels have is read in `labelled.rs`. Hyperparameters are SageMaker's, with their ranges and meaning; `num_layers`,
+//! `precision_dtype`, `resize`, `kv_store` and `checkpoint_frequency` say of AWS's own networks what has no use here: there is one
+//! network, on one machine, which keeps every pass. Source: the developer guide, "Image Classification Hyperparameters".
 //!
 //! `epochs` are passes of a layer that learns on a network that stays, or with `use_pretrained_model` 0 of the network itself, which
 //! begins with random values. Our own are `seed`, `fine_tune_epochs` (0: the network
 //! stays; above: it learns too, from where the layer ended, for at most so many passes), `fine_tune_learning_rate` and
-//! `augmentation_flip`. Images are augmented where the network learns; the layer sees each image once, as it is. `early_stopping` is
-//! about the layer, and about a network from the beginning where it is asked for: the rates of a network fall to the end of its
-//! passes, and it is best there.
+//! `augmentation_flip`. Images are augmented where the network learns; the layer sees each image once, as it is.
+//!
+//! `optimizer` and what belongs to it hold for the layer and the network; `lr_scheduler_step`, `lr_scheduler_factor` and early
+//! stopping are of the passes of `epochs`. Gradients of the network are scaled to a length of 1 where they are longer, and rates of
+//! its tensors are parts of the size of their numbers. Early stopping looks at the accuracy on what is held out; what had the least
+//! loss there is kept, whether or not a run stops early. `top_k` tells how often the class is among so many of the likeliest
+//! (`train:top_k_accuracy_5`, `validation:top_k_accuracy_5`), where an image is of one class.
+//!
+//! Defaults are SageMaker's but for these:
+//!
+//! | hyperparameter | here | SageMaker's | why |
+//! | --- | --- | --- | --- |
+//! | `num_classes`, `num_training_samples` | as many as there are | required | they are counted; `num_classes` that is said and is not so is refused |
+//! | `use_pretrained_model` | 1 | 0 | a network that has learned knows more than a few images teach |
+//! | `optimizer` | Adam with decoupled `weight_decay`; of the network with rates that rise and fall along a cosine | `sgd` | a layer on standardised values, and the network, learn in the fewest passes so; one that is named does as AWS says: its rate stays but for `lr_scheduler_step` |
+//! | `learning_rate` | 0.1 of `sgd` and `nag`, else 0.001, and of a network from the beginning 0.01 | 0.1 | Adam and RMSProp move by the rate itself, which 0.1 is too much for |
 
 use super::REPOSITORY;
 use super::labelled::{Labelled, Lists};
@@ -22,12 +34,15 @@ use escala_learn::{Parameter, Parameters, Watch};
 use escala_models::Compute;
 use escala_models::compute::Device;
 use escala_models::efficientnet::{INPUT, SIDE};
+use escala_models::train::Rule;
 use escala_models::train::adapter::Head;
-use escala_models::train::classifier::{Ended, Observer, Progress, Settings};
+use escala_models::train::classifier::{
+    Ended, Improvement, Observer, Progress, Schedule, Settings, Steps,
+};
 use escala_models::train::head;
 use escala_models::train::image::{self, Augmentation, Images, Tuner};
 use escala_models::train::loss::{Loss, balanced};
-use escala_models::train::metrics::Metrics;
+use escala_models::train::metrics::{Metrics, top_accuracy};
 use escala_pipelines::image::{File as Image, ImageLimits};
 use escala_pipelines::labels::features::{ImageFeatures, WIDTH, inputs, tensors};
 use escala_pipelines::labels::task::MODEL;
@@ -43,8 +58,15 @@ use std::sync::Arc;
 const AT_ONCE: usize = 32;
 /// Pixels that augmentation moves an image by at most: a fourteenth of what the network sees.
 const SHIFT: usize = 16;
-/// Highest rate of a network from the beginning, where nothing is said.
+/// Rates where nothing is said: of gradient descent; of other rules a layer's, and the highest of a network from the beginning.
+const DESCENT_RATE: f64 = 0.1;
+const LAYER_RATE: f64 = 0.001;
 const RATE: f64 = 0.01;
+/// How much less the rate of the layer is than that of the network below it, where both learn.
+const LAYER_SHARE: f64 = 3.0;
+/// Share of the steps over which the network's rates rise, and of what its layer reads that is dropped.
+const WARM_UP: f64 = 0.2;
+const DROPOUT: f32 = 0.2;
 
 const PARAMETERS: &[Parameter] = &[
     whole(
@@ -52,36 +74,112 @@ const PARAMETERS: &[Parameter] = &[
         2,
         CLASSES as i64,
         None,
-        "classes; as many as there are where nothing is said",
+        "classes; as many as there are where nothing is said, which SageMaker requires",
     ),
     whole(
         "num_training_samples",
         1,
         i64::MAX,
         None,
-        "images to learn from; they are counted here",
+        "images to learn from; they are counted here, where SageMaker requires it to be said",
     ),
-    whole("epochs", 1, 10_000, Some("30"), "passes over the images"),
+    whole(
+        "epochs",
+        1,
+        u32::MAX as i64,
+        Some("30"),
+        "passes over the images",
+    ),
     whole("mini_batch_size", 1, 4096, Some("32"), "images of a step"),
+    Parameter {
+        name: "learning_rate",
+        kind: Kind::Real(Bound::Included(0.0), Bound::Included(1.0)),
+        default: None,
+        required: false,
+        help: "of the layer, or of a network from the beginning as a part of the size of its numbers; where nothing is said 0.1 of \
+               sgd and nag, else 0.001 of the layer and 0.01 of the network",
+    },
+    Parameter {
+        name: "optimizer",
+        kind: Kind::Choice(&["sgd", "adam", "rmsprop", "nag"]),
+        default: None,
+        required: false,
+        help: "what a step makes of a gradient; adam whose weights decay where nothing is said",
+    },
     real(
-        "learning_rate",
-        "0.001",
-        "of the layer; of a network from the beginning as a part of the size of its numbers, and 0.01 where nothing is said",
+        "momentum",
+        "0.9",
+        "the part of its velocity that a weight keeps, for sgd and nag",
     ),
-    real("weight_decay", "0.0001", "decoupled decay of its weights"),
+    real(
+        "weight_decay",
+        "0.0001",
+        "decay of weights, for sgd and nag, and where no optimizer is named",
+    ),
+    real(
+        "beta_1",
+        "0.9",
+        "decay of the mean of the gradients, for adam",
+    ),
+    real(
+        "beta_2",
+        "0.999",
+        "decay of the mean of their squares, for adam",
+    ),
+    real(
+        "eps",
+        "1e-8",
+        "added so that nothing is divided by 0, for adam and rmsprop",
+    ),
+    real(
+        "gamma",
+        "0.9",
+        "decay of the mean of the squares of gradients, for rmsprop",
+    ),
+    real(
+        "lr_scheduler_factor",
+        "0.1",
+        "what becomes of the rate at each of lr_scheduler_step",
+    ),
+    Parameter {
+        name: "lr_scheduler_step",
+        kind: Kind::Text,
+        default: None,
+        required: false,
+        help: "the epochs after which the rate goes down, as 10,20",
+    },
     Parameter {
         name: "early_stopping",
         kind: Kind::Flag,
-        default: Some("true"),
+        default: Some("false"),
         required: false,
-        help: "ends where the validation does not improve; a network from the beginning does where it is said",
+        help: "ends where the accuracy on what is held out does not improve",
     },
+    whole(
+        "early_stopping_min_epochs",
+        1,
+        u32::MAX as i64,
+        Some("10"),
+        "epochs before which it does not end early",
+    ),
     whole(
         "early_stopping_patience",
         1,
-        1000,
+        u32::MAX as i64,
         Some("5"),
-        "passes that may be no better than the best",
+        "epochs that may bring no improvement",
+    ),
+    real(
+        "early_stopping_tolerance",
+        "0.0",
+        "the part of the best accuracy that counts as an improvement, at least",
+    ),
+    whole(
+        "top_k",
+        2,
+        i64::MAX,
+        None,
+        "tells how often the class is among so many of the likeliest, too",
     ),
     Parameter {
         name: "use_pretrained_model",
@@ -140,28 +238,29 @@ const PARAMETERS: &[Parameter] = &[
         help: "channels, height and width, as 3,224,224; an image of any size is shown to the network as the square of 224 by 224 \
                pixels in its middle, whatever height and width say",
     },
-    // What AWS's own algorithm is told of the network that it makes; here there is one, which learns by AdamW.
+    // What AWS's own algorithm is told of the networks that it makes, and of the machines.
     Parameter {
         kind: Kind::Choice(&[
             "18", "34", "50", "101", "152", "200", "20", "32", "44", "56", "110",
         ]),
         ..without_effect("num_layers")
     },
-    without_effect("optimizer"),
-    without_effect("momentum"),
-    without_effect("beta_1"),
-    without_effect("beta_2"),
-    without_effect("eps"),
-    without_effect("gamma"),
-    without_effect("lr_scheduler_factor"),
-    without_effect("lr_scheduler_step"),
-    without_effect("precision_dtype"),
-    without_effect("resize"),
-    without_effect("top_k"),
-    without_effect("kv_store"),
-    without_effect("checkpoint_frequency"),
-    without_effect("early_stopping_min_epochs"),
-    without_effect("early_stopping_tolerance"),
+    Parameter {
+        kind: Kind::Choice(&["float32", "float16"]),
+        ..without_effect("precision_dtype")
+    },
+    Parameter {
+        kind: Kind::Integer(1, i64::MAX),
+        ..without_effect("resize")
+    },
+    Parameter {
+        kind: Kind::Choice(&["dist_sync", "dist_async"]),
+        ..without_effect("kv_store")
+    },
+    Parameter {
+        kind: Kind::Integer(1, i64::MAX),
+        ..without_effect("checkpoint_frequency")
+    },
 ];
 
 const fn without_effect(name: &'static str) -> Parameter {
@@ -231,6 +330,101 @@ fn shape(text: &str) -> Result<[u32; 2], Failure> {
         _ => Err(client(format!(
             "Hyperparameter image_shape is {text:?}: it is three whole numbers above 0, channels, height and width, as 3,224,224"
         ))),
+    }
+}
+
+/// The epochs of an `lr_scheduler_step`.
+fn scheduled(text: &str) -> Result<Vec<u32>, Failure> {
+    let numbers: Option<Vec<u32>> = text
+        .split(',')
+        .map(|number| number.trim().parse().ok().filter(|number| *number > 0))
+        .collect();
+    numbers.ok_or_else(|| {
+        client(format!(
+            "Hyperparameter lr_scheduler_step is {text:?}: it is whole numbers above 0, the epochs after which the rate goes down, as 10,20"
+        ))
+    })
+}
+
+/// The rule of the `optimizer`, where one is named.
+fn rule(given: &Parameters) -> Option<Rule> {
+    let real = |name| given.real(name).unwrap_or(0.0);
+    Some(match given.text("optimizer")? {
+        "adam" => Rule::Adam {
+            beta1: real("beta_1"),
+            beta2: real("beta_2"),
+            epsilon: real("eps"),
+        },
+        "rmsprop" => Rule::RmsProp {
+            rho: real("gamma"),
+            epsilon: real("eps"),
+        },
+        name => Rule::Sgd {
+            momentum: real("momentum"),
+            nesterov: name == "nag",
+        },
+    })
+}
+
+/// How a layer on a network that stays learns, or with `scratch` a network from the beginning.
+fn settings(given: &Parameters, scratch: bool) -> Result<Settings, Failure> {
+    let whole = |name| given.integer(name).unwrap_or(1).clamp(0, u32::MAX.into()) as u32;
+    let real = |name| given.real(name).unwrap_or(0.0);
+    let named = rule(given);
+    let rate = given.real("learning_rate");
+    let rate = rate.unwrap_or(match named {
+        Some(Rule::Sgd { .. }) => DESCENT_RATE,
+        _ if scratch => RATE,
+        _ => LAYER_RATE,
+    });
+    let epochs = match given.text("lr_scheduler_step").map(str::trim) {
+        None | Some("") => None,
+        Some(text) => Some(scheduled(text)?),
+    };
+    // The rates of a network rise and fall where nothing is said of them.
+    let schedule = match scratch && named.is_none() && epochs.is_none() {
+        true => Schedule::WarmUp,
+        false => Schedule::Steps(Steps {
+            factor: real("lr_scheduler_factor"),
+            epochs: epochs.unwrap_or_default(),
+        }),
+    };
+    let decays = matches!(named, None | Some(Rule::Sgd { .. }));
+    Ok(Settings {
+        epochs: whole("epochs"),
+        batch: whole("mini_batch_size") as usize,
+        rate,
+        head_rate: if scratch { rate / LAYER_SHARE } else { rate },
+        warm_up: WARM_UP,
+        weight_decay: if decays { real("weight_decay") } else { 0.0 },
+        dropout: DROPOUT,
+        evaluations: 1,
+        patience: match given.flag("early_stopping") {
+            Some(true) => whole("early_stopping_patience"),
+            _ => 0,
+        },
+        seed: given.integer("seed").unwrap_or(1).max(0) as u64,
+        rule: named.unwrap_or_default(),
+        schedule,
+        improvement: Improvement::Accuracy(real("early_stopping_tolerance")),
+        least_epochs: whole("early_stopping_min_epochs"),
+        ..Settings::default()
+    })
+}
+
+/// How the network learns from where a layer on it ended: as that did, at rates that rise and fall to the end, where it is best.
+fn tuned(given: &Parameters, layer: &Settings) -> Settings {
+    let rate = given.real("fine_tune_learning_rate").unwrap_or(0.003);
+    Settings {
+        epochs: given
+            .integer("fine_tune_epochs")
+            .unwrap_or(0)
+            .clamp(0, u32::MAX.into()) as u32,
+        rate,
+        head_rate: rate / LAYER_SHARE,
+        schedule: Schedule::WarmUp,
+        patience: 0,
+        ..layer.clone()
     }
 }
 
@@ -346,20 +540,27 @@ struct Onlooker<'a> {
     per_epoch: u64,
     /// Sum of the batches' accuracies in this pass.
     right: f64,
+    /// How many of the likeliest classes are looked at, and the sum of the batches' shares of those.
+    top: Option<usize>,
+    near: f64,
 }
 
 impl Observer for Onlooker<'_> {
     fn step(&mut self, progress: Progress) -> bool {
         self.right += progress.accuracy.unwrap_or(0.0);
+        self.near += progress.top.unwrap_or(0.0);
         if progress.step.is_multiple_of(self.per_epoch) {
             let accuracy = self.right / self.per_epoch as f64;
-            self.right = 0.0;
+            let near = self.top.map(|_| self.near / self.per_epoch as f64);
+            (self.right, self.near) = (0.0, 0.0);
             let pass = progress.step / self.per_epoch;
             self.watch.log(&format!(
-                "{}, pass {pass}: train accuracy {accuracy:.4}",
-                self.what
+                "{}, pass {pass}: train accuracy {accuracy:.4}{}",
+                self.what,
+                nearly(self.top, near)
             ));
             self.watch.metric("train:accuracy", accuracy);
+            tell(self.watch, "train", self.top, near);
         }
         self.watch.progress(progress.step, progress.steps);
         self.watch.stopped()
@@ -368,13 +569,15 @@ impl Observer for Onlooker<'_> {
     fn evaluated(&mut self, progress: Progress, metrics: &Metrics, best: bool) {
         let pass = progress.step / self.per_epoch;
         self.watch.log(&format!(
-            "{}, pass {pass}: validation accuracy {:.4}, loss {:.4}{}",
+            "{}, pass {pass}: validation accuracy {:.4}, loss {:.4}{}{}",
             self.what,
             metrics.accuracy,
             metrics.loss,
+            nearly(self.top, metrics.top),
             if best { ", the best so far" } else { "" }
         ));
         self.watch.metric("validation:accuracy", metrics.accuracy);
+        tell(self.watch, "validation", self.top, metrics.top);
     }
 
     fn stopped(&mut self) -> bool {
@@ -474,6 +677,9 @@ impl Trainer for ImageClassification {
         let is = |name| given.integer(name) == Some(1);
         let (several, scratch) = (is("multi_label"), !is("use_pretrained_model"));
         let tuning = given.integer("fine_tune_epochs").unwrap_or(0).max(0);
+        let settings = settings(&given, scratch)?;
+        let top = given.integer("top_k").filter(|_| !several);
+        let top = top.and_then(|top| usize::try_from(top).ok());
         if scratch && tuning > 0 {
             return Err(client(
                 "hyperparameter fine_tune_epochs is for a network that has learned (use_pretrained_model 1): one from the beginning \
@@ -550,54 +756,22 @@ impl Trainer for ImageClassification {
                 false => vec![1.0; classes.len()],
             }),
         };
-        let whole = |name| given.integer(name).unwrap_or(1).max(0);
-        let patience = match given.flag("early_stopping") {
-            Some(false) => 0,
-            _ => whole("early_stopping_patience") as u32,
-        };
-        let settings = Settings {
-            epochs: whole("epochs") as u32,
-            batch: whole("mini_batch_size") as usize,
-            head_rate: given.real("learning_rate").unwrap_or(0.001),
-            weight_decay: given.real("weight_decay").unwrap_or(0.0001),
-            patience,
-            seed: whole("seed") as u64,
-            ..Settings::default()
-        };
         let pretrained = match features {
             None => None,
             Some(_) => Some(layer(
                 &train,
                 &held,
                 (classes.len(), &loss),
-                &settings,
+                (&settings, top),
                 watch,
             )?),
         };
-        let rate = match scratch {
-            true if given.is_set("learning_rate") => settings.head_rate,
-            true => RATE,
-            false => given.real("fine_tune_learning_rate").unwrap_or(0.003),
-        };
-        let settings = Settings {
-            epochs: match scratch {
-                true => settings.epochs,
-                false => tuning.min(i64::from(u32::MAX)) as u32,
-            },
-            rate,
-            head_rate: rate / 3.0,
-            warm_up: 0.2,
-            // Rates fall to the end, and the network is best there; the best is kept whatever comes.
-            patience: match scratch && given.is_set("early_stopping") {
-                true => patience,
-                false => 0,
-            },
-            dropout: 0.2,
-            evaluations: 1,
-            ..settings
-        };
         let network = Learning {
-            settings,
+            settings: match scratch {
+                true => settings,
+                false => tuned(&given, &settings),
+            },
+            top,
             augmentation: augmentation(&given),
             loss,
             classes: classes.len(),
@@ -632,7 +806,7 @@ fn layer(
     train: &Seen,
     held: &Seen,
     (classes, loss): (usize, &Loss),
-    settings: &Settings,
+    (settings, top): (&Settings, Option<usize>),
     watch: &mut dyn Watch,
 ) -> Result<Head, Failure> {
     let (targets, wanted) = (train.targets(classes), held.targets(classes));
@@ -656,13 +830,16 @@ fn layer(
             .collect();
         let targets: Vec<&[f32]> = targets.iter().map(Vec::as_slice).collect();
         let figures = loss.metrics(&predicted, &targets, classes);
+        let near = top.map(|k| top_accuracy(&predicted, &targets, k));
         watch.log(&format!(
-            "{name}: accuracy {:.4} of {} images{}",
+            "{name}: accuracy {:.4} of {} images{}{}",
             figures.accuracy,
             figures.count,
-            precision(&figures)
+            precision(&figures),
+            nearly(top, near)
         ));
         watch.metric(&format!("{name}:accuracy"), figures.accuracy);
+        tell(watch, name, top, near);
     }
     Ok(learned)
 }
@@ -673,6 +850,21 @@ fn precision(figures: &Metrics) -> String {
     precision.map_or_else(String::new, |precision| {
         format!(", mean average precision {precision:.4}")
     })
+}
+
+/// What else is said of the likeliest classes.
+fn nearly(top: Option<usize>, share: Option<f64>) -> String {
+    match (top, share) {
+        (Some(k), Some(share)) => format!(", top-{k} accuracy {share:.4}"),
+        _ => String::new(),
+    }
+}
+
+/// Tells the metric of the likeliest classes, by the name that MXNet has for it.
+fn tell(watch: &mut dyn Watch, name: &str, top: Option<usize>, share: Option<f64>) {
+    if let (Some(k), Some(share)) = (top, share) {
+        watch.metric(&format!("{name}:top_k_accuracy_{k}"), share);
+    }
 }
 
 /// What `augmentation_type` says happens to images.
@@ -691,6 +883,8 @@ fn augmentation(given: &Parameters) -> Augmentation {
 /// How the whole network learns.
 struct Learning {
     settings: Settings,
+    /// How many of the likeliest classes are looked at, too.
+    top: Option<usize>,
     augmentation: Augmentation,
     loss: Loss,
     classes: usize,
@@ -721,6 +915,8 @@ impl Learning {
                 .div_ceil(self.settings.batch.max(1))
                 .max(1) as u64,
             right: 0.0,
+            top: self.top,
+            near: 0.0,
         };
         let team = &train.compute.team;
         let tuner = match begin {
@@ -732,6 +928,7 @@ impl Learning {
             None => Tuner::begin(self.classes, train, self.settings, self.augmentation, team),
         };
         let tuner = tuner.and_then(|tuner| tuner.with_loss(self.loss));
+        let tuner = tuner.map(|tuner| tuner.with_top(self.top));
         if let Some(failure) = train.failure.take() {
             return Err(failure);
         }
@@ -749,11 +946,13 @@ impl Learning {
             }
             let figures = figures.map_err(wrong)?;
             watch.log(&format!(
-                "validation: accuracy {:.4} after {what}{}",
+                "validation: accuracy {:.4} after {what}{}{}",
                 figures.accuracy,
-                precision(&figures)
+                precision(&figures),
+                nearly(self.top, figures.top)
             ));
             watch.metric("validation:accuracy", figures.accuracy);
+            tell(watch, "validation", self.top, figures.top);
         }
         let written = tuner.write(&lesson.folder.join(NETWORK));
         written.map_err(|error| {
@@ -779,6 +978,151 @@ mod tests {
                 panic!("{bad} is taken");
             };
             assert!(why.contains("image_shape") && why.contains(bad), "{why}");
+        }
+    }
+
+    fn read(given: &[(&'static str, &'static str)]) -> Parameters {
+        Parameters::read(PARAMETERS, given.iter().copied()).expect("parameters")
+    }
+
+    #[test]
+    fn hyperparameters_are_sagemakers() {
+        let of = |given: &[(&'static str, &'static str)], scratch| {
+            settings(&read(given), scratch).expect("settings")
+        };
+        let plain = of(&[], false);
+        let wanted = Settings {
+            epochs: 30,
+            rate: 0.001,
+            warm_up: 0.2,
+            weight_decay: 0.0001,
+            dropout: 0.2,
+            evaluations: 1,
+            patience: 0,
+            schedule: Schedule::Steps(Steps {
+                factor: 0.1,
+                epochs: Vec::new(),
+            }),
+            improvement: Improvement::Accuracy(0.0),
+            least_epochs: 10,
+            ..Settings::default()
+        };
+        assert_eq!(plain, wanted);
+        let begun = of(&[], true);
+        assert_eq!((begun.rate, begun.schedule), (0.01, Schedule::WarmUp));
+        let said = [
+            ("optimizer", "nag"),
+            ("momentum", "0.5"),
+            ("weight_decay", "0.25"),
+            ("lr_scheduler_factor", "0.5"),
+            ("lr_scheduler_step", "10, 20"),
+            ("early_stopping", "True"),
+            ("early_stopping_min_epochs", "3"),
+            ("early_stopping_patience", "4"),
+            ("early_stopping_tolerance", "0.125"),
+        ];
+        for scratch in [false, true] {
+            let said = of(&said, scratch);
+            let rule = Rule::Sgd {
+                momentum: 0.5,
+                nesterov: true,
+            };
+            assert_eq!((said.rule, said.rate, said.weight_decay), (rule, 0.1, 0.25));
+            let steps = Steps {
+                factor: 0.5,
+                epochs: vec![10, 20],
+            };
+            assert_eq!(said.schedule, Schedule::Steps(steps));
+            let stops = (said.patience, said.least_epochs, said.improvement);
+            assert_eq!(stops, (4, 3, Improvement::Accuracy(0.125)));
+        }
+        for (name, rule, rate) in [
+            (
+                "sgd",
+                Rule::Sgd {
+                    momentum: 0.9,
+                    nesterov: false,
+                },
+                0.1,
+            ),
+            (
+                "adam",
+                Rule::Adam {
+                    beta1: 0.25,
+                    beta2: 0.75,
+                    epsilon: 0.01,
+                },
+                0.001,
+            ),
+            (
+                "rmsprop",
+                Rule::RmsProp {
+                    rho: 0.5,
+                    epsilon: 0.01,
+                },
+                0.001,
+            ),
+        ] {
+            let given = [
+                ("optimizer", name),
+                ("beta_1", "0.25"),
+                ("beta_2", "0.75"),
+                ("eps", "0.01"),
+                ("gamma", "0.5"),
+            ];
+            let said = of(&given, false);
+            assert_eq!((said.rule, said.rate), (rule, rate));
+            // As AWS has it, weights decay by gradient descent alone.
+            let decays = if name == "sgd" { 0.0001 } else { 0.0 };
+            assert_eq!(said.weight_decay, decays, "{name}");
+        }
+        let given = read(&[("optimizer", "rmsprop"), ("fine_tune_epochs", "2")]);
+        let layer = settings(&given, false).expect("settings");
+        let network = tuned(&given, &layer);
+        assert_eq!((network.epochs, network.rate), (2, 0.003));
+        assert_eq!(
+            (network.rule, network.schedule),
+            (layer.rule, Schedule::WarmUp)
+        );
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_said() {
+        for (name, bad) in [
+            ("optimizer", "adamw"),
+            ("momentum", "1.5"),
+            ("weight_decay", "-1"),
+            ("beta_1", "1.5"),
+            ("beta_2", "x"),
+            ("eps", "2"),
+            ("gamma", "-0.1"),
+            ("lr_scheduler_factor", "1.5"),
+            ("top_k", "1"),
+            ("early_stopping", "maybe"),
+            ("early_stopping_min_epochs", "0"),
+            ("early_stopping_patience", "0"),
+            ("early_stopping_tolerance", "1.5"),
+            ("num_layers", "19"),
+            ("precision_dtype", "float64"),
+            ("kv_store", "local"),
+            ("resize", "0"),
+            ("checkpoint_frequency", "0"),
+        ] {
+            let error = Parameters::read(PARAMETERS, [(name, bad)]).expect_err(name);
+            let said = error.to_string();
+            assert!(
+                said.starts_with(&format!("Hyperparameter {name}: ")),
+                "{said}"
+            );
+        }
+        for bad in ["0", "10,", "a", "1.5", "10;20"] {
+            let Err(Failure::Client(why)) = scheduled(bad) else {
+                panic!("{bad} is taken");
+            };
+            assert!(
+                why.contains("lr_scheduler_step") && why.contains(bad),
+                "{why}"
+            );
         }
     }
 

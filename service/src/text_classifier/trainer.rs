@@ -4,10 +4,10 @@ use escala_models::Compute;
 use escala_models::bert::{Config as Encoder, SentenceEncoder, Tokenizer};
 use escala_models::compute::Device;
 use escala_models::team::Team;
-use escala_models::train::adapter::{self, AdapterConfig};
+use escala_models::train::adapter::{self, Adapter, AdapterConfig, Head};
 use escala_models::train::calibrate;
 use escala_models::train::classifier::{
-    Ended, Example, HEAD, Observer, Progress, Settings, Trainer, softmax,
+    Ended, Example, HEAD, Learned as Tensor, Observer, Progress, Settings, Trainer, softmax,
 };
 use escala_models::train::dataset::Labelled;
 use escala_models::train::encoder;
@@ -15,6 +15,7 @@ use escala_models::train::head;
 use escala_models::train::loss::Loss;
 use escala_models::train::metrics::Metrics;
 use escala_models::train::ratings;
+use escala_models::train::set_aside_share;
 use escala_weights::{ModelFiles, Silent, Store, Tensors};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -57,6 +58,29 @@ pub struct Wanted {
     pub prompt: String,
     /// Whether a run that is stopped writes the best that it had.
     pub keep: bool,
+    /// A classifier that was learned before, to begin with. It is of the base and the method that are wanted, or only its layer
+    /// on top learns.
+    pub earlier: Option<Earlier>,
+}
+
+/// A classifier to begin with.
+#[derive(Clone, Debug)]
+pub struct Earlier {
+    /// What [`train`] wrote.
+    pub folder: PathBuf,
+    /// What becomes of its layer on top.
+    pub layer: TopLayer,
+}
+
+/// What becomes of the layer on top of a classifier to begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TopLayer {
+    /// Labels that it knows begin with what it has for them, others anew.
+    Known,
+    /// It goes on as it is; its labels must be those of the examples.
+    Same,
+    /// All of it begins anew.
+    New,
 }
 
 /// What learning has at hand.
@@ -102,6 +126,16 @@ pub enum Error {
     /// A label of a later part is not among those that are learned.
     #[error("the label {0} does not occur among the training examples")]
     Label(String),
+    /// The layer on top is to go on as it is, and the examples have other labels than it.
+    #[error(
+        "the layer on top of the earlier classifier has the labels {earlier}, and the training examples {found}: it goes on as it is only where they are the same"
+    )]
+    Labels {
+        /// The layer's.
+        earlier: String,
+        /// The examples'.
+        found: String,
+    },
     /// The encoder cannot be had.
     #[error("the encoder cannot be used")]
     Weights(#[from] escala_weights::Error),
@@ -135,7 +169,16 @@ pub fn train(
 ) -> Result<Learned, Error> {
     let names: BTreeSet<&String> = wanted.train.iter().flat_map(|e| e.target.keys()).collect();
     let labels: Vec<String> = order_of(names);
-    let base = machine.weights.ensure(&wanted.base, &Silent)?;
+    let earlier = match &wanted.earlier {
+        None => None,
+        Some(one) => Some(Begin::open(one, &labels)?),
+    };
+    let base = match earlier.as_ref().filter(|begin| begin.holds_base()) {
+        Some(begin) => machine
+            .weights
+            .checkpoint(&begin.folder.to_string_lossy(), &Silent)?,
+        None => machine.weights.ensure(&wanted.base, &Silent)?,
+    };
     let encoder = Encoder::open(&base.path("config.json")?)?;
     let max_tokens = wanted.max_tokens.min(encoder.max_tokens());
     let tokenizer = Tokenizer::load(base.dir(), max_tokens)?;
@@ -165,9 +208,16 @@ pub fn train(
         prompt: wanted.prompt.clone(),
         temperature: 1.0,
     };
+    let mut settings = wanted.settings.clone();
+    if earlier.as_ref().is_some_and(|begin| begin.whole) {
+        // What is new about a layer on top is held down, not what it knows.
+        (settings.head_dropout, settings.head_l2) = (Some(0.0), 0.0);
+    }
     let run = Run {
         machine,
         wanted,
+        settings,
+        earlier,
         base: &base,
         parts: &parts,
         output,
@@ -178,6 +228,71 @@ pub fn train(
         Method::Lora | Method::Full => run.fine_tuned(&mut description, onlooker)?,
     };
     run.report(&description, &logits)
+}
+
+/// A classifier that was learned before.
+struct Begin {
+    folder: PathBuf,
+    adapter: Adapter,
+    /// Whether labels begin with what its layer on top has for them.
+    layer: bool,
+    /// Whether all of them do.
+    whole: bool,
+}
+
+impl Begin {
+    fn open(earlier: &Earlier, labels: &[String]) -> Result<Self, Error> {
+        let adapter = Adapter::open(&earlier.folder)?;
+        let known = &adapter.config.labels;
+        let same = known.len() == labels.len() && labels.iter().all(|one| known.contains(one));
+        if earlier.layer == TopLayer::Same && !same {
+            return Err(Error::Labels {
+                earlier: known.join(", "),
+                found: labels.join(", "),
+            });
+        }
+        let layer = earlier.layer != TopLayer::New;
+        Ok(Self {
+            folder: earlier.folder.clone(),
+            adapter,
+            layer,
+            whole: layer && same,
+        })
+    }
+
+    /// Whether its folder has the encoder, too, all of which learned.
+    fn holds_base(&self) -> bool {
+        self.adapter.config.base_model_name_or_path == adapter::OWN_BASE
+    }
+
+    /// Whether it has adapters.
+    fn adapts(&self) -> bool {
+        self.adapter.config.peft_type == adapter::LOW_RANK
+    }
+
+    /// What of it learned beside its layer on top.
+    fn below(&self) -> Result<Vec<Tensor>, Error> {
+        let mut learned = self.adapter.learned()?;
+        learned.retain(|(name, ..)| !HEAD.contains(&name.as_str()));
+        Ok(learned)
+    }
+
+    /// A layer on a width of `hidden` for these labels: what its own has for those that it knows, in the place of what `layer` has.
+    fn layer(&self, labels: &[String], hidden: usize, mut layer: Head) -> Result<Head, Error> {
+        if !self.layer {
+            return Ok(layer);
+        }
+        let own = self.adapter.head(hidden)?;
+        let rows = layer.weight.chunks_exact_mut(hidden.max(1));
+        for ((label, row), bias) in labels.iter().zip(rows).zip(&mut layer.bias) {
+            let mut known = self.adapter.config.labels.iter();
+            if let Some(at) = known.position(|one| one == label) {
+                row.copy_from_slice(&own.weight[at * hidden..][..hidden]);
+                *bias = own.bias[at];
+            }
+        }
+        Ok(layer)
+    }
 }
 
 /// Examples as token ids and distributions.
@@ -196,6 +311,8 @@ struct Logits {
 struct Run<'a> {
     machine: &'a Machine<'a>,
     wanted: &'a Wanted,
+    settings: Settings,
+    earlier: Option<Begin>,
     base: &'a ModelFiles,
     parts: &'a Parts,
     output: &'a Path,
@@ -223,15 +340,32 @@ impl Run<'_> {
             },
         };
         let labels = description.labels.len();
+        let hidden = encoder.hidden_size;
         let mut trainer = Trainer::new(
             encoder,
             tensors,
             labels,
             method,
-            self.wanted.settings.clone(),
+            self.settings.clone(),
             &self.machine.device,
             Arc::new(Team::own(self.machine.threads)),
         )?;
+        if let Some(begin) = &self.earlier {
+            let mut drawn = trainer.learned()?.into_iter();
+            let mut of = |part: &str| {
+                let found = drawn.find(|(name, ..)| name == part);
+                found.map(|(.., values)| values).unwrap_or_default()
+            };
+            let layer = Head {
+                weight: of(HEAD[0]),
+                bias: of(HEAD[1]),
+            };
+            let layer = begin.layer(&description.labels, hidden, layer)?;
+            let mut values = begin.below()?;
+            values.push((HEAD[0].to_owned(), vec![labels, hidden], layer.weight));
+            values.push((HEAD[1].to_owned(), vec![labels], layer.bias));
+            trainer.begin_with(&values)?;
+        }
         onlooker.say(&format!(
             "{} examples, {labels} labels, {} numbers to learn",
             self.parts.train.len(),
@@ -263,7 +397,14 @@ impl Run<'_> {
         onlooker: &mut dyn Onlooker,
     ) -> Result<Logits, Error> {
         let compute = Compute::new(self.machine.device.clone(), self.machine.threads);
-        let encoder = SentenceEncoder::load(self.base.dir(), &compute.device)?;
+        let begin = self.earlier.as_ref();
+        let adapted = begin.filter(|begin| begin.adapts());
+        let encoder = match adapted {
+            Some(begin) => {
+                SentenceEncoder::load_adapted(self.base.dir(), &begin.adapter, &compute.device)?
+            }
+            None => SentenceEncoder::load(self.base.dir(), &compute.device)?,
+        };
         let parts = self.parts;
         let total = (parts.train.len() + parts.dev.len() + parts.test.len()) as u64;
         let mut seen = 0;
@@ -285,6 +426,7 @@ impl Run<'_> {
                     steps: total,
                     loss: 0.0,
                     accuracy: None,
+                    top: None,
                     rate: 0.0,
                 };
                 if onlooker.step(progress) {
@@ -307,15 +449,26 @@ impl Run<'_> {
             steps: total,
             loss: 0.0,
             accuracy: None,
+            top: None,
             rate: 0.0,
         };
+        let width = encoder.config().hidden_size;
+        let layer = Head {
+            weight: vec![0.0; labels * width],
+            bias: vec![0.0; labels],
+        };
+        let layer = match begin {
+            Some(begin) => Some(begin.layer(&description.labels, width, layer)?),
+            None => None,
+        };
         let mut interrupted = false;
-        let head = head::train(
+        let head = head::train_from(
+            layer.as_ref(),
             &train,
             &wanted(&parts.train),
             (&dev, &wanted(&parts.dev)),
             (labels, &Loss::Softmax),
-            &self.wanted.settings,
+            &self.settings,
             &mut || {
                 interrupted = onlooker.step(all_seen);
                 interrupted
@@ -329,18 +482,36 @@ impl Run<'_> {
             dev: dev.iter().map(|x| head.apply(x)).collect(),
             test: test.iter().map(|x| head.apply(x)).collect(),
         };
-        description.peft_type = adapter::HEAD_ONLY.to_owned();
-        description.target_modules.clear();
-        description.r = 1;
-        description.lora_alpha = 1.0;
+        match adapted {
+            Some(begin) => {
+                description.r = begin.adapter.config.r;
+                description.lora_alpha = begin.adapter.config.lora_alpha;
+            }
+            None => {
+                description.peft_type = adapter::HEAD_ONLY.to_owned();
+                description.target_modules.clear();
+                description.r = 1;
+                description.lora_alpha = 1.0;
+            }
+        }
         if !interrupted {
             description.temperature = calibrate::temperature(&logits.dev, &targets(&parts.dev));
         }
-        let width = encoder.config().hidden_size;
-        let learned = vec![
+        let mut learned = vec![
             (HEAD[0].to_owned(), vec![labels, width], head.weight),
             (HEAD[1].to_owned(), vec![labels], head.bias),
         ];
+        if let Some(begin) = adapted {
+            learned.extend(begin.below()?);
+        }
+        if let Some(begin) = begin.filter(|begin| begin.holds_base()) {
+            description.base_model_name_or_path = adapter::OWN_BASE.to_owned();
+            for name in ["model.safetensors", "config.json", "tokenizer.json"] {
+                let path = self.output.join(name);
+                let copied = std::fs::copy(begin.folder.join(name), &path);
+                copied.map_err(|source| Error::File { path, source })?;
+            }
+        }
         adapter::write(description, learned, self.output)?;
         if interrupted {
             return Err(Error::Interrupted { kept });
@@ -364,7 +535,7 @@ impl Run<'_> {
         };
         let dev = figures(&logits.dev, &self.parts.dev);
         let mut report = json!({
-            "base": self.wanted.base, "labels": description.labels, "settings": self.wanted.settings,
+            "base": self.wanted.base, "labels": description.labels, "settings": self.settings,
             "temperature": description.temperature, "examples": self.parts.train.len(), "dev": dev,
         });
         let learned = match self.parts.test.is_empty() {
@@ -402,22 +573,29 @@ impl Observer for Watch<'_> {
     }
 }
 
-/// A tenth of the examples of each label, set aside.
-pub fn set_aside(train: &mut Vec<Labelled>) -> Vec<Labelled> {
-    escala_models::train::set_aside(train, |example| {
+/// The share of the examples that is set aside where none is said.
+pub const SHARE: f64 = 0.1;
+
+/// A share of the examples of each label, set aside.
+pub fn set_aside(train: &mut Vec<Labelled>, share: f64) -> Vec<Labelled> {
+    set_aside_share(train, share, |example| {
         let likeliest = example.target.iter();
         let likeliest = likeliest.max_by(|one, other| one.1.total_cmp(other.1));
         likeliest.map(|(label, _)| label.clone())
     })
 }
 
-/// Sentiment's labels in Comprehend's order; any others by name.
+/// Sentiment's labels in Comprehend's order; whole numbers as such; any others by name.
 fn order_of(names: BTreeSet<&String>) -> Vec<String> {
     let known: Vec<String> = ratings::LABELS.map(str::to_owned).to_vec();
     if names.len() == known.len() && known.iter().all(|name| names.contains(name)) {
         return known;
     }
-    names.into_iter().cloned().collect()
+    let mut names: Vec<String> = names.into_iter().cloned().collect();
+    if names.iter().all(|name| name.parse::<i64>().is_ok()) {
+        names.sort_by_key(|name| name.parse::<i64>().unwrap_or_default());
+    }
+    names
 }
 
 fn example(
@@ -435,4 +613,21 @@ fn example(
         ids: tokenizer.encode(&text)?.ids,
         target: labels.iter().map(target).collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_that_are_numbers_come_in_their_order() {
+        let ordered = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|one| (*one).to_owned()).collect();
+            order_of(names.iter().collect())
+        };
+        assert_eq!(ordered(&["10", "9", "-1"]), ["-1", "9", "10"]);
+        assert_eq!(ordered(&["10", "9", "b"]), ["10", "9", "b"]);
+        let sentiment = ["NEUTRAL", "MIXED", "POSITIVE", "NEGATIVE"];
+        assert_eq!(ordered(&sentiment), ratings::LABELS);
+    }
 }

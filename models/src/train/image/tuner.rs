@@ -10,8 +10,8 @@ use crate::train::adapter::Head;
 use crate::train::checkpoint::write_f32;
 use crate::train::classifier::{Ended, Learned, Observer, Settings, fingerprint, shuffle};
 use crate::train::loss::Loss;
-use crate::train::metrics::{Metrics, argmax};
-use crate::train::optimizer::{AdamW, AdamWConfig, Parameter, warm_up_and_cosine};
+use crate::train::metrics::{Metrics, among, argmax, top_accuracy};
+use crate::train::optimizer::{Optimizer, OptimizerConfig, Parameter, warm_up_and_cosine};
 use crate::train::random;
 use crate::train::run::{Course, Learner, Run, Taken};
 use candle_core::{Device, Var};
@@ -74,6 +74,8 @@ struct Model<'a> {
     augmentation: Augmentation,
     loss: Loss,
     classes: usize,
+    /// How many of the likeliest classes are looked at, beside the first.
+    top: Option<usize>,
     /// Whether it began with random values.
     begun: bool,
     team: &'a Team,
@@ -83,7 +85,8 @@ impl<'a> Tuner<'a> {
     /// The network of `tensors` with `head` on it, which says how many classes there are. The head's rate is
     /// [`Settings::head_rate`]. A tensor of the network has [`Settings::rate`] times the root of the mean of its squares, as
     /// it comes: with normalisation folded in, tensors differ in size by a thousand times, and Adam's steps do not (relative
-    /// steps as in Adafactor, Shazeer and Stern 2018, arXiv:1804.04235).
+    /// steps as in Adafactor, Shazeer and Stern 2018, arXiv:1804.04235). Gradient descent has the same shares, by which it learns
+    /// at rates like those that it has elsewhere, such as 0.1.
     ///
     /// # Errors
     /// When the settings make no sense or the tensors do not fit.
@@ -142,6 +145,12 @@ impl<'a> Tuner<'a> {
         Ok(self)
     }
 
+    /// Looks also at whether an image's class is among its so many likeliest, where one class excludes the others.
+    pub fn with_top(mut self, top: Option<usize>) -> Self {
+        self.model.top = top.filter(|_| self.model.loss == Loss::Softmax);
+        self
+    }
+
     /// The network of these parameters.
     fn of(
         learned: Vec<Learned>,
@@ -170,9 +179,10 @@ impl<'a> Tuner<'a> {
                 })
             })
             .collect::<Result<Vec<_>>>()?;
-        let config = AdamWConfig {
+        let config = OptimizerConfig {
+            rule: settings.rule,
             weight_decay: settings.weight_decay,
-            ..AdamWConfig::default()
+            ..OptimizerConfig::default()
         };
         Ok(Self {
             model: Model {
@@ -180,10 +190,11 @@ impl<'a> Tuner<'a> {
                 augmentation,
                 loss: Loss::default(),
                 classes,
+                top: None,
                 begun,
                 team,
             },
-            run: Run::new(AdamW::new(config, parameters)),
+            run: Run::new(Optimizer::new(config, parameters)),
         })
     }
 
@@ -302,7 +313,7 @@ struct Lessons<'a, 'b> {
 }
 
 impl Learner for Lessons<'_, '_> {
-    fn learn(&mut self, optimizer: &mut AdamW, step: u64, factor: f64) -> Result<Taken> {
+    fn learn(&mut self, optimizer: &mut Optimizer, step: u64, factor: f64) -> Result<Taken> {
         let (epoch, within) = (step / self.per_epoch, step % self.per_epoch);
         let seed = self.model.settings.seed;
         let batch = self.model.settings.batch;
@@ -321,7 +332,7 @@ impl Learner for Lessons<'_, '_> {
         }
         let share = 1.0 / order.len() as f32;
         let noise = random(seed ^ 0xA063, epoch);
-        let (mut loss, mut right) = (0.0, 0.0);
+        let (mut loss, mut right, mut top) = (0.0, 0.0, 0.0);
         for indices in order.chunks(members * AHEAD) {
             self.pixels.resize(indices.len() * INPUT, 0.0);
             self.train.read(indices, &mut self.pixels)?;
@@ -330,7 +341,7 @@ impl Learner for Lessons<'_, '_> {
                 .iter()
                 .map(|&index| self.model.targets(self.train.classes(index)))
                 .collect();
-            let said: Vec<Mutex<(f64, f64)>> = indices.iter().map(|_| Mutex::default()).collect();
+            let said: Vec<Mutex<[f64; 3]>> = indices.iter().map(|_| Mutex::default()).collect();
             self.model.team.for_each(members, |member| {
                 let mut workspace = lock(&self.workspaces[member]);
                 for (at, &index) in indices.iter().enumerate().skip(member).step_by(members) {
@@ -347,13 +358,19 @@ impl Learner for Lessons<'_, '_> {
                         Some(dropout),
                         &mut workspace,
                     );
-                    *lock(&said[at]) = (loss, self.model.right(&said_of, &targets[at]));
+                    let target = &targets[at];
+                    let near = self
+                        .model
+                        .top
+                        .is_some_and(|k| among(&said_of, argmax(target), k));
+                    *lock(&said[at]) = [loss, self.model.right(&said_of, target), f64::from(near)];
                 }
             });
             for said in said {
-                let (one, hit) = said.into_inner().unwrap_or_else(PoisonError::into_inner);
+                let [one, hit, near] = said.into_inner().unwrap_or_else(PoisonError::into_inner);
                 loss += one * f64::from(share);
                 right += hit;
+                top += near;
             }
         }
         if !loss.is_finite() {
@@ -366,12 +383,13 @@ impl Learner for Lessons<'_, '_> {
         Ok(Taken {
             loss,
             accuracy: Some(right * f64::from(share)),
+            top: self.model.top.map(|_| top * f64::from(share)),
         })
     }
 
     fn evaluate(
         &mut self,
-        optimizer: &AdamW,
+        optimizer: &Optimizer,
         observer: &mut dyn Observer,
     ) -> Result<Option<Metrics>> {
         let network = Network::new(&optimizer.values()?, self.model.team)?;
@@ -394,8 +412,8 @@ impl Model<'_> {
             bend,
         } = self.augmentation;
         let text = format!(
-            "{:?} Augmentation {{ flip: {flip:?}, shift: {shift:?} }}",
-            self.settings
+            "{} Augmentation {{ flip: {flip:?}, shift: {shift:?} }}",
+            self.settings.identity()
         );
         let hash = fingerprint(0, &text);
         match (colours, bend, self.begun, &self.loss) {
@@ -491,7 +509,9 @@ impl Model<'_> {
             .map(|index| self.targets(images.classes(index)))
             .collect();
         let targets: Vec<&[f32]> = targets.iter().map(Vec::as_slice).collect();
-        Ok(Some(self.loss.metrics(&predicted, &targets, self.classes)))
+        let figures = self.loss.metrics(&predicted, &targets, self.classes);
+        let top = self.top.map(|k| top_accuracy(&predicted, &targets, k));
+        Ok(Some(Metrics { top, ..figures }))
     }
 }
 

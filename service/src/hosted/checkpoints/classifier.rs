@@ -1,7 +1,7 @@
 //! Classifiers of texts.
 
 use super::super::alone::{Answers, broke, wanted};
-use super::super::questions::{Pair, Questions, Shape, answers, pairs, refuse};
+use super::super::questions::{Pair, Questions, Shape, answers, essence, pairs, refuse};
 use super::{known, whole};
 use escala_models::Compute;
 use escala_pipelines::classifier::TextClassifier;
@@ -12,6 +12,9 @@ use serde_json::value::{RawValue, to_raw_value};
 
 /// Texts that the network sees at a time.
 const AT_ONCE: usize = 32;
+
+/// How SageMaker's own classifiers of texts are asked.
+const OWN: &str = "application/x-text";
 
 /// Parameters that are known. Texts are cut to what the network reads either way.
 const KNOWN: [&str; 5] = [
@@ -158,6 +161,12 @@ impl Classifier {
 }
 
 impl Classifier {
+    /// All probabilities in the labels' order.
+    fn probabilities(scores: &[f32]) -> Result<Box<RawValue>, Unanswered> {
+        let value = serde_json::json!({"probabilities": scores});
+        to_raw_value(&value).map_err(|error| refuse(500, error.to_string()))
+    }
+
     /// All probabilities in the labels' order, the labels, and the likeliest.
     fn verbose(&self, scores: &[f32]) -> Result<Box<RawValue>, Unanswered> {
         let labels = self.model.labels();
@@ -191,15 +200,18 @@ impl Answers for Classifier {
             ));
         }
         let accept = asked.accept.as_deref();
-        // As SageMaker's own classifiers of texts answer who asks for `application/json;verbose`.
+        // As SageMaker's own classifiers of texts answer who asks for `application/json;verbose`, and anybody else who asks with
+        // the content type that is theirs.
         let verbose = accept.is_some_and(|accept| accept.contains("verbose"));
+        let bare = self.all && asked.content_type.as_deref().map(essence).as_deref() == Some(OWN);
         let mut rows = Vec::with_capacity(items.len());
         for some in items.chunks(AT_ONCE) {
             wanted(asked)?;
             for scores in self.scores(compute, some, function)? {
-                rows.push(match verbose {
-                    true => self.verbose(&scores)?,
-                    false => self.row(&scores, most, list)?,
+                rows.push(match (verbose, bare) {
+                    (true, _) => self.verbose(&scores)?,
+                    (false, true) => Self::probabilities(&scores)?,
+                    (false, false) => self.row(&scores, most, list)?,
                 });
             }
         }
