@@ -10,7 +10,7 @@
 //! | `redact` | text | `Utf8`, each character of personal data masked |
 //! | `embed` | text | `LIST<Float32>`, of length one |
 //! | `labels` | image | `LIST<STRUCT<name Utf8, confidence Float32, parents, categories LIST<Utf8>>>` |
-//! | `faces` | image | `LIST<STRUCT<score Float32, box STRUCT<left, top, width, height Float32>, age, age_low, age_high Float32, gender Utf8, gender_score Float32, emotions LIST<STRUCT<name Utf8, score Float32>>, eyes_open, mouth_open, smile Float32>>` |
+//! | `faces` | image | `LIST<STRUCT<score Float32, box STRUCT<left, top, width, height Float32>, age Float32, age_low, age_high Int64, gender Utf8, gender_score Float32, emotions LIST<STRUCT<name Utf8, score Float32>>, eyes_open, mouth_open, smile Float32>>` |
 //!
 //! Texts are `Utf8`, images the bytes of a file (`Binary`). Functions on texts but `language` and `embed` take a second
 //! argument, the text's language, which is `en` when left out. Scores are 0 to 1, confidences percent, positions code
@@ -134,8 +134,8 @@ pub static FUNCTIONS: [Function; 9] = [
                 record(["left", "top", "width", "height"].map(number)),
             ),
             number("age"),
-            number("age_low"),
-            number("age_high"),
+            count("age_low"),
+            count("age_high"),
             text("gender"),
             number("gender_score"),
             field("emotions", list(emotion)),
