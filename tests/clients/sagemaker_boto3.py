@@ -456,6 +456,9 @@ def test_texts_are_learned_on_from_an_earlier_model():
         assert again[0][1] > 0.6 and again[1][0] > 0.6, again
 
     numbers = [channel("training", "numbers", "application/jsonlines"), earlier("texts")[1]]
+    s3.put_object(Bucket="lake", Key="nothing/data.csv", Body="")
+    s3.put_object(Bucket="lake", Key="alike/data.csv", Body="1,hello\n1,there\n")
+    top = {"train_only_on_top_layer": "True", "epochs": "1"}
     no_archive = [texts, channel("model", "texts/train.csv", "application/x-sagemaker-model")]
     trees = [texts, channel("model", "models/first/output/model.tar.gz", "application/x-sagemaker-model")]
     for name, given, channels, reason in [
@@ -464,6 +467,9 @@ def test_texts_are_learned_on_from_an_earlier_model():
         ("no-archive", {}, no_archive, "no gzipped tar archive"),
         ("trees", {}, trees, "no model of text-classification"),
         ("twice", {}, [texts, channel("train", "texts")], "only one of them"),
+        ("nothing", top, [channel("training", "nothing")], "no labelled texts to learn from"),
+        ("alike", top, [channel("training", "alike")], "all texts have the label 1"),
+        ("alike-whole", {"lora_rank": "0"}, [channel("training", "alike")], "all texts have the label 1"),
         ("optimizer", {"optimizer": "adamax"}, [texts], "Hyperparameter optimizer: adamax is not in [adamw,"),
         ("rho", {"rho": "1.5"}, [texts], "Hyperparameter rho: 1.5 is not in [0, 1]"),
     ]:
@@ -609,6 +615,14 @@ def test_images_are_of_several_classes():
     by_number = {"ChannelName": "train", "DataSource": {"S3DataSource": source}, "ContentType": "application/x-recordio; label-format=class-id", "RecordWrapperType": "RecordIO"}
     more = {"fine_tune_epochs": "2", "augmentation_type": "crop_color"}
     knows("by-number", trained("by-number", "image-classification", parameters | more, [by_number]))
+
+    # Images that cannot be read are passed over; what is left must be of several classes.
+    s3.put_object(Bucket="lake", Key="half/red/0.png", Body=b"no image")
+    s3.put_object(Bucket="lake", Key="half/blue/1.png", Body=picture(draw, False))
+    with raises_waiter():
+        trained("half", "image-classification", {"num_classes": "2"}, [channel("train", "half", "application/x-image")])
+    job = sagemaker.describe_training_job(TrainingJobName="half")
+    assert "are of one class" in job["FailureReason"], job
 
     # Without being told, lists of labels are 0 or 1 for each class; and images are of one class.
     unsaid = by_number | {"ContentType": "application/x-recordio"}

@@ -5,6 +5,7 @@
 
 use super::document::{Value, json, ubj as binary};
 use super::forest::Forest;
+use super::linear;
 use super::objective::{Logistic, Objective};
 use super::tree::{NONE, Node, Tree};
 use std::collections::BTreeMap;
@@ -165,6 +166,11 @@ fn objective_of(objective: &Objective) -> Value {
         )),
         Objective::Other { name, .. } if name.starts_with("rank:") => {
             parts.push(("lambdarank_param", Value::object([])));
+        }
+        Objective::Other { name, .. } if name == "reg:quantileerror" => {
+            // Its shares are of learning, and not kept.
+            let shares = Value::object([("quantile_alpha", Value::text("[0.5]"))]);
+            parts.push(("quantile_loss_param", shares));
         }
         Objective::Other { name, .. } if name == "survival:aft" => {
             parts.push(("aft_loss_param", Value::object([])));
@@ -336,7 +342,7 @@ fn forest(document: &Value) -> Result<Forest, String> {
             }
             forest.weights = Some(weights);
         }
-        Some("gblinear") => linear(&mut forest, booster.part("model")?)?,
+        Some("gblinear") => weights(&mut forest, booster.part("model")?)?,
         Some(other) => {
             return Err(format!(
                 "it is of booster {other}, and gbtree, dart and gblinear are predicted with"
@@ -351,7 +357,7 @@ fn forest(document: &Value) -> Result<Forest, String> {
 const MOST_ROUNDS: usize = 1 << 20;
 
 /// Reads the weights of `gblinear`.
-fn linear(forest: &mut Forest, model: &Value) -> Result<(), String> {
+fn weights(forest: &mut Forest, model: &Value) -> Result<(), String> {
     let weights = model.part("weights")?.reals();
     let weights = weights.ok_or("weights is no list of numbers")?;
     if weights.len() != (forest.columns + 1) * forest.groups {
@@ -369,6 +375,7 @@ fn linear(forest: &mut Forest, model: &Value) -> Result<(), String> {
     if rounds > MOST_ROUNDS {
         return Err(format!("it has {rounds} rounds"));
     }
+    linear::begin(&mut forest.begin);
     forest.rounds = vec![0; rounds + 1];
     forest.linear = Some(weights);
     Ok(())
@@ -503,6 +510,10 @@ fn objective(value: &Value, groups: usize) -> Result<Objective, String> {
             probabilities: name == "multi:softprob",
         },
         "rank:pairwise" | "rank:ndcg" | "rank:map" => Objective::Other {
+            name: name.to_owned(),
+            exponential: false,
+        },
+        "reg:quantileerror" => Objective::Other {
             name: name.to_owned(),
             exponential: false,
         },

@@ -143,6 +143,13 @@ pub fn descend(
     }
 }
 
+/// What sums begin with: those of all groups with the first one's, as XGBoost's linear models add it.
+pub fn begin(sums: &mut [f32]) {
+    if let Some(first) = sums.first().copied() {
+        sums.fill(first);
+    }
+}
+
 /// Rows that a thread adds up at once.
 const ROWS: usize = 256;
 

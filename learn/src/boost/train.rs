@@ -117,6 +117,9 @@ pub fn train(settings: &Settings, channels: &Channels, watch: &mut dyn Watch) ->
     for sum in &mut begin {
         *sum = settings.objective.sum_of(*sum)?;
     }
+    if matches!(settings.booster, Booster::Linear(_)) {
+        linear::begin(&mut begin);
+    }
     let mut forest = Forest {
         objective: settings.objective.clone(),
         columns,

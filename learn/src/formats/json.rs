@@ -10,11 +10,13 @@ use std::fmt;
 use std::io::{BufRead, Read};
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object with `instances`")]
 struct Body {
     instances: Vec<Instance>,
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object with `features`")]
 struct Inner {
     features: Option<Element>,
 }

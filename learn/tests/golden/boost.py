@@ -153,7 +153,7 @@ CASES = [
         "linear_classes",
         "digits",
         "plain",
-        {"objective": "multi:softprob", "num_class": 10, "booster": "gblinear", "sparse": True, "base_score": 0.3},
+        {"objective": "multi:softprob", "num_class": 10, "booster": "gblinear", "sparse": True},
         4,
     ),
     ("hazards", "diabetes", "censored", {"objective": "survival:cox"}, 6),
@@ -190,6 +190,7 @@ CASES = [
     ),
     # Only predicted with.
     ("dart", "breast", "plain", {"objective": "binary:logistic", "booster": "dart", "rate_drop": 0.5, "only": True}, 6),
+    ("quantile", "diabetes", "plain", {"objective": "reg:quantileerror", "quantile_alpha": 0.3, "only": True}, 4),
     ("categories", "digits", "plain", {"objective": "reg:squarederror", "categories": True, "only": True}, 4),
     ("ranked", "diabetes", "counts", {"objective": "rank:pairwise", "only": True, "ranked": True}, 3),
 ]

@@ -749,6 +749,14 @@ impl Trainer for ImageClassification {
                 "no image could be read; the log says of each why it is passed over",
             ));
         }
+        let mut seen = train.classes.iter().flatten();
+        let first = seen.next();
+        if !several && seen.all(|class| Some(class) == first) {
+            return Err(client(
+                "all images that could be read are of one class: there is nothing to tell apart; the log says of each other one \
+                 why it is passed over",
+            ));
+        }
         let loss = match several {
             false => Loss::Softmax,
             true => Loss::Sigmoid(match is("use_weighted_loss") {

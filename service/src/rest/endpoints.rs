@@ -183,7 +183,10 @@ pub async fn predict(
     let (name, named) = Invocation::named(&name);
     let invocation = Invocation {
         target_variant: query.variant,
-        target_model: query.model.or(named.target_model),
+        target_model: query
+            .model
+            .filter(|model| !model.is_empty())
+            .or(named.target_model),
         waits: named.waits,
         ..Invocation::default()
     };

@@ -123,6 +123,12 @@ pub enum Error {
         /// The best up to there was written; its probabilities are not calibrated.
         kept: bool,
     },
+    /// There are no examples.
+    #[error("there are no labelled texts to learn from")]
+    Nothing,
+    /// All examples have one label.
+    #[error("all texts have the label {0}: there is nothing to tell apart")]
+    Alike(String),
     /// A label of a later part is not among those that are learned.
     #[error("the label {0} does not occur among the training examples")]
     Label(String),
@@ -169,6 +175,11 @@ pub fn train(
 ) -> Result<Learned, Error> {
     let names: BTreeSet<&String> = wanted.train.iter().flat_map(|e| e.target.keys()).collect();
     let labels: Vec<String> = order_of(names);
+    match &labels[..] {
+        [] => return Err(Error::Nothing),
+        [one] => return Err(Error::Alike(one.clone())),
+        _ => {}
+    }
     let earlier = match &wanted.earlier {
         None => None,
         Some(one) => Some(Begin::open(one, &labels)?),
