@@ -5,7 +5,7 @@ mod common;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use common::hostile::{Expected, files};
+use common::hostile::{Expected, HUGE, files};
 use common::{Answer, Server, Setup, golden_image, images};
 use image::{DynamicImage, RgbImage};
 use serde_json::{Value, json};
@@ -123,6 +123,11 @@ fn hostile_images_through_every_route_harm_nobody() {
     for (name, bytes, expected) in files() {
         for (route, answer) in ask_all(&server, &bytes, &face) {
             let outcome = outcome(&answer);
+            // Equipment is looked for in at most 4,096 pixels a side.
+            let expected = match (route, name.as_str()) {
+                ("DetectProtectiveEquipment", HUGE) => Expected::TooLarge,
+                _ => expected,
+            };
             if !is_expected(&outcome, expected) {
                 wrong.push(format!("{name}, {route}: {outcome}, not {expected:?}"));
             }

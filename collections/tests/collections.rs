@@ -576,7 +576,18 @@ fn a_torn_end_is_cut_off_and_kept_beside() {
     ] {
         fs::write(&journal, header).expect("written");
         let library = Library::open(folder.path(), Limits::default()).expect("opens");
+        let refused = library.get("people").map(drop);
+        assert!(
+            matches!(&refused, Err(Error::Format { path, .. }) if *path == journal),
+            "{refused:?}"
+        );
+        drop(library);
+        // Without the id that is kept beside it, nobody knows what it was.
+        let (id, aside) = (journal.with_file_name("id"), folder.path().join("aside"));
+        fs::rename(&id, &aside).expect("moved");
+        let library = Library::open(folder.path(), Limits::default()).expect("opens");
         assert!(matches!(library.get("people"), Err(Error::NoCollection(_))));
+        fs::rename(&aside, &id).expect("moved back");
     }
 }
 

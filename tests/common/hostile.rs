@@ -4,6 +4,9 @@ use super::images;
 use image::codecs::gif::GifEncoder;
 use image::{DynamicImage, Frame, ImageFormat, RgbaImage};
 
+/// The name of the largest image that is one.
+pub const HUGE: &str = "10,000 pixels a side";
+
 /// What may be answered to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
@@ -153,11 +156,7 @@ pub fn files() -> Vec<(String, Vec<u8>, Expected)> {
     );
     add("TIFF of 10,000 without pixels", tiff_bomb(10_000), TooLarge);
     // Sizes that are: as large as is allowed, in a megabyte.
-    add(
-        "10,000 pixels a side",
-        Jpeg::new(10_000, 10_000).write(),
-        Answer,
-    );
+    add(HUGE, Jpeg::new(10_000, 10_000).write(), Answer);
     // Coefficients of 10,000 x 10,000 are 600 MB.
     let progressive = Jpeg::new(10_000, 10_000).progressive().write();
     add("10,000 progressive pixels a side", progressive, TooLarge);
