@@ -4,11 +4,13 @@
 //! | --- | --- |
 //! | `model.rs` | what is learned: a layer on the network of labels, or on one that learned too; as files, and answering |
 //! | `labelled.rs` | the images of a job's channels, and their classes |
+//! | `parameters.rs` | the hyperparameters of a job |
 //! | `job.rs` | labelled images in, such a model out |
 
 mod job;
 mod labelled;
 mod model;
+mod parameters;
 
 pub use job::ImageClassification;
 pub use model::Opened as ImageClassifiers;
